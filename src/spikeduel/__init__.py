@@ -1,0 +1,76 @@
+"""spikeduel: should I use a spiking neural network or a CNN for my images?
+
+The public names; each is loaded when it is first used, so that importing spikeduel costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from spikeduel.version import __version__
+
+if TYPE_CHECKING:
+    from spikeduel import data, kernels, recipes
+    from spikeduel.analysis import Comparison, read_comparison
+    from spikeduel.architectures import ARCHITECTURES
+    from spikeduel.comparing import compare
+    from spikeduel.constant import Constant
+    from spikeduel.data import DATASETS
+    from spikeduel.encoders import ENCODERS, Draw
+    from spikeduel.errors import InputError, SpikeduelError
+    from spikeduel.measuring import MEASURES
+    from spikeduel.models import Model, ModelCard, Trace, load_model, save_model
+    from spikeduel.neurons import LIF, NEURONS, Logits, Neuron, SpikeCount
+    from spikeduel.progress import Progress, TerminalProgress
+    from spikeduel.recipes import RECIPES
+    from spikeduel.report import inspect, report
+    from spikeduel.settings import Experiment, read_experiment
+    from spikeduel.surrogates import SURROGATES
+
+_MODULE_OF = {
+    "ARCHITECTURES": "architectures",
+    "Comparison": "analysis",
+    "Constant": "constant",
+    "DATASETS": "data",
+    "Draw": "encoders",
+    "ENCODERS": "encoders",
+    "Experiment": "settings",
+    "InputError": "errors",
+    "LIF": "neurons",
+    "Logits": "neurons",
+    "MEASURES": "measuring",
+    "Model": "models",
+    "ModelCard": "models",
+    "NEURONS": "neurons",
+    "Neuron": "neurons",
+    "Progress": "progress",
+    "RECIPES": "recipes",
+    "SURROGATES": "surrogates",
+    "SpikeCount": "neurons",
+    "SpikeduelError": "errors",
+    "TerminalProgress": "progress",
+    "Trace": "models",
+    "compare": "comparing",
+    "inspect": "report",
+    "load_model": "models",
+    "read_comparison": "analysis",
+    "read_experiment": "settings",
+    "report": "report",
+    "save_model": "models",
+}
+_SUBMODULES = ("data", "kernels", "recipes")
+
+__all__ = [*sorted(_MODULE_OF), *_SUBMODULES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return importlib.import_module(f"spikeduel.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'spikeduel' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"spikeduel.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

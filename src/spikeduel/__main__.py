@@ -1,0 +1,5 @@
+"""`python -m spikeduel`"""
+
+from spikeduel.cli import main
+
+main()

@@ -1,0 +1,293 @@
+"""From trials to a comparison: the content of results.json, the table, and what may be concluded."""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel import files
+from spikeduel.data import Prepared, Split
+from spikeduel.errors import InputError, unknown
+from spikeduel.settings import Experiment, read_experiment
+from spikeduel.store import TrialRecord
+from spikeduel.verdict import caveats, verdict
+from spikeduel.version import __version__
+
+SCHEMA = 1
+"""Version of results.json. Keys are added freely; renaming or removing one raises this."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found. `results` is the content of results.json; `out` the run's folder."""
+
+    experiment: Experiment
+    results: dict[str, Any]
+    out: Path
+
+    @property
+    def failed(self) -> bool:
+        """Whether a trial failed."""
+        return any(trial["status"] == "failed" for trial in self.results["trials"])
+
+    def table(self) -> str:
+        """The study's table as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over seeds."""
+        return render(table_rows(self.results["trials"]))
+
+    def best(self, name: str) -> Path:
+        """The model file of contender or family `name` with the best validation accuracy. Raises `InputError`."""
+        trials = [t for t in self.results["trials"] if t["status"] == "done" and name in (t["contender"], t["family"])]
+        if not trials:
+            known = {t[key] for t in self.results["trials"] for key in ("contender", "family")}
+            raise unknown("contender", name, known)
+        best = max(trials, key=lambda t: t["validation"]["accuracy"])
+        return self.out / best["model"]
+
+
+def read_comparison(run: Path) -> Comparison:
+    """The comparison in a run's folder. Raises `InputError` where it is not one."""
+    run = Path(run)
+    if not (run / "results.json").is_file():
+        raise InputError(f"{run}: no run here (no results.json). `spikeduel runs` lists the runs at hand.")
+    results = files.read_json(run / "results.json")
+    if not isinstance(results, dict) or results.get("schema") != SCHEMA:
+        raise InputError(f"{run / 'results.json'}: not results of this version of spikeduel (schema {SCHEMA}).")
+    return Comparison(read_experiment(run / "experiment.toml"), results, run)
+
+
+def assemble(
+    experiment: Experiment,
+    prepared: Prepared,
+    split: Split,
+    records: Sequence[TrialRecord],
+    measures: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`."""
+    trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
+    dataset = dataset_entry(prepared, split)
+    pairs = [
+        pair_entry(a, b, records, measures)
+        for a, b in itertools.combinations(experiment.contenders, 2)
+        if all(any(t["contender"] == name and t["status"] == "done" for t in trials) for name in (a, b))
+    ]
+    return {
+        "schema": SCHEMA,
+        "spikeduel": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": records[0].environment,
+        "dataset": dataset,
+        "experiment": asdict(experiment),
+        "trials": trials,
+        "comparison": {
+            "pairs": pairs,
+            "verdict": verdict(trials, pairs),
+            "caveats": caveats(experiment, dataset, trials),
+        },
+    }
+
+
+def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]:
+    """One element of results.json's `trials`; what was not measured is null."""
+    settings = record.settings
+    test = dict(measures["quality"]) if "quality" in measures else None
+    if test is not None:
+        del test["truth"], test["predicted"]
+        test["draws"] = measures["draws"]
+    best = None if record.best_epoch is None else record.history[record.best_epoch]
+    name = settings["contender"].replace(":", ".")
+    return {
+        "key": record.key,
+        **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
+        "parameters": record.parameters,
+        "status": record.status,
+        "error": record.error,
+        "epochs": len(record.history),
+        "best_epoch": record.best_epoch,
+        "stopped": record.stopped,
+        "epoch_seconds": record.epoch_seconds,
+        "history": record.history,
+        "validation": best and {"accuracy": best["val_accuracy"], "loss": best["val_loss"]},
+        "test": test,
+        "operations": None,
+        "energy": None,
+        "latency": None,
+        "controls": None,
+        "model": f"models/{name}-seed{settings['seed']}.safetensors" if record.status == "done" else None,
+    }
+
+
+def dataset_entry(prepared: Prepared, split: Split) -> dict[str, Any]:
+    """results.json's `dataset`. `shared_groups` is the share of test images whose group is also in training."""
+    groups = prepared.groups
+    shared = None if groups is None else float(np.isin(groups[split.test], groups[split.train]).mean())
+    return {
+        "name": prepared.name,
+        "fingerprint": prepared.fingerprint,
+        "classes": list(prepared.classes),
+        "counts": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+        "image_shape": list(prepared.image_shape),
+        "split": split.kind,
+        "groups": None if groups is None else len(np.unique(groups)),
+        "shared_groups": shared,
+        "notes": list(prepared.notes),
+        "audit": None,
+    }
+
+
+def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The difference in accuracy of contenders `a` and `b`, a − b, over the seeds that both finished.
+
+    `only_a_right` and `only_b_right` count test images, averaged over the seeds.
+    """
+    found = {
+        (record.settings["contender"], record.settings["seed"]): measured["quality"]
+        for record, measured in zip(records, measures, strict=True)
+        if "quality" in measured
+    }
+    seeds = sorted({seed for name, seed in found if name == a} & {seed for name, seed in found if name == b})
+    right_a = np.array([_right(found[a, seed]) for seed in seeds])
+    right_b = np.array([_right(found[b, seed]) for seed in seeds])
+    return {
+        "a": a,
+        "b": b,
+        "measure": "accuracy",
+        "difference": float(right_a.mean() - right_b.mean()) if seeds else None,
+        "only_a_right": float((right_a & ~right_b).sum(1).mean()) if seeds else None,
+        "only_b_right": float((right_b & ~right_a).sum(1).mean()) if seeds else None,
+        "seeds_a_ahead": int((right_a.mean(1) > right_b.mean(1)).sum()) if seeds else None,
+        "ci95": None,
+        "p_value": None,
+        "test": None,
+        "n": right_a.shape[1] if seeds else 0,
+        "seeds": len(seeds),
+        "conclusion": None,
+    }
+
+
+def _right(quality: dict[str, Any]) -> np.ndarray:
+    truth = np.array(quality["truth"])
+    return truth == np.array(quality["predicted"])
+
+
+def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """One row a contender, every cell as text."""
+    rows = []
+    for contender in dict.fromkeys(trial["contender"] for trial in trials):
+        own = [trial for trial in trials if trial["contender"] == contender]
+        done = [trial for trial in own if trial["test"]]
+        row = {
+            "model": contender,
+            "family": own[0]["family"].upper(),
+            "encoding": own[0]["encoding"] or "analogue",
+        }
+        for name, title in (
+            ("accuracy", "accuracy"),
+            ("precision", "precision"),
+            ("recall", "recall"),
+            ("f1", "F1"),
+        ):
+            row[title] = mean_and_spread([trial["test"][name] for trial in done])
+        seconds = [second for trial in done for second in trial["epoch_seconds"]]
+        row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "failed"
+        row["epochs"] = ", ".join(str(trial["epochs"]) for trial in own)
+        row["parameters"] = f"{own[0]['parameters']:,}"
+        rows.append(row)
+    return rows
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """The mean, and with several values ± their standard deviation, in per cent."""
+    if not values:
+        return "failed"
+    mean = f"{100 * statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
+
+
+def render(rows: Sequence[dict[str, str]]) -> str:
+    """Rows as a plain-text table."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in rows[0]:
+        table.add_column(title, justify="left" if title in ("model", "family", "encoding") else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values())
+    console = Console(width=200, color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+
+
+def class_rows(test: dict[str, Any]) -> list[dict[str, str]]:
+    """A per-class report: one row a class, and the macro average."""
+    average = {
+        "class": "macro average",
+        "support": test["n"],
+        **{k: test[k] for k in ("precision", "recall", "f1")},
+    }
+    rows = [
+        {
+            "class": row["class"],
+            **{name: f"{100 * row[name]:.2f}" for name in ("precision", "recall", "f1")},
+            "images": f"{row['support']:,}",
+        }
+        for row in [*test["per_class"], average]
+    ]
+    return [
+        *rows,
+        {
+            "class": "accuracy",
+            "precision": "",
+            "recall": "",
+            "f1": f"{100 * test['accuracy']:.2f}",
+            "images": "",
+        },
+    ]
+
+
+def list_runs(folder: Path) -> list[dict[str, Any]]:
+    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies by contender, models."""
+    found = []
+    for path in Path(folder).glob("*/results.json"):
+        try:
+            comparison = read_comparison(path.parent)
+        except InputError:
+            continue
+        results = comparison.results
+        accuracies: dict[str, list[float]] = {}
+        for trial in results["trials"]:
+            if trial["test"]:
+                accuracies.setdefault(trial["contender"], []).append(trial["test"]["accuracy"])
+        found.append(
+            {
+                "run": str(path.parent),
+                "created": results["created"],
+                "dataset": results["dataset"]["name"],
+                "encoding": results["experiment"]["encoding"],
+                "accuracy": accuracies,
+                "models": [str(path.parent / trial["model"]) for trial in results["trials"] if trial["model"]],
+            }
+        )
+    return sorted(found, key=lambda run: run["created"], reverse=True)
+
+
+def run_rows(runs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """`list_runs` as rows of text."""
+    return [
+        {
+            "run": run["run"],
+            "created": run["created"].replace("T", " ")[:16],
+            "dataset": run["dataset"],
+            "encoding": run["encoding"],
+            "accuracy": ", ".join(f"{name} {mean_and_spread(values)}" for name, values in run["accuracy"].items()),
+            "models": str(len(run["models"])),
+        }
+        for run in runs
+    ]

@@ -1,0 +1,80 @@
+"""The whole comparison, top to bottom: load, split, train, measure, compare, report."""
+
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spikeduel import analysis, data, files, trial
+from spikeduel.analysis import Comparison
+from spikeduel.measuring import MEASURES
+from spikeduel.progress import Progress
+from spikeduel.report import report
+from spikeduel.settings import Experiment, digest, write_experiment
+from spikeduel.store import Store, TrialRecord
+
+
+def compare(
+    experiment: Experiment,
+    out: Path | str | None = None,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Trains what the store lacks, measures, compares and writes the run's folder `out`.
+
+    `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
+    twice trains once. Raises `InputError` for what the user can mend; a trial that fails is recorded as failed.
+    """
+    progress = progress or Progress()
+    store = store if isinstance(store, Store) else Store(store)
+    trial.check_names(experiment)
+    for folder in (store.root, Path(out or "runs")):
+        files.require_writable(folder)
+
+    prepared = data.load(experiment, progress.track)
+    split = data.split(prepared, experiment)
+    trials = trial.plan(experiment, prepared, split)
+    progress.say(_announcement(experiment, prepared, split))
+
+    records = [trial.run(each, prepared, split, store, progress) for each in trials]
+
+    results = analysis.assemble(experiment, prepared, split, records, [_measures(store, record) for record in records])
+    folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
+    comparison = Comparison(experiment, results, folder)
+    write(comparison, records, store)
+    report(comparison, progress=progress)
+    return comparison
+
+
+def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> None:
+    """Puts models, settings and results into the run's folder, each file whole or not at all."""
+    for record, entry in zip(records, comparison.results["trials"], strict=True):
+        if entry["model"]:
+            with files.atomic_path(comparison.out / entry["model"]) as temporary:
+                shutil.copyfile(store.model_path(record.key), temporary)
+    write_experiment(comparison.out / "experiment.toml", comparison.experiment)
+    files.write_json(comparison.out / "results.json", comparison.results)
+
+
+def default_name(experiment: Experiment, fingerprint: str) -> str:
+    """`<data set>-<recipe>-<hash>`: the same experiment on the same data finds its folder again."""
+    dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(experiment.dataset).name).strip("-") or "images"
+    return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
+
+
+def _measures(store: Store, record: TrialRecord) -> dict[str, Any]:
+    found = {name: store.measure(record.key, name) for name in MEASURES} if record.status == "done" else {}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _announcement(experiment: Experiment, prepared: data.Prepared, split: data.Split) -> str:
+    channels, height, width = prepared.image_shape
+    colour = "grey" if channels == 1 else "colour"
+    return (
+        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
+        f"images, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
+        f"{' against '.join(experiment.contenders)}, {experiment.seeds} seed{'s' if experiment.seeds > 1 else ''}, at "
+        f"most {experiment.epochs} epochs; spiking contenders see {experiment.encoding} encoding over "
+        f"{experiment.num_steps} steps."
+    )

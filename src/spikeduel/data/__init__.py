@@ -1,0 +1,30 @@
+"""Data: named sets and folders of images, prepared as uint8 arrays, split without leaks, batched."""
+
+from spikeduel.data.cache import CachedSet, cached
+from spikeduel.data.catalogue import DATASETS, describe, load, prepare, resolve
+from spikeduel.data.loader import evaluation_batches, in_memory, training_batches
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset
+from spikeduel.data.preprocessing import Preprocessing
+from spikeduel.data.splits import Split, split
+
+__all__ = [
+    "DATASETS",
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "CachedSet",
+    "DataOptions",
+    "Prepared",
+    "Preprocessing",
+    "RawDataset",
+    "Split",
+    "cached",
+    "describe",
+    "evaluation_batches",
+    "in_memory",
+    "load",
+    "prepare",
+    "resolve",
+    "split",
+    "training_batches",
+]

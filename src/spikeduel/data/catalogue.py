@@ -1,0 +1,111 @@
+"""The data sets by name, and the way from a name to prepared arrays."""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spikeduel import registry
+from spikeduel.data import built_in, cache, folder, mnist_like, socofing
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
+from spikeduel.errors import InputError, unknown
+from spikeduel.settings import Experiment
+
+Source = Callable[[DataOptions], RawDataset]
+
+DATASETS: dict[str, Source] = {
+    "fashion-mnist": mnist_like.fashion_mnist,
+    "emnist-digits": mnist_like.emnist_digits,
+    "mnist": mnist_like.mnist,
+    "socofing": socofing.socofing,
+    "digits": built_in.digits,
+    "fashion-mnist-mini": built_in.fashion_mnist_mini,
+}
+
+BUILT_IN = ("digits", "fashion-mnist-mini")
+"""Sets that are read faster than a cache would be, and so need none."""
+
+_HINT = "A folder of images or your own module:function can be named too."
+
+
+def load(
+    experiment: Experiment, track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] | None = None
+) -> Prepared:
+    """The data set that `experiment` names, prepared; `track` shows progress. See `prepare`."""
+    options = DataOptions(
+        data_dir=experiment.data_dir,
+        image_size=experiment.image_size,
+        alterations=experiment.alterations,
+    )
+    return prepare(experiment.dataset, options if track is None else replace(options, track=track))
+
+
+def prepare(name: str, options: DataOptions | None = None) -> Prepared:
+    """The prepared set `name`: from the cache, or made and cached. Raises `InputError`.
+
+    `name` is one of `DATASETS`, else an existing folder of images, else the user's `module:function`, which
+    is given a `DataOptions` and returns a `RawDataset`. A set is made anew when its options, its source
+    files (path, size, time of change) or the user's code have changed.
+    """
+    options = options or DataOptions()
+    if options.data_dir is not None:
+        options = replace(options, data_dir=str(Path(options.data_dir).expanduser().resolve()))
+    if name in BUILT_IN:
+        return from_raw(name, DATASETS[name](options))
+    if name in DATASETS:
+        return _fetched(name, DATASETS[name], options, "")
+    if (path := Path(name).expanduser()).is_dir():
+        if options.data_dir is not None:
+            raise InputError(f"data_dir: the data set {name} is a folder already; leave data_dir unset.")
+        options = replace(options, data_dir=str(path.resolve()))
+        return _fetched(path.resolve().name or "images", folder.folder, options, "")
+    source = resolve(name)
+    return _fetched(name, _watching_data_dir(source), options, registry.source_hash(source))
+
+
+def resolve(name: str) -> Source:
+    """The function behind `name`, not run: a check of names before anything runs. Raises `InputError`."""
+    if name in DATASETS:
+        return DATASETS[name]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return folder.folder
+    if path.is_file():
+        raise InputError(f"data set '{name}': is a file; name a folder of images, or a set and --data-dir {name}.")
+    if "/" in name or os.sep in name or name.startswith((".", "~")):
+        raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")
+    if ":" not in name:
+        raise unknown("data set", name, DATASETS, _HINT)
+    source = registry.resolve("data set", name, DATASETS, _HINT)
+    if not callable(source):
+        raise InputError(f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset.")
+    return source
+
+
+def describe(name: str) -> str:
+    """One line about the data set `name`: the first of its function's docstring."""
+    lines = (resolve(name).__doc__ or "").strip().splitlines()
+    return lines[0].strip() if lines else ""
+
+
+def _watching_data_dir(source: Source) -> Source:
+    """`source`, whose set depends on all of `data_dir` unless it says on what it depends."""
+
+    def watched(options: DataOptions) -> RawDataset:
+        raw = source(options)
+        if isinstance(raw, RawDataset) and not raw.sources and options.data_dir is not None:
+            return replace(raw, sources=(Path(options.data_dir),))
+        return raw
+
+    return watched
+
+
+def _fetched(name: str, source: Source, options: DataOptions, code: str) -> Prepared:
+    identity = {
+        "data_dir": options.data_dir,
+        "image_size": options.image_size,
+        "alterations": list(options.alterations),
+        "code": code,
+    }
+    return cache.fetch(name, identity, options.data_dir or "downloaded or installed", lambda: source(options))

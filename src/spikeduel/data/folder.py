@@ -1,0 +1,170 @@
+"""Any folder of images: one sub-folder a class, or `train/`, `val/`, `test/` above those."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from spikeduel.data import grouping
+from spikeduel.data.decoding import over_pictures, room_for
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Preprocessing, RawDataset
+from spikeduel.data.preprocessing import plain
+from spikeduel.errors import InputError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+DEFAULT_SIZE = 64
+SAMPLE_SIZE = 1024
+_SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+_GREY = {"1", "L", "LA", "La", "I", "F"}
+_LAYOUT = "Put the images of each class in a sub-folder of its own, or such folders under train/ and test/."
+
+
+@dataclass(frozen=True)
+class _Found:
+    """One image file: its class, its side of the official split, and its path."""
+
+    path: Path
+    label: int
+    side: int
+
+
+def folder(options: DataOptions) -> RawDataset:
+    """A folder of images: one sub-folder a class, or train/, val/ and test/ with those in each.
+
+    Images become squares of `image_size` pixels; unset, of 64, or of the largest image's longer side where
+    all are smaller than that. They are grey if all are: stored as grey, or in colour with equal channels.
+    Exact duplicates (of the prepared pixels) form a group, so that a split made here does not put them on
+    two sides.
+    """
+    root = Path(options.data_dir or ".").expanduser()
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder.")
+    found, classes, notes = _scan(root)
+    size, grey = _size_and_grey(found, options)
+    preprocessing = Preprocessing(channels=1 if grey else 3, height=size, width=size)
+    images = room_for(len(found), preprocessing)
+
+    def decode(row: int) -> None:
+        with Image.open(found[row].path) as picture:
+            images[row] = preprocessing(picture)
+
+    over_pictures(decode, range(len(found)), options.track, "reading images", lambda row: str(found[row].path))
+    if not grey and bool((images == images[:, :1]).all()):
+        preprocessing = Preprocessing(channels=1, height=size, width=size)
+        images = np.ascontiguousarray(images[:, :1])
+    labels = np.array([item.label for item in found], dtype=np.int64)
+    sides = np.array([item.side for item in found], dtype=np.uint8)
+    same = grouping.duplicates(images)
+    num_copies = len(same) - len(np.unique(same))
+    if num_copies:
+        notes.append(f"{num_copies} images are exact copies of others; copies count as one group.")
+    links = {item.path.parent for item in found if item.path.parent.is_symlink()}
+    return RawDataset(
+        images=images,
+        labels=labels,
+        classes=classes,
+        preprocessing=preprocessing,
+        groups=same if num_copies else None,
+        official=sides if sides.any() else None,
+        samples=[_sample(found, int(np.argmax(labels == k)), preprocessing) for k in range(len(classes))],
+        notes=tuple(notes),
+        sources=(root, *sorted(links)),
+    )
+
+
+def _scan(root: Path) -> tuple[list[_Found], tuple[str, ...], list[str]]:
+    """Every image, the class names, and what was ignored."""
+    below = _subfolders(root)
+    sides = [path for path in below if path.name.lower() in _SIDES]
+    if not any(_SIDES[path.name.lower()] == TRAIN for path in sides):
+        if sides and len(sides) == len(below):
+            names = ", ".join(f"{path.name}/" for path in sides)
+            raise InputError(f"{root}: has {names} but no train/. Add train/, or put class folders in {root} alone.")
+        return _scan_classes(root, root, TRAIN, None)
+    notes = []
+    ignored = [path.name for path in below if path not in sides]
+    if ignored:
+        notes.append(f"ignored beside train/: {', '.join(ignored)}.")
+    found: list[_Found] = []
+    classes: tuple[str, ...] | None = None
+    for side in sorted(sides, key=lambda path: (_SIDES[path.name.lower()], path.name)):
+        more, classes, more_notes = _scan_classes(root, side, _SIDES[side.name.lower()], classes)
+        found, notes = found + more, notes + more_notes
+    assert classes is not None
+    return found, classes, notes
+
+
+def _scan_classes(
+    root: Path, parent: Path, side: int, expected: tuple[str, ...] | None
+) -> tuple[list[_Found], tuple[str, ...], list[str]]:
+    folders = _subfolders(parent)
+    loose = [path for path in parent.iterdir() if _is_image(path)]
+    if not folders:
+        holds = f"has {len(loose)} images but no class sub-folders" if loose else "holds no images"
+        raise InputError(f"{parent}: {holds}. {_LAYOUT}")
+    classes = tuple(path.name for path in folders)
+    if expected is not None and classes != expected:
+        missing, extra = sorted(set(expected) - set(classes)), sorted(set(classes) - set(expected))
+        differences = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"adds {', '.join(extra)}"] * bool(extra)
+        raise InputError(
+            f"{parent}: its class folders differ from those for training ({'; '.join(differences)}). "
+            "Give all sides the same classes."
+        )
+    found = []
+    for label, path in enumerate(folders):
+        images = sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)}))
+        if not images and not any(True for other in folders if any(_walk(other, set()))):
+            raise InputError(f"{parent}: holds no images ({', '.join(e[1:] for e in EXTENSIONS)}). {_LAYOUT}")
+        if not images:
+            raise InputError(
+                f"{path}: holds no images ({', '.join(e[1:] for e in EXTENSIONS)}). Add some, or remove the folder."
+            )
+        found += [_Found(image, label, side) for image in images]
+    if len(classes) == 1:
+        raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {_LAYOUT}")
+    notes = [f"{len(loose)} images lie loose in {parent.name} and are ignored."] if loose else []
+    return found, classes, notes
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+
+
+def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
+    """The images in `folder` and below; each real folder once, so that a loop of links ends."""
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith((".", "__")):
+            yield from _walk(path, visited)
+        elif _is_image(path):
+            yield path
+
+
+def _size_and_grey(found: list[_Found], options: DataOptions) -> tuple[int, bool]:
+    """The side of the prepared images, and whether all are stored as grey; from the files' headers."""
+
+    def header(row: int) -> tuple[int, bool]:
+        with Image.open(found[row].path) as picture:
+            return max(picture.size), picture.mode in _GREY or picture.mode.startswith("I;16")
+
+    rows = range(len(found))
+    headers = over_pictures(header, rows, options.track, "looking at images", lambda row: str(found[row].path))
+    size = options.image_size or min(DEFAULT_SIZE, max(side for side, _ in headers))
+    return size, all(grey for _, grey in headers)
+
+
+def _sample(found: list[_Found], row: int, preprocessing: Preprocessing) -> tuple[int, np.ndarray]:
+    with Image.open(found[row].path) as picture:
+        sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
+    sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
+    return row, np.asarray(sample)

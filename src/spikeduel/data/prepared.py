@@ -1,0 +1,160 @@
+"""What every data set becomes: uint8 arrays, memory-mapped, with what is needed to prepare one more image alike."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel.data import grouping
+from spikeduel.data.preprocessing import Preprocessing
+from spikeduel.errors import InputError
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "VALIDATION",
+    "DataOptions",
+    "Prepared",
+    "Preprocessing",
+    "RawDataset",
+    "from_raw",
+]
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+"""Codes of an official split."""
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """What a data set's function returns, before it is written to the cache.
+
+    images    uint8 [N, C, H, W]
+    labels    integer [N], indices into `classes`
+    groups    integer [N] or None: images of one group never lie on two sides of a split
+    official  uint8 [N] of TRAIN, VALIDATION, TEST, or None where there is no official split
+    samples   pictures as they were before preprocessing, (index into images, uint8 [h, w] or [h, w, 3]), one a class
+    sources   the user's files and folders that were read: if they change, the set is prepared anew
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    groups: np.ndarray | None = None
+    official: np.ndarray | None = None
+    samples: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    sources: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set ready to use: the arrays of `RawDataset`, memory-mapped, and their checksum.
+
+    `groups` joins the source's groups with exact duplicates where the source has groups.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    groups: np.ndarray | None
+    official: np.ndarray | None
+    samples: list[tuple[int, np.ndarray]]
+    fingerprint: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(C, H, W)"""
+        channels, height, width = self.images.shape[1:]
+        return channels, height, width
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """What a user can say about where data comes from and how it is prepared."""
+
+    data_dir: str | None = None
+    image_size: int | None = None
+    alterations: tuple[str, ...] = ("Easy",)
+    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] = lambda items, description, total: items
+    """Wraps a long loop to show its progress: (items, description, total) -> items."""
+
+
+def from_raw(name: str, raw: RawDataset) -> Prepared:
+    """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
+    raw = _checked(name, raw)
+    groups = raw.groups
+    if groups is not None:
+        groups = grouping.join(groups, grouping.duplicates(raw.images))
+    prepared = Prepared(
+        name=name,
+        images=np.ascontiguousarray(raw.images),
+        labels=np.asarray(raw.labels, dtype=np.int64),
+        classes=tuple(raw.classes),
+        preprocessing=raw.preprocessing,
+        groups=groups,
+        official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
+        samples=[(int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples],
+        fingerprint="",
+        notes=tuple(raw.notes),
+    )
+    return replace(prepared, fingerprint=fingerprint(prepared))
+
+
+def fingerprint(prepared: Prepared) -> str:
+    """sha256 over all that decides a result: pixels, labels, groups, official split, class names, preprocessing."""
+    total = hashlib.sha256()
+    described = {"classes": prepared.classes, "preprocessing": prepared.preprocessing.to_dict()}
+    total.update(json.dumps(described, sort_keys=True).encode())
+    for part in ("images", "labels", "groups", "official"):
+        array = getattr(prepared, part)
+        total.update(f"{part} none".encode() if array is None else f"{part} {array.dtype} {array.shape}".encode())
+        if array is not None:
+            total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def _checked(name: str, raw: RawDataset) -> RawDataset:
+    def require(condition: bool, problem: str) -> None:
+        if not condition:
+            raise InputError(f"data set '{name}': {problem}")
+
+    require(isinstance(raw, RawDataset), f"its function must return a RawDataset, not {type(raw).__name__}.")
+    images, labels = raw.images, np.asarray(raw.labels)
+    count = len(images)
+    require(
+        isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4,
+        "images must be a uint8 array [N, C, H, W].",
+    )
+    require(images.shape[1] in (1, 3), f"images must have 1 or 3 channels, not {images.shape[1]}.")
+    shape = (raw.preprocessing.channels, raw.preprocessing.height, raw.preprocessing.width)
+    require(shape == images.shape[1:], f"preprocessing makes {shape}, images are {images.shape[1:]}.")
+    require(labels.shape == (count,), f"{count} images need {count} labels, there are {labels.shape}.")
+    require(bool(np.issubdtype(labels.dtype, np.integer)), f"labels must be whole numbers, not {labels.dtype}.")
+    require(count > 0, "there are no images.")
+    require(len(raw.classes) >= 2, f"{len(raw.classes)} class: there is nothing to tell apart; two are needed.")
+    require(len(set(raw.classes)) == len(raw.classes), "two classes have the same name.")
+    require(
+        int(labels.min()) >= 0 and int(labels.max()) < len(raw.classes),
+        f"labels must lie in 0 … {len(raw.classes) - 1}.",
+    )
+    empty = np.flatnonzero(np.bincount(labels, minlength=len(raw.classes)) == 0)
+    require(len(empty) == 0, f"class '{raw.classes[empty[0]] if len(empty) else ''}' has no images.")
+    for part in ("groups", "official"):
+        array = getattr(raw, part)
+        require(array is None or np.shape(array) == (count,), f"{part} must have one entry per image ({count}).")
+    if raw.official is not None:
+        present = set(np.unique(raw.official).tolist())
+        require(present <= {TRAIN, VALIDATION, TEST}, "official must hold TRAIN, VALIDATION and TEST only.")
+        require(TRAIN in present, "the official split has no training images.")
+    return raw

@@ -1,0 +1,120 @@
+"""One picture, of any mode and size, to one array: kept with every model, to see new pictures alike."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from spikeduel.errors import InputError
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes an array: crop, grey or colour, polarity, padding, size. Stored with every model.
+
+    `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark. A
+    picture of another aspect ratio is padded with black, centred; it is shrunk if larger, and enlarged only
+    if `enlarge` (else padded, centred). Shrinking averages (bilinear with a support that grows with the
+    factor).
+    """
+
+    channels: int
+    height: int
+    width: int
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    invert: bool = False
+    enlarge: bool = True
+
+    def __call__(self, picture: Image.Image) -> np.ndarray:
+        """uint8 `[C, H, W]` from a picture of any mode and size. Raises `InputError` if crop leaves nothing."""
+        picture = self._cropped(plain(picture).convert("L" if self.channels == 1 else "RGB"))
+        if self.invert:
+            picture = ImageOps.invert(picture)
+        array = np.asarray(self._fitted(picture), dtype=np.uint8)
+        return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+    def _cropped(self, picture: Image.Image) -> Image.Image:
+        if not any(self.crop):
+            return picture
+        left, top, right, bottom = self.crop
+        width, height = picture.width - left - right, picture.height - top - bottom
+        if width < 1 or height < 1:
+            raise InputError(
+                f"a picture of {picture.width}×{picture.height} pixels is too small: "
+                f"the crop {self.crop} leaves nothing of it."
+            )
+        return picture.crop((left, top, left + width, top + height))
+
+    def _fitted(self, picture: Image.Image) -> Image.Image:
+        target = (self.width, self.height)
+        width = max(picture.width, round(picture.height * self.width / self.height))
+        height = max(picture.height, round(picture.width * self.height / self.width))
+        picture = _padded(picture, (width, height))
+        if width > self.width or height > self.height or self.enlarge:
+            return picture.resize(target, Image.Resampling.BILINEAR)
+        return _padded(picture, target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-like form, for `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Preprocessing":
+        """What `to_dict` gave, also after a trip through JSON. Raises `InputError`."""
+        try:
+            left, top, right, bottom = (int(side) for side in content.get("crop", (0, 0, 0, 0)))
+            made = cls(
+                channels=int(content["channels"]),
+                height=int(content["height"]),
+                width=int(content["width"]),
+                crop=(left, top, right, bottom),
+                invert=bool(content.get("invert", False)),
+                enlarge=bool(content.get("enlarge", True)),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"the preprocessing {content!r} cannot be read ({error!r}).") from None
+        if made.channels not in (1, 3) or min(made.height, made.width) < 1 or min(made.crop) < 0:
+            raise InputError(f"the preprocessing {content!r} is not possible: 1 or 3 channels, sizes above 0.")
+        return made
+
+
+def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if picture.size == size:
+        return picture
+    canvas = Image.new(picture.mode, size)
+    canvas.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
+    return canvas
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """`picture` upright (EXIF orientation applied), 8 bits a channel, without transparency.
+
+    Transparency is laid on black; an alpha channel that is 0 everywhere says nothing and is ignored. 16-bit
+    grey (`I;16`, `I`) is scaled down by 257. `F` is taken as 0 … 1 where all its values lie there, else as
+    0 … 255.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if picture.mode == "F":
+        floats = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+        if floats.size and floats.min() >= 0 and floats.max() <= 1:
+            floats = floats * 255
+        return Image.fromarray(np.rint(floats.clip(0, 255)).astype(np.uint8))
+    if picture.mode in ("1", "L", "RGB"):
+        return picture if "transparency" not in picture.info else _on_black(picture)
+    if picture.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info:
+        return _on_black(picture)
+    return picture.convert("RGB")
+
+
+def _on_black(picture: Image.Image) -> Image.Image:
+    picture = picture.convert("RGBA")
+    alpha = picture.getchannel("A")
+    if alpha.getextrema() in ((0, 0), (255, 255)):
+        return picture.convert("RGB")
+    black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+    return Image.alpha_composite(black, picture).convert("RGB")

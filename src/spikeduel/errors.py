@@ -1,0 +1,37 @@
+"""Errors for people: which file or setting, what is wrong, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpikeduelError(Exception):
+    """Base of all errors that spikeduel raises on purpose; its text is one line for the user."""
+
+    exit_code = 1
+
+
+class InputError(SpikeduelError, ValueError):
+    """What the user gave (a name, a file, a setting, a folder) cannot be used. The text says what to do."""
+
+    exit_code = 2
+
+
+class MissingExtra(InputError):
+    """An optional dependency is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed: pip install 'spikeduel[{extra}]'")
+
+
+class Interrupted(SpikeduelError):
+    """The user pressed Ctrl-C; finished epochs are saved."""
+
+    exit_code = 130
+
+
+def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:
+    """The error for an unknown `name`, offering the nearest of `choices`, or all of them."""
+    choices = sorted(choices)
+    nearest = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
+    offer = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(choices)}."
+    return InputError(f"unknown {kind} '{name}': {offer}{' ' + hint if hint else ''}")

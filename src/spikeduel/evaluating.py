@@ -1,0 +1,84 @@
+"""Trained models on images they have not met: whole data sets, and single files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel import data
+from spikeduel.data import in_memory
+from spikeduel.errors import InputError, unknown
+from spikeduel.measuring.quality import draws, quality
+from spikeduel.models import Model, load_model
+from spikeduel.progress import Progress
+from spikeduel.settings import Experiment
+from spikeduel.training import EvaluationBatches
+
+PARTS = ("test", "all")
+
+
+def evaluate(
+    model: Model | Path | str, experiment: Experiment, part: str = "test", progress: Progress | None = None
+) -> dict[str, Any]:
+    """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
+
+    A folder of images is prepared as the model was trained. Raises `InputError` where images or classes do not match.
+    """
+    progress = progress or Progress()
+    if part not in PARTS:
+        raise unknown("part", part, PARTS)
+    model = model if isinstance(model, Model) else load_model(model)
+    card = model.card
+    prepared = data.load(experiment, progress.track, card.preprocessing)
+    if prepared.image_shape != card.image_shape:
+        raise InputError(
+            f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
+            f"{prepared.name} has {list(prepared.image_shape)}."
+        )
+    if prepared.classes != card.classes:
+        raise InputError(
+            f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
+            f"{', '.join(prepared.classes)}. They must be the same."
+        )
+    indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
+    images, labels = in_memory(prepared)
+    batches = EvaluationBatches(images, labels, indices)
+    found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // 256)))
+    del found["truth"], found["predicted"]
+    return {**found, "draws": draws(model, batches)}
+
+
+def predict_files(
+    model: Model | Path | str, paths: Sequence[Path], progress: Progress | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities.
+
+    Second, one line for each file that cannot be read. Raises `InputError` where there is no file at all.
+    """
+    progress = progress or Progress()
+    model = model if isinstance(model, Model) else load_model(model)
+    pictures = data.picture_files(paths)
+    rows, unreadable = [], []
+    for start in range(0, len(pictures), 256):
+        names, images = [], []
+        for path in progress.track(pictures[start : start + 256], "reading images"):
+            try:
+                images.append(model.card.preprocessing(data.open_picture(path)))
+                names.append(str(path))
+            except InputError as error:
+                unreadable.append(str(error))
+        if not images:
+            continue
+        labels, probabilities = model.predict(np.stack(images))
+        for name, label, row in zip(names, labels, probabilities, strict=True):
+            by_class = {known: float(p) for known, p in zip(model.card.classes, row, strict=True)}
+            best = model.card.classes[label]
+            rows.append({"file": name, "label": best, "probability": by_class[best], "probabilities": by_class})
+    return rows, unreadable
+
+
+def open_pair(model: Path, image: Path) -> tuple[Model, np.ndarray]:
+    """A model and one image file, prepared for it: uint8 `[C, H, W]`. Raises `InputError`."""
+    loaded = load_model(model)
+    return loaded, loaded.card.preprocessing(data.open_picture(image))

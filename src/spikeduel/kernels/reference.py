@@ -1,0 +1,99 @@
+"""The equations, readable: what every faster kernel has to agree with."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikeduel.surrogates import spike
+
+RESET_MECHANISMS = ("subtract", "zero", "none")
+
+
+def lif_step(
+    current: Tensor,
+    mem: Tensor,
+    beta: Tensor | float,
+    threshold: Tensor | float,
+    reset_mechanism: str,
+    surrogate: str,
+    alpha: float,
+) -> tuple[Tensor, Tensor]:
+    """One step of a leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it.
+
+    `subtract`: U[t] = (beta·U[t−1] + I[t]) − R[t−1]·threshold; `zero`: U[t] = beta·(1−R[t−1])·U[t−1] + I[t];
+    `none`: no reset. R[t−1] is 1 where U[t−1] > threshold: the reset comes one step late and carries no gradient.
+
+    Takes `current` and `mem` `[B, …]`; returns `(spk, mem)` of that shape.
+    """
+    reset = (mem > threshold).to(mem.dtype).detach()
+    if reset_mechanism == "subtract":
+        mem = (beta * mem + current) - reset * threshold
+    elif reset_mechanism == "zero":
+        mem = beta * ((1 - reset) * mem) + current
+    else:
+        mem = beta * mem + current
+    return spike(mem - threshold, surrogate, alpha), mem
+
+
+def lif_scan(
+    current: Tensor,
+    beta: Tensor | float,
+    threshold: Tensor | float,
+    reset_mechanism: str = "subtract",
+    surrogate: str = "atan",
+    alpha: float = 2.0,
+) -> tuple[Tensor, Tensor]:
+    """`lif_step` over the first axis of `current` `[T, B, …]`, from a membrane of zero: `(spk, mem)` `[T, B, …]`."""
+    mem = torch.zeros_like(current[0])
+    spikes, membranes = [], []
+    for now in current.unbind(0):
+        spk, mem = lif_step(now, mem, beta, threshold, reset_mechanism, surrogate, alpha)
+        spikes.append(spk)
+        membranes.append(mem)
+    return torch.stack(spikes), torch.stack(membranes)
+
+
+def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray:
+    """Philox 4×32: random words from a counter (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+
+    `counter` is uint32 `[…, 4]`, `key` uint32 `[…, 2]`; returns uint32 `[…, 4]`.
+    """
+    c0, c1, c2, c3 = (counter[..., i].astype(np.uint64) for i in range(4))
+    k0, k1 = key[..., 0].astype(np.uint64), key[..., 1].astype(np.uint64)
+    low, high = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for _ in range(rounds):
+        product0, product1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        c0, c1, c2, c3 = (
+            (product1 >> high) ^ c1 ^ k0,
+            product1 & low,
+            (product0 >> high) ^ c3 ^ k1,
+            product0 & low,
+        )
+        k0, k1 = (k0 + np.uint64(0x9E3779B9)) & low, (k1 + np.uint64(0xBB67AE85)) & low
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def draw_levels(keys: np.ndarray, num_steps: int, num_pixels: int) -> np.ndarray:
+    """Random levels, uniform on 0 … 254: uint8 `[T, B, num_pixels]`, for `keys` uint64 `[B]`.
+
+    A level depends on its key, step and pixel only, hence on neither batching nor threads: pixel p at step t is
+    word p mod 4 of Philox block (p div 4, t, 0, 0) under the key (low half, high half), scaled to 0 … 254 by
+    (word · 255) >> 32.
+    """
+    blocks = -(-num_pixels // 4)
+    counter = np.zeros((num_steps, len(keys), blocks, 4), np.uint32)
+    counter[..., 0] = np.arange(blocks, dtype=np.uint32)
+    counter[..., 1] = np.arange(num_steps, dtype=np.uint32)[:, None, None]
+    key = np.stack([keys & np.uint64(0xFFFFFFFF), keys >> np.uint64(32)], axis=-1).astype(np.uint32)
+    words = philox(counter, key[None, :, None, :])
+    levels = (words.astype(np.uint64) * np.uint64(255)) >> np.uint64(32)
+    return levels.astype(np.uint8).reshape(num_steps, len(keys), blocks * 4)[..., :num_pixels]
+
+
+def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int) -> Tensor:
+    """Bernoulli spikes: bool `[T, B, …]` for `images` uint8 `[B, …]`, firing with probability exactly p/255.
+
+    A pixel fires where its level, uniform on 0 … 254, is below its value: 255 always, 0 never.
+    """
+    levels = draw_levels(keys, num_steps, images.shape[1:].numel())
+    return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device) < images

@@ -1,0 +1,216 @@
+"""Trained networks as people use them: saved, loaded, asked for labels, looked into."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from spikeduel import files, registry
+from spikeduel.architectures import ARCHITECTURES
+from spikeduel.constant import Constant
+from spikeduel.data.prepared import Preprocessing
+from spikeduel.encoders import ENCODERS, Draw, analogue
+from spikeduel.errors import InputError
+from spikeduel.neurons import NEURONS, Logits, Neuron, Readout
+
+FORMAT = 1
+"""Version of the metadata in a model file."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is and how it wants its images: the metadata of a model file.
+
+    `network` holds what its architecture was built with: `hidden`, and for a spiking one `neuron` and its settings.
+    `encoding` and `num_steps` are None for a network that takes the analogue image.
+    """
+
+    contender: str
+    family: str
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    network: dict[str, Any]
+    encoding: str | None = None
+    num_steps: int | None = None
+    seed: int = 0
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened inside a spiking network, step by step.
+
+    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons to `[T, B, …]`.
+    """
+
+    encoded: Tensor
+    current: dict[str, Tensor] = field(default_factory=dict)
+    spk: dict[str, Tensor] = field(default_factory=dict)
+    mem: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def output_layer(self) -> str:
+        """The name of the last layer of neurons."""
+        return list(self.spk)[-1]
+
+
+class Model:
+    """A network and its card."""
+
+    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+        self.module = module
+        self.card = card
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.module.parameters()).device
+
+    @property
+    def readout(self) -> Readout:
+        """What turns the network's output into a loss and scores; plain modules return logits."""
+        return getattr(self.module, "readout", Logits())
+
+    def encode(self, images: Tensor, draw: Draw) -> Tensor | Constant:
+        """What the network takes, for prepared images uint8 `[B, C, H, W]`."""
+        if self.card.encoding is None:
+            return analogue(images)
+        encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
+        return encoder(images, self.card.num_steps, draw)
+
+    @torch.inference_mode()
+    def predict(
+        self, images: Tensor | np.ndarray, draw: Draw | None = None, batch_size: int = 256
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class indices int64 `[N]` and probabilities float32 `[N, K]`.
+
+        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw by `draw`, or by the
+        images' content, so that the same image always gets the same answer. Raises `InputError`.
+        """
+        prepared = self._checked(images)
+        draw = draw or Draw.for_content(prepared)
+        self.module.eval()
+        scores = [torch.empty(0, len(self.card.classes))]
+        for start in range(0, len(prepared), batch_size):
+            part = slice(start, start + batch_size)
+            x = self.encode(prepared[part].to(self.device), Draw(draw.keys[part]))
+            scores.append(self.readout.scores(self.module(x)).cpu())
+        probabilities = torch.cat(scores).softmax(1)
+        return probabilities.argmax(1).numpy(), probabilities.numpy()
+
+    @torch.no_grad()
+    def trace(self, images: Tensor | np.ndarray, draw: Draw | None = None, num_steps: int | None = None) -> Trace:
+        """What each layer of neurons received and did, for a few images (see `predict`) over `num_steps` steps.
+
+        Raises `InputError` for a network that does not spike.
+        """
+        if self.card.encoding is None:
+            raise InputError(f"{self.card.contender} does not spike: there is nothing to trace.")
+        prepared = self._checked(images).to(self.device)
+        encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
+        x = encoder(prepared, num_steps or self.card.num_steps, draw or Draw.for_content(prepared))
+        trace = Trace(_as_sequence(x).cpu())
+
+        def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+            trace.current[name] = _as_sequence(inputs[0]).cpu()
+            trace.spk[name], trace.mem[name] = (part.cpu() for part in output)
+
+        neurons = [(name, module) for name, module in self.module.named_modules() if isinstance(module, Neuron)]
+        hooks = [module.register_forward_hook(partial(keep, name)) for name, module in neurons]
+        try:
+            self.module.eval()(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return trace
+
+    def _checked(self, images: Tensor | np.ndarray) -> Tensor:
+        prepared = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+        if prepared.ndim == 3:
+            prepared = prepared.unsqueeze(1)
+        if prepared.dtype != torch.uint8 or tuple(prepared.shape[1:]) != self.card.image_shape:
+            channels, height, width = self.card.image_shape
+            raise InputError(
+                f"{self.card.contender} takes prepared images, uint8 [N, {channels}, {height}, {width}]; got "
+                f"{str(prepared.dtype).removeprefix('torch.')} {list(prepared.shape)}. "
+                "Use model.card.preprocessing(picture) on each picture."
+            )
+        return prepared
+
+
+def _as_sequence(x: Tensor | Constant) -> Tensor:
+    return x.expand() if isinstance(x, Constant) else x
+
+
+def build(card: ModelCard) -> nn.Module:
+    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises `InputError`."""
+    architecture = registry.resolve("contender", card.contender, ARCHITECTURES)
+    settings = dict(card.network)
+    name = settings.pop("neuron", None)
+    if name is not None:
+        neuron_settings = {key: settings.pop(key) for key in NEURON_SETTINGS if key in settings}
+        settings["neuron"] = partial(registry.resolve("neuron", name, NEURONS), **neuron_settings)
+    return architecture(card.image_shape, len(card.classes), card.num_steps, **settings)
+
+
+NEURON_SETTINGS = ("beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha")
+"""The settings that go to the neuron, not to the architecture."""
+
+
+def family_of(module: nn.Module) -> str:
+    """"snn" or "cnn", as the network says; a plain module counts as "cnn"."""
+    return getattr(module, "family", "cnn")
+
+
+def num_parameters(module: nn.Module) -> int:
+    """The number of trainable numbers."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Writes weights and card to a safetensors file, atomically."""
+    metadata = {"spikeduel": json.dumps({"format": FORMAT, **asdict(model.card)})}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
+    with files.atomic_path(Path(path)) as temporary:
+        save_file(weights, temporary, metadata)
+
+
+def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
+    """The model in a file that spikeduel wrote. Opening it runs no code. Raises `InputError`."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such model file. `spikeduel runs` lists the models at hand.")
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        card = _card(json.loads(metadata["spikeduel"]))
+        weights = load_file(path, device=str(device))
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, InputError):
+            raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path}: not a model file of spikeduel, or a damaged one ({error}).") from None
+    try:
+        with torch.random.fork_rng():
+            module = build(card).to(device)
+        module.load_state_dict(weights)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except RuntimeError:
+        raise InputError(f"{path}: its weights do not fit {card.contender}. Was it written by other code?") from None
+    return Model(module.eval(), card)
+
+
+def _card(content: dict[str, Any]) -> ModelCard:
+    if content.pop("format") != FORMAT:
+        raise InputError("written by another version of spikeduel: train it again, or use that version.")
+    content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
+    content["image_shape"], content["classes"] = tuple(content["image_shape"]), tuple(content["classes"])
+    return ModelCard(**{f.name: content[f.name] for f in fields(ModelCard)})

@@ -1,0 +1,21 @@
+"""Results as people read them: one page for a run, figures for one image, each figure also on its own."""
+
+from spikeduel.report.animation import encoded_animation
+from spikeduel.report.answers import answer, probabilities
+from spikeduel.report.figures import confusion_matrix, learning_curves, samples
+from spikeduel.report.inspect import inspect
+from spikeduel.report.page import report
+from spikeduel.report.spikes import neuron_over_time, raster_of_diagonal
+
+__all__ = [
+    "answer",
+    "confusion_matrix",
+    "encoded_animation",
+    "inspect",
+    "learning_curves",
+    "neuron_over_time",
+    "probabilities",
+    "raster_of_diagonal",
+    "report",
+    "samples",
+]

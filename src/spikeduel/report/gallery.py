@@ -1,0 +1,196 @@
+"""The images of the page: which ones to show, and their figures in the run's folder."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from spikeduel.data.prepared import Prepared
+from spikeduel.encoders import Draw, rate
+from spikeduel.models import Model
+from spikeduel.report import answers, figures, spikes, style
+from spikeduel.report.animation import encoded_animation
+
+RASTER_STEPS = 100
+ANIMATION_STEPS = 40
+MOST_SEARCHED = 2048
+_ENCODINGS = {
+    "direct": "direct encoding: the same analogue image at every step, so that the input of this layer is constant",
+    "rate": "rate encoding: fresh random spikes at every step",
+    "latency": "latency encoding: each pixel spikes once, the brighter the earlier",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of the page: its file, what it shows for those who cannot see it, and what to look at."""
+
+    path: Path
+    description: str
+    caption: str
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A test image: its index in the data, its class and what a model said."""
+
+    index: int
+    truth: int
+    predicted: int
+
+
+def of_data(prepared: Prepared, folder: Path) -> Shown:
+    """Samples before and after preprocessing."""
+    steps = _preprocessing(prepared)
+    return Shown(
+        style.save(figures.samples(prepared), folder / "samples.png"),
+        "one image of each class as it came and as the networks see it",
+        f"One image a class{_at_most(len(prepared.classes))}: above as it came, below as the networks get it. {steps}"
+        if prepared.samples
+        else f"One image a class{_at_most(len(prepared.classes))}, as the networks get it.",
+        "The data",
+    )
+
+
+def of_rate_encoding(prepared: Prepared, index: int, folder: Path) -> list[Shown]:
+    """The animation of a rate-encoded image, and the raster of its diagonal over 100 steps."""
+    name = prepared.classes[int(prepared.labels[index])]
+    animation, diagonal = rate_figures(np.asarray(prepared.images[index]), folder)
+    return [
+        Shown(
+            animation,
+            f"a test image of class {name}, its spikes at each step, and their mean, which approaches the image",
+            "At every step, each pixel spikes with a probability equal to its brightness: a pixel of 60 % brightness "
+            "spikes in about 60 of 100 steps. A single step is a noisy sketch; the mean of many steps comes close to "
+            "the image.",
+            "Rate encoding: an image as spikes",
+        ),
+        Shown(
+            diagonal,
+            "spikes of the pixels on the image's diagonal over 100 steps",
+            "Each row is one pixel of the diagonal, each mark a spike. Bright pixels make dense rows, black ones stay "
+            "silent. On the right, how often each pixel spiked (bars) follows its brightness (line).",
+            "The diagonal's pixels over 100 steps",
+        ),
+    ]
+
+
+def rate_figures(image: np.ndarray, folder: Path) -> list[Path]:
+    """Writes the animation and the raster of `image` uint8 `[C, H, W]`, rate-encoded over 100 steps."""
+    batch = torch.from_numpy(image.copy()).unsqueeze(0)
+    encoded = rate(batch, RASTER_STEPS, Draw.for_content(batch))[:, 0].float().numpy()
+    return [
+        encoded_animation(encoded[:ANIMATION_STEPS], image, folder / "encoded.gif"),
+        style.save(spikes.raster_of_diagonal(encoded, image), folder / "diagonal.png"),
+    ]
+
+
+def of_neuron(model: Model, image: np.ndarray, folder: Path) -> Shown:
+    """One hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`."""
+    trace = model.trace(image[None], num_steps=RASTER_STEPS)
+    return Shown(
+        style.save(spikes.neuron_over_time(model, trace), folder / "neuron.png"),
+        "input spikes, input current, membrane potential with its threshold, and output spikes of one neuron",
+        " ".join([spikes.explain_neuron(model, trace), *_encoding(model)]),
+        "One neuron from inside",
+    )
+
+
+def _encoding(model: Model) -> list[str]:
+    known = _ENCODINGS.get(model.card.encoding or "")
+    return [f"The network sees the image by {known}."] if known else []
+
+
+def of_answer(
+    model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None
+) -> Shown:
+    """`model`'s answer to `image` uint8 `[C, H, W]`: spikes of its output neurons, or probabilities.
+
+    `index` is the image's place in the data, which decides the draws of a random encoding in evaluation.
+    """
+    draw = None if index is None else Draw.for_evaluation(np.array([index]))
+    batch = image[None]
+    if model.card.encoding is None:
+        values = model.predict(batch)[1][0]
+        figure: Figure = answers.probabilities(image, values, model.card.classes, truth)
+        caption = "The probability that the network gives to each class; the highest is its answer."
+    else:
+        trace = model.trace(batch, draw)
+        figure = answers.answer(image, trace, model.card.classes, truth)
+        caption = (
+            "One row a class, one mark a spike of that class's output neuron. The class with the most spikes is the "
+            "answer; where counts are equal, the higher membrane potential, summed over the steps, decides."
+        )
+    return Shown(style.save(figure, path), "an image and the network's answer to it", caption)
+
+
+def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Example | None]:
+    """The first test image that `model` gets right, and the first that it gets wrong, in the order of the test set.
+
+    Looks at 2048 images at most; what is not found among them is None. Random encodings draw as in evaluation.
+    """
+    found: dict[str, Example | None] = {"right": None, "wrong": None}
+    for part in _parts(test[:MOST_SEARCHED]):
+        predicted = model.predict(np.asarray(prepared.images[part]), Draw.for_evaluation(part))[0]
+        truth = np.asarray(prepared.labels)[part]
+        for kind, candidates in (("right", part[predicted == truth]), ("wrong", part[predicted != truth])):
+            for index in candidates if found[kind] is None else ():
+                example = _confirmed(model, prepared, int(index))
+                if (example.truth == example.predicted) == (kind == "right"):
+                    found[kind] = example
+                    break
+        if all(found.values()):
+            break
+    return found
+
+
+def _confirmed(model: Model, prepared: Prepared, index: int) -> Example:
+    # Sums of another batch size round differently, which can flip a spike, and with it a close answer.
+    image, draw = np.asarray(prepared.images[[index]]), Draw.for_evaluation(np.array([index]))
+    if model.card.encoding is None:
+        predicted = int(model.predict(image, draw)[0][0])
+    else:
+        predicted = answers.predicted_class(model.trace(image, draw))
+    return Example(index, int(prepared.labels[index]), predicted)
+
+
+def _parts(indices: np.ndarray, first: int = 64) -> Iterator[np.ndarray]:
+    """`indices` in parts that double in size, so that a common case is found soon."""
+    start, size = 0, first
+    while start < len(indices):
+        yield indices[start : start + size]
+        start, size = start + size, min(2 * size, 512)
+
+
+def telling_image(prepared: Prepared, test: np.ndarray) -> int:
+    """Of the first 64 test images, the one with the most grey on its diagonal.
+
+    Black and white pixels spike never and always: on grey ones a raster shows what rate encoding does.
+    """
+    candidates = test[:64]
+    rows, columns = spikes.diagonal(*prepared.image_shape[1:])
+    brightness = np.asarray(prepared.images[candidates])[:, :, rows, columns] / 255
+    return int(candidates[(brightness * (1 - brightness)).mean((1, 2)).argmax()])
+
+
+def _preprocessing(prepared: Prepared) -> str:
+    how = prepared.preprocessing
+    steps = []
+    if any(how.crop):
+        steps.append(
+            "cropped by {} pixels on the left, {} above, {} on the right and {} below".format(*how.crop)
+        )
+    steps.append("grey" if how.channels == 1 else "in colour")
+    if how.invert:
+        steps.append("inverted to light on dark")
+    steps.append(f"{how.width}×{how.height} pixels, padded with black to that shape where needed")
+    return f"Preprocessing: {', '.join(steps)}. Pixels are then scaled to [0, 1]."
+
+
+def _at_most(num_classes: int) -> str:
+    most = figures.MOST_SAMPLES
+    return f" (the first {most} of {num_classes})" if num_classes > most else ""

@@ -1,0 +1,130 @@
+"""One look for all figures: a colour per contender, quiet axes, one size of text.
+
+Figures are `matplotlib.figure.Figure` objects without pyplot: nothing global is read back or changed, so that they
+can be made in any thread and leave the user's own plots alone.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from spikeduel import files
+
+SPIKING_COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#8C510A")
+"""Warm colours for spiking contenders, told apart by colour-blind readers (after Okabe and Ito, 2008)."""
+OTHER_COLOURS = ("#0072B2", "#56B4E9", "#009E73", "#5E4FA2")
+"""Cool colours for all others."""
+
+INK, QUIET, FAINT = "#1F2933", "#5F6B7A", "#DDE2E8"
+RIGHT, WRONG = "#1B7F5C", "#B3261E"
+CHANNEL_COLOURS = ("#C62828", "#2E7D32", "#1565C0")
+WIDTH = 8.0
+"""Width of every figure in inches: side by side they have one size of text."""
+DPI = 140
+SMALL, MEDIUM, LARGE = 8.0, 9.0, 10.5
+FONT_FILE = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+
+
+def contender_colours(trials: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """A colour for each contender, by its family and place in `trials`: the same in every figure."""
+    colours: dict[str, str] = {}
+    used = {"snn": 0, "cnn": 0}
+    for trial in trials:
+        if trial["contender"] not in colours:
+            family = "snn" if trial["family"] == "snn" else "cnn"
+            palette = SPIKING_COLOURS if family == "snn" else OTHER_COLOURS
+            colours[trial["contender"]] = palette[used[family] % len(palette)]
+            used[family] += 1
+    return colours
+
+
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """An empty white figure, `width` × `height` inches, that lays itself out."""
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def quiet(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = False) -> Axes:
+    """Axes with two spines, small grey ticks, and their labels set in one style."""
+    axes.set_facecolor("white")
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(QUIET)
+        spine.set_linewidth(0.8)
+    axes.tick_params(colors=QUIET, labelsize=SMALL, length=3, width=0.8)
+    axes.set_axisbelow(True)
+    if grid:
+        axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_title(title, loc="left", fontsize=MEDIUM, color=INK, fontweight="bold")
+    axes.set_xlabel(x, fontsize=SMALL, color=QUIET)
+    axes.set_ylabel(y, fontsize=SMALL, color=QUIET)
+    return axes
+
+
+def bare(axes: Axes, title: str = "") -> Axes:
+    """Axes of a picture: no ticks, a thin frame."""
+    quiet(axes)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(FAINT)
+    axes.set_title(title, loc="center", fontsize=SMALL, color=INK)
+    return axes
+
+
+def show_image(axes: Axes, image: np.ndarray, title: str = "") -> Axes:
+    """A picture in its own pixels: uint8 `[C, H, W]`, `[H, W]` or `[H, W, 3]`."""
+    bare(axes, title)
+    axes.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    return axes
+
+
+def as_picture(image: np.ndarray) -> np.ndarray:
+    """`[H, W]` or `[H, W, 3]` from `[C, H, W]`, `[H, W]` or `[H, W, 3]`; channels beyond three are averaged."""
+    if image.ndim == 2 or (image.shape[-1] == 3 and image.shape[0] not in (1, 3)):
+        return image
+    if image.shape[0] == 3:
+        return np.moveaxis(image, 0, -1)
+    return image[0] if image.shape[0] == 1 else image.mean(0)
+
+
+def shades_of(colour: str) -> LinearSegmentedColormap:
+    """White to `colour`."""
+    return LinearSegmentedColormap.from_list("shades", ["#FFFFFF", colour])
+
+
+def shortened(text: str, length: int = 18) -> str:
+    """`text`, its middle replaced by … where it is longer than `length`; dollars shown as dollars, not as math."""
+    if len(text) > length:
+        tail = (length - 1) // 3
+        text = text[: length - 1 - tail] + "…" + text[len(text) - tail :]
+    return text.replace("$", r"\$")
+
+
+def spike_marks(axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0) -> None:
+    """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]` of height 1."""
+    steps, neurons = np.nonzero(spikes)
+    rows = positions[neurons]
+    axes.vlines(steps, rows - 0.36, rows + 0.36, color=colour, linewidth=width)
+
+
+def file_name(text: str) -> str:
+    """`text` as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "unnamed"
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Writes `figure` as PNG, atomically."""
+    with files.atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, facecolor="white", bbox_inches="tight", pad_inches=0.06)
+    return path

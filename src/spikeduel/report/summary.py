@@ -1,0 +1,264 @@
+"""The numbers and words of the page, from results.json: plain values that the template only has to place."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spikeduel.report import style
+
+NOT_MEASURED = "not measured"
+_SCORES = ("accuracy", "precision", "recall", "f1")
+_CONCLUSIONS = {
+    "a_better": "{a} is better",
+    "b_better": "{b} is better",
+    "equivalent": "equivalent",
+    "inconclusive": "inconclusive",
+}
+
+
+def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """A dict for each contender: its name, family, colour, its trials and the cells of its row in the table."""
+    colours = style.contender_colours(results["trials"])
+    entries = []
+    for name, colour in colours.items():
+        trials = [trial for trial in results["trials"] if trial["contender"] == name]
+        tested = [trial for trial in trials if trial["status"] == "done" and trial["test"]]
+        entries.append({
+            "name": name,
+            "spiking": trials[0]["family"] == "snn",
+            "colour": colour,
+            "seeds": len(tested),
+            "failed": sum(trial["status"] == "failed" for trial in trials),
+            "scores": {score: _over(tested, lambda t, s=score: t["test"][s], _per_cent) for score in _SCORES},
+            "epoch_seconds": _over(tested, lambda t: _median(t["epoch_seconds"]), lambda s: f"{s:.1f}", digits=1),
+            "epochs": _span([trial["epochs"] for trial in tested]),
+            "kept": _span([t["best_epoch"] + 1 for t in tested if t["best_epoch"] is not None]),
+            "parameters": f"{trials[0]['parameters']:,}" if trials[0]["parameters"] else NOT_MEASURED,
+            "input": _input(trials[0]),
+            "luck": _luck(tested),
+            "ties": _ties(tested),
+            "per_class": per_class(tested),
+            "confusion": pooled_confusion(tested),
+            "tested": _span([trial["test"]["n"] for trial in tested], "{:,}"),
+        })  # fmt: skip
+    return entries
+
+
+def per_class(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of each class, averaged over the trials."""
+    if not trials:
+        return []
+    rows = zip(*[trial["test"]["per_class"] for trial in trials], strict=True)
+    return [
+        {
+            "class": of_class[0]["class"],
+            **{
+                score: statistics.fmean(row[score] for row in of_class)
+                for score in ("precision", "recall", "f1")
+            },
+            "support": f"{of_class[0]['support']:,}",
+        }
+        for of_class in rows
+    ]
+
+
+def pooled_confusion(trials: Sequence[dict[str, Any]]) -> list[list[int]]:
+    """The sum of the trials' confusion matrices."""
+    matrices = [trial["test"]["confusion"] for trial in trials]
+    return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+
+
+def pairs(results: dict[str, Any]) -> list[dict[str, str]]:
+    """The rows of the table of differences."""
+    rows = []
+    for pair in (results.get("comparison") or {}).get("pairs") or []:
+        if pair.get("difference") is None:
+            continue
+        interval = pair.get("ci95")
+        p_value = pair.get("p_value")
+        conclusion = pair.get("conclusion")
+        rows.append({
+            "pair": f"{pair['a']} − {pair['b']}",
+            "measure": pair["measure"],
+            "difference": f"{100 * pair['difference']:+.2f}".replace("-", "−"),
+            "interval": f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}".replace("-", "−") if interval else "",
+            "p_value": "" if p_value is None else ("< 0.001" if p_value < 0.001 else f"{p_value:.3f}"),
+            "test": pair.get("test") or "",
+            "n": f"{pair['n']:,}",
+            "seeds": str(pair["seeds"]),
+            "conclusion": _CONCLUSIONS[conclusion].format(**pair) if conclusion else "",
+        })  # fmt: skip
+    return rows
+
+
+def leakage(results: dict[str, Any]) -> str | None:
+    """The warning where relatives of test images lie in training, or None."""
+    dataset = results["dataset"]
+    shared = dataset.get("shared_groups")
+    published = dataset["split"] == "published" and bool(dataset.get("groups"))
+    if not published and not shared:
+        return None
+    extent = (
+        "Relatives"
+        if shared is None
+        else f"{shared:.0%} of the test images have relatives in training: relatives"
+    )
+    return (
+        f"{extent} of an image show the same thing, such as an altered copy of the same fingerprint or another picture "
+        "of the same person. A network, or a mere search for the most similar training image, can then answer from "
+        "memory. The scores below measure memory, not recognition: do not read them as what to expect on "
+        "new people or objects."
+    )
+
+
+def caveats(results: dict[str, Any]) -> list[str]:
+    """What a careful reader would object; the leak has its own box, the confound is never missing."""
+    said = list((results.get("comparison") or {}).get("caveats") or [])
+    said = [text for text in said if not text.startswith("LEAKAGE")] if leakage(results) else said
+    families = {trial["family"] for trial in results["trials"]}
+    if len(families) > 1 and not any("confound" in text for text in said):
+        said.append(
+            "A dense spiking network against a convolutional one confounds spiking with convolution: a difference "
+            "cannot be put down to spikes alone."
+        )
+    return said
+
+
+def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was compared, and under which rules, as pairs of a term and its explanation."""
+    dataset, experiment = results["dataset"], results["experiment"]
+    counts = dataset["counts"]
+    rows = [("data", f"{dataset['name']}: {_classes(len(dataset['classes']))}")]
+    if shape := dataset.get("image_shape"):
+        rows[0] = ("data", f"{rows[0][1]}, images of {shape[2]}×{shape[1]} pixels, {_channels(shape[0])}")
+    rows.append((
+        "images", f"{counts['train']:,} to train on, {counts['val']:,} for validation, {counts['test']:,} to test on"
+    ))  # fmt: skip
+    rows.append(("split", _split(dataset)))
+    spiking = [trial for trial in results["trials"] if trial["family"] == "snn"]
+    if spiking:
+        encodings = dict.fromkeys(
+            f"{trial['encoding']} encoding over {trial['num_steps']} steps" for trial in spiking
+        )
+        rows.append(("spiking input", ", ".join(encodings)))
+    if len(spiking) < len(results["trials"]):
+        rows.append(("other input", "the analogue image, once: pixels from 0 to 1"))
+    rows.append((
+        "training",
+        f"Adam, learning rate {experiment['learning_rate']:g}, batches of {experiment['batch_size']}, at most "
+        f"{experiment['epochs']} epochs; stops after {experiment['patience']} epochs in a row that do not lower the "
+        f"validation loss by {experiment['min_delta']:g}; keeps the weights of the best validation accuracy. The same "
+        "images, order of batches and rules for every contender.",
+    ))  # fmt: skip
+    rows.append(("seeds", _seeds(experiment["seeds"])))
+    if experiment.get("recipe"):
+        rows.append(("recipe", str(experiment["recipe"])))
+    return rows
+
+
+def dynamics(results: dict[str, Any]) -> str | None:
+    """The reset of the leaky integrate-and-fire neurons; None where there are other neurons."""
+    experiment = results["experiment"]
+    return experiment["reset_mechanism"] if experiment["neuron"] == "lif" else None
+
+
+def audit(results: dict[str, Any]) -> list[str]:
+    """What the audit of the data found, as sentences; empty where there was none."""
+    found = results["dataset"].get("audit") or {}
+    said = [str(problem) for problem in found.get("problems") or []]
+    probe = found.get("probe") or {}
+    if probe.get("accuracy") is not None:
+        text = f"An untrained nearest neighbour on small pixels scores {probe['accuracy']:.1%} on this split"
+        if probe.get("accuracy_if_grouped") is not None:
+            text += f", and {probe['accuracy_if_grouped']:.1%} where groups are kept whole"
+        said.append(text + ".")
+    return said
+
+
+def failures(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """The failed trials: contender, seed and error."""
+    return [
+        {"contender": t["contender"], "seed": t["seed"], "error": t["error"] or "no reason was recorded"}
+        for t in results["trials"]
+        if t["status"] == "failed"
+    ]
+
+
+def settings(values: dict[str, Any]) -> list[tuple[str, str]]:
+    """A dict as rows of text; what is unset is left out."""
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        for name, value in values.items()
+        if value is not None
+    ]
+
+
+def _over(
+    trials: Sequence[dict[str, Any]],
+    value: Callable[[dict[str, Any]], float | None],
+    form: Callable[[float], str],
+    digits: int = 2,
+) -> str:
+    values = [found for trial in trials if (found := value(trial)) is not None]
+    if not values:
+        return NOT_MEASURED
+    mean = form(statistics.fmean(values))
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {form(statistics.stdev(values))}"
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _median(values: Sequence[float]) -> float | None:
+    return statistics.median(values) if values else None
+
+
+def _span(values: Sequence[int], form: str = "{}") -> str:
+    if not values:
+        return NOT_MEASURED
+    low, high = form.format(min(values)), form.format(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def _input(trial: dict[str, Any]) -> str:
+    return "analogue" if trial["encoding"] is None else f"{trial['encoding']}, T = {trial['num_steps']}"
+
+
+def _luck(trials: Sequence[dict[str, Any]]) -> str | None:
+    spreads = [((t["test"].get("draws") or {}).get("standard_deviation")) for t in trials]
+    known = [spread for spread in spreads if spread is not None]
+    return f"{100 * statistics.fmean(known):.2f}" if known else None
+
+
+def _ties(trials: Sequence[dict[str, Any]]) -> str | None:
+    shares = [t["test"].get("tie_share") for t in trials if t["family"] == "snn"]
+    known = [share for share in shares if share is not None]
+    return f"{100 * statistics.fmean(known):.1f}" if known else None
+
+
+def _classes(number: int) -> str:
+    return f"{number} classes" if number != 1 else "1 class"
+
+
+def _channels(number: int) -> str:
+    return {1: "grey", 3: "colour"}.get(number, f"{number} channels")
+
+
+def _split(dataset: dict[str, Any]) -> str:
+    if dataset["split"] == "published":
+        return "published: as in the study, at random over files"
+    kind = str(dataset["split"])
+    if groups := dataset.get("groups"):
+        kind += f"; {groups:,} groups (such as the images of one person)" if isinstance(groups, int) else ""
+    return kind
+
+
+def _seeds(number: int) -> str:
+    if number == 1:
+        return "1: a single training run of each contender, so that part of any difference can be luck"
+    return (
+        f"{number}: each contender was trained {number} times, from 0 to {number - 1}; numbers are mean ± sd"
+    )

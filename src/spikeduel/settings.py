@@ -1,0 +1,175 @@
+"""What defines an experiment: frozen, typed, read from and written to TOML, hashed."""
+
+import hashlib
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from spikeduel import files
+from spikeduel.errors import InputError, unknown
+
+NUMERICS_VERSION = 1
+"""Raised by hand when the same settings would give other numbers; part of every trial's key."""
+
+
+def _setting(default: Any, help: str, **rules: Any) -> Any:
+    return field(default=default, metadata={"help": help, **rules})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A whole comparison: data, contenders, training. Every field can be set by `--set name=value`.
+
+    Names are checked by `spikeduel.compare`, before anything runs; values here. Raises `InputError`.
+    """
+
+    dataset: str = _setting("fashion-mnist-mini", "a data set's name, or a folder of images")
+    recipe: str = _setting("baseline", "the named experiment that this one started from")
+    contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
+    seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1)
+
+    encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
+    num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1)
+    neuron: str = _setting("lif", "the spiking contenders' neuron")
+    beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0)
+    threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0)
+    reset_mechanism: str = _setting(
+        "subtract", "what a spike does to the membrane", choices=("subtract", "zero", "none")
+    )
+    surrogate: str = _setting("atan", "gradient of the spike: see spikeduel.SURROGATES")
+    surrogate_alpha: float | None = _setting(None, "width of the surrogate; unset: its customary value", above=0.0)
+    hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1)
+
+    epochs: int = _setting(20, "at most this many epochs", at_least=1)
+    batch_size: int = _setting(128, "images a training step", at_least=1)
+    learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0)
+    patience: int = _setting(3, "stop after this many epochs without min_delta of improvement", at_least=1)
+    min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
+
+    split: str = _setting("default", "how images are split where there is a choice", choices=("default", "published"))
+    split_seed: int = _setting(0, "seed of the split and of --limit, common to all trials", at_least=0)
+    limit: int | None = _setting(None, "use only this many training and validation images in all", at_least=2)
+    data_dir: str | None = _setting(None, "folder (or zip) with files that one already has")
+    image_size: int | None = _setting(None, "side of the prepared images, for data with no size of its own", at_least=4)
+    alterations: tuple[str, ...] = _setting(
+        ("Easy",), "SOCOFing's altered images to use", each=("Easy", "Medium", "Hard")
+    )
+
+    device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
+    precision: str = _setting("auto", "32, bf16 or auto", choices=("auto", "32", "bf16"))
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, f.name, value)
+            if isinstance(value, int) and not isinstance(value, bool) and f.type in (float, float | None):
+                value = float(value)
+                object.__setattr__(self, f.name, value)
+            _check(f.name, value, f.type, f.metadata)
+        if not self.contenders:
+            raise InputError("contenders is empty: name at least one.")
+        if len(set(self.contenders)) < len(self.contenders):
+            raise InputError(f"a contender is named twice: {', '.join(self.contenders)}.")
+
+
+def _check(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
+    if not _is_of(value, kind):
+        raise InputError(f"{name} must be {_describe(kind)}, not {value!r}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} must be a finite number, not {value}.")
+    if value is None:
+        return
+    if "choices" in rules and value not in rules["choices"]:
+        raise unknown(name, value, rules["choices"])
+    if "each" in rules and (bad := [v for v in value if v not in rules["each"]]):
+        raise unknown(name, bad[0], rules["each"])
+    if "at_least" in rules and value < rules["at_least"]:
+        raise InputError(f"{name} must be at least {rules['at_least']}, not {value}.")
+    if "above" in rules and not value > rules["above"]:
+        raise InputError(f"{name} must be greater than {rules['above']:g}, not {value}.")
+    if "at_most" in rules and value > rules["at_most"]:
+        raise InputError(f"{name} must be at most {rules['at_most']:g}, not {value}.")
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    if isinstance(kind, types.UnionType):
+        return any(_is_of(value, k) for k in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_of(v, typing.get_args(kind)[0]) for v in value)
+    return isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", types.NoneType: "unset"}
+
+
+def _describe(kind: Any) -> str:
+    if isinstance(kind, types.UnionType):
+        return " or ".join(_describe(k) for k in typing.get_args(kind))
+    return "a list of text" if typing.get_origin(kind) is tuple else _WORDS[kind]
+
+
+def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Experiment:
+    """`experiment` with settings given as text, as `--set name=value` gives them. Raises `InputError`."""
+    kinds = {f.name: f.type for f in fields(Experiment)}
+    changes = {}
+    for name, text in assignments.items():
+        if name not in kinds:
+            raise unknown("setting", name, kinds)
+        changes[name] = _parse(name, text, kinds[name])
+    return replace(experiment, **changes)
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if types.NoneType in options and text.lower() in ("", "none"):
+        return None
+    if typing.get_origin(kind) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    for convert in options:
+        if convert is types.NoneType:
+            continue
+        try:
+            return convert(text)
+        except ValueError:
+            continue
+    raise InputError(f"{name} must be {_describe(kind)}, not '{text}'.")
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment in a TOML file, as `compare --out` writes it. Raises `InputError` naming file and setting."""
+    try:
+        with Path(path).open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file ({error}).") from None
+    known = {f.name for f in fields(Experiment)}
+    for name in content:
+        if name not in known:
+            raise unknown(f"setting in {path}", name, known)
+    try:
+        return Experiment(**content)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Writes `experiment` as TOML; what is unset is left out."""
+    content = {name: value for name, value in asdict(experiment).items() if value is not None}
+    files.write_text(path, tomli_w.dumps(content))
+
+
+def digest(value: Any) -> str:
+    """A hash of any JSON-like `value`, the same on every machine: 64 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,217 @@
+"""One trial: one contender, one seed: build, train, measure, store."""
+
+import hashlib
+import os
+import platform
+import traceback
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from spikeduel import files, models, registry
+from spikeduel.architectures import ARCHITECTURES
+from spikeduel.data import Prepared, Split, in_memory
+from spikeduel.encoders import ENCODERS
+from spikeduel.errors import InputError, SpikeduelError
+from spikeduel.measuring import MEASURES
+from spikeduel.models import NEURON_SETTINGS, Model, ModelCard
+from spikeduel.neurons import NEURONS
+from spikeduel.progress import Progress
+from spikeduel.settings import NUMERICS_VERSION, Experiment, digest
+from spikeduel.store import Store, TrialRecord
+from spikeduel.training import EvaluationBatches, Loop, Training
+
+TRAINING_SETTINGS = ("epochs", "batch_size", "learning_rate", "patience", "min_delta")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A contender and a seed with everything that its numbers depend on; `settings` is what `key` hashes."""
+
+    experiment: Experiment
+    card: ModelCard
+    settings: dict[str, Any]
+
+    @property
+    def key(self) -> str:
+        """What the store knows this trial by."""
+        return digest(self.settings)[:16]
+
+
+def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
+    """The trials of an experiment: for each seed, each contender. Raises `InputError` for what cannot be built."""
+    device, precision = resolve_device(experiment.device), resolve_precision(experiment.precision)
+    cards = [describe(contender, experiment, prepared) for contender in experiment.contenders]
+    common = {
+        "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
+        "data": {"fingerprint": prepared.fingerprint, "split": _split_digest(split)},
+        "device": device,
+        "precision": precision,
+        "numerics_version": NUMERICS_VERSION,
+    }
+    trials = []
+    for seed in range(experiment.seeds):
+        for card in cards:
+            seeded = replace(card, seed=seed)
+            settings = {**asdict(seeded), **common, "sources": _sources(card)}
+            # What the fingerprint already says, and what must not distinguish two copies of the same data.
+            del settings["dataset"]
+            trials.append(Trial(experiment, seeded, settings))
+    return trials
+
+
+def check_names(experiment: Experiment) -> None:
+    """Raises `InputError` for an unknown contender, encoding or neuron, before anything is loaded."""
+    for contender in experiment.contenders:
+        registry.resolve("contender", contender, ARCHITECTURES)
+    registry.resolve("encoding", experiment.encoding, ENCODERS)
+    registry.resolve("neuron", experiment.neuron, NEURONS)
+    resolve_device(experiment.device)
+
+
+def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
+    """The card that `contender` will have on this data, its seed left at 0."""
+    spiking = {"neuron": experiment.neuron, **{name: getattr(experiment, name) for name in NEURON_SETTINGS}}
+    card = ModelCard(
+        contender=contender,
+        family="snn",
+        image_shape=prepared.image_shape,
+        classes=prepared.classes,
+        preprocessing=prepared.preprocessing,
+        network={"hidden": experiment.hidden, **spiking},
+        encoding=experiment.encoding,
+        num_steps=experiment.num_steps,
+        dataset=prepared.name,
+    )
+    # Built without memory, only to see what it is.
+    with torch.device("meta"):
+        family = models.family_of(models.build(card))
+    if family == "snn":
+        return card
+    return replace(card, family=family, network={"hidden": experiment.hidden}, encoding=None, num_steps=None)
+
+
+def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+    """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
+    with store.locked(trial.key):
+        record = store.record(trial.key)
+        if record is None:
+            record = _train(trial, prepared, split, store, progress)
+        else:
+            progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
+        if record.status == "done":
+            _measure(trial, prepared, split, store)
+    return record
+
+
+def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+    fabric = _fabric(trial)
+    with torch.random.fork_rng():
+        torch.manual_seed(trial.card.seed)
+        model = Model(models.build(trial.card), trial.card)
+    checkpoint = store.checkpoint_path(trial.key)
+    training, error = Training(), None
+    try:
+        images, labels = in_memory(prepared)
+        training = Loop(model, images, labels, split, trial.experiment, fabric, checkpoint, progress).run()
+        if training.stopped == "nan":
+            error = "loss or weights became NaN or infinite: try a smaller learning_rate."
+    except (SpikeduelError, OSError):
+        raise
+    except Exception as failure:  # one contender's failure must not cost the others their results
+        error = f"{type(failure).__name__}: {failure}".splitlines()[0]
+        files.write_text(store.folder(trial.key) / "error.txt", traceback.format_exc())
+    record = TrialRecord(
+        key=trial.key,
+        settings=trial.settings,
+        parameters=models.num_parameters(model.module),
+        status="failed" if error else "done",
+        error=error,
+        best_epoch=training.best_epoch,
+        stopped=training.stopped,
+        epoch_seconds=training.epoch_seconds,
+        history=training.history,
+        environment=environment(trial.settings["device"], trial.settings["precision"]),
+    )
+    if training.history:
+        models.save_model(store.model_path(trial.key), model)
+    store.save(record)
+    checkpoint.unlink(missing_ok=True)
+    if error:
+        progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: failed, {error}")
+    return record
+
+
+def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store) -> None:
+    missing = [name for name in MEASURES if store.measure(trial.key, name) is None]
+    if not missing:
+        return
+    images, labels = in_memory(prepared)
+    fabric = _fabric(trial)
+    model = models.load_model(store.model_path(trial.key), fabric.device)
+    for name in missing:
+        with fabric.autocast():
+            store.save_measure(trial.key, name, MEASURES[name](model, EvaluationBatches(images, labels, split.test)))
+
+
+def _fabric(trial: Trial) -> Fabric:
+    precision = {"32": "32-true", "bf16": "bf16-mixed"}[trial.settings["precision"]]
+    return Fabric(accelerator=trial.settings["device"], devices=1, precision=precision)  # type: ignore[arg-type]
+
+
+def resolve_device(device: str) -> str:
+    """ "cpu" or "cuda". Raises `InputError` where CUDA is asked for and absent."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no CUDA GPU here. Use --device cpu, or auto.")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def resolve_precision(precision: str) -> str:
+    """ "32" or "bf16"; `auto` is 32 until bf16 has been shown to change no conclusion."""
+    return "32" if precision == "auto" else precision
+
+
+def environment(device: str, precision: str) -> dict[str, Any]:
+    """The surroundings of a measurement."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+        "device": device,
+        "precision": precision,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _split_digest(split: Split) -> str:
+    parts = (split.train, split.val, split.test)
+    return hashlib.sha256(b"|".join(np.asarray(part, np.int64).tobytes() for part in parts)).hexdigest()
+
+
+def _sources(card: ModelCard) -> dict[str, str]:
+    named = (
+        ("contender", card.contender, ARCHITECTURES),
+        ("encoding", card.encoding, ENCODERS),
+        ("neuron", card.network.get("neuron"), NEURONS),
+    )
+    return {
+        name: registry.source_hash(registry.resolve(kind, name, known))
+        for kind, name, known in named
+        if name is not None and name not in known
+    }

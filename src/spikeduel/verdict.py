@@ -1,0 +1,92 @@
+"""The conclusion in plain words, claiming no more than the trials can bear."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from spikeduel.settings import Experiment
+
+
+def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> str:
+    """What the trials showed, in words, from results.json's `trials` and `pairs`."""
+    sentences = [_of_pair(pair, trials) for pair in pairs if pair["seeds"]]
+    if not sentences:
+        done = [trial for trial in trials if trial["test"]]
+        sentences = [
+            f"{t['contender']}, seed {t['seed']}, is right on {t['test']['accuracy']:.1%} of "
+            f"{t['test']['n']:,} test images."
+            for t in done
+        ] or ["No trial was finished: there is nothing to compare."]
+    if speed := speed_ratio(trials):
+        sentences.append(speed)
+    return " ".join(sentences)
+
+
+def _of_pair(pair: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
+    winner, loser = (pair["a"], pair["b"]) if pair["difference"] >= 0 else (pair["b"], pair["a"])
+    only = {pair["a"]: pair["only_a_right"], pair["b"]: pair["only_b_right"]}
+    accuracy = {
+        name: statistics.fmean(t["test"]["accuracy"] for t in trials if t["contender"] == name and t["test"])
+        for name in (winner, loser)
+    }
+    points = 100 * abs(pair["difference"])
+    if pair["seeds"] > 1:
+        ahead = pair["seeds_a_ahead"] if winner == pair["a"] else pair["seeds"] - pair["seeds_a_ahead"]
+        return (
+            f"Over {pair['seeds']} seeds, {winner} is right on {accuracy[winner]:.1%} of {pair['n']:,} test images on "
+            f"average and {loser} on {accuracy[loser]:.1%}: {points:.1f} points apart; {winner} was ahead with "
+            f"{ahead} of the {pair['seeds']} seeds. No test of significance has been made."
+        )
+    if pair["difference"] == 0:
+        return (
+            f"These two trained models, {winner} and {loser}, are right on equally many of {pair['n']:,} test images "
+            f"({accuracy[winner]:.1%}). One seed cannot tell whether that is luck."
+        )
+    return (
+        f"Of these two trained models, {winner} is right on {accuracy[winner]:.1%} of {pair['n']:,} test images and "
+        f"{loser} on {accuracy[loser]:.1%}: {points:.1f} points apart ({only[winner]:,.0f} images only {winner} gets "
+        f"right, {only[loser]:,.0f} only {loser}). One seed cannot tell whether another training would end the same "
+        "way: --seeds 6 would."
+    )
+
+
+def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
+    """How long an SNN epoch takes against a CNN epoch, where both were trained."""
+    seconds = {
+        family: [s for t in trials if t["family"] == family for s in t["epoch_seconds"]] for family in ("snn", "cnn")
+    }
+    if not all(seconds.values()):
+        return None
+    snn, cnn = (statistics.median(seconds[family]) for family in ("snn", "cnn"))
+    return (
+        f"An SNN epoch took {snn:.1f} s and a CNN epoch {cnn:.1f} s on this machine (medians): a ratio of "
+        f"{snn / cnn:.1f}. The study reports 1.5."
+    )
+
+
+def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[dict[str, Any]]) -> list[str]:
+    """What a careful reader would object, as sentences."""
+    said = []
+    if (shared := dataset["shared_groups"]) and shared > 0:
+        said.append(
+            f"LEAKAGE: {shared:.0%} of the test images come from a group (a person, or a set of duplicates) that is "
+            "also in training. These scores measure memory as much as recognition; --split default keeps groups whole."
+        )
+    if experiment.seeds == 1:
+        said.append("One seed: differences of a point or more can be luck of initialisation and order.")
+    if len({trial["family"] for trial in trials}) > 1:
+        said.append(
+            "A dense spiking network against a convolutional one confounds spiking with convolution: a difference "
+            "cannot be put down to spikes alone."
+        )
+    said.append("Learning rate and all other settings are the same for every contender and tuned for none.")
+    if len({trial["epochs"] for trial in trials}) > 1:
+        said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
+    unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})
+    if unfinished:
+        said.append(f"{' and '.join(unfinished)} used all {experiment.epochs} epochs and might gain from more.")
+    if experiment.limit is not None:
+        said.append(f"Training and validation were limited to {experiment.limit:,} images.")
+    if failed := [f"{t['contender']} with seed {t['seed']}" for t in trials if t["status"] == "failed"]:
+        said.append(f"Failed and left out: {', '.join(failed)}.")
+    return said + dataset["notes"]

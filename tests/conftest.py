@@ -1,0 +1,40 @@
+"""Fixtures that every part of the tests may use. Nothing here or below touches the network or the user's cache."""
+
+import os
+
+# Numba, BLAS and torch share two cores with the other test processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path, monkeypatch):
+    """Cache, store and runs go to the test's own folder."""
+    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SPIKEDUEL_STORE", str(tmp_path / "store"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def generator():
+    """A seeded torch generator."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def random():
+    """A seeded numpy generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def small():
+    """An experiment that is real but takes a second: scikit-learn's digits, narrow networks, few steps."""
+    from spikeduel.settings import Experiment
+
+    return Experiment(
+        dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
+    )

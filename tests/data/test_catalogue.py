@@ -1,0 +1,181 @@
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_files import write_mnist_like, write_pictures, write_socofing
+
+from spikeduel.data import DATASETS, Prepared, cached, catalogue, describe, in_memory, load, prepare, resolve, split
+from spikeduel.data.mnist_like import EMNIST_STEMS
+from spikeduel.data.prepared import DataOptions
+from spikeduel.errors import InputError
+from spikeduel.settings import Experiment
+
+
+def synthetic_source(name: str, folder: Path) -> Path | None:
+    """Made-up files for the data set `name`; None where it needs none."""
+    if name in catalogue.BUILT_IN:
+        return None
+    if name == "socofing":
+        write_socofing(folder / "SOCOFing", num_subjects=12)
+    else:
+        write_mnist_like(folder, **({"stems": EMNIST_STEMS} if name == "emnist-digits" else {}))
+    return folder
+
+
+def test_there_are_data_sets() -> None:
+    assert set(DATASETS) >= {"fashion-mnist", "emnist-digits", "mnist", "socofing", "digits", "fashion-mnist-mini"}
+
+
+@pytest.mark.parametrize("name", sorted(DATASETS))
+def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> None:
+    source = synthetic_source(name, tmp_path / "files")
+    experiment = Experiment(dataset=name, data_dir=None if source is None else str(source))
+    prepared = load(experiment)
+    assert isinstance(prepared, Prepared)
+    assert prepared.images.dtype == np.uint8
+    assert prepared.images.shape == (len(prepared), *prepared.image_shape)
+    assert prepared.labels.dtype == np.int64
+    assert len(prepared.classes) == 10
+    assert prepared.preprocessing.channels == prepared.image_shape[0]
+    assert {int(prepared.labels[index]) for index, _ in prepared.samples} == set(range(10))
+    assert load(experiment).fingerprint == prepared.fingerprint
+    assert len(describe(name)) > 20
+    made = split(prepared, experiment)
+    assert sorted(np.concatenate([made.train, made.val, made.test])) == list(range(len(prepared)))
+    images, labels = in_memory(prepared)
+    assert len(images) == len(labels) == len(prepared)
+
+
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - set(catalogue.BUILT_IN)))
+def test_second_load_does_not_decode_again(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = DataOptions(data_dir=str(synthetic_source(name, tmp_path / "files")))
+    first = prepare(name, options)
+
+    def fail(options: DataOptions) -> None:
+        raise AssertionError("decoded again")
+
+    monkeypatch.setitem(DATASETS, name, fail)
+    assert prepare(name, options).fingerprint == first.fingerprint
+    assert [found.name for found in cached()] == [name]
+
+
+def test_folder_by_path(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepare(str(image_folder))
+    assert prepared.name == "pets"
+    assert prepared.classes == ("cat", "dog")
+    monkeypatch.chdir(image_folder.parent)
+    assert prepare("pets").fingerprint == prepared.fingerprint
+    assert len(cached()) == 1
+
+
+def test_folder_that_changed_is_read_again(image_folder: Path) -> None:
+    assert len(prepare(str(image_folder))) == 12
+    write_pictures(image_folder / "cat" / "new", 1, seed=99)
+    assert len(prepare(str(image_folder))) == 13
+    assert len(cached()) == 1
+
+
+def test_options_reach_the_data_set_and_progress_is_shown(image_folder: Path) -> None:
+    shown = []
+
+    def track(items, description, total):
+        shown.append((description, total))
+        return items
+
+    prepared = load(Experiment(dataset=str(image_folder), image_size=10), track)
+    assert prepared.image_shape == (1, 10, 10)
+    assert shown == [("looking at images", 12), ("reading images", 12)]
+
+
+def test_folder_with_data_dir_as_well(image_folder: Path) -> None:
+    with pytest.raises(InputError, match="data_dir"):
+        prepare(str(image_folder), DataOptions(data_dir=str(image_folder)))
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("fashion-mnits", "unknown data set 'fashion-mnits': did you mean 'fashion-mnist'"),
+        ("./nowhere", r"'\./nowhere': no such folder"),
+        ("some/where", "'some/where': no such folder"),
+        ("a_file", "'a_file': is a file"),
+        ("nomodule:function", "no module 'nomodule'"),
+        ("math:pi", "is not a function"),
+    ],
+)
+def test_names_that_lead_nowhere(name: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a_file").write_text("")
+    monkeypatch.chdir(tmp_path)
+    for function in (prepare, resolve):
+        with pytest.raises(InputError, match=problem):
+            function(name)
+
+
+OWN = """
+    import numpy as np
+    from spikeduel.data import Preprocessing, RawDataset
+
+    def blobs(options):
+        "Blobs, light and dark."
+        labels = np.arange(40) % 2
+        images = np.full((40, 1, 4, 4), {level}, dtype=np.uint8) + labels[:, None, None, None].astype(np.uint8)
+        return RawDataset(images, labels, ("dark", "light"), Preprocessing(1, 4, 4))
+
+    def nothing(options):
+        return None
+"""
+
+
+def write_own(folder: Path, level: int) -> None:
+    (folder / "own_blobs.py").write_text(textwrap.dedent(OWN.format(level=level)))
+
+
+def forget() -> None:
+    sys.modules.pop("own_blobs", None)
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.chdir(tmp_path)
+    write_own(tmp_path, level=7)
+    forget()
+    yield tmp_path
+    forget()
+
+
+def test_own_function_and_its_changes(own_module: Path) -> None:
+    prepared = prepare("own_blobs:blobs")
+    assert prepared.classes == ("dark", "light")
+    assert prepared.images.max() == 8
+    assert describe("own_blobs:blobs") == "Blobs, light and dark."
+    write_own(own_module, level=100)
+    forget()
+    assert prepare("own_blobs:blobs").images.max() == 101
+
+
+def test_own_function_sees_changed_files(own_module: Path) -> None:
+    options = DataOptions(data_dir=str(own_module / "data"))
+    (own_module / "data").mkdir()
+    prepare("own_blobs:blobs", options)
+    first = cached()[0].path.stat().st_mtime_ns
+    prepare("own_blobs:blobs", options)
+    assert cached()[0].path.stat().st_mtime_ns == first
+    (own_module / "data" / "x").write_text("new")
+    prepare("own_blobs:blobs", options)
+    assert cached()[0].path.stat().st_mtime_ns != first
+
+
+def test_own_function_that_returns_something_else(own_module: Path) -> None:
+    with pytest.raises(InputError, match="own_blobs:nothing.*must return a RawDataset, not NoneType"):
+        prepare("own_blobs:nothing")
+
+
+def test_importing_the_package_is_cheap() -> None:
+    heavy = "{'torch', 'torchvision', 'sklearn', 'scipy', 'kagglehub', 'requests'}"
+    code = f"import sys, spikeduel.data; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

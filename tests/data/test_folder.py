@@ -1,0 +1,237 @@
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_files import write_pictures
+
+from spikeduel.data import folder as module
+from spikeduel.data.folder import folder
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
+from spikeduel.errors import InputError
+
+
+def load(root: Path, **more: object) -> RawDataset:
+    return folder(DataOptions(data_dir=str(root), **more))  # type: ignore[arg-type]
+
+
+def test_class_folders(image_folder: Path) -> None:
+    raw = load(image_folder)
+    assert raw.classes == ("cat", "dog")
+    assert raw.labels.tolist() == [0] * 6 + [1] * 6
+    assert raw.official is None
+    assert raw.groups is None
+    assert raw.notes == ()
+    assert [index for index, _ in raw.samples] == [0, 6]
+    assert raw.samples[0][1].shape == (16, 20)
+
+
+def test_size_is_the_largest_side_of_small_images(image_folder: Path) -> None:
+    raw = load(image_folder)
+    assert raw.images.shape == (12, 1, 20, 20)
+    with Image.open(image_folder / "cat" / "000.png") as picture:
+        np.testing.assert_array_equal(raw.images[0, 0, 2:18], np.asarray(picture))
+        np.testing.assert_array_equal(raw.images[0], raw.preprocessing(picture))
+
+
+def test_size_is_64_for_larger_images_unless_given(image_folder: Path) -> None:
+    write_pictures(image_folder / "cat", 1, size=(300, 100), seed=5)
+    assert load(image_folder).images.shape[2:] == (64, 64)
+    assert load(image_folder, image_size=24).images.shape[2:] == (24, 24)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P-grey", "RGB-grey", "I;16"])
+def test_grey_if_every_image_is(tmp_path: Path, mode: str) -> None:
+    for label, name in enumerate(("a", "b")):
+        for path in write_pictures(tmp_path / name, 3, seed=label):
+            with Image.open(path) as opened:
+                grey = opened.convert("L")
+            if mode == "I;16":
+                picture = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+            else:
+                picture = grey.convert(mode.removesuffix("-grey"))
+            picture.save(path)
+    raw = load(tmp_path)
+    assert raw.images.shape[1] == raw.preprocessing.channels == 1
+
+
+def test_colour_if_any_image_has_some(image_folder: Path) -> None:
+    write_pictures(image_folder / "dog", 1, mode="RGB", seed=9)
+    raw = load(image_folder)
+    assert raw.images.shape[1] == raw.preprocessing.channels == 3
+    assert raw.samples[0][1].ndim == 3
+    np.testing.assert_array_equal(raw.images[0, 0], raw.images[0, 2])
+    assert (raw.images[6, 0] != raw.images[6, 2]).any()
+
+
+def test_colour_files_with_equal_channels_give_the_pixels_of_grey_ones(image_folder: Path, tmp_path: Path) -> None:
+    for path in image_folder.rglob("*.png"):
+        target = tmp_path / "colour" / path.relative_to(image_folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as picture:
+            picture.convert("RGB").save(target)
+    np.testing.assert_array_equal(load(tmp_path / "colour").images, load(image_folder).images)
+
+
+@pytest.mark.parametrize("suffix", module.EXTENSIONS)
+def test_every_format(tmp_path: Path, suffix: str) -> None:
+    mode = "RGB" if suffix == ".ppm" else "L"
+    write_pictures(tmp_path / "a", 2, seed=1, suffix=suffix, mode=mode)
+    write_pictures(tmp_path / "b", 2, seed=2, suffix=suffix.upper(), mode=mode)
+    assert len(load(tmp_path).images) == 4
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", None])
+@pytest.mark.parametrize("test", ["test", "Test", None])
+def test_official_sides(tmp_path: Path, validation: str | None, test: str | None) -> None:
+    sides = {"train": TRAIN} | ({validation: VALIDATION} if validation else {}) | ({test: TEST} if test else {})
+    for number, side in enumerate(sides):
+        for label, name in enumerate(("a", "b")):
+            write_pictures(tmp_path / side / name, 3, seed=10 * number + label)
+    raw = load(tmp_path)
+    assert len(raw.images) == 6 * len(sides)
+    if len(sides) == 1:
+        assert raw.official is None
+    else:
+        assert raw.official is not None
+        assert sorted(raw.official.tolist()) == sorted(code for code in sides.values() for _ in range(6))
+
+
+def test_exact_copies_are_a_group(image_folder: Path) -> None:
+    shutil.copy(image_folder / "cat" / "000.png", image_folder / "dog" / "copy.png")
+    raw = load(image_folder)
+    assert raw.groups is not None
+    assert raw.groups[0] == raw.groups[-1]
+    assert len(np.unique(raw.groups)) == 12
+    assert "1 images are exact copies" in raw.notes[0]
+
+
+def test_hidden_and_other_files_are_ignored_and_nested_folders_walked(image_folder: Path) -> None:
+    (image_folder / "cat" / ".hidden.png").write_text("no image")
+    (image_folder / "cat" / "notes.txt").write_text("no image")
+    (image_folder / ".git").mkdir()
+    (image_folder / "__MACOSX").mkdir()
+    write_pictures(image_folder / "cat" / "more" / "and more", 2, seed=77)
+    assert len(load(image_folder).images) == 14
+
+
+def test_loose_images_are_noted(image_folder: Path) -> None:
+    write_pictures(image_folder, 3)
+    raw = load(image_folder)
+    assert len(raw.images) == 12
+    assert "3 images lie loose" in raw.notes[0]
+
+
+def test_folders_beside_train_are_noted(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b", "extra/a"):
+        write_pictures(tmp_path / name, 2, seed=len(name))
+    assert "ignored beside train/: extra" in load(tmp_path).notes[0]
+
+
+def test_loops_of_links_end(image_folder: Path) -> None:
+    os.symlink(image_folder, image_folder / "cat" / "up")
+    os.symlink(image_folder / "cat", image_folder / "cat" / "self")
+    assert len(load(image_folder).images) == 12
+
+
+def test_linked_class_folder_is_followed(image_folder: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "elsewhere", 4, seed=3)
+    os.symlink(tmp_path / "elsewhere", image_folder / "fox")
+    raw = load(image_folder)
+    assert raw.classes == ("cat", "dog", "fox")
+    assert image_folder / "fox" in raw.sources
+
+
+def break_by_cutting(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:200])
+
+
+def break_by_text(path: Path) -> None:
+    path.write_text("this is no image")
+
+
+def break_by_emptying(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [break_by_cutting, break_by_text, break_by_emptying])
+def test_unreadable_images_are_named_and_counted(image_folder: Path, damage: object) -> None:
+    for name in ("002.png", "004.png"):
+        damage(image_folder / "dog" / name)  # type: ignore[operator]
+    with pytest.raises(
+        InputError, match=r"cannot be read as an image.*first of 2 such files.*Remove or replace"
+    ) as caught:
+        load(image_folder)
+    assert str(image_folder / "dog" / "002.png") in str(caught.value)
+
+
+def empty(root: Path) -> str:
+    root.mkdir()
+    return "holds no images"
+
+
+def folders_without_images(root: Path) -> str:
+    (root / "a").mkdir(parents=True)
+    (root / "b").mkdir()
+    return "holds no images"
+
+
+def loose_only(root: Path) -> str:
+    write_pictures(root, 3)
+    return "has 3 images but no class sub-folders"
+
+
+def one_class(root: Path) -> str:
+    write_pictures(root / "a", 3)
+    return r"one class only \(a\)"
+
+
+def an_empty_class(root: Path) -> str:
+    write_pictures(root / "a", 3)
+    (root / "b").mkdir()
+    return r"b: holds no images.*or remove the folder"
+
+
+def other_classes_in_test(root: Path) -> str:
+    for name in ("train/a", "train/b", "test/a", "test/c"):
+        write_pictures(root / name, 2)
+    return r"test: its class folders differ .*lacks b; adds c"
+
+
+def only_test(root: Path) -> str:
+    for name in ("test/a", "test/b"):
+        write_pictures(root / name, 2)
+    return r"has test/ but no train/"
+
+
+def train_without_classes(root: Path) -> str:
+    write_pictures(root / "train", 2)
+    return "train: has 2 images but no class sub-folders"
+
+
+def absent(root: Path) -> str:
+    return "no such folder"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        empty,
+        folders_without_images,
+        loose_only,
+        one_class,
+        an_empty_class,
+        other_classes_in_test,
+        only_test,
+        train_without_classes,
+        absent,
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path: Path, make: object) -> None:
+    problem = make(tmp_path / "root")  # type: ignore[operator]
+    with pytest.raises(InputError, match=problem) as caught:
+        load(tmp_path / "root")
+    assert str(tmp_path / "root") in str(caught.value)
+    assert "\n" not in str(caught.value)

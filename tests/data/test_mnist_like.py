@@ -1,0 +1,193 @@
+import gzip
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic_files import idx_bytes, write_mnist_like
+
+from spikeduel.data import mnist_like
+from spikeduel.data.download import Remote
+from spikeduel.data.mnist_like import EMNIST_STEMS, MNIST_STEMS, emnist_digits, fashion_mnist, mnist
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions
+from spikeduel.errors import InputError
+
+
+def options(folder: Path) -> DataOptions:
+    return DataOptions(data_dir=str(folder))
+
+
+@pytest.mark.parametrize("gzipped", [True, False])
+@pytest.mark.parametrize("place", [".", "raw", "MNIST/raw", "mnist", "gzip"])
+def test_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str, gzipped: bool) -> None:
+    arrays = write_mnist_like(tmp_path / "mine" / place, gzipped=gzipped)
+    raw = mnist(options(tmp_path / "mine"))
+    np.testing.assert_array_equal(raw.images[:60, 0], arrays["train images"])
+    np.testing.assert_array_equal(raw.images[60:, 0], arrays["test images"])
+    np.testing.assert_array_equal(raw.labels[60:], arrays["test labels"])
+    assert raw.official is not None
+    assert raw.official.tolist() == [TRAIN] * 60 + [TEST] * 20
+    assert raw.classes == tuple("0123456789")
+    assert [int(raw.labels[index]) for index, _ in raw.samples] == list(range(10))
+
+
+@pytest.mark.parametrize("place", ["FashionMNIST/raw", "fashion", "data/fashion"])
+def test_fashion_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str) -> None:
+    write_mnist_like(tmp_path / place)
+    raw = fashion_mnist(options(tmp_path))
+    assert raw.classes[0] == "T-shirt/top"
+    assert raw.classes[9] == "Ankle boot"
+
+
+def test_dots_in_the_names(tmp_path: Path) -> None:
+    write_mnist_like(tmp_path, tuple(stem.replace("-idx", ".idx") for stem in MNIST_STEMS), gzipped=False)
+    assert len(mnist(options(tmp_path)).images) == 80
+
+
+def test_installed_fashion_mnist_is_found_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist_like, "DEBIAN_FASHION_MNIST", tmp_path / "share")
+    write_mnist_like(tmp_path / "share")
+    assert len(fashion_mnist(DataOptions()).images) == 80
+
+
+def test_emnist_is_turned_upright(tmp_path: Path) -> None:
+    arrays = write_mnist_like(tmp_path / "EMNIST" / "raw", EMNIST_STEMS)
+    raw = emnist_digits(options(tmp_path))
+    np.testing.assert_array_equal(raw.images[0, 0], arrays["train images"][0].T)
+    np.testing.assert_array_equal(raw.samples[0][1], arrays["train images"][0])
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent: no such folder"):
+        mnist(options(tmp_path / "absent"))
+
+
+def test_a_file_where_a_folder_belongs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file: is a file"):
+        mnist(options(tmp_path / "file"))
+
+
+def test_folder_without_the_files_lists_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        emnist_digits(options(tmp_path))
+    for stem in EMNIST_STEMS:
+        assert stem in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_one_missing_file_is_the_one_named(tmp_path: Path) -> None:
+    write_mnist_like(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(InputError, match=r"looked for t10k-labels-idx1-ubyte\[\.gz\],"):
+        mnist(options(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("stem", "array", "problem"),
+    [
+        ("train-labels-idx1-ubyte", np.zeros(59), "59 labels for the 60 images"),
+        ("t10k-labels-idx1-ubyte", np.full(20, 10), "label 10 is not one of the 10 classes"),
+        ("t10k-labels-idx1-ubyte", np.zeros((20, 2)), "2 dimensions, 1 expected"),
+        ("train-images-idx3-ubyte", np.zeros((60, 20, 28)), "28×28 bytes"),
+        ("train-images-idx3-ubyte", np.zeros(60), "1 dimensions, 3 expected"),
+    ],
+)
+def test_files_that_do_not_fit_are_named(tmp_path: Path, stem: str, array: np.ndarray, problem: str) -> None:
+    write_mnist_like(tmp_path)
+    (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)))
+    with pytest.raises(InputError, match=problem) as caught:
+        mnist(options(tmp_path))
+    assert f"{stem}.gz" in str(caught.value)
+
+
+def test_no_labels_at_all(tmp_path: Path) -> None:
+    write_mnist_like(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros(0))))
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx_bytes(np.zeros((0, 28, 28)))))
+    with pytest.raises(InputError, match=r"t10k-labels-idx1-ubyte\.gz: holds no labels"):
+        mnist(options(tmp_path))
+
+
+def test_image_size_is_fixed(tmp_path: Path) -> None:
+    write_mnist_like(tmp_path)
+    with pytest.raises(InputError, match="image_size"):
+        mnist(DataOptions(data_dir=str(tmp_path), image_size=32))
+    assert len(mnist(DataOptions(data_dir=str(tmp_path), image_size=28)).images) == 80
+
+
+def remote(path: Path) -> Remote:
+    return Remote((path.as_uri(),), hashlib.md5(path.read_bytes()).hexdigest())
+
+
+def test_download_goes_to_the_cache(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_mnist_like(tmp_path / "mirror")
+    files = {path.name: remote(path) for path in (tmp_path / "mirror").iterdir()}
+    monkeypatch.setattr(mnist_like, "remote_files", lambda name: files)
+    raw = mnist(DataOptions())
+    assert len(raw.images) == 80
+    assert raw.sources == ()
+    assert sorted(path.name for path in (cache / "downloads" / "mnist").iterdir()) == sorted(files)
+
+
+def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = Remote(((tmp_path / "absent").as_uri(),), "")
+    files = {f"{stem}.gz": nowhere for stem in MNIST_STEMS} | {mnist_like.EMNIST_ARCHIVE: nowhere}
+    monkeypatch.setattr(mnist_like, "remote_files", lambda name: files)
+    for dataset in (mnist, fashion_mnist, emnist_digits):
+        with pytest.raises(InputError, match="--data-dir"):
+            dataset(DataOptions())
+
+
+def emnist_zip(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
+    arrays = write_mnist_like(tmp_path / "unpacked", EMNIST_STEMS)
+    path = tmp_path / "gzip.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("gzip/emnist-letters-train-images-idx3-ubyte.gz", b"not read")
+        archive.writestr("../../outside.txt", b"not written")
+        for file in (tmp_path / "unpacked").iterdir():
+            archive.write(file, f"gzip/{file.name}")
+    return path, arrays
+
+
+def test_emnist_archive_is_read_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, arrays = emnist_zip(tmp_path)
+    monkeypatch.setattr(mnist_like, "remote_files", lambda name: {mnist_like.EMNIST_ARCHIVE: remote(path)})
+    before = set(tmp_path.parent.iterdir())
+    for given in (DataOptions(), options(path), options(tmp_path)):
+        np.testing.assert_array_equal(emnist_digits(given).images[60, 0], arrays["test images"][0].T)
+    assert set(tmp_path.parent.iterdir()) == before
+
+
+def test_emnist_archive_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "gzip.zip"
+    path.write_bytes(b"<html>")
+    with pytest.raises(InputError, match=r"gzip\.zip: cannot be read as a zip"):
+        emnist_digits(options(path))
+
+
+def test_emnist_archive_without_digits(tmp_path: Path) -> None:
+    path = tmp_path / "gzip.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("gzip/other.gz", b"")
+    with pytest.raises(InputError, match=r"gzip\.zip: has no emnist-digits-train-images"):
+        emnist_digits(options(path))
+
+
+def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
+    path, _ = emnist_zip(tmp_path)
+    bomb = gzip.compress(idx_bytes(np.zeros((2, 28, 28))) + bytes(50 << 20))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive, zipfile.ZipFile(path) as good:
+        for name in good.namelist():
+            archive.writestr(name, bomb if "digits-train-images" in name else good.read(name))
+    with pytest.raises(InputError, match=r"digits-train-images-idx3-ubyte\.gz: is longer than its header says"):
+        emnist_digits(options(tmp_path / "bomb.zip"))
+
+
+def test_mirrors_and_checksums_are_torchvisions() -> None:
+    for name in ("mnist", "fashion-mnist"):
+        files = mnist_like.remote_files(name)
+        assert set(files) == {f"{stem}.gz" for stem in MNIST_STEMS}
+        assert all(len(file.md5) == 32 and file.urls for file in files.values())
+    assert mnist_like.remote_files("emnist-digits")[mnist_like.EMNIST_ARCHIVE].urls[0].endswith("gzip.zip")

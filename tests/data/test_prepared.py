@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikeduel.data.prepared import TEST, TRAIN, Preprocessing, RawDataset, from_raw
+from spikeduel.errors import InputError
+
+
+@pytest.fixture
+def raw() -> RawDataset:
+    images = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 5), dtype=np.uint8)
+    return RawDataset(images, np.array([0, 1, 0, 1, 0, 1]), ("a", "b"), Preprocessing(1, 4, 5))
+
+
+def test_shape_length_and_types(raw: RawDataset) -> None:
+    prepared = from_raw("mine", replace(raw, labels=raw.labels.astype(np.uint8)))
+    assert prepared.image_shape == (1, 4, 5)
+    assert len(prepared) == 6
+    assert prepared.labels.dtype == np.int64
+
+
+def test_groups_are_joined_with_exact_duplicates(raw: RawDataset) -> None:
+    raw.images[5] = raw.images[0]
+    prepared = from_raw("mine", replace(raw, groups=np.array([1, 1, 2, 2, 3, 3])))
+    assert prepared.groups is not None
+    np.testing.assert_array_equal(prepared.groups, [0, 0, 1, 1, 0, 0])
+    assert from_raw("mine", raw).groups is None
+
+
+def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> None:
+    first = from_raw("mine", raw).fingerprint
+    assert from_raw("other name", raw).fingerprint == first
+    changed = raw.images.copy()
+    changed[3, 0, 1, 1] ^= 1
+    others = [
+        replace(raw, images=changed),
+        replace(raw, labels=1 - raw.labels),
+        replace(raw, classes=("a", "c")),
+        replace(raw, groups=np.arange(6)),
+        replace(raw, official=np.array([TRAIN] * 5 + [TEST], dtype=np.uint8)),
+        replace(raw, preprocessing=Preprocessing(1, 4, 5, invert=True)),
+    ]
+    assert len({first, *(from_raw("mine", other).fingerprint for other in others)}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"images": np.zeros((6, 1, 4, 5))}, "uint8"),
+        ({"images": np.zeros((6, 4, 5), np.uint8)}, r"\[N, C, H, W\]"),
+        ({"images": np.zeros((6, 2, 4, 5), np.uint8)}, "1 or 3 channels"),
+        ({"images": np.zeros((6, 1, 5, 5), np.uint8)}, "preprocessing makes"),
+        ({"images": np.zeros((0, 1, 4, 5), np.uint8), "labels": np.zeros(0, int)}, "no images"),
+        ({"labels": np.array([0, 1, 0])}, "6 labels"),
+        ({"labels": np.array([0, 1, 0, 1, 0, 2])}, "labels must lie in 0 … 1"),
+        ({"labels": np.array([0, 1, 0, 1, 0, -1])}, "labels must lie in 0 … 1"),
+        ({"labels": np.array([0, 1, 0, 1, 0, 1.0])}, "whole numbers"),
+        ({"labels": np.zeros(6, int)}, "class 'b' has no images"),
+        ({"classes": ("a",)}, "two are needed"),
+        ({"classes": ("a", "a")}, "same name"),
+        ({"groups": np.zeros(5, int)}, "one entry per image"),
+        ({"official": np.full(6, 7, np.uint8)}, "TRAIN, VALIDATION and TEST"),
+        ({"official": np.full(6, TEST, np.uint8)}, "no training images"),
+    ],
+)
+def test_what_cannot_be_right_is_refused(raw: RawDataset, change: dict, problem: str) -> None:
+    with pytest.raises(InputError, match=problem) as caught:
+        from_raw("mine", replace(raw, **change))
+    assert "'mine'" in str(caught.value)
+
+
+def test_something_else_than_a_raw_dataset() -> None:
+    with pytest.raises(InputError, match="must return a RawDataset, not dict"):
+        from_raw("mine", {"images": 1})  # type: ignore[arg-type]

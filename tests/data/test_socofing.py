@@ -1,0 +1,260 @@
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from synthetic_files import ridges, write_real, write_socofing
+
+from spikeduel.data import grouping, kaggle, prepare
+from spikeduel.data import socofing as module
+from spikeduel.data.prepared import DataOptions, RawDataset
+from spikeduel.data.socofing import CLASSES, parse, socofing
+from spikeduel.errors import InputError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A made-up SOCOFing of four subjects."""
+    write_socofing(tmp_path / "SOCOFing")
+    return tmp_path / "SOCOFing"
+
+
+def zipped(root: Path, path: Path, *prefixes: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for prefix in prefixes:
+            for file in sorted(root.rglob("*.BMP")):
+                archive.write(file, f"{prefix}{file.relative_to(root).as_posix()}")
+    return path
+
+
+def load(data_dir: Path, **more: object) -> RawDataset:
+    return socofing(DataOptions(data_dir=str(data_dir), **more))  # type: ignore[arg-type]
+
+
+def test_names_labels_and_subjects() -> None:
+    print_ = parse("17__F_Right_ring_finger_Zcut.BMP", "Altered/Altered-Easy")
+    assert (print_.subject, CLASSES[print_.label]) == (17, "right ring")
+    assert CLASSES[parse("1__M_Left_thumb_finger.bmp", "Real").label] == "left thumb"
+    assert CLASSES[0] == "left thumb"
+    assert CLASSES[-1] == "right little"
+
+
+def test_images_labels_and_groups(root: Path) -> None:
+    raw = load(root)
+    assert raw.images.shape == (80, 1, 97, 97)
+    np.testing.assert_array_equal(np.bincount(raw.labels), [8] * 10)
+    assert raw.groups is not None
+    np.testing.assert_array_equal(np.bincount(raw.groups), [20] * 4)
+    assert raw.classes == CLASSES
+    assert raw.official is None
+
+
+def test_real_and_altered_prints_of_a_finger_look_alike(root: Path) -> None:
+    raw = load(root)
+    real, altered = raw.images[0, 0].astype(int), raw.images[1, 0].astype(int)
+    assert raw.labels[0] == raw.labels[1]
+    different = real != altered
+    assert 0 < different.sum() <= 100
+
+
+def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> None:
+    raw = load(root)
+    with Image.open(root / "Real" / "1__F_Left_index_finger.BMP") as picture:
+        assert picture.mode == "RGBA"
+        alone = raw.preprocessing(picture)
+    assert (raw.images == alone).all(axis=(1, 2, 3)).any()
+    expected = 255 - ridges(101)[2:-4, 2:-4].astype(int)
+    np.testing.assert_array_equal(alone[0, :, 3:93], expected)
+    assert not alone[0, :, :3].any()
+    assert not alone[0, :, 93:].any()
+
+
+def test_large_prints_are_shrunk(root: Path) -> None:
+    Image.fromarray(np.stack([ridges(7, (241, 298))] * 3, axis=-1)).save(root / "Real" / "9__M_Left_thumb_finger.BMP")
+    raw = load(root)
+    assert len(raw.images) == 81
+    assert raw.images.shape[2:] == (97, 97)
+
+
+def test_image_size(root: Path) -> None:
+    small = load(root, image_size=32)
+    assert small.images.shape[2:] == (32, 32)
+    assert small.preprocessing.width == 32
+
+
+def test_samples_are_real_prints_as_they_were(root: Path) -> None:
+    raw = load(root)
+    assert len(raw.samples) == 10
+    assert sorted(int(raw.labels[index]) for index, _ in raw.samples) == list(range(10))
+    index, picture = next(sample for sample in raw.samples if raw.labels[sample[0]] == 1)
+    np.testing.assert_array_equal(picture, ridges(101))
+
+
+def test_subjects_that_share_an_image_are_one_group(root: Path) -> None:
+    write_real(root / "Real" / "3__F_Right_ring_finger.BMP", ridges(101))
+    raw = load(root)
+    assert raw.groups is not None
+    assert sorted(np.bincount(raw.groups).tolist()) == [20, 20, 40]
+    assert "1 images (2 files) occur under more than one subject" in raw.notes[0]
+
+
+@pytest.mark.parametrize(
+    "given", ["SOCOFing", ".", "SOCOFing/Real", "SOCOFing/Altered", "SOCOFing/Altered/Altered-Easy"]
+)
+def test_folder_above_or_below_will_do(root: Path, given: str) -> None:
+    assert len(load(root.parent / given).images) == 80
+
+
+@pytest.mark.parametrize("prefixes", [("SOCOFing/",), ("",), ("socofing/SOCOFing/", "SOCOFing/")])
+def test_zip_gives_the_same_as_the_folder(root: Path, tmp_path: Path, prefixes: tuple[str, ...]) -> None:
+    from_zip, from_folder = load(zipped(root, tmp_path / "a.zip", *prefixes)), load(root)
+    for part in ("images", "labels", "groups"):
+        np.testing.assert_array_equal(getattr(from_zip, part), getattr(from_folder, part))
+
+
+def test_what_is_not_a_print_is_ignored(root: Path, tmp_path: Path) -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (root / "Real" / name).write_text("")
+    assert len(load(root).images) == 80
+    path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("__MACOSX/SOCOFing/Real/._1__M_Left_thumb_finger.BMP", b"")
+        archive.writestr("SOCOFing/Real/Thumbs.db", b"")
+        archive.writestr("../../escape.BMP", b"")
+    assert len(load(path).images) == 80
+
+
+def test_name_that_says_nothing_is_named(root: Path) -> None:
+    (root / "Real" / "print of my thumb.BMP").write_bytes(b"")
+    with pytest.raises(InputError, match=r"Real/print of my thumb\.BMP: not a name of SOCOFing's"):
+        load(root)
+
+
+def test_unreadable_print_is_named(root: Path, tmp_path: Path) -> None:
+    for name in ("1__F_Left_thumb_finger.BMP", "2__M_Left_thumb_finger.BMP"):
+        path = root / "Real" / name
+        path.write_bytes(path.read_bytes()[:500])
+    for given in (root, zipped(root, tmp_path / "a.zip", "")):
+        with pytest.raises(InputError, match=r"Real/1__F_Left_thumb_finger\.BMP: cannot be read.*first of 2"):
+            load(given)
+
+
+def test_no_such_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent: no such folder or zip"):
+        load(tmp_path / "absent")
+
+
+def test_folder_of_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no folder Real"):
+        load(tmp_path)
+
+
+def test_not_a_zip(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"<html>")
+    with pytest.raises(InputError, match=r"a\.zip: cannot be read as a zip"):
+        load(tmp_path / "a.zip")
+
+
+def test_zip_of_something_else(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(InputError, match=r"a\.zip: has no folder Real"):
+        load(tmp_path / "a.zip")
+
+
+def test_too_large_a_member_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_FILE_BYTES", 20_000)
+    with pytest.raises(InputError, match="larger than 20000 bytes"):
+        load(zipped(root, tmp_path / "a.zip", ""))
+
+
+def test_alterations_that_are_not_there(root: Path, tmp_path: Path) -> None:
+    for given in (root, zipped(root, tmp_path / "a.zip", "")):
+        with pytest.raises(InputError, match="has no folder Altered/Altered-Hard"):
+            load(given, alterations=("Easy", "Hard"))
+        assert len(load(given, alterations=()).images) == 40
+
+
+def test_empty_folder(root: Path) -> None:
+    for path in (root / "Real").iterdir():
+        path.unlink()
+    with pytest.raises(InputError, match="Real: holds no fingerprints"):
+        load(root)
+
+
+def test_without_data_dir_kaggle_is_asked(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def download(handle: str) -> str:
+        asked.append(handle)
+        return str(root.parent)
+
+    monkeypatch.setattr("kagglehub.dataset_download", download)
+    raw = socofing(DataOptions())
+    assert asked == ["ruizgara/socofing"]
+    assert len(raw.images) == 80
+    assert raw.sources == ()
+
+
+def kaggle_error(kind: str) -> Exception:
+    import requests
+
+    if kind == "network":
+        return requests.exceptions.ConnectionError("Max retries exceeded")
+    if kind == "other":
+        return ValueError("Invalid Kaggle credentials file at\n ~/.kaggle/kaggle.json")
+    response = requests.Response()
+    response.status_code = int(kind)
+    return requests.exceptions.HTTPError("Client Error.\n\nmore", response=response)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("401", "KAGGLE_API_TOKEN"),
+        ("403", "~/.kaggle/access_token"),
+        ("404", "answered HTTP 404"),
+        ("network", "cannot be reached"),
+        ("other", "credentials file"),
+    ],
+)
+def test_kaggle_that_refuses(kind: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: str) -> str:
+        raise kaggle_error(kind)
+
+    monkeypatch.setattr("kagglehub.dataset_download", refuse)
+    with pytest.raises(InputError, match=problem) as caught:
+        kaggle.download_from_kaggle("ruizgara/socofing", "socofing")
+    assert "--data-dir" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+REAL = os.environ.get("SPIKEDUEL_SOCOFING", "")
+
+
+@pytest.mark.skipif(not REAL, reason="SPIKEDUEL_SOCOFING does not point to the real SOCOFing")
+def test_the_real_prints() -> None:
+    start = time.perf_counter()
+    prepared = prepare("socofing", DataOptions(data_dir=REAL))
+    seconds = time.perf_counter() - start
+    assert prepared.groups is not None
+    assert len(prepared) >= 10_000
+    assert prepared.image_shape == (1, 97, 97)
+    num_subjects = len({parse(Path(n).name, "Real").subject for n in _names(REAL)})
+    num_groups = len(np.unique(prepared.groups))
+    assert num_groups < num_subjects
+    same = grouping.duplicates(prepared.images)
+    print(f"{len(prepared)} images in {seconds:.1f} s, {num_subjects} subjects, {num_groups} groups,")
+    print(f"{len(same) - len(np.unique(same))} copies of prepared images; {prepared.notes}")
+    if Path(REAL).name == "socofing-subjects-1-400.zip":
+        assert len(prepared) == 15_944
+
+
+def _names(path: str) -> list[str]:
+    if Path(path).is_file():
+        with zipfile.ZipFile(path) as archive:
+            return [name for name in archive.namelist() if "Real/" in name and name.lower().endswith(".bmp")]
+    return [str(file) for file in Path(path).rglob("Real/*.BMP")]

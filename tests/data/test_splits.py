@@ -1,0 +1,227 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from synthetic_files import MakePrepared
+
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared, Preprocessing, RawDataset, from_raw
+from spikeduel.data.splits import Split, split
+from spikeduel.errors import InputError
+from spikeduel.settings import Experiment
+
+
+def by(prepared: Prepared, **settings: object) -> Split:
+    return split(prepared, Experiment(**settings))  # type: ignore[arg-type]
+
+
+def check_partition(made: Split, count: int) -> None:
+    together = np.concatenate([made.train, made.val, made.test])
+    np.testing.assert_array_equal(np.sort(together), np.arange(count))
+    for part in (made.train, made.val, made.test):
+        assert part.dtype == np.int64
+        np.testing.assert_array_equal(part, np.sort(part))
+
+
+LABELS = np.repeat([0, 1, 2], [300, 200, 100])
+OFFICIAL = np.where(np.arange(600) % 6 == 0, TEST, TRAIN).astype(np.uint8)
+
+
+def test_without_official_split_80_10_10_of_each_class(make_prepared: MakePrepared) -> None:
+    prepared = make_prepared(LABELS)
+    made = by(prepared)
+    check_partition(made, 600)
+    assert made.kind == "stratified"
+    np.testing.assert_array_equal(np.bincount(LABELS[made.train]), [240, 160, 80])
+    np.testing.assert_array_equal(np.bincount(LABELS[made.val]), [30, 20, 10])
+    np.testing.assert_array_equal(np.bincount(LABELS[made.test]), [30, 20, 10])
+
+
+def test_official_test_set_stays_whole(make_prepared: MakePrepared) -> None:
+    made = by(make_prepared(LABELS, official=OFFICIAL))
+    check_partition(made, 600)
+    assert made.kind == "official"
+    np.testing.assert_array_equal(made.test, np.flatnonzero(OFFICIAL == TEST))
+    assert len(made.val) == 50
+
+
+def test_official_validation_stays_whole(make_prepared: MakePrepared) -> None:
+    official = np.where(np.arange(600) % 6 == 1, VALIDATION, OFFICIAL).astype(np.uint8)
+    made = by(make_prepared(LABELS, official=official))
+    check_partition(made, 600)
+    np.testing.assert_array_equal(made.val, np.flatnonzero(official == VALIDATION))
+    without_test = np.where(official == TEST, TRAIN, official).astype(np.uint8)
+    made = by(make_prepared(LABELS, official=without_test))
+    check_partition(made, 600)
+    np.testing.assert_array_equal(made.val, np.flatnonzero(official == VALIDATION))
+    assert len(made.test) == 50
+    assert made.kind == "stratified"
+
+
+GROUPED_LABELS = np.tile(np.repeat(np.arange(10), 4), 50)
+GROUPS = np.repeat(np.arange(50), 40)
+
+
+def cut(made: Split, groups: np.ndarray) -> int:
+    parts = [set(groups[part].tolist()) for part in (made.train, made.val, made.test)]
+    return len(parts[0] & parts[1]) + len(parts[0] & parts[2]) + len(parts[1] & parts[2])
+
+
+def test_groups_are_never_cut(make_prepared: MakePrepared) -> None:
+    prepared = make_prepared(GROUPED_LABELS, groups=GROUPS)
+    made = by(prepared)
+    check_partition(made, 2000)
+    assert made.kind == "grouped"
+    assert cut(made, GROUPS) == 0
+    assert [len(np.unique(GROUPS[part])) for part in (made.train, made.val, made.test)] == [40, 5, 5]
+
+
+def test_published_split_cuts_groups_and_says_so(make_prepared: MakePrepared) -> None:
+    made = by(make_prepared(GROUPED_LABELS, groups=GROUPS), split="published")
+    check_partition(made, 2000)
+    assert made.kind == "published"
+    assert cut(made, GROUPS) > 0
+    np.testing.assert_array_equal(np.bincount(GROUPED_LABELS[made.test]), [20] * 10)
+
+
+@pytest.mark.parametrize("official", [None, OFFICIAL])
+@pytest.mark.parametrize("groups", [None, np.arange(600) // 3])
+def test_published_is_the_default_where_there_is_nothing_to_cut(
+    make_prepared: MakePrepared, official: np.ndarray | None, groups: np.ndarray | None
+) -> None:
+    if official is None and groups is not None:
+        pytest.skip("the one case where they differ")
+    prepared = make_prepared(LABELS, groups=groups, official=official)
+    default, published = by(prepared), by(prepared, split="published")
+    assert default.kind == published.kind
+    np.testing.assert_array_equal(default.train, published.train)
+    np.testing.assert_array_equal(default.test, published.test)
+
+
+def test_groups_hold_between_train_and_official_rest(make_prepared: MakePrepared) -> None:
+    groups = np.arange(600) // 2
+    made = by(make_prepared(LABELS, groups=groups, official=OFFICIAL))
+    assert not set(groups[made.train]) & set(groups[made.val])
+    np.testing.assert_array_equal(made.test, np.flatnonzero(OFFICIAL == TEST))
+
+
+def test_same_seed_same_split_other_seed_other_split(make_prepared: MakePrepared) -> None:
+    for prepared in (make_prepared(LABELS), make_prepared(GROUPED_LABELS, groups=GROUPS)):
+        first, again, other = by(prepared), by(prepared), by(prepared, split_seed=1)
+        for part in ("train", "val", "test"):
+            np.testing.assert_array_equal(getattr(first, part), getattr(again, part))
+        assert not np.array_equal(first.test, other.test)
+
+
+def test_copies_among_many_single_images_stay_together(make_prepared: MakePrepared) -> None:
+    groups = np.arange(600)
+    groups[[0, 1, 310]] = 0
+    groups[[550, 551]] = 550
+    for seed in range(10):
+        made = by(make_prepared(LABELS, groups=groups), split_seed=seed)
+        check_partition(made, 600)
+        assert cut(made, groups) == 0
+        np.testing.assert_allclose(np.bincount(LABELS[made.test]), [30, 20, 10], atol=2)
+
+
+def test_few_groups_still_reach_every_side(make_prepared: MakePrepared) -> None:
+    for num_groups in (3, 4, 5):
+        labels, groups = np.tile(np.arange(5), num_groups * 2), np.repeat(np.arange(num_groups), 10)
+        made = by(make_prepared(labels, groups=groups))
+        assert cut(made, groups) == 0
+        assert min(len(made.train), len(made.val), len(made.test)) > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    num_groups=st.integers(30, 80),
+    num_classes=st.integers(2, 4),
+)
+def test_random_groups(seed: int, num_groups: int, num_classes: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(num_groups), rng.integers(1, 9, num_groups))
+    labels = rng.integers(0, num_classes, len(groups))
+    labels[:num_classes] = np.arange(num_classes)
+    images = rng.integers(0, 256, (len(groups), 1, 4, 4), dtype=np.uint8)
+    classes = tuple(map(str, range(num_classes)))
+    prepared = from_raw("noise", RawDataset(images, labels, classes, Preprocessing(1, 4, 4), groups))
+    made = by(prepared, split_seed=seed)
+    check_partition(made, len(groups))
+    assert cut(made, groups) == 0
+    for part in (made.train, made.val, made.test):
+        assert len(np.unique(labels[part])) == num_classes
+    assert abs(len(made.test) / len(groups) - 0.1) < 0.1
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(3, 40), min_size=2, max_size=6), seed=st.integers(0, 1000))
+def test_random_class_sizes(sizes: list[int], seed: int) -> None:
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    images = np.zeros((len(labels), 1, 1, 1), dtype=np.uint8)
+    classes = tuple(map(str, range(len(sizes))))
+    prepared = from_raw("noise", RawDataset(images, labels, classes, Preprocessing(1, 1, 1)))
+    made = by(prepared, split_seed=seed)
+    check_partition(made, len(labels))
+    for label, size in enumerate(sizes):
+        held_out = max(1, size * 0.1)
+        for part in (made.val, made.test):
+            assert abs((labels[part] == label).sum() - held_out) < 1
+        assert (labels[made.train] == label).any()
+
+
+def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared) -> None:
+    for prepared in (make_prepared(LABELS), make_prepared(LABELS, official=OFFICIAL)):
+        whole, made = by(prepared), by(prepared, limit=100)
+        assert len(made.train) + len(made.val) == 100
+        assert len(made.val) == round(100 * len(whole.val) / (len(whole.train) + len(whole.val)))
+        np.testing.assert_array_equal(made.test, whole.test)
+        assert set(made.train) <= set(whole.train)
+        assert set(made.val) <= set(whole.val)
+        np.testing.assert_allclose(np.bincount(LABELS[made.train]) / len(made.train), [0.5, 1 / 3, 1 / 6], atol=0.02)
+
+
+def test_limit_above_the_whole_changes_nothing(make_prepared: MakePrepared) -> None:
+    prepared = make_prepared(LABELS)
+    np.testing.assert_array_equal(by(prepared, limit=10_000).train, by(prepared).train)
+
+
+@pytest.mark.parametrize("limit", [6, 7, 10, 539])
+def test_small_limits_keep_every_class(make_prepared: MakePrepared, limit: int) -> None:
+    made = by(make_prepared(LABELS), limit=limit)
+    assert len(made.train) + len(made.val) == limit
+    assert len(np.unique(LABELS[made.train])) == 3
+    assert len(np.unique(LABELS[made.val])) == 3
+
+
+def test_limit_below_two_a_class(make_prepared: MakePrepared) -> None:
+    with pytest.raises(InputError, match="limit 5 is too small: 3 classes need at least 6"):
+        by(make_prepared(LABELS), limit=5)
+
+
+def test_too_few_images(make_prepared: MakePrepared) -> None:
+    with pytest.raises(InputError, match="class 'class 1' has 2 images, and a split needs at least 3"):
+        by(make_prepared(np.array([0] * 30 + [1] * 2)))
+    official = np.array([TRAIN] * 30 + [TRAIN, TEST], dtype=np.uint8)
+    with pytest.raises(InputError, match="class 'class 1' has 1 images, and a split needs at least 2"):
+        by(make_prepared(np.array([0] * 30 + [1] * 2), official=official))
+
+
+def test_too_few_groups(make_prepared: MakePrepared) -> None:
+    labels = np.array([0] * 30 + [1] * 30)
+    groups = np.concatenate([np.arange(30), np.repeat([50, 51], 15)])
+    with pytest.raises(InputError, match="class 'class 1' has too few groups"):
+        by(make_prepared(labels, groups=groups))
+
+
+def test_many_groups_are_quick(make_prepared: MakePrepared) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 60_000)
+    groups = np.arange(60_000) // 3
+    prepared = make_prepared(labels, groups=groups)
+    start = time.perf_counter()
+    made = by(prepared)
+    assert time.perf_counter() - start < 10
+    assert cut(made, np.asarray(prepared.groups)) == 0
+    assert abs(len(made.test) - 6000) < 60

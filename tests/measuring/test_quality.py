@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spikeduel.data import Preprocessing
+from spikeduel.encoders import Draw
+from spikeduel.measuring import MEASURES
+from spikeduel.measuring.quality import answers, draws, quality
+from spikeduel.models import Model, ModelCard, build
+
+
+class Oracle(nn.Module):
+    """Answers with the class that the only pixel names; both classes alike at 9."""
+
+    family = "cnn"
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        pixel = (x.flatten() * 255).round().long()
+        scores = nn.functional.one_hot(pixel.clamp(max=2), 3).float() * 5
+        scores[pixel == 9] = 1
+        return scores
+
+
+CARD = ModelCard("oracle", "cnn", (1, 1, 1), ("a", "b", "c"), Preprocessing(1, 1, 1), {})
+
+
+def batches(pixels, labels):
+    images = torch.tensor(pixels, dtype=torch.uint8).view(-1, 1, 1, 1)
+    half = len(labels) // 2
+    parts = [slice(0, half), slice(half, None)]
+    return [(images[p], torch.tensor(labels[p]), np.arange(len(labels))[p]) for p in parts]
+
+
+def test_quality_by_hand():
+    # truth a a a b b c; answers a a b b b a: a: 2 of 3 found, 2 of 3 said; b: 2 of 2, 2 of 3; c: 0 of 1, never said.
+    found = quality(Model(Oracle(), CARD), batches([0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 2]))
+    assert found["n"] == 6
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    assert found["recall"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert found["precision"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
+    assert found["f1"] == pytest.approx((2 / 3 + 4 / 5 + 0) / 3)
+    assert [row["support"] for row in found["per_class"]] == [3, 2, 1]
+    assert found["per_class"][1] == {
+        "class": "b",
+        "precision": pytest.approx(2 / 3),
+        "recall": 1,
+        "f1": 0.8,
+        "support": 2,
+    }
+    assert found["truth"] == [0, 0, 0, 1, 1, 2]
+    assert found["predicted"] == [0, 0, 1, 1, 1, 0]
+    assert found["tie_share"] == 0
+    expected = nn.functional.cross_entropy(torch.eye(3)[[0, 0, 1, 1, 1, 0]] * 5, torch.tensor([0, 0, 0, 1, 1, 2]))
+    assert found["loss"] == pytest.approx(float(expected))
+
+
+def test_ties_are_counted():
+    assert quality(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 0, 1]))["tie_share"] == 0.5
+
+
+def _snn(encoding):
+    network = {"hidden": 16, "neuron": "lif"}
+    card = ModelCard("dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, encoding, 5)
+    torch.manual_seed(0)
+    return Model(build(card), card)
+
+
+def test_draws_show_the_spread_of_a_random_encoding_and_nothing_else():
+    images = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    given = [(images, torch.arange(60) % 3, np.arange(60))]
+    found = draws(_snn("rate"), given)
+    assert len(found["accuracies"]) == 5
+    assert found["standard_deviation"] == pytest.approx(np.std(found["accuracies"], ddof=1))
+    assert found["standard_deviation"] > 0
+    assert draws(_snn("direct"), given) == {"accuracies": None, "standard_deviation": None}
+
+
+def test_evaluation_draws_by_index_so_batches_do_not_matter():
+    images = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels, index = torch.zeros(60, dtype=torch.int64), np.arange(60)
+    model = _snn("rate")
+    whole = answers(model, [(images, labels, index)])
+    parts = answers(model, [(images[i : i + 7], labels[i : i + 7], index[i : i + 7]) for i in range(0, 60, 7)])
+    assert np.array_equal(whole.predicted, parts.predicted)
+    assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
+    expected, _ = model.predict(images, Draw.for_evaluation(index))
+    assert np.array_equal(whole.predicted, expected)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_every_measure_gives_json(name):
+    import json
+
+    images = torch.zeros(6, 1, 4, 4, dtype=torch.uint8)
+    value = MEASURES[name](_snn("rate"), [(images, torch.arange(6) % 3, np.arange(6))])
+    assert isinstance(value, dict)
+    assert json.loads(json.dumps(value, allow_nan=False)) == value
+
+
+def test_the_registry_is_not_empty():
+    assert {"quality", "draws"} <= set(MEASURES)

@@ -1,0 +1,87 @@
+from functools import partial
+
+import pytest
+import torch
+
+from spikeduel.architectures import ARCHITECTURES
+from spikeduel.constant import Constant
+from spikeduel.models import num_parameters
+from spikeduel.neurons import LIF
+
+SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
+
+
+def test_the_registry_holds_the_studys_shapes():
+    assert {"dense-snn", "small-cnn"} <= set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "expected"),
+    [
+        ("dense-snn", 97, 9_646_090),
+        ("small-cnn", 97, 15_875_786),
+        ("dense-snn", 28, 814_090),
+        ("small-cnn", 28, 835_274),
+    ],
+)
+def test_parameter_counts_of_the_study(name, side, expected):
+    with torch.device("meta"):
+        assert num_parameters(ARCHITECTURES[name]((1, side, side), 10, 25, neuron=LIF)) == expected
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_any_size_channels_and_classes_train(name, shape):
+    torch.manual_seed(0)
+    module = ARCHITECTURES[name](shape, 3, 5, neuron=LIF, hidden=8)
+    images = torch.rand(4, *shape)
+    output = module(Constant(images, 5) if module.family == "snn" else images)
+    scores = module.readout.scores(output)
+    assert scores.shape == (4, 3)
+    assert scores.dtype == torch.float32
+    module.readout.loss(output, torch.tensor([0, 1, 2, 0])).backward()
+    for parameter in module.parameters():
+        assert parameter.grad is not None
+        assert torch.isfinite(parameter.grad).all()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_spiking_network_treats_a_constant_like_its_sequence(name):
+    torch.manual_seed(0)
+    module = ARCHITECTURES[name]((1, 12, 12), 3, 6, neuron=LIF, hidden=16)
+    if module.family != "snn":
+        pytest.skip("takes no sequence")
+    images = torch.randint(0, 2, (4, 1, 12, 12)).float()
+    for one, other in zip(module(Constant(images, 6)), module(images.expand(6, 4, 1, 12, 12)), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_dense_snn_is_the_studys_network_as_snntorch_runs_it():
+    import snntorch
+
+    torch.manual_seed(0)
+    module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, 10, neuron=partial(LIF, beta=0.95), hidden=20)
+    leaky = [snntorch.Leaky(beta=0.95), snntorch.Leaky(beta=0.95)]
+    states = [layer.init_leaky() for layer in leaky]
+    x = torch.rand(10, 5, 1, 6, 6) * 3
+    spikes, membranes = [], []
+    for now in x:
+        spk, states[0] = leaky[0](module.linear1(now.flatten(1)), states[0])
+        spk, states[1] = leaky[1](module.linear2(spk), states[1])
+        spikes.append(spk)
+        membranes.append(states[1])
+    spk, mem = module(x)
+    assert 0 < spk.mean() < 1
+    torch.testing.assert_close(mem, torch.stack(membranes), atol=1e-5, rtol=0)
+    near_threshold = (torch.stack(membranes) - 1).abs() < 1e-5
+    assert ((spk == torch.stack(spikes)) | near_threshold).all()
+
+
+def test_small_cnn_is_the_studys_network_layer_by_layer():
+    torch.manual_seed(0)
+    module = ARCHITECTURES["small-cnn"]((1, 28, 28), 10, None)
+    layers = [type(layer).__name__ for layer in [*module.features, *module.classifier]]
+    assert layers == ["Conv2d", "ReLU", "MaxPool2d", "Conv2d", "ReLU", "MaxPool2d", "Linear", "ReLU", "Linear"]
+    assert module.classifier[0].in_features == 800
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(module.border(x), x)

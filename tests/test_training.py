@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from spikeduel import data, models, trial
+from spikeduel.models import Model
+from spikeduel.progress import Progress
+from spikeduel.training import Loop, read_checkpoint, stopped
+
+
+def history(*losses):
+    return [{"val_loss": loss} for loss in losses]
+
+
+def test_the_studys_stopping_rule(small):
+    from dataclasses import replace
+
+    rule = replace(small, epochs=10, patience=3, min_delta=0.01)
+    assert stopped(history(1.0), rule) is None
+    # Three epochs not at least 0.01 below the best; small improvements do not move that best.
+    assert stopped(history(1.0, 0.995, 0.993), rule) is None
+    assert stopped(history(1.0, 0.995, 0.993, 0.991), rule) == "early"
+    # 0.9895 is 0.0105 below 1.0, although only 0.0035 below the epoch before: it counts.
+    assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule) is None
+    assert stopped(history(*np.linspace(1, 0.1, 10)), rule) == "limit"
+    assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule) is None
+
+
+class Interrupting(Progress):
+    """Raises what Ctrl-C raises, in the middle of the given epoch."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def track(self, items, description, total=None):
+        for number, item in enumerate(items):
+            if f"epoch {self.epoch}" in description and number == 3:
+                raise KeyboardInterrupt
+            yield item
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"):
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    card = trial.describe(contender, experiment, prepared)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Model(models.build(card), card)
+    images, labels = data.in_memory(prepared)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    return Loop(model, images, labels, split, experiment, fabric, tmp_path / name, progress or Progress())
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
+def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_path):
+    from dataclasses import replace
+
+    small = replace(small, epochs=3)
+    whole = loop(small, tmp_path, contender, name="a.pt")
+    expected = whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, contender, Interrupting(3), "b.pt").run()
+    told = Telling()
+    resumed = loop(small, tmp_path, contender, told, "b.pt")
+    found = resumed.run()
+    assert "goes on after epoch 2" in told.lines[0]
+    assert found.history == expected.history
+    assert found.best_epoch == expected.best_epoch
+    for name, weight in whole.model.module.state_dict().items():
+        assert torch.equal(weight, resumed.model.module.state_dict()[name])
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
+def test_every_encoding_learns(encoding, small, tmp_path):
+    from dataclasses import replace
+
+    training = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path).run()
+    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+    assert training.history[-1]["val_accuracy"] > 0.5
+    assert len(training.epoch_seconds) == len(training.history) == 4
+    assert training.stopped == "limit"
+
+
+def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
+    from dataclasses import replace
+
+    from spikeduel.measuring.quality import answers
+    from spikeduel.training import EvaluationBatches
+
+    # A rate this high makes the last epochs worse than earlier ones.
+    run = loop(replace(small, epochs=5, learning_rate=0.5, patience=5), tmp_path)
+    training = run.run()
+    accuracies = [epoch["val_accuracy"] for epoch in training.history]
+    assert training.best_epoch == accuracies.index(max(accuracies))
+    assert len(set(accuracies)) > 1
+    kept = answers(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
+    assert kept.accuracy == max(accuracies)
+
+
+def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
+    run = loop(small, tmp_path)
+    with torch.no_grad():
+        run.model.module.linear1.weight.fill_(float("nan"))
+    training = run.run()
+    assert training.stopped == "nan"
+    assert training.history == []
+
+
+def test_a_broken_checkpoint_counts_as_none(tmp_path):
+    path = tmp_path / "c.pt"
+    assert read_checkpoint(path) is None
+    path.write_bytes(b"broken")
+    assert read_checkpoint(path) is None
+
+
+def test_the_random_state_outside_is_left_alone(small, tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    loop(small, tmp_path).run()
+    assert torch.equal(before, torch.get_rng_state())
