@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spikeduel.neurons import LIF, NEURONS, Logits, Neuron, SpikeCount
     from spikeduel.progress import Progress, TerminalProgress
     from spikeduel.recipes import RECIPES
-    from spikeduel.report import inspect, report
+    from spikeduel.reporting import inspect, report
     from spikeduel.settings import Experiment, read_experiment
     from spikeduel.surrogates import SURROGATES
 
@@ -50,11 +50,11 @@ _MODULE_OF = {
     "TerminalProgress": "progress",
     "Trace": "models",
     "compare": "comparing",
-    "inspect": "report",
+    "inspect": "reporting",
     "load_model": "models",
     "read_comparison": "analysis",
     "read_experiment": "settings",
-    "report": "report",
+    "report": "reporting",
     "save_model": "models",
 }
 _SUBMODULES = ("data", "kernels", "recipes")

@@ -21,6 +21,8 @@ from spikeduel.version import __version__
 SCHEMA = 1
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""
 
+_KEYS = ("schema", "spikeduel", "created", "environment", "dataset", "experiment", "trials", "comparison")
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -44,6 +46,8 @@ class Comparison:
         trials = [t for t in self.results["trials"] if t["status"] == "done" and name in (t["contender"], t["family"])]
         if not trials:
             known = {t[key] for t in self.results["trials"] for key in ("contender", "family")}
+            if name in known:
+                raise InputError(f"no trial of {name} was finished, so there is no model of it.")
             raise unknown("contender", name, known)
         best = max(trials, key=lambda t: t["validation"]["accuracy"])
         return self.out / best["model"]
@@ -57,6 +61,8 @@ def read_comparison(run: Path) -> Comparison:
     results = files.read_json(run / "results.json")
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise InputError(f"{run / 'results.json'}: not results of this version of spikeduel (schema {SCHEMA}).")
+    if missing := [name for name in _KEYS if name not in results]:
+        raise InputError(f"{run / 'results.json'}: has no {missing[0]}: not results of spikeduel, or damaged ones.")
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
 
 
@@ -142,7 +148,8 @@ def dataset_entry(prepared: Prepared, split: Split) -> dict[str, Any]:
 def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The difference in accuracy of contenders `a` and `b`, a − b, over the seeds that both finished.
 
-    `only_a_right` and `only_b_right` count test images, averaged over the seeds.
+    `accuracy_a` and `accuracy_b` are means over these seeds; `only_a_right` and `only_b_right` count test images,
+    averaged over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies.
     """
     found = {
         (record.settings["contender"], record.settings["seed"]): measured["quality"]
@@ -157,9 +164,12 @@ def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequenc
         "b": b,
         "measure": "accuracy",
         "difference": float(right_a.mean() - right_b.mean()) if seeds else None,
+        "accuracy_a": float(right_a.mean()) if seeds else None,
+        "accuracy_b": float(right_b.mean()) if seeds else None,
         "only_a_right": float((right_a & ~right_b).sum(1).mean()) if seeds else None,
         "only_b_right": float((right_b & ~right_a).sum(1).mean()) if seeds else None,
-        "seeds_a_ahead": int((right_a.mean(1) > right_b.mean(1)).sum()) if seeds else None,
+        "seeds_a_ahead": int((right_a.sum(1) > right_b.sum(1)).sum()) if seeds else None,
+        "seeds_b_ahead": int((right_b.sum(1) > right_a.sum(1)).sum()) if seeds else None,
         "ci95": None,
         "p_value": None,
         "test": None,
@@ -216,7 +226,8 @@ def render(rows: Sequence[dict[str, str]]) -> str:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in rows[0]:
-        table.add_column(title, justify="left" if title in ("model", "family", "encoding") else "right", no_wrap=True)
+        numeric = all(row[title][:1].isdigit() or not row[title] for row in rows)
+        table.add_column(title, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
     console = Console(width=200, color_system=None, force_terminal=False)

@@ -1,16 +1,42 @@
 """The commands and their help; the work is done elsewhere."""
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spikeduel.errors import InputError, Interrupted, SpikeduelError, unknown
+from spikeduel.errors import InputError, Interrupted, SpikeduelError
+from spikeduel.options import (
+    DataDir,
+    Dataset,
+    Device,
+    Encoding,
+    Epochs,
+    ExperimentFile,
+    ImageSize,
+    Json,
+    Limit,
+    ModelFile,
+    NumSteps,
+    OptionalDataset,
+    Out,
+    Precision,
+    Quiet,
+    Recipe,
+    Seeds,
+    Set,
+    Split,
+    StoreDir,
+    experiment_from,
+    given_options,
+)
+from spikeduel.version import __version__
 
 if TYPE_CHECKING:
     from spikeduel.progress import Progress
@@ -20,11 +46,11 @@ app = typer.Typer(
     name="spikeduel",
     help="""Should I use a spiking neural network or a CNN for my images?
 
-    [bold]spikeduel compare[/bold] trains both on a small data set that comes with the package, in under a minute, and
-    writes a report. [bold]spikeduel compare my_images/[/bold] does the same on your own folder of images, one
+    **spikeduel compare** trains both on a small data set that comes with the package, in under a minute, and
+    writes a report. **spikeduel compare my_images/** does the same on your own folder of images, one
     sub-folder a class.""",
     epilog="Data sets, runs and models stay on this machine. Start with: spikeduel compare",
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,121 +58,21 @@ app = typer.Typer(
 data_app = typer.Typer(help="Look at and prepare data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-DATASET_HELP = "A name from `spikeduel data list`, or a folder of images with one sub-folder a class."
 
-DataDir = Annotated[
-    str | None,
-    typer.Option(
-        "--data-dir",
-        metavar="PATH",
-        help="Files you already have: idx files (gzipped or not) of an MNIST-like set, or SOCOFing's folder or zip.",
-        rich_help_panel="Data",
-    ),
-]
-ImageSize = Annotated[
-    int | None,
-    typer.Option("--image-size", metavar="N", help="Side of the prepared images.", rich_help_panel="Data"),
-]
-Split = Annotated[
-    str | None,
-    typer.Option(
-        "--split",
-        metavar="default|published",
-        help="`published` redoes the study's random split over files, leakage included.",
-        rich_help_panel="Data",
-    ),
-]
-Limit = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        help="Use only N images for training and validation; the test set stays whole.",
-        rich_help_panel="Data",
-    ),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding",
-        metavar="direct|rate|latency",
-        help="How a spiking contender sees an image: the same grey values at every step (direct), random spikes "
-        "(rate), or one spike a pixel, the earlier the brighter (latency). [dim]Recipe baseline: rate[/dim]",
-        rich_help_panel="Duel",
-    ),
-]
-NumSteps = Annotated[
-    int | None,
-    typer.Option("--num-steps", metavar="T", help="Time steps of a spiking contender.", rich_help_panel="Duel"),
-]
-Seeds = Annotated[
-    int | None,
-    typer.Option("--seeds", metavar="N", help="Train every contender with seeds 0 to N−1.", rich_help_panel="Duel"),
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", help="At most N epochs.", rich_help_panel="Duel")]
-Recipe = Annotated[
-    str,
-    typer.Option("--recipe", metavar="NAME", help="The named experiment to start from.", rich_help_panel="Duel"),
-]
-ExperimentFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--experiment",
-        metavar="FILE.toml",
-        help="Start from the settings of an earlier run instead of a recipe; every run writes its experiment.toml.",
-        rich_help_panel="Duel",
-    ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="key=value",
-        help="Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable. See `spikeduel settings`.",
-        rich_help_panel="Duel",
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.", rich_help_panel="Machine"),
-]
-Precision = Annotated[
-    str | None,
-    typer.Option("--precision", metavar="auto|32|bf16", help="Of matrix products.", rich_help_panel="Machine"),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        metavar="DIR",
-        help="The run's folder: report.html, results.json, models/, figures/. [dim]Default: runs/<data set>-…[/dim]",
-        rich_help_panel="Output",
-    ),
-]
-StoreDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--store",
-        metavar="DIR",
-        help="Where trained trials are kept and found again. [dim]Default: $SPIKEDUEL_STORE, or runs/store[/dim]",
-        rich_help_panel="Output",
-    ),
-]
-Json = Annotated[
-    bool,
-    typer.Option(
-        "--json",
-        help="Print one JSON document and nothing else on standard output.",
-        rich_help_panel="Output",
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel="Output")]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .safetensors file from a run's models/ folder.")]
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_HELP)]
-OptionalDataset = Annotated[
-    str | None,
-    typer.Argument(metavar="[DATASET]", help=DATASET_HELP + " Left out: the embedded fashion-mnist-mini."),
-]
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spikeduel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6")
@@ -159,7 +85,7 @@ def compare(
             "--contender",
             metavar="NAME",
             help="Which networks to compare: an architecture's name or module:function; repeatable. "
-            "[dim]Default: dense-snn and small-cnn[/dim]",
+            "(Default: dense-snn and small-cnn)",
             rich_help_panel="Duel",
         ),
     ] = None,
@@ -185,9 +111,9 @@ def compare(
     Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
     was trained before is not trained again: the same command after an interruption goes on where it stopped.
     """
-    given = {**_given(locals()), "contenders": tuple(contender) if contender else None}
+    given = {**given_options(locals()), "contenders": tuple(contender) if contender else None}
     with _for_people():
-        _compare(_experiment(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
+        _compare(experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
 
 
 @app.command(epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct")
@@ -216,9 +142,9 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train one network (or several) and keep the model; `compare` without the duel."""
-    given = {**_given(locals()), "contenders": tuple(contender)}
+    given = {**given_options(locals()), "contenders": tuple(contender)}
     with _for_people():
-        _compare(_experiment(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
+        _compare(experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
 
 
 @app.command(epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist")
@@ -240,12 +166,12 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class."""
-    given = _given(locals())
+    given = given_options(locals())
     with _for_people():
         from spikeduel import analysis, evaluating
 
         progress = _progress(quiet, as_json)
-        test = evaluating.evaluate(model, _experiment(dataset, "baseline", None, given, set_), part, progress)
+        test = evaluating.evaluate(model, experiment_from(dataset, "baseline", None, given, set_), part, progress)
         if as_json:
             _print_json(test)
             return
@@ -287,7 +213,7 @@ def inspect(
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
     with _for_people():
         from spikeduel import evaluating
-        from spikeduel.report import inspect as draw
+        from spikeduel.reporting import inspect as draw
 
         loaded, prepared = evaluating.open_pair(model, image)
         for path in draw(loaded, prepared, out):
@@ -299,21 +225,21 @@ def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, as `spikeduel runs` lists it.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE.html", help="[dim]Default: report.html in the run[/dim]"),
+        typer.Option("--out", metavar="FILE.html", help="(Default: report.html in the run)"),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with _for_people():
         from spikeduel import analysis
-        from spikeduel.report import report as write
+        from spikeduel.reporting import report as write
 
         typer.echo(write(analysis.read_comparison(run), out, _progress(quiet, False)))
 
 
 @app.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where runs lie.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where runs lie.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List the runs at hand, newest first, with their accuracies and where their models are."""
@@ -370,11 +296,11 @@ def data_prepare(
     quiet: Quiet = False,
 ) -> None:
     """Download and decode a data set now, so that later commands start at once."""
-    given = _given(locals())
+    given = given_options(locals())
     with _for_people():
         from spikeduel import data
 
-        experiment = _experiment(dataset, "baseline", None, given, set_)
+        experiment = experiment_from(dataset, "baseline", None, given, set_)
         prepared = data.load(experiment, _progress(quiet, False).track)
         channels, height, width = prepared.image_shape
         typer.echo(
@@ -385,7 +311,7 @@ def data_prepare(
 
 def main() -> None:
     """The program."""
-    app()
+    app(prog_name="spikeduel")
 
 
 @contextmanager
@@ -405,47 +331,6 @@ def _for_people() -> Iterator[None]:
         raise typer.Exit(Interrupted.exit_code) from None
 
 
-_OPTIONS = (
-    "encoding",
-    "num_steps",
-    "seeds",
-    "epochs",
-    "limit",
-    "split",
-    "data_dir",
-    "image_size",
-    "device",
-    "precision",
-)
-
-
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: values.get(name) for name in _OPTIONS}
-
-
-def _experiment(
-    dataset: str | None, recipe: str, file: Path | None, given: dict[str, Any], assignments: list[str] | None
-) -> "Experiment":
-    from spikeduel.recipes import RECIPES
-    from spikeduel.settings import read_experiment, with_settings
-
-    if file is not None:
-        experiment = read_experiment(file)
-        experiment = replace(experiment, dataset=dataset) if dataset else experiment
-    elif recipe in RECIPES:
-        experiment = RECIPES[recipe](dataset) if dataset else RECIPES[recipe]()
-    else:
-        raise unknown("recipe", recipe, RECIPES)
-    pairs = {}
-    for text in assignments or ():
-        name, separator, value = text.partition("=")
-        if not separator:
-            raise InputError(f"--set {text}: write it as name=value.")
-        pairs[name.strip()] = value.strip()
-    changes = {name: value for name, value in given.items() if value is not None}
-    return with_settings(replace(experiment, **changes), pairs)
-
-
 def _progress(quiet: bool, as_json: bool) -> "Progress":
     from spikeduel.progress import Progress, TerminalProgress
 
@@ -459,12 +344,19 @@ def _compare(experiment: "Experiment", out: Path | None, store: Path | None, as_
     if as_json:
         _print_json(comparison.results)
     else:
-        typer.echo(f"\n{comparison.table()}\n\n{comparison.results['comparison']['verdict']}\n")
+        typer.echo(f"\n{comparison.table()}\n\n{_wrapped(comparison.results['comparison']['verdict'])}\n")
         for caveat in comparison.results["comparison"]["caveats"]:
-            typer.echo(f"  · {caveat}")
+            typer.echo(_wrapped(caveat, "  · "))
         typer.echo(f"\nreport: {comparison.out / 'report.html'}\nmodels: {comparison.out / 'models'}/")
     if comparison.failed:
         raise typer.Exit(3)
+
+
+def _wrapped(text: str, bullet: str = "") -> str:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    return textwrap.fill(
+        text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=False
+    )
 
 
 def _print_json(value: Any) -> None:

@@ -10,7 +10,7 @@ from spikeduel import analysis, data, files, trial
 from spikeduel.analysis import Comparison
 from spikeduel.measuring import MEASURES
 from spikeduel.progress import Progress
-from spikeduel.report import report
+from spikeduel.reporting import report
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.store import Store, TrialRecord
 
@@ -29,12 +29,13 @@ def compare(
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     trial.check_names(experiment)
-    for folder in (store.root, Path(out or "runs")):
-        files.require_writable(folder)
 
     prepared = data.load(experiment, progress.track)
     split = data.split(prepared, experiment)
     trials = trial.plan(experiment, prepared, split)
+    # Only now, so that a mistake in the data leaves no empty folders behind.
+    for folder in (store.root, Path(out or "runs")):
+        files.require_writable(folder)
     progress.say(_announcement(experiment, prepared, split))
 
     records = [trial.run(each, prepared, split, store, progress) for each in trials]

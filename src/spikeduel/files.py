@@ -106,12 +106,11 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises `InputError` unless files can be made in `folder` (created if missing)."""
-    folder = Path(folder)
-    with writing_to(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+    """Raises `InputError` unless files can be made in `folder`, or it in the nearest folder above; leaves no trace."""
+    folder = Path(folder).absolute()
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    with writing_to(folder), tempfile.TemporaryFile(dir=nearest):
+        pass
 
 
 _FULL_OR_READ_ONLY = {28, 30, 122}  # ENOSPC, EROFS, EDQUOT

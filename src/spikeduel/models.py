@@ -166,7 +166,7 @@ NEURON_SETTINGS = ("beta", "threshold", "reset_mechanism", "surrogate", "surroga
 
 
 def family_of(module: nn.Module) -> str:
-    """"snn" or "cnn", as the network says; a plain module counts as "cnn"."""
+    """ "snn" or "cnn", as the network says; a plain module counts as "cnn"."""
     return getattr(module, "family", "cnn")
 
 

@@ -44,7 +44,9 @@ class Experiment:
     reset_mechanism: str = _setting(
         "subtract", "what a spike does to the membrane", choices=("subtract", "zero", "none")
     )
-    surrogate: str = _setting("atan", "gradient of the spike: see spikeduel.SURROGATES")
+    surrogate: str = _setting(
+        "atan", "gradient of the spike: atan, fast_sigmoid, sigmoid, triangular or straight_through_estimator"
+    )
     surrogate_alpha: float | None = _setting(None, "width of the surrogate; unset: its customary value", above=0.0)
     hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1)
 

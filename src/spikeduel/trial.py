@@ -1,9 +1,11 @@
 """One trial: one contender, one seed: build, train, measure, store."""
 
 import hashlib
+import inspect
 import os
 import platform
 import traceback
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
-from spikeduel import files, models, registry
+from spikeduel import data, files, models, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.data import Prepared, Split, in_memory
 from spikeduel.encoders import ENCODERS
@@ -23,6 +26,7 @@ from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
 from spikeduel.settings import NUMERICS_VERSION, Experiment, digest
 from spikeduel.store import Store, TrialRecord
+from spikeduel.surrogates import resolve_alpha
 from spikeduel.training import EvaluationBatches, Loop, Training
 
 TRAINING_SETTINGS = ("epochs", "batch_size", "learning_rate", "patience", "min_delta")
@@ -65,17 +69,24 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
 
 
 def check_names(experiment: Experiment) -> None:
-    """Raises `InputError` for an unknown contender, encoding or neuron, before anything is loaded."""
+    """Raises `InputError` for a name that leads nowhere, before anything is loaded."""
+    data.resolve(experiment.dataset)
     for contender in experiment.contenders:
         registry.resolve("contender", contender, ARCHITECTURES)
     registry.resolve("encoding", experiment.encoding, ENCODERS)
     registry.resolve("neuron", experiment.neuron, NEURONS)
+    resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
     resolve_device(experiment.device)
 
 
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
-    """The card that `contender` will have on this data, its seed left at 0."""
-    spiking = {"neuron": experiment.neuron, **{name: getattr(experiment, name) for name in NEURON_SETTINGS}}
+    """The card that `contender` will have on this data, its seed left at 0.
+
+    A neuron is given those of `NEURON_SETTINGS` that its constructor names. Raises `InputError`.
+    """
+    taken = _parameters(registry.resolve("neuron", experiment.neuron, NEURONS))
+    given = {name: getattr(experiment, name) for name in NEURON_SETTINGS if name in taken}
+    spiking = {"neuron": experiment.neuron, **given}
     card = ModelCard(
         contender=contender,
         family="snn",
@@ -87,12 +98,34 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         num_steps=experiment.num_steps,
         dataset=prepared.name,
     )
-    # Built without memory, only to see what it is.
-    with torch.device("meta"):
-        family = models.family_of(models.build(card))
+    family = models.family_of(_tried(card))
     if family == "snn":
         return card
     return replace(card, family=family, network={"hidden": experiment.hidden}, encoding=None, num_steps=None)
+
+
+def _tried(card: ModelCard) -> nn.Module:
+    """The network of `card` without memory, only to see that it can be built, and what it is."""
+    try:
+        with torch.device("meta"):
+            module = models.build(card)
+    except SpikeduelError:
+        raise
+    except Exception as error:  # it may be the user's code
+        raise InputError(
+            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and "
+            f"{len(card.classes)} classes ({type(error).__name__}: {error})."
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")
+    return module
+
+
+def _parameters(function: Any) -> Collection[str]:
+    try:
+        return inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return ()
 
 
 def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:

@@ -9,7 +9,7 @@ from spikeduel.settings import Experiment
 
 def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> str:
     """What the trials showed, in words, from results.json's `trials` and `pairs`."""
-    sentences = [_of_pair(pair, trials) for pair in pairs if pair["seeds"]]
+    sentences = [_of_pair(pair) for pair in pairs if pair["seeds"]]
     if not sentences:
         done = [trial for trial in trials if trial["test"]]
         sentences = [
@@ -22,16 +22,13 @@ def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -
     return " ".join(sentences)
 
 
-def _of_pair(pair: dict[str, Any], trials: Sequence[dict[str, Any]]) -> str:
+def _of_pair(pair: dict[str, Any]) -> str:
     winner, loser = (pair["a"], pair["b"]) if pair["difference"] >= 0 else (pair["b"], pair["a"])
     only = {pair["a"]: pair["only_a_right"], pair["b"]: pair["only_b_right"]}
-    accuracy = {
-        name: statistics.fmean(t["test"]["accuracy"] for t in trials if t["contender"] == name and t["test"])
-        for name in (winner, loser)
-    }
+    accuracy = {pair["a"]: pair["accuracy_a"], pair["b"]: pair["accuracy_b"]}
     points = 100 * abs(pair["difference"])
     if pair["seeds"] > 1:
-        ahead = pair["seeds_a_ahead"] if winner == pair["a"] else pair["seeds"] - pair["seeds_a_ahead"]
+        ahead = pair["seeds_a_ahead"] if winner == pair["a"] else pair["seeds_b_ahead"]
         return (
             f"Over {pair['seeds']} seeds, {winner} is right on {accuracy[winner]:.1%} of {pair['n']:,} test images on "
             f"average and {loser} on {accuracy[loser]:.1%}: {points:.1f} points apart; {winner} was ahead with "

@@ -51,17 +51,22 @@ def ridges(seed: int, size: tuple[int, int] = (96, 103)) -> np.ndarray:
     bend = rng.uniform(0.001, 0.01)
     phase = (x * np.cos(angle) + y * np.sin(angle) + bend * (x - 48) ** 2) * 2 * np.pi / period
     picture = np.where(np.sin(phase) > 0, 255, rng.integers(0, 60)).astype(np.uint8)
-    picture[:2], picture[:, :2], picture[-4:], picture[:, -4:] = 160, 160, 0, 0
+    picture[:2], picture[:, :2], picture[-4:], picture[:, -4:] = 160, 160, 90, 90
     return picture
 
 
 def write_real(path: Path, picture: np.ndarray) -> None:
-    """A 32-bit BMP whose alpha is 0 in the scanner frame, as the real prints have it."""
+    """A 32-bit BMP whose alpha is 0 in the scanner frame, as the real prints have it (Pillow cannot write such)."""
+    height, width = picture.shape
     alpha = np.full(picture.shape, 255, dtype=np.uint8)
     alpha[-4:], alpha[:, -4:] = 0, 0
-    colours = np.stack([picture, picture, picture, alpha], axis=-1)
+    pixels = np.stack([picture, picture, picture, alpha], axis=-1)[::-1].tobytes()
+    bit_fields = 3
+    header = struct.pack("<IiiHHIIiiII", 124, width, height, 1, 32, bit_fields, len(pixels), 0, 0, 0, 0)
+    header += struct.pack("<IIII", 0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
+    header += bytes(124 - len(header))
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(colours).save(path)
+    path.write_bytes(struct.pack("<2sIHHI", b"BM", 138 + len(pixels), 0, 0, 138) + header + pixels)
 
 
 def write_socofing(root: Path, num_subjects: int = 4) -> None:

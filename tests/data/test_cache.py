@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_second_time_is_not_made_again_and_other_options_are() -> None:
     assert make.calls == 1
     fetch(make, size=2)
     assert make.calls == 2
+
+
+def test_many_at_once_make_it_once() -> None:
+    make = Maker()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: fetch(make).fingerprint, range(4)))
+    assert len(set(found)) == 1
+    assert make.calls == 1
 
 
 def delete_images(folder: Path) -> None:

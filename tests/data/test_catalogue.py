@@ -5,9 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from synthetic_files import write_mnist_like, write_pictures, write_socofing
 
-from spikeduel.data import DATASETS, Prepared, cached, catalogue, describe, in_memory, load, prepare, resolve, split
+from spikeduel.data import (
+    DATASETS,
+    Prepared,
+    Preprocessing,
+    cached,
+    catalogue,
+    describe,
+    in_memory,
+    listing,
+    load,
+    prepare,
+    resolve,
+    split,
+)
 from spikeduel.data.mnist_like import EMNIST_STEMS
 from spikeduel.data.prepared import DataOptions
 from spikeduel.errors import InputError
@@ -170,7 +184,7 @@ def test_own_function_sees_changed_files(own_module: Path) -> None:
 
 
 def test_own_function_that_returns_something_else(own_module: Path) -> None:
-    with pytest.raises(InputError, match="own_blobs:nothing.*must return a RawDataset, not NoneType"):
+    with pytest.raises(InputError, match=r"own_blobs:nothing.*must return a RawDataset, not NoneType"):
         prepare("own_blobs:nothing")
 
 
@@ -179,3 +193,26 @@ def test_importing_the_package_is_cheap() -> None:
     code = f"import sys, spikeduel.data; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
+    before = {row["name"]: row for row in listing()}
+    assert set(before) == set(DATASETS)
+    assert all(row["description"] for row in before.values())
+    assert before["socofing"]["prepared"] == "no"
+    prepare(str(image_folder))
+    row = {row["name"]: row for row in listing()}["pets"]
+    assert "12 images" in row["prepared"]
+    assert str(image_folder) in row["description"]
+
+
+def test_a_folder_can_be_prepared_as_a_model_was(image_folder):
+    experiment = Experiment(dataset=str(image_folder))
+    assert load(experiment).image_shape[0] == 1
+    wanted = Preprocessing(3, 12, 8, invert=True)
+    again = load(experiment, preprocessing=wanted)
+    assert again.image_shape == (3, 12, 8)
+    assert again.preprocessing == wanted
+    first = min((image_folder / "cat").iterdir())
+    with Image.open(first) as picture:
+        assert np.array_equal(again.images[0], wanted(picture))

@@ -21,9 +21,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
-        body = {"/right": CONTENT, "/wrong": b"something else", "/truncated": CONTENT[:1000], "/bare": CONTENT}[
-            self.path
-        ]
+        body = {"/wrong": b"something else", "/truncated": CONTENT[:1000]}.get(self.path, CONTENT)
         self.send_response(200)
         if self.path != "/bare":
             self.send_header("Content-Length", str(len(CONTENT) if self.path == "/truncated" else len(body)))
@@ -89,11 +87,9 @@ def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: P
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("wrong", "wrong checksum"), ("missing", "HTTP 404"), ("truncated", "broke off|IncompleteRead")],
+    [("wrong", "wrong checksum"), ("missing", "HTTP 404"), ("truncated", "broke off after 1000")],
 )
-def test_failure_names_file_reason_and_remedy_and_leaves_nothing(
-    server, tmp_path: Path, path: str, reason: str
-) -> None:
+def test_failure_is_explained_and_leaves_nothing(server, tmp_path: Path, path: str, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         fetch(tmp_path / "sub" / "file.gz", url(server, path))
     message = str(caught.value)

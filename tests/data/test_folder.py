@@ -1,4 +1,3 @@
-import os
 import shutil
 from pathlib import Path
 
@@ -131,14 +130,14 @@ def test_folders_beside_train_are_noted(tmp_path: Path) -> None:
 
 
 def test_loops_of_links_end(image_folder: Path) -> None:
-    os.symlink(image_folder, image_folder / "cat" / "up")
-    os.symlink(image_folder / "cat", image_folder / "cat" / "self")
+    (image_folder / "cat" / "up").symlink_to(image_folder)
+    (image_folder / "cat" / "self").symlink_to(image_folder / "cat")
     assert len(load(image_folder).images) == 12
 
 
 def test_linked_class_folder_is_followed(image_folder: Path, tmp_path: Path) -> None:
     write_pictures(tmp_path / "elsewhere", 4, seed=3)
-    os.symlink(tmp_path / "elsewhere", image_folder / "fox")
+    (image_folder / "fox").symlink_to(tmp_path / "elsewhere")
     raw = load(image_folder)
     assert raw.classes == ("cat", "dog", "fox")
     assert image_folder / "fox" in raw.sources
@@ -160,9 +159,7 @@ def break_by_emptying(path: Path) -> None:
 def test_unreadable_images_are_named_and_counted(image_folder: Path, damage: object) -> None:
     for name in ("002.png", "004.png"):
         damage(image_folder / "dog" / name)  # type: ignore[operator]
-    with pytest.raises(
-        InputError, match=r"cannot be read as an image.*first of 2 such files.*Remove or replace"
-    ) as caught:
+    with pytest.raises(InputError, match=r"cannot be read as an image.*first of 2 such files.*Remove") as caught:
         load(image_folder)
     assert str(image_folder / "dog" / "002.png") in str(caught.value)
 

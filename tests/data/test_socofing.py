@@ -89,7 +89,7 @@ def test_samples_are_real_prints_as_they_were(root: Path) -> None:
     raw = load(root)
     assert len(raw.samples) == 10
     assert sorted(int(raw.labels[index]) for index, _ in raw.samples) == list(range(10))
-    index, picture = next(sample for sample in raw.samples if raw.labels[sample[0]] == 1)
+    _, picture = next(sample for sample in raw.samples if raw.labels[sample[0]] == 1)
     np.testing.assert_array_equal(picture, ridges(101))
 
 
@@ -101,9 +101,7 @@ def test_subjects_that_share_an_image_are_one_group(root: Path) -> None:
     assert "1 images (2 files) occur under more than one subject" in raw.notes[0]
 
 
-@pytest.mark.parametrize(
-    "given", ["SOCOFing", ".", "SOCOFing/Real", "SOCOFing/Altered", "SOCOFing/Altered/Altered-Easy"]
-)
+@pytest.mark.parametrize("given", ["SOCOFing", ".", "SOCOFing/Real", "SOCOFing/Altered/Altered-Easy"])
 def test_folder_above_or_below_will_do(root: Path, given: str) -> None:
     assert len(load(root.parent / given).images) == 80
 

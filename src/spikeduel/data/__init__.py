@@ -1,8 +1,9 @@
 """Data: named sets and folders of images, prepared as uint8 arrays, split without leaks, batched."""
 
 from spikeduel.data.cache import CachedSet, cached
-from spikeduel.data.catalogue import DATASETS, describe, load, prepare, resolve
+from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
 from spikeduel.data.loader import evaluation_batches, in_memory, training_batches
+from spikeduel.data.pictures import open_picture, picture_files
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset
 from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.data.splits import Split, split
@@ -22,7 +23,10 @@ __all__ = [
     "describe",
     "evaluation_batches",
     "in_memory",
+    "listing",
     "load",
+    "open_picture",
+    "picture_files",
     "prepare",
     "resolve",
     "split",

@@ -30,7 +30,7 @@ def fashion_mnist_mini(options: DataOptions) -> RawDataset:
         preprocessing=Preprocessing(channels=1, height=28, width=28),
         official=official,
         samples=_firsts(images, labels),
-        notes=("A subset of Fashion-MNIST: results are not comparable with those on the full set.",),
+        notes=("The embedded set is a sixth of Fashion-MNIST: accuracies are below those of the full set.",),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from spikeduel import registry
 from spikeduel.data import built_in, cache, folder, mnist_like, socofing
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
+from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.errors import InputError, unknown
 from spikeduel.settings import Experiment
 
@@ -30,13 +31,19 @@ _HINT = "A folder of images or your own module:function can be named too."
 
 
 def load(
-    experiment: Experiment, track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] | None = None
+    experiment: Experiment,
+    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] | None = None,
+    preprocessing: Preprocessing | None = None,
 ) -> Prepared:
-    """The data set that `experiment` names, prepared; `track` shows progress. See `prepare`."""
+    """The data set that `experiment` names, prepared; `track` shows progress. See `prepare`.
+
+    A `preprocessing` (of a model that is already trained) takes the place of what a folder would choose by itself.
+    """
     options = DataOptions(
         data_dir=experiment.data_dir,
         image_size=experiment.image_size,
         alterations=experiment.alterations,
+        preprocessing=preprocessing,
     )
     return prepare(experiment.dataset, options if track is None else replace(options, track=track))
 
@@ -89,6 +96,20 @@ def describe(name: str) -> str:
     return lines[0].strip() if lines else ""
 
 
+def listing() -> list[dict[str, str]]:
+    """The known data sets, then the prepared folders: name, whether it is prepared here, description."""
+    prepared = {found.name: found for found in cache.cached()}
+    rows = []
+    for name in [*DATASETS, *(other for other in prepared if other not in DATASETS)]:
+        found = prepared.get(name)
+        state = "comes with the package" if name in BUILT_IN else "no"
+        if found is not None:
+            state = f"{found.created[:10]}, {found.count:,} images, {found.size / 1e6:,.0f} MB"
+        about = describe(name) if name in DATASETS else f"from {found.source}" if found else ""
+        rows.append({"name": name, "prepared": state, "description": about})
+    return rows
+
+
 def _watching_data_dir(source: Source) -> Source:
     """`source`, whose set depends on all of `data_dir` unless it says on what it depends."""
 
@@ -106,6 +127,7 @@ def _fetched(name: str, source: Source, options: DataOptions, code: str) -> Prep
         "data_dir": options.data_dir,
         "image_size": options.image_size,
         "alterations": list(options.alterations),
+        "preprocessing": options.preprocessing and options.preprocessing.to_dict(),
         "code": code,
     }
     return cache.fetch(name, identity, options.data_dir or "downloaded or installed", lambda: source(options))

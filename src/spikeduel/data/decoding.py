@@ -40,7 +40,7 @@ def over_pictures(
             return function(item)
         # Pillow's decoders raise whatever a broken file makes them stumble on.
         except Exception as error:
-            return _Unreadable(item, _reason(error))
+            return _Unreadable(item, reason(error))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -64,7 +64,8 @@ def room_for(count: int, preprocessing: Preprocessing) -> np.ndarray:
         ) from None
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why a picture could not be decoded, in words that follow the file's name."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "cannot be read as an image"
     text = str(error).rstrip(".")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,8 +43,7 @@ def folder(options: DataOptions) -> RawDataset:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder.")
     found, classes, notes = _scan(root)
-    size, grey = _size_and_grey(found, options)
-    preprocessing = Preprocessing(channels=1 if grey else 3, height=size, width=size)
+    preprocessing = options.preprocessing or _preprocessing(found, options)
     images = room_for(len(found), preprocessing)
 
     def decode(row: int) -> None:
@@ -52,8 +51,8 @@ def folder(options: DataOptions) -> RawDataset:
             images[row] = preprocessing(picture)
 
     over_pictures(decode, range(len(found)), options.track, "reading images", lambda row: str(found[row].path))
-    if not grey and bool((images == images[:, :1]).all()):
-        preprocessing = Preprocessing(channels=1, height=size, width=size)
+    if options.preprocessing is None and preprocessing.channels == 3 and bool((images == images[:, :1]).all()):
+        preprocessing = replace(preprocessing, channels=1)
         images = np.ascontiguousarray(images[:, :1])
     labels = np.array([item.label for item in found], dtype=np.int64)
     sides = np.array([item.side for item in found], dtype=np.uint8)
@@ -115,8 +114,8 @@ def _scan_classes(
         )
     found = []
     for label, path in enumerate(folders):
-        images = sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)}))
-        if not images and not any(True for other in folders if any(_walk(other, set()))):
+        images = sorted(walk(path, {os.path.realpath(root), os.path.realpath(parent)}))
+        if not images and not any(True for other in folders if any(walk(other, set()))):
             raise InputError(f"{parent}: holds no images ({', '.join(e[1:] for e in EXTENSIONS)}). {_LAYOUT}")
         if not images:
             raise InputError(
@@ -137,7 +136,7 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
 
 
-def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
+def walk(folder: Path, visited: set[str]) -> Iterator[Path]:
     """The images in `folder` and below; each real folder once, so that a loop of links ends."""
     real = os.path.realpath(folder)
     if real in visited:
@@ -145,13 +144,13 @@ def _walk(folder: Path, visited: set[str]) -> Iterator[Path]:
     visited.add(real)
     for path in sorted(folder.iterdir()):
         if path.is_dir() and not path.name.startswith((".", "__")):
-            yield from _walk(path, visited)
+            yield from walk(path, visited)
         elif _is_image(path):
             yield path
 
 
-def _size_and_grey(found: list[_Found], options: DataOptions) -> tuple[int, bool]:
-    """The side of the prepared images, and whether all are stored as grey; from the files' headers."""
+def _preprocessing(found: list[_Found], options: DataOptions) -> Preprocessing:
+    """The size of the prepared images, and whether all are stored as grey; from the files' headers."""
 
     def header(row: int) -> tuple[int, bool]:
         with Image.open(found[row].path) as picture:
@@ -160,7 +159,7 @@ def _size_and_grey(found: list[_Found], options: DataOptions) -> tuple[int, bool
     rows = range(len(found))
     headers = over_pictures(header, rows, options.track, "looking at images", lambda row: str(found[row].path))
     size = options.image_size or min(DEFAULT_SIZE, max(side for side, _ in headers))
-    return size, all(grey for _, grey in headers)
+    return Preprocessing(channels=1 if all(grey for _, grey in headers) else 3, height=size, width=size)
 
 
 def _sample(found: list[_Found], row: int, preprocessing: Preprocessing) -> tuple[int, np.ndarray]:

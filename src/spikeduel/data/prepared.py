@@ -81,11 +81,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class DataOptions:
-    """What a user can say about where data comes from and how it is prepared."""
+    """What a user can say about where data comes from and how it is prepared.
+
+    `preprocessing`, where given, is that of a trained model: a folder of images is prepared like it.
+    """
 
     data_dir: str | None = None
     image_size: int | None = None
     alterations: tuple[str, ...] = ("Easy",)
+    preprocessing: Preprocessing | None = None
     track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] = lambda items, description, total: items
     """Wraps a long loop to show its progress: (items, description, total) -> items."""
 

@@ -9,11 +9,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from spikeduel.data.prepared import Prepared
-from spikeduel.report import style
+from spikeduel.reporting import style
 
 MOST_SAMPLES = 10
 MOST_COUNTED_CLASSES = 20
-MOST_NAMED_CLASSES = 60
+MOST_NAMED_CLASSES = 40
 
 
 def samples(prepared: Prepared) -> Figure:
@@ -35,13 +35,14 @@ def _image_rows(prepared: Prepared, shown: list[tuple[int, np.ndarray | None]]) 
         axes.set_visible(False)
     for column, (index, original) in enumerate(shown):
         name = prepared.classes[int(prepared.labels[index])]
-        title = style.shortened(name, max(10, 110 // columns))
+        title = style.shortened(name, max(13, 110 // columns))
         if original is not None:
             style.show_image(grid[0, column], original, title)
+        grid[0, column].title.set_fontsize(style.SMALL if columns < 9 else 7)
         style.show_image(grid[-1, column], np.asarray(prepared.images[index]), "" if has_originals else title)
     _, height, width = prepared.image_shape
     grid[-1, 0].set_ylabel(f"prepared\n{width}×{height}", fontsize=style.SMALL, color=style.QUIET)
-    if has_originals:
+    if shown[0][1] is not None:
         original_height, original_width = np.shape(shown[0][1])[:2]
         grid[0, 0].set_ylabel(
             f"as it came\n{original_width}×{original_height}", fontsize=style.SMALL, color=style.QUIET
@@ -90,9 +91,7 @@ def _curves(axes: Axes, trials: list[dict[str, Any]], key: str, colour: str, das
             alpha=0.35 if several else 1.0, marker="." if len(values) == 1 else None,
         )  # fmt: skip
     finished = [
-        values
-        for values, trial in zip(series, trials, strict=True)
-        if trial["status"] == "done" and len(values)
+        values for values, trial in zip(series, trials, strict=True) if trial["status"] == "done" and len(values)
     ]
     if several and finished:
         shortest = min(len(values) for values in finished)
@@ -105,15 +104,11 @@ def _kept_epochs(axes: Axes, trials: list[dict[str, Any]], key: str, colour: str
     for trial in trials:
         best = trial["best_epoch"]
         if best is not None and best < len(trial["history"]):
-            axes.scatter(
-                [best + 1], _series(trial, key)[[best]], s=size, color=colour, zorder=3, linewidths=0
-            )
+            axes.scatter([best + 1], _series(trial, key)[[best]], s=size, color=colour, zorder=3, linewidths=0)
 
 
 def _series(trial: dict[str, Any], key: str) -> np.ndarray:
-    return np.array(
-        [np.nan if epoch.get(key) is None else epoch[key] for epoch in trial["history"]], dtype=float
-    )
+    return np.array([np.nan if epoch.get(key) is None else epoch[key] for epoch in trial["history"]], dtype=float)
 
 
 def confusion_matrix(counts: Any, classes: Any, colour: str = style.OTHER_COLOURS[0]) -> Figure:
@@ -132,9 +127,7 @@ def confusion_matrix(counts: Any, classes: Any, colour: str = style.OTHER_COLOUR
     every = -(-num_classes // MOST_NAMED_CLASSES)
     ticks = np.arange(0, num_classes, every)
     names = [style.shortened(str(classes[k]), 16) for k in ticks]
-    size = (
-        style.SMALL if num_classes <= MOST_COUNTED_CLASSES else max(4.5, 330 / (side * num_classes / every))
-    )
+    size = style.SMALL if num_classes <= MOST_COUNTED_CLASSES else max(4.5, 330 / (side * num_classes / every))
     size = min(size, style.SMALL)
     upright = num_classes > 12 or max(map(len, names)) > 4
     axes.set_xticks(ticks, names, fontsize=size, rotation=90 if upright else 0)
@@ -151,9 +144,7 @@ def confusion_matrix(counts: Any, classes: Any, colour: str = style.OTHER_COLOUR
                 column, row, str(matrix[row, column]), ha="center", va="center", fontsize=count_size,
                 color="white" if shares[row, column] > 0.55 else style.INK,
             )  # fmt: skip
-    bar = figure.colorbar(
-        image, ax=axes, shrink=0.6, aspect=24, pad=0.02, format=PercentFormatter(1.0, decimals=0)
-    )
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02, format=PercentFormatter(1.0, decimals=0))
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=style.SMALL, colors=style.QUIET, length=0)
     bar.set_label("share of the true class", fontsize=style.SMALL, color=style.QUIET)

@@ -7,7 +7,7 @@ from matplotlib.ticker import PercentFormatter
 from torch import nn
 
 from spikeduel.models import Model, Trace
-from spikeduel.report import style
+from spikeduel.reporting import style
 
 STRONGEST_INPUTS = 20
 
@@ -25,16 +25,14 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.25, 3, 0.75])
     style.show_image(left, image, "the image and its diagonal")
     left.plot(columns[[0, -1]], rows[[0, -1]], color=style.SPIKING_COLOURS[0], linewidth=1.2)
-    style.quiet(
-        middle, f"spikes over {num_steps} steps", x="time step", y="pixel, from top left to bottom right"
-    )
+    style.quiet(middle, f"spikes over {num_steps} steps", x="time step", y="pixel, from top left to bottom right")
     style.quiet(right, "how often", x="share of steps")
     colours = style.CHANNEL_COLOURS if channels == 3 else (style.INK,) * channels
     pixels = np.arange(len(rows))
     for channel, colour in enumerate(colours):
         # Channels of one pixel lie beside one another within its row.
-        shift = (channel - (channels - 1) / 2) / (channels + 1)
-        style.spike_marks(middle, spikes[:, channel], pixels + shift, colour, 1.1 if channels == 1 else 0.7)
+        shift = (channel - (channels - 1) / 2) / channels * 0.9
+        style.spike_marks(middle, spikes[:, channel], pixels + shift, colour, height=0.72 / channels)
         right.barh(
             pixels + shift,
             spikes[:, channel].mean(0),
@@ -72,8 +70,7 @@ def neuron_over_time(model: Model, trace: Trace, image_index: int = 0) -> Figure
     """
     layer = next(iter(trace.spk))
     spk, mem, current = (
-        values[layer][:, image_index].flatten(1).float().numpy()
-        for values in (trace.spk, trace.mem, trace.current)
+        values[layer][:, image_index].flatten(1).float().numpy() for values in (trace.spk, trace.mem, trace.current)
     )
     neuron = moderate_neuron(spk)
     num_steps = len(spk)
@@ -90,9 +87,7 @@ def neuron_over_time(model: Model, trace: Trace, image_index: int = 0) -> Figure
     style.quiet(amount, "input current", y="I[t]")
     amount.axhline(0, color=style.FAINT, linewidth=0.8)
     amount.step(steps, current[:, neuron], where="mid", color=style.QUIET, linewidth=1.1)
-    _membrane(
-        style.quiet(membrane, "membrane potential", y="U[t]"), mem[:, neuron], spk[:, neuron], model, layer
-    )
+    _membrane(style.quiet(membrane, "membrane potential", y="U[t]"), mem[:, neuron], spk[:, neuron], model, layer)
     style.quiet(output, f"output spikes: {int(spk[:, neuron].sum())} in {num_steps} steps", x="time step")
     output.vlines(np.nonzero(spk[:, neuron])[0], 0, 1, color=style.SPIKING_COLOURS[0], linewidth=1.4)
     output.set_yticks([])
@@ -120,13 +115,19 @@ def explain_neuron(model: Model, trace: Trace) -> str:
             "none": "; U is not reset.",
         }.get(getattr(neuron, "reset_mechanism", ""), ".")
     )
-    words.append(" Of the first layer's neurons, this is the one that comes nearest to a spike in one of eight steps.")
+    words.append(
+        " Of the first layer's neurons, this is the one that comes nearest to a spike in one of eight steps."
+        if trace.spk[layer].any()
+        else " No neuron of the first layer spikes on this image."
+    )
     return "".join(words)
 
 
 def moderate_neuron(spk: np.ndarray) -> int:
-    """The neuron of `[T, N]` whose number of spikes is nearest to T/8; the first of several."""
-    return int(np.abs(spk.sum(0) - len(spk) / 8).argmin())
+    """The neuron of `[T, N]` whose number of spikes is, as a ratio, nearest to T/8; the first of several."""
+    counts = spk.sum(0)
+    ratio = np.maximum(counts, 1e-9) / (len(spk) / 8)
+    return int(np.abs(np.log(ratio)).argmin())
 
 
 def _input_weights(module: nn.Module, num_inputs: int, num_neurons: int) -> np.ndarray | None:
@@ -161,12 +162,17 @@ def _strongest_inputs(axes: Axes, inputs: np.ndarray, weights: np.ndarray) -> No
 
 def _membrane(axes: Axes, mem: np.ndarray, spk: np.ndarray, model: Model, layer: str) -> None:
     colour = style.SPIKING_COLOURS[0]
-    threshold = float(getattr(model.module.get_submodule(layer), "threshold", 1.0))
+    threshold = getattr(model.module.get_submodule(layer), "threshold", None)
+    if isinstance(threshold, int | float):
+        _threshold(axes, float(threshold))
+    axes.plot(np.arange(len(mem)), mem, color=colour, linewidth=1.2)
+    fired = np.nonzero(spk)[0]
+    axes.scatter(fired, mem[fired], s=14, color=colour, zorder=3, linewidths=0)
+
+
+def _threshold(axes: Axes, threshold: float) -> None:
     axes.axhline(threshold, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2)))
     axes.annotate(
         "threshold", (1.005, threshold), xycoords=("axes fraction", "data"), fontsize=style.SMALL, color=style.INK,
         va="center",
     )  # fmt: skip
-    axes.plot(np.arange(len(mem)), mem, color=colour, linewidth=1.2)
-    fired = np.nonzero(spk)[0]
-    axes.scatter(fired, mem[fired], s=14, color=colour, zorder=3, linewidths=0)

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from spikeduel.data.prepared import Prepared
 from spikeduel.encoders import Draw, rate
 from spikeduel.models import Model
-from spikeduel.report import answers, figures, spikes, style
-from spikeduel.report.animation import encoded_animation
+from spikeduel.neurons import SpikeCount
+from spikeduel.reporting import answers, figures, spikes, style
+from spikeduel.reporting.animation import encoded_animation
 
 RASTER_STEPS = 100
 ANIMATION_STEPS = 40
@@ -56,24 +57,29 @@ def of_data(prepared: Prepared, folder: Path) -> Shown:
     )
 
 
-def of_rate_encoding(prepared: Prepared, index: int, folder: Path) -> list[Shown]:
-    """The animation of a rate-encoded image, and the raster of its diagonal over 100 steps."""
+def of_rate_encoding(prepared: Prepared, index: int, folder: Path, trained_on: str | None = "rate") -> list[Shown]:
+    """The animation of a rate-encoded image, and the raster of its diagonal over 100 steps.
+
+    `trained_on` is the encoding that the run's networks really got.
+    """
     name = prepared.classes[int(prepared.labels[index])]
     animation, diagonal = rate_figures(np.asarray(prepared.images[index]), folder)
+    other = "" if trained_on == "rate" else f" (Shown for comparison: these networks got {trained_on} encoding.)"
     return [
         Shown(
             animation,
             f"a test image of class {name}, its spikes at each step, and their mean, which approaches the image",
             "At every step, each pixel spikes with a probability equal to its brightness: a pixel of 60 % brightness "
             "spikes in about 60 of 100 steps. A single step is a noisy sketch; the mean of many steps comes close to "
-            "the image.",
+            f"the image.{other}",
             "Rate encoding: an image as spikes",
         ),
         Shown(
             diagonal,
             "spikes of the pixels on the image's diagonal over 100 steps",
             "Each row is one pixel of the diagonal, each mark a spike. Bright pixels make dense rows, black ones stay "
-            "silent. On the right, how often each pixel spiked (bars) follows its brightness (line).",
+            "silent. On the right, how often each pixel spiked (bars) follows its brightness (line)."
+            + (" Red, green and blue are a pixel's three channels." if prepared.image_shape[0] == 3 else ""),
             "The diagonal's pixels over 100 steps",
         ),
     ]
@@ -89,15 +95,18 @@ def rate_figures(image: np.ndarray, folder: Path) -> list[Path]:
     ]
 
 
-def of_neuron(model: Model, image: np.ndarray, folder: Path) -> Shown:
-    """One hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`."""
+def of_neuron(model: Model, image: np.ndarray, folder: Path) -> list[Shown]:
+    """One hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`; nothing where it has none."""
     trace = model.trace(image[None], num_steps=RASTER_STEPS)
-    return Shown(
+    if not trace.spk:
+        return []
+    shown = Shown(
         style.save(spikes.neuron_over_time(model, trace), folder / "neuron.png"),
         "input spikes, input current, membrane potential with its threshold, and output spikes of one neuron",
         " ".join([spikes.explain_neuron(model, trace), *_encoding(model)]),
         "One neuron from inside",
     )
+    return [shown]
 
 
 def _encoding(model: Model) -> list[str]:
@@ -105,17 +114,15 @@ def _encoding(model: Model) -> list[str]:
     return [f"The network sees the image by {known}."] if known else []
 
 
-def of_answer(
-    model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None
-) -> Shown:
+def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None) -> Shown:
     """`model`'s answer to `image` uint8 `[C, H, W]`: spikes of its output neurons, or probabilities.
 
     `index` is the image's place in the data, which decides the draws of a random encoding in evaluation.
     """
     draw = None if index is None else Draw.for_evaluation(np.array([index]))
     batch = image[None]
-    if model.card.encoding is None:
-        values = model.predict(batch)[1][0]
+    if not _spikes_decide(model):
+        values = model.predict(batch, draw)[1][0]
         figure: Figure = answers.probabilities(image, values, model.card.classes, truth)
         caption = "The probability that the network gives to each class; the highest is its answer."
     else:
@@ -126,6 +133,10 @@ def of_answer(
             "answer; where counts are equal, the higher membrane potential, summed over the steps, decides."
         )
     return Shown(style.save(figure, path), "an image and the network's answer to it", caption)
+
+
+def _spikes_decide(model: Model) -> bool:
+    return model.card.encoding is not None and isinstance(model.module.readout, SpikeCount)
 
 
 def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Example | None]:
@@ -151,7 +162,7 @@ def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Ex
 def _confirmed(model: Model, prepared: Prepared, index: int) -> Example:
     # Sums of another batch size round differently, which can flip a spike, and with it a close answer.
     image, draw = np.asarray(prepared.images[[index]]), Draw.for_evaluation(np.array([index]))
-    if model.card.encoding is None:
+    if not _spikes_decide(model):
         predicted = int(model.predict(image, draw)[0][0])
     else:
         predicted = answers.predicted_class(model.trace(image, draw))
@@ -181,9 +192,7 @@ def _preprocessing(prepared: Prepared) -> str:
     how = prepared.preprocessing
     steps = []
     if any(how.crop):
-        steps.append(
-            "cropped by {} pixels on the left, {} above, {} on the right and {} below".format(*how.crop)
-        )
+        steps.append("cropped (pixels: {} left, {} above, {} right, {} below)".format(*how.crop))
     steps.append("grey" if how.channels == 1 else "in colour")
     if how.invert:
         steps.append("inverted to light on dark")

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeduel.models import Trace
 from spikeduel.neurons import SpikeCount
-from spikeduel.report import style
+from spikeduel.reporting import style
 
 MOST_CLASSES = 12
 
@@ -27,7 +26,7 @@ def answer(
     scores = SpikeCount().scores((spk.unsqueeze(1), mem.unsqueeze(1)))[0].numpy()
     predicted = int(scores.argmax())
     shown = _shown(scores, truth)
-    figure, left, middle, right = _panels(len(shown), [1.3, 2.7, 0.9])
+    figure, (left, middle, right) = _panels(len(shown), [1.3, 2.7, 0.9])
     style.show_image(left, image)
     _verdict(left, classes, predicted, truth)
     if spk.any():
@@ -46,13 +45,11 @@ def answer(
     return figure
 
 
-def probabilities(
-    image: np.ndarray, values: np.ndarray, classes: Sequence[str], truth: int | None = None
-) -> Figure:
+def probabilities(image: np.ndarray, values: np.ndarray, classes: Sequence[str], truth: int | None = None) -> Figure:
     """An image, and the probability `[K]` that a network gives to each class: the twelve highest, and the truth."""
     predicted = int(np.argmax(values))
     shown = _shown(np.asarray(values), truth)
-    figure, left, right = _panels(len(shown), [1.3, 3.6])
+    figure, (left, right) = _panels(len(shown), [1.3, 3.6])
     style.show_image(left, image)
     _verdict(left, classes, predicted, truth)
     style.quiet(right, "probability")
@@ -78,15 +75,13 @@ def _shown(scores: np.ndarray, truth: int | None) -> list[int]:
     return best
 
 
-def _panels(num_rows: int, widths: list[float]) -> tuple[Figure, *tuple[Axes, ...]]:
+def _panels(num_rows: int, widths: list[float]) -> tuple[Figure, list[Axes]]:
     figure = style.new_figure(max(2.0, 0.75 + 0.19 * num_rows))
-    return figure, *figure.subplots(1, len(widths), width_ratios=widths)
+    return figure, list(figure.subplots(1, len(widths), width_ratios=widths))
 
 
 def _verdict(axes: Axes, classes: Sequence[str], predicted: int, truth: int | None) -> None:
-    axes.set_title(
-        f"answer: {style.shortened(str(classes[predicted]), 22)}", fontsize=style.MEDIUM, fontweight="bold"
-    )
+    axes.set_title(f"answer: {style.shortened(str(classes[predicted]), 22)}", fontsize=style.MEDIUM, fontweight="bold")
     if truth is not None:
         colour = style.RIGHT if truth == predicted else style.WRONG
         axes.title.set_color(colour)
@@ -119,9 +114,7 @@ def _membranes(axes: Axes, mem: np.ndarray, shown: list[int], predicted: int, tr
         axes.plot(mem[:, k], color=_colour(k, predicted, truth), linewidth=1.8 if strong else 0.8)
 
 
-def _bars(
-    axes: Axes, values: np.ndarray, shown: list[int], predicted: int, truth: int | None, form: str
-) -> None:
+def _bars(axes: Axes, values: np.ndarray, shown: list[int], predicted: int, truth: int | None, form: str) -> None:
     style.quiet(axes, axes.get_title(loc="left"))
     rows = np.arange(len(shown))
     axes.barh(rows, values, height=0.7, color=[_colour(k, predicted, truth) for k in shown], linewidth=0)
@@ -138,9 +131,7 @@ def _bars(
     axes.spines["bottom"].set_visible(False)
 
 
-def _name_rows(
-    axes: Axes, classes: Sequence[str], shown: list[int], predicted: int, truth: int | None
-) -> None:
+def _name_rows(axes: Axes, classes: Sequence[str], shown: list[int], predicted: int, truth: int | None) -> None:
     axes.set_yticks(np.arange(len(shown)), [style.shortened(str(classes[k]), 20) for k in shown])
     axes.tick_params(axis="y", length=0)
     for label, k in zip(axes.get_yticklabels(), shown, strict=True):

@@ -2,12 +2,19 @@
 
 import statistics
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from spikeduel.report import style
+from spikeduel.reporting import style
 
 NOT_MEASURED = "not measured"
 _SCORES = ("accuracy", "precision", "recall", "f1")
+_SPLITS = {
+    "official": "official: the data set's own test images, all of them; validation images are held out of the rest",
+    "stratified": "stratified: at random, every class in the same proportion",
+    "grouped": "grouped: images that belong together, such as those of one person, are never on two sides",
+    "published": "published: as in the study, at random over files, whoever or whatever they show",
+}
 _CONCLUSIONS = {
     "a_better": "{a} is better",
     "b_better": "{b} is better",
@@ -29,8 +36,8 @@ def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
             "colour": colour,
             "seeds": len(tested),
             "failed": sum(trial["status"] == "failed" for trial in trials),
-            "scores": {score: _over(tested, lambda t, s=score: t["test"][s], _per_cent) for score in _SCORES},
-            "epoch_seconds": _over(tested, lambda t: _median(t["epoch_seconds"]), lambda s: f"{s:.1f}", digits=1),
+            "scores": {score: _over(tested, partial(_score, score), _per_cent) for score in _SCORES},
+            "epoch_seconds": _over(tested, lambda t: _median(t["epoch_seconds"]), lambda s: f"{s:.1f}"),
             "epochs": _span([trial["epochs"] for trial in tested]),
             "kept": _span([t["best_epoch"] + 1 for t in tested if t["best_epoch"] is not None]),
             "parameters": f"{trials[0]['parameters']:,}" if trials[0]["parameters"] else NOT_MEASURED,
@@ -52,10 +59,7 @@ def per_class(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {
             "class": of_class[0]["class"],
-            **{
-                score: statistics.fmean(row[score] for row in of_class)
-                for score in ("precision", "recall", "f1")
-            },
+            **{score: statistics.fmean(row[score] for row in of_class) for score in ("precision", "recall", "f1")},
             "support": f"{of_class[0]['support']:,}",
         }
         for of_class in rows
@@ -66,6 +70,19 @@ def pooled_confusion(trials: Sequence[dict[str, Any]]) -> list[list[int]]:
     """The sum of the trials' confusion matrices."""
     matrices = [trial["test"]["confusion"] for trial in trials]
     return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*matrices, strict=True)]
+
+
+def confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
+    """The most frequent errors, as a sentence."""
+    errors = [
+        (count, truth, predicted)
+        for truth, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if count and truth != predicted
+    ]
+    errors.sort(key=lambda error: -error[0])
+    told = [f"{classes[truth]} taken for {classes[predicted]} ({count:,})" for count, truth, predicted in errors[:most]]
+    return f"Most frequent errors: {', '.join(told)}." if told else "There is no error."
 
 
 def pairs(results: dict[str, Any]) -> list[dict[str, str]]:
@@ -98,16 +115,12 @@ def leakage(results: dict[str, Any]) -> str | None:
     published = dataset["split"] == "published" and bool(dataset.get("groups"))
     if not published and not shared:
         return None
-    extent = (
-        "Relatives"
-        if shared is None
-        else f"{shared:.0%} of the test images have relatives in training: relatives"
-    )
+    extent = "Test images" if shared is None else f"{shared:.0%} of the test images"
     return (
-        f"{extent} of an image show the same thing, such as an altered copy of the same fingerprint or another picture "
-        "of the same person. A network, or a mere search for the most similar training image, can then answer from "
-        "memory. The scores below measure memory, not recognition: do not read them as what to expect on "
-        "new people or objects."
+        f"{extent} have relatives in training. Relatives show the same thing, such as an altered copy of the same "
+        "fingerprint or another picture of the same person. A network, or a mere search for the most similar training "
+        "image, can then answer from memory. The scores below measure memory, not recognition: do not read them as "
+        "what to expect on new people or objects."
     )
 
 
@@ -137,9 +150,7 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("split", _split(dataset)))
     spiking = [trial for trial in results["trials"] if trial["family"] == "snn"]
     if spiking:
-        encodings = dict.fromkeys(
-            f"{trial['encoding']} encoding over {trial['num_steps']} steps" for trial in spiking
-        )
+        encodings = dict.fromkeys(f"{trial['encoding']} encoding over {trial['num_steps']} steps" for trial in spiking)
         rows.append(("spiking input", ", ".join(encodings)))
     if len(spiking) < len(results["trials"]):
         rows.append(("other input", "the analogue image, once: pixels from 0 to 1"))
@@ -208,6 +219,10 @@ def _over(
     return f"{mean} ± {form(statistics.stdev(values))}"
 
 
+def _score(score: str, trial: dict[str, Any]) -> float:
+    return trial["test"][score]
+
+
 def _per_cent(share: float) -> str:
     return f"{100 * share:.2f}"
 
@@ -248,17 +263,12 @@ def _channels(number: int) -> str:
 
 
 def _split(dataset: dict[str, Any]) -> str:
-    if dataset["split"] == "published":
-        return "published: as in the study, at random over files"
     kind = str(dataset["split"])
-    if groups := dataset.get("groups"):
-        kind += f"; {groups:,} groups (such as the images of one person)" if isinstance(groups, int) else ""
-    return kind
+    groups = f" ({dataset['groups']:,} groups)" if isinstance(dataset.get("groups"), int) else ""
+    return _SPLITS.get(kind, kind) + groups
 
 
 def _seeds(number: int) -> str:
     if number == 1:
         return "1: a single training run of each contender, so that part of any difference can be luck"
-    return (
-        f"{number}: each contender was trained {number} times, from 0 to {number - 1}; numbers are mean ± sd"
-    )
+    return f"{number}: each contender was trained {number} times, from 0 to {number - 1}; numbers are mean ± sd"

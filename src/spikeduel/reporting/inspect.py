@@ -6,7 +6,7 @@ import numpy as np
 
 from spikeduel.errors import InputError, unknown
 from spikeduel.models import Model
-from spikeduel.report import gallery, style
+from spikeduel.reporting import gallery, style
 
 
 def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None = None) -> list[Path]:
@@ -33,6 +33,6 @@ def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None 
     paths = [style.save(figure, folder / "input.png")]
     if model.card.encoding is not None:
         paths += gallery.rate_figures(image, folder)
-        paths.append(gallery.of_neuron(model, image, folder).path)
+        paths += [shown.path for shown in gallery.of_neuron(model, image, folder)]
     paths.append(gallery.of_answer(model, image, label, folder / "answer.png").path)
     return paths

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from spikeduel import files
-from spikeduel.report import style
+from spikeduel.reporting import style
 
 LARGEST_BYTES = 300_000
 PANEL = 224

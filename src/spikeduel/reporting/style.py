@@ -111,11 +111,13 @@ def shortened(text: str, length: int = 18) -> str:
     return text.replace("$", r"\$")
 
 
-def spike_marks(axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0) -> None:
-    """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]` of height 1."""
+def spike_marks(
+    axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0, height: float = 0.72
+) -> None:
+    """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]`."""
     steps, neurons = np.nonzero(spikes)
     rows = positions[neurons]
-    axes.vlines(steps, rows - 0.36, rows + 0.36, color=colour, linewidth=width)
+    axes.vlines(steps, rows - height / 2, rows + height / 2, color=colour, linewidth=width)
 
 
 def file_name(text: str) -> str:

@@ -15,8 +15,8 @@ from spikeduel.data import Prepared
 from spikeduel.errors import SpikeduelError
 from spikeduel.models import Model, load_model
 from spikeduel.progress import Progress
-from spikeduel.report import figures, gallery, style, summary
-from spikeduel.report.gallery import Shown
+from spikeduel.reporting import figures, gallery, style, summary
+from spikeduel.reporting.gallery import Shown
 
 SCREEN_DPI = 107
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
@@ -61,9 +61,7 @@ def report(comparison: Comparison, path: Path | str | None = None, progress: Pro
     return path
 
 
-def _load_models(
-    comparison: Comparison, contenders: list[dict[str, Any]], missing: list[str]
-) -> dict[str, Model]:
+def _load_models(comparison: Comparison, contenders: list[dict[str, Any]], missing: list[str]) -> dict[str, Model]:
     models = {}
     for contender in contenders:
         if contender["seeds"]:
@@ -94,19 +92,15 @@ def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
     if not any(trial["history"] for trial in results["trials"]):
         return None
     several = any(trial["seed"] for trial in results["trials"])
-    seeds = (
-        " Thin lines are single seeds, thick ones their mean for as long as all of them train."
-        if several
-        else ""
-    )
+    seeds = " Thin lines are single seeds, thick ones their mean for as long as all of them train." if several else ""
     return Shown(
         style.save(figures.learning_curves(results), folder / "learning-curves.png"),
         "loss and accuracy of every contender after each epoch, on training and validation images",
         "Solid: on validation images, which the network does not train on; dashed: on training images. A dashed line "
         "that goes on improving while the solid one does not shows overfitting. The dot marks the epoch whose "
         f"weights were kept.{seeds} Training numbers are averages over an epoch, validation numbers are taken at its "
-        "end, so that training can look worse at first. A spiking network's loss is a mean over its time steps: compare "
-        "its course with the others', not its height.",
+        "end, so that training can look worse at first. A spiking network's loss is a mean over its time steps: "
+        "compare its course with the others', not its height.",
     )
 
 
@@ -118,7 +112,8 @@ def _confusion(contender: dict[str, Any], results: dict[str, Any], folder: Path)
         style.save(figure, folder / f"confusion-{style.file_name(contender['name'])}.png"),
         f"confusion matrix of {contender['name']} on the test images",
         "Each row holds the test images of one class, each column what they were taken for. The diagonal is right; "
-        f"a dark cell off it is a pair of classes that is often confused.{pooled}",
+        f"a dark cell off it is a pair of classes that is often confused.{pooled} "
+        + summary.confused(contender["confusion"], classes),
         "Confusion matrix",
     )
 
@@ -130,14 +125,15 @@ def _inside(
     test: np.ndarray | None,
     folder: Path,
 ) -> list[Shown]:
-    spiking = [
-        models[c["name"]] for c in contenders if c["name"] in models and models[c["name"]].card.encoding
-    ]
+    spiking = [models[c["name"]] for c in contenders if c["name"] in models and models[c["name"]].card.encoding]
     if prepared is None or test is None or not spiking or not len(test):
         return []
     index = gallery.telling_image(prepared, test)
     image = np.asarray(prepared.images[index])
-    return [*gallery.of_rate_encoding(prepared, index, folder), gallery.of_neuron(spiking[0], image, folder)]
+    return [
+        *gallery.of_rate_encoding(prepared, index, folder, spiking[0].card.encoding),
+        *gallery.of_neuron(spiking[0], image, folder),
+    ]
 
 
 def _examples(
@@ -152,18 +148,20 @@ def _examples(
         shown[name] = []
         for kind, example in gallery.examples(model, prepared, test).items():
             if example is None:
-                shown[name].append(f"None of the first {searched:,} test images was answered {'rightly' if kind == 'right' else 'wrongly'}.")
+                shown[name].append(f"Of the first {searched:,} test images, it gets none {kind}.")
                 continue
             image = np.asarray(prepared.images[example.index])
             path = folder / f"answer-{kind}-{style.file_name(name)}.png"
             answer = gallery.of_answer(model, image, example.truth, path, example.index)
+            if kind == "wrong":
+                answer = replace(answer, caption="In red, what the network took it for; in green, what it is.")
             shown[name].append(replace(answer, heading=f"The first test image that it gets {kind}"))
     return shown
 
 
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("spikeduel", "report"),
+        loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,0 +1,170 @@
+"""The options that commands share, and how they become an experiment."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spikeduel.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from spikeduel.settings import Experiment
+
+DATASET_HELP = "A name from `spikeduel data list`, or a folder of images with one sub-folder a class."
+
+DataDir = Annotated[
+    str | None,
+    typer.Option(
+        "--data-dir",
+        metavar="PATH",
+        help="Files you already have: idx files (gzipped or not) of an MNIST-like set, or SOCOFing's folder or zip.",
+        rich_help_panel="Data",
+    ),
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option("--image-size", metavar="N", help="Side of the prepared images.", rich_help_panel="Data"),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="default|published",
+        help="`published` redoes the study's random split over files, leakage included.",
+        rich_help_panel="Data",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        help="Use only N images for training and validation; the test set stays whole.",
+        rich_help_panel="Data",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="direct|rate|latency",
+        help="How a spiking contender sees an image: the same grey values at every step (direct), random spikes "
+        "(rate), or one spike a pixel, the earlier the brighter (latency). (Recipe baseline: rate)",
+        rich_help_panel="Duel",
+    ),
+]
+NumSteps = Annotated[
+    int | None,
+    typer.Option("--num-steps", metavar="T", help="Time steps of a spiking contender.", rich_help_panel="Duel"),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="N", help="Train every contender with seeds 0 to N−1.", rich_help_panel="Duel"),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N", help="At most N epochs.", rich_help_panel="Duel")]
+Recipe = Annotated[
+    str,
+    typer.Option("--recipe", metavar="NAME", help="The named experiment to start from.", rich_help_panel="Duel"),
+]
+ExperimentFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--experiment",
+        metavar="FILE.toml",
+        help="Start from the settings of an earlier run instead of a recipe; every run writes its experiment.toml.",
+        rich_help_panel="Duel",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="key=value",
+        help="Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable. See `spikeduel settings`.",
+        rich_help_panel="Duel",
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.", rich_help_panel="Machine"),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option("--precision", metavar="auto|32|bf16", help="Of matrix products.", rich_help_panel="Machine"),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The run's folder: report.html, results.json, models/, figures/. (Default: runs/<data set>-…)",
+        rich_help_panel="Output",
+    ),
+]
+StoreDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or runs/store)",
+        rich_help_panel="Output",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON document and nothing else on standard output.",
+        rich_help_panel="Output",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel="Output")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .safetensors file from a run's models/ folder.")]
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_HELP)]
+OptionalDataset = Annotated[
+    str | None,
+    typer.Argument(metavar="DATASET", help=DATASET_HELP + " Left out: the embedded fashion-mnist-mini."),
+]
+
+_NAMES = (
+    "encoding",
+    "num_steps",
+    "seeds",
+    "epochs",
+    "limit",
+    "split",
+    "data_dir",
+    "image_size",
+    "device",
+    "precision",
+)
+
+
+def given_options(values: dict[str, Any]) -> dict[str, Any]:
+    """Of a command's arguments, those that are settings of an experiment; None where not given."""
+    return {name: values.get(name) for name in _NAMES}
+
+
+def experiment_from(
+    dataset: str | None, recipe: str, file: Path | None, given: dict[str, Any], assignments: list[str] | None
+) -> "Experiment":
+    """The experiment in `file`, or of `recipe` on `dataset`, changed by options and `--set`. Raises `InputError`."""
+    from spikeduel.recipes import RECIPES
+    from spikeduel.settings import read_experiment, with_settings
+
+    if file is not None:
+        experiment = read_experiment(file)
+        experiment = replace(experiment, dataset=dataset) if dataset else experiment
+    elif recipe in RECIPES:
+        experiment = RECIPES[recipe](dataset) if dataset else RECIPES[recipe]()
+    else:
+        raise unknown("recipe", recipe, RECIPES)
+    pairs = {}
+    for text in assignments or ():
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise InputError(f"--set {text}: write it as name=value.")
+        pairs[name.strip()] = value.strip()
+    changes = {name: value for name, value in given.items() if value is not None}
+    return with_settings(replace(experiment, **changes), pairs)

@@ -1,0 +1,21 @@
+"""Results as people read them: one page for a run, figures for one image, each figure also on its own."""
+
+from spikeduel.reporting.animation import encoded_animation
+from spikeduel.reporting.answers import answer, probabilities
+from spikeduel.reporting.figures import confusion_matrix, learning_curves, samples
+from spikeduel.reporting.inspect import inspect
+from spikeduel.reporting.page import report
+from spikeduel.reporting.spikes import neuron_over_time, raster_of_diagonal
+
+__all__ = [
+    "answer",
+    "confusion_matrix",
+    "encoded_animation",
+    "inspect",
+    "learning_curves",
+    "neuron_over_time",
+    "probabilities",
+    "raster_of_diagonal",
+    "report",
+    "samples",
+]

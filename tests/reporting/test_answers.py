@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+from matplotlib.collections import LineCollection
+
+from spikeduel.models import Trace
+from spikeduel.reporting import answer, probabilities
+from spikeduel.reporting.answers import predicted_class
+
+IMAGE = np.zeros((1, 8, 8), np.uint8)
+
+
+def trace_of(spk, mem=None):
+    spk = torch.tensor(spk, dtype=torch.float32).unsqueeze(1)
+    mem = torch.zeros_like(spk) if mem is None else torch.tensor(mem, dtype=torch.float32).unsqueeze(1)
+    return Trace(
+        torch.zeros(len(spk), 1, 1, 8, 8), {"out": mem}, {"hidden": spk, "out": spk}, {"hidden": mem, "out": mem}
+    )
+
+
+def marks_by_row(axes):
+    rows = {}
+    for part in axes.collections:
+        if isinstance(part, LineCollection):
+            for segment in part.get_segments():
+                if segment[0][0] == segment[1][0]:
+                    row = round(float(segment[:, 1].mean()))
+                    rows[row] = rows.get(row, 0) + 1
+    return rows
+
+
+def test_every_output_spike_is_drawn_and_counted(random):
+    spk = random.random((25, 5)) < np.array([0.1, 0.2, 0.9, 0.3, 0.0])
+    names = ["a", "b", "c", "d", "e"]
+
+    figure = answer(IMAGE, trace_of(spk), names, truth=1)
+    figure.draw_without_rendering()
+
+    picture, raster, counts = figure.axes
+    assert marks_by_row(raster) == {k: spk[:, k].sum() for k in range(4)}
+    assert [bar.get_width() for bar in counts.patches] == list(spk.sum(0))
+    assert [text.get_text() for text in counts.texts] == [str(n) for n in spk.sum(0)]
+    assert picture.get_title() == "answer: c"
+    assert picture.get_xlabel() == "wrong: it is b"
+    assert [label.get_text() for label in raster.get_yticklabels()] == names
+
+
+def test_a_right_answer_and_an_unknown_truth():
+    spk = [[0, 1], [0, 1]]
+
+    assert answer(IMAGE, trace_of(spk), "ab", truth=1).axes[0].get_xlabel() == "right"
+    assert answer(IMAGE, trace_of(spk), "ab").axes[0].get_xlabel() == ""
+
+
+def test_a_tie_goes_to_the_higher_membrane_and_is_said():
+    trace = trace_of([[1, 1, 0]], [[0.5, 2.0, 9.0]])
+
+    figure = answer(IMAGE, trace, "abc")
+
+    assert predicted_class(trace) == 1
+    assert figure.axes[0].get_title() == "answer: b"
+    assert "membrane decides" in figure.axes[1].get_xlabel()
+
+
+def test_without_spikes_the_membranes_are_shown():
+    mem = [[0.1, 0.5], [0.2, 0.9]]
+
+    figure = answer(IMAGE, trace_of([[0, 0], [0, 0]], mem), "ab", truth=0)
+    figure.draw_without_rendering()
+
+    picture, membranes, sums = figure.axes
+    assert picture.get_title() == "answer: b"
+    assert sorted(tuple(np.round(line.get_ydata(), 3)) for line in membranes.lines) == [(0.1, 0.2), (0.5, 0.9)]
+    assert [text.get_text() for text in sums.texts] == ["0.3", "1.4"]
+
+
+def test_of_many_classes_the_best_are_shown_and_the_truth(random):
+    spk = random.random((10, 60)) < np.linspace(0, 1, 60)
+    names = [f"class number {k}" for k in range(60)]
+
+    figure = answer(IMAGE, trace_of(spk), names, truth=0)
+
+    labels = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert len(labels) == 12
+    assert labels[-1] == "class number 0"
+    assert spk.sum(0)[names.index(labels[0])] == spk.sum(0).max()
+
+
+@pytest.mark.parametrize(("num_classes", "shown"), [(2, 2), (10, 10), (60, 12)])
+def test_probabilities_are_bars(num_classes, shown, random):
+    values = random.dirichlet(np.ones(num_classes))
+
+    figure = probabilities(IMAGE, values, [f"c{k}" for k in range(num_classes)], truth=int(values.argmax()))
+    figure.draw_without_rendering()
+
+    picture, bars = figure.axes
+    widths = [bar.get_width() for bar in bars.patches]
+    assert len(widths) == shown
+    assert max(widths) == values.max()
+    assert picture.get_xlabel() == "right"

@@ -1,0 +1,211 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from spikeduel.errors import InputError
+from spikeduel.reporting import page, report
+
+ADDRESSES = ("src", "srcset", "href", "data", "action", "poster")
+
+
+class Page(HTMLParser):
+    """What a browser would load, the tags, and the visible text of a page."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.loaded, self.tags, self.words, self.silent = [], [], [], False
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.silent = tag in ("style", "script")
+        self.loaded += [value for name, value in attributes if name in ADDRESSES]
+
+    def handle_data(self, data):
+        if not self.silent:
+            self.words.append(data)
+
+
+def figures_of(comparison):
+    return {path.name for path in (comparison.out / "figures").iterdir()}
+
+
+@pytest.fixture
+def comparison(make_run):
+    return make_run()
+
+
+@pytest.fixture
+def no_data(comparison, monkeypatch):
+    """The data of the run is gone."""
+
+    def gone(experiment, track=None):
+        raise InputError("my_images: no such folder.")
+
+    monkeypatch.setattr("spikeduel.data.load", gone)
+
+
+def test_the_page_stands_alone(comparison):
+    path = report(comparison)
+
+    assert path == comparison.out / "report.html"
+    shown = Page(path)
+    assert shown.loaded
+    assert all(address.startswith("data:image/") for address in shown.loaded)
+    assert "script" not in shown.tags
+    assert not re.search(r"https?://|url\(|@import", shown.source)
+    assert path.stat().st_size < 3_000_000
+
+
+def test_every_figure_of_the_study_is_there(comparison):
+    report(comparison)
+
+    assert figures_of(comparison) >= {
+        "samples.png",
+        "encoded.gif",
+        "diagonal.png",
+        "neuron.png",
+        "learning-curves.png",
+        "confusion-dense-snn.png",
+        "confusion-small-cnn.png",
+    }
+    assert any(name.startswith("answer-wrong-dense-snn") for name in figures_of(comparison))
+    assert all((comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison))
+
+
+def test_numbers_and_words_are_those_of_the_results(comparison):
+    shown = Page(report(comparison)).text
+
+    for trial in comparison.results["trials"]:
+        assert f"{100 * trial['test']['accuracy']:.2f} %" in shown
+    assert comparison.results["comparison"]["verdict"] in shown
+    assert "One seed: part of it can be luck." in shown
+    assert "confounds spiking with convolution" in shown
+    assert "spikeduel compare --experiment experiment.toml" in shown
+    assert "a <fast> one" in shown
+    assert "leaky integrate-and-fire" in shown
+    assert "None" not in shown
+
+
+def test_names_are_text_never_markup(make_run, make_prepared):
+    names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x^2$ & {{ 7 * 7 }}")
+    comparison = make_run(make_prepared(classes=names))
+    comparison.results["comparison"]["verdict"] = "<b>won</b>"
+
+    shown = Page(report(comparison))
+
+    assert "script" not in shown.tags
+    assert all(address.startswith("data:image/") for address in shown.loaded)
+    assert all(name in shown.text for name in names)
+    assert "<b>won</b>" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("num_classes", "shape", "contenders", "seeds", "encoding"),
+    [
+        (2, (1, 8, 8), ("small-cnn",), 1, "rate"),
+        (3, (3, 12, 10), ("dense-snn",), 1, "latency"),
+        (50, (1, 12, 12), ("dense-snn", "small-cnn"), 1, "direct"),
+        (3, (1, 8, 8), ("dense-snn", "small-cnn"), 6, "rate"),
+    ],
+)
+def test_every_kind_of_run_has_a_page(make_run, make_prepared, num_classes, shape, contenders, seeds, encoding):
+    prepared = make_prepared(num_classes, shape, num_images=120)
+    comparison = make_run(prepared, contenders=contenders, seeds=seeds, encoding=encoding)
+
+    shown = Page(report(comparison))
+
+    assert "Left out of this page" not in shown.text
+    assert ("encoded.gif" in figures_of(comparison)) == ("dense-snn" in contenders)
+    assert ("±" in shown.text) == (seeds > 1)
+    assert ("Shown for comparison" in shown.text) == ("dense-snn" in contenders and encoding != "rate")
+    assert ("confounds" in shown.text) == (len(contenders) > 1)
+
+
+def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison):
+    trial = comparison.results["trials"][0]
+    trial.update(status="failed", error="the loss became NaN", test=None, model=None, best_epoch=None, history=[])
+    trial.update(epochs=0, epoch_seconds=[], validation=None, stopped="nan")
+
+    shown = Page(report(comparison))
+
+    assert "dense-snn, seed 0: the loss became NaN" in shown.text
+    assert "confusion-small-cnn.png" in figures_of(comparison)
+    assert "confusion-dense-snn.png" not in figures_of(comparison)
+
+
+def test_a_run_in_which_all_failed_has_a_page(comparison, no_data):
+    for trial in comparison.results["trials"]:
+        trial.update(status="failed", error=None, test=None, model=None, best_epoch=None, history=[], epoch_seconds=[])
+    comparison.results["comparison"]["pairs"] = []
+
+    shown = Page(report(comparison))
+
+    assert "no reason was recorded" in shown.text
+
+
+def test_without_the_data_the_page_goes_without_images(comparison, no_data):
+    shown = Page(report(comparison))
+
+    assert "my_images: no such folder." in shown.text
+    assert "learning-curves.png" in figures_of(comparison)
+    assert "samples.png" not in figures_of(comparison)
+
+
+def test_data_that_has_changed_is_not_shown(comparison):
+    comparison.results["dataset"]["fingerprint"] = "0" * 64
+
+    assert "no longer what these models were trained on" in Page(report(comparison)).text
+
+
+def test_without_a_model_its_examples_are_left_out(comparison):
+    (comparison.out / comparison.results["trials"][0]["model"]).unlink()
+
+    shown = Page(report(comparison))
+
+    assert "The model of dense-snn could not be loaded" in shown.text
+    assert any(name.startswith("answer-") and "small-cnn" in name for name in figures_of(comparison))
+
+
+def test_leakage_is_said_in_red(comparison, no_data):
+    assert "must not be trusted" not in Page(report(comparison)).text
+    comparison.results["dataset"].update(split="published", groups=12)
+
+    shown = Page(report(comparison))
+
+    assert "Leakage: these scores must not be trusted." in shown.text
+    assert "memory, not recognition" in shown.text
+    assert 'class="card red"' in shown.source
+
+
+def test_other_neurons_get_no_false_equation(comparison):
+    comparison.results["experiment"]["neuron"] = "my.module:Neuron"
+
+    assert "leaky integrate-and-fire" not in Page(report(comparison)).text
+
+
+def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(comparison, tmp_path, no_data):
+    path = report(comparison, tmp_path / "elsewhere" / "page.html")
+
+    assert path.is_file()
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_rendering_again_gives_the_same_page(comparison):
+    first = report(comparison).read_bytes()
+
+    assert report(comparison).read_bytes() == first
+
+
+def test_a_picture_is_its_own_address(comparison, no_data):
+    report(comparison)
+    picture = comparison.out / "figures" / "learning-curves.png"
+
+    kind, content = page.data_uri(picture).split(",")
+
+    assert kind == "data:image/png;base64"
+    assert base64.b64decode(content) == picture.read_bytes()

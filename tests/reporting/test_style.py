@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from PIL import Image
+
+from spikeduel.reporting import style
+
+
+def test_a_contender_keeps_its_colour_and_spiking_ones_are_warm():
+    trials = [{"contender": name, "family": "snn" if "snn" in name else "cnn"} for name in ("a-snn", "b", "c-snn")]
+
+    colours = style.contender_colours(trials * 2)
+
+    assert colours == {
+        "a-snn": style.SPIKING_COLOURS[0],
+        "b": style.OTHER_COLOURS[0],
+        "c-snn": style.SPIKING_COLOURS[1],
+    }
+
+
+def test_a_mark_is_drawn_for_each_spike_in_its_row(random):
+    spikes = random.random((30, 4)) < 0.3
+    axes = style.new_figure(2).subplots()
+
+    style.spike_marks(axes, spikes, np.array([0, 1, 2, 3]), "black")
+
+    (marks,) = [part for part in axes.collections if isinstance(part, LineCollection)]
+    drawn = {(int(segment[0][0]), round(float(segment[:, 1].mean()))) for segment in marks.get_segments()}
+    assert drawn == set(zip(*np.nonzero(spikes), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("Ankle boot", "Ankle boot"), ("a very long name of a class 12", "a very long …ss 12"), ("5$", r"5\$")],
+)
+def test_long_names_keep_both_ends_and_dollars_are_no_math(text, shown):
+    assert style.shortened(text, 18) == shown
+
+
+def test_file_names_hold_no_separators():
+    assert style.file_name("my.module:make/../net") == "my.module-make-..-net"
+    assert style.file_name("///") == "unnamed"
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 6), (5, 6), (3, 5, 6), (5, 6, 3), (2, 5, 6), (3, 6, 3)])
+def test_every_kind_of_image_becomes_a_picture(shape):
+    assert style.as_picture(np.zeros(shape, np.uint8)).shape[:2] in ((5, 6), (6, 3))
+
+
+def test_figures_leave_matplotlib_as_it_was(tmp_path):
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    figure = style.new_figure(2)
+    style.quiet(figure.subplots(), "title", "x", "y", grid=True)
+
+    path = style.save(figure, tmp_path / "deep" / "figure.png")
+
+    assert dict(matplotlib.rcParams) == before
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert picture.width == pytest.approx(style.WIDTH * style.DPI, rel=0.05)
+    assert [entry.name for entry in path.parent.iterdir()] == ["figure.png"]

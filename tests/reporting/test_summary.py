@@ -1,0 +1,116 @@
+import statistics
+
+import pytest
+
+from spikeduel.reporting import summary
+from spikeduel.settings import Experiment
+
+
+@pytest.fixture
+def results(make_prepared, make_results):
+    return make_results(make_prepared(), Experiment(seeds=2))
+
+
+def test_the_table_gives_means_over_seeds(results):
+    accuracies = [t["test"]["accuracy"] for t in results["trials"] if t["contender"] == "dense-snn"]
+
+    snn, cnn = summary.contenders(results)
+
+    mean, spread = 100 * statistics.fmean(accuracies), 100 * statistics.stdev(accuracies)
+    assert snn["scores"]["accuracy"] == f"{mean:.2f} ± {spread:.2f}"
+    assert snn["scores"]["f1"] == "73.00 ± 0.00"
+    assert snn["epoch_seconds"] == "1.0 ± 0.0"
+    assert (snn["epochs"], snn["kept"], snn["parameters"], snn["tested"]) == ("5", "4", "1,234", "20")
+    assert (snn["spiking"], cnn["spiking"]) == (True, False)
+    assert (snn["ties"], cnn["ties"]) == ("5.0", None)
+
+
+def test_what_was_not_measured_is_not_zero(results):
+    for trial in results["trials"]:
+        trial.update(epoch_seconds=[], best_epoch=None)
+        trial["test"]["tie_share"] = None
+
+    snn, _ = summary.contenders(results)
+
+    assert snn["epoch_seconds"] == summary.NOT_MEASURED
+    assert snn["kept"] == summary.NOT_MEASURED
+    assert snn["ties"] is None
+    assert snn["luck"] is None
+
+
+def test_confusions_are_added_and_classes_averaged(results):
+    own = [t for t in results["trials"] if t["contender"] == "small-cnn"]
+    own[0]["test"]["per_class"][1]["recall"] = 0.75
+
+    entry = summary.contenders(results)[1]
+
+    assert entry["confusion"][2][2] == sum(t["test"]["confusion"][2][2] for t in own)
+    assert entry["per_class"][1]["recall"] == 0.5
+    assert entry["per_class"][0]["support"] == "7"
+
+
+def test_the_most_frequent_errors_are_told():
+    confusion = [[5, 0, 2], [7, 5, 0], [0, 1, 5]]
+
+    text = summary.confused(confusion, ["a", "b", "c"], most=2)
+
+    assert text == "Most frequent errors: b taken for a (7), a taken for c (2)."
+    assert summary.confused([[3, 0], [0, 3]], ["a", "b"]) == "There is no error."
+
+
+def test_a_failed_trial_counts_nowhere_but_is_named(results):
+    results["trials"][0].update(status="failed", test=None, error="the loss became NaN")
+
+    snn, _ = summary.contenders(results)
+
+    assert (snn["seeds"], snn["failed"]) == (1, 1)
+    assert "±" not in snn["scores"]["accuracy"]
+    assert summary.failures(results) == [{"contender": "dense-snn", "seed": 0, "error": "the loss became NaN"}]
+
+
+def test_differences_are_in_points_with_their_sign(results):
+    (row,) = summary.pairs(results)
+    assert row["difference"] == "−1.23"
+    assert (row["interval"], row["p_value"], row["conclusion"]) == ("", "", "")
+
+    results["comparison"]["pairs"][0].update(ci95=[-0.02, 0.001], p_value=0.0004, conclusion="b_better")
+    (row,) = summary.pairs(results)
+    assert row["interval"] == "−2.00 to +0.10"
+    assert row["p_value"] == "< 0.001"
+    assert row["conclusion"] == "small-cnn is better"
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"split": "published", "groups": 40}, True),
+        ({"split": "published", "groups": None}, False),
+        ({"split": "grouped", "groups": 40}, False),
+        ({"split": "official", "groups": 40, "shared_groups": 0.1}, True),
+        ({"split": "grouped", "groups": 40, "shared_groups": 0.0}, False),
+    ],
+)
+def test_relatives_in_training_are_a_warning(results, changes, warned):
+    results["dataset"].update(changes)
+    results["comparison"]["caveats"].append("LEAKAGE: told elsewhere")
+
+    assert bool(summary.leakage(results)) == warned
+    assert any("LEAKAGE" in text for text in summary.caveats(results)) != warned
+
+
+def test_the_confound_is_never_missing_and_never_said_twice(results):
+    assert sum("confounds spiking" in text for text in summary.caveats(results)) == 1
+    results["comparison"]["caveats"] = ["It confounds spiking with much else."]
+    assert summary.caveats(results) == ["It confounds spiking with much else."]
+    results["trials"] = [t for t in results["trials"] if t["family"] == "snn"]
+    results["comparison"]["caveats"] = []
+    assert summary.caveats(results) == []
+
+
+def test_the_rules_name_data_encoding_and_seeds(results):
+    rules = dict(summary.rules(results))
+
+    assert "30 to train on, 10 for validation, 20 to test on" in rules["images"]
+    assert rules["spiking input"] == "rate encoding over 25 steps"
+    assert "8.5e-05" in rules["training"]
+    assert rules["seeds"].startswith("2")

@@ -1,0 +1,363 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikeduel import analysis
+from spikeduel.data import Preprocessing, Split
+from spikeduel.data.prepared import Prepared
+from spikeduel.errors import InputError
+from spikeduel.settings import Experiment, write_experiment
+from spikeduel.store import TrialRecord
+
+TRUTH = [0, 0, 0, 1, 1, 2]
+# Right on images 0, 1, 3 and 5, and on 1, 2 and 3.
+SNN, CNN = [0, 0, 1, 1, 2, 2], [1, 0, 0, 1, 0, 1]
+CLASSES = ("a", "b", "c")
+
+
+def record(contender="snn", seed=0, val=(0.5, 0.75), **changes):
+    spiking = "snn" in contender
+    made = TrialRecord(
+        key=f"{contender}-{seed}",
+        settings={
+            "contender": contender,
+            "family": "snn" if spiking else "cnn",
+            "seed": seed,
+            "encoding": "rate" if spiking else None,
+            "num_steps": 4 if spiking else None,
+        },
+        parameters=1234,
+        status="done",
+        error=None,
+        best_epoch=int(np.argmax(val)),
+        stopped="limit",
+        epoch_seconds=[2.0, 1.0, 6.0],
+        history=[{"train_loss": 2.0, "train_accuracy": 0.4, "val_loss": 1.0 - v, "val_accuracy": v} for v in val],
+        environment={"cpu": "a chip", "python": "3", "torch": "2", "threads": 1, "device": "cpu", "precision": "32"},
+    )
+    return replace(made, **changes)
+
+
+def failed(contender, seed=0):
+    return record(
+        contender, seed, status="failed", error="it broke", best_epoch=None, stopped=None, epoch_seconds=[], history=[]
+    )
+
+
+def measured(predicted, precision=0.5):
+    right = [t == p for t, p in zip(TRUTH, predicted, strict=True)]
+    confusion = np.zeros((3, 3), int)
+    np.add.at(confusion, (TRUTH, predicted), 1)
+    per_class = [{"class": name, "precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": 2} for name in CLASSES]
+    quality = {
+        "n": 6,
+        "accuracy": sum(right) / 6,
+        "precision": precision,
+        "recall": 0.25,
+        "f1": 1 / 3,
+        "loss": 1.5,
+        "per_class": per_class,
+        "confusion": confusion.tolist(),
+        "ece": None,
+        "tie_share": 0.0,
+        "truth": TRUTH,
+        "predicted": predicted,
+    }
+    return {"quality": quality, "draws": {"accuracies": None, "standard_deviation": None}}
+
+
+def prepared(groups=None):
+    return Prepared(
+        name="made up",
+        images=np.zeros((10, 1, 4, 4), np.uint8),
+        labels=np.zeros(10, np.int64),
+        classes=CLASSES,
+        preprocessing=Preprocessing(1, 4, 4),
+        groups=groups,
+        official=None,
+        samples=[],
+        fingerprint="f" * 64,
+        notes=("a note.",),
+    )
+
+
+SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
+EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
+
+
+def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None):
+    records = records or [record("snn"), record("cnn")]
+    measures = measures or [measured(SNN), measured(CNN)]
+    return analysis.assemble(experiment, prepared(groups), SPLIT, records, measures)
+
+
+# ---- results.json
+
+
+SCHEMA = {
+    "": "schema spikeduel created environment dataset experiment trials comparison",
+    "environment": "python torch cpu threads device precision",
+    "dataset": "name fingerprint classes counts split groups audit",
+    "dataset counts": "train val test",
+    "trials 0": "contender family seed encoding num_steps parameters status error epochs best_epoch stopped "
+    "epoch_seconds history validation test operations energy latency controls model",
+    "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
+    "trials 0 test": "n accuracy precision recall f1 per_class confusion ece tie_share",
+    "trials 0 test per_class 0": "class precision recall f1 support",
+    "comparison": "pairs verdict caveats",
+    "comparison pairs 0": "a b measure difference ci95 p_value test n seeds conclusion",
+}
+
+
+@pytest.mark.parametrize("path", SCHEMA)
+def test_results_have_the_keys_that_scripts_rely_on(path):
+    found = assembled()
+    for step in path.split():
+        found = found[int(step) if step.isdigit() else step]
+    assert set(SCHEMA[path].split()) <= set(found)
+
+
+def test_results_are_json_and_what_was_not_measured_is_null():
+    results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
+    assert json.loads(json.dumps(results, allow_nan=False))["schema"] == 1
+    done, broken = results["trials"]
+    for name in ("operations", "energy", "latency", "controls", "error"):
+        assert done[name] is None
+    for name in ("test", "validation", "model", "best_epoch", "stopped", "encoding", "num_steps"):
+        assert broken[name] is None
+    assert (broken["status"], broken["error"], broken["epochs"]) == ("failed", "it broke", 0)
+    assert results["dataset"]["audit"] is None
+    assert results["dataset"]["groups"] is None
+    assert results["dataset"]["shared_groups"] is None
+
+
+def test_a_trials_numbers():
+    entry = assembled()["trials"][0]
+    assert (entry["contender"], entry["family"], entry["seed"], entry["encoding"]) == ("snn", "snn", 0, "rate")
+    assert (entry["epochs"], entry["best_epoch"], entry["stopped"]) == (2, 1, "limit")
+    assert entry["validation"] == {"accuracy": 0.75, "loss": 0.25}
+    assert entry["test"]["accuracy"] == 4 / 6
+    # Rows are the truth: of three images of class a, two were called a and one b.
+    assert entry["test"]["confusion"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
+    assert "predicted" not in entry["test"]
+    assert entry["model"] == "models/snn-seed0.safetensors"
+
+
+def test_a_models_file_name_has_no_colon():
+    experiment = replace(EXPERIMENT, contenders=("own.code:build",))
+    (entry,) = assembled([record("own.code:build", 2)], [measured(CNN)], experiment)["trials"]
+    assert entry["model"] == "models/own.code.build-seed2.safetensors"
+
+
+def test_the_data_set():
+    groups = np.array([0, 0, 1, 2, 3, 4, 1, 5, 5, 6])
+    found = assembled(groups=groups)["dataset"]
+    assert found["counts"] == {"train": 5, "val": 1, "test": 4}
+    # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
+    assert (found["groups"], found["shared_groups"]) == (7, 0.25)
+    assert found["split"] == "stratified"
+    assert found["notes"] == ["a note."]
+
+
+# ---- pairs
+
+
+def test_a_pair_by_hand():
+    (pair,) = assembled()["comparison"]["pairs"]
+    assert (pair["a"], pair["b"], pair["measure"], pair["n"], pair["seeds"]) == ("snn", "cnn", "accuracy", 6, 1)
+    assert pair["difference"] == pytest.approx(1 / 6)
+    assert (pair["accuracy_a"], pair["accuracy_b"]) == (4 / 6, 3 / 6)
+    # Only the SNN: images 0 and 5; only the CNN: image 2.
+    assert (pair["only_a_right"], pair["only_b_right"]) == (2, 1)
+    assert (pair["seeds_a_ahead"], pair["seeds_b_ahead"]) == (1, 0)
+    assert [pair[name] for name in ("ci95", "p_value", "test", "conclusion")] == [None] * 4
+
+
+def test_a_pair_over_seeds_uses_those_that_both_finished():
+    perfect = TRUTH
+    records = [record("snn", 0), record("cnn", 0), record("snn", 1), record("cnn", 1), record("snn", 2)]
+    measures = [measured(SNN), measured(CNN), measured(CNN), measured(CNN), measured(perfect)]
+    results = assembled([*records, failed("cnn", 2)], [*measures, {}], replace(EXPERIMENT, seeds=3))
+    (pair,) = results["comparison"]["pairs"]
+    assert pair["seeds"] == 2
+    assert pair["difference"] == pytest.approx((1 / 6 + 0) / 2)
+    assert pair["accuracy_a"] == pytest.approx((4 / 6 + 3 / 6) / 2)
+    assert (pair["only_a_right"], pair["only_b_right"]) == (1.0, 0.5)
+    assert (pair["seeds_a_ahead"], pair["seeds_b_ahead"]) == (1, 0)
+    assert "58.3%" in results["comparison"]["verdict"]
+    assert "snn was ahead with 1 of the 2 seeds" in results["comparison"]["verdict"]
+
+
+def test_no_seed_in_common():
+    records = [record("snn", 0), failed("cnn", 0), failed("snn", 1), record("cnn", 1)]
+    results = assembled(records, [measured(SNN), {}, {}, measured(CNN)], replace(EXPERIMENT, seeds=2))
+    (pair,) = results["comparison"]["pairs"]
+    assert (pair["difference"], pair["n"], pair["seeds"]) == (None, 0, 0)
+    assert "snn, seed 0, is right on 66.7% of 6 test images" in results["comparison"]["verdict"]
+    json.dumps(results, allow_nan=False)
+
+
+def test_three_contenders_make_three_pairs_and_a_failed_one_none():
+    experiment = replace(EXPERIMENT, contenders=("snn", "cnn", "snn2"))
+    records = [record("snn"), record("cnn"), record("snn2")]
+    pairs = assembled(records, [measured(SNN), measured(CNN), measured(CNN)], experiment)["comparison"]["pairs"]
+    assert [(pair["a"], pair["b"]) for pair in pairs] == [("snn", "cnn"), ("snn", "snn2"), ("cnn", "snn2")]
+    assert pairs[2]["difference"] == 0
+    records[1] = failed("cnn")
+    pairs = assembled(records, [measured(SNN), {}, measured(CNN)], experiment)["comparison"]["pairs"]
+    assert [(pair["a"], pair["b"]) for pair in pairs] == [("snn", "snn2")]
+
+
+# ---- the table
+
+
+def test_table_cells():
+    rows = analysis.table_rows(assembled()["trials"])
+    assert [row["model"] for row in rows] == ["snn", "cnn"]
+    assert (rows[0]["family"], rows[0]["encoding"], rows[1]["encoding"]) == ("SNN", "rate", "analogue")
+    assert (rows[0]["accuracy"], rows[1]["accuracy"]) == ("66.67", "50.00")
+    assert (rows[0]["precision"], rows[0]["recall"], rows[0]["F1"]) == ("50.00", "25.00", "33.33")
+    assert (rows[0]["s/epoch"], rows[0]["epochs"], rows[0]["parameters"]) == ("2.0", "2", "1,234")
+
+
+def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
+    records = [record("snn", 0), record("snn", 1, val=(0.1, 0.2, 0.3))]
+    (row,) = analysis.table_rows(
+        assembled(records, [measured(SNN), measured(CNN)], replace(EXPERIMENT, contenders=("snn",)))["trials"]
+    )
+    # 4/6 and 3/6: mean 7/12, sd (1/6)/sqrt(2).
+    assert row["accuracy"] == f"58.33 ± {100 / 6 / math.sqrt(2):.2f}" == "58.33 ± 11.79"
+    assert row["precision"] == "50.00 ± 0.00"
+    assert row["epochs"] == "2, 3"
+
+
+def test_a_failed_contender_stays_in_the_table():
+    results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
+    row = analysis.table_rows(results["trials"])[1]
+    assert (row["accuracy"], row["F1"], row["s/epoch"], row["epochs"]) == ("failed", "failed", "failed", "0")
+    lines = [line for line in comparison(results).table().splitlines() if line]
+    assert " ".join(lines[0].split()) == (
+        "model family encoding accuracy precision recall F1 s/epoch epochs parameters"
+    )
+    assert " ".join(lines[2].split()) == "snn SNN rate 66.67 50.00 25.00 33.33 2.0 2 1,234"
+    assert lines[3].split()[:4] == ["cnn", "CNN", "analogue", "failed"]
+
+
+def test_long_names_are_not_cut():
+    name = "a_module_with_a_long_name.and_a_part:build_the_network_of_my_dreams"
+    assert name in analysis.render([{"model": name, "family": "SNN", "F1": "1.00"}])
+
+
+def test_class_rows():
+    rows = analysis.class_rows(assembled()["trials"][0]["test"])
+    assert rows[0] == {"class": "a", "precision": "50.00", "recall": "25.00", "f1": "33.33", "images": "2"}
+    assert rows[3] == {"class": "macro average", "precision": "50.00", "recall": "25.00", "f1": "33.33", "images": "6"}
+    assert (rows[4]["class"], rows[4]["f1"]) == ("accuracy", "66.67")
+
+
+# ---- the best model
+
+
+def comparison(results=None, out=Path("out")):
+    return analysis.Comparison(EXPERIMENT, results or assembled(), out)
+
+
+def test_the_best_is_chosen_on_validation_not_on_test():
+    records = [record("snn", 0, val=(0.5, 0.6)), record("snn", 1, val=(0.9, 0.1)), record("cnn")]
+    # Seed 0 is perfect on the test images, seed 1 is ahead on validation.
+    results = assembled(records, [measured(TRUTH), measured(CNN), measured(CNN)])
+    assert comparison(results).best("snn") == Path("out/models/snn-seed1.safetensors")
+    assert comparison(results).best("cnn") == Path("out/models/cnn-seed0.safetensors")
+
+
+def test_the_best_of_a_family():
+    experiment = replace(EXPERIMENT, contenders=("dense-snn", "deep-snn"))
+    records = [record("dense-snn", val=(0.7, 0.2)), record("deep-snn", val=(0.8, 0.2))]
+    results = assembled(records, [measured(SNN), measured(CNN)], experiment)
+    assert comparison(results).best("snn").name == "deep-snn-seed0.safetensors"
+    assert comparison(results).best("dense-snn").name == "dense-snn-seed0.safetensors"
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(InputError, match="unknown contender 'ssnn': did you mean 'snn'"):
+        comparison().best("ssnn")
+
+
+def test_a_contender_that_failed_has_no_best():
+    results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
+    with pytest.raises(InputError, match="no trial of cnn was finished"):
+        comparison(results).best("cnn")
+    assert comparison(results).failed
+    assert not comparison().failed
+
+
+# ---- runs on disk
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "runs" / "made-up"
+    write_experiment(folder / "experiment.toml", EXPERIMENT)
+    (folder / "results.json").write_text(json.dumps(assembled()))
+    return folder
+
+
+def test_a_run_is_read_again(run):
+    found = analysis.read_comparison(run)
+    assert found.experiment == EXPERIMENT
+    assert found.out == run
+    assert found.results == json.loads((run / "results.json").read_text())
+    assert found.table() == comparison(found.results).table()
+
+
+@pytest.mark.parametrize(
+    "damage", ["missing", "folder", "cut", "list", "other schema", "foreign", "no experiment", "experiment cut"]
+)
+def test_what_is_no_run_is_named(damage, run):
+    results, toml = run / "results.json", run / "experiment.toml"
+    if damage == "missing":
+        results.unlink()
+    elif damage == "folder":
+        results.unlink()
+        results.mkdir()
+    elif damage == "no experiment":
+        toml.unlink()
+    elif damage == "experiment cut":
+        toml.write_text("dataset = 'di")
+    else:
+        whole = results.read_text()
+        content = {
+            "cut": whole[:200],
+            "list": "[]",
+            "other schema": json.dumps({**json.loads(whole), "schema": 2}),
+            "foreign": '{"schema": 1, "name": "something else"}',
+        }
+        results.write_text(content[damage])
+    with pytest.raises(InputError, match=r"runs.made-up"):
+        analysis.read_comparison(run)
+    assert analysis.list_runs(run.parent) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no run here"):
+        analysis.read_comparison(tmp_path / "nowhere")
+    assert analysis.list_runs(tmp_path / "nowhere") == []
+
+
+def test_runs_are_listed_newest_first(run):
+    older = run.parent / "older"
+    write_experiment(older / "experiment.toml", EXPERIMENT)
+    (older / "results.json").write_text(json.dumps({**assembled(), "created": "2001-02-03T04:05:06+00:00"}))
+    (run.parent / "store").mkdir()
+    runs = analysis.list_runs(run.parent)
+    assert [entry["run"] for entry in runs] == [str(run), str(older)]
+    assert runs[0]["accuracy"] == {"snn": [4 / 6], "cnn": [0.5]}
+    assert runs[0]["models"] == [str(run / "models" / f"{name}-seed0.safetensors") for name in ("snn", "cnn")]
+    row = analysis.run_rows(runs)[1]
+    assert row["created"] == "2001-02-03 04:05"
+    assert row["accuracy"] == "snn 66.67, cnn 50.00"
+    assert row["models"] == "2"

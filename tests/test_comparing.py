@@ -1,0 +1,226 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikeduel import data
+from spikeduel.analysis import read_comparison
+from spikeduel.comparing import compare, default_name
+from spikeduel.errors import InputError
+from spikeduel.models import load_model
+from spikeduel.progress import Progress
+from spikeduel.settings import Experiment, read_experiment
+
+EXPERIMENT = Experiment(
+    dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
+)
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+    @property
+    def trained(self):
+        return sum(", epoch " in line for line in self.lines)
+
+    @property
+    def found(self):
+        return sum("not trained again" in line for line in self.lines)
+
+
+@pytest.fixture(scope="module")
+def duel(tmp_path_factory):
+    """A finished comparison; its store is `duel.out / "../store"`."""
+    folder = tmp_path_factory.mktemp("duel")
+    return compare(EXPERIMENT, folder / "out", folder / "store")
+
+
+def test_everything_that_is_promised_is_in_the_runs_folder(duel):
+    names = {str(path.relative_to(duel.out)) for path in duel.out.rglob("*") if path.is_file()}
+    promised = {
+        "experiment.toml",
+        "results.json",
+        "report.html",
+        "models/dense-snn-seed0.safetensors",
+        "models/small-cnn-seed0.safetensors",
+    }
+    assert promised <= names
+    assert all(name.startswith("figures/") for name in names - promised)
+    assert any(name.endswith(".png") for name in names - promised)
+
+
+def test_the_results_on_disk_are_those_returned(duel):
+    assert json.loads((duel.out / "results.json").read_text()) == json.loads(json.dumps(duel.results))
+    assert read_comparison(duel.out).experiment == duel.experiment == read_experiment(duel.out / "experiment.toml")
+    assert duel.results["experiment"]["learning_rate"] == 5e-3
+
+
+def test_scores_are_fractions_and_agree_with_one_another(duel):
+    prepared = data.load(EXPERIMENT)
+    truth = prepared.labels[data.split(prepared, EXPERIMENT).test]
+    for trial in duel.results["trials"]:
+        test = trial["test"]
+        confusion = np.array(test["confusion"])
+        assert test["n"] == confusion.sum() == len(truth) == duel.results["dataset"]["counts"]["test"]
+        assert test["accuracy"] == np.trace(confusion) / test["n"]
+        assert confusion.sum(1).tolist() == np.bincount(truth).tolist()  # rows are the truth
+        assert [row["support"] for row in test["per_class"]] == confusion.sum(1).tolist()
+        recalls = np.diag(confusion) / confusion.sum(1)
+        assert [row["recall"] for row in test["per_class"]] == pytest.approx(recalls)
+        assert test["recall"] == pytest.approx(recalls.mean())
+        shares = [test[name] for name in ("accuracy", "precision", "recall", "f1", "tie_share")]
+        shares += [row[name] for row in test["per_class"] for name in ("precision", "recall", "f1")]
+        shares += [epoch[name] for epoch in trial["history"] for name in ("train_accuracy", "val_accuracy")]
+        assert all(0 <= share <= 1 for share in shares)
+        assert trial["validation"]["accuracy"] == max(epoch["val_accuracy"] for epoch in trial["history"])
+        assert trial["best_epoch"] in (0, 1)
+        assert len(trial["epoch_seconds"]) == trial["epochs"] == 2
+    assert duel.results["trials"][0]["test"]["accuracy"] > 0.5
+
+
+def test_the_models_in_the_runs_folder_give_the_results(duel):
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    # Without random encoding the answers do not depend on how draws are keyed.
+    model = load_model(duel.best("small-cnn"))
+    labels, _ = model.predict(np.asarray(prepared.images[test]))
+    accuracy = float((labels == prepared.labels[test]).mean())
+    assert accuracy == duel.results["trials"][1]["test"]["accuracy"]
+    assert model.card.classes == tuple(duel.results["dataset"]["classes"])
+
+
+def without_date(results):
+    return {name: value for name, value in results.items() if name != "created"}
+
+
+def test_a_second_call_trains_nothing_and_finds_the_same(duel):
+    told = Telling()
+    before = (duel.out / "results.json").read_text()
+    again = compare(EXPERIMENT, duel.out, duel.out.parent / "store", told)
+    assert (told.trained, told.found) == (0, 2)
+    assert without_date(again.results) == without_date(duel.results)
+    after = (duel.out / "results.json").read_text()
+    assert without_date(json.loads(after)) == without_date(json.loads(before))
+
+
+def test_more_seeds_train_only_what_is_missing(duel):
+    told = Telling()
+    more = compare(replace(EXPERIMENT, seeds=2, epochs=2), duel.out.parent / "more", duel.out.parent / "store", told)
+    assert (told.trained, told.found) == (2 * 2, 2)
+    assert [(t["contender"], t["seed"]) for t in more.results["trials"]] == [
+        ("dense-snn", 0),
+        ("small-cnn", 0),
+        ("dense-snn", 1),
+        ("small-cnn", 1),
+    ]
+    assert more.results["trials"][:2] == duel.results["trials"]
+    assert more.results["comparison"]["pairs"][0]["seeds"] == 2
+    assert "Over 2 seeds" in more.results["comparison"]["verdict"]
+    assert "±" in more.table()
+
+
+def test_the_written_settings_lead_back_to_the_same_run(small, tmp_path):
+    experiment = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
+    first = compare(experiment)
+    told = Telling()
+    second = compare(read_experiment(first.out / "experiment.toml"), progress=told)
+    assert second.out == first.out
+    assert (told.trained, told.found) == (0, 1)
+    assert [t["key"] for t in second.results["trials"]] == [t["key"] for t in first.results["trials"]]
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [first.out.name]
+
+
+def test_the_default_folder():
+    name = default_name(EXPERIMENT, "f" * 64)
+    assert name.startswith("digits-baseline-")
+    assert name == default_name(replace(EXPERIMENT), "f" * 64)
+    assert name != default_name(EXPERIMENT, "0" * 64)
+    assert name != default_name(replace(EXPERIMENT, beta=0.9), "f" * 64)
+    assert default_name(replace(EXPERIMENT, dataset="/my pets/cats & dogs/"), "f").startswith("cats-dogs-baseline-")
+    assert default_name(replace(EXPERIMENT, dataset="my_sets:pets"), "f").startswith("my-sets-pets-baseline-")
+    assert default_name(replace(EXPERIMENT, dataset="/"), "f").startswith("images-baseline-")
+
+
+@pytest.mark.parametrize("which", ["out", "store"])
+def test_a_folder_that_cannot_be_written_is_refused_before_training(which, small, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    told = Telling()
+    folders = {"out": tmp_path / "out", "store": tmp_path / "store", which: tmp_path / "file" / "below"}
+    with pytest.raises(InputError, match=r"cannot write to .*file.below"):
+        compare(small, progress=told, **folders)
+    assert told.trained == 0
+
+
+def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path):
+    (tmp_path / "own_failing.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        raise RuntimeError('no more')\n"
+        "def build(image_shape, num_classes, num_steps, **settings):\n"
+        "    return Net(64, num_classes)\n"
+    )
+    found = compare(replace(small, contenders=("own_failing:build", "small-cnn"), epochs=1, limit=200))
+    sys.modules.pop("own_failing")
+    assert found.failed
+    failed, done = found.results["trials"]
+    assert (failed["status"], failed["error"], failed["test"]) == ("failed", "RuntimeError: no more", None)
+    assert done["test"]["n"] == 179
+    assert found.results["comparison"]["pairs"] == []
+    assert found.results["comparison"]["verdict"].startswith("small-cnn, seed 0, is right on")
+    assert "Failed and left out: own_failing:build with seed 0." in found.results["comparison"]["caveats"]
+    assert [path.name for path in (found.out / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
+    assert (found.out / "report.html").is_file()
+
+
+def test_when_nothing_is_finished_there_is_still_a_report(small):
+    found = compare(replace(small, learning_rate=1e36, limit=200))
+    assert found.failed
+    assert found.results["comparison"]["verdict"] == "No trial was finished: there is nothing to compare."
+    assert "failed" in found.table()
+    assert (found.out / "report.html").is_file()
+
+
+COMPARES = """
+import json, sys
+from spikeduel.comparing import compare
+from spikeduel.settings import read_experiment
+print("ready", flush=True)
+sys.stdin.readline()
+print(json.dumps(compare(read_experiment(sys.argv[1])).results))
+"""
+
+
+def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
+    from spikeduel.settings import write_experiment
+
+    write_experiment(tmp_path / "e.toml", replace(small, epochs=1, limit=300))
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", COMPARES, tmp_path / "e.toml"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], answers
+    one, other = (without_date(json.loads(stdout)) for stdout, _ in answers)
+    # Also the seconds are the same: whoever came second found the other's trials.
+    assert one == other
+    assert one["trials"][0]["status"] == "done"
+    assert len(list((tmp_path / "store").glob("*/trial.json"))) == 2

@@ -1,0 +1,187 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spikeduel import data, trial
+from spikeduel.data import Preprocessing
+from spikeduel.errors import InputError
+from spikeduel.evaluating import evaluate, open_pair, predict_files
+from spikeduel.models import Model, ModelCard, build, load_model
+from spikeduel.progress import Progress
+from spikeduel.settings import Experiment
+from spikeduel.store import Store
+
+EXPERIMENT = Experiment(
+    dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Each contender's model file, and what its trial measured."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    prepared = data.load(EXPERIMENT)
+    split = data.split(prepared, EXPERIMENT)
+    found = {}
+    for each in trial.plan(EXPERIMENT, prepared, split):
+        record = trial.run(each, prepared, split, store, Progress())
+        found[each.card.contender] = (
+            store.model_path(record.key),
+            store.measure(record.key, "quality"),
+            store.measure(record.key, "draws"),
+        )
+    return found
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
+def test_the_trials_numbers_are_found_again(contender, trained):
+    path, quality, draws = trained[contender]
+    found = evaluate(path, EXPERIMENT)
+    expected = {name: value for name, value in quality.items() if name not in ("truth", "predicted")}
+    assert found == {**expected, "draws": draws}
+    assert evaluate(load_model(path), EXPERIMENT) == found
+
+
+def test_all_images_instead_of_the_test_part(trained):
+    path, quality, _ = trained["small-cnn"]
+    found = evaluate(str(path), EXPERIMENT, "all")
+    assert found["n"] == 1797
+    assert found["accuracy"] != quality["accuracy"]
+    with pytest.raises(InputError, match="unknown part 'tset': did you mean 'test'"):
+        evaluate(path, EXPERIMENT, "tset")
+
+
+def write_folder(root, names, side, count=4, mode="L"):
+    random = np.random.default_rng(0)
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(root / name / f"{number}.png")
+    return replace(EXPERIMENT, dataset=str(root))
+
+
+def test_other_shapes_and_classes_are_refused(trained, tmp_path):
+    path = trained["dense-snn"][0]
+    with pytest.raises(InputError, match=r"dense-snn takes images of shape \[1, 8, 8\].*mini has \[1, 28, 28\]"):
+        evaluate(path, replace(EXPERIMENT, dataset="fashion-mnist-mini"))
+    with pytest.raises(InputError, match=r"knows the classes 0, 1, .*; pets has cat, dog\. They must be the same"):
+        evaluate(path, write_folder(tmp_path / "pets", ["cat", "dog"], 8))
+
+
+def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
+    """The set's own images, enlarged, in colour and upside down in polarity are not what the model knows; its
+    own pictures, stored larger and in colour, are brought back to 8×8 grey."""
+    path = trained["small-cnn"][0]
+    prepared = data.load(EXPERIMENT)
+    for digit in range(10):
+        (tmp_path / "again" / str(digit)).mkdir(parents=True)
+    rows = np.concatenate([np.flatnonzero(prepared.labels == digit)[:6] for digit in range(10)])
+    for row in rows:
+        large = np.kron(prepared.images[row, 0], np.ones((4, 4), np.uint8))
+        picture = Image.fromarray(large).convert("RGB")
+        picture.save(tmp_path / "again" / str(prepared.labels[row]) / f"{row}.png")
+    found = evaluate(path, replace(EXPERIMENT, dataset=str(tmp_path / "again")), "all")
+    model = load_model(path)
+    pictures = sorted((tmp_path / "again").rglob("*.png"))
+    images = np.stack([model.card.preprocessing(data.open_picture(picture)) for picture in pictures])
+    labels, _ = model.predict(images)
+    assert found["n"] == 60
+    assert found["accuracy"] == np.mean([int(picture.parent.name) for picture in pictures] == labels)
+    assert found["accuracy"] > 0.5
+
+
+# ---- single files
+
+
+@pytest.fixture
+def model():
+    """A model of 6×6 grey images that was never trained: its answers depend on the image all the same."""
+    card = ModelCard(
+        contender="small-cnn",
+        family="cnn",
+        image_shape=(1, 6, 6),
+        classes=("left", "right", "neither"),
+        preprocessing=Preprocessing(1, 6, 6, invert=True),
+        network={"hidden": 8},
+    )
+    return Model(build(card), card)
+
+
+def test_good_truncated_and_other_files_in_one_go(model, tmp_path, random):
+    picture = Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    picture.save(tmp_path / "good.png")
+    picture.save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "empty.png").touch()
+    names = ("good.png", "cut.jpg", "text.png", "whole.jpg", "empty.png")
+    rows, unreadable = predict_files(model, [tmp_path / name for name in names])
+    assert [row["file"] for row in rows] == [str(tmp_path / "good.png"), str(tmp_path / "whole.jpg")]
+    assert len(unreadable) == 3
+    for name, line in zip(("cut.jpg", "text.png", "empty.png"), unreadable, strict=True):
+        assert name in line
+        assert "\n" not in line
+
+
+def test_a_row_says_label_and_probabilities(model, tmp_path, random):
+    Image.fromarray(random.integers(0, 256, (6, 6), dtype=np.uint8)).save(tmp_path / "a.png")
+    ((row,), _) = predict_files(model, [tmp_path / "a.png"])
+    assert list(row["probabilities"]) == ["left", "right", "neither"]
+    assert sum(row["probabilities"].values()) == pytest.approx(1)
+    assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["label"]]
+    image = 255 - np.asarray(Image.open(tmp_path / "a.png"))
+    labels, probabilities = model.predict(image[None, None])
+    assert row["label"] == model.card.classes[labels[0]]
+    assert row["probability"] == pytest.approx(float(probabilities.max()))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("size", [(6, 6), (1, 1), (50, 13)])
+def test_any_size_and_mode(mode, size, model, tmp_path):
+    path = tmp_path / "picture.tiff"
+    Image.new(mode, size).save(path)
+    rows, unreadable = predict_files(model, [path])
+    assert (len(rows), unreadable) == (1, [])
+
+
+def test_folders_give_their_images_in_order_and_ignore_the_rest(model, tmp_path, random):
+    for name in ("b.png", "a.png", "sub/c.bmp"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "pictures" / name)
+    (tmp_path / "pictures" / "notes.txt").write_text("hello")
+    rows, unreadable = predict_files(model, [tmp_path / "pictures"])
+    assert [row["file"] for row in rows] == [
+        str(tmp_path / "pictures" / name) for name in ("a.png", "b.png", "sub/c.bmp")
+    ]
+    assert unreadable == []
+
+
+def test_more_files_than_a_batch(model, tmp_path):
+    for number in range(260):
+        Image.new("L", (2, 2), number % 256).save(tmp_path / f"{number:03}.png")
+    rows, _ = predict_files(model, [tmp_path])
+    assert [row["file"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(260)]
+
+
+def test_nothing_to_read_is_refused(model, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.png: no such file"):
+        predict_files(model, [tmp_path / "nowhere.png"])
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(InputError, match="bare: holds no images"):
+        predict_files(model, [tmp_path / "bare"])
+
+
+def test_a_model_and_a_picture_for_it(trained, tmp_path):
+    Image.new("RGB", (30, 20), (255, 255, 255)).save(tmp_path / "white.png")
+    model, image = open_pair(trained["dense-snn"][0], tmp_path / "white.png")
+    assert image.shape == model.card.image_shape == (1, 8, 8)
+    # 30×20 becomes a square with black above and below.
+    assert image.dtype == np.uint8
+    assert image[0, 4].min() == 255
+    assert image[0, 0].max() < 10
+    with pytest.raises(InputError, match=r"broken\.png"):
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        open_pair(trained["dense-snn"][0], tmp_path / "broken.png")

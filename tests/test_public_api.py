@@ -1,0 +1,81 @@
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spikeduel as sd
+from spikeduel.version import __version__
+
+HEAVY = ("torch", "numba", "matplotlib", "sklearn", "typer", "numpy", "rich")
+
+
+def fresh(code, *arguments):
+    """What `code` prints in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", sd.__all__)
+def test_every_public_name_resolves(name):
+    assert getattr(sd, name) is not None
+    assert name in dir(sd)
+
+
+def test_public_functions_and_classes_say_what_they_do():
+    for name in sd.__all__:
+        thing = getattr(sd, name)
+        if inspect.isfunction(thing) or inspect.isclass(thing):
+            assert inspect.getdoc(thing), name
+            assert thing.__name__ == name
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'comapre'"):
+        _ = sd.comapre
+
+
+def test_the_version():
+    assert sd.__version__ == __version__
+    assert len(__version__.split(".")) == 3
+
+
+NAMES = """
+import sys
+import spikeduel as sd
+import spikeduel.analysis, spikeduel.cli, spikeduel.comparing, spikeduel.evaluating, spikeduel.options
+for name in ("compare", "report", "inspect", "load_model", "save_model", "read_comparison", "read_experiment"):
+    print(name, type(getattr(sd, name)).__name__)
+"""
+
+
+def test_no_module_hides_a_function_of_the_same_name():
+    kinds = dict(line.split() for line in fresh(NAMES).splitlines())
+    assert kinds == dict.fromkeys(kinds, "function")
+    assert len(kinds) == 7
+
+
+def test_importing_spikeduel_imports_nothing_heavy():
+    code = f"import sys, spikeduel; print([name for name in {HEAVY} if name in sys.modules])"
+    assert fresh(code) == "[]\n"
+
+
+def test_importing_the_commands_does_not_import_torch():
+    slow = tuple(name for name in HEAVY if name not in ("typer", "rich"))
+    code = f"import sys, spikeduel.cli; print([name for name in {slow} if name in sys.modules])"
+    assert fresh(code) == "[]\n"
+
+
+def test_the_program_and_the_module_say_the_same():
+    program = Path(sys.executable).with_name("spikeduel")
+    if not program.is_file():
+        pytest.skip("spikeduel is not installed as a program")
+    by_name = subprocess.run([program, "--help"], capture_output=True, text=True)
+    by_module = subprocess.run([sys.executable, "-m", "spikeduel", "--help"], capture_output=True, text=True)
+    assert by_name.returncode == by_module.returncode == 0
+    assert by_name.stdout == by_module.stdout
+    assert "compare" in by_name.stdout
+    version = subprocess.run([program, "--version"], capture_output=True, text=True)
+    assert version.stdout == f"spikeduel {__version__}\n"

@@ -1,0 +1,457 @@
+import io
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from spikeduel import data, models, trial
+from spikeduel.errors import InputError
+from spikeduel.progress import Progress, TerminalProgress
+from spikeduel.settings import Experiment
+from spikeduel.store import Store
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def plan(experiment):
+    prepared = data.load(experiment)
+    return trial.plan(experiment, prepared, data.split(prepared, experiment))
+
+
+def keys(experiment):
+    """Each contender's key with seed 0."""
+    return {each.card.contender: each.key for each in plan(experiment) if each.card.seed == 0}
+
+
+def run(experiment, store, progress=None):
+    """The records of all trials of `experiment`, in order."""
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    store = store if isinstance(store, Store) else Store(store)
+    progress = progress or Progress()
+    return [trial.run(each, prepared, split, store, progress) for each in trial.plan(experiment, prepared, split)]
+
+
+@pytest.fixture
+def quick(small):
+    """A quarter of a second: few images, one epoch, the spiking contender alone."""
+    return replace(small, contenders=("dense-snn",), epochs=1, limit=300)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a module of the user's into the current folder."""
+
+    def module(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+
+    yield module
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
+
+
+def as_stored(record):
+    """Tuples become lists on disk."""
+    return json.loads(json.dumps(asdict(record)))
+
+
+# ---- keys
+
+
+KEYS = """
+import json, sys
+from spikeduel import data, trial
+from spikeduel.settings import Experiment
+experiment = Experiment(**json.loads(sys.argv[1]))
+prepared = data.load(experiment)
+found = trial.plan(experiment, prepared, data.split(prepared, experiment))
+print(json.dumps({each.card.contender: each.key for each in found}))
+"""
+
+
+def test_keys_are_the_same_in_every_process(small, monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "123")
+    done = subprocess.run([sys.executable, "-c", KEYS, json.dumps(asdict(small))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == keys(small)
+    assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys(small).values())
+
+
+def test_one_trial_a_seed_and_contender_each_with_its_own_key(small):
+    trials = plan(replace(small, seeds=3))
+    assert [(each.card.seed, each.card.contender) for each in trials] == [
+        (seed, name) for seed in range(3) for name in ("dense-snn", "small-cnn")
+    ]
+    assert len({each.key for each in trials}) == 6
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"seeds": 4},
+        {"contenders": ("small-cnn", "dense-snn")},
+        {"recipe": "another"},
+        {"precision": "32"},
+        {"limit": 10_000},
+        {"split": "published"},
+        {"alterations": ("Hard",)},
+    ],
+    ids=str,
+)
+def test_what_changes_no_number_changes_no_key(same, small):
+    assert keys(replace(small, **same)) == keys(small)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"learning_rate": 6e-3},
+        {"epochs": 3},
+        {"batch_size": 65},
+        {"patience": 4},
+        {"min_delta": 0.02},
+        {"hidden": 33},
+        {"split_seed": 1},
+        {"limit": 400},
+        {"precision": "bf16"},
+    ],
+    ids=str,
+)
+def test_what_concerns_everyone_changes_every_key(other, small):
+    before, after = keys(small), keys(replace(small, **other))
+    assert all(before[name] != after[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"encoding": "direct"},
+        {"encoding": "latency"},
+        {"num_steps": 5},
+        {"beta": 0.9},
+        {"threshold": 0.5},
+        {"reset_mechanism": "zero"},
+        {"surrogate": "sigmoid"},
+        {"surrogate_alpha": 3.0},
+    ],
+    ids=str,
+)
+def test_what_concerns_spikes_changes_the_spiking_contenders_key_only(other, small):
+    before, after = keys(small), keys(replace(small, **other))
+    assert before["dense-snn"] != after["dense-snn"]
+    assert before["small-cnn"] == after["small-cnn"]
+
+
+def test_a_cnn_has_no_encoding_and_no_steps(small):
+    spiking, plain = plan(small)
+    assert (spiking.card.family, spiking.card.encoding, spiking.card.num_steps) == ("snn", "rate", 4)
+    assert (plain.card.family, plain.card.encoding, plain.card.num_steps) == ("cnn", None, None)
+    assert plain.card.network == {"hidden": 32}
+
+
+def test_a_new_version_of_the_numerics_changes_every_key(small, monkeypatch):
+    before = keys(small)
+    monkeypatch.setattr(trial, "NUMERICS_VERSION", trial.NUMERICS_VERSION + 1)
+    assert all(before[name] != key for name, key in keys(small).items())
+
+
+def test_the_folder_may_move_and_the_pixels_may_not_change(tmp_path, small, random):
+    for name in ("cat", "dog"):
+        folder = tmp_path / "here" / "pets" / name
+        folder.mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(random.integers(0, 256, (12, 12), dtype=np.uint8)).save(folder / f"{number}.png")
+    here = replace(small, dataset=str(tmp_path / "here" / "pets"))
+    before = keys(here)
+    shutil.copytree(tmp_path / "here" / "pets", tmp_path / "there" / "animals")
+    there = replace(small, dataset=str(tmp_path / "there" / "animals"))
+    assert keys(there) == before
+    Image.new("L", (12, 12)).save(tmp_path / "there" / "animals" / "dog" / "3.png")
+    after = keys(there)
+    assert all(before[name] != after[name] for name in before)
+
+
+ARCHITECTURE = """
+from torch import nn
+
+def build(image_shape, num_classes, num_steps, *, hidden, **settings):
+    channels, height, width = image_shape
+    inputs = channels * height * width
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, num_classes))
+"""
+
+
+def test_the_users_source_is_part_of_the_key(small, write):
+    def fresh_keys():
+        sys.modules.pop("own_net", None)
+        return keys(replace(small, contenders=("own_net:build", "small-cnn")))
+
+    write("own_net", ARCHITECTURE)
+    before = fresh_keys()
+    assert fresh_keys() == before
+    write("own_net", ARCHITECTURE.replace("Tanh", "Sigmoid"))
+    after = fresh_keys()
+    assert after["own_net:build"] != before["own_net:build"]
+    assert after["small-cnn"] == before["small-cnn"]
+
+
+# ---- running
+
+
+def weights(store, record):
+    return models.load_model(Store(store).model_path(record.key)).module.state_dict()
+
+
+def test_run_twice_trains_once(quick, tmp_path):
+    told = Telling()
+    (first,) = run(quick, tmp_path / "s", told)
+    assert first.status == "done"
+    assert any("epoch 1/1" in line for line in told.lines)
+    told.lines.clear()
+    (second,) = run(quick, tmp_path / "s", told)
+    assert as_stored(second) == as_stored(first)
+    assert told.lines == ["  dense-snn, seed 0: found in the store, not trained again"]
+
+
+def test_same_seed_same_numbers_other_seed_other_numbers(small, tmp_path):
+    small = replace(small, epochs=1, limit=300)
+    ones, others = (run(replace(small, seeds=2), tmp_path / name) for name in ("a", "b"))
+    for one, other in zip(ones, others, strict=True):
+        assert one.key == other.key
+        assert one.history == other.history
+        for name, weight in weights(tmp_path / "a", one).items():
+            assert torch.equal(weight, weights(tmp_path / "b", other)[name])
+        found = (json.dumps(Store(tmp_path / name).measure(one.key, "quality")) for name in "ab")
+        assert len(set(found)) == 1
+    first_seed, second_seed = ones[0], ones[2]
+    assert first_seed.settings["contender"] == second_seed.settings["contender"]
+    assert first_seed.history != second_seed.history
+    for name, weight in weights(tmp_path / "a", first_seed).items():
+        assert not torch.equal(weight, weights(tmp_path / "a", second_seed)[name])
+
+
+def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (record,) = run(quick, store)
+    assert as_stored(store.record(record.key)) == as_stored(record)
+    # 64 inputs to 32 hidden, 32 hidden to 10 classes, with biases.
+    assert record.parameters == 64 * 32 + 32 + 32 * 10 + 10
+    assert record.environment["device"] == "cpu"
+    assert record.environment["precision"] == "32"
+    assert record.environment["torch"] == torch.__version__
+    assert not store.checkpoint_path(record.key).exists()
+    quality = store.measure(record.key, "quality")
+    right = np.array(quality["truth"]) == np.array(quality["predicted"])
+    assert quality["accuracy"] == right.mean()
+    assert len(right) == 179
+    assert len(store.measure(record.key, "draws")["accuracies"]) == 5
+
+
+def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
+    store, told = Store(tmp_path / "s"), Telling()
+    (record,) = run(quick, store)
+    before = store.measure(record.key, "quality")
+    (store.folder(record.key) / "measures" / "quality.json").unlink()
+    run(quick, store, told)
+    assert store.measure(record.key, "quality") == before
+    assert "not trained again" in told.lines[0]
+
+
+def test_a_lost_model_is_trained_again_to_the_same_numbers(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (first,) = run(quick, store)
+    store.model_path(first.key).unlink()
+    (second,) = run(quick, store)
+    assert store.model_path(first.key).is_file()
+    assert second.history == first.history
+
+
+# ---- failures
+
+
+RAISING = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.linear = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        raise RuntimeError("the flux is gone\\nand more")
+
+def build(image_shape, num_classes, num_steps, **settings):
+    return Net(image_shape[1] * image_shape[2], num_classes)
+"""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_contender_that_raises_is_recorded_and_the_others_go_on(terminal, quick, tmp_path, write):
+    write("own_raising", RAISING)
+    progress = TerminalProgress()
+    screen = progress.console = Console(file=io.StringIO(), force_terminal=terminal, width=200, highlight=False)
+    store = Store(tmp_path / "s")
+    failed, done = run(replace(quick, contenders=("own_raising:build", "small-cnn")), store, progress)
+    assert (failed.status, failed.error, failed.stopped) == ("failed", "RuntimeError: the flux is gone", None)
+    assert failed.history == []
+    assert done.status == "done"
+    assert "own_raising:build, seed 0: failed, RuntimeError: the flux is gone" in screen.file.getvalue()
+    assert "own_raising.py" in (store.folder(failed.key) / "error.txt").read_text()
+    assert store.record(failed.key) is None
+
+
+def test_a_failed_trial_is_tried_again(quick, tmp_path, write):
+    # It fails as long as there is no file "mended" beside it.
+    mended = RAISING.replace('raise RuntimeError("the flux is gone\\nand more")', "return mended(self.linear, x)")
+    write("own_mended", f"from pathlib import Path\n{mended}\ndef mended(linear, x):\n"
+          "    assert Path('mended').exists(), 'not mended'\n    return linear(x.flatten(1))\n")  # fmt: skip
+    experiment = replace(quick, contenders=("own_mended:build",))
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("failed", "AssertionError: not mended")
+    (tmp_path / "mended").touch()
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+
+
+def test_nan_is_a_failure_that_says_what_to_do(quick, tmp_path):
+    told, store = Telling(), Store(tmp_path / "s")
+    experiment = replace(quick, contenders=("small-cnn", "dense-snn"), learning_rate=1e36, epochs=2)
+    for record in run(experiment, store, told):
+        assert (record.status, record.stopped) == ("failed", "nan")
+        assert "NaN" in record.error
+        assert "smaller learning_rate" in record.error
+        assert store.record(record.key) is None
+        assert store.measure(record.key, "quality") is None
+    assert sum("failed" in line for line in told.lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (
+            "def build(*a, **k): raise ZeroDivisionError('by nothing')",
+            "cannot be built .*ZeroDivisionError: by nothing",
+        ),
+        ("def build(image_shape): pass", "cannot be built .*TypeError"),
+        ("def build(*a, **k): return 'a network'", "must return a torch.nn.Module, not str"),
+        ("build = 3", "cannot be built .*not callable"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_training(source, problem, small, write):
+    write("own_broken", source)
+    with pytest.raises(InputError, match=f"contender 'own_broken:build' {problem}"):
+        plan(replace(small, contenders=("own_broken:build",)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"dataset": "fashion-mnits"}, "data set 'fashion-mnits': did you mean 'fashion-mnist'"),
+        ({"dataset": "./nowhere"}, "no such folder"),
+        ({"contenders": ("dens-snn",)}, "contender 'dens-snn': did you mean 'dense-snn'"),
+        ({"contenders": ("dense-snn", "nowhere:build")}, "no module 'nowhere'"),
+        ({"encoding": "rat"}, "encoding 'rat': did you mean 'rate'"),
+        ({"neuron": "lfi"}, "neuron 'lfi': did you mean 'lif'"),
+        ({"surrogate": "atn"}, "surrogate 'atn': did you mean 'atan'"),
+    ],
+)
+def test_names_are_checked_before_anything_is_loaded(wrong, problem):
+    trial.check_names(Experiment())
+    with pytest.raises(InputError, match=problem):
+        trial.check_names(replace(Experiment(), **wrong))
+
+
+def test_no_gpu_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert trial.resolve_device("auto") == trial.resolve_device("cpu") == "cpu"
+    with pytest.raises(InputError, match="--device cuda: torch finds no CUDA GPU"):
+        trial.check_names(replace(Experiment(), device="cuda"))
+
+
+# ---- the user's own parts
+
+
+def test_an_own_architecture(quick, tmp_path, write):
+    write("own_net", ARCHITECTURE)
+    experiment = replace(quick, contenders=("own_net:build",), epochs=3, limit=None)
+    (record,) = run(experiment, tmp_path / "s")
+    assert record.status == "done"
+    assert record.settings["family"] == "cnn"
+    assert record.settings["encoding"] is None
+    store = Store(tmp_path / "s")
+    assert store.measure(record.key, "quality")["accuracy"] > 0.7
+    model = models.load_model(store.model_path(record.key))
+    labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
+    assert labels.shape == (4,)
+
+
+NEURON = """
+import torch
+import spikeduel
+from spikeduel.surrogates import SURROGATES
+
+class IF(spikeduel.Neuron):
+    "Integrates and fires: no leak, reset to zero, membrane above 1."
+
+    def step(self, current, state):
+        mem = state["mem"] + current
+        spk = ((mem > 1).to(mem) - mem.sigmoid()).detach() + mem.sigmoid()
+        return spk, {"mem": mem * (1 - spk.detach())}
+
+class Leaky(IF):
+    def __init__(self, beta):
+        super().__init__()
+        self.beta = beta
+
+    def step(self, current, state):
+        return super().step(current, {"mem": self.beta * state["mem"]})
+"""
+
+
+def test_an_own_neuron_is_given_the_settings_it_names(quick, tmp_path, write):
+    write("own_neuron", NEURON)
+    experiment = replace(quick, neuron="own_neuron:IF", epochs=4, limit=None)
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+    assert record.settings["network"] == {"hidden": 32, "neuron": "own_neuron:IF"}
+    assert Store(tmp_path / "s").measure(record.key, "quality")["accuracy"] > 0.5
+    (leaky,) = plan(replace(experiment, neuron="own_neuron:Leaky", beta=0.5))
+    assert leaky.card.network == {"hidden": 32, "neuron": "own_neuron:Leaky", "beta": 0.5}
+    assert models.build(leaky.card).lif1.beta == 0.5
+
+
+ENCODER = """
+import torch
+
+def halves(images, num_steps, draw):
+    "Bright pixels fire in the first half of the steps."
+    steps = torch.arange(num_steps).view(-1, 1, 1, 1, 1)
+    return ((images > 100) & (steps < num_steps // 2)).float()
+"""
+
+
+def test_an_own_encoder(quick, tmp_path, write):
+    write("own_encoder", ENCODER)
+    experiment = replace(quick, encoding="own_encoder:halves", epochs=4, limit=None)
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+    store = Store(tmp_path / "s")
+    assert store.measure(record.key, "quality")["accuracy"] > 0.5
+    model = models.load_model(store.model_path(record.key))
+    trace = model.trace(np.asarray(data.load(experiment).images[:3]))
+    assert trace.encoded.shape == (4, 3, 1, 8, 8)
+    assert trace.encoded[2:].sum() == 0
+    assert set(record.settings["sources"]) == {"own_encoder:halves"}
