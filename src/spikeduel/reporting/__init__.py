@@ -3,7 +3,7 @@
 from spikeduel.reporting.animation import encoded_animation
 from spikeduel.reporting.answers import answer, probabilities
 from spikeduel.reporting.figures import confusion_matrix, learning_curves, samples
-from spikeduel.reporting.inspect import inspect
+from spikeduel.reporting.inspecting import inspect
 from spikeduel.reporting.page import report
 from spikeduel.reporting.spikes import neuron_over_time, raster_of_diagonal
 
