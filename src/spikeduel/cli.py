@@ -11,31 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spikeduel import options
 from spikeduel.errors import InputError, Interrupted, SpikeduelError
-from spikeduel.options import (
-    DataDir,
-    Dataset,
-    Device,
-    Encoding,
-    Epochs,
-    ExperimentFile,
-    ImageSize,
-    Json,
-    Limit,
-    ModelFile,
-    NumSteps,
-    OptionalDataset,
-    Out,
-    Precision,
-    Quiet,
-    Recipe,
-    Seeds,
-    Set,
-    Split,
-    StoreDir,
-    experiment_from,
-    given_options,
-)
 from spikeduel.version import __version__
 
 if TYPE_CHECKING:
@@ -77,8 +54,8 @@ def _program(
 
 @app.command(epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6")
 def compare(
-    dataset: OptionalDataset = None,
-    recipe: Recipe = "baseline",
+    dataset: options.OptionalDataset = None,
+    recipe: options.Recipe = "baseline",
     contender: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,68 +66,68 @@ def compare(
             rich_help_panel="Duel",
         ),
     ] = None,
-    encoding: Encoding = None,
-    num_steps: NumSteps = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    experiment: ExperimentFile = None,
-    set_: Set = None,
-    limit: Limit = None,
-    split: Split = None,
-    data_dir: DataDir = None,
-    image_size: ImageSize = None,
-    device: Device = None,
-    precision: Precision = None,
-    out: Out = None,
-    store: StoreDir = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    encoding: options.Encoding = None,
+    num_steps: options.NumSteps = None,
+    seeds: options.Seeds = None,
+    epochs: options.Epochs = None,
+    experiment: options.ExperimentFile = None,
+    set_: options.Set = None,
+    limit: options.Limit = None,
+    split: options.Split = None,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    out: options.Out = None,
+    store: options.StoreDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
     Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
     was trained before is not trained again: the same command after an interruption goes on where it stopped.
     """
-    given = {**given_options(locals()), "contenders": tuple(contender) if contender else None}
+    given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
     with _for_people():
-        _compare(experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
+        _compare(options.experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
 
 
 @app.command(epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct")
 def train(
-    dataset: Dataset,
+    dataset: options.Dataset,
     contender: Annotated[
         list[str],
         typer.Option("--contender", metavar="NAME", help="An architecture's name, or module:function."),
     ],
-    recipe: Recipe = "baseline",
-    encoding: Encoding = None,
-    num_steps: NumSteps = None,
-    seeds: Seeds = None,
-    epochs: Epochs = None,
-    experiment: ExperimentFile = None,
-    set_: Set = None,
-    limit: Limit = None,
-    split: Split = None,
-    data_dir: DataDir = None,
-    image_size: ImageSize = None,
-    device: Device = None,
-    precision: Precision = None,
-    out: Out = None,
-    store: StoreDir = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    recipe: options.Recipe = "baseline",
+    encoding: options.Encoding = None,
+    num_steps: options.NumSteps = None,
+    seeds: options.Seeds = None,
+    epochs: options.Epochs = None,
+    experiment: options.ExperimentFile = None,
+    set_: options.Set = None,
+    limit: options.Limit = None,
+    split: options.Split = None,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    out: options.Out = None,
+    store: options.StoreDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train one network (or several) and keep the model; `compare` without the duel."""
-    given = {**given_options(locals()), "contenders": tuple(contender)}
+    given = {**options.given_options(locals()), "contenders": tuple(contender)}
     with _for_people():
-        _compare(experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
+        _compare(options.experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
 
 
 @app.command(epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist")
 def evaluate(
-    model: ModelFile,
-    dataset: Dataset,
+    model: options.ModelFile,
+    dataset: options.Dataset,
     part: Annotated[
         str,
         typer.Option(
@@ -159,19 +136,21 @@ def evaluate(
             help="`all` also uses images that are set aside for training: for a folder the model has never seen.",
         ),
     ] = "test",
-    split: Split = None,
-    data_dir: DataDir = None,
-    set_: Set = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    split: options.Split = None,
+    data_dir: options.DataDir = None,
+    set_: options.Set = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class."""
-    given = given_options(locals())
+    given = options.given_options(locals())
     with _for_people():
         from spikeduel import analysis, evaluating
 
         progress = _progress(quiet, as_json)
-        test = evaluating.evaluate(model, experiment_from(dataset, "baseline", None, given, set_), part, progress)
+        test = evaluating.evaluate(
+            model, options.experiment_from(dataset, "baseline", None, given, set_), part, progress
+        )
         if as_json:
             _print_json(test)
             return
@@ -181,10 +160,10 @@ def evaluate(
 
 @app.command(epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png")
 def predict(
-    model: ModelFile,
+    model: options.ModelFile,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")],
-    as_json: Json = False,
-    quiet: Quiet = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Label image files with a trained model.
 
@@ -206,7 +185,7 @@ def predict(
 
 @app.command(epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/")
 def inspect(
-    model: ModelFile,
+    model: options.ModelFile,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the figures go.")] = Path("inspect"),
 ) -> None:
@@ -227,7 +206,7 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE.html", help="(Default: report.html in the run)"),
     ] = None,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with _for_people():
@@ -240,7 +219,7 @@ def report(
 @app.command()
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where runs lie.")] = Path("runs"),
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the runs at hand, newest first, with their accuracies and where their models are."""
     with _for_people():
@@ -274,7 +253,7 @@ def settings() -> None:
 
 
 @data_app.command("list")
-def data_list(as_json: Json = False) -> None:
+def data_list(as_json: options.Json = False) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
     with _for_people():
         from spikeduel import analysis, data
@@ -289,18 +268,18 @@ def data_list(as_json: Json = False) -> None:
 
 @data_app.command("prepare")
 def data_prepare(
-    dataset: Dataset,
-    data_dir: DataDir = None,
-    image_size: ImageSize = None,
-    set_: Set = None,
-    quiet: Quiet = False,
+    dataset: options.Dataset,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    set_: options.Set = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Download and decode a data set now, so that later commands start at once."""
-    given = given_options(locals())
+    given = options.given_options(locals())
     with _for_people():
         from spikeduel import data
 
-        experiment = experiment_from(dataset, "baseline", None, given, set_)
+        experiment = options.experiment_from(dataset, "baseline", None, given, set_)
         prepared = data.load(experiment, _progress(quiet, False).track)
         channels, height, width = prepared.image_shape
         typer.echo(
