@@ -222,3 +222,22 @@ def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
     assert one == other
     assert one["trials"][0]["status"] == "done"
     assert len(list((tmp_path / "store").glob("*/trial.json"))) == 1
+
+
+def test_an_experiment_means_the_same_in_every_folder(small, tmp_path, monkeypatch):
+    from spikeduel.comparing import located
+
+    (tmp_path / "mine").mkdir()
+    inside = located(replace(small, dataset="mine", data_dir="mine"))
+    monkeypatch.chdir(tmp_path / "mine")
+    assert inside.dataset == inside.data_dir == str(tmp_path / "mine")
+    assert located(inside) == inside
+    assert located(small) == small
+
+
+def test_a_folder_with_other_things_is_not_written_to(small, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "report.html").write_text("precious")
+    with pytest.raises(InputError, match="mine: holds other things than a run"):
+        compare(small, tmp_path / "mine")
+    assert (tmp_path / "mine" / "report.html").read_text() == "precious"

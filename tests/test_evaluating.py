@@ -7,7 +7,7 @@ from PIL import Image
 from spikeduel import data, trial
 from spikeduel.data import Preprocessing
 from spikeduel.errors import InputError
-from spikeduel.evaluating import evaluate, open_pair, predict_files
+from spikeduel.evaluating import evaluate, open_for, predict_files
 from spikeduel.models import Model, ModelCard, build, load_model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
@@ -38,19 +38,25 @@ def trained(tmp_path_factory):
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
 def test_the_trials_numbers_are_found_again(contender, trained):
     path, quality, draws = trained[contender]
-    found = evaluate(path, EXPERIMENT)
+    found = evaluate(load_model(path), EXPERIMENT)
     expected = {name: value for name, value in quality.items() if name not in ("truth", "predicted")}
     assert found == {**expected, "draws": draws}
     assert evaluate(load_model(path), EXPERIMENT) == found
 
 
+def test_data_that_it_was_trained_on_is_split_as_it_was_then(trained):
+    path, _, _ = trained["small-cnn"]
+    expected = evaluate(load_model(path), EXPERIMENT)
+    assert evaluate(load_model(path), replace(EXPERIMENT, split_seed=5)) == expected
+
+
 def test_all_images_instead_of_the_test_part(trained):
     path, quality, _ = trained["small-cnn"]
-    found = evaluate(str(path), EXPERIMENT, "all")
+    found = evaluate(load_model(path), EXPERIMENT, "all")
     assert found["n"] == 1797
     assert found["accuracy"] != quality["accuracy"]
     with pytest.raises(InputError, match="unknown part 'tset': did you mean 'test'"):
-        evaluate(path, EXPERIMENT, "tset")
+        evaluate(load_model(path), EXPERIMENT, "tset")
 
 
 def write_folder(root, names, side, count=4, mode="L"):
@@ -66,9 +72,9 @@ def write_folder(root, names, side, count=4, mode="L"):
 def test_other_shapes_and_classes_are_refused(trained, tmp_path):
     path = trained["dense-snn"][0]
     with pytest.raises(InputError, match=r"dense-snn takes images of shape \[1, 8, 8\].*mini has \[1, 28, 28\]"):
-        evaluate(path, replace(EXPERIMENT, dataset="fashion-mnist-mini"))
+        evaluate(load_model(path), replace(EXPERIMENT, dataset="fashion-mnist-mini"))
     with pytest.raises(InputError, match=r"knows the classes 0, 1, .*; pets has cat, dog\. They must be the same"):
-        evaluate(path, write_folder(tmp_path / "pets", ["cat", "dog"], 8))
+        evaluate(load_model(path), write_folder(tmp_path / "pets", ["cat", "dog"], 8))
 
 
 def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
@@ -83,7 +89,7 @@ def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
         large = np.kron(prepared.images[row, 0], np.ones((4, 4), np.uint8))
         picture = Image.fromarray(large).convert("RGB")
         picture.save(tmp_path / "again" / str(prepared.labels[row]) / f"{row}.png")
-    found = evaluate(path, replace(EXPERIMENT, dataset=str(tmp_path / "again")), "all")
+    found = evaluate(load_model(path), replace(EXPERIMENT, dataset=str(tmp_path / "again")), "all")
     model = load_model(path)
     pictures = sorted((tmp_path / "again").rglob("*.png"))
     images = np.stack([model.card.preprocessing(data.open_picture(picture)) for picture in pictures])
@@ -176,7 +182,8 @@ def test_nothing_to_read_is_refused(model, tmp_path):
 
 def test_a_model_and_a_picture_for_it(trained, tmp_path):
     Image.new("RGB", (30, 20), (255, 255, 255)).save(tmp_path / "white.png")
-    model, image = open_pair(trained["dense-snn"][0], tmp_path / "white.png")
+    model = load_model(trained["dense-snn"][0])
+    image = open_for(model, tmp_path / "white.png")
     assert image.shape == model.card.image_shape == (1, 8, 8)
     # 30×20 becomes a square with black above and below.
     assert image.dtype == np.uint8
@@ -184,4 +191,4 @@ def test_a_model_and_a_picture_for_it(trained, tmp_path):
     assert image[0, 0].max() < 10
     with pytest.raises(InputError, match=r"broken\.png"):
         (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-        open_pair(trained["dense-snn"][0], tmp_path / "broken.png")
+        open_for(model, tmp_path / "broken.png")

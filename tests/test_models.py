@@ -11,11 +11,11 @@ from spikeduel.errors import InputError
 from spikeduel.models import Model, ModelCard, build, load_model, save_model
 
 
-def make(contender="dense-snn", **changes):
-    spiking = contender == "dense-snn"
+def make(shape="dense-snn", **changes):
+    spiking = shape == "dense-snn"
     network = {"hidden": 12, **({"neuron": "lif", "beta": 0.9, "threshold": 0.5} if spiking else {})}
     card = {
-        "contender": contender,
+        "contender": shape,
         "family": "snn" if spiking else "cnn",
         "image_shape": (1, 10, 10),
         "classes": ("a", "b", "c"),
@@ -123,3 +123,56 @@ def test_broken_and_foreign_files_are_named(tmp_path):
         _overwrite(path, metadata)
         with pytest.raises(InputError, match=r"m\.safetensors"):
             load_model(path)
+
+
+def test_a_file_cannot_make_spikeduel_run_code_that_the_user_did_not_name(tmp_path):
+    path, trace = tmp_path / "m.safetensors", tmp_path / "was run"
+    save_model(path, make())
+    whole = path.read_bytes()
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    for changes in (
+        {"contender": "subprocess:call", "image_shape": ["touch", str(trace), "-c"]},
+        {"contender": "os:system"},
+        {"encoding": "os:system"},
+        {"network": {"hidden": 12, "neuron": "os:system"}},
+    ):
+        _overwrite(path, {"spikeduel": json.dumps({**json.loads(header), **changes})})
+        with pytest.raises(InputError, match=r"m\.safetensors"):
+            load_model(path)
+    assert not trace.exists()
+    with pytest.raises(InputError, match=r"needs the code os:system.*--own-code os:system"):
+        load_model(path)
+
+
+def test_a_card_cannot_ask_for_more_than_its_file_holds(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, make())
+    whole = path.read_bytes()
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    for changes in (
+        {"network": {"hidden": 10**9}},
+        {"network": {"hidden": -1}},
+        {"network": {"hidden": "many"}},
+        {"network": {"hidden": 12, "neuron": "lif", "beta": "x"}},
+        {"image_shape": [1, 10**6, 10**6]},
+        {"image_shape": [1, 10]},
+        {"image_shape": [1, 10.5, 10]},
+        {"num_steps": -3},
+        {"classes": ["a"]},
+    ):
+        _overwrite(path, {"spikeduel": json.dumps({**json.loads(header), **changes})}, make().module.state_dict())
+        with pytest.raises(InputError, match=r"m\.safetensors"):
+            load_model(path)
+
+
+def test_own_code_is_run_where_it_is_named(tmp_path):
+    (tmp_path / "my_net.py").write_text(
+        "import torch\n"
+        "def build(image_shape, num_classes, num_steps, **settings):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(100, num_classes))\n"
+    )
+    model = make("small-cnn", contender="my_net:build", network={})
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(InputError, match="needs the code my_net:build"):
+        load_model(tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors", own_code=["my_net:build"]).card == model.card

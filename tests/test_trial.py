@@ -396,7 +396,7 @@ def test_an_own_architecture(quick, tmp_path, write):
     assert record.settings["encoding"] is None
     store = Store(tmp_path / "s")
     assert store.measure(record.key, "quality")["accuracy"] > 0.7
-    model = models.load_model(store.model_path(record.key))
+    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
     labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
     assert labels.shape == (4,)
 
@@ -453,7 +453,7 @@ def test_an_own_encoder(quick, tmp_path, write):
     assert (record.status, record.error) == ("done", None)
     store = Store(tmp_path / "s")
     assert store.measure(record.key, "quality")["accuracy"] > 0.5
-    model = models.load_model(store.model_path(record.key))
+    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
     trace = model.trace(np.asarray(data.load(experiment).images[:3]))
     assert trace.encoded.shape == (4, 3, 1, 8, 8)
     assert trace.encoded[2:].sum() == 0

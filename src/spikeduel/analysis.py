@@ -282,6 +282,8 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
                 "created": results["created"],
                 "dataset": results["dataset"]["name"],
                 "encoding": results["experiment"]["encoding"],
+                "seeds": results["experiment"]["seeds"],
+                "epochs": results["experiment"]["epochs"],
                 "accuracy": accuracies,
                 "models": [str(path.parent / trial["model"]) for trial in results["trials"] if trial["model"]],
             }
@@ -297,6 +299,8 @@ def run_rows(runs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
             "created": run["created"].replace("T", " ")[:16],
             "dataset": run["dataset"],
             "encoding": run["encoding"],
+            "seeds": str(run["seeds"]),
+            "epochs": str(run["epochs"]),
             "accuracy": ", ".join(f"{name} {mean_and_spread(values)}" for name, values in run["accuracy"].items()),
             "models": str(len(run["models"])),
         }

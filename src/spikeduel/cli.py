@@ -133,7 +133,7 @@ def evaluate(
         typer.Option(
             "--part",
             metavar="test|all",
-            help="`all` also uses images that are set aside for training: for a folder the model has never seen.",
+            help="`all`: every image, for data that the model has never seen.",
         ),
     ] = "test",
     split: options.Split = None,
@@ -141,20 +141,21 @@ def evaluate(
     set_: options.Set = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    own_code: options.OwnCode = None,
 ) -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class."""
     given = options.given_options(locals())
     with _for_people():
         from spikeduel import analysis, evaluating
+        from spikeduel.models import load_model
 
-        progress = _progress(quiet, as_json)
-        test = evaluating.evaluate(
-            model, options.experiment_from(dataset, "baseline", None, given, set_), part, progress
-        )
+        experiment = options.experiment_from(dataset, "baseline", None, given, set_)
+        loaded = load_model(model, own_code=own_code or ())
+        test = evaluating.evaluate(loaded, experiment, part, _progress(quiet, as_json))
         if as_json:
             _print_json(test)
             return
-        typer.echo(f"{model.name} on {test['n']:,} images of {dataset}\n")
+        typer.echo(f"{model} on {test['n']:,} images of {dataset}\n")
         typer.echo(analysis.render(analysis.class_rows(test)))
 
 
@@ -164,38 +165,51 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE…", help="Image files, or folders of them.")],
     as_json: options.Json = False,
     quiet: options.Quiet = False,
+    own_code: options.OwnCode = None,
 ) -> None:
     """Label image files with a trained model.
 
-    The files are cropped, scaled and turned to grey as the model was trained, and may have any size and format.
+    The files are cropped, scaled and turned to grey or colour as the model was trained, and may have any size and
+    format. Probabilities of the study's spiking network are a softmax of spike counts: they rank, and say little about
+    how sure it is.
     """
     with _for_people():
         from spikeduel import evaluating
+        from spikeduel.models import load_model
 
-        found, unreadable = evaluating.predict_files(model, images, _progress(quiet, as_json))
+        loaded = load_model(model, own_code=own_code or ())
+        found, unreadable = evaluating.predict_files(loaded, images, _progress(quiet, as_json))
         if as_json:
             _print_json(found)
         else:
             width = max((len(row["file"]) for row in found), default=0)
             for row in found:
                 typer.echo(f"{row['file']:<{width}}  {row['label']}  {row['probability']:.1%}")
+        for line in unreadable:
+            typer.secho(f"error: {line}", fg="red", err=True)
         if unreadable:
-            raise InputError(f"{unreadable[0]} ({len(unreadable)} of {len(unreadable) + len(found)} files not read)")
+            raise typer.Exit(InputError.exit_code)
 
 
 @app.command(epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/")
 def inspect(
     model: options.ModelFile,
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One image file.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the figures go.")] = Path("inspect"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the figures go. (Default: inspect/MODEL-IMAGE)"),
+    ] = None,
+    own_code: options.OwnCode = None,
 ) -> None:
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
     with _for_people():
         from spikeduel import evaluating
+        from spikeduel.models import load_model
         from spikeduel.reporting import inspect as draw
 
-        loaded, prepared = evaluating.open_pair(model, image)
-        for path in draw(loaded, prepared, out):
+        loaded = load_model(model, own_code=own_code or ())
+        folder = out or Path("inspect") / f"{model.stem}-{image.stem}"
+        for path in draw(loaded, evaluating.open_for(loaded, image), folder):
             typer.echo(path)
 
 
@@ -207,13 +221,14 @@ def report(
         typer.Option("--out", metavar="FILE.html", help="(Default: report.html in the run)"),
     ] = None,
     quiet: options.Quiet = False,
+    own_code: options.OwnCode = None,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with _for_people():
         from spikeduel import analysis
         from spikeduel.reporting import report as write
 
-        typer.echo(write(analysis.read_comparison(run), out, _progress(quiet, False)))
+        typer.echo(write(analysis.read_comparison(run), out, _progress(quiet, False), own_code or ()))
 
 
 @app.command()

@@ -2,12 +2,13 @@
 
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from spikeduel import analysis, data, files, trial
 from spikeduel.analysis import Comparison
+from spikeduel.errors import InputError
 from spikeduel.measuring import MEASURES
 from spikeduel.progress import Progress
 from spikeduel.reporting import report
@@ -29,6 +30,7 @@ def compare(
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     trial.check_names(experiment)
+    experiment = located(experiment)
 
     prepared = data.load(experiment, progress.track)
     split = data.split(prepared, experiment)
@@ -36,6 +38,8 @@ def compare(
     # Only now, so that a mistake in the data leaves no empty folders behind.
     for folder in (store.root, Path(out or "runs")):
         files.require_writable(folder)
+    if out is not None:
+        _require_a_runs_folder(Path(out))
     progress.say(_announcement(experiment, prepared, split))
 
     records = [trial.run(each, prepared, split, store, progress) for each in trials]
@@ -44,18 +48,33 @@ def compare(
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     write(comparison, records, store)
-    report(comparison, progress=progress)
+    report(comparison, progress=progress, own_code=experiment.own_code)
     return comparison
 
 
 def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> None:
     """Puts models, settings and results into the run's folder, each file whole or not at all."""
+    write_experiment(comparison.out / "experiment.toml", comparison.experiment)
     for record, entry in zip(records, comparison.results["trials"], strict=True):
         if entry["model"]:
             with files.atomic_path(comparison.out / entry["model"]) as temporary:
                 shutil.copyfile(store.model_path(record.key), temporary)
-    write_experiment(comparison.out / "experiment.toml", comparison.experiment)
     files.write_json(comparison.out / "results.json", comparison.results)
+
+
+def located(experiment: Experiment) -> Experiment:
+    """`experiment` with absolute paths, so that it means the same in every folder."""
+    dataset, data_dir = experiment.dataset, experiment.data_dir
+    if dataset not in data.DATASETS and Path(dataset).expanduser().is_dir():
+        dataset = str(Path(dataset).expanduser().resolve())
+    if data_dir is not None:
+        data_dir = str(Path(data_dir).expanduser().resolve())
+    return replace(experiment, dataset=dataset, data_dir=data_dir)
+
+
+def _require_a_runs_folder(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "experiment.toml").is_file():
+        raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
 
 
 def default_name(experiment: Experiment, fingerprint: str) -> str:

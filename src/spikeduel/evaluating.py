@@ -1,6 +1,7 @@
 """Trained models on images they have not met: whole data sets, and single files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from spikeduel import data
 from spikeduel.data import in_memory
 from spikeduel.errors import InputError, unknown
 from spikeduel.measuring.quality import draws, quality
-from spikeduel.models import Model, load_model
+from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
 from spikeduel.training import EvaluationBatches
@@ -19,16 +20,16 @@ PARTS = ("test", "all")
 
 
 def evaluate(
-    model: Model | Path | str, experiment: Experiment, part: str = "test", progress: Progress | None = None
+    model: Model, experiment: Experiment, part: str = "test", progress: Progress | None = None
 ) -> dict[str, Any]:
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
-    A folder of images is prepared as the model was trained. Raises `InputError` where images or classes do not match.
+    A folder of images is prepared as the model was trained; data that it was trained on is split as it was then.
+    Raises `InputError` where images or classes do not match.
     """
     progress = progress or Progress()
     if part not in PARTS:
         raise unknown("part", part, PARTS)
-    model = model if isinstance(model, Model) else load_model(model)
     card = model.card
     prepared = data.load(experiment, progress.track, card.preprocessing)
     if prepared.image_shape != card.image_shape:
@@ -41,6 +42,8 @@ def evaluate(
             f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
             f"{', '.join(prepared.classes)}. They must be the same."
         )
+    if prepared.fingerprint == card.trained_on.get("fingerprint"):
+        experiment = replace(experiment, **{name: card.trained_on[name] for name in ("split", "split_seed", "limit")})
     indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
     images, labels = in_memory(prepared)
     batches = EvaluationBatches(images, labels, indices)
@@ -50,14 +53,13 @@ def evaluate(
 
 
 def predict_files(
-    model: Model | Path | str, paths: Sequence[Path], progress: Progress | None = None
+    model: Model, paths: Sequence[Path], progress: Progress | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities.
 
     Second, one line for each file that cannot be read. Raises `InputError` where there is no file at all.
     """
     progress = progress or Progress()
-    model = model if isinstance(model, Model) else load_model(model)
     pictures = data.picture_files(paths)
     rows, unreadable = [], []
     for start in range(0, len(pictures), 256):
@@ -78,7 +80,6 @@ def predict_files(
     return rows, unreadable
 
 
-def open_pair(model: Path, image: Path) -> tuple[Model, np.ndarray]:
-    """A model and one image file, prepared for it: uint8 `[C, H, W]`. Raises `InputError`."""
-    loaded = load_model(model)
-    return loaded, loaded.card.preprocessing(data.open_picture(image))
+def open_for(model: Model, image: Path) -> np.ndarray:
+    """One image file, prepared for `model`: uint8 `[C, H, W]`. Raises `InputError`."""
+    return model.card.preprocessing(data.open_picture(image))

@@ -100,8 +100,7 @@ def writing_to(folder: Path) -> Iterator[None]:
             isinstance(error, (PermissionError, NotADirectoryError, FileExistsError))
             or error.errno in _FULL_OR_READ_ONLY
         ):
-            reason = error.strerror or str(error)
-            raise InputError(f"cannot write to {folder}: {reason}. Free it, or choose another folder.") from error
+            raise _cannot_write(folder, error) from error
         raise
 
 
@@ -109,11 +108,18 @@ def require_writable(folder: Path) -> None:
     """Raises `InputError` unless files can be made in `folder`, or it in the nearest folder above; leaves no trace."""
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-    with writing_to(folder), tempfile.TemporaryFile(dir=nearest):
-        pass
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
 
 
 _FULL_OR_READ_ONLY = {28, 30, 122}  # ENOSPC, EROFS, EDQUOT
+
+
+def _cannot_write(folder: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder, or make room.")
 
 
 def _umask() -> int:

@@ -1,6 +1,7 @@
 """Trained networks as people use them: saved, loaded, asked for labels, looked into."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,8 @@ class ModelCard:
     """What a model is and how it wants its images: the metadata of a model file.
 
     `network` holds what its architecture was built with: `hidden`, and for a spiking one `neuron` and its settings.
-    `encoding` and `num_steps` are None for a network that takes the analogue image.
+    `encoding` and `num_steps` are None for a network that takes the analogue image. `trained_on` identifies the data
+    (`fingerprint`) and its split (`split`, `split_seed`, `limit`), so that it is never tested on what it has seen.
     """
 
     contender: str
@@ -42,6 +44,7 @@ class ModelCard:
     num_steps: int | None = None
     seed: int = 0
     dataset: str = ""
+    trained_on: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,10 @@ class Model:
         return trace
 
     def _checked(self, images: Tensor | np.ndarray) -> Tensor:
-        prepared = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+        try:
+            prepared = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+        except (TypeError, ValueError):
+            prepared = torch.empty(0)
         if prepared.ndim == 3:
             prepared = prepared.unsqueeze(1)
         if prepared.dtype != torch.uint8 or tuple(prepared.shape[1:]) != self.card.image_shape:
@@ -141,7 +147,7 @@ class Model:
             raise InputError(
                 f"{self.card.contender} takes prepared images, uint8 [N, {channels}, {height}, {width}]; got "
                 f"{str(prepared.dtype).removeprefix('torch.')} {list(prepared.shape)}. "
-                "Use model.card.preprocessing(picture) on each picture."
+                "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
             )
         return prepared
 
@@ -183,34 +189,65 @@ def save_model(path: Path, model: Model) -> None:
         save_file(weights, temporary, metadata)
 
 
-def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
-    """The model in a file that spikeduel wrote. Opening it runs no code. Raises `InputError`."""
+def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = ()) -> Model:
+    """The model in a file that spikeduel wrote. Raises `InputError`.
+
+    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron or encoder needs that
+    code: `own_code` lists the `module:attribute` names that may be imported for it.
+    """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; a run's models are the .safetensors files in its models/.")
     if not path.is_file():
         raise InputError(f"{path}: no such model file. `spikeduel runs` lists the models at hand.")
     try:
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         card = _card(json.loads(metadata["spikeduel"]))
+        _require_known(card, own_code)
         weights = load_file(path, device=str(device))
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from None
         raise InputError(f"{path}: not a model file of spikeduel, or a damaged one ({error}).") from None
     try:
+        # Without memory first, so that a card cannot ask for more than its file holds.
+        with torch.device("meta"):
+            shapes = {name: value.shape for name, value in build(card).state_dict().items()}
+        if shapes != {name: value.shape for name, value in weights.items()}:
+            raise InputError(f"its weights do not fit {card.contender}. Was it written by other code?")
         with torch.random.fork_rng():
             module = build(card).to(device)
         module.load_state_dict(weights)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except RuntimeError:
-        raise InputError(f"{path}: its weights do not fit {card.contender}. Was it written by other code?") from None
+    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: {card.contender} cannot be built from it ({error}).") from None
     return Model(module.eval(), card)
+
+
+def _require_known(card: ModelCard, own_code: Collection[str]) -> None:
+    for name in (card.contender, card.network.get("neuron"), card.encoding):
+        if name is not None and ":" in name and name not in own_code:
+            raise InputError(
+                f"this model needs the code {name}, which is not spikeduel's. If you trust it, add --own-code {name} "
+                "(in Python: own_code=[…])."
+            )
 
 
 def _card(content: dict[str, Any]) -> ModelCard:
     if content.pop("format") != FORMAT:
         raise InputError("written by another version of spikeduel: train it again, or use that version.")
     content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
-    content["image_shape"], content["classes"] = tuple(content["image_shape"]), tuple(content["classes"])
-    return ModelCard(**{f.name: content[f.name] for f in fields(ModelCard)})
+    content["image_shape"] = tuple(_whole(number) for number in content["image_shape"])
+    content["classes"] = tuple(str(name) for name in content["classes"])
+    content["num_steps"] = content["num_steps"] and _whole(content["num_steps"])
+    if len(content["image_shape"]) != 3 or len(content["classes"]) < 2:
+        raise InputError("its card names no image shape (C, H, W), or fewer than two classes.")
+    return ModelCard(**{f.name: content[f.name] for f in fields(ModelCard) if f.name in content})
+
+
+def _whole(number: Any) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise InputError(f"its card says {number!r} where a whole number above 0 belongs.")
+    return number

@@ -62,8 +62,8 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         for card in cards:
             seeded = replace(card, seed=seed)
             settings = {**asdict(seeded), **common, "sources": _sources(card)}
-            # What the fingerprint already says, and what must not distinguish two copies of the same data.
-            del settings["dataset"]
+            # "data" says it already, and two copies of the same data are the same.
+            del settings["dataset"], settings["trained_on"]
             trials.append(Trial(experiment, seeded, settings))
     return trials
 
@@ -97,6 +97,10 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         encoding=experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
+        trained_on={
+            "fingerprint": prepared.fingerprint,
+            **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit")},
+        },
     )
     family = models.family_of(_tried(card))
     if family == "snn":
@@ -153,7 +157,7 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
         training = Loop(model, images, labels, split, trial.experiment, fabric, checkpoint, progress).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
-    except (SpikeduelError, OSError):
+    except SpikeduelError:
         raise
     except Exception as failure:  # one contender's failure must not cost the others their results
         error = f"{type(failure).__name__}: {failure}".splitlines()[0]
@@ -185,7 +189,7 @@ def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store) -> No
         return
     images, labels = in_memory(prepared)
     fabric = _fabric(trial)
-    model = models.load_model(store.model_path(trial.key), fabric.device)
+    model = models.load_model(store.model_path(trial.key), fabric.device, trial.experiment.own_code)
     for name in missing:
         with fabric.autocast():
             store.save_measure(trial.key, name, MEASURES[name](model, EvaluationBatches(images, labels, split.test)))

@@ -6,6 +6,10 @@ from typing import Any
 
 from spikeduel.settings import Experiment
 
+SMALL_TEST_SET = 500
+SHORTEST_TIMED = 0.1
+"""Seconds an epoch below which the clock says more about the machine than about the network."""
+
 
 def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> str:
     """What the trials showed, in words, from results.json's `trials` and `pairs`."""
@@ -29,10 +33,11 @@ def _of_pair(pair: dict[str, Any]) -> str:
     points = 100 * abs(pair["difference"])
     if pair["seeds"] > 1:
         ahead = pair["seeds_a_ahead"] if winner == pair["a"] else pair["seeds_b_ahead"]
+        lead = f"{points:.1f} points apart; {winner} was ahead with {ahead} of the {pair['seeds']} seeds"
         return (
             f"Over {pair['seeds']} seeds, {winner} is right on {accuracy[winner]:.1%} of {pair['n']:,} test images on "
-            f"average and {loser} on {accuracy[loser]:.1%}: {points:.1f} points apart; {winner} was ahead with "
-            f"{ahead} of the {pair['seeds']} seeds. No test of significance has been made."
+            f"average and {loser} on {accuracy[loser]:.1%}: {lead if points else 'no difference'}. "
+            "No test of significance has been made."
         )
     if pair["difference"] == 0:
         return (
@@ -43,7 +48,7 @@ def _of_pair(pair: dict[str, Any]) -> str:
         f"Of these two trained models, {winner} is right on {accuracy[winner]:.1%} of {pair['n']:,} test images and "
         f"{loser} on {accuracy[loser]:.1%}: {points:.1f} points apart ({only[winner]:,.0f} images only {winner} gets "
         f"right, {only[loser]:,.0f} only {loser}). One seed cannot tell whether another training would end the same "
-        "way: --seeds 6 would."
+        "way; the same command with --seeds 6 would."
     )
 
 
@@ -55,10 +60,18 @@ def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
     if not all(seconds.values()):
         return None
     snn, cnn = (statistics.median(seconds[family]) for family in ("snn", "cnn"))
+    if min(snn, cnn) < SHORTEST_TIMED:
+        return None
     return (
-        f"An SNN epoch took {snn:.1f} s and a CNN epoch {cnn:.1f} s on this machine (medians): a ratio of "
-        f"{snn / cnn:.1f}. The study reports 1.5."
+        f"An SNN epoch took {snn:.1f} s and a CNN epoch {cnn:.1f} s here (medians; other work on the machine distorts "
+        f"them): a ratio of {snn / cnn:.1f}. The study reports 1.5."
     )
+
+
+def _at_chance(test: dict[str, Any]) -> bool:
+    chance = max(row["support"] for row in test["per_class"]) / test["n"]
+    # Two standard errors: a lucky guesser is not taken for one who has learned.
+    return test["accuracy"] <= chance + 2 * (chance * (1 - chance) / test["n"]) ** 0.5
 
 
 def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[dict[str, Any]]) -> list[str]:
@@ -71,17 +84,26 @@ def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[di
         )
     if experiment.seeds == 1:
         said.append("One seed: differences of a point or more can be luck of initialisation and order.")
+    if (num_test := dataset["counts"]["test"]) < SMALL_TEST_SET:
+        said.append(f"Only {num_test:,} test images: a single image is worth {100 / num_test:.1f} points.")
+    if at_chance := sorted({trial["contender"] for trial in trials if trial["test"] and _at_chance(trial["test"])}):
+        said.append(
+            f"{' and '.join(at_chance)} did no better than always naming the most frequent class: not trained for long "
+            "enough (--epochs), or unable to learn this."
+        )
     if len({trial["family"] for trial in trials}) > 1:
         said.append(
-            "A dense spiking network against a convolutional one confounds spiking with convolution: a difference "
-            "cannot be put down to spikes alone."
+            "These networks differ in shape as well as in spiking, which confounds spiking with, for example, "
+            "convolution: a difference cannot be put down to spikes alone."
         )
     said.append("Learning rate and all other settings are the same for every contender and tuned for none.")
     if len({trial["epochs"] for trial in trials}) > 1:
         said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
     unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})
     if unfinished:
-        said.append(f"{' and '.join(unfinished)} used all {experiment.epochs} epochs and might gain from more.")
+        said.append(
+            f"{' and '.join(unfinished)} ran until the limit of epochs ({experiment.epochs}) and might gain from more."
+        )
     if experiment.limit is not None:
         said.append(f"Training and validation were limited to {experiment.limit:,} images.")
     if failed := [f"{t['contender']} with seed {t['seed']}" for t in trials if t["status"] == "failed"]:

@@ -98,15 +98,6 @@ def test_relatives_in_training_are_a_warning(results, changes, warned):
     assert any("LEAKAGE" in text for text in summary.caveats(results)) != warned
 
 
-def test_the_confound_is_never_missing_and_never_said_twice(results):
-    assert sum("confounds spiking" in text for text in summary.caveats(results)) == 1
-    results["comparison"]["caveats"] = ["It confounds spiking with much else."]
-    assert summary.caveats(results) == ["It confounds spiking with much else."]
-    results["trials"] = [t for t in results["trials"] if t["family"] == "snn"]
-    results["comparison"]["caveats"] = []
-    assert summary.caveats(results) == []
-
-
 def test_the_rules_name_data_encoding_and_seeds(results):
     rules = dict(summary.rules(results))
 

@@ -27,8 +27,10 @@ def picture_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def open_picture(path: Path) -> Image.Image:
+def open_picture(path: Path | str) -> Image.Image:
     """The picture in a file, decoded. Raises `InputError` naming the file where it cannot be read."""
+    if Path(path).is_dir():
+        raise InputError(f"{path}: a folder; name an image file in it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -43,10 +43,10 @@ def _image_rows(prepared: Prepared, shown: list[tuple[int, np.ndarray | None]]) 
     _, height, width = prepared.image_shape
     grid[-1, 0].set_ylabel(f"prepared\n{width}×{height}", fontsize=style.SMALL, color=style.QUIET)
     if shown[0][1] is not None:
-        original_height, original_width = np.shape(shown[0][1])[:2]
-        grid[0, 0].set_ylabel(
-            f"as it came\n{original_width}×{original_height}", fontsize=style.SMALL, color=style.QUIET
-        )
+        sizes = {original.shape[:2] for _, original in shown if original is not None}
+        height, width = min(sizes)
+        size = f"{width}×{height}" if len(sizes) == 1 else "sizes vary"
+        grid[0, 0].set_ylabel(f"as it came\n{size}", fontsize=style.SMALL, color=style.QUIET)
     return figure
 
 

@@ -1,6 +1,7 @@
 """report.html: the whole comparison on one page that needs nothing else, not even a network."""
 
 import base64
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,22 +23,28 @@ SCREEN_DPI = 107
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
-def report(comparison: Comparison, path: Path | str | None = None, progress: Progress | None = None) -> Path:
+def report(
+    comparison: Comparison,
+    path: Path | str | None = None,
+    progress: Progress | None = None,
+    own_code: Collection[str] = (),
+) -> Path:
     """Writes the page to `path` (the run's `report.html`) and its figures to the run's `figures/`; returns `path`.
 
-    Where the data or a model is no longer at hand, the page says so and goes without those figures. Raises
-    `InputError` where it cannot write.
+    Where the data or a model is no longer at hand, the page says so and goes without those figures; so it does for
+    models of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError` where it cannot write.
     """
     progress = progress or Progress()
     path = Path(path) if path else comparison.out / "report.html"
     results, folder = comparison.results, comparison.out / "figures"
     missing: list[str] = []
     contenders = summary.contenders(results)
-    models = _load_models(comparison, contenders, missing)
+    models = _load_models(comparison, contenders, missing, own_code)
     prepared, test = _load_data(comparison, progress, missing)
 
     page = {
         "results": results,
+        "run": comparison.out,
         "title": f"{' against '.join(c['name'] for c in contenders)} on {results['dataset']['name']}",
         "verdict": (results.get("comparison") or {}).get("verdict"),
         "caveats": summary.caveats(results),
@@ -61,12 +68,14 @@ def report(comparison: Comparison, path: Path | str | None = None, progress: Pro
     return path
 
 
-def _load_models(comparison: Comparison, contenders: list[dict[str, Any]], missing: list[str]) -> dict[str, Model]:
+def _load_models(
+    comparison: Comparison, contenders: list[dict[str, Any]], missing: list[str], own_code: Collection[str]
+) -> dict[str, Model]:
     models = {}
     for contender in contenders:
         if contender["seeds"]:
             try:
-                models[contender["name"]] = load_model(comparison.best(contender["name"]))
+                models[contender["name"]] = load_model(comparison.best(contender["name"]), own_code=own_code)
             except SpikeduelError as error:
                 missing.append(f"The model of {contender['name']} could not be loaded: {error}")
     return models
