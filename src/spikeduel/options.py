@@ -79,7 +79,7 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="At most N epochs. (Recipe baseline: 20, and 5 on the embedded set, for speed)",
+        help="At most N epochs. (Recipe baseline: 20, and 4 on the embedded set, for speed)",
         rich_help_panel="Duel",
     ),
 ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from spikeduel.settings import Experiment
 
-EPOCHS_OF_THE_EMBEDDED_SET = 5
+EPOCHS_OF_THE_EMBEDDED_SET = 4
 """So that the first run fits its minute on two cores."""
 
 

@@ -50,7 +50,7 @@ class Experiment:
     surrogate_alpha: float | None = _setting(None, "width of the surrogate; unset: its customary value", above=0.0)
     hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1)
 
-    epochs: int = _setting(20, "at most this many epochs; recipe baseline takes 5 on the embedded set", at_least=1)
+    epochs: int = _setting(20, "at most this many epochs; recipe baseline takes 4 on the embedded set", at_least=1)
     batch_size: int = _setting(128, "images a training step", at_least=1)
     learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0)
     patience: int = _setting(3, "stop after this many epochs without min_delta of improvement", at_least=1)
