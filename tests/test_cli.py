@@ -171,7 +171,6 @@ def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, pictu
     assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
     assert one_line(done).startswith("error:")
     assert "text.png" in one_line(done)
-    assert "1 of 2 files" in one_line(done)
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])

@@ -20,7 +20,7 @@ def test_the_baseline_is_the_studys():
 
 def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
     assert baseline().dataset == "fashion-mnist-mini"
-    assert baseline().epochs == 5
+    assert baseline().epochs == 4
     assert baseline(epochs=7).epochs == 7
     assert replace(baseline(), epochs=20, dataset="mnist") == baseline("mnist")
 

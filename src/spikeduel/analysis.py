@@ -230,10 +230,11 @@ def render(rows: Sequence[dict[str, str]]) -> str:
         table.add_column(title, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row.values())
-    console = Console(width=200, color_system=None, force_terminal=False)
+    # Jupyter would show the table at once, and again where the text is printed.
+    console = Console(width=200, color_system=None, force_terminal=False, force_jupyter=False)
     with console.capture() as capture:
         console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
 
 
 def class_rows(test: dict[str, Any]) -> list[dict[str, str]]:
