@@ -84,7 +84,7 @@ def test_numbers_and_words_are_those_of_the_results(comparison):
         assert f"{100 * trial['test']['accuracy']:.2f} %" in shown
     assert comparison.results["comparison"]["verdict"] in shown
     assert "One seed: part of it can be luck." in shown
-    assert "spikeduel compare --experiment experiment.toml" in shown
+    assert f"spikeduel compare --experiment {comparison.out}/experiment.toml" in shown
     assert "a <fast> one" in shown
     assert "leaky integrate-and-fire" in shown
     assert "None" not in shown
