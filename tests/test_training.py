@@ -28,14 +28,14 @@ def test_the_studys_stopping_rule(small):
 
 
 class Interrupting(Progress):
-    """Raises what Ctrl-C raises, in the middle of the given epoch."""
+    """Raises what Ctrl-C raises, before the given step."""
 
-    def __init__(self, epoch):
-        self.epoch = epoch
+    def __init__(self, step):
+        self.step = step
 
     def track(self, items, description, total=None):
-        for number, item in enumerate(items):
-            if f"epoch {self.epoch}" in description and number == 3:
+        for item in items:
+            if item == self.step:
                 raise KeyboardInterrupt
             yield item
 
@@ -68,7 +68,8 @@ def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_
     whole = loop(small, tmp_path, contender, name="a.pt")
     expected = whole.run()
     with pytest.raises(KeyboardInterrupt):
-        loop(small, tmp_path, contender, Interrupting(3), "b.pt").run()
+        # 1,438 training images make 23 batches of 64: in the middle of the third epoch.
+        loop(small, tmp_path, contender, Interrupting(2 * 23 + 3), "b.pt").run()
     told = Telling()
     resumed = loop(small, tmp_path, contender, told, "b.pt")
     found = resumed.run()
@@ -127,3 +128,28 @@ def test_the_random_state_outside_is_left_alone(small, tmp_path):
     before = torch.get_rng_state()
     loop(small, tmp_path).run()
     assert torch.equal(before, torch.get_rng_state())
+
+
+class Counting(Progress):
+    def __init__(self):
+        self.bars = []
+
+    def track(self, items, description, total=None):
+        self.bars.append([])
+        for item in items:
+            self.bars[-1].append(item)
+            yield item
+
+
+def test_one_bar_shows_the_whole_run(small, tmp_path):
+    from dataclasses import replace
+
+    shown = Counting()
+    loop(small, tmp_path, progress=shown).run()
+    assert shown.bars == [list(range(2 * 23))]
+    # A resumed run's bar starts where the run had got to.
+    resumed = Counting()
+    with pytest.raises(KeyboardInterrupt):
+        loop(replace(small, epochs=3), tmp_path, progress=Interrupting(23 + 1), name="b.pt").run()
+    loop(replace(small, epochs=3), tmp_path, progress=resumed, name="b.pt").run()
+    assert resumed.bars == [list(range(23, 3 * 23))]

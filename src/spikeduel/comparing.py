@@ -94,7 +94,11 @@ def _announcement(experiment: Experiment, prepared: data.Prepared, split: data.S
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
-        f"{' against '.join(experiment.contenders)}, {experiment.seeds} seed{'s' if experiment.seeds > 1 else ''}, at "
-        f"most {experiment.epochs} epochs; spiking contenders see {experiment.encoding} encoding over "
-        f"{experiment.num_steps} steps."
+        f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
+        f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
+        f"{_counted(experiment.num_steps, 'step')}."
     )
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number > 1 else ''}"

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,39 +84,47 @@ class Loop:
             best_weights, training = saved["best_weights"], Training(**saved["training"])
             self.progress.say(f"  {self._name}: goes on after epoch {len(training.history)}")
 
-        while training.stopped is None:
-            epoch = len(training.history)
-            started = time.perf_counter()
-            loss, accuracy = self._epoch(epoch, network, optimizer)
-            seconds = time.perf_counter() - started
-            # NaN weights before a neuron can leave the loss finite: it just never spikes.
-            if not (math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in module.parameters())):
-                training = Training(training.history, training.epoch_seconds, "nan")
-                break
-            with self.fabric.autocast():
-                seen = answers(self.model, validation)
-            entry = {
-                "train_loss": loss,
-                "train_accuracy": accuracy,
-                "val_loss": seen.loss,
-                "val_accuracy": seen.accuracy,
-            }
-            history = [*training.history, entry]
-            training = Training(history, [*training.epoch_seconds, seconds], stopped(history, self.experiment))
-            if training.best_epoch == epoch:
-                best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-            state = {
-                "weights": module.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "best_weights": best_weights,
-                "training": asdict(training),
-            }
-            with files.atomic_path(self.checkpoint) as temporary:
-                torch.save(state, temporary)
-            self.progress.say(
-                f"  {self._name}, epoch {epoch + 1}/{self.experiment.epochs}: {seconds:.1f} s, loss {loss:.3f}, "
-                f"accuracy {accuracy:.1%}; validation loss {seen.loss:.3f}, accuracy {seen.accuracy:.1%}"
-            )
+        num_batches = math.ceil(len(self.split.train) / self.experiment.batch_size)
+        steps = range(len(training.history) * num_batches, self.experiment.epochs * num_batches)
+        ticks = iter(self.progress.track(steps, f"  {self._name}"))
+        try:
+            while training.stopped is None:
+                epoch = len(training.history)
+                started = time.perf_counter()
+                loss, accuracy = self._epoch(epoch, network, optimizer, ticks)
+                seconds = time.perf_counter() - started
+                # NaN weights before a neuron can leave the loss finite: it just never spikes.
+                if not (math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in module.parameters())):
+                    training = Training(training.history, training.epoch_seconds, "nan")
+                    break
+                with self.fabric.autocast():
+                    seen = answers(self.model, validation)
+                entry = {
+                    "train_loss": loss,
+                    "train_accuracy": accuracy,
+                    "val_loss": seen.loss,
+                    "val_accuracy": seen.accuracy,
+                }
+                history = [*training.history, entry]
+                training = Training(history, [*training.epoch_seconds, seconds], stopped(history, self.experiment))
+                if training.best_epoch == epoch:
+                    best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                state = {
+                    "weights": module.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "best_weights": best_weights,
+                    "training": asdict(training),
+                }
+                with files.atomic_path(self.checkpoint) as temporary:
+                    torch.save(state, temporary)
+                self.progress.say(
+                    f"  {self._name}, epoch {epoch + 1}/{self.experiment.epochs}: {seconds:.1f} s, loss {loss:.3f}, "
+                    f"accuracy {accuracy:.1%}; validation loss {seen.loss:.3f}, accuracy {seen.accuracy:.1%}"
+                )
+        finally:
+            if isinstance(ticks, Generator):
+                # Takes the bar away, also where training stops early or is interrupted.
+                ticks.close()
 
         if best_weights:
             module.load_state_dict(best_weights)
@@ -127,19 +135,18 @@ class Loop:
     def _name(self) -> str:
         return f"{self.model.card.contender}, seed {self.model.card.seed}"
 
-    def _epoch(self, epoch: int, network: Any, optimizer: Any) -> tuple[float, float]:
+    def _epoch(self, epoch: int, network: Any, optimizer: Any, ticks: Iterator[int]) -> tuple[float, float]:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""
         seed, device, readout = self.model.card.seed, self.fabric.device, self.model.readout
         train, batch_size = self.split.train, self.experiment.batch_size
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
         total_right = torch.zeros((), dtype=torch.int64, device=device)
         batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
-        shown = self.progress.track(batches, f"  {self._name}, epoch {epoch + 1}", math.ceil(len(train) / batch_size))
         network.train()
         with torch.random.fork_rng():
             # For architectures that draw by themselves, such as dropout.
             torch.manual_seed(seed * 1_000_003 + epoch)
-            for images, labels, indices in shown:
+            for (images, labels, indices), _ in zip(batches, ticks, strict=False):
                 labels = labels.to(device)
                 with self.fabric.autocast():
                     x = self.model.encode(images.to(device), Draw.for_training(seed, epoch, indices))
