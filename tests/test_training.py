@@ -48,7 +48,7 @@ class Telling(Progress):
         self.lines.append(text)
 
 
-def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"):
+def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32-true"):
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     card = trial.describe(contender, experiment, prepared)
@@ -56,7 +56,7 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
         torch.manual_seed(0)
         model = Model(models.build(card), card)
     images, labels = data.in_memory(prepared)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
     return Loop(model, images, labels, split, experiment, fabric, tmp_path / name, progress or Progress())
 
 
@@ -153,3 +153,19 @@ def test_one_bar_shows_the_whole_run(small, tmp_path):
         loop(replace(small, epochs=3), tmp_path, progress=Interrupting(23 + 1), name="b.pt").run()
     loop(replace(small, epochs=3), tmp_path, progress=resumed, name="b.pt").run()
     assert resumed.bars == [list(range(23, 3 * 23))]
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate"])
+def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding, small, tmp_path):
+    from dataclasses import replace
+
+    run = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path, precision="bf16-mixed")
+    seen = []
+    module = run.model.module
+    module.lif1.register_forward_hook(lambda neuron, inputs, output: seen.append((inputs[0], output)))
+    training = run.run()
+    assert training.history[-1]["val_accuracy"] > 0.5
+    current, (spk, mem) = seen[0]
+    assert getattr(current, "value", current).dtype == torch.bfloat16
+    assert spk.dtype == mem.dtype == torch.float32
+    assert module.linear1.weight.dtype == torch.float32

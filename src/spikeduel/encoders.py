@@ -66,7 +66,8 @@ def direct(images: Tensor, num_steps: int, draw: Draw) -> Constant:
 
 def rate(images: Tensor, num_steps: int, draw: Draw) -> Tensor:
     """at every step a pixel of value p fires with probability p/255"""
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    device = images.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
     return kernels.rate_spikes(images, draw.keys, num_steps, dtype)
 
 
