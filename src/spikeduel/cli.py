@@ -1,22 +1,16 @@
 """The commands and their help; the work is done elsewhere."""
 
-import json
-import shutil
-import sys
-import textwrap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spikeduel import options
-from spikeduel.errors import InputError, Interrupted, SpikeduelError
+from spikeduel.errors import InputError
+from spikeduel.terminal import for_people, print_json, progress_for, wrapped
 from spikeduel.version import __version__
 
 if TYPE_CHECKING:
-    from spikeduel.progress import Progress
     from spikeduel.settings import Experiment
 
 app = typer.Typer(
@@ -89,7 +83,7 @@ def compare(
     was trained before is not trained again: the same command after an interruption goes on where it stopped.
     """
     given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
-    with _for_people():
+    with for_people():
         _compare(options.experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
 
 
@@ -120,7 +114,7 @@ def train(
 ) -> None:
     """Train one network (or several) and keep the model; `compare` without the duel."""
     given = {**options.given_options(locals()), "contenders": tuple(contender)}
-    with _for_people():
+    with for_people():
         _compare(options.experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
 
 
@@ -145,15 +139,15 @@ def evaluate(
 ) -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class."""
     given = options.given_options(locals())
-    with _for_people():
+    with for_people():
         from spikeduel import analysis, evaluating
         from spikeduel.models import load_model
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
         loaded = load_model(model, own_code=own_code or ())
-        test = evaluating.evaluate(loaded, experiment, part, _progress(quiet, as_json))
+        test = evaluating.evaluate(loaded, experiment, part, progress_for(quiet, as_json))
         if as_json:
-            _print_json(test)
+            print_json(test)
             return
         typer.echo(f"{model} on {test['n']:,} images of {dataset}\n")
         typer.echo(analysis.render(analysis.class_rows(test)))
@@ -173,14 +167,14 @@ def predict(
     format. Probabilities of the study's spiking network are a softmax of spike counts: they rank, and say little about
     how sure it is.
     """
-    with _for_people():
+    with for_people():
         from spikeduel import evaluating
         from spikeduel.models import load_model
 
         loaded = load_model(model, own_code=own_code or ())
-        found, unreadable = evaluating.predict_files(loaded, images, _progress(quiet, as_json))
+        found, unreadable = evaluating.predict_files(loaded, images, progress_for(quiet, as_json))
         if as_json:
-            _print_json(found)
+            print_json(found)
         else:
             width = max((len(row["file"]) for row in found), default=0)
             for row in found:
@@ -202,7 +196,7 @@ def inspect(
     own_code: options.OwnCode = None,
 ) -> None:
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
-    with _for_people():
+    with for_people():
         from spikeduel import evaluating
         from spikeduel.models import load_model
         from spikeduel.reporting import inspect as draw
@@ -224,11 +218,11 @@ def report(
     own_code: options.OwnCode = None,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
-    with _for_people():
+    with for_people():
         from spikeduel import analysis
         from spikeduel.reporting import report as write
 
-        typer.echo(write(analysis.read_comparison(run), out, _progress(quiet, False), own_code or ()))
+        typer.echo(write(analysis.read_comparison(run), out, progress_for(quiet, False), own_code or ()))
 
 
 @app.command()
@@ -237,12 +231,12 @@ def runs(
     as_json: options.Json = False,
 ) -> None:
     """List the runs at hand, newest first, with their accuracies and where their models are."""
-    with _for_people():
+    with for_people():
         from spikeduel import analysis
 
         found = analysis.list_runs(folder)
         if as_json:
-            _print_json(found)
+            print_json(found)
         elif not found:
             typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
         else:
@@ -270,12 +264,12 @@ def settings() -> None:
 @data_app.command("list")
 def data_list(as_json: options.Json = False) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
-    with _for_people():
+    with for_people():
         from spikeduel import analysis, data
 
         rows = data.listing()
         if as_json:
-            _print_json(rows)
+            print_json(rows)
         else:
             typer.echo(analysis.render([{key: str(value) for key, value in row.items()} for row in rows]))
             typer.echo("\nYour own: any folder of images with one sub-folder a class.")
@@ -291,11 +285,11 @@ def data_prepare(
 ) -> None:
     """Download and decode a data set now, so that later commands start at once."""
     given = options.given_options(locals())
-    with _for_people():
+    with for_people():
         from spikeduel import data
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
-        prepared = data.load(experiment, _progress(quiet, False).track)
+        prepared = data.load(experiment, progress_for(quiet, False).track)
         channels, height, width = prepared.image_shape
         typer.echo(
             f"{prepared.name}: {len(prepared):,} images of {height}×{width}, {channels} channel"
@@ -308,53 +302,19 @@ def main() -> None:
     app(prog_name="spikeduel")
 
 
-@contextmanager
-def _for_people() -> Iterator[None]:
-    """Errors meant for people become one line on standard error and an exit code."""
-    try:
-        yield
-    except SpikeduelError as error:
-        typer.secho(f"error: {' '.join(str(error).split())}", fg="red", err=True)
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        typer.secho(
-            "\nstopped. Finished epochs are saved: the same command goes on from there.",
-            fg="yellow",
-            err=True,
-        )
-        raise typer.Exit(Interrupted.exit_code) from None
-
-
-def _progress(quiet: bool, as_json: bool) -> "Progress":
-    from spikeduel.progress import Progress, TerminalProgress
-
-    return Progress() if quiet else TerminalProgress(stderr=as_json)
-
-
 def _compare(experiment: "Experiment", out: Path | None, store: Path | None, as_json: bool, quiet: bool) -> None:
     from spikeduel.comparing import compare
 
-    comparison = compare(experiment, out, store, _progress(quiet, as_json))
+    comparison = compare(experiment, out, store, progress_for(quiet, as_json))
     if as_json:
-        _print_json(comparison.results)
+        print_json(comparison.results)
     else:
-        typer.echo(f"\n{comparison.table()}\n\n{_wrapped(comparison.results['comparison']['verdict'])}\n")
+        typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
         for caveat in comparison.results["comparison"]["caveats"]:
-            typer.echo(_wrapped(caveat, "  · "))
+            typer.echo(wrapped(caveat, "  · "))
         typer.echo(f"\nreport: {comparison.out / 'report.html'}\nmodels: {comparison.out / 'models'}/")
     if comparison.failed:
         raise typer.Exit(3)
-
-
-def _wrapped(text: str, bullet: str = "") -> str:
-    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    return textwrap.fill(
-        text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=False
-    )
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,7 @@ from spikeduel.measuring.quality import draws, quality
 from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
-from spikeduel.training import EvaluationBatches
+from spikeduel.training import EVALUATION_BATCH, EvaluationBatches
 
 PARTS = ("test", "all")
 
@@ -47,7 +47,7 @@ def evaluate(
     indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
     images, labels = in_memory(prepared)
     batches = EvaluationBatches(images, labels, indices)
-    found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // 256)))
+    found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // EVALUATION_BATCH)))
     del found["truth"], found["predicted"]
     return {**found, "draws": draws(model, batches)}
 
@@ -62,9 +62,9 @@ def predict_files(
     progress = progress or Progress()
     pictures = data.picture_files(paths)
     rows, unreadable = [], []
-    for start in range(0, len(pictures), 256):
+    for start in range(0, len(pictures), EVALUATION_BATCH):
         names, images = [], []
-        for path in progress.track(pictures[start : start + 256], "reading images"):
+        for path in progress.track(pictures[start : start + EVALUATION_BATCH], "reading images"):
             try:
                 images.append(model.card.preprocessing(data.open_picture(path)))
                 names.append(str(path))

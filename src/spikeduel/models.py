@@ -206,7 +206,7 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
         card = _card(json.loads(metadata["spikeduel"]))
         _require_known(card, own_code)
         weights = load_file(path, device=str(device))
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (safetensors.SafetensorError, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise InputError(f"{path}: {error}") from None
         raise InputError(f"{path}: not a model file of spikeduel, or a damaged one ({error}).") from None
@@ -221,7 +221,7 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
         module.load_state_dict(weights)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+    except (RuntimeError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: {card.contender} cannot be built from it ({error}).") from None
     return Model(module.eval(), card)
 

@@ -1,0 +1,53 @@
+"""How commands speak: errors as one line, progress, JSON, wrapped text."""
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from spikeduel.errors import Interrupted, SpikeduelError
+
+if TYPE_CHECKING:
+    from spikeduel.progress import Progress
+
+
+@contextmanager
+def for_people() -> Iterator[None]:
+    """Errors meant for people become one line on standard error and an exit code."""
+    try:
+        yield
+    except SpikeduelError as error:
+        typer.secho(f"error: {' '.join(str(error).split())}", fg="red", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.secho(
+            "\nstopped. Finished epochs are saved: the same command goes on from there.",
+            fg="yellow",
+            err=True,
+        )
+        raise typer.Exit(Interrupted.exit_code) from None
+
+
+def progress_for(quiet: bool, as_json: bool) -> "Progress":
+    """Bars and lines; on standard error where standard output is for JSON."""
+    from spikeduel.progress import Progress, TerminalProgress
+
+    return Progress() if quiet else TerminalProgress(stderr=as_json)
+
+
+def wrapped(text: str, bullet: str = "") -> str:
+    """`text` in lines that fit the terminal, the first after `bullet`."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    return textwrap.fill(
+        text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=False
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,42 @@
+import json
+
+import pytest
+import typer
+
+from spikeduel.errors import InputError, SpikeduelError
+from spikeduel.terminal import for_people, print_json, progress_for, wrapped
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (InputError("a\n  file is missing"), 2, "error: a file is missing\n"),
+        (SpikeduelError("no"), 1, "error: no\n"),
+        (KeyboardInterrupt(), 130, "\nstopped. Finished epochs are saved: the same command goes on from there.\n"),
+    ],
+)
+def test_errors_become_one_line_and_a_code(error, code, says, capsys):
+    with pytest.raises(typer.Exit) as caught, for_people():
+        raise error
+    assert caught.value.exit_code == code
+    assert capsys.readouterr() == ("", says)
+
+
+def test_a_defect_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), for_people():
+        raise ZeroDivisionError
+
+
+def test_text_is_wrapped_under_its_bullet(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    assert wrapped("one two three four --seeds 6", "· ") == "· one two three four\n  --seeds 6"
+
+
+def test_json_is_the_only_thing_on_standard_output(capsys):
+    progress_for(quiet=False, as_json=True).say("news")
+    print_json({"a": None})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": None}
+    assert err == "news\n"
+    progress_for(quiet=True, as_json=True).say("news")
+    assert capsys.readouterr().err == ""
