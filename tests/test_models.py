@@ -179,3 +179,55 @@ def test_own_code_is_run_where_it_is_named(tmp_path):
     with pytest.raises(InputError, match="needs the code my_net:build"):
         load_model(tmp_path / "m.safetensors")
     assert load_model(tmp_path / "m.safetensors", own_code=["my_net:build"]).card == model.card
+
+
+@pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
+@pytest.mark.parametrize("contender", ["dense-snn", "conv-lif"])
+def test_streaming_ends_in_the_scores_of_predict(contender, encoding, images):
+    model = make(contender, encoding=encoding, num_steps=6, family="snn", network={"hidden": 12, "neuron": "lif"})
+    model.module.eval()
+    state = None
+    frames = list(model.frames(images))
+    assert len(frames) == 6
+    for frame in frames:
+        scores, state = model.step(frame, state)
+    assert state.num_steps == 6
+    labels, probabilities = model.predict(images)
+    assert np.array_equal(scores.argmax(1).numpy(), labels)
+    assert np.allclose(scores.softmax(1).numpy(), probabilities, atol=1e-5)
+    # Another stream begins anew.
+    again, _ = model.step(frames[0])
+    assert torch.equal(again, model.step(frames[0])[0])
+
+
+def test_two_streams_do_not_disturb_each_other(images):
+    model = make(encoding="direct")
+    one, other = (torch.from_numpy(images[i : i + 1]).float() / 255 for i in (0, 1))
+    alone = None
+    for _ in range(4):
+        expected, alone = model.step(one, alone)
+    state, between = None, None
+    for _ in range(4):
+        scores, state = model.step(one, state)
+        _, between = model.step(other, between)
+    assert torch.equal(scores, expected)
+
+
+def test_what_cannot_stream_is_told_why(images):
+    with pytest.raises(InputError, match="does not spike"):
+        make("small-cnn").step(torch.zeros(1, 1, 10, 10))
+    with pytest.raises(InputError, match=r"model\.frames\(images\)"):
+        make().step(torch.from_numpy(images))
+    with pytest.raises(InputError, match=r"float32 \[B, 1, 10, 10\]"):
+        make().step(torch.zeros(1, 1, 9, 10))
+
+
+def test_a_model_answers_in_the_precision_of_its_card_where_the_hardware_has_it(tmp_path, images, monkeypatch):
+    save_model(tmp_path / "m.safetensors", make(precision="bf16"))
+    for has_bf16, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("spikeduel.models.has_bf16", lambda device, found=has_bf16: found)
+        model = load_model(tmp_path / "m.safetensors")
+        seen = []
+        model.module.linear1.register_forward_hook(lambda layer, inputs, output, seen=seen: seen.append(output.dtype))
+        model.predict(images)
+        assert seen == [dtype]

@@ -4,7 +4,8 @@ import torch
 
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError
-from spikeduel.neurons import LIF, NEURONS, Logits, Neuron, SpikeCount
+from spikeduel.kernels import reference
+from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
 
 
 def test_the_registry_is_not_empty():
@@ -55,7 +56,110 @@ def test_lif_is_snntorchs_leaky(reset_mechanism, generator):
 
 def test_membranes_stay_float32():
     spk, mem = LIF()(torch.ones(3, 2, dtype=torch.bfloat16))
-    assert spk.dtype == mem.dtype == torch.float32
+    assert spk.dtype == torch.bfloat16
+    assert mem.dtype == torch.float32
+
+
+def test_if_leaks_nothing():
+    _, mem = IF(threshold=10)(torch.ones(3, 1))
+    assert mem.flatten().tolist() == [1, 2, 3]
+
+
+def test_plif_learns_its_decay():
+    neuron = PLIF(beta=0.8, threshold=10)
+    assert neuron.beta.item() == pytest.approx(0.8)
+    _, mem = neuron(torch.ones(2, 1))
+    assert mem[1].item() == pytest.approx(1.8)
+    mem[1].sum().backward()
+    # d(beta·1 + 1)/d logit = beta·(1 − beta)
+    assert neuron.beta_logit.grad.item() == pytest.approx(0.16)
+    assert "beta=0.8" in repr(neuron)
+    for beta in (0.0, 1.0):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            PLIF(beta=beta)
+
+
+def test_alif_by_hand():
+    # Input 1.5 at each step, no leak in effect (beta 0): without adaptation it fires always.
+    # Levels: 1; after a spike 1 + 1·1 = 2 (silent); 1 + 0.5 = 1.5 (1.5 is not above it); 1.25: fires; 1.125 + 1.
+    neuron = ALIF(beta=0.0, reset_mechanism="none", adaptation_decay=0.5, adaptation_gain=1.0)
+    spk, _ = neuron(torch.full((5, 1), 1.5))
+    assert spk.flatten().tolist() == [1, 0, 0, 1, 0]
+    assert neuron.dynamics.adaptation == (0.5, 1.0)
+    with pytest.raises(InputError, match="adaptation_decay"):
+        ALIF(adaptation_decay=1.5)
+
+
+def test_alif_without_gain_is_lif(generator):
+    current = torch.randn(6, 3, generator=generator)
+    for one, other in zip(ALIF(adaptation_gain=0.0)(current), LIF()(current), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_leaky_readout_integrates_and_never_spikes():
+    mem = LeakyReadout(beta=0.5)(torch.full((3, 1, 1), 100.0))
+    assert mem.flatten().tolist() == [100, 150, 175]
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("constant", [False, True])
+def test_going_on_from_a_state_equals_going_through(name, constant, generator):
+    network = torch.nn.Sequential(NEURONS[name]())
+    values = torch.randn(7, 2, 3, generator=generator) + 0.4
+    whole = values[:1].expand(7, 2, 3) if constant else values
+    spk, mem = network(whole)
+    state, spikes, membranes = {}, [], []
+    for window in (slice(0, 3), slice(3, 4), slice(4, 7)):
+        part = Constant(values[0], window.stop - window.start) if constant else whole[window]
+        with carried(network, state) as after:
+            now = network(part)
+        state = after
+        spikes.append(now[0])
+        membranes.append(now[1])
+    assert torch.equal(torch.cat(spikes), spk)
+    assert torch.equal(torch.cat(membranes), mem)
+    # Outside, nothing is carried on.
+    assert torch.equal(network(whole)[1], mem)
+
+
+def test_gradients_go_through_a_carried_state(generator):
+    current = (torch.randn(6, 4, generator=generator) + 0.3).requires_grad_()
+    for name, make in NEURONS.items():
+        network = torch.nn.Sequential(make())
+        network(current)[0].square().sum().backward()
+        expected, current.grad = current.grad, None
+        with carried(network, {}) as state:
+            first = network(current[:2])[0]
+        with carried(network, state):
+            second = network(current[2:])[0]
+        torch.cat([first, second]).square().sum().backward()
+        torch.testing.assert_close(current.grad, expected, msg=name)
+        current.grad = None
+
+
+def test_a_layer_used_twice_cannot_be_carried():
+    neuron = LIF()
+    twice = torch.nn.Sequential(neuron)
+    with pytest.raises(InputError, match="layer of its own"), carried(twice, {}):
+        neuron(torch.ones(1, 2))
+        neuron(torch.ones(1, 2))
+
+
+def test_a_compiled_network_says_that_it_cannot_go_on():
+    network = torch.nn.Sequential(LIF())
+    compiled = torch.compile(network, backend="eager")
+    with pytest.raises(InputError, match="compiled"), carried(network, {}):
+        compiled(torch.ones(1, 2))
+    torch._dynamo.reset()
+
+
+def test_a_step_is_the_references(generator):
+    current, mem = torch.randn(2, 3, 4, generator=generator)
+    neuron = LIF(beta=0.9, reset_mechanism="zero")
+    spk, state = neuron.step(current, {"mem": mem})
+    expected = reference.lif_step(current, mem, 0.9, 1.0, "zero", "atan", 2.0)
+    assert torch.equal(spk, expected[0])
+    assert torch.equal(state["mem"], expected[1])
 
 
 def test_settings_are_checked():
@@ -79,30 +183,3 @@ def test_a_neuron_of_ones_own_needs_only_a_step():
     spk, mem = Counter()(torch.ones(4, 1))
     assert spk.flatten().tolist() == [0, 0, 1, 1]
     assert mem.flatten().tolist() == [1, 2, 3, 4]
-
-
-def test_spike_count_by_hand():
-    spk = torch.tensor([[[1.0, 0, 0]], [[0, 1.0, 0]]])
-    mem = torch.tensor([[[2.0, 1.0, 0.0]], [[0.0, 2.0, 0.5]]])
-    readout = SpikeCount()
-    # Counts 1, 1, 0; summed membranes 2, 3, 0.5 have ranks 1, 2, 0: class 1 wins the tie.
-    assert readout.scores((spk, mem)).tolist() == [[pytest.approx(1 + 1 / 6), pytest.approx(1 + 2 / 6), 0]]
-    assert readout.ties((spk, mem)).tolist() == [True]
-    labels = torch.tensor([1])
-    per_step = torch.nn.functional.cross_entropy
-    expected = (per_step(mem[0], labels) + per_step(mem[1], labels)) / 2
-    torch.testing.assert_close(readout.loss((spk, mem), labels), expected)
-
-
-def test_a_spike_outweighs_every_membrane():
-    spk = torch.zeros(1, 1, 4)
-    spk[0, 0, 2] = 1
-    mem = torch.tensor([[[9.0, 8.0, -50.0, 7.0]]])
-    assert SpikeCount().scores((spk, mem)).argmax(1).tolist() == [2]
-    assert SpikeCount().ties((spk, mem)).tolist() == [False]
-
-
-def test_logits_are_their_own_scores():
-    logits = torch.tensor([[0.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
-    assert torch.equal(Logits().scores(logits), logits)
-    assert Logits().ties(logits).tolist() == [True, False]

@@ -18,7 +18,8 @@ def test_every_setting_survives_toml_and_text(tmp_path):
     other = {
         "dataset": "digits", "recipe": "mine", "contenders": ("small-cnn",), "seeds": 2, "encoding": "direct",
         "num_steps": 7, "neuron": "m:n", "beta": 0.5, "threshold": 0.7, "reset_mechanism": "zero",
-        "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "epochs": 4, "batch_size": 32,
+        "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "adaptation_decay": 0.8,
+        "adaptation_gain": 0.2, "chunk_steps": 5, "epochs": 4, "batch_size": 32,
         "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published", "split_seed": 9, "limit": 100,
         "data_dir": "/data", "image_size": 32, "alterations": ("Hard",), "device": "cpu", "precision": "bf16",
     }  # fmt: skip

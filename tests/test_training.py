@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from lightning_fabric import Fabric
 
 from spikeduel import data, models, trial
+from spikeduel.encoders import Draw
+from spikeduel.errors import InputError
 from spikeduel.models import Model
+from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
-from spikeduel.training import Loop, read_checkpoint, stopped
+from spikeduel.training import Loop, TrainingStep, read_checkpoint, stopped
 
 
 def history(*losses):
@@ -14,8 +18,6 @@ def history(*losses):
 
 
 def test_the_studys_stopping_rule(small):
-    from dataclasses import replace
-
     rule = replace(small, epochs=10, patience=3, min_delta=0.01)
     assert stopped(history(1.0), rule) is None
     # Three epochs not at least 0.01 below the best; small improvements do not move that best.
@@ -48,22 +50,19 @@ class Telling(Progress):
         self.lines.append(text)
 
 
-def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32-true"):
+def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32"):
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
-    card = trial.describe(contender, experiment, prepared)
+    card = replace(trial.describe(contender, experiment, prepared), precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Model(models.build(card), card)
     images, labels = data.in_memory(prepared)
-    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
-    return Loop(model, images, labels, split, experiment, fabric, tmp_path / name, progress or Progress())
+    return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
 def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_path):
-    from dataclasses import replace
-
     small = replace(small, epochs=3)
     whole = loop(small, tmp_path, contender, name="a.pt")
     expected = whole.run()
@@ -82,8 +81,6 @@ def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
 def test_every_encoding_learns(encoding, small, tmp_path):
-    from dataclasses import replace
-
     training = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path).run()
     assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
     assert training.history[-1]["val_accuracy"] > 0.5
@@ -92,8 +89,6 @@ def test_every_encoding_learns(encoding, small, tmp_path):
 
 
 def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
-    from dataclasses import replace
-
     from spikeduel.measuring.quality import answers
     from spikeduel.training import EvaluationBatches
 
@@ -142,8 +137,6 @@ class Counting(Progress):
 
 
 def test_one_bar_shows_the_whole_run(small, tmp_path):
-    from dataclasses import replace
-
     shown = Counting()
     loop(small, tmp_path, progress=shown).run()
     assert shown.bars == [list(range(2 * 23))]
@@ -157,15 +150,52 @@ def test_one_bar_shows_the_whole_run(small, tmp_path):
 
 @pytest.mark.parametrize("encoding", ["direct", "rate"])
 def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding, small, tmp_path):
-    from dataclasses import replace
-
-    run = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path, precision="bf16-mixed")
+    run = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path, precision="bf16")
     seen = []
     module = run.model.module
-    module.lif1.register_forward_hook(lambda neuron, inputs, output: seen.append((inputs[0], output)))
+    module.lif2.register_forward_hook(lambda neuron, inputs, output: seen.append((inputs[0], output)))
     training = run.run()
     assert training.history[-1]["val_accuracy"] > 0.5
     current, (spk, mem) = seen[0]
     assert getattr(current, "value", current).dtype == torch.bfloat16
-    assert spk.dtype == mem.dtype == torch.float32
+    assert spk.dtype == torch.bfloat16
+    assert mem.dtype == torch.float32
     assert module.linear1.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
+def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_path):
+    small = replace(small, encoding=encoding, neuron=neuron, num_steps=7)
+    results = []
+    for chunk_steps in (None, 3):
+        run = loop(small, tmp_path)
+        step = TrainingStep(run.model, 1e-3, chunk_steps)
+        loss, right = step(run.images[:32], run.labels[:32], Draw.for_training(0, 0, np.arange(32)))
+        results.append((loss, right, [p.grad for p in run.model.module.parameters()]))
+    (loss, right, gradients), (other_loss, other_right, others) = results
+    torch.testing.assert_close(loss, other_loss)
+    assert right == other_right
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_chunks_keep_less_in_memory(small, tmp_path):
+    """What is kept for the backward pass, in bytes; a chunk keeps its neurons' state and no spikes."""
+    kept = []
+    for chunk_steps in (None, 10):
+        run = loop(replace(small, num_steps=100), tmp_path)
+        step = TrainingStep(run.model, 1e-3, chunk_steps)
+        seen = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x):
+            step._forward(run.images[:32], Draw.for_training(0, 0, np.arange(32)))
+        kept.append(sum(seen))
+    assert kept[1] < kept[0] / 5
+
+
+def test_batch_normalisation_cannot_be_cut_into_chunks(small, tmp_path):
+    run = loop(small, tmp_path, "conv-lif")
+    with pytest.raises(InputError, match="chunk_steps: conv-lif has batch normalisation"):
+        TrainingStep(run.model, 1e-3, 2)
+    # A network without time steps has none to cut.
+    TrainingStep(loop(small, tmp_path, "conv-relu").model, 1e-3, 2)

@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from spikeduel.encoders import ENCODERS, Draw
     from spikeduel.errors import InputError, SpikeduelError
     from spikeduel.measuring import MEASURES
-    from spikeduel.models import Model, ModelCard, Trace, load_model, save_model
-    from spikeduel.neurons import LIF, NEURONS, Logits, Neuron, SpikeCount
+    from spikeduel.models import Model, ModelCard, StreamState, Trace, load_model, save_model
+    from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
     from spikeduel.progress import Progress, TerminalProgress
+    from spikeduel.readouts import Logits, MeanOverSteps, SpikeCount
     from spikeduel.recipes import RECIPES
     from spikeduel.reporting import inspect, report
     from spikeduel.settings import Experiment, read_experiment
     from spikeduel.surrogates import SURROGATES
 
 _MODULE_OF = {
+    "ALIF": "neurons",
     "ARCHITECTURES": "architectures",
     "Comparison": "analysis",
     "Constant": "constant",
@@ -34,21 +36,27 @@ _MODULE_OF = {
     "Draw": "encoders",
     "ENCODERS": "encoders",
     "Experiment": "settings",
+    "IF": "neurons",
     "InputError": "errors",
     "LIF": "neurons",
-    "Logits": "neurons",
+    "LeakyReadout": "neurons",
+    "Logits": "readouts",
     "MEASURES": "measuring",
+    "MeanOverSteps": "readouts",
     "Model": "models",
     "ModelCard": "models",
     "NEURONS": "neurons",
     "Neuron": "neurons",
+    "PLIF": "neurons",
     "Progress": "progress",
     "RECIPES": "recipes",
     "SURROGATES": "surrogates",
-    "SpikeCount": "neurons",
+    "SpikeCount": "readouts",
     "SpikeduelError": "errors",
+    "StreamState": "models",
     "TerminalProgress": "progress",
     "Trace": "models",
+    "carried": "neurons",
     "compare": "comparing",
     "inspect": "reporting",
     "load_model": "models",

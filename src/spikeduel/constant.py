@@ -1,6 +1,7 @@
 """An input that is the same at every time step."""
 
 from collections.abc import Callable
+from typing import overload
 
 import torch
 from torch import Tensor
@@ -32,6 +33,10 @@ class Constant:
         return f"Constant(value={list(self.value.shape)}, num_steps={self.num_steps})"
 
 
+@overload
+def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor: ...
+@overload
+def over_time(layer: Callable[[Tensor], Tensor], x: Constant) -> Constant: ...
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor | Constant) -> Tensor | Constant:
     """Applies a stateless `layer` to every step of `x` `[T, B, …]` at once: T is folded into the batch.
 

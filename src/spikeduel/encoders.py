@@ -17,8 +17,13 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 class Draw:
     """The random numbers of one batch: one 64-bit key an image, so that they depend on neither batching nor threads."""
 
-    def __init__(self, keys: np.ndarray) -> None:
+    def __init__(self, keys: np.ndarray, first_step: int = 0) -> None:
         self.keys = np.ascontiguousarray(keys, dtype=np.uint64)
+        self.first_step = first_step
+
+    def starting_at(self, first_step: int) -> "Draw":
+        """The same numbers, from `first_step` on."""
+        return Draw(self.keys, first_step)
 
     @classmethod
     def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
@@ -38,7 +43,7 @@ class Draw:
 
     def levels(self, num_steps: int, images: Tensor) -> Tensor:
         """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`; for encoders of one's own."""
-        levels = reference.draw_levels(self.keys, num_steps, images.shape[1:].numel())
+        levels = reference.draw_levels(self.keys, num_steps, images.shape[1:].numel(), self.first_step)
         return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device)
 
 
@@ -68,7 +73,7 @@ def rate(images: Tensor, num_steps: int, draw: Draw) -> Tensor:
     """at every step a pixel of value p fires with probability p/255"""
     device = images.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    return kernels.rate_spikes(images, draw.keys, num_steps, dtype)
+    return kernels.rate_spikes(images, draw.keys, num_steps, dtype, draw.first_step)
 
 
 def latency(images: Tensor, num_steps: int, draw: Draw) -> Tensor:
@@ -85,3 +90,6 @@ ENCODERS: dict[str, Callable[[Tensor, int, Draw], Tensor | Constant]] = {
     "rate": rate,
     "latency": latency,
 }
+
+STEPWISE = ("direct", "rate")
+"""Those whose step t depends on neither the number of steps nor the other ones: a window of time is made directly."""

@@ -1,8 +1,9 @@
 """Trained networks as people use them: saved, loaded, asked for labels, looked into."""
 
 import json
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from spikeduel import files, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.constant import Constant
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.encoders import ENCODERS, Draw, analogue
+from spikeduel.encoders import ENCODERS, STEPWISE, Draw, analogue
 from spikeduel.errors import InputError
-from spikeduel.neurons import NEURONS, Logits, Neuron, Readout
+from spikeduel.hardware import Compute, has_bf16
+from spikeduel.neurons import NEURONS, Neuron, State, carried
+from spikeduel.readouts import Logits, Readout, SpikingReadout
 
 FORMAT = 1
 """Version of the metadata in a model file."""
@@ -30,7 +33,8 @@ class ModelCard:
     """What a model is and how it wants its images: the metadata of a model file.
 
     `network` holds what its architecture was built with: `hidden`, and for a spiking one `neuron` and its settings.
-    `encoding` and `num_steps` are None for a network that takes the analogue image. `trained_on` identifies the data
+    `encoding` and `num_steps` are None for a network that takes the analogue image. `precision` is the one that it was
+    trained and tested in ("32" or "bf16"). `trained_on` identifies the data
     (`fingerprint`) and its split (`split`, `split_seed`, `limit`), so that it is never tested on what it has seen.
     """
 
@@ -42,6 +46,7 @@ class ModelCard:
     network: dict[str, Any]
     encoding: str | None = None
     num_steps: int | None = None
+    precision: str = "32"
     seed: int = 0
     dataset: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
@@ -65,12 +70,23 @@ class Trace:
         return list(self.spk)[-1]
 
 
+@dataclass(frozen=True)
+class StreamState:
+    """Where a stream is: each layer's neurons, what the readout summed up `[…, B, K]`, the steps taken so far."""
+
+    neurons: dict[str, State] = field(default_factory=dict)
+    total: Tensor | None = None
+    num_steps: int = 0
+
+
 class Model:
-    """A network and its card."""
+    """A network and its card. It computes in `precision`: the card's, unless set otherwise."""
 
     def __init__(self, module: nn.Module, card: ModelCard) -> None:
-        self.module = module
+        # Convolutions are faster, and neurons do not mind.
+        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card = card
+        self.precision = card.precision
 
     @property
     def device(self) -> torch.device:
@@ -82,12 +98,32 @@ class Model:
         """What turns the network's output into a loss and scores; plain modules return logits."""
         return getattr(self.module, "readout", Logits())
 
-    def encode(self, images: Tensor, draw: Draw) -> Tensor | Constant:
-        """What the network takes, for prepared images uint8 `[B, C, H, W]`."""
-        if self.card.encoding is None:
+    def encode(self, images: Tensor, draw: Draw, window: range | None = None) -> Tensor | Constant:
+        """What the network takes, for prepared images uint8 `[B, C, H, W]`; of a spiking one's time steps, `window`."""
+        with self.autocast():
+            return self._encode(images, draw, window)
+
+    def _encode(self, images: Tensor, draw: Draw, window: range | None) -> Tensor | Constant:
+        if self.card.encoding is None or self.card.num_steps is None:
             return analogue(images)
         encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
-        return encoder(images, self.card.num_steps, draw)
+        if window is None:
+            return encoder(images, self.card.num_steps, draw)
+        if self.card.encoding in STEPWISE:
+            return encoder(images, len(window), draw.starting_at(window.start))
+        encoded = encoder(images, self.card.num_steps, draw)
+        if isinstance(encoded, Constant):
+            return Constant(encoded.value, len(window))
+        return encoded[window.start : window.stop]
+
+    def run(self, x: Tensor | Constant) -> Any:
+        """The network's output for what `encode` gives, computed in the model's precision."""
+        with self.autocast():
+            return self.module(x)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Within, torch computes in the model's precision."""
+        return Compute(self.device.type, self.precision).autocast()
 
     @torch.inference_mode()
     def predict(
@@ -105,9 +141,45 @@ class Model:
         for start in range(0, len(prepared), batch_size):
             part = slice(start, start + batch_size)
             x = self.encode(prepared[part].to(self.device), Draw(draw.keys[part]))
-            scores.append(self.readout.scores(self.module(x)).cpu())
+            scores.append(self.readout.scores(self.run(x)).cpu())
         probabilities = torch.cat(scores).softmax(1)
         return probabilities.argmax(1).numpy(), probabilities.numpy()
+
+    def frames(self, images: Tensor | np.ndarray, draw: Draw | None = None) -> Iterator[Tensor]:
+        """What the network sees of prepared images (see `predict`), step by step: `[B, C, H, W]` each, for `step`.
+
+        Raises `InputError` for a network that does not spike.
+        """
+        prepared = self._checked(images).to(self.device)
+        self._require_steps()
+        yield from _as_sequence(self.encode(prepared, draw or Draw.for_content(prepared))).unbind(0)
+
+    @torch.inference_mode()
+    def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
+        """One time step of a stream: `(scores so far [B, K], state)`, for what the network sees now.
+
+        `frame` is float32 `[B, C, H, W]`: an encoded step of `frames`, or what comes from a sensor. Without a state a
+        new stream begins. After the model's `num_steps` frames of an image, the scores are those of `predict`. Raises
+        `InputError` for a network that does not spike, or whose readout needs all steps at once.
+        """
+        self._require_steps()
+        readout = self.readout
+        if not isinstance(readout, SpikingReadout):
+            raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
+        if not frame.is_floating_point() or tuple(frame.shape[1:]) != self.card.image_shape:
+            channels, height, width = self.card.image_shape
+            raise InputError(
+                f"a frame is float32 [B, {channels}, {height}, {width}], not {str(frame.dtype).removeprefix('torch.')} "
+                f"{list(frame.shape)}. model.frames(images) makes the frames of prepared images."
+            )
+        before = state or StreamState()
+        self.module.eval()
+        with carried(self.module, before.neurons) as after:
+            output = self.run(frame.to(self.device).unsqueeze(0))
+        now = readout.accumulate(output)
+        total = now if before.total is None else before.total + now
+        num_steps = before.num_steps + 1
+        return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
 
     @torch.no_grad()
     def trace(self, images: Tensor | np.ndarray, draw: Draw | None = None, num_steps: int | None = None) -> Trace:
@@ -115,25 +187,34 @@ class Model:
 
         Raises `InputError` for a network that does not spike.
         """
-        if self.card.encoding is None:
-            raise InputError(f"{self.card.contender} does not spike: there is nothing to trace.")
+        self._require_steps()
         prepared = self._checked(images).to(self.device)
-        encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
-        x = encoder(prepared, num_steps or self.card.num_steps, draw or Draw.for_content(prepared))
+        as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
+        as_long.precision = self.precision
+        x = as_long.encode(prepared, draw or Draw.for_content(prepared))
         trace = Trace(_as_sequence(x).cpu())
 
         def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
             trace.current[name] = _as_sequence(inputs[0]).cpu()
             trace.spk[name], trace.mem[name] = (part.cpu() for part in output)
 
+        def with_mem(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return inputs, {**settings, "with_mem": True}
+
         neurons = [(name, module) for name, module in self.module.named_modules() if isinstance(module, Neuron)]
         hooks = [module.register_forward_hook(partial(keep, name)) for name, module in neurons]
+        hooks += [module.register_forward_pre_hook(with_mem, with_kwargs=True) for _, module in neurons]
         try:
-            self.module.eval()(x)
+            self.module.eval()
+            self.run(x)
         finally:
             for hook in hooks:
                 hook.remove()
         return trace
+
+    def _require_steps(self) -> None:
+        if self.card.encoding is None:
+            raise InputError(f"{self.card.contender} does not spike: it has no time steps to look at.")
 
     def _checked(self, images: Tensor | np.ndarray) -> Tensor:
         try:
@@ -167,7 +248,9 @@ def build(card: ModelCard) -> nn.Module:
     return architecture(card.image_shape, len(card.classes), card.num_steps, **settings)
 
 
-NEURON_SETTINGS = ("beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha")
+NEURON_SETTINGS = (
+    "beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
+)  # fmt: skip
 """The settings that go to the neuron, not to the architecture."""
 
 
@@ -193,7 +276,8 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
     """The model in a file that spikeduel wrote. Raises `InputError`.
 
     Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron or encoder needs that
-    code: `own_code` lists the `module:attribute` names that may be imported for it.
+    code: `own_code` lists the `module:attribute` names that may be imported for it. A model trained in bfloat16
+    computes in float32 where `device` has no hardware for it.
     """
     path = Path(path)
     if path.is_dir():
@@ -223,7 +307,10 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
         raise InputError(f"{path}: {error}") from None
     except (RuntimeError, AttributeError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: {card.contender} cannot be built from it ({error}).") from None
-    return Model(module.eval(), card)
+    model = Model(module.eval(), card)
+    if not has_bf16(model.device.type):
+        model.precision = "32"
+    return model
 
 
 def _require_known(card: ModelCard, own_code: Collection[str]) -> None:

@@ -38,7 +38,7 @@ class Experiment:
 
     encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
     num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1)
-    neuron: str = _setting("lif", "the spiking contenders' neuron")
+    neuron: str = _setting("lif", "the spiking contenders' neuron: lif, if, plif or alif")
     beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0)
     threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0)
     reset_mechanism: str = _setting(
@@ -50,8 +50,16 @@ class Experiment:
     surrogate_alpha: float | None = _setting(None, "width of the surrogate; unset: its customary value", above=0.0)
     hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1)
 
+    adaptation_decay: float = _setting(
+        0.9, "neuron alif: what is left after a step of the level that spikes raised", at_least=0.0, at_most=1.0
+    )
+    adaptation_gain: float = _setting(0.1, "neuron alif: how far a spike raises the level for the next", at_least=0.0)
+
     epochs: int = _setting(20, "at most this many epochs; recipe baseline takes 4 on the embedded set", at_least=1)
     batch_size: int = _setting(128, "images a training step", at_least=1)
+    chunk_steps: int | None = _setting(
+        None, "less memory, more time: keep this many time steps for the backward pass, redo the others", at_least=1
+    )
     learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0)
     patience: int = _setting(3, "stop after this many epochs without min_delta of improvement", at_least=1)
     min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
@@ -66,7 +74,9 @@ class Experiment:
     )
 
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
-    precision: str = _setting("auto", "32, bf16 or auto", choices=("auto", "32", "bf16"))
+    precision: str = _setting(
+        "auto", "32, bf16 or auto: bf16 where the hardware has it", choices=("auto", "32", "bf16")
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -1,4 +1,4 @@
-"""One training loop for both families, on Lightning Fabric."""
+"""One training loop for both families."""
 
 import math
 import time
@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from spikeduel import files
 from spikeduel.data import Split, evaluation_batches, training_batches
 from spikeduel.encoders import Draw
+from spikeduel.errors import InputError
+from spikeduel.hardware import keep_freed_memory
 from spikeduel.measuring.quality import answers
 from spikeduel.models import Model
+from spikeduel.neurons import State, carried
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
 
@@ -50,10 +54,66 @@ class EvaluationBatches:
         return iter(evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH))
 
 
+class TrainingStep:
+    """One step of training, for both families: forward, backward, Adam. Its model is trained in place.
+
+    With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of those before only the
+    neurons' states: backward computes them again.
+    """
+
+    def __init__(self, model: Model, learning_rate: float, chunk_steps: int | None = None) -> None:
+        keep_freed_memory()
+        self.model = model
+        self.module = model.module
+        # Momenta and epsilon are torch's defaults, as in the study.
+        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=learning_rate, fused=True)
+        self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
+        if self.chunk_steps is not None and any(isinstance(m, _BatchNorm) for m in self.module.modules()):
+            raise InputError(
+                f"chunk_steps: {model.card.contender} has batch normalisation, whose statistics are taken over all "
+                "time steps at once. Leave chunk_steps unset; a smaller batch_size also takes less memory."
+            )
+
+    def __call__(self, images: Tensor, labels: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
+
+        Returns the loss and the number of right answers, as they were before it learned. They are tensors, left
+        where they are: reading a number would make the device wait.
+        """
+        output = self._forward(images, draw)
+        readout = self.model.readout
+        loss = readout.loss(output, labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with torch.no_grad():
+            right = (readout.scores(output).argmax(1) == labels).sum()
+        return loss.detach(), right
+
+    def _forward(self, images: Tensor, draw: Draw) -> Any:
+        num_steps = self.model.card.num_steps
+        if self.chunk_steps is None or num_steps is None:
+            return self.model.run(self.model.encode(images, draw))
+        outputs: list[Any] = []
+        state: dict[str, State] = {}
+        for start in range(0, num_steps, self.chunk_steps):
+            window = range(start, min(start + self.chunk_steps, num_steps))
+            output, state = checkpoint(self._window, images, draw, window, state, use_reentrant=False)
+            outputs.append(output)
+        if isinstance(outputs[0], tuple):
+            return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+        return torch.cat(outputs)
+
+    def _window(self, images: Tensor, draw: Draw, window: range, state: dict[str, State]) -> tuple[Any, Any]:
+        with carried(self.module, state) as after:
+            output = self.model.run(self.model.encode(images, draw, window))
+        return output, after
+
+
 @dataclass(frozen=True)
 class Loop:
     """What a training needs: the model (trained in place), the data set `images` uint8 `[N, C, H, W]` with `labels`
-    int64 `[N]`, its split, the rules, where to compute, where to keep the state, whom to tell.
+    int64 `[N]`, its split, the rules, where to keep the state, whom to tell.
     """
 
     model: Model
@@ -61,7 +121,6 @@ class Loop:
     labels: Tensor
     split: Split
     experiment: Experiment
-    fabric: Fabric
     checkpoint: Path
     progress: Progress
 
@@ -72,15 +131,13 @@ class Loop:
         seed, epoch and image only, so a resumed training ends in the numbers of an uninterrupted one.
         """
         module = self.model.module
-        # Momenta and epsilon are torch's defaults, as in the study.
-        optimizer = torch.optim.Adam(module.parameters(), lr=self.experiment.learning_rate, fused=True)
-        network, optimizer = self.fabric.setup(module, optimizer)
+        step = TrainingStep(self.model, self.experiment.learning_rate, self.experiment.chunk_steps)
         validation = EvaluationBatches(self.images, self.labels, self.split.val)
         best_weights: dict[str, Tensor] = {}
         training = Training()
         if (saved := read_checkpoint(self.checkpoint)) is not None:
             module.load_state_dict(saved["weights"])
-            optimizer.load_state_dict(saved["optimizer"])
+            step.optimizer.load_state_dict(saved["optimizer"])
             best_weights, training = saved["best_weights"], Training(**saved["training"])
             self.progress.say(f"  {self._name}: goes on after epoch {len(training.history)}")
 
@@ -91,14 +148,13 @@ class Loop:
             while training.stopped is None:
                 epoch = len(training.history)
                 started = time.perf_counter()
-                loss, accuracy = self._epoch(epoch, network, optimizer, ticks)
+                loss, accuracy = self._epoch(epoch, step, ticks)
                 seconds = time.perf_counter() - started
                 # NaN weights before a neuron can leave the loss finite: it just never spikes.
                 if not (math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in module.parameters())):
                     training = Training(training.history, training.epoch_seconds, "nan")
                     break
-                with self.fabric.autocast():
-                    seen = answers(self.model, validation)
+                seen = answers(self.model, validation)
                 entry = {
                     "train_loss": loss,
                     "train_accuracy": accuracy,
@@ -111,7 +167,7 @@ class Loop:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
                 state = {
                     "weights": module.state_dict(),
-                    "optimizer": optimizer.state_dict(),
+                    "optimizer": step.optimizer.state_dict(),
                     "best_weights": best_weights,
                     "training": asdict(training),
                 }
@@ -135,30 +191,22 @@ class Loop:
     def _name(self) -> str:
         return f"{self.model.card.contender}, seed {self.model.card.seed}"
 
-    def _epoch(self, epoch: int, network: Any, optimizer: Any, ticks: Iterator[int]) -> tuple[float, float]:
+    def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""
-        seed, device, readout = self.model.card.seed, self.fabric.device, self.model.readout
+        seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.batch_size
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
         total_right = torch.zeros((), dtype=torch.int64, device=device)
         batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
-        network.train()
+        step.module.train()
         with torch.random.fork_rng():
             # For architectures that draw by themselves, such as dropout.
             torch.manual_seed(seed * 1_000_003 + epoch)
             for (images, labels, indices), _ in zip(batches, ticks, strict=False):
-                labels = labels.to(device)
-                with self.fabric.autocast():
-                    x = self.model.encode(images.to(device), Draw.for_training(seed, epoch, indices))
-                output = network(x)
-                loss = readout.loss(output, labels)
-                optimizer.zero_grad()
-                self.fabric.backward(loss)
-                optimizer.step()
-                with torch.no_grad():
-                    # Summed where they are: reading a number would make the device wait at every step.
-                    total_loss += loss * len(labels)
-                    total_right += (readout.scores(output).argmax(1) == labels).sum()
+                draw = Draw.for_training(seed, epoch, indices)
+                loss, right = step(images.to(device), labels.to(device), draw)
+                total_loss += loss * len(labels)
+                total_right += right
         return float(total_loss) / len(train), float(total_right) / len(train)
 
 

@@ -2,24 +2,21 @@
 
 import hashlib
 import inspect
-import os
-import platform
 import traceback
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
-from spikeduel import data, files, models, registry
+from spikeduel import data, files, hardware, models, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.data import Prepared, Split, in_memory
 from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError, SpikeduelError
+from spikeduel.hardware import Compute
 from spikeduel.measuring import MEASURES
 from spikeduel.models import NEURON_SETTINGS, Model, ModelCard
 from spikeduel.neurons import NEURONS
@@ -29,7 +26,7 @@ from spikeduel.store import Store, TrialRecord
 from spikeduel.surrogates import resolve_alpha
 from spikeduel.training import EvaluationBatches, Loop, Training
 
-TRAINING_SETTINGS = ("epochs", "batch_size", "learning_rate", "patience", "min_delta")
+TRAINING_SETTINGS = ("epochs", "batch_size", "learning_rate", "patience", "min_delta", "chunk_steps")
 
 
 @dataclass(frozen=True)
@@ -48,19 +45,18 @@ class Trial:
 
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
     """The trials of an experiment: for each seed, each contender. Raises `InputError` for what cannot be built."""
-    device, precision = resolve_device(experiment.device), resolve_precision(experiment.precision)
+    compute = hardware.resolve(experiment.device, experiment.precision)
     cards = [describe(contender, experiment, prepared) for contender in experiment.contenders]
     common = {
         "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
         "data": {"fingerprint": prepared.fingerprint, "split": _split_digest(split)},
-        "device": device,
-        "precision": precision,
+        "device": compute.device,
         "numerics_version": NUMERICS_VERSION,
     }
     trials = []
     for seed in range(experiment.seeds):
         for card in cards:
-            seeded = replace(card, seed=seed)
+            seeded = replace(card, seed=seed, precision=compute.precision)
             settings = {**asdict(seeded), **common, "sources": _sources(card)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
@@ -76,7 +72,7 @@ def check_names(experiment: Experiment) -> None:
     registry.resolve("encoding", experiment.encoding, ENCODERS)
     registry.resolve("neuron", experiment.neuron, NEURONS)
     resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
-    resolve_device(experiment.device)
+    hardware.resolve(experiment.device)
 
 
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
@@ -146,15 +142,14 @@ def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: 
 
 
 def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
-    fabric = _fabric(trial)
     with torch.random.fork_rng():
         torch.manual_seed(trial.card.seed)
-        model = Model(models.build(trial.card), trial.card)
+        model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
     checkpoint = store.checkpoint_path(trial.key)
     training, error = Training(), None
     try:
         images, labels = in_memory(prepared)
-        training = Loop(model, images, labels, split, trial.experiment, fabric, checkpoint, progress).run()
+        training = Loop(model, images, labels, split, trial.experiment, checkpoint, progress).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
     except SpikeduelError:
@@ -172,7 +167,7 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
         stopped=training.stopped,
         epoch_seconds=training.epoch_seconds,
         history=training.history,
-        environment=environment(trial.settings["device"], trial.settings["precision"]),
+        environment=hardware.environment(Compute(trial.settings["device"], trial.card.precision)),
     )
     if training.history:
         models.save_model(store.model_path(trial.key), model)
@@ -188,52 +183,10 @@ def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store) -> No
     if not missing:
         return
     images, labels = in_memory(prepared)
-    fabric = _fabric(trial)
-    model = models.load_model(store.model_path(trial.key), fabric.device, trial.experiment.own_code)
+    model = models.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
+    model.precision = trial.card.precision
     for name in missing:
-        with fabric.autocast():
-            store.save_measure(trial.key, name, MEASURES[name](model, EvaluationBatches(images, labels, split.test)))
-
-
-def _fabric(trial: Trial) -> Fabric:
-    precision = {"32": "32-true", "bf16": "bf16-mixed"}[trial.settings["precision"]]
-    return Fabric(accelerator=trial.settings["device"], devices=1, precision=precision)  # type: ignore[arg-type]
-
-
-def resolve_device(device: str) -> str:
-    """ "cpu" or "cuda". Raises `InputError` where CUDA is asked for and absent."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA GPU here. Use --device cpu, or auto.")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def resolve_precision(precision: str) -> str:
-    """ "32" or "bf16"; `auto` is 32 until bf16 has been shown to change no conclusion."""
-    return "32" if precision == "auto" else precision
-
-
-def environment(device: str, precision: str) -> dict[str, Any]:
-    """The surroundings of a measurement."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "platform": platform.platform(),
-        "cpu": _cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
-        "device": device,
-        "precision": precision,
-    }
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+        store.save_measure(trial.key, name, MEASURES[name](model, EvaluationBatches(images, labels, split.test)))
 
 
 def _split_digest(split: Split) -> str:

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from spikeduel import kernels
+from spikeduel.architectures import dense_snn
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError
-from spikeduel.kernels import cpu, reference
+from spikeduel.kernels import Dynamics, cpu, cpu_rows, reference
+from spikeduel.neurons import NEURONS
 from spikeduel.surrogates import SURROGATES, SurrogateChoice
 
 
@@ -19,36 +21,56 @@ def test_importing_does_not_import_numba():
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("surrogate", cpu.SURROGATE_KERNELS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("surrogate", kernels.FUSED_SURROGATES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("constant", [False, True])
-def test_the_fused_kernel_is_used(surrogate, dtype, constant):
+def test_a_fused_kernel_is_used(surrogate, dtype, constant, monkeypatch):
+    calls = []
+    whole = cpu.scan_forward
+    monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append(a) or whole(*a))
+    monkeypatch.setattr(reference, "scan", None)
     value = torch.zeros(3, 4, dtype=dtype)
-    current = Constant(value, 3) if constant else value
-    assert kernels.choose_lif(current, 0.9, 1.0, surrogate) is cpu.lif_scan
-    assert kernels.choose_lif(current, 1, 1, surrogate) is cpu.lif_scan
+    for beta in (0.9, 1, torch.tensor(0.9)):
+        kernels.scan(Constant(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate))
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("encoded", [Constant(torch.rand(2, 1, 4, 4), 5), torch.rand(5, 2, 1, 4, 4)])
+def test_every_neuron_of_ours_trains_on_it(name, encoded, monkeypatch):
+    calls = []
+    forward, backward = cpu.scan_forward, cpu.scan_backward
+    monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append("forward") or forward(*a))
+    monkeypatch.setattr(cpu, "scan_backward", lambda *a: calls.append("backward") or backward(*a))
+    network = dense_snn.build((1, 4, 4), 3, 5, neuron=NEURONS[name], hidden=6)
+    network.readout.loss(network(encoded), torch.tensor([0, 2])).backward()
+    assert calls == ["forward", "forward", "backward", "backward"]
+    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+def test_both_lists_of_surrogates_agree():
+    assert kernels.FUSED_SURROGATES == cpu_rows.SURROGATE_KERNELS
 
 
 @pytest.mark.parametrize(
     ("current", "beta", "threshold", "surrogate"),
     [
         (torch.zeros(3, 4, dtype=torch.float64), 0.9, 1.0, "atan"),
-        (torch.zeros(3, 4, device="meta"), 0.9, 1.0, "atan"),
-        (torch.zeros(3, 4), torch.tensor(0.9, requires_grad=True), 1.0, "atan"),
+        (torch.zeros(3, 4, dtype=torch.float16), 0.9, 1.0, "atan"),
         (torch.zeros(3, 4), torch.full((4,), 0.9), 1.0, "atan"),
         (torch.zeros(3, 4), 0.9, torch.tensor(1.0), "atan"),
         (torch.zeros(3, 4), 0.9, 1.0, "somebody's own"),
     ],
-    ids=["float64", "device", "learned beta", "beta per neuron", "tensor threshold", "surrogate"],
+    ids=["float64", "float16", "beta per neuron", "tensor threshold", "surrogate"],
 )
 def test_the_reference_is_used_for_the_rest(current, beta, threshold, surrogate):
-    assert kernels.choose_lif(current, beta, threshold, surrogate) is not cpu.lif_scan
+    assert not kernels.is_fused(current, beta, Dynamics(threshold, surrogate=surrogate))
 
 
 def test_a_surrogate_without_a_kernel_works(monkeypatch):
     monkeypatch.setitem(SURROGATES, "flat", SurrogateChoice(lambda u, alpha: torch.full_like(u, alpha), 0.25))
     value = torch.ones(2, 3, requires_grad=True)
-    spk, _ = kernels.lif(Constant(value, 1), 0.9, 1.0, surrogate="flat")
+    spk, _, _ = kernels.scan(Constant(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25))
     spk.sum().backward()
     assert (value.grad == 0.25).all()
 
@@ -58,40 +80,32 @@ def test_a_surrogate_without_a_kernel_works(monkeypatch):
 def test_membranes_are_float32_under_any_precision(dtype, constant):
     values = (torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0)) + 0.3).to(dtype)
     leaf = (values[0] if constant else values).clone().requires_grad_()
-    spk, mem = kernels.lif(Constant(leaf, 5) if constant else leaf, 0.9, 1.0)
-    assert spk.dtype == mem.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    wide = values if dtype == torch.float64 else values.float()
-    expected = reference.lif_scan(wide[:1].expand(5, -1, -1) if constant else wide, 0.9, 1.0)
-    assert torch.equal(spk, expected[0])
+    spk, mem, last = kernels.scan(Constant(leaf, 5) if constant else leaf, 0.9, Dynamics(1.0))
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    assert (spk.dtype, mem.dtype, last.dtype) == (dtype, wide, wide)
+    values = values.to(wide)
+    expected = reference.scan(values[:1].expand(5, -1, -1) if constant else values, 0.9, Dynamics(1.0))
+    assert torch.equal(spk, expected[0].to(dtype))
     assert torch.equal(mem, expected[1])
     spk.sum().backward()
     assert leaf.grad.dtype == dtype
 
 
-def test_a_learned_beta_gets_its_gradient():
-    beta = torch.tensor(0.9, requires_grad=True)
-    _, mem = kernels.lif(torch.ones(2, 1), beta, 10.0)
+def test_a_beta_per_neuron_gets_its_gradient():
+    beta = torch.full((3,), 0.9, requires_grad=True)
+    _, mem, _ = kernels.scan(torch.ones(2, 3), beta, Dynamics(10.0))
     mem[1].sum().backward()
-    assert beta.grad == 1
-
-
-def test_alpha_defaults_to_the_customary_one():
-    gradients = []
-    for alpha in (None, 25.0):
-        value = torch.full((1, 1), 0.9, requires_grad=True)
-        kernels.lif(value, 0.9, 1.0, surrogate="fast_sigmoid", alpha=alpha)[0].sum().backward()
-        gradients.append(value.grad)
-    assert torch.equal(*gradients)
+    assert beta.grad.tolist() == [1, 1, 1]
 
 
 def test_mistakes_are_named():
     current = torch.zeros(2, 3)
     with pytest.raises(InputError, match="did you mean 'subtract'"):
-        kernels.lif(current, 0.9, 1.0, reset_mechanism="substract")
+        kernels.scan(current, 0.9, Dynamics(1.0, reset_mechanism="substract"))
     with pytest.raises(InputError, match="did you mean 'atan'"):
-        kernels.lif(current, 0.9, 1.0, surrogate="atann")
+        kernels.scan(current, 0.9, Dynamics(1.0, surrogate="atann"))
     with pytest.raises(InputError, match="at least one time step"):
-        kernels.lif(Constant(current, 0), 0.9, 1.0)
+        kernels.scan(Constant(current, 0), 0.9, Dynamics(1.0))
     with pytest.raises(InputError, match="uint8"):
         kernels.rate_spikes(current, np.zeros(2, np.uint64), 3)
     with pytest.raises(InputError, match="a key for each of 2 images"):
@@ -105,3 +119,10 @@ def test_rate_spikes_in_any_type(dtype):
     keys = generator.integers(0, 2**64, 3, dtype=np.uint64)
     spikes = kernels.rate_spikes(images, keys, 4, dtype)
     assert torch.equal(spikes, reference.rate_spikes(images, keys, 4).to(dtype))
+
+
+def test_a_window_of_steps_is_cut_from_the_same_draws():
+    images = torch.full((2, 1, 3, 3), 128, dtype=torch.uint8)
+    keys = np.array([3, 4], np.uint64)
+    whole = kernels.rate_spikes(images, keys, 7)
+    assert torch.equal(kernels.rate_spikes(images, keys, 3, first_step=4), whole[4:])

@@ -6,7 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from spikeduel.constant import Constant, over_time
-from spikeduel.neurons import Neuron, SpikeCount
+from spikeduel.neurons import Neuron
+from spikeduel.readouts import SpikeCount
 
 
 class DenseSNN(nn.Module):
@@ -24,7 +25,7 @@ class DenseSNN(nn.Module):
 
     def forward(self, x: Tensor | Constant) -> tuple[Tensor, Tensor]:
         """`[T, B, C, H, W]` or a `Constant` to the output layer's `(spk, mem)`, both `[T, B, K]`."""
-        spk, _ = self.lif1(over_time(lambda images: self.linear1(images.flatten(1)), x))
+        spk, _ = self.lif1(over_time(lambda images: self.linear1(images.flatten(1)), x), with_mem=False)
         return self.lif2(over_time(self.linear2, spk))
 
 

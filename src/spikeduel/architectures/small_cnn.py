@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spikeduel.neurons import Logits
+from spikeduel.readouts import Logits
 
 SMALLEST_SIDE = 10
 """Two unpadded 3×3 convolutions with pooling leave nothing of a smaller image."""
@@ -13,8 +13,9 @@ SMALLEST_SIDE = 10
 class SmallCNN(nn.Module):
     """Conv 3×3 16, ReLU, MaxPool 2, Conv 3×3 32, ReLU, MaxPool 2 (no padding), Linear → hidden, ReLU, Linear → K.
 
-    Images below 10×10 are first surrounded by zeros up to that size. Returns logits: their cross-entropy equals the
-    study's log-softmax followed by the negative log-likelihood.
+    The ReLU stands after the pooling, which gives the same numbers and gradients for a quarter of its work. Images
+    below 10×10 are first surrounded by zeros up to that size. Returns logits: their cross-entropy equals the study's
+    log-softmax followed by the negative log-likelihood.
     """
 
     family = "cnn"
@@ -28,8 +29,8 @@ class SmallCNN(nn.Module):
             (horizontal // 2, horizontal - horizontal // 2, vertical // 2, vertical - vertical // 2)
         )
         self.features = nn.Sequential(
-            nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(channels, 16, 3), nn.MaxPool2d(2), nn.ReLU(),
+            nn.Conv2d(16, 32, 3), nn.MaxPool2d(2), nn.ReLU(),
         )  # fmt: skip
         num_features = 32 * _side_after(height + vertical) * _side_after(width + horizontal)
         self.classifier = nn.Sequential(nn.Linear(num_features, hidden), nn.ReLU(), nn.Linear(hidden, num_classes))

@@ -1,10 +1,10 @@
 """Spiking dynamics and rate encoding: the readable reference, and faster kernels that agree with it.
 
-`lif` and `rate_spikes` pick the fastest that fits. Numba is imported when a CPU kernel is first called.
+`scan` and `rate_spikes` pick the fastest that fits. Numba and Triton are imported when a kernel of theirs is first
+called.
 """
 
-from collections.abc import Callable
-from typing import Any
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -13,81 +13,79 @@ from torch import Tensor
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError, unknown
 from spikeduel.kernels import reference
-from spikeduel.kernels.reference import RESET_MECHANISMS
-from spikeduel.surrogates import resolve_alpha
+from spikeduel.kernels.reference import RESET_MECHANISMS, Dynamics
+from spikeduel.surrogates import SURROGATES
 
-__all__ = ["RESET_MECHANISMS", "choose_lif", "lif", "rate_spikes"]
+__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan"]
 
-LIFScan = Callable[..., tuple[Tensor, Tensor]]
+FUSED_SURROGATES = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 
 
-def lif(
+def scan(
     current: Tensor | Constant,
     beta: Tensor | float,
-    threshold: Tensor | float,
-    reset_mechanism: str = "subtract",
-    surrogate: str = "atan",
-    alpha: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Leaky integrate-and-fire neurons over `current` `[T, …]`, from rest: `(spk, mem)` `[T, …]`.
+    dynamics: Dynamics,
+    state: Tensor | None = None,
+    *,
+    with_mem: bool = True,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Neurons over time: `(spk, mem, last)` for `current` `[T, …]`, from `state` `[S, …]` (None: at rest).
 
-    The equations are `reference.lif_step`'s. Membranes are float32 (float64 for a float64 current); `alpha`
-    defaults to the surrogate's customary width. Raises `InputError` for an unknown name, or no steps.
+    `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and `last` `[S, …]`, the
+    state after the last step, are float32 (float64 for a float64 current). S is 1, or 2 for adaptive neurons; the
+    equations are `reference`'s. Raises `InputError` for an unknown name, or no steps.
     """
-    if reset_mechanism not in RESET_MECHANISMS:
-        raise unknown("reset_mechanism", reset_mechanism, RESET_MECHANISMS)
-    if current.shape[0] < 1:
+    if dynamics.reset_mechanism not in RESET_MECHANISMS:
+        raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
+    if dynamics.surrogate not in SURROGATES:
+        raise unknown("surrogate", dynamics.surrogate, SURROGATES)
+    num_steps = current.shape[0]
+    if num_steps < 1:
         raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")
-    scan = choose_lif(current, beta, threshold, surrogate)
-    return scan(
-        _at_least_float32(current),
-        beta,
-        threshold,
-        reset_mechanism,
-        surrogate,
-        resolve_alpha(surrogate, alpha),
+    if is_fused(current, beta, dynamics):
+        from spikeduel.kernels import operator
+
+        rows = current.value.unsqueeze(0) if isinstance(current, Constant) else current
+        decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
+        return operator.scan(rows, state, decay, dynamics, num_steps, with_mem)
+    sequence = current.expand() if isinstance(current, Constant) else current
+    wide = sequence if sequence.dtype == torch.float64 else sequence.float()
+    spk, mem, last = reference.scan(wide, beta, dynamics, state)
+    return spk.to(sequence.dtype), mem if with_mem else mem[:0], last
+
+
+def is_fused(current: Tensor | Constant, beta: Tensor | float, dynamics: Dynamics) -> bool:
+    """Whether `scan` has a fused kernel for this: one beta and threshold a layer, a surrogate that it knows."""
+    value = current.value if isinstance(current, Constant) else current
+    one_beta = not isinstance(beta, Tensor) or (beta.dim() == 0 and beta.dtype == torch.float32)
+    return (
+        one_beta
+        and isinstance(dynamics.threshold, int | float)
+        and dynamics.surrogate in FUSED_SURROGATES
+        and value.dtype in (torch.float32, torch.bfloat16)
+        and _has_kernels(value.device.type)
     )
 
 
-def choose_lif(current: Tensor | Constant, beta: Tensor | float, threshold: Tensor | float, surrogate: str) -> LIFScan:
-    """What `lif` calls: the fused scan on the CPU, for plain numbers and a surrogate that it knows."""
-    value = current.value if isinstance(current, Constant) else current
-    numbers = isinstance(beta, int | float) and isinstance(threshold, int | float)
-    if value.device.type == "cpu" and value.dtype != torch.float64 and numbers:
-        from spikeduel.kernels import cpu
-
-        if surrogate in cpu.SURROGATE_KERNELS:
-            return cpu.lif_scan
-    return _reference_lif
+def _has_kernels(device_type: str) -> bool:
+    return device_type in ("cpu", "meta") or (device_type == "cuda" and find_spec("triton") is not None)
 
 
-def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def rate_spikes(
+    images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
+) -> Tensor:
     """Bernoulli spikes `[T, B, …]` in `dtype` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`.
 
-    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says. Raises `InputError` unless
-    the images are uint8 and have a key each.
+    A pixel p fires with probability p/255, drawn as `reference.rate_spikes` says, at the steps from `first_step` on.
+    Raises `InputError` unless the images are uint8 and have a key each.
     """
     if images.dtype != torch.uint8:
         raise InputError(f"rate encoding takes uint8 images, not {images.dtype}: their pixels are rates of 255.")
     if np.shape(keys) != (len(images),):
         raise InputError(f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}.")
     if images.device.type != "cpu":
-        return reference.rate_spikes(images, keys, num_steps).to(dtype)
+        return reference.rate_spikes(images, keys, num_steps, first_step).to(dtype)
     from spikeduel.kernels import cpu_encoding
 
     written = dtype if dtype in cpu_encoding.WRITTEN_DTYPES else torch.bool
-    return cpu_encoding.rate_spikes(images, keys, num_steps, written).to(dtype)
-
-
-def _reference_lif(current: Tensor | Constant, *settings: Any) -> tuple[Tensor, Tensor]:
-    return reference.lif_scan(current.expand() if isinstance(current, Constant) else current, *settings)
-
-
-def _at_least_float32(current: Tensor | Constant) -> Tensor | Constant:
-    if isinstance(current, Constant):
-        return Constant(_widened(current.value), current.num_steps)
-    return _widened(current)
-
-
-def _widened(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+    return cpu_encoding.rate_spikes(images, keys, num_steps, written, first_step).to(dtype)

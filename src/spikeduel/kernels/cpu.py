@@ -1,213 +1,235 @@
-"""`lif_scan` on the CPU, fused over time: one pass forward, one pass back.
+"""`reference.scan` on the CPU, fused over time: one pass forward, one pass back.
 
-The equations are `reference.lif_step`'s, in the same order of operations, so that spikes and membranes equal
-the reference's to the last bit. Neurons are worked on in blocks, with time outermost inside a block: inner
-loops vectorise, and a block's state stays in the first-level cache.
+Neurons are worked on in blocks, with time outermost inside a block, whose state stays in the nearest caches. Forward
+keeps nothing but its input; backward computes a block's membranes again before it goes back over them, which is
+faster than to fetch them from memory.
 """
 
-import math
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from spikeduel.constant import Constant
-from spikeduel.kernels.reference import RESET_MECHANISMS
+from spikeduel.kernels.cpu_rows import (
+    COMPILED,
+    SURROGATE_KERNELS,
+    adapted,
+    add,
+    add_decay_gradient,
+    add_product,
+    as_float32,
+    carry_adaptation_back,
+    carry_back,
+    membrane,
+    raised,
+    spikes,
+    subtract_product,
+    surrogate_gradient,
+    write,
+)
+from spikeduel.kernels.reference import RESET_MECHANISMS, Dynamics
 from spikeduel.kernels.threads import empty, run_chunks
 
-SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
-
-_BLOCK = 2048
 _CACHE_LINE = 16
-_SUBTRACT, _ZERO = RESET_MECHANISMS.index("subtract"), RESET_MECHANISMS.index("zero")
+_LARGEST_BLOCK = 1024
+_SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
-# Without these, a literal would be a double, and so would all that it touches.
-_0, _1 = np.float32(0), np.float32(1)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _exp_of_negative(x):  # type: ignore[no-untyped-def]
-    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from vectorising."""
-    x = np.float32(-87) if x < np.float32(-87) else x
-    k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-    r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
-    p = np.float32(1 / 720)
-    for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
-        p = p * r + np.float32(coefficient)
-    power_of_two = np.int32((np.int32(k) + 127) << 23).view(np.float32)
-    return p * power_of_two
+# Numba knows no bfloat16: the kernels see its bits as int16. A spike is written as the bits of 1.
+_ONE = {torch.float32: np.float32(1), torch.bfloat16: np.int16(0x3F80)}
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def surrogate_gradient(out, u, surrogate, alpha):  # type: ignore[no-untyped-def]
-    """Writes the gradient at `u` `[n]` to `out` `[n]`; `surrogate` is its position in `SURROGATE_KERNELS`."""
-    width = np.float32(alpha)
-    if surrogate == 0:
-        scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
-        for i in range(len(u)):
-            x = scale * u[i]
-            out[i] = half / (_1 + x * x)
-    elif surrogate == 1:
-        for i in range(len(u)):
-            x = _1 + width * abs(u[i])
-            out[i] = _1 / (x * x)
-    elif surrogate == 2:
-        for i in range(len(u)):
-            # s·(1 − s), written so that neither end of the range overflows or cancels.
-            e = _exp_of_negative(-abs(width * u[i]))
-            out[i] = width * e / ((_1 + e) * (_1 + e))
-    elif surrogate == 3:
-        for i in range(len(u)):
-            x = _1 - width * abs(u[i])
-            out[i] = width * (_0 if x < _0 else x)
-    else:
-        out[:] = _1
+@njit(**COMPILED)
+def _forward(current, state, beta, dynamics, one, spk, mem, last, block, start, stop):  # type: ignore[no-untyped-def]
+    """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and `last` `[S, N]`.
 
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _forward(current, beta, threshold, reset, spk, mem, start, stop):  # type: ignore[no-untyped-def]
-    """Fills neurons `start` to `stop` of `spk` and `mem` `[T, N]` from `current`, `[1, N]` if constant."""
-    last_row = len(current) - 1
-    at_rest = np.zeros(_BLOCK, np.float32)
-    for first in range(start, stop, _BLOCK):
-        n = min(_BLOCK, stop - first)
-        previous = at_rest[:n]
-        for t in range(len(mem)):
-            now = current[min(t, last_row), first : first + n]
-            m, s = mem[t, first : first + n], spk[t, first : first + n]
-            if reset == _SUBTRACT:
-                for i in range(n):
-                    r = _1 if previous[i] > threshold else _0
-                    m[i] = (beta * previous[i] + now[i]) - r * threshold
-            elif reset == _ZERO:
-                for i in range(n):
-                    r = _1 if previous[i] > threshold else _0
-                    m[i] = beta * ((_1 - r) * previous[i]) + now[i]
-            else:
-                for i in range(n):
-                    m[i] = beta * previous[i] + now[i]
-            for i in range(n):
-                s[i] = _1 if m[i] > threshold else _0
-            previous = m
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _backward(grad_spk, grad_mem, mem, beta, threshold, reset, surrogate, alpha, grad, start, stop):  # type: ignore[no-untyped-def]
-    """Fills neurons `start` to `stop` of `grad`: `[T, N]`, or `[1, N]` for the sum over time.
-
-    `grad_spk` and `grad_mem` are `[T, N]`, or `[0, N]` for a gradient of zero.
+    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest.
     """
-    last, last_row = len(mem) - 1, len(grad) - 1
-    u, slope, carried = (
-        np.empty(_BLOCK, np.float32),
-        np.empty(_BLOCK, np.float32),
-        np.empty(_BLOCK, np.float32),
-    )
-    for first in range(start, stop, _BLOCK):
-        n = min(_BLOCK, stop - first)
-        carried[:n] = _0
-        for t in range(last, -1, -1):
-            m = mem[t, first : first + n]
-            for i in range(n):
-                u[i] = m[i] - threshold
-            for i in range(n):
-                carried[i] *= _0 if reset == _ZERO and u[i] > _0 else beta
+    threshold, reset, _, _, decay, gain = dynamics
+    adaptive, constant = len(last) > 1, len(current) == 1
+    mems, levels = np.empty((2, block), np.float32), np.full((2, block), threshold, np.float32)
+    adaptations, buffer = np.empty((2, block), np.float32), np.empty(block, np.float32)
+    for first in range(start, stop, block):
+        n = min(block, stop - first)
+        here = slice(first, first + n)
+        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 1)
+        now = as_float32(current[0, here], buffer[:n])
+        for t in range(len(spk)):
+            k = t % 2
+            if t > 0 and not constant:
+                now = as_float32(current[t, here], buffer[:n])
+            if adaptive:
+                adapted(mems[1 - k, :n], levels[1 - k, :n], adaptations[1 - k, :n], adaptations[k, :n], decay)
+                raised(adaptations[k, :n], threshold, gain, levels[k, :n])
+            membrane(now, mems[1 - k, :n], levels[1 - k, :n], mems[k, :n], beta, threshold, reset)
+            spikes(mems[k, :n], levels[k, :n], one, spk[t, here])
+            if len(mem):
+                write(mems[k, :n], mem[t, here])
+        k = (len(spk) - 1) % 2
+        write(mems[k, :n], last[0, here])
+        if adaptive:
+            write(adaptations[k, :n], last[1, here])
+
+
+@njit(**COMPILED)
+def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):  # type: ignore[no-untyped-def]
+    """Sets `row` of a block's scratch to the state of neurons `here`."""
+    if len(state) == 0:
+        mems[row, :n] = np.float32(0)
+        adaptations[row, :n] = np.float32(0)
+    else:
+        write(state[0, here], mems[row, :n])
+        write(state[len(state) - 1, here], adaptations[row, :n])
+    if len(state) != 1:
+        raised(adaptations[row, :n], threshold, gain, levels[row, :n])
+
+
+@njit(**COMPILED)
+def _backward(  # type: ignore[no-untyped-def]
+    grad_spk, grad_mem, grad_last, current, state, beta, dynamics, num_steps,
+    grad_current, grad_state, grad_beta, block, start, stop,
+):  # fmt: skip
+    """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S, N]` and `grad_beta`
+    `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are none.
+    """
+    threshold, reset, surrogate, alpha, decay, gain = dynamics
+    adaptive, constant = len(grad_state) > 1, len(current) == 1
+    # Row 0 is the state, row t + 1 the step t.
+    mems = np.empty((num_steps + 1, block), np.float32)
+    num_levels = num_steps + 1 if adaptive else 1
+    levels = np.full((num_levels, block), threshold, np.float32)
+    adaptations = np.empty((num_levels, block), np.float32)
+    buffers = np.empty((6, block), np.float32)
+    for first in range(start, stop, block):
+        n = min(block, stop - first)
+        here = slice(first, first + n)
+        buffer, slope, adjoint = buffers[0, :n], buffers[1, :n], buffers[2, :n]
+        total, about_beta, adaptation_adjoint = buffers[3, :n], buffers[4, :n], buffers[5, :n]
+
+        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
+        now = as_float32(current[0, here], buffer)
+        for t in range(num_steps):
+            if t > 0 and not constant:
+                now = as_float32(current[t, here], buffer)
+            if adaptive:
+                adapted(mems[t, :n], levels[t, :n], adaptations[t, :n], adaptations[t + 1, :n], decay)
+                raised(adaptations[t + 1, :n], threshold, gain, levels[t + 1, :n])
+            level = levels[t if adaptive else 0, :n]
+            membrane(now, mems[t, :n], level, mems[t + 1, :n], beta, threshold, reset)
+
+        total[:], about_beta[:] = np.float32(0), np.float32(0)
+        adjoint[:], adaptation_adjoint[:] = np.float32(0), np.float32(0)
+        for t in range(num_steps - 1, -2, -1):
+            # What step t owes to the steps after it; t = −1 is the state.
+            mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
+            if t < num_steps - 1:
+                carry_back(adjoint, mem, level, beta, reset)
+            if (t >= 0 and len(grad_spk)) or (adaptive and t < num_steps - 1):
+                surrogate_gradient(mem, level, surrogate, alpha, slope)
+            if adaptive and t < num_steps - 1:
+                # The spike raised the next adaptation.
+                add_product(adjoint, adaptation_adjoint, slope)
+                carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
+            if t < 0:
+                break
             if len(grad_spk):
-                surrogate_gradient(slope[:n], u[:n], surrogate, alpha)
-                incoming = grad_spk[t, first : first + n]
-                for i in range(n):
-                    carried[i] += incoming[i] * slope[i]
+                incoming = as_float32(grad_spk[t, here], buffer)
+                add_product(adjoint, incoming, slope)
+                if adaptive:
+                    subtract_product(adaptation_adjoint, gain, incoming, slope)
             if len(grad_mem):
-                incoming = grad_mem[t, first : first + n]
-                for i in range(n):
-                    carried[i] += incoming[i]
-            out = grad[min(t, last_row), first : first + n]
-            if t == last or last_row > 0:
-                for i in range(n):
-                    out[i] = carried[i]
+                add(adjoint, grad_mem[t, here])
+            if t == num_steps - 1 and len(grad_last):
+                add(adjoint, grad_last[0, here])
+                if adaptive:
+                    add(adaptation_adjoint, grad_last[1, here])
+            if len(grad_beta):
+                add_decay_gradient(about_beta, adjoint, mems[t, :n], levels[t if adaptive else 0, :n], reset)
+            if constant:
+                add(total, adjoint)
             else:
-                for i in range(n):
-                    out[i] += carried[i]
+                write(adjoint, grad_current[t, here])
+        if constant:
+            write(total, grad_current[0, here])
+        write(adjoint, grad_state[0, here])
+        if adaptive:
+            write(adaptation_adjoint, grad_state[1, here])
+        if len(grad_beta):
+            write(about_beta, grad_beta[here])
 
 
-def _rows(x: Tensor | None, num_neurons: int) -> np.ndarray:
-    """`x` `[T, …]` as an array `[T, N]`; none is `[0, N]`."""
-    if x is None:
-        return np.empty((0, num_neurons), np.float32)
-    return x.detach().contiguous().numpy().reshape(len(x), num_neurons)
+def scan_forward(
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    spk_dtype: torch.dtype,
+    with_mem: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if it is constant.
 
-
-class _LIFScan(torch.autograd.Function):
-    """`current` is `[T, …]`, or `[1, …]` for a constant input. Only the membranes are kept for `backward`."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        current: Tensor,
-        num_steps: int,
-        beta: float,
-        threshold: float,
-        reset: int,
-        surrogate: int,
-        alpha: float,
-    ) -> tuple[Tensor, Tensor]:
-        shape, num_neurons = current.shape[1:], math.prod(current.shape[1:])
-        spk, mem = empty((num_steps, *shape)), empty((num_steps, *shape))
-        dynamics = np.float32(beta), np.float32(threshold), reset
-        kernel = partial(
-            _forward, _rows(current, num_neurons), *dynamics, _rows(spk, num_neurons), _rows(mem, num_neurons)
-        )
-        run_chunks(kernel, num_neurons, work=mem.numel(), grain=_CACHE_LINE)
-        ctx.save_for_backward(mem)
-        ctx.set_materialize_grads(False)
-        ctx.num_rows, ctx.settings = len(current), (*dynamics, surrogate, float(alpha))
-        return spk, mem
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_spk: Tensor | None, grad_mem: Tensor | None) -> tuple[Tensor | None, ...]:
-        if grad_spk is None and grad_mem is None:
-            return (None,) * 7
-        (mem,) = ctx.saved_tensors
-        num_neurons = math.prod(mem.shape[1:])
-        grad = empty((ctx.num_rows, *mem.shape[1:]))
-        gradients = _rows(grad_spk, num_neurons), _rows(grad_mem, num_neurons)
-        arguments = *gradients, _rows(mem, num_neurons), *ctx.settings, _rows(grad, num_neurons)
-        run_chunks(partial(_backward, *arguments), num_neurons, work=mem.numel(), grain=_CACHE_LINE)
-        return grad, *(None,) * 6
-
-
-def lif_scan(
-    current: Tensor | Constant,
-    beta: float,
-    threshold: float,
-    reset_mechanism: str = "subtract",
-    surrogate: str = "atan",
-    alpha: float = 2.0,
-) -> tuple[Tensor, Tensor]:
-    """`reference.lif_scan` for float32 `current` `[T, …]` on the CPU: `(spk, mem)` `[T, …]`.
-
-    Both have the memory layout of `current`. For a `Constant` the sequence is never stored, and the gradient
-    is summed over time as it is made.
+    `current` is float32 or bfloat16, `state` float32 `[S, N]` or None; `spk` comes in `spk_dtype`, the rest float32.
     """
-    if isinstance(current, Constant):
-        sequence, num_steps = current.value.unsqueeze(0), current.num_steps
-    else:
-        sequence, num_steps = current, len(current)
-    # Neurons are independent: whatever the order of their axes in memory (channels last), it can be kept.
-    order = [0, *sorted(range(1, sequence.dim()), key=sequence.stride, reverse=True)]
-    back = [order.index(axis) for axis in range(sequence.dim())]
-    spk, mem = _LIFScan.apply(
-        sequence.permute(order),
-        num_steps,
-        beta,
-        threshold,
-        RESET_MECHANISMS.index(reset_mechanism),
-        SURROGATE_KERNELS.index(surrogate),
-        alpha,
+    num_neurons, size = current.shape[1], dynamics.state_size
+    spk = empty((num_steps, num_neurons), spk_dtype)
+    mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
+    kernel = partial(
+        _forward, *_inputs(current, state, beta, dynamics), _ONE[spk_dtype], _bits(spk), _bits(mem), _bits(last)
     )
-    return spk.permute(back), mem.permute(back)
+    run_chunks(partial(kernel, _block(2, dynamics)), num_neurons, work=spk.numel(), grain=_CACHE_LINE)
+    return spk, mem, last
+
+
+def scan_backward(
+    grad_spk: Tensor | None,
+    grad_mem: Tensor | None,
+    grad_last: Tensor | None,
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    needs_beta: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of what `scan_forward` was given: of `current` in its shape and type, of `state` `[S, N]`, of beta.
+
+    Those that come in are shaped as its results, or None. That of beta is 0 unless `needs_beta`.
+    """
+    num_neurons = current.shape[1]
+    none = np.empty((0, num_neurons), np.float32)
+    incoming = [none if g is None else _bits(g.contiguous()) for g in (grad_spk, grad_mem, grad_last)]
+    grad_current = empty(tuple(current.shape), current.dtype)
+    grad_state, grad_beta = empty((dynamics.state_size, num_neurons)), empty((num_neurons if needs_beta else 0,))
+    outgoing = _bits(grad_current), _bits(grad_state), _bits(grad_beta)
+    kernel = partial(_backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
+    work = num_steps * num_neurons
+    run_chunks(partial(kernel, _block(num_steps + 1, dynamics)), num_neurons, work=work, grain=_CACHE_LINE)
+    return grad_current, grad_state, grad_beta.double().sum().float()
+
+
+def _inputs(current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics) -> tuple[object, ...]:
+    decay, gain = dynamics.adaptation or (0.0, 0.0)
+    numbers = (
+        np.float32(dynamics.threshold),
+        RESET_MECHANISMS.index(dynamics.reset_mechanism),
+        SURROGATE_KERNELS.index(dynamics.surrogate),
+        float(dynamics.alpha),
+        np.float32(decay),
+        np.float32(gain),
+    )
+    at_rest = np.empty((0, current.shape[1]), np.float32)
+    return _bits(current), at_rest if state is None else _bits(state), np.float32(beta.item()), numbers
+
+
+def _bits(x: Tensor) -> np.ndarray:
+    """`x` as an array for the kernels, bfloat16 as int16."""
+    x = x.detach()
+    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
+
+
+def _block(num_rows: int, dynamics: Dynamics) -> int:
+    """How many neurons at a time have `num_rows` rows of scratch in the cache."""
+    arrays = 3 if dynamics.adaptation else 1
+    return max(_CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64))

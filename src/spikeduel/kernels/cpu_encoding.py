@@ -43,7 +43,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
 
 
 @njit(nogil=True, cache=True)
-def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyped-def]
+def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ignore[no-untyped-def]
     """Fills rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape
     levels = np.empty(_TILE, np.uint8)
@@ -51,13 +51,15 @@ def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyp
         step, image = divmod(row, num_images)
         for first in range(0, num_pixels, _TILE):
             count = min(_TILE, num_pixels - first)
-            _philox_levels(levels, first // 4, (count + 3) // 4, step, keys[image])
+            _philox_levels(levels, first // 4, (count + 3) // 4, first_step + step, keys[image])
             pixels, out = images[image, first : first + count], spikes[row, first : first + count]
             for i in range(count):
                 out[i] = one if levels[i] < pixels[i] else 0
 
 
-def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def rate_spikes(
+    images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
+) -> Tensor:
     """`reference.rate_spikes` in `dtype` (float32, bfloat16 or bool), `[T, B, …]`.
 
     `images` are uint8 `[B, …]`, `keys` uint64 `[B]`.
@@ -69,6 +71,7 @@ def rate_spikes(images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.d
         _rate_rows,
         images.contiguous().numpy().reshape(len(images), num_pixels),
         np.array(keys, np.uint64),  # a copy, since Numba would compile a second time for a read-only array
+        first_step,
         one,
         spikes.view(as_integer).numpy().reshape(num_steps * len(images), num_pixels),
     )

@@ -1,10 +1,12 @@
-"""What the CPU kernels share: a few threads to run on, and memory to write to."""
+"""What the CPU kernels share: threads to run on, and memory to write to."""
 
+import ctypes
 import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +14,8 @@ from torch import Tensor
 
 SMALLEST_PART = 1 << 15
 _PARTS_PER_THREAD = 8
-
-
-@cache
-def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
-    # Keyed by process, because threads do not survive a fork: a child must not wait for its parent's.
-    return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
+_PROCESS_ID = os.getpid()
+_Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1) -> None:
@@ -34,27 +32,60 @@ def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, gr
         return
     size = -(-length // (num_parts * grain)) * grain
     parts = deque((start, min(start + size, length)) for start in range(0, length, size))
+    errors: list[BaseException] = []
 
     def run_parts() -> None:
-        # Whoever is free takes the next: OpenMP's threads spin for a while after a matrix product, on the
-        # cores that ours should run on, and halves fixed beforehand would wait for the slower one.
-        while True:
+        # Whoever is free takes the next: a thread may be late, and the others should not wait for its share.
+        while not errors:
             try:
                 part = parts.popleft()
             except IndexError:
                 return
-            kernel(*part)
+            try:
+                kernel(*part)
+            except BaseException as error:
+                errors.append(error)
 
-    pool = _pool(os.getpid(), num_threads - 1)
-    futures = [pool.submit(run_parts) for _ in range(min(num_threads, len(parts)) - 1)]
+    num_threads = min(num_threads, len(parts))
+    # GNU OpenMP does not survive a fork, hence not where this process is another's child.
+    parallel = _openmp() if os.getpid() == _PROCESS_ID else None
+    if parallel is not None:
+        parallel(_Callback(lambda _: run_parts()), None, num_threads, 0)
+    else:
+        _run_on_own_threads(run_parts, num_threads)
+    if errors:
+        raise errors[0]
+
+
+@cache
+def _openmp() -> Any:
+    """The entry to the OpenMP threads that PyTorch runs on (GNU's, or what is compatible with it), or None.
+
+    After a matrix product these threads spin for a while, waiting for more: threads of our own would have to wait
+    until they are descheduled, which made a scan on two cores no faster than on one.
+    """
     try:
-        run_parts()
-    finally:
-        # Even after an error: the caller may free its buffers once this has returned.
-        errors = [None if future.cancel() else future.exception() for future in futures]
-    for error in errors:
-        if error is not None:
-            raise error
+        parallel = ctypes.CDLL(None).GOMP_parallel
+    except (OSError, AttributeError, TypeError):
+        return None
+    parallel.argtypes, parallel.restype = [_Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return parallel
+
+
+def _run_on_own_threads(run_parts: Callable[[], None], num_threads: int) -> None:
+    pool = _pool(os.getpid(), torch.get_num_threads() - 1)
+    futures = [pool.submit(run_parts) for _ in range(num_threads - 1)]
+    run_parts()
+    for future in futures:
+        # The caller may free its buffers once this has returned.
+        if not future.cancel():
+            future.result()
+
+
+@cache
+def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
+    # Keyed by process, because threads do not survive a fork: a child must not wait for its parent's.
+    return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:

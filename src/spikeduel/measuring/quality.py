@@ -36,7 +36,7 @@ def answers(model: Model, batches: Iterable[Any], repeat: int = 0) -> Answers:
     truth, predicted, tied = [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     for images, labels, indices in batches:
-        output = model.module(model.encode(images.to(model.device), Draw.for_evaluation(indices, repeat)))
+        output = model.run(model.encode(images.to(model.device), Draw.for_evaluation(indices, repeat)))
         loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
         predicted.append(readout.scores(output).argmax(1).cpu())
         tied.append(readout.ties(output).cpu())

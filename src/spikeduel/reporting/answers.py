@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeduel.models import Trace
-from spikeduel.neurons import SpikeCount
+from spikeduel.readouts import SpikeCount
 from spikeduel.reporting import style
 
 MOST_CLASSES = 12

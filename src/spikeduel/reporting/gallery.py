@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spikeduel.data.prepared import Prepared
 from spikeduel.encoders import Draw, rate
 from spikeduel.models import Model
-from spikeduel.neurons import SpikeCount
+from spikeduel.readouts import SpikeCount
 from spikeduel.reporting import answers, figures, spikes, style
 from spikeduel.reporting.animation import encoded_animation
 

@@ -1,0 +1,111 @@
+"""Twins for a fair comparison: one convolutional shape, whose activation is a layer of neurons or a ReLU.
+
+Both have the same weights, shape for shape, so that a difference between them is the activation's.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from spikeduel.constant import Constant, over_time
+from spikeduel.neurons import Neuron
+from spikeduel.readouts import Logits, MeanOverSteps
+
+CHANNELS = (32, 64)
+SMALLEST_SIDE = 4
+"""Two poolings leave nothing of a smaller image."""
+
+
+class ConvLIF(nn.Module):
+    """Twice {Conv 3×3, batch norm, neurons, MaxPool 2}, Linear → hidden, neurons, Linear → K.
+
+    The last layer does not spike: the mean of its current over the steps is the score.
+    """
+
+    family = "snn"
+    readout = MeanOverSteps()
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_classes: int, neuron: Callable[[], Neuron], hidden: int
+    ) -> None:
+        super().__init__()
+        self.block1, self.block2, self.linear1, self.linear2 = _weights(image_shape, num_classes, hidden)
+        self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor | Constant) -> Tensor:
+        """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
+        for block, lif in ((self.block1, self.lif1), (self.block2, self.lif2)):
+            spk, _ = lif(over_time(block, x), with_mem=False)
+            x = over_time(self.pool, spk)
+        spk, _ = self.lif3(over_time(lambda features: self.linear1(features.flatten(1)), x), with_mem=False)
+        return over_time(self.linear2, spk)
+
+
+class ConvReLU(nn.Module):
+    """`ConvLIF` with a ReLU for every layer of neurons, and without time."""
+
+    family = "cnn"
+    readout = Logits()
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int) -> None:
+        super().__init__()
+        self.block1, self.block2, self.linear1, self.linear2 = _weights(image_shape, num_classes, hidden)
+        self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, H, W]` to logits `[B, K]`."""
+        for block in (self.block1, self.block2):
+            x = self.relu(self.pool(block(x)))
+        return self.linear2(self.relu(self.linear1(x.flatten(1))))
+
+
+def _weights(
+    image_shape: tuple[int, int, int], num_classes: int, hidden: int
+) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    channels, height, width = image_shape
+    first, second = CHANNELS
+    num_features = second * (max(height, SMALLEST_SIDE) // 4) * (max(width, SMALLEST_SIDE) // 4)
+    return (
+        nn.Sequential(_border(height, width), *_convolution(channels, first)),
+        nn.Sequential(*_convolution(first, second)),
+        nn.Linear(num_features, hidden),
+        nn.Linear(hidden, num_classes),
+    )
+
+
+def _border(height: int, width: int) -> nn.Module:
+    """Surrounds with zeros what is smaller than `SMALLEST_SIDE`."""
+    below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
+    return nn.ZeroPad2d((0, right, 0, below))
+
+
+def _convolution(num_inputs: int, num_outputs: int) -> tuple[nn.Module, nn.Module]:
+    # Batch norm has the bias.
+    return nn.Conv2d(num_inputs, num_outputs, 3, padding=1, bias=False), nn.BatchNorm2d(num_outputs)
+
+
+def build_lif(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    num_steps: int,
+    *,
+    neuron: Callable[[], Neuron],
+    hidden: int = 256,
+    **settings: Any,
+) -> ConvLIF:
+    """two convolutions with batch norm, one hidden layer, neurons as activation, an integrating readout"""
+    return ConvLIF(image_shape, num_classes, neuron, hidden)
+
+
+def build_relu(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    num_steps: int | None,
+    *,
+    hidden: int = 256,
+    **settings: Any,
+) -> ConvReLU:
+    """the same weights as conv-lif, with ReLU for its neurons"""
+    return ConvReLU(image_shape, num_classes, hidden)

@@ -1,0 +1,106 @@
+"""What turns a network's output into a loss to train and scores to decide by."""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Readout(Protocol):
+    """How a network's output becomes a loss to train and scores `[B, K]` whose argmax is the label."""
+
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """A scalar, for `labels` int64 `[B]`."""
+
+    def scores(self, output: Any) -> Tensor:
+        """float32 `[B, K]`; probabilities are their softmax."""
+
+    def ties(self, output: Any) -> Tensor:
+        """bool `[B]`: where the label was decided by a tie-break."""
+
+
+class SpikingReadout:
+    """A readout of what is summed up over time, so that it can also say what the scores are so far."""
+
+    def accumulate(self, output: Any) -> Tensor:
+        """What one has to keep of `output`, to be added to that of other steps: float32 `[…, B, K]`."""
+        raise NotImplementedError
+
+    def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
+        """The scores `[B, K]` after `num_steps` steps that accumulated to `total`."""
+        raise NotImplementedError
+
+    def scores(self, output: Any) -> Tensor:
+        """See `Readout.scores`."""
+        first = output[0] if isinstance(output, tuple) else output
+        return self.scores_of(self.accumulate(output), len(first))
+
+
+class SpikeCount(SpikingReadout):
+    """The study's readout, for `(spk, mem)` of the output layer, both `[T, B, K]`.
+
+    The loss is the mean over steps of the cross-entropy of the membrane. The label has the most spikes, ties broken
+    by the summed membrane: scores are count + rank/(2K), with rank 0 … K−1 of the summed membrane.
+    """
+
+    def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+        """See `Readout.loss`."""
+        _, mem = output
+        return F.cross_entropy(mem.flatten(0, 1), labels.repeat(mem.shape[0]))
+
+    def accumulate(self, output: tuple[Tensor, Tensor]) -> Tensor:
+        """Counts of spikes and summed membranes: `[2, B, K]`."""
+        spk, mem = output
+        # bfloat16 counts no further than 256.
+        return torch.stack([spk.sum(0, dtype=torch.float32), mem.sum(0)])
+
+    def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
+        """See `SpikingReadout.scores_of`."""
+        counts, summed = total
+        rank = summed.argsort(dim=1, stable=True).argsort(dim=1)
+        return counts + rank / (2 * counts.shape[1])
+
+    def ties(self, output: tuple[Tensor, Tensor]) -> Tensor:
+        """See `Readout.ties`."""
+        return _has_tie(output[0].sum(0, dtype=torch.float32))
+
+
+class MeanOverSteps(SpikingReadout):
+    """For an output layer that does not spike, `[T, B, K]`: its mean over steps is the score, for loss and label."""
+
+    def loss(self, output: Tensor, labels: Tensor) -> Tensor:
+        """See `Readout.loss`."""
+        return F.cross_entropy(self.scores(output), labels)
+
+    def accumulate(self, output: Tensor) -> Tensor:
+        """The sum over steps `[B, K]`."""
+        return output.sum(0, dtype=torch.float32)
+
+    def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
+        """See `SpikingReadout.scores_of`."""
+        return total / num_steps
+
+    def ties(self, output: Tensor) -> Tensor:
+        """See `Readout.ties`."""
+        return _has_tie(self.scores(output))
+
+
+class Logits:
+    """The readout of a network that returns one score a class, `[B, K]`: cross-entropy of the softmax."""
+
+    def loss(self, output: Tensor, labels: Tensor) -> Tensor:
+        """See `Readout.loss`."""
+        return F.cross_entropy(output.float(), labels)
+
+    def scores(self, output: Tensor) -> Tensor:
+        """See `Readout.scores`."""
+        return output.float()
+
+    def ties(self, output: Tensor) -> Tensor:
+        """See `Readout.ties`."""
+        return _has_tie(output)
+
+
+def _has_tie(scores: Tensor) -> Tensor:
+    return (scores == scores.amax(1, keepdim=True)).sum(1) > 1
