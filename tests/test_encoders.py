@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from spikeduel.constant import Constant
-from spikeduel.encoders import ENCODERS, Draw, latency
+from spikeduel.draws import Draw
+from spikeduel.encoders import ENCODERS, latency
 
 
 @pytest.fixture
@@ -53,35 +54,6 @@ def test_rate_fires_with_the_pixels_probability():
     assert mean[0] == 0
     assert mean[-1] == 1
     assert ((mean - p).abs() <= 4.5 * (p * (1 - p) / 200_000).sqrt()).all()
-
-
-def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
-    image = torch.full((1, 1, 20, 20), 128, dtype=torch.uint8)
-    index = np.array([7])
-    keys = [
-        Draw.for_training(0, 0, index), Draw.for_training(1, 0, index), Draw.for_training(0, 1, index),
-        Draw.for_training(0, 0, index + 1), Draw.for_evaluation(index), Draw.for_evaluation(index, 1),
-        Draw.for_content(image),
-    ]  # fmt: skip
-    drawn = torch.cat([ENCODERS["rate"](image, 3, draw).flatten(1) for draw in keys])
-    agreement = (drawn[:, None] == drawn[None]).float().mean(2)
-    agreement.fill_diagonal_(0.5)
-    # 400 fair coins agree on half of the tosses, with a standard deviation of 0.025.
-    assert ((agreement - 0.5).abs() < 0.125).all()
-
-
-def test_content_draws_depend_on_pixels_only(images):
-    shuffled = images[[3, 0]]
-    assert np.array_equal(Draw.for_content(shuffled).keys, Draw.for_content(images).keys[[3, 0]])
-    assert len(set(Draw.for_content(images).keys)) == 6
-
-
-def test_levels_for_encoders_of_ones_own(images):
-    draw = Draw.for_evaluation(np.arange(6))
-    levels = draw.levels(7, images)
-    assert levels.shape == (7, 6, 1, 5, 4)
-    assert levels.max() <= 254
-    assert torch.equal((levels < images).float(), ENCODERS["rate"](images, 7, draw))
 
 
 def test_latency_by_hand():

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from spikeduel import data, trial
-from spikeduel.data import Preprocessing
+from spikeduel.data import Preprocessing, cache, memory
 from spikeduel.errors import InputError
 from spikeduel.evaluating import evaluate, open_for, predict_files
 from spikeduel.models import Model, ModelCard, build, load_model
@@ -42,6 +42,17 @@ def test_the_trials_numbers_are_found_again(contender, trained):
     expected = {name: value for name, value in quality.items() if name not in ("truth", "predicted")}
     assert found == {**expected, "draws": draws}
     assert evaluate(load_model(path), EXPERIMENT) == found
+
+
+def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):
+    path, _, _ = trained["dense-snn"]
+    expected = evaluate(load_model(path), EXPERIMENT)
+    cache.write(tmp_path / "digits", data.load(EXPERIMENT))
+    mapped = cache.read(tmp_path / "digits")
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(data, "load", lambda *arguments: mapped)
+    assert evaluate(load_model(path), EXPERIMENT) == expected
+    assert isinstance(mapped.held[0], np.memmap)
 
 
 def test_data_that_it_was_trained_on_is_split_as_it_was_then(trained):

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from spikeduel.data import Preprocessing
-from spikeduel.encoders import Draw
+from spikeduel.draws import Draw
 from spikeduel.errors import InputError
 from spikeduel.models import Model, ModelCard, build, load_model, save_model
 

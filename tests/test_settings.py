@@ -20,8 +20,9 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "num_steps": 7, "neuron": "m:n", "beta": 0.5, "threshold": 0.7, "reset_mechanism": "zero",
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "adaptation_decay": 0.8,
         "adaptation_gain": 0.2, "chunk_steps": 5, "epochs": 4, "batch_size": 32,
-        "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published", "split_seed": 9, "limit": 100,
-        "data_dir": "/data", "image_size": 32, "alterations": ("Hard",), "device": "cpu", "precision": "bf16",
+        "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
+        "split_seed": 9, "limit": 100, "data_dir": "/data", "image_size": 32, "alterations": ("Hard",),
+        "device": "cpu", "precision": "bf16",
     }  # fmt: skip
     assert set(other) == {f.name for f in fields(Experiment)}
     experiment = Experiment(**other)
@@ -84,3 +85,9 @@ def test_digest_sees_every_change_and_no_order():
     assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
     assert Experiment() == replace(Experiment(), epochs=20)
+
+
+def test_own_code_is_what_is_named_by_module_and_attribute():
+    assert Experiment().own_code == ()
+    own = Experiment(contenders=("dense-snn", "m:net"), encoding="m:code", neuron="m:cell", augmentation="m:noise")
+    assert own.own_code == ("m:net", "m:code", "m:cell", "m:noise")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spikeduel import data, models, trial
-from spikeduel.encoders import Draw
+from spikeduel.draws import Draw
 from spikeduel.errors import InputError
 from spikeduel.models import Model
 from spikeduel.neurons import NEURONS
@@ -57,7 +57,7 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Model(models.build(card), card)
-    images, labels = data.in_memory(prepared)
+    images, labels = prepared.held
     return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
 
 
@@ -199,3 +199,78 @@ def test_batch_normalisation_cannot_be_cut_into_chunks(small, tmp_path):
         TrainingStep(run.model, 1e-3, 2)
     # A network without time steps has none to cut.
     TrainingStep(loop(small, tmp_path, "conv-relu").model, 1e-3, 2)
+
+
+# ---- augmentation, and data larger than memory
+
+
+def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
+    small = replace(small, augmentation="shift-flip")
+    expected = loop(small, tmp_path, name="a.pt").run()
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, progress=Interrupting(23 + 3), name="b.pt").run()
+    assert loop(small, tmp_path, name="b.pt").run().history == expected.history
+    assert loop(replace(small, augmentation="none"), tmp_path, name="c.pt").run().history != expected.history
+
+
+def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
+    from spikeduel.augmentations import AUGMENTATIONS
+
+    # All that is trained on is white, all that is asked in validation is as it was.
+    monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
+    run = loop(replace(small, augmentation="white", encoding="direct", epochs=1), tmp_path)
+    met = {True: [], False: []}
+    run.model.module.register_forward_pre_hook(lambda module, inputs: met[module.training].append(inputs[0].value))
+    run.run()
+    assert len(met[True]) == 23
+    assert all((images == 1).all() for images in met[True])
+    assert torch.equal(torch.cat(met[False]), run.images[run.split.val] / 255)
+
+
+def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
+    from spikeduel.augmentations import AUGMENTATIONS
+    from spikeduel.draws import Draw
+
+    keys = []
+
+    def recorded(images, draw):
+        keys.append(draw.keys)
+        return images
+
+    monkeypatch.setitem(AUGMENTATIONS, "recorded", recorded)
+    run = loop(replace(small, augmentation="recorded"), tmp_path)
+    run.run()
+    found = np.concatenate(keys).reshape(2, -1)
+    for epoch in (0, 1):
+        expected = Draw.for_augmentation(0, epoch, run.split.train).keys
+        assert sorted(found[epoch]) == sorted(expected)
+
+
+@pytest.fixture
+def on_disk(tmp_path, monkeypatch):
+    """The digits, memory-mapped and larger than what memory there is."""
+    from spikeduel.data import cache, memory
+    from spikeduel.settings import Experiment
+
+    cache.write(tmp_path / "digits", data.load(Experiment(dataset="digits")))
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    return cache.read(tmp_path / "digits")
+
+
+def test_from_disk_it_ends_in_the_numbers_that_it_ends_in_from_memory(small, tmp_path, on_disk, monkeypatch):
+    expected = loop(small, tmp_path, name="a.pt").run()
+    monkeypatch.setattr(data, "load", lambda experiment: on_disk)
+    run = loop(small, tmp_path, name="b.pt")
+    assert isinstance(run.images, np.memmap)
+    assert run.run().history == expected.history
+
+
+def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkeypatch):
+    import threading
+
+    monkeypatch.setattr(data, "load", lambda experiment: on_disk)
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        loop(small, tmp_path, progress=Interrupting(3)).run()
+    # Not even while somebody still looks at the error, and so at what the loop held.
+    assert interruption.value.__traceback__ is not None
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")]

@@ -122,6 +122,7 @@ def test_what_changes_no_number_changes_no_key(same, small):
         {"learning_rate": 6e-3},
         {"epochs": 3},
         {"batch_size": 65},
+        {"augmentation": "shift"},
         {"patience": 4},
         {"min_delta": 0.02},
         {"hidden": 33},
@@ -370,6 +371,7 @@ def test_what_cannot_be_built_is_refused_before_training(source, problem, small,
         ({"contenders": ("dense-snn", "nowhere:build")}, "no module 'nowhere'"),
         ({"encoding": "rat"}, "encoding 'rat': did you mean 'rate'"),
         ({"neuron": "lfi"}, "neuron 'lfi': did you mean 'lif'"),
+        ({"augmentation": "shfit"}, "augmentation 'shfit': did you mean 'shift'"),
         ({"surrogate": "atn"}, "surrogate 'atn': did you mean 'atan'"),
     ],
 )
@@ -453,3 +455,64 @@ def test_an_own_encoder(quick, tmp_path, write):
     assert trace.encoded.shape == (4, 3, 1, 8, 8)
     assert trace.encoded[2:].sum() == 0
     assert set(record.settings["sources"]) == {"own_encoder:halves"}
+
+
+AUGMENTATION = """
+def darker(images, draw):
+    "By up to 3 levels."
+    return images - images.clamp(max=draw.integers(4).to(images)[:, :, None, None])
+"""
+
+
+def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, write):
+    experiment = replace(quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker")
+    write("own_augmentation", AUGMENTATION)
+    trial.check_names(experiment)
+    plain = run(replace(experiment, augmentation="none"), tmp_path / "s")
+    for record, before in zip(run(experiment, tmp_path / "s"), plain, strict=True):
+        assert (record.status, record.error) == ("done", None)
+        assert set(record.settings["sources"]) == {"own_augmentation:darker"}
+        assert record.history != before.history
+    before = keys(experiment)
+    write("own_augmentation", AUGMENTATION.replace("(4)", "(5)"))
+    del sys.modules["own_augmentation"]
+    after = keys(experiment)
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_an_augmentation_that_returns_no_images_is_the_users_to_mend(quick, tmp_path, write):
+    write("own_scaled", "def scaled(images, draw):\n    return images / 255\n")
+    with pytest.raises(
+        InputError, match=r"augmentation 'own_scaled:scaled' must return images of uint8 \[64, 1, 8, 8\]"
+    ):
+        run(replace(quick, augmentation="own_scaled:scaled"), tmp_path / "s")
+
+
+# ---- how the data is held
+
+
+def test_all_trials_of_a_comparison_share_one_copy_of_the_data(quick, tmp_path, monkeypatch):
+    experiment = replace(quick, contenders=("dense-snn", "small-cnn"), seeds=2)
+    prepared, used = data.load(experiment), []
+    monkeypatch.setattr(data, "load", lambda experiment: prepared)
+    for name in ("Loop", "EvaluationBatches"):
+        monkeypatch.setattr(trial, name, noting(used, getattr(trial, name)))
+    run(experiment, tmp_path / "s")
+    assert len(used) >= 4 * 2
+    assert {id(array) for array in used} == {id(prepared.held[0])}
+
+
+def noting(used, function):
+    def noted(*arguments):
+        used.append(next(each for each in arguments if isinstance(each, torch.Tensor)))
+        return function(*arguments)
+
+    return noted
+
+
+def test_what_the_store_holds_needs_no_data_in_memory(quick, tmp_path, monkeypatch):
+    run(quick, tmp_path / "s")
+    prepared = data.load(quick)
+    monkeypatch.setattr(data, "load", lambda experiment: prepared)
+    run(quick, tmp_path / "s")
+    assert "held" not in vars(prepared)

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from spikeduel import data, kernels, recipes
     from spikeduel.analysis import Comparison, read_comparison
     from spikeduel.architectures import ARCHITECTURES
+    from spikeduel.augmentations import AUGMENTATIONS
     from spikeduel.comparing import compare
     from spikeduel.constant import Constant
     from spikeduel.data import DATASETS
-    from spikeduel.encoders import ENCODERS, Draw
+    from spikeduel.draws import Draw
+    from spikeduel.encoders import ENCODERS
     from spikeduel.errors import InputError, SpikeduelError
     from spikeduel.measuring import MEASURES
     from spikeduel.models import Model, ModelCard, StreamState, Trace, load_model, save_model
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "ALIF": "neurons",
     "ARCHITECTURES": "architectures",
+    "AUGMENTATIONS": "augmentations",
     "Comparison": "analysis",
     "Constant": "constant",
     "DATASETS": "data",
-    "Draw": "encoders",
+    "Draw": "draws",
     "ENCODERS": "encoders",
     "Experiment": "settings",
     "IF": "neurons",

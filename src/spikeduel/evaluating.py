@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import in_memory
 from spikeduel.errors import InputError, unknown
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.models import Model
@@ -45,7 +44,7 @@ def evaluate(
     if prepared.fingerprint == card.trained_on.get("fingerprint"):
         experiment = replace(experiment, **{name: card.trained_on[name] for name in ("split", "split_seed", "limit")})
     indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
-    images, labels = in_memory(prepared)
+    images, labels = prepared.held
     batches = EvaluationBatches(images, labels, indices)
     found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // EVALUATION_BATCH)))
     del found["truth"], found["predicted"]

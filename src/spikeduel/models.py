@@ -18,7 +18,8 @@ from spikeduel import files, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.constant import Constant
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.encoders import ENCODERS, STEPWISE, Draw, analogue
+from spikeduel.draws import Draw
+from spikeduel.encoders import ENCODERS, STEPWISE, analogue
 from spikeduel.errors import InputError
 from spikeduel.hardware import Compute, has_bf16
 from spikeduel.neurons import NEURONS, Neuron, State, carried

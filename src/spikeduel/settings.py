@@ -16,7 +16,7 @@ import tomli_w
 from spikeduel import files
 from spikeduel.errors import InputError, unknown
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Raised by hand when the same settings would give other numbers; part of every trial's key."""
 
 
@@ -60,6 +60,9 @@ class Experiment:
     chunk_steps: int | None = _setting(
         None, "less memory, more time: keep this many time steps for the backward pass, redo the others", at_least=1
     )
+    augmentation: str = _setting(
+        "none", "what training does to every contender's images: none, shift, flip or shift-flip"
+    )
     learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0)
     patience: int = _setting(3, "stop after this many epochs without min_delta of improvement", at_least=1)
     min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
@@ -96,7 +99,8 @@ class Experiment:
     @property
     def own_code(self) -> tuple[str, ...]:
         """The `module:attribute` names among its settings: the user's own code."""
-        return tuple(name for name in (*self.contenders, self.encoding, self.neuron) if ":" in name)
+        named = (*self.contenders, self.encoding, self.neuron, self.augmentation)
+        return tuple(name for name in named if ":" in name)
 
 
 def _check(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from spikeduel import files
-from spikeduel.data import Split, evaluation_batches, training_batches
-from spikeduel.encoders import Draw
+from spikeduel.augmentations import augment
+from spikeduel.data import Split, evaluation_batches, on_device, training_batches
+from spikeduel.draws import Draw
 from spikeduel.errors import InputError
 from spikeduel.hardware import keep_freed_memory
 from spikeduel.measuring.quality import answers
@@ -46,7 +48,7 @@ class Training:
 class EvaluationBatches:
     """The images of `indices` in order, as often as one iterates."""
 
-    images: Tensor
+    images: Tensor | np.memmap
     labels: Tensor
     indices: np.ndarray
 
@@ -112,12 +114,12 @@ class TrainingStep:
 
 @dataclass(frozen=True)
 class Loop:
-    """What a training needs: the model (trained in place), the data set `images` uint8 `[N, C, H, W]` with `labels`
-    int64 `[N]`, its split, the rules, where to keep the state, whom to tell.
+    """What a training needs: the model (trained in place), `images` and `labels` as `Prepared.held` gives them, their
+    split, the rules, where to keep the state, whom to tell.
     """
 
     model: Model
-    images: Tensor
+    images: Tensor | np.memmap
     labels: Tensor
     split: Split
     experiment: Experiment
@@ -199,12 +201,12 @@ class Loop:
         total_right = torch.zeros((), dtype=torch.int64, device=device)
         batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
         step.module.train()
-        with torch.random.fork_rng():
+        with closing(batches), torch.random.fork_rng():
             # For architectures that draw by themselves, such as dropout.
             torch.manual_seed(seed * 1_000_003 + epoch)
-            for (images, labels, indices), _ in zip(batches, ticks, strict=False):
-                draw = Draw.for_training(seed, epoch, indices)
-                loss, right = step(images.to(device), labels.to(device), draw)
+            for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
+                images = augment(self.experiment.augmentation, images, Draw.for_augmentation(seed, epoch, indices))
+                loss, right = step(images, labels, Draw.for_training(seed, epoch, indices))
                 total_loss += loss * len(labels)
                 total_right += right
         return float(total_loss) / len(train), float(total_right) / len(train)

@@ -13,7 +13,8 @@ from torch import nn
 
 from spikeduel import data, files, hardware, models, registry
 from spikeduel.architectures import ARCHITECTURES
-from spikeduel.data import Prepared, Split, in_memory
+from spikeduel.augmentations import AUGMENTATIONS
+from spikeduel.data import Prepared, Split
 from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError, SpikeduelError
 from spikeduel.hardware import Compute
@@ -26,7 +27,9 @@ from spikeduel.store import Store, TrialRecord
 from spikeduel.surrogates import resolve_alpha
 from spikeduel.training import EvaluationBatches, Loop, Training
 
-TRAINING_SETTINGS = ("epochs", "batch_size", "learning_rate", "patience", "min_delta", "chunk_steps")
+TRAINING_SETTINGS = (
+    "epochs", "batch_size", "augmentation", "learning_rate", "patience", "min_delta", "chunk_steps",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     for seed in range(experiment.seeds):
         for card in cards:
             seeded = replace(card, seed=seed, precision=compute.precision)
-            settings = {**asdict(seeded), **common, "sources": _sources(card)}
+            settings = {**asdict(seeded), **common, "sources": _sources(card, experiment)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
             trials.append(Trial(experiment, seeded, settings))
@@ -71,6 +74,7 @@ def check_names(experiment: Experiment) -> None:
         registry.resolve("contender", contender, ARCHITECTURES)
     registry.resolve("encoding", experiment.encoding, ENCODERS)
     registry.resolve("neuron", experiment.neuron, NEURONS)
+    registry.resolve("augmentation", experiment.augmentation, AUGMENTATIONS)
     resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
     hardware.resolve(experiment.device)
 
@@ -148,7 +152,7 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
     checkpoint = store.checkpoint_path(trial.key)
     training, error = Training(), None
     try:
-        images, labels = in_memory(prepared)
+        images, labels = prepared.held
         training = Loop(model, images, labels, split, trial.experiment, checkpoint, progress).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
@@ -182,7 +186,7 @@ def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store) -> No
     missing = [name for name in MEASURES if store.measure(trial.key, name) is None]
     if not missing:
         return
-    images, labels = in_memory(prepared)
+    images, labels = prepared.held
     model = models.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
     for name in missing:
@@ -194,11 +198,12 @@ def _split_digest(split: Split) -> str:
     return hashlib.sha256(b"|".join(np.asarray(part, np.int64).tobytes() for part in parts)).hexdigest()
 
 
-def _sources(card: ModelCard) -> dict[str, str]:
+def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
     named = (
         ("contender", card.contender, ARCHITECTURES),
         ("encoding", card.encoding, ENCODERS),
         ("neuron", card.network.get("neuron"), NEURONS),
+        ("augmentation", experiment.augmentation, AUGMENTATIONS),
     )
     return {
         name: registry.source_hash(registry.resolve(kind, name, known))

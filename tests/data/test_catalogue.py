@@ -15,7 +15,6 @@ from spikeduel.data import (
     cached,
     catalogue,
     describe,
-    in_memory,
     listing,
     load,
     prepare,
@@ -59,7 +58,7 @@ def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> N
     assert len(describe(name)) > 20
     made = split(prepared, experiment)
     assert sorted(np.concatenate([made.train, made.val, made.test])) == list(range(len(prepared)))
-    images, labels = in_memory(prepared)
+    images, labels = prepared.held
     assert len(images) == len(labels) == len(prepared)
 
 

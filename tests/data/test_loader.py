@@ -1,3 +1,9 @@
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -6,37 +12,46 @@ import torch
 from synthetic_files import MakePrepared
 
 from spikeduel.data import cache as prepared_cache
-from spikeduel.data.loader import evaluation_batches, in_memory, training_batches
+from spikeduel.data import memory
+from spikeduel.data.loader import AHEAD, evaluation_batches, on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
-
-
-@pytest.fixture
-def prepared(make_prepared: MakePrepared) -> Prepared:
-    return make_prepared(np.arange(50) % 3)
-
 
 INDICES = np.arange(3, 40)
 
 
-def order(images: torch.Tensor, labels: torch.Tensor, seed: int, epoch: int, batch_size: int = 8) -> list[int]:
-    batches = training_batches(images, labels, INDICES, batch_size, seed, epoch)
+@pytest.fixture(params=["in memory", "on disk"])
+def prepared(
+    request: pytest.FixtureRequest, make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Prepared:
+    """The same set, once held in memory and once larger than what there is of it."""
+    made = make_prepared(np.arange(50) % 3)
+    if request.param == "in memory":
+        return made
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    prepared_cache.write(tmp_path / "set", made)
+    mapped = prepared_cache.read(tmp_path / "set")
+    assert isinstance(mapped.held[0], np.memmap)
+    return mapped
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_left_behind() -> Iterator[None]:
+    yield
+    assert producers() == []
+
+
+def producers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")]
+
+
+def order(prepared: Prepared, seed: int, epoch: int, batch_size: int = 8) -> list[int]:
+    batches = training_batches(*prepared.held, INDICES, batch_size, seed, epoch)
     return np.concatenate([indices for _, _, indices in batches]).tolist()
 
 
-def test_memory_mapped_arrays_are_copied_without_a_warning(prepared: Prepared, tmp_path: Path) -> None:
-    prepared_cache.write(tmp_path / "set", prepared)
-    mapped = prepared_cache.read(tmp_path / "set")
-    assert not mapped.images.flags.writeable
-    images, labels = in_memory(mapped)
-    np.testing.assert_array_equal(images.numpy(), prepared.images)
-    images[0] = 0
-    labels[0] = 0
-
-
 def test_batches_hold_what_their_indices_say(prepared: Prepared) -> None:
-    images, labels = in_memory(prepared)
     sizes = []
-    for batch, truth, indices in training_batches(images, labels, INDICES, 8, 0, 0):
+    for batch, truth, indices in training_batches(*prepared.held, INDICES, 8, 0, 0):
         assert batch.dtype == torch.uint8
         assert truth.dtype == torch.int64
         assert indices.dtype == np.int64
@@ -47,33 +62,190 @@ def test_batches_hold_what_their_indices_say(prepared: Prepared) -> None:
 
 
 def test_every_image_comes_once(prepared: Prepared) -> None:
-    assert sorted(order(*in_memory(prepared), 0, 0)) == INDICES.tolist()
+    assert sorted(order(prepared, 0, 0)) == INDICES.tolist()
 
 
 def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
-    images, labels = in_memory(prepared)
-    first = order(images, labels, 0, 0)
-    assert order(images, labels, 0, 0) == first
-    assert order(images, labels, 0, 0, batch_size=5) == first
-    others = [order(images, labels, seed, epoch) for seed, epoch in ((0, 1), (1, 0), (1, 1))]
+    first = order(prepared, 0, 0)
+    assert order(prepared, 0, 0) == first
+    assert order(prepared, 0, 0, batch_size=5) == first
+    others = [order(prepared, seed, epoch) for seed, epoch in ((0, 1), (1, 0), (1, 1))]
     assert len({tuple(o) for o in [first, *others, INDICES.tolist()]}) == 5
 
 
 def test_evaluation_keeps_the_order(prepared: Prepared) -> None:
-    images, labels = in_memory(prepared)
     indices = np.array([9, 2, 5])
-    batches = list(evaluation_batches(images, labels, indices, 2))
+    batches = list(evaluation_batches(*prepared.held, indices, 2))
     np.testing.assert_array_equal(np.concatenate([i for _, _, i in batches]), indices)
     np.testing.assert_array_equal(torch.cat([b for b, _, _ in batches]).numpy(), prepared.images[indices])
 
 
 def test_no_indices_no_batches(prepared: Prepared) -> None:
-    images, labels = in_memory(prepared)
-    assert list(evaluation_batches(images, labels, np.array([], dtype=np.int64), 4)) == []
+    assert list(evaluation_batches(*prepared.held, np.array([], dtype=np.int64), 4)) == []
 
 
-def test_copies_do_not_touch_the_cache(prepared: Prepared) -> None:
-    images, _ = in_memory(prepared)
-    before = prepared.images[0, 0, 0, 0]
-    images[0, 0, 0, 0] = 255 - int(before)
-    assert prepared.images[0, 0, 0, 0] == before
+def test_a_batch_may_be_written_to_and_the_set_stays(prepared: Prepared) -> None:
+    before = np.array(prepared.images)
+    for batch, truth, _ in evaluation_batches(*prepared.held, INDICES, 8):
+        batch.zero_()
+        truth.zero_()
+    np.testing.assert_array_equal(prepared.images, before)
+    again = torch.cat([batch for batch, _, _ in evaluation_batches(*prepared.held, INDICES, 8)])
+    np.testing.assert_array_equal(again.numpy(), before[INDICES])
+
+
+def test_from_disk_the_same_batches_come_as_from_memory(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_prepared(np.arange(50) % 3)
+    prepared_cache.write(tmp_path / "set", made)
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    mapped = prepared_cache.read(tmp_path / "set")
+    for from_disk, from_memory in zip(
+        training_batches(*mapped.held, INDICES, 8, 1, 2), training_batches(*made.held, INDICES, 8, 1, 2), strict=True
+    ):
+        assert torch.equal(from_disk[0], from_memory[0])
+        assert torch.equal(from_disk[1], from_memory[1])
+        np.testing.assert_array_equal(from_disk[2], from_memory[2])
+
+
+def test_a_map_can_be_read_when_its_file_is_gone(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_prepared(np.arange(50) % 3)
+    prepared_cache.write(tmp_path / "set", made)
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    images, labels = prepared_cache.read(tmp_path / "set").held
+    (tmp_path / "set" / "images.npy").unlink()
+    found = torch.cat([batch for batch, _, _ in evaluation_batches(images, labels, INDICES, 8)])
+    np.testing.assert_array_equal(found.numpy(), made.images[INDICES])
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
+def test_the_system_is_told_which_bytes_a_batch_needs(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_prepared(np.arange(50) % 3)
+    prepared_cache.write(tmp_path / "set", made)
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    images, labels = prepared_cache.read(tmp_path / "set").held
+    told = []
+
+    def advise(_file: int, offset: int, length: int, _advice: int) -> None:
+        told.append((offset, length))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    list(evaluation_batches(images, labels, np.array([7, 49, 0]), 2))
+    content = (tmp_path / "set" / "images.npy").read_bytes()
+    assert [content[at : at + length] for at, length in told] == [made.images[i].tobytes() for i in (7, 49, 0)]
+
+
+# ---- a thread that works ahead
+
+
+class Counted:
+    """0, 1, 2, … and how many of them have been asked for, and by whom."""
+
+    def __init__(self, stop: int, fails_at: int | None = None) -> None:
+        self.stop, self.fails_at, self.made = stop, fails_at, 0
+        self.threads: set[threading.Thread] = set()
+
+    def __iter__(self) -> Iterator[int]:
+        for number in range(self.stop):
+            self.threads.add(threading.current_thread())
+            if number == self.fails_at:
+                raise OSError("the disk is gone")
+            self.made += 1
+            yield number
+
+
+def eventually(condition: object) -> bool:
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        if condition():  # type: ignore[operator]
+            return True
+        time.sleep(0.001)
+    return False
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+@pytest.mark.parametrize("stop", [0, 1, 2, 7])
+def test_everything_comes_once_and_in_order(stop: int, depth: int) -> None:
+    assert list(prefetched(Counted(stop), depth)) == list(range(stop))
+    assert producers() == []
+
+
+def test_it_works_ahead_in_another_thread_and_no_further_than_asked() -> None:
+    source = Counted(20)
+    with closing(prefetched(source, 3)) as batches:
+        assert source.made == 0
+        assert next(batches) == 0
+        assert eventually(lambda: source.made == 4)
+        assert next(batches) == 1
+        assert eventually(lambda: source.made == 5)
+        # Whatever the thread may still be doing: it has been asked for no more.
+        time.sleep(0.02)
+        assert source.made == 5
+    assert threading.current_thread() not in source.threads
+    assert len(source.threads) == 1
+
+
+def test_what_the_producer_raises_is_raised_in_its_place() -> None:
+    got = []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for number in prefetched(Counted(9, fails_at=4), 2):
+            got.append(number)
+    assert got == [0, 1, 2, 3]
+    assert producers() == []
+
+
+def test_closed_early_the_thread_ends() -> None:
+    source = Counted(1000)
+    batches = prefetched(source, 2)
+    next(batches)
+    assert len(producers()) == 1
+    batches.close()
+    assert producers() == []
+    assert source.made < 1000
+
+
+def test_dropped_by_a_consumer_that_fails_the_thread_ends() -> None:
+    source = Counted(1000)
+    with pytest.raises(ZeroDivisionError):
+        for number in prefetched(source, 2):
+            1 / (number - 3)
+    gc.collect()
+    assert producers() == []
+    assert source.made < 1000
+
+
+def test_from_disk_batches_are_gathered_ahead(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared_cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    images, labels = prepared_cache.read(tmp_path / "set").held
+    takers = []
+    take = np.take
+
+    def recorded(*arguments: object, **named: object) -> np.ndarray:
+        takers.append(threading.current_thread())
+        return take(*arguments, **named)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(np, "take", recorded)
+    with closing(training_batches(images, labels, INDICES, 4, 0, 0)) as batches:
+        next(batches)
+        assert eventually(lambda: len(takers) == 1 + AHEAD)
+    assert threading.current_thread() not in takers
+
+
+def test_on_the_device_of_the_network(prepared: Prepared) -> None:
+    expected = list(evaluation_batches(*prepared.held, INDICES, 8))
+    found = list(on_device(expected, torch.device("cpu")))
+    for (images, labels, indices), there in zip(found, expected, strict=True):
+        # On the CPU nothing is copied.
+        assert images is there[0]
+        assert labels is there[1]
+        assert indices is there[2]
+    moved = list(on_device(expected, torch.device("meta")))
+    assert all(images.is_meta and labels.is_meta for images, labels, _ in moved)

@@ -1,9 +1,13 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from spikeduel.data.prepared import TEST, TRAIN, Preprocessing, RawDataset, from_raw
+from spikeduel.data import cache as prepared_cache
+from spikeduel.data import memory
+from spikeduel.data.prepared import TEST, TRAIN, Prepared, Preprocessing, RawDataset, from_raw
 from spikeduel.errors import InputError
 
 
@@ -73,3 +77,47 @@ def test_what_cannot_be_right_is_refused(raw: RawDataset, change: dict, problem:
 def test_something_else_than_a_raw_dataset() -> None:
     with pytest.raises(InputError, match="must return a RawDataset, not dict"):
         from_raw("mine", {"images": 1})  # type: ignore[arg-type]
+
+
+# ---- what batches are taken from
+
+
+@pytest.fixture
+def mapped(raw: RawDataset, tmp_path: Path) -> Prepared:
+    """A set of 120 bytes, memory-mapped."""
+    prepared_cache.write(tmp_path / "set", from_raw("mine", raw))
+    return prepared_cache.read(tmp_path / "set")
+
+
+def test_what_fits_is_copied_to_memory_without_a_warning(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 240)
+    assert not mapped.images.flags.writeable
+    images, labels = mapped.held
+    assert isinstance(images, torch.Tensor)
+    assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
+    np.testing.assert_array_equal(images.numpy(), mapped.images)
+    np.testing.assert_array_equal(labels.numpy(), mapped.labels)
+    images[0] ^= 255
+    labels[0] = 9
+    assert (mapped.images[0] != images[0].numpy()).all()
+    assert mapped.labels[0] == 0
+
+
+def test_what_does_not_fit_stays_on_disk(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 239)
+    images, labels = mapped.held
+    assert images is mapped.images
+    assert isinstance(labels, torch.Tensor)
+
+
+def test_what_is_in_memory_already_needs_no_room(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    prepared = from_raw("mine", raw)
+    images, _ = prepared.held
+    assert isinstance(images, torch.Tensor)
+    images[0] ^= 255
+    assert (prepared.images[0] != images[0].numpy()).all()
+
+
+def test_it_is_held_once(mapped: Prepared) -> None:
+    assert mapped.held[0] is mapped.held[0]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.encoders import Draw
+from spikeduel.draws import Draw
 from spikeduel.measuring import MEASURES
 from spikeduel.measuring.quality import answers, draws, quality
 from spikeduel.models import Model, ModelCard, build

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.encoders import Draw
+from spikeduel.draws import Draw
 from spikeduel.reporting import gallery
 
 

@@ -2,7 +2,7 @@
 
 from spikeduel.data.cache import CachedSet, cached
 from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
-from spikeduel.data.loader import evaluation_batches, in_memory, training_batches
+from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import open_picture, picture_files
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset
 from spikeduel.data.preprocessing import Preprocessing
@@ -22,9 +22,9 @@ __all__ = [
     "cached",
     "describe",
     "evaluation_batches",
-    "in_memory",
     "listing",
     "load",
+    "on_device",
     "open_picture",
     "picture_files",
     "prepare",

@@ -1,47 +1,105 @@
-"""Batches from memory: one gather on a uint8 tensor, no work per image."""
+"""Batches of uint8 images, no work per image: from memory, or from a memory map, gathered ahead of their use."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import os
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from spikeduel.data.prepared import Prepared
-
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+
+    Batches = Generator[tuple[Tensor, Tensor, np.ndarray], None, None]
+
+Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
 """Sets this stream of random numbers apart from the others that are drawn from the same seed."""
 
-
-def in_memory(prepared: Prepared) -> "tuple[Tensor, Tensor]":
-    """(images uint8 `[N, C, H, W]`, labels int64 `[N]`): copies in memory, writable."""
-    import torch
-
-    return torch.from_numpy(np.array(prepared.images)), torch.from_numpy(np.array(prepared.labels))
+AHEAD = 2
+"""Batches gathered ahead of their use where images stay on disk: one could be late, and more only take memory."""
 
 
 def training_batches(
-    images: "Tensor", labels: "Tensor", indices: np.ndarray, batch_size: int, seed: int, epoch: int
-) -> "Iterator[tuple[Tensor, Tensor, np.ndarray]]":
+    images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarray, batch_size: int, seed: int, epoch: int
+) -> "Batches":
     """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
-    A smaller last batch is kept. The order depends on `seed` and `epoch` alone, so that all contenders see
-    the same one, resumed or not.
+    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed` and `epoch`
+    alone, so that all contenders see the same one, resumed or not.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     return evaluation_batches(images, labels, rng.permutation(indices), batch_size)
 
 
 def evaluation_batches(
-    images: "Tensor", labels: "Tensor", indices: np.ndarray, batch_size: int
-) -> "Iterator[tuple[Tensor, Tensor, np.ndarray]]":
+    images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarray, batch_size: int
+) -> "Batches":
     """As `training_batches`, in the order of `indices`."""
+    batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size)
+    return prefetched(batches, AHEAD) if isinstance(images, np.memmap) else batches
+
+
+def _gathered(images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
     import torch
 
-    indices = np.asarray(indices, dtype=np.int64)
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         # A copy, since torch warns about arrays that it could not write to.
-        rows = torch.from_numpy(batch.copy()).to(images.device)
-        yield images.index_select(0, rows), labels.index_select(0, rows.to(labels.device)), batch
+        rows = torch.from_numpy(batch.copy())
+        if isinstance(images, np.memmap):
+            picked = _read(images, batch)
+        else:
+            picked = images.index_select(0, rows.to(images.device))
+        yield picked, labels.index_select(0, rows.to(labels.device)), batch
+
+
+def _read(images: np.memmap, batch: np.ndarray) -> "Tensor":
+    import torch
+
+    _announce(images, batch)
+    # Outside Python's global lock, so that the network computes while the disk is waited for.
+    return torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
+
+
+def _announce(images: np.memmap, batch: np.ndarray) -> None:
+    """Asks the system to read all of `batch` at once: a map alone reads one place after the other, and around each."""
+    if images.filename is None or not hasattr(os, "posix_fadvise"):
+        return
+    size = images[0].nbytes
+    try:
+        with Path(images.filename).open("rb") as file:
+            for index in batch.tolist():
+                os.posix_fadvise(file.fileno(), images.offset + index * size, size, os.POSIX_FADV_WILLNEED)
+    except OSError:
+        # Only a hint: a map can be read even if its file has been replaced since.
+        return
+
+
+def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
+    """`batches`, the next `depth` of them made in a background thread while the consumer works on one.
+
+    What the producer raises is raised here, in its place. The thread ends with the last batch, with an error, or when
+    the consumer closes or drops this generator.
+    """
+    producer, end = iter(batches), object()
+    pool = ThreadPoolExecutor(1, thread_name_prefix="spikeduel-batches")
+    try:
+        coming: deque[Any] = deque(pool.submit(next, producer, end) for _ in range(depth))
+        while (batch := coming.popleft().result()) is not end:
+            coming.append(pool.submit(next, producer, end))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def on_device(batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device") -> "Batches":
+    """`batches` with images and labels on `device`; a GPU takes them from pinned memory, and nobody waits for that."""
+    for images, labels, indices in batches:
+        if device.type == "cuda" and images.device.type == "cpu":
+            images, labels = images.pin_memory(), labels.pin_memory()
+        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True), indices

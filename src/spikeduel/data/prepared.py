@@ -4,14 +4,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeduel.data import grouping
+from spikeduel.data import grouping, memory
 from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "TEST",
@@ -74,6 +78,19 @@ class Prepared:
         """(C, H, W)"""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    @cached_property
+    def held(self) -> "tuple[Tensor | np.memmap, Tensor]":
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from; all who share this set share them.
+
+        Copies in memory, made at first use; images that would not fit (`memory.fits`) stay on disk, memory-mapped.
+        """
+        import torch
+
+        labels = torch.from_numpy(np.array(self.labels))
+        if isinstance(self.images, np.memmap) and not memory.fits(self.images.nbytes):
+            return self.images, labels
+        return torch.from_numpy(np.array(self.images)), labels
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel.encoders import Draw
+from spikeduel.draws import Draw
 from spikeduel.models import Model
 
 NUM_DRAWS = 5

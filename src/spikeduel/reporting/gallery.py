@@ -9,7 +9,8 @@ import torch
 from matplotlib.figure import Figure
 
 from spikeduel.data.prepared import Prepared
-from spikeduel.encoders import Draw, rate
+from spikeduel.draws import Draw
+from spikeduel.encoders import rate
 from spikeduel.models import Model
 from spikeduel.readouts import SpikeCount
 from spikeduel.reporting import answers, figures, spikes, style
