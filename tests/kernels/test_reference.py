@@ -25,6 +25,11 @@ def lif_scan(current, beta, threshold, reset_mechanism="subtract", surrogate="at
     return reference.scan(current, beta, dynamics)[:2]
 
 
+def alif_scan(current, beta, threshold, decay, gain, reset_mechanism="subtract", surrogate="atan", alpha=2.0):
+    dynamics = reference.Dynamics(threshold, reset_mechanism, surrogate, alpha, (decay, gain))
+    return reference.scan(current, beta, dynamics)[:2]
+
+
 def snntorch_scan(current, beta, threshold, reset_mechanism, spike_grad):
     neuron = snntorch.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=spike_grad)
     mem = neuron.init_leaky()
@@ -62,6 +67,41 @@ def test_gradient_by_hand():
     spk, _ = lif_scan(current, 0.5, 1.0, "zero", "straight_through_estimator")
     spk[2].sum().backward()
     assert current.grad.flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("reset_mechanism", "expected_mem", "expected_spk"),
+    [
+        # Input 1.5, 1, 0.75, 1; beta 0.5; threshold 1; decay 0.5; gain 0.5. After the first spike the adaptation is
+        # 1, 0.5, 0.25, hence the threshold 1.5, 1.25, 1.125.
+        ("subtract", [1.5, 0.75, 1.125, 1.5625], [1, 0, 0, 1]),
+        ("zero", [1.5, 1.0, 1.25, 1.625], [1, 0, 0, 1]),
+        # A second spike at once: 1, 1.5, 0.75, hence 1.5, 1.75, 1.375.
+        ("none", [1.5, 1.75, 1.625, 1.8125], [1, 1, 0, 1]),
+    ],
+)
+def test_four_adaptive_steps_by_hand(reset_mechanism, expected_mem, expected_spk):
+    current = torch.tensor([1.5, 1.0, 0.75, 1.0]).view(4, 1)
+    spk, mem = alif_scan(current, 0.5, 1.0, 0.5, 0.5, reset_mechanism)
+    assert mem.flatten().tolist() == expected_mem
+    assert spk.flatten().tolist() == expected_spk
+
+
+def test_adaptive_gradient_by_hand():
+    # Straight through, beta b = 0.5, decay d = 0.5, gain g = 0.25: a step back, the membrane counts through the next
+    # one and through the adaptation of the spike: b − g; two steps back: b·(b − g) − g·d + g².
+    current = torch.full((3, 1), 0.5, requires_grad=True)
+    spk, _ = alif_scan(current, 0.5, 1.0, 0.5, 0.25, "subtract", "straight_through_estimator")
+    spk[2].sum().backward()
+    assert current.grad.flatten().tolist() == [0.0625, 0.25, 1.0]
+
+
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+def test_adaptation_without_gain_is_none(reset_mechanism):
+    current = torch.randn(12, 50, generator=torch.Generator().manual_seed(4)) + 0.3
+    expected = lif_scan(current, 0.9, 1.0, reset_mechanism)
+    for mine, theirs in zip(alif_scan(current, 0.9, 1.0, 0.8, 0.0, reset_mechanism), expected, strict=True):
+        assert torch.equal(mine, theirs)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])

@@ -4,7 +4,9 @@
 called.
 """
 
+from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,8 +69,12 @@ def is_fused(current: Tensor | Constant, beta: Tensor | float, dynamics: Dynamic
     )
 
 
+@cache
 def _has_kernels(device_type: str) -> bool:
-    return device_type in ("cpu", "meta") or (device_type == "cuda" and find_spec("triton") is not None)
+    if device_type == "cuda":
+        # Triton's kernels count on 32 threads in a warp, which AMD's cards have not.
+        return torch.version.hip is None and find_spec("triton") is not None
+    return device_type in ("cpu", "meta")
 
 
 def rate_spikes(
@@ -83,9 +89,12 @@ def rate_spikes(
         raise InputError(f"rate encoding takes uint8 images, not {images.dtype}: their pixels are rates of 255.")
     if np.shape(keys) != (len(images),):
         raise InputError(f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}.")
-    if images.device.type != "cpu":
+    encoding: Any
+    if images.device.type == "cpu":
+        from spikeduel.kernels import cpu_encoding as encoding
+    elif _has_kernels(images.device.type):
+        from spikeduel.kernels import gpu_encoding as encoding
+    else:
         return reference.rate_spikes(images, keys, num_steps, first_step).to(dtype)
-    from spikeduel.kernels import cpu_encoding
-
-    written = dtype if dtype in cpu_encoding.WRITTEN_DTYPES else torch.bool
-    return cpu_encoding.rate_spikes(images, keys, num_steps, written, first_step).to(dtype)
+    written = dtype if dtype in encoding.WRITTEN_DTYPES else torch.bool
+    return encoding.rate_spikes(images, keys, num_steps, written, first_step).to(dtype)

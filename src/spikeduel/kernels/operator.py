@@ -11,7 +11,6 @@ from torch import Tensor
 
 from spikeduel.kernels.reference import Dynamics
 
-DEVICES = ("cpu", "cuda")
 DTYPES = (torch.float32, torch.bfloat16)
 """The types of current that have a kernel; spikes come in the same."""
 
@@ -21,7 +20,7 @@ def _kernels(device_type: str) -> Any:
         from spikeduel.kernels import cpu
 
         return cpu
-    from spikeduel.kernels import gpu  # type: ignore[attr-defined]
+    from spikeduel.kernels import gpu
 
     return gpu
 
@@ -38,7 +37,18 @@ def _rows(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous().view(len(x), x.shape[1:].numel())
 
 
-@torch.library.custom_op("spikeduel::scan", mutates_args=(), device_types=DEVICES)
+# Registered by schema: `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
+_LIBRARY = torch.library.Library("spikeduel", "DEF")
+_DYNAMICS = "Tensor beta, float threshold, str reset_mechanism, str surrogate, float alpha, float[] adaptation"
+_LIBRARY.define(
+    f"scan(Tensor current, Tensor? state, {_DYNAMICS}, SymInt num_steps, bool with_mem) -> (Tensor, Tensor, Tensor)"
+)
+_LIBRARY.define(
+    "scan_backward(Tensor? grad_spk, Tensor? grad_mem, Tensor? grad_last, Tensor current, Tensor? state, "
+    f"{_DYNAMICS}, SymInt num_steps, bool needs_beta) -> (Tensor, Tensor, Tensor)"
+)
+
+
 def _scan(
     current: Tensor,
     state: Tensor | None,
@@ -50,35 +60,22 @@ def _scan(
     adaptation: Sequence[float],
     num_steps: int,
     with_mem: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     rows, before = _rows(current), _rows(state)
     dynamics = _dynamics(threshold, reset_mechanism, surrogate, alpha, adaptation)
     kernel = _kernels(current.device.type).scan_forward
     results = kernel(rows, before, beta, dynamics, num_steps, current.dtype, with_mem)
-    spk, mem, last = (x.view(len(x), *current.shape[1:]) for x in results)
-    return spk, mem, last
+    return tuple(x.view(len(x), *current.shape[1:]) for x in results)
 
 
-@_scan.register_fake
-def _(
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    threshold: float,
-    reset_mechanism: str,
-    surrogate: str,
-    alpha: float,
-    adaptation: Sequence[float],
-    num_steps: int,
-    with_mem: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _scan_shapes(current: Tensor, state: Tensor | None, beta: Tensor, *dynamics: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *_, adaptation, num_steps, with_mem = dynamics
     shape = current.shape[1:]
     spk = current.new_empty((num_steps, *shape))
     mem = current.new_empty((num_steps if with_mem else 0, *shape), dtype=torch.float32)
     return spk, mem, current.new_empty((2 if adaptation else 1, *shape), dtype=torch.float32)
 
 
-@torch.library.custom_op("spikeduel::scan_backward", mutates_args=(), device_types=DEVICES)
 def _scan_backward(
     grad_spk: Tensor | None,
     grad_mem: Tensor | None,
@@ -102,28 +99,31 @@ def _scan_backward(
     return grad_current.view(current.shape), grad_state.view(len(grad_state), *current.shape[1:]), grad_beta
 
 
-@_scan_backward.register_fake
-def _(
+def _scan_backward_shapes(
     grad_spk: Tensor | None,
     grad_mem: Tensor | None,
     grad_last: Tensor | None,
     current: Tensor,
     state: Tensor | None,
     beta: Tensor,
-    threshold: float,
-    reset_mechanism: str,
-    surrogate: str,
-    alpha: float,
-    adaptation: Sequence[float],
-    num_steps: int,
-    needs_beta: bool,
+    *dynamics: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    *_, adaptation, _, _ = dynamics
     state_shape = (2 if adaptation else 1, *current.shape[1:])
     return (
         torch.empty_like(current, memory_format=torch.contiguous_format),
         current.new_empty(state_shape, dtype=torch.float32),
         torch.empty_like(beta),
     )
+
+
+for _name, _kernel, _shapes in (
+    ("scan", _scan, _scan_shapes),
+    ("scan_backward", _scan_backward, _scan_backward_shapes),
+):
+    for _device in ("CPU", "CUDA"):
+        _LIBRARY.impl(_name, _kernel, _device)
+    torch.library.register_fake(f"spikeduel::{_name}", _shapes, lib=_LIBRARY)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -140,13 +140,20 @@ def _differentiate(
     _, needs_state, needs_beta, *rest = ctx.needs_input_grad
     if grad_spk is None and grad_mem is None and grad_last is None:
         return (None,) * (3 + len(rest))
-    grad_current, grad_state, grad_beta = _scan_backward(
+    grad_current, grad_state, grad_beta = torch.ops.spikeduel.scan_backward(
         grad_spk, grad_mem, grad_last, current, state, beta, *ctx.settings, needs_beta
     )
     return grad_current, grad_state if needs_state else None, grad_beta if needs_beta else None, *(None,) * len(rest)
 
 
-_scan.register_autograd(_differentiate, setup_context=_setup_context)
+def _refuse(ctx: Any, *grads: Tensor | None) -> None:
+    raise RuntimeError(
+        "the fused scan has no gradient of its gradient; a float64 current runs on the reference, which has"
+    )
+
+
+torch.library.register_autograd("spikeduel::scan_backward", _refuse, lib=_LIBRARY)
+torch.library.register_autograd("spikeduel::scan", _differentiate, setup_context=_setup_context, lib=_LIBRARY)
 
 
 def scan(
@@ -161,7 +168,7 @@ def scan(
     order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
     back = [order.index(axis) for axis in range(current.dim())]
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    results = _scan(
+    results = torch.ops.spikeduel.scan(
         current.permute(order),
         None if state is None else state.permute(order),
         beta,

@@ -1,0 +1,58 @@
+"""Where the Triton kernels are tested: on CUDA, or on the CPU in Triton's interpreter where TRITON_INTERPRET=1."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+triton = pytest.importorskip("triton", reason="Triton is not installed")
+tl = pytest.importorskip("triton.language")
+
+_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+if not _INTERPRETED and not torch.cuda.is_available():
+    pytest.skip("Triton kernels need CUDA, or TRITON_INTERPRET=1", allow_module_level=True)
+if _INTERPRETED and tuple(int(part) for part in triton.__version__.split(".")[:2]) < (3, 7):
+    pytest.skip("Triton's interpreter understands today's NumPy from Triton 3.7 on", allow_module_level=True)
+
+DEVICE = torch.device("cpu" if _INTERPRETED else "cuda")
+
+_COMPILE = """
+import importlib, json, sys
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+module, kernel, types, constants, options = json.load(sys.stdin)
+kernel = getattr(importlib.import_module(module), kernel)
+signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
+aligned = {
+    (i,): [["tt.divisibility", 16]]
+    for i, (name, kind) in enumerate(signature.items())
+    if kind.startswith("*") or name.startswith("num_")
+}
+source = ASTSource(kernel, signature, constants, aligned)
+compiled = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)
+print(json.dumps({stage: compiled.asm[stage] for stage in ("ttgir", "ptx")}))
+"""
+
+
+def compiled(folder, module, kernel, types, constants, **options):
+    """The stages `ttgir` and `ptx` of a kernel compiled for CUDA, for which no GPU is needed.
+
+    Pointers and numbers of things are multiples of 16, for which the compiler may change more. It runs in a process
+    of its own: in the interpreter's there is no compiler. The cache goes to `folder`.
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", _COMPILE],
+        input=json.dumps([module, kernel, types, constants, options]),
+        env={**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
