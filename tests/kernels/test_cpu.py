@@ -12,7 +12,7 @@ import torch
 
 from spikeduel import kernels
 from spikeduel.constant import Constant
-from spikeduel.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_rows, reference, threads
+from spikeduel.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference, threads
 from spikeduel.surrogates import SURROGATES
 
 SHAPES = [(1, 1), (7, 5, 3), (25, 2, 2049), (3, 0, 4), (6, 3, 2, 5, 7), (60, 700)]
@@ -130,7 +130,7 @@ def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
     """A new surrogate works without one, through the reference: give it one, or leave it out here."""
     u = torch.cat([torch.linspace(-30, 30, 2001), torch.tensor([0.0, -0.0, 1e-8, float("inf"), -float("inf")])])
     out, level = np.full(len(u), np.nan, np.float32), np.zeros(len(u), np.float32)
-    cpu_rows.surrogate_gradient(u.numpy(), level, cpu_rows.SURROGATE_KERNELS.index(surrogate), alpha, out)
+    cpu_kernels.surrogate_gradient(u.numpy(), level, cpu_kernels.SURROGATE_KERNELS.index(surrogate), alpha, out)
     exact = SURROGATES[surrogate].gradient(u.double(), alpha).float()
     torch.testing.assert_close(torch.from_numpy(out), exact, rtol=1e-5, atol=1e-7)
 
@@ -272,7 +272,7 @@ AVX2_ONLY = """
 import torch
 from numba.core import config
 assert config.CPU_NAME == "haswell"
-from spikeduel.kernels import Dynamics, cpu, reference, scan
+from spikeduel.kernels import Dynamics, cpu_kernels, reference, scan
 current = torch.randn(9, 333, generator=torch.Generator().manual_seed(0)).requires_grad_()
 for dynamics in (Dynamics(0.7), Dynamics(0.7, "zero", adaptation=(0.9, 0.2))):
     results = []
@@ -283,7 +283,7 @@ for dynamics in (Dynamics(0.7), Dynamics(0.7, "zero", adaptation=(0.9, 0.2))):
     for ours, theirs in zip(*results):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert torch.equal(results[0][1], results[1][1])
-assembly = "".join(cpu._backward.inspect_asm().values())
+assembly = "".join(cpu_kernels.backward.inspect_asm().values())
 assert "%ymm" in assembly and "%zmm" not in assembly
 """
 

@@ -11,7 +11,7 @@ from spikeduel import kernels
 from spikeduel.architectures import dense_snn
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError
-from spikeduel.kernels import Dynamics, cpu, cpu_rows, reference
+from spikeduel.kernels import Dynamics, cpu, cpu_kernels, reference
 from spikeduel.neurons import NEURONS
 from spikeduel.surrogates import SURROGATES, SurrogateChoice
 
@@ -53,7 +53,7 @@ def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
 
 
 def test_both_lists_of_surrogates_agree():
-    assert kernels.FUSED_SURROGATES == cpu_rows.SURROGATE_KERNELS
+    assert kernels.FUSED_SURROGATES == cpu_kernels.SURROGATE_KERNELS
 
 
 @pytest.mark.parametrize(

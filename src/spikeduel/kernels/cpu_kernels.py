@@ -1,6 +1,8 @@
-"""One step of a block of neurons, compiled: what the scans on the CPU are made of.
+"""The compiled part of the CPU's scans: steps on rows of neurons, and two scans made of them.
 
-Each function has one plain loop over contiguous float32 rows, which LLVM turns into vector instructions; larger
+They share a file because Numba's cache goes by file: a scan would not notice that another file has changed.
+
+A function on rows has one plain loop over contiguous float32 rows, which LLVM turns into vector instructions; larger
 ones with branches or shared buffers it leaves scalar, at a fifth of the speed. Operations come in the order of
 `reference`, and no multiply-add is fused, so that results equal the reference's to the last bit.
 """
@@ -190,3 +192,122 @@ def add_decay_gradient(total, adjoint, before, level_before, reset):  # type: ig
     for i in range(len(total)):
         kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
         total[i] += adjoint[i] * kept
+
+
+@njit(**COMPILED)
+def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, stop):  # type: ignore[no-untyped-def]
+    """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and `last` `[S, N]`.
+
+    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest.
+    """
+    threshold, reset, _, _, decay, gain = dynamics
+    adaptive, constant = len(last) > 1, len(current) == 1
+    mems, levels = np.empty((2, block), np.float32), np.full((2, block), threshold, np.float32)
+    adaptations, buffer = np.empty((2, block), np.float32), np.empty(block, np.float32)
+    for first in range(start, stop, block):
+        n = min(block, stop - first)
+        here = slice(first, first + n)
+        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 1)
+        now = as_float32(current[0, here], buffer[:n])
+        for t in range(len(spk)):
+            k = t % 2
+            if t > 0 and not constant:
+                now = as_float32(current[t, here], buffer[:n])
+            if adaptive:
+                adapted(mems[1 - k, :n], levels[1 - k, :n], adaptations[1 - k, :n], adaptations[k, :n], decay)
+                raised(adaptations[k, :n], threshold, gain, levels[k, :n])
+            membrane(now, mems[1 - k, :n], levels[1 - k, :n], mems[k, :n], beta, threshold, reset)
+            spikes(mems[k, :n], levels[k, :n], one, spk[t, here])
+            if len(mem):
+                write(mems[k, :n], mem[t, here])
+        k = (len(spk) - 1) % 2
+        write(mems[k, :n], last[0, here])
+        if adaptive:
+            write(adaptations[k, :n], last[1, here])
+
+
+@njit(**COMPILED)
+def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):  # type: ignore[no-untyped-def]
+    """Sets `row` of a block's scratch to the state of neurons `here`."""
+    if len(state) == 0:
+        mems[row, :n] = np.float32(0)
+        adaptations[row, :n] = np.float32(0)
+    else:
+        write(state[0, here], mems[row, :n])
+        write(state[len(state) - 1, here], adaptations[row, :n])
+    if len(state) != 1:
+        raised(adaptations[row, :n], threshold, gain, levels[row, :n])
+
+
+@njit(**COMPILED)
+def backward(  # type: ignore[no-untyped-def]
+    grad_spk, grad_mem, grad_last, current, state, beta, dynamics, num_steps,
+    grad_current, grad_state, grad_beta, block, start, stop,
+):  # fmt: skip
+    """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S, N]` and `grad_beta`
+    `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are none.
+    """
+    threshold, reset, surrogate, alpha, decay, gain = dynamics
+    adaptive, constant = len(grad_state) > 1, len(current) == 1
+    # Row 0 is the state, row t + 1 the step t.
+    mems = np.empty((num_steps + 1, block), np.float32)
+    num_levels = num_steps + 1 if adaptive else 1
+    levels = np.full((num_levels, block), threshold, np.float32)
+    adaptations = np.empty((num_levels, block), np.float32)
+    buffers = np.empty((6, block), np.float32)
+    for first in range(start, stop, block):
+        n = min(block, stop - first)
+        here = slice(first, first + n)
+        buffer, slope, adjoint = buffers[0, :n], buffers[1, :n], buffers[2, :n]
+        total, about_beta, adaptation_adjoint = buffers[3, :n], buffers[4, :n], buffers[5, :n]
+
+        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
+        now = as_float32(current[0, here], buffer)
+        for t in range(num_steps):
+            if t > 0 and not constant:
+                now = as_float32(current[t, here], buffer)
+            if adaptive:
+                adapted(mems[t, :n], levels[t, :n], adaptations[t, :n], adaptations[t + 1, :n], decay)
+                raised(adaptations[t + 1, :n], threshold, gain, levels[t + 1, :n])
+            level = levels[t if adaptive else 0, :n]
+            membrane(now, mems[t, :n], level, mems[t + 1, :n], beta, threshold, reset)
+
+        total[:], about_beta[:] = np.float32(0), np.float32(0)
+        adjoint[:], adaptation_adjoint[:] = np.float32(0), np.float32(0)
+        for t in range(num_steps - 1, -2, -1):
+            # What step t owes to the steps after it; t = −1 is the state.
+            mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
+            if t < num_steps - 1:
+                carry_back(adjoint, mem, level, beta, reset)
+            if (t >= 0 and len(grad_spk)) or (adaptive and t < num_steps - 1):
+                surrogate_gradient(mem, level, surrogate, alpha, slope)
+            if adaptive and t < num_steps - 1:
+                # The spike raised the next adaptation.
+                add_product(adjoint, adaptation_adjoint, slope)
+                carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
+            if t < 0:
+                break
+            if len(grad_spk):
+                incoming = as_float32(grad_spk[t, here], buffer)
+                add_product(adjoint, incoming, slope)
+                if adaptive:
+                    subtract_product(adaptation_adjoint, gain, incoming, slope)
+            if len(grad_mem):
+                add(adjoint, grad_mem[t, here])
+            if t == num_steps - 1 and len(grad_last):
+                add(adjoint, grad_last[0, here])
+                if adaptive:
+                    add(adaptation_adjoint, grad_last[1, here])
+            if len(grad_beta):
+                add_decay_gradient(about_beta, adjoint, mems[t, :n], levels[t if adaptive else 0, :n], reset)
+            if constant:
+                add(total, adjoint)
+            else:
+                write(adjoint, grad_current[t, here])
+        if constant:
+            write(total, grad_current[0, here])
+        write(adjoint, grad_state[0, here])
+        if adaptive:
+            write(adaptation_adjoint, grad_state[1, here])
+        if len(grad_beta):
+            write(about_beta, grad_beta[here])
