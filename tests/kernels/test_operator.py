@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spikeduel.constant import Constant
 from spikeduel.kernels import Dynamics, operator, reference, scan
@@ -58,17 +59,45 @@ def test_an_exported_network_holds_the_operator():
     assert torch.equal(exported.module()(x), network(x))
 
 
-def test_gradients_of_gradients_are_refused():
+@pytest.mark.parametrize("watched", [False, True], ids=["direct", "through the dispatcher"])
+def test_gradients_of_gradients_are_refused(watched, monkeypatch):
+    monkeypatch.setattr(operator, "_is_watched", lambda x: watched)
     current = torch.zeros(3, 4).requires_grad_()
     loss = scan(current, 0.9, Dynamics(1.0))[1].square().sum()
     (gradient,) = torch.autograd.grad(loss, current, create_graph=True)
-    with pytest.raises(RuntimeError, match="no gradient of its gradient"):
+    with pytest.raises(RuntimeError, match="no gradient of its gradient" if watched else "once_differentiable"):
         gradient.sum().backward()
-    # The remedy that it names.
+    # A float64 current runs on the reference.
     wide = current.detach().double().requires_grad_()
     (gradient,) = torch.autograd.grad(scan(wide, 0.9, Dynamics(1.0))[1].square().sum(), wide, create_graph=True)
     gradient.sum().backward()
     assert (wide.grad > 0).all()
+
+
+@pytest.mark.parametrize("adaptation", [(), (0.9, 0.2)])
+@pytest.mark.parametrize("constant", [False, True])
+def test_the_short_way_is_the_operator(adaptation, constant):
+    results = []
+    for run in (torch.ops.spikeduel.scan, operator._Scan.apply):
+        inputs = arguments(adaptation, constant, state=True)
+        outputs = run(*inputs)
+        sum((x * x).sum() for x in outputs).backward()
+        results.append([*outputs, *(x.grad for x in inputs[:3])])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_whoever_watches_operators_sees_it():
+    seen = []
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(function)
+            return function(*args, **(kwargs or {}))
+
+    with Watching():
+        scan(torch.zeros(3, 4), 0.9, Dynamics(1.0))
+    assert torch.ops.spikeduel.scan.default in seen
 
 
 def test_an_output_without_a_gradient_costs_none(monkeypatch):
