@@ -4,7 +4,6 @@
 called.
 """
 
-from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +19,8 @@ from spikeduel.surrogates import SURROGATES
 
 __all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan"]
 
+# On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
+_DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
 FUSED_SURROGATES = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 
 
@@ -65,16 +66,8 @@ def is_fused(current: Tensor | Constant, beta: Tensor | float, dynamics: Dynamic
         and isinstance(dynamics.threshold, int | float)
         and dynamics.surrogate in FUSED_SURROGATES
         and value.dtype in (torch.float32, torch.bfloat16)
-        and _has_kernels(value.device.type)
+        and value.device.type in _DEVICES
     )
-
-
-@cache
-def _has_kernels(device_type: str) -> bool:
-    if device_type == "cuda":
-        # Triton's kernels count on 32 threads in a warp, which AMD's cards have not.
-        return torch.version.hip is None and find_spec("triton") is not None
-    return device_type in ("cpu", "meta")
 
 
 def rate_spikes(
@@ -92,7 +85,7 @@ def rate_spikes(
     encoding: Any
     if images.device.type == "cpu":
         from spikeduel.kernels import cpu_encoding as encoding
-    elif _has_kernels(images.device.type):
+    elif images.device.type in _DEVICES:
         from spikeduel.kernels import gpu_encoding as encoding
     else:
         return reference.rate_spikes(images, keys, num_steps, first_step).to(dtype)
