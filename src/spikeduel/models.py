@@ -1,5 +1,6 @@
 """Trained networks as people use them: saved, loaded, asked for labels, looked into."""
 
+import inspect
 import json
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
@@ -253,6 +254,15 @@ NEURON_SETTINGS = (
     "beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
 )  # fmt: skip
 """The settings that go to the neuron, not to the architecture."""
+
+
+def neuron_settings(neuron: str) -> tuple[str, ...]:
+    """Those of `NEURON_SETTINGS` that the neuron of this name takes. Raises `InputError`."""
+    try:
+        taken = inspect.signature(registry.resolve("neuron", neuron, NEURONS)).parameters
+    except (TypeError, ValueError):  # something of the user's that says nothing about itself
+        return ()
+    return tuple(name for name in NEURON_SETTINGS if name in taken)
 
 
 def family_of(module: nn.Module) -> str:

@@ -111,7 +111,12 @@ Device = Annotated[
 ]
 Precision = Annotated[
     str | None,
-    typer.Option("--precision", metavar="auto|32|bf16", help="Of matrix products.", rich_help_panel="Machine"),
+    typer.Option(
+        "--precision",
+        metavar="auto|32|bf16",
+        help="Of matrix products and convolutions; auto is bf16 where the hardware has it.",
+        rich_help_panel="Machine",
+    ),
 ]
 Out = Annotated[
     Path | None,

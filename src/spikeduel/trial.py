@@ -1,9 +1,7 @@
 """One trial: one contender, one seed: build, train, measure, store."""
 
 import hashlib
-import inspect
 import traceback
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,7 +17,7 @@ from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError, SpikeduelError
 from spikeduel.hardware import Compute
 from spikeduel.measuring import MEASURES
-from spikeduel.models import NEURON_SETTINGS, Model, ModelCard
+from spikeduel.models import Model, ModelCard
 from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
 from spikeduel.settings import NUMERICS_VERSION, Experiment, digest
@@ -82,10 +80,9 @@ def check_names(experiment: Experiment) -> None:
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
     """The card that `contender` will have on this data, its seed left at 0.
 
-    A neuron is given those of `NEURON_SETTINGS` that its constructor names. Raises `InputError`.
+    A neuron is given those of `models.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
     """
-    taken = _parameters(registry.resolve("neuron", experiment.neuron, NEURONS))
-    given = {name: getattr(experiment, name) for name in NEURON_SETTINGS if name in taken}
+    given = {name: getattr(experiment, name) for name in models.neuron_settings(experiment.neuron)}
     spiking = {"neuron": experiment.neuron, **given}
     card = ModelCard(
         contender=contender,
@@ -123,13 +120,6 @@ def _tried(card: ModelCard) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")
     return module
-
-
-def _parameters(function: Any) -> Collection[str]:
-    try:
-        return inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return ()
 
 
 def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:

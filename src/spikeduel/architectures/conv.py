@@ -39,7 +39,7 @@ class ConvLIF(nn.Module):
         for block, lif in ((self.block1, self.lif1), (self.block2, self.lif2)):
             spk, _ = lif(over_time(block, x), with_mem=False)
             x = over_time(self.pool, spk)
-        spk, _ = self.lif3(over_time(lambda features: self.linear1(features.flatten(1)), x), with_mem=False)
+        spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
         return over_time(self.linear2, spk)
 
 
@@ -58,7 +58,12 @@ class ConvReLU(nn.Module):
         """`[B, C, H, W]` to logits `[B, K]`."""
         for block in (self.block1, self.block2):
             x = self.relu(self.pool(block(x)))
-        return self.linear2(self.relu(self.linear1(x.flatten(1))))
+        return self.linear2(self.relu(self.linear1(_flattened(x))))
+
+
+def _flattened(features: Tensor) -> Tensor:
+    """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing is copied."""
+    return features.permute(0, 2, 3, 1).flatten(1)
 
 
 def _weights(
