@@ -22,6 +22,12 @@ def test_errors_become_one_line_and_a_code(error, code, says, capsys):
     assert capsys.readouterr() == ("", says)
 
 
+def test_a_command_says_itself_what_is_kept_when_it_is_stopped(capsys):
+    with pytest.raises(typer.Exit), for_people(when_stopped="All is in a file."):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "\nstopped. All is in a file.\n"
+
+
 def test_a_defect_is_not_hidden():
     with pytest.raises(ZeroDivisionError), for_people():
         raise ZeroDivisionError

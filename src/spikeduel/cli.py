@@ -243,6 +243,41 @@ def runs(
             typer.echo(analysis.render(analysis.run_rows(found)))
 
 
+@app.command(epilog="Examples: spikeduel bench --quick · spikeduel bench --only snn-28-rate --out speed.json")
+def bench(
+    quick: options.QuickBench = False,
+    only: options.Workloads = None,
+    rounds: options.Rounds = None,
+    threads: options.Threads = None,
+    scaling: options.Scaling = None,
+    out: options.OutFile = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure how fast a training step is on this machine: spikeduel, snnTorch, SpikingJelly and plain PyTorch.
+
+    Each runs in a process of its own, and they take turns. The last column sets the time against what the machine
+    could do at best. Without --quick it takes half an hour, most of it compiling peers. The peers come with:
+    pip install 'spikeduel[bench]'
+    """
+    kept = f"What was measured so far is in {out}." if out else "Nothing is kept: --out FILE.json keeps what is done."
+    with for_people(when_stopped=kept):
+        from spikeduel import bench as benchmark
+
+        plan = benchmark.plan(only or (), quick, rounds, threads, scaling)
+        document = benchmark.run(plan, progress_for(quiet, as_json=True), out)
+        if as_json:
+            print_json(document)
+        else:
+            typer.echo(f"{benchmark.table(document)}\n")
+            for note in benchmark.notes(document):
+                typer.echo(wrapped(note, "  · "))
+            if out:
+                typer.echo(f"\nmeasurements: {out}")
+        if benchmark.failed(document):
+            raise typer.Exit(3)
+
+
 @app.command()
 def settings() -> None:
     """List every setting that --set takes, with its default and meaning."""

@@ -153,6 +153,47 @@ OwnCode = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel="Output")]
+QuickBench = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="Under a minute on two cores: few rounds, no scaling, nothing that has to be compiled first, and no peer "
+        "in a form that it has a faster one for.",
+    ),
+]
+Workloads = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="WORKLOAD",
+        help="Only this training step (network, image side, encoding): snn-28-direct, snn-28-rate, snn-97-direct, "
+        "snn-97-rate, conv-snn-28, cnn-28 or cnn-97; repeatable.",
+    ),
+]
+Rounds = Annotated[
+    int | None,
+    typer.Option("--rounds", metavar="N", help="How often each has its turn. (Default: 10, with --quick 2)"),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="Threads to compute with. (Default: PyTorch's)"),
+]
+Scaling = Annotated[
+    bool | None,
+    typer.Option(
+        "--scaling/--no-scaling",
+        help="Time and memory against steps, batch, width and threads. (Default: unless --quick)",
+    ),
+]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE.json",
+        help="Keep the measurements here, written anew after each workload.",
+        rich_help_panel="Output",
+    ),
+]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .safetensors file from a run's models/ folder.")]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_HELP)]
 OptionalDataset = Annotated[

@@ -16,20 +16,22 @@ if TYPE_CHECKING:
     from spikeduel.progress import Progress
 
 
+EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from there."
+
+
 @contextmanager
-def for_people() -> Iterator[None]:
-    """Errors meant for people become one line on standard error and an exit code."""
+def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
+    """Errors meant for people become one line on standard error and an exit code.
+
+    `when_stopped` says after Ctrl-C what is kept.
+    """
     try:
         yield
     except SpikeduelError as error:
         typer.secho(f"error: {' '.join(str(error).split())}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        typer.secho(
-            "\nstopped. Finished epochs are saved: the same command goes on from there.",
-            fg="yellow",
-            err=True,
-        )
+        typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
         raise typer.Exit(Interrupted.exit_code) from None
 
 

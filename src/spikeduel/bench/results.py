@@ -1,0 +1,81 @@
+"""From timings to what is reported: rows, ratios, and the whole document."""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from spikeduel.bench.contenders import CONTENDERS
+from spikeduel.bench.interleaving import Timing
+from spikeduel.bench.machine import Limits
+from spikeduel.bench.roofline import needs
+from spikeduel.bench.workloads import Workload
+
+STUDY, FASTEST_PEER, CNN = "snntorch-study", "fastest-peer", "cnn"
+
+
+def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> list[dict[str, Any]]:
+    """One row a contender: `{workload, contender, precision, ms{…}, peak_memory_bytes, flop, bytes, roofline_ms,
+    roofline_fraction, error}`. Null is what was not measured; the roofline is the same for all (`roofline.RULE`).
+    """
+    least = needs(workload, limits.operand_bytes)
+    roofline_ms = least.milliseconds(limits.gflops, limits.bandwidth_gbs)
+    found = []
+    for name, timing in timings.items():
+        ms = timing.summary()
+        found.append(
+            {
+                "workload": workload.name,
+                "contender": name,
+                "precision": timing.precision,
+                "ms": ms,
+                "peak_memory_bytes": timing.peak_memory_bytes,
+                "flop": least.flop,
+                "bytes": least.bytes,
+                "roofline_ms": roofline_ms,
+                "roofline_fraction": roofline_ms / ms["median"] if ms else None,
+                "error": timing.error,
+            }
+        )
+    return found
+
+
+def ratios(workload: Workload, timings: Mapping[str, Timing], own_cnn: Timing | None) -> dict[str, dict[str, Any]]:
+    """How many times as long as spikeduel others take: `{median, min, max, contender}`, paired by round.
+
+    Spiking workloads: `snntorch-study`, and `fastest-peer`, whichever peer is fastest in whatever setting; `cnn` is the
+    other way round, spikeduel's SNN step by its CNN step on the same images (`own_cnn`, timed in the same rounds). An
+    epoch has the same number of steps for both. The CNN: `torch-cnn` and `torch-cnn-tuned`.
+    """
+    ours = timings["spikeduel"]
+    if ours.summary() is None:
+        return {}
+    if workload.shape == "cnn":
+        pairs = {name: (name, timing) for name, timing in timings.items() if not CONTENDERS[name].own}
+    else:
+        peers = {name: timing for name, timing in timings.items() if not CONTENDERS[name].own}
+        medians = {name: ms["median"] for name, timing in peers.items() if (ms := timing.summary())}
+        pairs = {STUDY: (STUDY, peers[STUDY])} if STUDY in medians else {}
+        if medians:
+            fastest = min(medians, key=lambda name: medians[name])
+            pairs[FASTEST_PEER] = (fastest, peers[fastest])
+    found = {
+        key: {**paired(timing, ours), "contender": name} for key, (name, timing) in pairs.items() if timing.summary()
+    }
+    if own_cnn is not None and own_cnn.summary():
+        found[CNN] = {**paired(ours, own_cnn), "contender": "spikeduel"}
+    return found
+
+
+def paired(numerator: Timing, denominator: Timing) -> dict[str, float]:
+    """`{median, min, max}` of the ratios of the two medians of each round."""
+    each = [
+        statistics.median(above) / statistics.median(below)
+        for above, below in zip(numerator.rounds, denominator.rounds, strict=True)
+    ]
+    return {"median": statistics.median(each), "min": min(each), "max": max(each)}
+
+
+def failed(document: dict[str, Any]) -> bool:
+    """Whether spikeduel itself could not be timed somewhere."""
+    found = document["rows"] + document["scaling"]
+    return any(row["error"] is not None and CONTENDERS[row["contender"]].own for row in found)
