@@ -1,6 +1,8 @@
 """Random numbers that depend on what they are for, not on when they are drawn."""
 
 import hashlib
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,20 +14,29 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Draw:
-    """The random numbers of one batch: one 64-bit key an image, so that they depend on neither batching nor threads."""
+    """The random numbers of one batch: one 64-bit key an image, so that they depend on neither batching nor threads.
 
-    def __init__(self, keys: np.ndarray, first_step: int = 0) -> None:
-        self.keys = np.ascontiguousarray(keys, dtype=np.uint64)
+    `keys` `[B]` may be a function that gives them: many draws are never asked.
+    """
+
+    def __init__(self, keys: np.ndarray | Callable[[], np.ndarray], first_step: int = 0) -> None:
+        self._given = keys
         self.first_step = first_step
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """uint64 `[B]`."""
+        keys = self._given() if callable(self._given) else self._given
+        return np.ascontiguousarray(keys, dtype=np.uint64)
 
     def starting_at(self, first_step: int) -> "Draw":
         """The same numbers, from `first_step` on."""
-        return Draw(self.keys, first_step)
+        return Draw(lambda: self.keys, first_step)
 
     @classmethod
     def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
         """Fresh draws for every seed, epoch and image index `[B]`."""
-        return cls(_mix(_mix(_mix(_stream(1), seed), epoch), indices))
+        return cls(lambda: _mix(_mix(_mix(_stream(1), seed), epoch), indices))
 
     @classmethod
     def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "Draw":
@@ -41,7 +52,7 @@ class Draw:
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
         """As `for_training`, and independent of it: what is drawn to change an image, not to encode it."""
-        return cls(_mix(_mix(_mix(_stream(4), seed), epoch), indices))
+        return cls(lambda: _mix(_mix(_mix(_stream(4), seed), epoch), indices))
 
     def another(self) -> "Draw":
         """Draws for the same images that are independent of these: for a second purpose."""

@@ -12,7 +12,7 @@ from spikeduel.draws import Draw
 
 def analogue(images: Tensor) -> Tensor:
     """uint8 `[B, C, H, W]` as float32 in [0, 1]: what a CNN sees."""
-    return images.float() / 255
+    return images / 255
 
 
 def direct(images: Tensor, num_steps: int, draw: Draw) -> Constant:

@@ -67,8 +67,9 @@ class TrainingStep:
         keep_freed_memory()
         self.model = model
         self.module = model.module
+        self.weights = list(self.module.parameters())
         # Momenta and epsilon are torch's defaults, as in the study.
-        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=learning_rate, fused=True)
+        self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
         self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
         if self.chunk_steps is not None and any(isinstance(m, _BatchNorm) for m in self.module.modules()):
             raise InputError(
@@ -85,7 +86,8 @@ class TrainingStep:
         output = self._forward(images, draw)
         readout = self.model.readout
         loss = readout.loss(output, labels)
-        self.optimizer.zero_grad()
+        for weights in self.weights:
+            weights.grad = None
         loss.backward()
         self.optimizer.step()
         with torch.no_grad():

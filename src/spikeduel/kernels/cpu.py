@@ -70,7 +70,7 @@ def scan_backward(
     kernel = partial(backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
     work = num_steps * num_neurons
     run_chunks(partial(kernel, _block(num_steps + 1, dynamics)), num_neurons, work=work, grain=_CACHE_LINE)
-    return grad_current, grad_state, grad_beta.double().sum().float()
+    return grad_current, grad_state, grad_beta.double().sum().float() if needs_beta else beta.new_zeros(())
 
 
 def _inputs(current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics) -> tuple[object, ...]:

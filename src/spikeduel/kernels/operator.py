@@ -197,22 +197,14 @@ def scan(
     `current` has one of `DTYPES`, spikes come in the same; `state` and membranes are float32. Without `with_mem`,
     `mem` is `[0, …]`. Outputs have the memory layout of `current`.
     """
+    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
+    run = torch.ops.spikeduel.scan if _is_watched(current) else _Scan.apply
+    numbers = float(threshold), reset_mechanism, surrogate, float(alpha), list(adaptation or ()), num_steps, with_mem
+    if current.is_contiguous():
+        return run(current, state, beta, *numbers)
     # Neurons are independent: whatever the order of their axes in memory (channels last), it can be kept.
     order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
     back = [order.index(axis) for axis in range(current.dim())]
-    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    run = torch.ops.spikeduel.scan if _is_watched(current) else _Scan.apply
-    results = run(
-        current.permute(order),
-        None if state is None else state.permute(order),
-        beta,
-        float(threshold),
-        reset_mechanism,
-        surrogate,
-        float(alpha),
-        list(adaptation or ()),
-        num_steps,
-        with_mem,
-    )
+    results = run(current.permute(order), None if state is None else state.permute(order), beta, *numbers)
     spk, mem, last = (x.permute(back) for x in results)
     return spk, mem, last
