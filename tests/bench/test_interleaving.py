@@ -16,6 +16,7 @@ def test_contenders_take_turns_there_and_back_with_an_uncounted_step_after_each_
     assert log == [*warm_up("a"), *warm_up("b"), *visits, ("a", "close"), ("b", "close")]
     assert timings["a"].rounds == [[100.0, 100.0]] * 3
     assert (timings["a"].precision, timings["a"].peak_memory_bytes, timings["a"].error) == ("float32", 1000, None)
+    assert 0 <= timings["a"].start_seconds < 1
 
 
 def test_the_step_after_a_switch_is_not_counted():

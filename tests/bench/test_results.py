@@ -10,7 +10,7 @@ LIMITS = Limits(bf16_gflops=0.001, float32_gflops=0.0005, bandwidth_gbs=0.01)
 
 
 def timing(*rounds, **settings):
-    return Timing([list(part) for part in rounds], "float32", 5000, **settings)
+    return Timing([list(part) for part in rounds], "float32", 1.5, 5000, **settings)
 
 
 def test_a_row_by_hand():
@@ -20,6 +20,7 @@ def test_a_row_by_hand():
         "workload": "tiny",
         "contender": "spikeduel",
         "precision": "float32",
+        "start_seconds": 1.5,
         "ms": {"median": 15.0, "min": 10.0, "max": 20.0, "p25": 12.5, "p75": 17.5, "n": 2},
         "peak_memory_bytes": 5000,
         "flop": 2440,
@@ -28,7 +29,14 @@ def test_a_row_by_hand():
         "roofline_fraction": pytest.approx(2.44 / 15),
         "error": None,
     }
-    nulls = {"precision": None, "ms": None, "peak_memory_bytes": None, "roofline_fraction": None, "error": "no"}
+    nulls = {
+        "precision": None,
+        "start_seconds": None,
+        "ms": None,
+        "peak_memory_bytes": None,
+        "roofline_fraction": None,
+        "error": "no",
+    }
     assert broken == {**fine, "contender": "snntorch-study", **nulls}
 
 

@@ -10,6 +10,7 @@ def document():
         "workload": "snn-28-rate",
         "contender": "spikeduel",
         "precision": "bf16",
+        "start_seconds": 37.44,
         "ms": ms,
         "peak_memory_bytes": 512_000_000,
         "roofline_fraction": 0.416,
@@ -63,6 +64,7 @@ def test_the_tables_by_hand(document):
         "4.00",
         "–",
         "123",
+        "37.4",
         "512",
         "42%",
     ]

@@ -1,6 +1,7 @@
 """Timing contenders in turns, so that whatever slows the machine down for a while slows all of them."""
 
 import statistics
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -30,10 +31,14 @@ class Runner(Protocol):
 
 @dataclass
 class Timing:
-    """The milliseconds of a contender's counted steps, a list a round; `error` says why it has no more of them."""
+    """The milliseconds of a contender's counted steps, a list a round; `error` says why it has no more of them.
+
+    `start_seconds` went by until its first steps were done: imports, building, compiling.
+    """
 
     rounds: list[list[float]] = field(default_factory=list)
     precision: str | None = None
+    start_seconds: float | None = None
     peak_memory_bytes: int | None = None
     error: str | None = None
 
@@ -64,7 +69,9 @@ def interleaved(
     try:
         for key, start in starts.items():
             try:
+                begun = time.perf_counter()
                 runners[key] = start()
+                timings[key].start_seconds = time.perf_counter() - begun
                 timings[key].precision = runners[key].precision
                 lengths[key] = _warmed_up(runners[key])
             except Failed as failure:

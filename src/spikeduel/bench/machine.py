@@ -20,7 +20,6 @@ TALL = (3200, 9409, 1024)
 BUSY = 0.25
 """Share of the cores in use by others above which times are not to be trusted."""
 
-_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "bf16")
 _SMALLEST_COPY = 256 << 20
 
 
@@ -66,7 +65,6 @@ def describe(threads: int) -> dict[str, Any]:
     return {
         **environment(resolve("cpu")),
         "threads": threads,
-        "cpu_features": cpu_features(),
         "last_level_cache_bytes": last_level_cache_bytes(),
         "load_average": load_average(),
         "peers": {package: _version(package) for package in EXTRA},
@@ -87,16 +85,6 @@ def busy(load: float | None, when: str, own_threads: int = 0) -> list[str]:
         f"This machine was busy with other work {when} (load {load:.1f} on {cores} cores): times and ratios mean "
         "little. Measure again when it is idle."
     ]
-
-
-def cpu_features(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """Those instructions for matrix products that the processor has; empty where the system does not say."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith(("flags", "Features"))), [])
-    return [feature for feature in _FEATURES if feature in flags]
 
 
 def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int | None:

@@ -14,8 +14,9 @@ STUDY, FASTEST_PEER, CNN = "snntorch-study", "fastest-peer", "cnn"
 
 
 def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> list[dict[str, Any]]:
-    """One row a contender: `{workload, contender, precision, ms{…}, peak_memory_bytes, flop, bytes, roofline_ms,
-    roofline_fraction, error}`. Null is what was not measured; the roofline is the same for all (`roofline.RULE`).
+    """One row a contender: `{workload, contender, precision, start_seconds, ms{…}, peak_memory_bytes, flop, bytes,
+    roofline_ms, roofline_fraction, error}`. Null is what was not measured. `roofline.RULE` says how the roofline is
+    counted; it is the same for all.
     """
     least = needs(workload, limits.operand_bytes)
     roofline_ms = least.milliseconds(limits.gflops, limits.bandwidth_gbs)
@@ -27,6 +28,7 @@ def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> l
                 "workload": workload.name,
                 "contender": name,
                 "precision": timing.precision,
+                "start_seconds": timing.start_seconds,
                 "ms": ms,
                 "peak_memory_bytes": timing.peak_memory_bytes,
                 "flop": least.flop,

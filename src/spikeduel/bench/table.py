@@ -40,7 +40,11 @@ def notes(document: dict[str, Any]) -> list[str]:
     said += [f"{', '.join(names)}: {error}" for error, names in failures.items()]
     if any(error.startswith("needs ") for error in failures):
         said.append("The peers come with the extra bench: pip install 'spikeduel[bench]'")
-    said.append("ms: median of the steps, and the quarter of them that took less and more. Memory: the process's peak.")
+    said.append(
+        "ms: the median of the steps; a quarter of them took less and a quarter more than the quartiles. start: "
+        "seconds until the first steps were done, compilation included (less where the compiler finds its work of an "
+        "earlier run). MB: the peak of the process's memory."
+    )
     said.append(document["roofline"])
     timed = dict.fromkeys(row["contender"] for row in document["rows"])
     said += [f"{name}: {document['contenders'][name]}." for name in timed if name in document["contenders"]]
@@ -55,6 +59,7 @@ def _row(row: dict[str, Any]) -> dict[str, str]:
         "precision": row["precision"] or "",
         "ms": _number(ms["median"]) if ms else "failed",
         "quartiles": f"{_number(ms['p25'])} – {_number(ms['p75'])}" if ms else "",
+        "start, s": f"{row['start_seconds']:.1f}" if ms else "",
         "MB": f"{memory / 1e6:,.0f}" if memory else "",
         "of roofline": f"{row['roofline_fraction']:.0%}" if ms else "",
     }

@@ -18,7 +18,7 @@ from spikeduel.errors import SpikeduelError
 EXTRA = ("snntorch", "spikingjelly")
 
 _SECONDS_TO_TIDY_UP = 2
-_PRELOADED = ["__main__", "torch", "numba"]
+_PRELOADED = ["typer", "torch", "numba"]
 
 
 class Failed(SpikeduelError):
