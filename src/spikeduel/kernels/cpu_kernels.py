@@ -1,10 +1,8 @@
 """The compiled part of the CPU's scans: steps on rows of neurons, and two scans made of them.
 
-They share a file because Numba's cache goes by file: a scan would not notice that another file has changed.
-
-A function on rows has one plain loop over contiguous float32 rows, which LLVM turns into vector instructions; larger
-ones with branches or shared buffers it leaves scalar, at a fifth of the speed. Operations come in the order of
-`reference`, and no multiply-add is fused, so that results equal the reference's to the last bit.
+They share a file because Numba caches by file. A function on rows has one plain loop over contiguous float32, which
+LLVM turns into vector instructions; larger ones it leaves scalar, at a fifth of the speed. Operations come in the order
+of `reference`, and no multiply-add is fused, so that results equal the reference's to the last bit.
 """
 
 import math
@@ -67,6 +65,29 @@ def _write(values, out):  # type: ignore[no-untyped-def]
             out[i] = np.int16(np.uint32(0x7FC0) if values[i] != values[i] else rounded)
 
     return narrowed
+
+
+@njit(**COMPILED)
+def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):  # type: ignore[no-untyped-def]
+    """`membrane` and `spikes` in one pass, for neurons whose `level` stays."""
+    n = len(mem)
+    if reset == SUBTRACT:
+        for i in range(n):
+            r = _1 if before[i] > level[i] else _0
+            m = (beta * before[i] + current[i]) - r * threshold
+            mem[i] = m
+            spk[i] = one if m > level[i] else 0
+    elif reset == ZERO:
+        for i in range(n):
+            r = _1 if before[i] > level[i] else _0
+            m = beta * ((_1 - r) * before[i]) + current[i]
+            mem[i] = m
+            spk[i] = one if m > level[i] else 0
+    else:
+        for i in range(n):
+            m = beta * before[i] + current[i]
+            mem[i] = m
+            spk[i] = one if m > level[i] else 0
 
 
 @njit(**COMPILED)
@@ -159,6 +180,17 @@ def carry_back(adjoint, mem, level, beta, reset):  # type: ignore[no-untyped-def
 
 
 @njit(**COMPILED)
+def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):  # type: ignore[no-untyped-def]
+    """`carry_back`, and what reaches `mem` through its spike, in one pass."""
+    if reset == ZERO:
+        for i in range(len(adjoint)):
+            adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + incoming[i] * slope[i]
+    else:
+        for i in range(len(adjoint)):
+            adjoint[i] = adjoint[i] * beta + incoming[i] * slope[i]
+
+
+@njit(**COMPILED)
 def carry_adaptation_back(adjoint, slope, decay, gain):  # type: ignore[no-untyped-def]
     """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose spike raised it."""
     for i in range(len(adjoint)):
@@ -216,8 +248,11 @@ def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, s
             if adaptive:
                 adapted(mems[1 - k, :n], levels[1 - k, :n], adaptations[1 - k, :n], adaptations[k, :n], decay)
                 raised(adaptations[k, :n], threshold, gain, levels[k, :n])
-            membrane(now, mems[1 - k, :n], levels[1 - k, :n], mems[k, :n], beta, threshold, reset)
-            spikes(mems[k, :n], levels[k, :n], one, spk[t, here])
+                membrane(now, mems[1 - k, :n], levels[1 - k, :n], mems[k, :n], beta, threshold, reset)
+                spikes(mems[k, :n], levels[k, :n], one, spk[t, here])
+            else:
+                before, level, m = mems[1 - k, :n], levels[0, :n], mems[k, :n]
+                membrane_and_spikes(now, before, m, level, beta, threshold, reset, one, spk[t, here])
             if len(mem):
                 write(mems[k, :n], mem[t, here])
         k = (len(spk) - 1) % 2
@@ -277,21 +312,22 @@ def backward(  # type: ignore[no-untyped-def]
         for t in range(num_steps - 1, -2, -1):
             # What step t owes to the steps after it; t = −1 is the state.
             mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
-            if t < num_steps - 1:
-                carry_back(adjoint, mem, level, beta, reset)
             if (t >= 0 and len(grad_spk)) or (adaptive and t < num_steps - 1):
                 surrogate_gradient(mem, level, surrogate, alpha, slope)
+            if t >= 0 and len(grad_spk) and not adaptive:
+                carry_back_and_add(adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope)
+            elif t < num_steps - 1:
+                carry_back(adjoint, mem, level, beta, reset)
             if adaptive and t < num_steps - 1:
                 # The spike raised the next adaptation.
                 add_product(adjoint, adaptation_adjoint, slope)
                 carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
             if t < 0:
                 break
-            if len(grad_spk):
+            if len(grad_spk) and adaptive:
                 incoming = as_float32(grad_spk[t, here], buffer)
                 add_product(adjoint, incoming, slope)
-                if adaptive:
-                    subtract_product(adaptation_adjoint, gain, incoming, slope)
+                subtract_product(adaptation_adjoint, gain, incoming, slope)
             if len(grad_mem):
                 add(adjoint, grad_mem[t, here])
             if t == num_steps - 1 and len(grad_last):
