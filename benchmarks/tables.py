@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-BEGIN, END = "<!-- study: made by benchmarks/tables.py -->\n", "<!-- study: end -->"
+SECTIONS = ("study", "speed")
 
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
@@ -45,8 +45,67 @@ ROWS = [
 ]
 
 
-def table() -> str:
+def begin(section: str) -> str:
+    """The line above a table of the README."""
+    return f"<!-- {section}: made by benchmarks/tables.py -->\n"
+
+
+def end(section: str) -> str:
+    """The line below it."""
+    return f"<!-- {section}: end -->"
+
+
+def table(section: str) -> str:
     """The README's section, Markdown."""
+    return study() if section == "study" else speed()
+
+
+def speed() -> str:
+    """One training step of each workload against the peers', and against the machine."""
+    document = json.loads((HERE / "results" / "speed-cpu.json").read_text())
+    median = {(row["workload"], row["contender"]): row["ms"]["median"] for row in document["rows"] if row["ms"]}
+    own = [row for row in document["rows"] if row["contender"] == "spikeduel"]
+    fraction = {row["workload"]: row["roofline_fraction"] for row in own}
+    lines = [
+        "| training step | spikeduel, ms | of roofline | fastest peer, ms | times as fast "
+        "| baseline, ms | times as fast |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, workload in document["workloads"].items():
+        ratios = document["ratios"][name]
+        peer, baseline = (
+            ("torch-cnn-tuned", "torch-cnn") if workload["shape"] == "cnn" else ("fastest-peer", "snntorch-study")
+        )
+        cells = [TITLES[workload["shape"]].format(**workload), _ms(median[name, "spikeduel"]), f"{fraction[name]:.0%}"]
+        for key in (peer, baseline):
+            contender = ratios[key]["contender"]
+            cells += [f"{_ms(median[name, contender])}, {contender}", f"{ratios[key]['median']:.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    machine, limits = document["machine"], document["limits"]
+    compiled = [r["start_seconds"] for r in document["rows"] if r["contender"].endswith("-inductor") and r["ms"]]
+    return (
+        "\n".join(lines) + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
+        f"{machine['cpu']}, {machine['threads']} threads, PyTorch {machine['torch'].split('+')[0]}: "
+        f"bf16 {limits['bf16_gflops']:.0f} and float32 {limits['float32_gflops']:.0f} GFLOP/s, "
+        f"memory {limits['bandwidth_gbs']:.0f} GB/s. Peers named inductor are compiled by `torch.compile`, which here took "
+        f"{min(compiled):.0f} to {max(compiled):.0f} seconds before the first step; +memory lends them our setting of the "
+        "memory allocator.\n"
+    )
+
+
+TITLES = {
+    "dense": "dense SNN, {side}×{side}, {encoding}, T = {num_steps}",
+    "conv": "conv SNN, {side}×{side}, {encoding}, T = {num_steps}",
+    "cnn": "CNN, {side}×{side}",
+}
+
+
+def _ms(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
+
+
+def study() -> str:
+    """The study redone: accuracy and seconds an epoch."""
     lines = [
         "| data | encoding | SNN, % | CNN, % | study: SNN, CNN | s/epoch SNN, CNN | epochs | test images |",
         "|---|---|---|---|---|---|---|---|",
@@ -72,7 +131,9 @@ def table() -> str:
             f"{environment['cpu']}, {environment['threads']} threads, PyTorch {environment['torch'].split('+')[0]}, "
             f"precision {environment['precision']}"
         )
-    commands = "\n".join(f"{command:<80} # {title}, {encoding}" for title, _, encoding, command in ROWS)
+    commands = "\n".join(
+        f"{_as_measured(command, name, encoding):<95} # {title}, {encoding}" for title, name, encoding, command in ROWS
+    )
     return (
         "\n".join(lines)
         + f"\n\nOne seed each. Machine: {'; '.join(sorted(machines)) or 'not measured'}. The commands:\n\n"
@@ -80,14 +141,23 @@ def table() -> str:
     )
 
 
+def _as_measured(command: str, name: str, encoding: str) -> str:
+    """`command` with the precision of its results, where that is not what `auto` would take on such a machine."""
+    path = HERE / "results" / f"study-{name}-{encoding}.json"
+    measured = json.loads(path.read_text())["environment"]["precision"] if path.is_file() else "auto"
+    return f"{command} --precision 32" if measured == "32" else command
+
+
 def main() -> None:
     if "--write" not in sys.argv:
-        print(table())
+        print("\n".join(table(section) for section in SECTIONS))
         return
     text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(before + BEGIN + "\n" + table() + "\n" + END + after, encoding="utf-8")
+    for section in SECTIONS:
+        before, rest = text.split(begin(section))
+        _, after = rest.split(end(section))
+        text = before + begin(section) + "\n" + table(section) + "\n" + end(section) + after
+    README.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

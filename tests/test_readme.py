@@ -20,9 +20,11 @@ def tables():
     return module
 
 
-def test_the_tables_are_those_of_the_results_files(tables):
-    between = README.split(tables.BEGIN)[1].split(tables.END)[0]
-    assert between.strip() == tables.table().strip()
+@pytest.mark.parametrize("section", ["study", "speed"])
+def test_the_tables_are_those_of_the_results_files(section, tables):
+    assert section in tables.SECTIONS
+    between = README.split(tables.begin(section))[1].split(tables.end(section))[0]
+    assert between.strip() == tables.table(section).strip()
 
 
 def test_results_files_hold_no_path():

@@ -58,7 +58,8 @@ class ModelCard:
 class Trace:
     """What happened inside a spiking network, step by step.
 
-    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons to `[T, B, …]`.
+    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons to
+    `[T, B, …]`. All are float32, on the CPU.
     """
 
     encoded: Tensor
@@ -194,11 +195,11 @@ class Model:
         as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
         as_long.precision = self.precision
         x = as_long.encode(prepared, draw or Draw.for_content(prepared))
-        trace = Trace(_as_sequence(x).cpu())
+        trace = Trace(_as_sequence(x).float().cpu())
 
         def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-            trace.current[name] = _as_sequence(inputs[0]).cpu()
-            trace.spk[name], trace.mem[name] = (part.cpu() for part in output)
+            trace.current[name] = _as_sequence(inputs[0]).float().cpu()
+            trace.spk[name], trace.mem[name] = (part.float().cpu() for part in output)
 
         def with_mem(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             return inputs, {**settings, "with_mem": True}

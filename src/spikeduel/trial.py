@@ -132,6 +132,7 @@ def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: 
             progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
         if record.status == "done":
             _measure(trial, prepared, split, store)
+    hardware.release_freed_memory()
     return record
 
 
