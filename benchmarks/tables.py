@@ -87,9 +87,9 @@ def speed() -> str:
         "\n".join(lines) + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
         f"{machine['cpu']}, {machine['threads']} threads, PyTorch {machine['torch'].split('+')[0]}: "
         f"bf16 {limits['bf16_gflops']:.0f} and float32 {limits['float32_gflops']:.0f} GFLOP/s, "
-        f"memory {limits['bandwidth_gbs']:.0f} GB/s. Peers named inductor are compiled by `torch.compile`, which here took "
-        f"{min(compiled):.0f} to {max(compiled):.0f} seconds before the first step; +memory lends them our setting of the "
-        "memory allocator.\n"
+        f"memory {limits['bandwidth_gbs']:.0f} GB/s. Peers named inductor are compiled by `torch.compile`, which here "
+        f"took {min(compiled):.0f} to {max(compiled):.0f} seconds before the first step; +memory lends them our way "
+        "with memory.\n"
     )
 
 
