@@ -171,8 +171,8 @@ def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_pa
     for chunk_steps in (None, 3):
         run = loop(small, tmp_path)
         step = TrainingStep(run.model, 1e-3, chunk_steps)
-        loss, right = step(run.images[:32], run.labels[:32], Draw.for_training(0, 0, np.arange(32)))
-        results.append((loss, right, [p.grad for p in run.model.module.parameters()]))
+        loss = step(run.images[:32], run.labels[:32], Draw.for_training(0, 0, np.arange(32)))
+        results.append((loss, step.num_right(), [p.grad for p in run.model.module.parameters()]))
     (loss, right, gradients), (other_loss, other_right, others) = results
     torch.testing.assert_close(loss, other_loss)
     assert right == other_right
@@ -274,3 +274,19 @@ def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkey
     # Not even while somebody still looks at the error, and so at what the loop held.
     assert interruption.value.__traceback__ is not None
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")]
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "conv-lif"])
+def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
+    run = loop(small, tmp_path, contender)
+    step = TrainingStep(run.model, 1e-2)
+    expected = 0
+    for start in range(0, 20 * 30, 30):  # more steps than are counted at once
+        images, labels = run.images[start : start + 30], run.labels[start : start + 30]
+        draw = Draw.for_training(0, 0, np.arange(start, start + 30))
+        with torch.no_grad():
+            scores = run.model.readout.scores(run.model.run(run.model.encode(images, draw)))
+        expected += int((scores.argmax(1) == labels).sum())
+        step(images, labels, draw)
+    assert step.num_right() == expected > 0
+    assert step.num_right() == 0

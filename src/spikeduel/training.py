@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,9 @@ from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
 
 EVALUATION_BATCH = 256
+
+COUNTED_AT_ONCE = 16
+"""Steps whose right answers are counted together: one by one, it takes a thirtieth of a short step."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class TrainingStep:
         self.model = model
         self.module = model.module
         self.weights = list(self.module.parameters())
+        self._given: list[tuple[Any, Tensor]] = []
+        self._right: int | Tensor = 0
         # Momenta and epsilon are torch's defaults, as in the study.
         self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
         self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
@@ -77,11 +82,10 @@ class TrainingStep:
                 "time steps at once. Leave chunk_steps unset; a smaller batch_size also takes less memory."
             )
 
-    def __call__(self, images: Tensor, labels: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, labels: Tensor, draw: Draw) -> Tensor:
         """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
 
-        Returns the loss and the number of right answers, as they were before it learned. They are tensors, left
-        where they are: reading a number would make the device wait.
+        Returns the loss as it was before it learned: a tensor, since reading a number would make a device wait.
         """
         output = self._forward(images, draw)
         readout = self.model.readout
@@ -90,9 +94,23 @@ class TrainingStep:
             weights.grad = None
         loss.backward()
         self.optimizer.step()
-        with torch.no_grad():
-            right = (readout.scores(output).argmax(1) == labels).sum()
-        return loss.detach(), right
+        self._given.append((_detached(output), labels))
+        if len(self._given) == COUNTED_AT_ONCE:
+            self._count()
+        return loss.detach()
+
+    def num_right(self) -> int:
+        """The right answers since this was last asked, as they were before it learned from them."""
+        self._count()
+        right, self._right = int(self._right), 0
+        return right
+
+    def _count(self) -> None:
+        if self._given:
+            outputs, labels = zip(*self._given, strict=True)
+            scores = self.model.readout.scores(_joined(outputs, axis=-2))
+            self._right = self._right + (scores.argmax(1) == torch.cat(labels)).sum()
+            self._given.clear()
 
     def _forward(self, images: Tensor, draw: Draw) -> Any:
         num_steps = self.model.card.num_steps
@@ -104,14 +122,23 @@ class TrainingStep:
             window = range(start, min(start + self.chunk_steps, num_steps))
             output, state = checkpoint(self._window, images, draw, window, state, use_reentrant=False)
             outputs.append(output)
-        if isinstance(outputs[0], tuple):
-            return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
-        return torch.cat(outputs)
+        return _joined(outputs, axis=0)
 
     def _window(self, images: Tensor, draw: Draw, window: range, state: dict[str, State]) -> tuple[Any, Any]:
         with carried(self.module, state) as after:
             output = self.model.run(self.model.encode(images, draw, window))
         return output, after
+
+
+def _detached(output: Any) -> Any:
+    return tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
+
+
+def _joined(outputs: Sequence[Any], axis: int) -> Any:
+    """A network's outputs, tensors or tuples of them, one after another along `axis`."""
+    if isinstance(outputs[0], tuple):
+        return tuple(torch.cat(parts, axis) for parts in zip(*outputs, strict=True))
+    return torch.cat(list(outputs), axis)
 
 
 @dataclass(frozen=True)
@@ -200,7 +227,6 @@ class Loop:
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.batch_size
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
-        total_right = torch.zeros((), dtype=torch.int64, device=device)
         batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
         step.module.train()
         with closing(batches), torch.random.fork_rng():
@@ -208,10 +234,8 @@ class Loop:
             torch.manual_seed(seed * 1_000_003 + epoch)
             for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
                 images = augment(self.experiment.augmentation, images, Draw.for_augmentation(seed, epoch, indices))
-                loss, right = step(images, labels, Draw.for_training(seed, epoch, indices))
-                total_loss += loss * len(labels)
-                total_right += right
-        return float(total_loss) / len(train), float(total_right) / len(train)
+                total_loss += step(images, labels, Draw.for_training(seed, epoch, indices)) * len(labels)
+        return float(total_loss) / len(train), step.num_right() / len(train)
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment) -> str | None:
