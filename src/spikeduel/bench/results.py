@@ -10,7 +10,8 @@ from spikeduel.bench.machine import Limits
 from spikeduel.bench.roofline import needs
 from spikeduel.bench.workloads import Workload
 
-STUDY, FASTEST_PEER, CNN = "snntorch-study", "fastest-peer", "cnn"
+STUDY, CNN = "snntorch-study", "cnn"
+FASTEST_PEER, FASTEST_WITH_MEMORY = "fastest-peer", "fastest-peer+memory"
 
 
 def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> list[dict[str, Any]]:
@@ -44,9 +45,10 @@ def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> l
 def ratios(workload: Workload, timings: Mapping[str, Timing], own_cnn: Timing | None) -> dict[str, dict[str, Any]]:
     """How many times as long as spikeduel others take: `{median, min, max, contender}`, paired by round.
 
-    Spiking workloads: `snntorch-study`, and `fastest-peer`, whichever peer is fastest in whatever setting; `cnn` is the
-    other way round, spikeduel's SNN step by its CNN step on the same images (`own_cnn`, timed in the same rounds). An
-    epoch has the same number of steps for both. The CNN: `torch-cnn` and `torch-cnn-tuned`.
+    Spiking workloads: `snntorch-study`; `fastest-peer`, whichever is fastest in whatever setting that its users have;
+    `fastest-peer+memory`, whichever is fastest of those that are lent spikeduel's setting of the allocator. `cnn` is
+    the other way round, spikeduel's SNN step by its CNN step on the same images (`own_cnn`, timed in the same rounds).
+    An epoch has the same number of steps for both. The CNN: `torch-cnn` and `torch-cnn-tuned`.
     """
     ours = timings["spikeduel"]
     if ours.summary() is None:
@@ -57,9 +59,11 @@ def ratios(workload: Workload, timings: Mapping[str, Timing], own_cnn: Timing | 
         peers = {name: timing for name, timing in timings.items() if not CONTENDERS[name].own}
         medians = {name: ms["median"] for name, timing in peers.items() if (ms := timing.summary())}
         pairs = {STUDY: (STUDY, peers[STUDY])} if STUDY in medians else {}
-        if medians:
-            fastest = min(medians, key=lambda name: medians[name])
-            pairs[FASTEST_PEER] = (fastest, peers[fastest])
+        for key, lent in ((FASTEST_PEER, False), (FASTEST_WITH_MEMORY, True)):
+            some = [name for name in medians if CONTENDERS[name].keeps_memory == lent]
+            if some:
+                fastest = min(some, key=lambda name: medians[name])
+                pairs[key] = (fastest, peers[fastest])
     found = {
         key: {**paired(timing, ours), "contender": name} for key, (name, timing) in pairs.items() if timing.summary()
     }

@@ -3,7 +3,7 @@
 from typing import Any
 
 from spikeduel.analysis import render
-from spikeduel.bench.results import CNN, FASTEST_PEER, STUDY
+from spikeduel.bench.results import CNN, FASTEST_PEER, FASTEST_WITH_MEMORY, STUDY
 
 _AXES = {"num_steps": "steps T", "batch_size": "batch", "hidden": "width", "threads": "threads"}
 
@@ -70,7 +70,7 @@ def _ratio_rows(ratios: dict[str, dict[str, Any]]) -> list[dict[str, str]]:
     rows = []
     for workload, found in ratios.items():
         for key, ratio in found.items():
-            peer = f"fastest peer, {ratio['contender']}" if key == FASTEST_PEER else key
+            peer = f"fastest peer, {ratio['contender']}" if key in (FASTEST_PEER, FASTEST_WITH_MEMORY) else key
             rows.append(
                 {
                     "workload": workload,
