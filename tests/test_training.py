@@ -290,3 +290,32 @@ def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
         step(images, labels, draw)
     assert step.num_right() == expected > 0
     assert step.num_right() == 0
+
+
+def test_an_own_readout_may_take_what_it_likes(small, tmp_path):
+    """Its output need be no tensor, and is asked step by step."""
+
+    class Named:
+        def loss(self, output, labels):
+            return torch.nn.functional.cross_entropy(output["scores"], labels)
+
+        def scores(self, output):
+            return output["scores"]
+
+        def ties(self, output):
+            return torch.zeros(len(output["scores"]), dtype=torch.bool)
+
+    class Network(torch.nn.Module):
+        readout = Named()
+
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(64, 10)
+
+        def forward(self, x):
+            return {"scores": self.linear(x.flatten(1)).float()}
+
+    run = loop(small, tmp_path, "small-cnn")
+    run.model.module = Network()
+    training = run.run()
+    assert training.history[1]["train_accuracy"] > training.history[0]["train_accuracy"] > 0

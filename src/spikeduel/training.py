@@ -24,6 +24,7 @@ from spikeduel.measuring.quality import answers
 from spikeduel.models import Model
 from spikeduel.neurons import State, carried
 from spikeduel.progress import Progress
+from spikeduel.readouts import Logits, SpikingReadout
 from spikeduel.settings import Experiment
 
 EVALUATION_BATCH = 256
@@ -94,9 +95,13 @@ class TrainingStep:
             weights.grad = None
         loss.backward()
         self.optimizer.step()
-        self._given.append((_detached(output), labels))
-        if len(self._given) == COUNTED_AT_ONCE:
-            self._count()
+        if isinstance(readout, SpikingReadout | Logits):
+            self._given.append((_detached(output), labels))
+            if len(self._given) == COUNTED_AT_ONCE:
+                self._count()
+        else:
+            # Somebody's own may give what cannot be joined.
+            self._add_right(output, labels)
         return loss.detach()
 
     def num_right(self) -> int:
@@ -108,9 +113,12 @@ class TrainingStep:
     def _count(self) -> None:
         if self._given:
             outputs, labels = zip(*self._given, strict=True)
-            scores = self.model.readout.scores(_joined(outputs, axis=-2))
-            self._right = self._right + (scores.argmax(1) == torch.cat(labels)).sum()
+            self._add_right(_joined(outputs, axis=-2), torch.cat(labels))
             self._given.clear()
+
+    @torch.no_grad()
+    def _add_right(self, output: Any, labels: Tensor) -> None:
+        self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
     def _forward(self, images: Tensor, draw: Draw) -> Any:
         num_steps = self.model.card.num_steps
