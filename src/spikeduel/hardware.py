@@ -74,8 +74,8 @@ def _flags(cpuinfo: Path) -> set[str]:
 def keep_freed_memory() -> bool:
     """Has the C library keep freed memory for the next request; True where it can (glibc).
 
-    By default it gives large blocks back to Linux, which has to fill them with zeros anew at the next training step:
-    half of the time of a step. Holds for the process; `release_freed_memory` gives back what is not in use.
+    By default it gives large blocks back to Linux, which has to fill them with zeros anew at the next training step.
+    Holds for the process; `release_freed_memory` gives back what is not in use.
     """
     if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
         return False

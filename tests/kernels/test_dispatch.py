@@ -11,7 +11,7 @@ from spikeduel import kernels
 from spikeduel.architectures import dense_snn
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError
-from spikeduel.kernels import Dynamics, cpu, cpu_kernels, reference
+from spikeduel.kernels import Dynamics, cpu, reference
 from spikeduel.neurons import NEURONS
 from spikeduel.surrogates import SURROGATES, SurrogateChoice
 
@@ -21,7 +21,7 @@ def test_importing_does_not_import_numba():
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-@pytest.mark.parametrize("surrogate", kernels.FUSED_SURROGATES)
+@pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("constant", [False, True])
 def test_a_fused_kernel_is_used(surrogate, dtype, constant, monkeypatch):
@@ -50,10 +50,6 @@ def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
     network.readout.loss(network(encoded), torch.tensor([0, 2])).backward()
     assert calls == ["forward", "forward", "backward", "backward"]
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
-
-
-def test_both_lists_of_surrogates_agree():
-    assert kernels.FUSED_SURROGATES == cpu_kernels.SURROGATE_KERNELS
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from triton_device import DEVICE, compiled
 
-from spikeduel.kernels import RESET_MECHANISMS, gpu, gpu_neurons, reference
+from spikeduel.kernels import RESET_MECHANISMS, gpu, reference
 from spikeduel.kernels.reference import Dynamics
 from spikeduel.surrogates import resolve_alpha
 
@@ -122,7 +122,7 @@ def assert_agree(current, state, neurons, num_steps, beta=0.95):
 
 
 @pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
-@pytest.mark.parametrize("surrogate", gpu_neurons.SURROGATE_KERNELS)
+@pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
 @adaptations
 def test_agrees_with_the_reference(adaptation, surrogate, reset_mechanism):
     neurons = dynamics(adaptation, reset_mechanism, surrogate)

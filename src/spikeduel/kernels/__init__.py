@@ -14,14 +14,13 @@ from torch import Tensor
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError, unknown
 from spikeduel.kernels import reference
-from spikeduel.kernels.reference import RESET_MECHANISMS, Dynamics
+from spikeduel.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.surrogates import SURROGATES
 
 __all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan"]
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
-FUSED_SURROGATES = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 
 
 def scan(
@@ -64,7 +63,7 @@ def is_fused(current: Tensor | Constant, beta: Tensor | float, dynamics: Dynamic
     return (
         one_beta
         and isinstance(dynamics.threshold, int | float)
-        and dynamics.surrogate in FUSED_SURROGATES
+        and dynamics.surrogate in SURROGATE_KERNELS
         and value.dtype in (torch.float32, torch.bfloat16)
         and value.device.type in _DEVICES
     )

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.kernels.cpu_kernels import SURROGATE_KERNELS, backward, forward
-from spikeduel.kernels.reference import RESET_MECHANISMS, Dynamics
+from spikeduel.kernels.cpu_kernels import backward, forward
+from spikeduel.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.kernels.threads import empty, run_chunks
 
 _CACHE_LINE = 16

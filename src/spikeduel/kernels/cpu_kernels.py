@@ -13,7 +13,6 @@ from numba import njit, types
 from numba.extending import overload
 
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
 

@@ -170,7 +170,7 @@ def scan_forward(
     num_neurons = current.shape[1]
     spk = empty((num_steps, num_neurons), spk_dtype, current.device)
     mem = empty((num_steps if with_mem else 0, num_neurons), torch.float32, current.device)
-    last = empty((_state_size(dynamics), num_neurons), torch.float32, current.device)
+    last = empty((dynamics.state_size, num_neurons), torch.float32, current.device)
     with torch.cuda.device_of(current):
         _forward[_grid(num_neurons)](
             current,
@@ -206,7 +206,7 @@ def scan_backward(
     """
     num_neurons, device = current.shape[1], current.device
     grad_current = empty(tuple(current.shape), current.dtype, device)
-    grad_state = empty((_state_size(dynamics), num_neurons), torch.float32, device)
+    grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
     grid = _grid(num_neurons)
     grad_beta_parts = empty(grid, torch.float32, device) if needs_beta else None
     trace_shape = (num_steps, num_neurons)
@@ -244,10 +244,6 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
 
 def _contiguous(x: Tensor | None) -> Tensor | None:
     return None if x is None else x.contiguous()
-
-
-def _state_size(dynamics: Dynamics) -> int:
-    return 1 if dynamics.adaptation is None else 2
 
 
 def _grid(num_neurons: int) -> tuple[int]:

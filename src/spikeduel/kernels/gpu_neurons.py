@@ -7,8 +7,6 @@ is false, `adaptation`, `decay` and `gain` play no part.
 import triton
 import triton.language as tl
 
-SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
-
 
 @triton.jit
 def initial_state(state, columns, inside, num_neurons, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
@@ -48,7 +46,7 @@ def step(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The gradient of the spike at `u`; `SURROGATE` is one of `SURROGATE_KERNELS`."""
+    """The gradient of the spike at `u`; `SURROGATE` is one of `reference.SURROGATE_KERNELS`."""
     if SURROGATE == "atan":
         x = 1.5707963267948966 * alpha * u
         gradient = 0.5 * alpha / (1.0 + x * x)

@@ -9,6 +9,8 @@ from torch import Tensor
 from spikeduel.surrogates import spike
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
+SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
+"""The surrogates that the fused kernels know."""
 
 
 class Dynamics(NamedTuple):
