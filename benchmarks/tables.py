@@ -127,7 +127,8 @@ def study() -> str:
             continue
         results = json.loads(path.read_text())
         snn, cnn = (next(t for t in results["trials"] if t["family"] == family) for family in ("snn", "cnn"))
-        seconds = ", ".join(f"{statistics.median(t['epoch_seconds']):.1f}" for t in (snn, cnn))
+        timed = results["timing"]["epoch_seconds"]
+        seconds = ", ".join(f"{statistics.median(timed[t['contender']]):.1f}" for t in (snn, cnn))
         lines.append(
             f"| {title} | {encoding} | {100 * snn['test']['accuracy']:.2f} | {100 * cnn['test']['accuracy']:.2f} "
             f"| {study} | {seconds} | {snn['epochs']}, {cnn['epochs']} | {snn['test']['n']:,} |"

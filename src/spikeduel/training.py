@@ -30,7 +30,7 @@ from spikeduel.settings import Experiment
 EVALUATION_BATCH = 256
 
 COUNTED_AT_ONCE = 16
-"""Steps whose right answers are counted together: one by one, it takes a thirtieth of a short step."""
+"""Steps whose right answers are counted together: one by one, the many small calls add up beside a short step."""
 
 
 @dataclass(frozen=True)

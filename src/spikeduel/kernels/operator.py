@@ -165,7 +165,7 @@ torch.library.register_autograd(
 
 
 class _Scan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher in between, which takes 0.1 ms a call: a tenth of a short step."""
+    """The operator without PyTorch's dispatcher in between, whose calls a short step would notice."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
