@@ -7,7 +7,7 @@ training stops early by the published rule: a validation loss that differs in it
 pair three epochs before the other, so that differences hold that chance too. With --epochs, both train that long.
 
 What the store holds is not trained again, so the command can be interrupted and goes on. Results go to
-benchmarks/results/precision-<data set>-<encoding>[-<N>-epochs].json.
+benchmarks/results/precision-<data set>-<encoding>[-<N>-epochs].json, contender by contender.
 """
 
 import argparse
@@ -59,31 +59,30 @@ def main() -> None:
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
     plans = {p: trial.plan(replace(experiment, precision=p), prepared, split) for p in ("32", "bf16")}
-    accuracies: dict[str, dict[str, list[float]]] = {}
-    epochs: dict[str, dict[str, list[int]]] = {}
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for pair in zip(*plans.values(), strict=True):
         for planned in pair:
             record = trial.run(planned, prepared, split, store, progress)
             measured = store.measure(record.key, "quality") or {}
-            name, precision = planned.card.contender, planned.card.precision
-            accuracies.setdefault(name, {}).setdefault(precision, []).append(measured["accuracy"])
-            epochs.setdefault(name, {}).setdefault(precision, []).append(len(record.history))
-    results = {
+            entry = found.setdefault(planned.card.contender, {"test_accuracy": {}, "epochs": {}})
+            entry["test_accuracy"].setdefault(planned.card.precision, []).append(measured["accuracy"])
+            entry["epochs"].setdefault(planned.card.precision, []).append(len(record.history))
+    rule = f"-{options.epochs}-epochs" if options.epochs else ""
+    path = RESULTS / f"precision-{options.dataset}-{options.encoding}{rule}.json"
+    results = json.loads(path.read_text()) if path.is_file() else {"contenders": {}}
+    results |= {
         "dataset": options.dataset,
         "encoding": options.encoding,
         "margin": MARGIN,
         "early_stop": options.epochs is None,
-        "environment": record.environment,
-        "epochs": epochs,
-        "test_accuracy": accuracies,
-        "bf16_minus_32": {
-            name: equivalence(np.subtract(found["bf16"], found["32"]), MARGIN) for name, found in accuracies.items()
-        },
+        "environment": {**record.environment, "precision": None},
     }
-    rule = f"-{options.epochs}-epochs" if options.epochs else ""
-    path = RESULTS / f"precision-{options.dataset}-{options.encoding}{rule}.json"
+    for name, entry in found.items():
+        accuracies = entry["test_accuracy"]
+        difference = equivalence(np.subtract(accuracies["bf16"], accuracies["32"]), MARGIN)
+        results["contenders"][name] = {"seeds": options.seeds, "bf16_minus_32": difference, **entry}
+        print(name, json.dumps(difference, indent=1))
     path.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps(results["bf16_minus_32"], indent=1))
 
 
 if __name__ == "__main__":
