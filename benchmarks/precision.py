@@ -1,6 +1,6 @@
 """Is bfloat16 as accurate as float32? Both contenders, several seeds, each trained in both precisions.
 
-    python benchmarks/precision.py [--dataset NAME] [--encoding direct] [--seeds 20] [--epochs N] [--store DIR]
+    python benchmarks/precision.py [--dataset NAME] [--encoding direct] [--seeds 20] [--epochs N] [--limit N]
 
 Differences are paired by seed; two one-sided t-tests ask whether their mean lies within the margin. Without --epochs,
 training stops early by the published rule: a validation loss that differs in its fourth digit can then stop one of a
@@ -48,11 +48,14 @@ def main() -> None:
     parser.add_argument("--encoding", default="direct")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--epochs", type=int, help="train exactly so long, without an early stop")
+    parser.add_argument("--limit", type=int, help="use only so many images for training and validation")
     parser.add_argument("--contenders", nargs="*", default=["dense-snn", "small-cnn"])
     parser.add_argument("--store", type=Path, default=Path("runs/precision"))
     options = parser.parse_args()
 
     settings = {"encoding": options.encoding, "seeds": options.seeds, "contenders": tuple(options.contenders)}
+    if options.limit:
+        settings |= {"limit": options.limit}
     if options.epochs:
         settings |= {"epochs": options.epochs, "patience": options.epochs}
     experiment = baseline(options.dataset, **settings)
@@ -75,6 +78,7 @@ def main() -> None:
         "encoding": options.encoding,
         "margin": MARGIN,
         "early_stop": options.epochs is None,
+        "limit": options.limit,
         "environment": {**record.environment, "precision": None},
     }
     for name, entry in found.items():

@@ -128,7 +128,7 @@ def test_what_changes_no_number_changes_no_key(same, small):
         {"hidden": 33},
         {"split_seed": 1},
         {"limit": 400},
-        {"precision": "bf16"},
+        {"precision": "32" if hardware.has_bf16("cpu") else "bf16"},
         {"chunk_steps": 2},
     ],
     ids=str,
@@ -256,7 +256,7 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     # 64 inputs to 32 hidden, 32 hidden to 10 classes, with biases.
     assert record.parameters == 64 * 32 + 32 + 32 * 10 + 10
     assert record.environment["device"] == "cpu"
-    assert record.environment["precision"] == "32"
+    assert record.environment["precision"] == hardware.resolve("cpu").precision
     assert record.environment["torch"] == torch.__version__
     assert not store.checkpoint_path(record.key).exists()
     quality = store.measure(record.key, "quality")

@@ -114,7 +114,7 @@ Precision = Annotated[
     typer.Option(
         "--precision",
         metavar="auto|32|bf16",
-        help="Of matrix products and convolutions; auto is 32. bf16 is faster where the hardware has it.",
+        help="Of matrix products and convolutions; auto is bf16 where the hardware has it.",
         rich_help_panel="Machine",
     ),
 ]

@@ -78,7 +78,7 @@ class Experiment:
 
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
     precision: str = _setting(
-        "auto", "32, bf16 (faster where the hardware has it), or auto: 32", choices=("auto", "32", "bf16")
+        "auto", "32, bf16 or auto: bf16 where the hardware has it", choices=("auto", "32", "bf16")
     )
 
     def __post_init__(self) -> None:

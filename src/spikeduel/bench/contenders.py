@@ -84,16 +84,10 @@ _SPIKINGJELLY, _TORCH = "spikeduel.bench.with_spikingjelly", "spikeduel.bench.wi
 CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
-        Contender(
-            "spikeduel",
-            "as `spikeduel compare` trains, in bf16 where the CPU has it",
-            _OURS,
-            ALL,
-            keeps_memory=True,
-        ),
+        Contender("spikeduel", "as `spikeduel compare` trains", _OURS, ALL, keeps_memory=True),
         Contender(
             "spikeduel-float32",
-            "as `spikeduel compare` trains by default: float32",
+            "the same with --precision 32",
             _OURS,
             ALL,
             {"precision": "32"},

@@ -20,13 +20,9 @@ from spikeduel.training import TrainingStep
 _ARCHITECTURES = {"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}
 
 
-def build(workload: Workload, precision: str | None = None) -> Built:
-    """The architecture of `workload` in its `TrainingStep`, every other setting at its default.
-
-    Unless told, in bfloat16 where the CPU has it, as the peers at their best.
-    """
-    fastest = "bf16" if hardware.has_bf16("cpu") else "32"
-    card = replace(describe(workload), precision=precision or fastest)
+def build(workload: Workload, precision: str = "auto") -> Built:
+    """The architecture of `workload` in its `TrainingStep`, every other setting at its default."""
+    card = replace(describe(workload), precision=hardware.resolve("cpu", precision).precision)
     train = TrainingStep(Model(build_network(card), card), Experiment().learning_rate)
     indices, steps = np.arange(workload.batch_size), count()
 
