@@ -141,7 +141,7 @@ def evaluate(
     given = options.given_options(locals())
     with for_people():
         from spikeduel import analysis, evaluating
-        from spikeduel.models import load_model
+        from spikeduel.model_files import load_model
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
         loaded = load_model(model, own_code=own_code or ())
@@ -169,7 +169,7 @@ def predict(
     """
     with for_people():
         from spikeduel import evaluating
-        from spikeduel.models import load_model
+        from spikeduel.model_files import load_model
 
         loaded = load_model(model, own_code=own_code or ())
         found, unreadable = evaluating.predict_files(loaded, images, progress_for(quiet, as_json))
@@ -198,7 +198,7 @@ def inspect(
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
     with for_people():
         from spikeduel import evaluating
-        from spikeduel.models import load_model
+        from spikeduel.model_files import load_model
         from spikeduel.reporting import inspect as draw
 
         loaded = load_model(model, own_code=own_code or ())

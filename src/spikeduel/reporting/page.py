@@ -14,7 +14,8 @@ from spikeduel import data, files
 from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared
 from spikeduel.errors import SpikeduelError
-from spikeduel.models import Model, load_model
+from spikeduel.model_files import load_model
+from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.reporting import figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
