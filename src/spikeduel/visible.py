@@ -6,4 +6,6 @@ def visible(text: str) -> str:
 
     So a name can neither break a line, nor send commands to a terminal, nor turn the writing direction around.
     """
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
