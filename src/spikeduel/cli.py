@@ -169,7 +169,7 @@ def predict(
     """Label image files with a trained model.
 
     The files are cropped, scaled and turned to grey or colour as the model was trained. They may have any size up to
-    100 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PGM or PPM; of several frames the first counts.
+    80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PGM or PPM; of several frames the first counts.
     Probabilities of the study's spiking network are a softmax of spike counts: they rank, and say little about
     how sure it is.
     """

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from spikeduel.errors import InputError
 
-MOST_PIXELS = 100_000_000
+MOST_PIXELS = 80_000_000
 """Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""
 LONGEST_SIDE = 4096
 """Of a prepared image."""
