@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spikeduel import data, hardware, models, trial
+from spikeduel import data, hardware, model_files, models, trial
 from spikeduel.models import Model
 from spikeduel.recipes import baseline
 from spikeduel.settings import Experiment
@@ -71,7 +71,7 @@ def _save_models_and_images(folder: Path) -> None:
                 image_shape=(1, side, side),
                 preprocessing=replace(card.preprocessing, height=side, width=side),
             )
-            models.save_model(folder / f"{encoding}{side}.safetensors", Model(models.build(resized), resized))
+            model_files.save_model(folder / f"{encoding}{side}.safetensors", Model(models.build(resized), resized))
 
 
 def _sample(experiment: Experiment) -> tuple[data.Prepared, data.Split]:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
 
+from damage import FUZZED, changed, problem
 from spikeduel import analysis
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
@@ -361,3 +363,47 @@ def test_runs_are_listed_newest_first(run):
     assert row["created"] == "2001-02-03 04:05"
     assert row["accuracy"] == "snn 66.67, cnn 50.00"
     assert row["models"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda r: r["trials"][0].pop("history"), r"trials\[0\] has no 'history'"),
+        (
+            lambda r: r["trials"][1]["test"].update(accuracy=7),
+            r"trials\[1\]\.test\.accuracy must be a number",
+        ),
+        (lambda r: r["trials"][0].update(model="../../secret"), r"trials\[0\]\.model must be a path within the run"),
+        (lambda r: r["trials"][0].update(model=None), r"trials\[0\] is done, and has no model"),
+        (lambda r: r["trials"][0]["test"]["confusion"].pop(), "has other classes than the 3 of the data set"),
+        (lambda r: r["trials"][0].update(epoch_seconds=[10**400]), r"epoch_seconds\[0\] must be a number"),
+        (lambda r: r["trials"].clear(), "trials is empty"),
+        (lambda r: r["experiment"].pop("learning_rate"), "experiment has no 'learning_rate'"),
+        (lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"), "conclusion must be one of a_better"),
+        (lambda r: r.update(created=5), "created must be text"),
+    ],
+)
+def test_damaged_results_are_named_with_the_place(change, said, run):
+    content = json.loads((run / "results.json").read_text())
+    change(content)
+    (run / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{said}"):
+        analysis.read_comparison(run)
+
+
+def test_names_in_a_table_are_text_never_markup():
+    shown = analysis.render([{"class": "[red]x[/blue] :smile:", "images": "1"}, {"class": "two\nlines", "images": "2"}])
+    assert "[red]x[/blue] :smile:" in shown
+    assert r"two\nlines" in shown
+
+
+@FUZZED
+@given(content=changed(assembled()))
+def test_changed_results_are_listed_and_shown_or_an_input_error(run, content):
+    (run / "results.json").write_text(json.dumps(content))
+    if said := problem(analysis.read_comparison, run):
+        assert "results.json" in said
+        assert analysis.list_runs(run.parent) == []
+    else:
+        assert analysis.read_comparison(run).table()
+        assert analysis.render(analysis.run_rows(analysis.list_runs(run.parent)))

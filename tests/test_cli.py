@@ -63,7 +63,7 @@ def model(run, contender="dense-snn"):
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
                    "--epochs", "--limit", "--split", "--data-dir", "--image-size", "--device", "--precision", "--set",
-                   "--out", "--store", "--json", "--quiet"],
+                   "--out", "--store", "--own-code", "--json", "--quiet"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--json"],
@@ -423,7 +423,7 @@ def refused(desk, *arguments):
         (["digits", "--split", "publishd"], "split 'publishd': did you mean 'published'?"),
         (["digits", "--device", "gpu"], "device 'gpu'"),
         (["digits", "--precision", "16"], "precision '16'"),
-        (["--experiment", "nowhere.toml"], "nowhere.toml: cannot be read"),
+        (["--experiment", "nowhere.toml"], "nowhere.toml: no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

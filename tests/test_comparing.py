@@ -10,7 +10,7 @@ from spikeduel import data
 from spikeduel.analysis import read_comparison
 from spikeduel.comparing import compare, default_name
 from spikeduel.errors import InputError
-from spikeduel.models import load_model
+from spikeduel.model_files import load_model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment, read_experiment, write_experiment
 

@@ -8,7 +8,8 @@ from spikeduel import data, trial
 from spikeduel.data import Preprocessing, cache, memory
 from spikeduel.errors import InputError
 from spikeduel.evaluating import evaluate, open_for, predict_files
-from spikeduel.models import Model, ModelCard, build, load_model
+from spikeduel.model_files import load_model
+from spikeduel.models import Model, ModelCard, build
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
 from spikeduel.store import Store

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from damage import problem
 from spikeduel import files
 from spikeduel.errors import InputError
 
@@ -96,3 +97,45 @@ def test_locks_exclude_other_processes(tmp_path):
     for worker in workers:
         worker.join(60)
     assert (tmp_path / "n").read_text() == "100"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": NaN}', "the number nan is not possible"),
+        (b"[-Infinity]", "not possible"),
+        (b"[1e999]", "the number 1e999 is not possible"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"9" * 5000, "not a JSON file"),
+        (b"\xff\xfe\x00", "not a JSON file"),
+    ],
+)
+def test_json_beyond_reason_is_named(content, said, tmp_path):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.json: not a JSON file.*{said}|a\.json: {said}"):
+        files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InputError, match=f"{path}: (not a regular file|cannot be read)"):
+            files.read_bytes(path)
+    assert not files.is_file(tmp_path / "pipe")
+
+
+def test_too_large_a_file_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(11))
+    assert files.read_bytes(tmp_path / "a", 11) == bytes(11)
+    with pytest.raises(InputError, match="a: larger than"):
+        files.read_bytes(tmp_path / "a", 10)
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "a\0b", "~nobody-of-this-name/x"])
+def test_what_cannot_be_a_path_is_no_traceback(text):
+    assert not files.is_folder(text)
+    assert not files.is_file(text)
+    with pytest.raises(InputError, match=r"no such file|cannot be read"):
+        files.read_bytes(text)
+    assert "is no path" in (problem(files.located, text) or "is no path")

@@ -52,3 +52,18 @@ def test_a_file_takes_the_place_of_the_recipe(tmp_path):
 def test_what_cannot_be_used_is_named(arguments, problem):
     with pytest.raises(InputError, match=problem):
         experiment_from(*arguments)
+
+
+def test_a_files_code_is_run_only_where_it_is_named_again(tmp_path):
+    path = tmp_path / "e.toml"
+    write_experiment(path, baseline("m:data", contenders=("m:net", "small-cnn"), neuron="m:cell"))
+    with pytest.raises(InputError, match=r"e\.toml: runs the code m:net, m:cell, m:data\. If .*add --own-code m:net"):
+        experiment_from(None, "baseline", path, {}, None)
+    with pytest.raises(InputError, match=r"runs the code m:cell\."):
+        experiment_from("m:data", "baseline", path, {"contenders": ("m:net",)}, None)
+    named = experiment_from(None, "baseline", path, {}, None, ["m:net", "m:cell", "m:data"])
+    assert named.own_code == ("m:net", "m:cell", "m:data")
+    replaced = experiment_from("digits", "baseline", path, {"contenders": ("dense-snn",)}, ["neuron=lif"])
+    assert replaced.own_code == ()
+    # What is not from the file is the user's own word.
+    assert experiment_from("digits", "baseline", None, {"contenders": ("m:net",)}, None).own_code == ("m:net",)

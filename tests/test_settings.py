@@ -1,7 +1,9 @@
 from dataclasses import fields, replace
 
 import pytest
+from hypothesis import given
 
+from damage import FUZZED, damaged, problem
 from spikeduel.errors import InputError
 from spikeduel.settings import Experiment, digest, read_experiment, with_settings, write_experiment
 
@@ -91,3 +93,59 @@ def test_own_code_is_what_is_named_by_module_and_attribute():
     assert Experiment().own_code == ()
     own = Experiment(contenders=("dense-snn", "m:net"), encoding="m:code", neuron="m:cell", augmentation="m:noise")
     assert own.own_code == ("m:net", "m:code", "m:cell", "m:noise")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("seeds", 10**9, "seeds must be at most 10,000"),
+        ("num_steps", 10**12, "num_steps must be at most"),
+        ("hidden", 10**12, "hidden must be at most"),
+        ("image_size", 10**6, "image_size must be at most 4,096"),
+        ("split_seed", 2**40, "split_seed must be at most"),
+        ("patience", 10**5000, "patience is a number beyond all reason"),
+        ("learning_rate", 10**400, "learning_rate is a number beyond all reason"),
+        ("dataset", [10**5000], "dataset must be text"),
+        ("dataset", "x" * 5000, "dataset must be text of at most 4,096 characters"),
+        ("data_dir", "a\0b", "data_dir must be text"),
+        ("dataset", "caf\udce9", r"not 'caf\\udce9'"),
+        ("contenders", ("a\nb",), "contenders must be text"),
+    ],
+)
+def test_values_beyond_reason_are_refused(name, value, says):
+    with pytest.raises(InputError, match=says):
+        Experiment(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a = " + b"[" * 50_000,
+        b"seeds = " + b"9" * 5000,
+        b"seeds = 0x" + b"f" * 5000,
+        b"#" + bytes(1 << 20) + b"\n",
+        b"[a]",
+    ],
+    ids=["deep", "long", "long hexadecimal", "large", "table"],
+)
+def test_files_beyond_reason_are_named(content, tmp_path):
+    (tmp_path / "e.toml").write_bytes(content)
+    with pytest.raises(InputError, match=r"e\.toml"):
+        read_experiment(tmp_path / "e.toml")
+
+
+VALID = b'dataset = "digits"\ncontenders = ["dense-snn", "small-cnn"]\nseeds = 2\nbeta = 0.9\ndata_dir = "x"\n'
+
+
+@FUZZED
+@given(content=damaged(VALID))
+def test_damaged_files_give_an_experiment_or_an_input_error(content, tmp_path):
+    path = tmp_path / "e.toml"
+    path.write_bytes(content)
+    assert "e.toml" in (problem(read_experiment, path) or "e.toml")
+
+
+def test_a_data_set_made_by_code_is_own_code_and_a_folder_is_not(tmp_path):
+    (tmp_path / "a:b").mkdir()
+    assert Experiment(dataset="m:data").own_code == ("m:data",)
+    assert Experiment(dataset="a:b").own_code == ()

@@ -17,7 +17,7 @@ RECORD = TrialRecord(
     best_epoch=1,
     stopped="limit",
     epoch_seconds=[0.5, 0.25],
-    history=[{"train_loss": 2.0, "val_accuracy": 0.5}, {"train_loss": 1.0, "val_accuracy": 0.75}],
+    history=[{"val_loss": 2.0, "val_accuracy": 0.5}, {"val_loss": 1.0, "val_accuracy": 0.75}],
     environment={"cpu": "a chip"},
 )
 
@@ -76,18 +76,19 @@ def test_a_record_without_its_model_counts_as_absent(store):
 
 def test_measures_lie_beside_the_trial_one_file_each(store):
     keep(store)
-    assert store.measure("k1", "quality") is None
-    store.save_measure("k1", "quality", {"accuracy": 0.5})
+    assert store.measure("k1", "draws") is None
+    store.save_measure("k1", "draws", {"standard_deviation": 0.5})
     store.save_measure("k1", "own_code:speed", {"seconds": None})
-    assert store.measure("k1", "quality") == {"accuracy": 0.5}
+    assert store.measure("k1", "draws") == {"standard_deviation": 0.5}
     assert store.measure("k1", "own_code:speed") == {"seconds": None}
     assert {path.name for path in (store.folder("k1") / "measures").iterdir()} == {
-        "quality.json",
+        "draws.json",
         "own_code.speed.json",
     }
     assert store.record("k1") == RECORD
-    (store.folder("k1") / "measures" / "quality.json").write_text('{"accuracy": 0.')
-    assert store.measure("k1", "quality") is None
+    for damaged in ('{"standard_deviation": 0.', '{"standard_deviation": -1}', "[]", "{" * 100_000):
+        (store.folder("k1") / "measures" / "draws.json").write_text(damaged)
+        assert store.measure("k1", "draws") is None
 
 
 def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):

@@ -46,3 +46,10 @@ def test_json_is_the_only_thing_on_standard_output(capsys):
     assert err == "news\n"
     progress_for(quiet=True, as_json=True).say("news")
     assert capsys.readouterr().err == ""
+
+
+def test_names_cannot_command_the_terminal(capsys):
+    with pytest.raises(typer.Exit), for_people():
+        raise InputError("\x1b]0;owned\x07 caf\udce9: no such file")
+    assert capsys.readouterr().err == "error: \\x1b]0;owned\\x07 caf\\udce9: no such file\n"
+    assert wrapped("a \x1b[31m b") == r"a \x1b[31m b"

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
-from spikeduel import data, hardware, models, trial
+from spikeduel import data, hardware, model_files, models, trial
 from spikeduel.errors import InputError
 from spikeduel.progress import Progress, TerminalProgress
 from spikeduel.settings import Experiment
@@ -215,7 +215,7 @@ def test_the_users_source_is_part_of_the_key(small, write):
 
 
 def weights(store, record):
-    return models.load_model(Store(store).model_path(record.key)).module.state_dict()
+    return model_files.load_model(Store(store).model_path(record.key)).module.state_dict()
 
 
 def test_run_twice_trains_once(quick, tmp_path):
@@ -393,7 +393,7 @@ def test_an_own_architecture(quick, tmp_path, write):
     assert record.settings["encoding"] is None
     store = Store(tmp_path / "s")
     assert store.measure(record.key, "quality")["accuracy"] > 0.7
-    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
     assert labels.shape == (4,)
 
@@ -450,7 +450,7 @@ def test_an_own_encoder(quick, tmp_path, write):
     assert (record.status, record.error) == ("done", None)
     store = Store(tmp_path / "s")
     assert store.measure(record.key, "quality")["accuracy"] > 0.5
-    model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     trace = model.trace(np.asarray(data.load(experiment).images[:3]))
     assert trace.encoded.shape == (4, 3, 1, 8, 8)
     assert trace.encoded[2:].sum() == 0

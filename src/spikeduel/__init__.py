@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from spikeduel.encoders import ENCODERS
     from spikeduel.errors import InputError, SpikeduelError
     from spikeduel.measuring import MEASURES
-    from spikeduel.models import Model, ModelCard, StreamState, Trace, load_model, save_model
+    from spikeduel.model_files import load_model, save_model
+    from spikeduel.models import Model, ModelCard, StreamState, Trace
     from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
     from spikeduel.progress import Progress, TerminalProgress
     from spikeduel.readouts import Logits, MeanOverSteps, SpikeCount
@@ -62,11 +63,11 @@ _MODULE_OF = {
     "carried": "neurons",
     "compare": "comparing",
     "inspect": "reporting",
-    "load_model": "models",
+    "load_model": "model_files",
     "read_comparison": "analysis",
     "read_experiment": "settings",
     "report": "reporting",
-    "save_model": "models",
+    "save_model": "model_files",
 }
 _SUBMODULES = ("data", "kernels", "recipes")
 

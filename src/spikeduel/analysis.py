@@ -13,15 +13,15 @@ import numpy as np
 from spikeduel import files
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
+from spikeduel.schema import require_results
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
 from spikeduel.verdict import caveats, verdict
 from spikeduel.version import __version__
+from spikeduel.visible import visible
 
 SCHEMA = 1
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""
-
-_KEYS = ("schema", "spikeduel", "created", "environment", "dataset", "experiment", "trials", "comparison")
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,10 @@ def read_comparison(run: Path) -> Comparison:
     results = files.read_json(run / "results.json")
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise InputError(f"{run / 'results.json'}: not results of this version of spikeduel (schema {SCHEMA}).")
-    if missing := [name for name in _KEYS if name not in results]:
-        raise InputError(f"{run / 'results.json'}: has no {missing[0]}: not results of spikeduel, or damaged ones.")
+    try:
+        require_results(results)
+    except InputError as error:
+        raise InputError(f"{run / 'results.json'}: damaged, or not results of spikeduel: {error}") from None
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
 
 
@@ -229,9 +231,11 @@ def render(rows: Sequence[dict[str, str]]) -> str:
         numeric = all(row[title][:1].isdigit() or not row[title] for row in rows)
         table.add_column(title, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*row.values())
-    # Jupyter would show the table at once, and again where the text is printed.
-    console = Console(width=200, color_system=None, force_terminal=False, force_jupyter=False)
+        table.add_row(*map(visible, row.values()))
+    # Jupyter would show the table at once, and again where the text is printed. A class may be called [red] or :smile:.
+    console = Console(
+        width=200, color_system=None, force_terminal=False, force_jupyter=False, markup=False, emoji=False
+    )
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")

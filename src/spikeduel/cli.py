@@ -9,6 +9,7 @@ from spikeduel import options
 from spikeduel.errors import InputError
 from spikeduel.terminal import for_people, print_json, progress_for, wrapped
 from spikeduel.version import __version__
+from spikeduel.visible import visible
 
 if TYPE_CHECKING:
     from spikeduel.settings import Experiment
@@ -74,6 +75,7 @@ def compare(
     precision: options.Precision = None,
     out: options.Out = None,
     store: options.StoreDir = None,
+    own_code: options.ExperimentsOwnCode = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -84,7 +86,8 @@ def compare(
     """
     given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
     with for_people():
-        _compare(options.experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
+        chosen = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
+        _compare(chosen, out, store, as_json, quiet)
 
 
 @app.command(epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct")
@@ -109,13 +112,15 @@ def train(
     precision: options.Precision = None,
     out: options.Out = None,
     store: options.StoreDir = None,
+    own_code: options.ExperimentsOwnCode = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Train one network (or several) and keep the model; `compare` without the duel."""
     given = {**options.given_options(locals()), "contenders": tuple(contender)}
     with for_people():
-        _compare(options.experiment_from(dataset, recipe, experiment, given, set_), out, store, as_json, quiet)
+        chosen = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
+        _compare(chosen, out, store, as_json, quiet)
 
 
 @app.command(epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist")
@@ -141,7 +146,7 @@ def evaluate(
     given = options.given_options(locals())
     with for_people():
         from spikeduel import analysis, evaluating
-        from spikeduel.models import load_model
+        from spikeduel.model_files import load_model
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
         loaded = load_model(model, own_code=own_code or ())
@@ -163,24 +168,25 @@ def predict(
 ) -> None:
     """Label image files with a trained model.
 
-    The files are cropped, scaled and turned to grey or colour as the model was trained, and may have any size and
-    format. Probabilities of the study's spiking network are a softmax of spike counts: they rank, and say little about
+    The files are cropped, scaled and turned to grey or colour as the model was trained. They may have any size up to
+    80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PGM or PPM; of several frames the first counts.
+    Probabilities of the study's spiking network are a softmax of spike counts: they rank, and say little about
     how sure it is.
     """
     with for_people():
         from spikeduel import evaluating
-        from spikeduel.models import load_model
+        from spikeduel.model_files import load_model
 
         loaded = load_model(model, own_code=own_code or ())
         found, unreadable = evaluating.predict_files(loaded, images, progress_for(quiet, as_json))
         if as_json:
             print_json(found)
         else:
-            width = max((len(row["file"]) for row in found), default=0)
+            width = max((len(visible(row["file"])) for row in found), default=0)
             for row in found:
-                typer.echo(f"{row['file']:<{width}}  {row['label']}  {row['probability']:.1%}")
+                typer.echo(f"{visible(row['file']):<{width}}  {visible(row['label'])}  {row['probability']:.1%}")
         for line in unreadable:
-            typer.secho(f"error: {line}", fg="red", err=True)
+            typer.secho(f"error: {visible(line)}", fg="red", err=True)
         if unreadable:
             raise typer.Exit(InputError.exit_code)
 
@@ -198,7 +204,7 @@ def inspect(
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
     with for_people():
         from spikeduel import evaluating
-        from spikeduel.models import load_model
+        from spikeduel.model_files import load_model
         from spikeduel.reporting import inspect as draw
 
         loaded = load_model(model, own_code=own_code or ())

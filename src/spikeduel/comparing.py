@@ -65,10 +65,10 @@ def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> N
 def located(experiment: Experiment) -> Experiment:
     """`experiment` with absolute paths, so that it means the same in every folder."""
     dataset, data_dir = experiment.dataset, experiment.data_dir
-    if dataset not in data.DATASETS and Path(dataset).expanduser().is_dir():
-        dataset = str(Path(dataset).expanduser().resolve())
+    if dataset not in data.DATASETS and files.is_folder(dataset):
+        dataset = str(files.located(dataset))
     if data_dir is not None:
-        data_dir = str(Path(data_dir).expanduser().resolve())
+        data_dir = str(files.located(data_dir))
     return replace(experiment, dataset=dataset, data_dir=data_dir)
 
 

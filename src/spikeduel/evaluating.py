@@ -65,7 +65,7 @@ def predict_files(
         names, images = [], []
         for path in progress.track(pictures[start : start + EVALUATION_BATCH], "reading images"):
             try:
-                images.append(model.card.preprocessing(data.open_picture(path)))
+                images.append(data.prepared_picture(path, model.card.preprocessing))
                 names.append(str(path))
             except InputError as error:
                 unreadable.append(str(error))
@@ -81,4 +81,4 @@ def predict_files(
 
 def open_for(model: Model, image: Path) -> np.ndarray:
     """One image file, prepared for `model`: uint8 `[C, H, W]`. Raises `InputError`."""
-    return model.card.preprocessing(data.open_picture(image))
+    return data.prepared_picture(image, model.card.preprocessing)

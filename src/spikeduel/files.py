@@ -1,8 +1,10 @@
 """Files that are either whole or not there: atomic writes, locks, and where the cache lives."""
 
 import json
+import math
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +15,9 @@ import filelock
 import platformdirs
 
 from spikeduel.errors import InputError
+
+MOST_BYTES = 1 << 30
+"""Larger settings, results and manifests are refused: they would be read into memory whole."""
 
 
 def cache_dir() -> Path:
@@ -67,14 +72,76 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file; `InputError` where it is missing or broken."""
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises `InputError` naming the file, also for a pipe or device, which could make one wait for ever.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        # A pipe that nobody writes to would block here without O_NONBLOCK.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(f"{path}: not a regular file.")
+            content = file.read(most + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if len(content) > most:
+        raise InputError(f"{path}: larger than {most / 1e6:,.0f} MB, which cannot be right.")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; `InputError` where it is missing or broken. See `read_bytes` and `parse_json`."""
+    content = read_bytes(path)
+    try:
+        return parse_json(content)
+    except ValueError as error:
         raise InputError(f"{path}: not a JSON file ({error}).") from None
+
+
+def parse_json(content: str | bytes) -> Any:
+    """What JSON says. Raises `ValueError`, also for NaN, infinity and numbers or nesting beyond all reason."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"the number {text[:40]} is not possible")
+        return value
+
+    try:
+        return json.loads(content, parse_float=number, parse_constant=number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether there is a folder called so; what cannot be a path is none."""
+    try:
+        return Path(path).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a regular file called so; a pipe or a device is none, nor is what cannot be a path."""
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def located(text: str) -> Path:
+    """The absolute path that a user's `text` means, `~` and links followed. Raises `InputError`."""
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"'{text[:80]}{'…' if len(text) > 80 else ''}' is no path ({reason}).") from None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The options that commands share, and how they become an experiment."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,7 +93,8 @@ ExperimentFile = Annotated[
     typer.Option(
         "--experiment",
         metavar="FILE.toml",
-        help="Start from the settings of an earlier run instead of a recipe; every run writes its experiment.toml.",
+        help="Start from the settings of an earlier run instead of a recipe; every run writes its experiment.toml. "
+        "Code of one's own that it names is run only where --own-code, or another option, names it too.",
         rich_help_panel="Duel",
     ),
 ]
@@ -150,6 +152,15 @@ OwnCode = Annotated[
         "--own-code",
         metavar="module:attribute",
         help="Your own architecture, neuron or encoder that the model needs and that may be run; repeatable.",
+    ),
+]
+ExperimentsOwnCode = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--own-code",
+        metavar="module:attribute",
+        help="Code that the file of --experiment names and that may be run; repeatable.",
+        rich_help_panel="Duel",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_help_panel="Output")]
@@ -221,9 +232,18 @@ def given_options(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def experiment_from(
-    dataset: str | None, recipe: str, file: Path | None, given: dict[str, Any], assignments: list[str] | None
+    dataset: str | None,
+    recipe: str,
+    file: Path | None,
+    given: dict[str, Any],
+    assignments: list[str] | None,
+    own_code: Collection[str] = (),
 ) -> "Experiment":
-    """The experiment in `file`, or of `recipe` on `dataset`, changed by options and `--set`. Raises `InputError`."""
+    """The experiment in `file`, or of `recipe` on `dataset`, changed by options and `--set`.
+
+    Raises `InputError`, also where `file` names code of one's own that neither `own_code` nor an option names: a file
+    from someone else must not be enough to run code.
+    """
     from spikeduel.recipes import RECIPES
     from spikeduel.settings import read_experiment, with_settings
 
@@ -241,4 +261,10 @@ def experiment_from(
             raise InputError(f"--set {text}: write it as name=value.")
         pairs[name.strip()] = value.strip()
     changes = {name: value for name, value in given.items() if value is not None}
-    return with_settings(replace(experiment, **changes), pairs)
+    in_file = experiment.own_code if file is not None else ()
+    named = {*own_code, dataset, *(changes.get("contenders") or ()), changes.get("encoding"), *pairs.values()}
+    changed = with_settings(replace(experiment, **changes), pairs)
+    if unnamed := [name for name in in_file if name in changed.own_code and name not in named]:
+        added = " ".join(f"--own-code {name}" for name in unnamed)
+        raise InputError(f"{file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}")
+    return changed

@@ -15,9 +15,15 @@ import tomli_w
 
 from spikeduel import files
 from spikeduel.errors import InputError, unknown
+from spikeduel.visible import visible
 
 NUMERICS_VERSION = 2
 """Raised by hand when the same settings would give other numbers; part of every trial's key."""
+
+MOST_BYTES = 1 << 20
+"""Larger experiment files are refused."""
+LONGEST = 4096
+"""Characters of a setting that is text."""
 
 
 def _setting(default: Any, help: str, **rules: Any) -> Any:
@@ -34,10 +40,10 @@ class Experiment:
     dataset: str = _setting("fashion-mnist-mini", "a data set's name, or a folder of images")
     recipe: str = _setting("baseline", "the named experiment that this one started from")
     contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
-    seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1)
+    seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1, at_most=10_000)
 
     encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
-    num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1)
+    num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1, at_most=100_000)
     neuron: str = _setting("lif", "the spiking contenders' neuron: lif, if, plif or alif")
     beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0)
     threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0)
@@ -48,15 +54,20 @@ class Experiment:
         "atan", "gradient of the spike: atan, fast_sigmoid, sigmoid, triangular or straight_through_estimator"
     )
     surrogate_alpha: float | None = _setting(None, "width of the surrogate; unset: its customary value", above=0.0)
-    hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1)
+    hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1, at_most=1_000_000)
 
     adaptation_decay: float = _setting(
         0.9, "neuron alif: what is left after a step of the level that spikes raised", at_least=0.0, at_most=1.0
     )
     adaptation_gain: float = _setting(0.1, "neuron alif: how far a spike raises the level for the next", at_least=0.0)
 
-    epochs: int = _setting(20, "at most this many epochs; recipe baseline takes 4 on the embedded set", at_least=1)
-    batch_size: int = _setting(128, "images a training step", at_least=1)
+    epochs: int = _setting(
+        20,
+        "at most this many epochs; recipe baseline takes 4 on the embedded set",
+        at_least=1,
+        at_most=1_000_000,
+    )
+    batch_size: int = _setting(128, "images a training step", at_least=1, at_most=1_000_000)
     chunk_steps: int | None = _setting(
         None, "less memory, more time: keep this many time steps for the backward pass, redo the others", at_least=1
     )
@@ -68,10 +79,14 @@ class Experiment:
     min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
 
     split: str = _setting("default", "how images are split where there is a choice", choices=("default", "published"))
-    split_seed: int = _setting(0, "seed of the split and of --limit, common to all trials", at_least=0)
+    split_seed: int = _setting(
+        0, "seed of the split and of --limit, common to all trials", at_least=0, at_most=2**32 - 1
+    )
     limit: int | None = _setting(None, "use only this many training and validation images in all", at_least=2)
     data_dir: str | None = _setting(None, "folder (or zip) with files that one already has")
-    image_size: int | None = _setting(None, "side of the prepared images, for data with no size of its own", at_least=4)
+    image_size: int | None = _setting(
+        None, "side of the prepared images, for data with no size of its own", at_least=4, at_most=4096
+    )
     alterations: tuple[str, ...] = _setting(
         ("Easy",), "SOCOFing's altered images to use", each=("Easy", "Medium", "Hard")
     )
@@ -87,6 +102,8 @@ class Experiment:
             if isinstance(value, list):
                 value = tuple(value)
                 object.__setattr__(self, f.name, value)
+            if isinstance(value, int) and abs(value) >= 2**63:
+                raise InputError(f"{f.name} is a number beyond all reason: it has more than 18 digits.")
             if isinstance(value, int) and not isinstance(value, bool) and f.type in (float, float | None):
                 value = float(value)
                 object.__setattr__(self, f.name, value)
@@ -98,14 +115,16 @@ class Experiment:
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """The `module:attribute` names among its settings: the user's own code."""
+        """The `module:attribute` names among its settings: the user's own code. (A data set may be `C:\\images`.)"""
         named = (*self.contenders, self.encoding, self.neuron, self.augmentation)
+        if not files.is_folder(self.dataset):
+            named = (*named, self.dataset)
         return tuple(name for name in named if ":" in name)
 
 
 def _check(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
     if not _is_of(value, kind):
-        raise InputError(f"{name} must be {_describe(kind)}, not {value!r}.")
+        raise InputError(f"{name} must be {_describe(kind)}, not {_shown(value)}.")
     if isinstance(value, float) and not math.isfinite(value):
         raise InputError(f"{name} must be a finite number, not {value}.")
     if value is None:
@@ -119,7 +138,26 @@ def _check(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
     if "above" in rules and not value > rules["above"]:
         raise InputError(f"{name} must be greater than {rules['above']:g}, not {value}.")
     if "at_most" in rules and value > rules["at_most"]:
-        raise InputError(f"{name} must be at most {rules['at_most']:g}, not {value}.")
+        raise InputError(f"{name} must be at most {rules['at_most']:,}, not {value:,}.")
+    for text in value if isinstance(value, tuple) else (value,):
+        if isinstance(text, str) and (len(text) > LONGEST or not _can_be_written(text)):
+            raise InputError(
+                f"{name} must be text of at most {LONGEST:,} characters, without control characters and bytes that are "
+                f"not UTF-8, not '{visible(text[:60])}'. Rename what is called so."
+            )
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = visible(repr(value))
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        return "something with a number beyond all reason"
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _can_be_written(text: str) -> bool:
+    """Whether TOML, JSON and HTML can say `text` again, and a path may be called so."""
+    return not any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 def _is_of(value: Any, kind: Any) -> bool:
@@ -167,13 +205,16 @@ def _parse(name: str, text: str, kind: Any) -> Any:
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment in a TOML file, as `compare --out` writes it. Raises `InputError` naming file and setting."""
+    """The experiment in a TOML file, as `compare --out` writes it. Raises `InputError` naming file and setting.
+
+    Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from someone else first.
+    """
+    text = files.read_bytes(path, MOST_BYTES)
     try:
-        with Path(path).open("rb") as file:
-            content = tomllib.load(file)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(text.decode("utf-8"))
+    except RecursionError:
+        raise InputError(f"{path}: not a TOML file that can be read (nested too deeply).") from None
+    except ValueError as error:
         raise InputError(f"{path}: not a TOML file ({error}).") from None
     known = {f.name for f in fields(Experiment)}
     for name in content:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spikeduel import files
+from spikeduel import files, schema
 from spikeduel.errors import InputError
+from spikeduel.shapes import require
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,12 @@ class Store:
     def record(self, key: str) -> TrialRecord | None:
         """The finished trial `key`, or None; a failed one counts as absent, so that it is tried again."""
         try:
-            record = TrialRecord(**files.read_json(self.folder(key) / "trial.json"))
+            content = files.read_json(self.folder(key) / "trial.json")
+            require(content, schema.TRIAL_RECORD)
+            record = TrialRecord(**content)
         except (InputError, TypeError):
+            return None
+        if record.best_epoch is not None and record.best_epoch >= len(record.history):
             return None
         return record if record.status == "done" and self.model_path(key).is_file() else None
 
@@ -69,11 +74,13 @@ class Store:
         files.write_json(self.folder(record.key) / "trial.json", asdict(record))
 
     def measure(self, key: str, name: str) -> dict[str, Any] | None:
-        """What measure `name` found for trial `key`, or None."""
+        """What measure `name` found for trial `key`, or None where it is missing or damaged."""
         try:
-            return files.read_json(self._measure_path(key, name))
+            found = files.read_json(self._measure_path(key, name))
+            require(found, schema.MEASURES.get(name, {}))
         except InputError:
             return None
+        return found
 
     def save_measure(self, key: str, name: str, value: dict[str, Any]) -> None:
         """Keeps what measure `name` found; an old trial can gain a new measure."""

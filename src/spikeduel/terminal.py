@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from spikeduel.errors import Interrupted, SpikeduelError
+from spikeduel.visible import visible
 
 if TYPE_CHECKING:
     from spikeduel.progress import Progress
@@ -28,7 +29,7 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     try:
         yield
     except SpikeduelError as error:
-        typer.secho(f"error: {' '.join(str(error).split())}", fg="red", err=True)
+        typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
@@ -46,7 +47,11 @@ def wrapped(text: str, bullet: str = "") -> str:
     """`text` in lines that fit the terminal, the first after `bullet`."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
     return textwrap.fill(
-        text, width, initial_indent=bullet, subsequent_indent=" " * len(bullet), break_on_hyphens=False
+        visible(" ".join(text.split())),
+        width,
+        initial_indent=bullet,
+        subsequent_indent=" " * len(bullet),
+        break_on_hyphens=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,3 +97,13 @@ def write_pictures(
         Image.fromarray(noise).convert(mode).save(path)
         paths.append(path)
     return paths
+
+
+def png_that_claims(width: int, height: int) -> bytes:
+    """The first bytes of a grey PNG of that size."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))

@@ -125,3 +125,10 @@ def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
 
 def test_downloads_lie_in_the_cache(cache: Path) -> None:
     assert downloading.downloads() == cache / "downloads"
+
+
+def test_a_mirror_that_sends_without_end_is_left(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "MOST_BYTES", len(CONTENT) - 1)
+    with pytest.raises(InputError, match="which cannot be right"):
+        fetch(tmp_path / "file", url(server, "bare"))
+    assert list(tmp_path.iterdir()) == []

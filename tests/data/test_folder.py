@@ -1,10 +1,11 @@
+import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import write_pictures
+from synthetic_files import png_that_claims, write_pictures
 
 from spikeduel.data import folder as module
 from spikeduel.data.folder import folder
@@ -232,3 +233,59 @@ def test_folders_that_cannot_be_used(tmp_path: Path, make: object) -> None:
         load(tmp_path / "root")
     assert str(tmp_path / "root") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_only_looks_like_an_image_is_left_alone(image_folder: Path) -> None:
+    os.mkfifo(image_folder / "cat" / "pipe.png")
+    (image_folder / "cat" / "null.png").symlink_to("/dev/zero")
+    (image_folder / "cat" / "loop.png").symlink_to("loop.png")
+    (image_folder / "cat" / "nowhere.png").symlink_to("absent")
+    assert len(load(image_folder).images) == 12
+
+
+def test_links_that_lead_out_of_the_folder_are_followed(image_folder: Path, tmp_path: Path) -> None:
+    (elsewhere,) = write_pictures(tmp_path / "elsewhere", 1, seed=9)
+    (image_folder / "cat" / "linked.png").symlink_to(elsewhere)
+    assert len(load(image_folder).images) == 13
+
+
+def test_strange_file_names_are_taken(image_folder: Path) -> None:
+    whole = (image_folder / "cat" / "000.png").read_bytes()
+    for name in ("two\nlines.png", "x" * 251 + ".png", "\u202egnp.png"):
+        (image_folder / "cat" / name).write_bytes(whole)
+    Path(os.fsdecode(os.fsencode(image_folder / "dog") + b"/caf\xe9.png")).write_bytes(whole)
+    assert len(load(image_folder).images) == 16
+
+
+def test_a_class_whose_name_is_not_utf8_is_named(image_folder: Path) -> None:
+    (image_folder / "dog").rename(os.fsdecode(os.fsencode(image_folder) + b"/caf\xe9"))
+    with pytest.raises(InputError, match=r"not UTF-8\. Rename the folder"):
+        load(image_folder)
+
+
+def test_folders_nested_without_end_are_refused(image_folder: Path) -> None:
+    deep = image_folder / "cat" / Path(*["a"] * 30)
+    write_pictures(deep, 1, seed=5)
+    assert len(load(image_folder).images) == 13
+    write_pictures(deep / "b" / "c" / "d", 1, seed=6)
+    with pytest.raises(InputError, match="nested deeper than 32 folders"):
+        load(image_folder)
+
+
+def test_folders_that_may_not_be_read_are_named(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Path.iterdir
+
+    def refusing(path: Path) -> object:
+        if path.name == "dog":
+            raise PermissionError(13, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    with pytest.raises(InputError, match=r"dog: cannot be read \(Permission denied\)"):
+        load(image_folder)
+
+
+def test_a_bomb_among_the_images_is_named(image_folder: Path) -> None:
+    (image_folder / "cat" / "bomb.png").write_bytes(png_that_claims(60_000, 60_000))
+    with pytest.raises(InputError, match=r"bomb\.png: it has more than the 80,000,000 pixels.*Remove"):
+        load(image_folder)

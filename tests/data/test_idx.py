@@ -88,3 +88,24 @@ def test_random_bytes_give_an_array_or_an_input_error(tmp_path: Path, content: b
         except InputError as error:
             outcome = str(error)
         assert str(path) in outcome
+
+
+def test_a_gzip_bomb_is_left_where_its_header_ends(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(GOOD + bytes(200 << 20), 1))
+    assert path.stat().st_size < 2 << 20
+    tracemalloc.start()
+    with pytest.raises(InputError, match="is longer than its header says"):
+        idx.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_header_that_promises_a_terabyte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, 2**30, 2**5, 2**5) + b"short")
+    with pytest.raises(InputError, match=r"its header claims 1\.1e\+12 bytes"):
+        idx.read(path)

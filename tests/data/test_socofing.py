@@ -1,4 +1,5 @@
 import os
+import struct
 import time
 import zipfile
 from pathlib import Path
@@ -256,3 +257,35 @@ def _names(path: str) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return [name for name in archive.namelist() if "Real/" in name and name.lower().endswith(".bmp")]
     return [str(file) for file in Path(path).rglob("Real/*.BMP")]
+
+
+def test_members_that_would_lead_elsewhere_are_neither_written_nor_read(root: Path, tmp_path: Path) -> None:
+    path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
+    expected = load(path)
+    link = zipfile.ZipInfo("SOCOFing/link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        for name in ("../outside.bmp", "/outside.bmp", "C:\\outside.bmp", "a/../../../outside.bmp"):
+            archive.writestr(name, b"planted")
+        archive.writestr(link, "/etc/passwd")
+    before = {found for found in tmp_path.parent.rglob("*") if "cache" not in found.parts}
+    np.testing.assert_array_equal(load(path).images, expected.images)
+    assert {found for found in tmp_path.parent.rglob("*") if "cache" not in found.parts} == before
+
+
+def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
+    name = "SOCOFing/Real/9__M_Left_index_finger.BMP"
+    claims = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0)
+    for content, problem in ((bytes(40 << 20), "larger than"), (claims, "more than the 80,000,000 pixels")):
+        path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
+        with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, content)
+        assert path.stat().st_size < 3 << 20
+        with pytest.raises(InputError, match=rf"9__M_Left_index_finger.*{problem}"):
+            load(path)
+
+
+def test_a_picture_of_another_format_is_no_fingerprint(root: Path) -> None:
+    Image.new("L", (30, 30)).save(root / "Real" / "9__M_Left_index_finger.BMP", "PNG")
+    with pytest.raises(InputError, match=r"9__M_Left_index_finger\.BMP: cannot be read as an image"):
+        load(root)

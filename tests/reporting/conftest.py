@@ -8,7 +8,8 @@ import torch
 
 from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared, Preprocessing, Split
-from spikeduel.models import Model, ModelCard, build, save_model
+from spikeduel.model_files import save_model
+from spikeduel.models import Model, ModelCard, build
 from spikeduel.settings import Experiment, write_experiment
 
 FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn"}

@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from spikeduel import data
 from spikeduel.errors import InputError
 from spikeduel.reporting import page, report
 
@@ -207,3 +208,31 @@ def test_a_picture_is_its_own_address(comparison, no_data):
 
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content) == picture.read_bytes()
+
+
+def test_names_cannot_turn_the_page_around_or_break_its_figures(make_run, make_prepared):
+    names = ("$\\frac{$", "abc\u202egnp", "two\nlines and a lone \udce9")
+    comparison = make_run(make_prepared(classes=names))
+    for trial in comparison.results["trials"]:
+        trial["contender"] = trial["contender"].replace("small-cnn", "$x_$<b>\u202e")
+
+    shown = Page(report(comparison))
+
+    assert "\u202e" not in shown.source
+    assert "b" not in shown.tags
+    assert r"abc\u202egnp" in shown.text
+    assert r"two\nlines and a lone \udce9" in shown.text
+    assert "$\\frac{$" in shown.text
+
+
+def test_data_made_by_code_is_made_only_where_that_is_allowed(make_run, monkeypatch):
+    comparison = make_run(dataset="evil:data")
+    loaded = []
+    prepared = data.load(comparison.experiment)
+    monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None: loaded.append(1) or prepared)
+    shown = Page(report(comparison))
+    assert loaded == []
+    assert "The data is made by the code evil:data" in shown.text
+    assert "--own-code evil:data" in shown.text
+    report(comparison, own_code=["evil:data"])
+    assert loaded == [1]

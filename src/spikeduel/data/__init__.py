@@ -3,7 +3,7 @@
 from spikeduel.data.cache import CachedSet, cached
 from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
-from spikeduel.data.pictures import open_picture, picture_files
+from spikeduel.data.pictures import open_picture, picture_files, prepared_picture
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset
 from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.data.splits import Split, split
@@ -28,6 +28,7 @@ __all__ = [
     "open_picture",
     "picture_files",
     "prepare",
+    "prepared_picture",
     "resolve",
     "split",
     "training_batches",

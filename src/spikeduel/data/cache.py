@@ -177,7 +177,8 @@ def _files_in(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source]
     found = []
-    for folder, _, names in os.walk(source):
+    for folder, below, names in os.walk(source):
+        below[:] = [name for name in below if not name.startswith(".")]
         found += [Path(folder, name) for name in names if not name.startswith(".")]
     return sorted(found)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import registry
+from spikeduel import files, registry
 from spikeduel.data import built_in, cache, folder, mnist_like, socofing
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
 from spikeduel.data.preprocessing import Preprocessing
@@ -57,16 +57,17 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     """
     options = options or DataOptions()
     if options.data_dir is not None:
-        options = replace(options, data_dir=str(Path(options.data_dir).expanduser().resolve()))
+        options = replace(options, data_dir=str(files.located(options.data_dir)))
     if name in BUILT_IN:
         return from_raw(name, DATASETS[name](options))
     if name in DATASETS:
         return _fetched(name, DATASETS[name], options, "")
-    if (path := Path(name).expanduser()).is_dir():
+    if files.is_folder(name):
         if options.data_dir is not None:
             raise InputError(f"data_dir: the data set {name} is a folder already; leave data_dir unset.")
-        options = replace(options, data_dir=str(path.resolve()))
-        return _fetched(path.resolve().name or "images", folder.folder, options, "")
+        path = files.located(name)
+        options = replace(options, data_dir=str(path))
+        return _fetched(path.name or "images", folder.folder, options, "")
     source = resolve(name)
     return _fetched(name, _watching_data_dir(source), options, registry.source_hash(source))
 
@@ -75,10 +76,9 @@ def resolve(name: str) -> Source:
     """The function behind `name`, not run: a check of names before anything runs. Raises `InputError`."""
     if name in DATASETS:
         return DATASETS[name]
-    path = Path(name).expanduser()
-    if path.is_dir():
+    if files.is_folder(name):
         return folder.folder
-    if path.is_file():
+    if files.is_file(name):
         raise InputError(f"data set '{name}': is a file; name a folder of images, or a set and --data-dir {name}.")
     if "/" in name or os.sep in name or name.startswith((".", "~")):
         raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")

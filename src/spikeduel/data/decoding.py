@@ -1,17 +1,29 @@
 """Many picture files to one array, several at a time, with one clear error for those that cannot be read."""
 
 import os
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.preprocessing import Preprocessing
+from spikeduel import files
+from spikeduel.data.preprocessing import MOST_PIXELS, Preprocessing, too_large
 from spikeduel.errors import InputError
+
+# Pillow knows some forty formats, and hands some of them to other programs: EPS to Ghostscript, whatever the file is
+# called. These it decodes itself.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+MOST_FILE_BYTES = 1 << 30
+"""Larger picture files are refused."""
+_LARGE = MOST_PIXELS // 8
+_ONE_LARGE_AT_A_TIME = threading.Lock()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -21,6 +33,30 @@ Result = TypeVar("Result")
 class _Unreadable:
     item: Any
     reason: str
+
+
+@contextmanager
+def opened(source: Path | str | IO[bytes], formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+    """The picture in a file, of which only the header is read yet; of several frames, the first.
+
+    Raises `InputError` for what is no regular file (a pipe would be waited for) and for more than `MOST_PIXELS`, and
+    whatever Pillow raises for what is no picture of these formats. Large ones wait for one another: each needs much
+    memory.
+    """
+    if isinstance(source, Path | str) and not files.is_file(source):
+        raise InputError("not a regular file")
+    if isinstance(source, Path | str) and Path(source).stat().st_size > MOST_FILE_BYTES:
+        raise InputError(f"larger than {MOST_FILE_BYTES / 1e6:,.0f} MB")
+    try:
+        picture = Image.open(source, formats=formats)
+    except Image.DecompressionBombError:
+        raise too_large() from None
+    with picture:
+        num_pixels = picture.width * picture.height
+        if num_pixels > MOST_PIXELS:
+            raise too_large(picture.size)
+        with _ONE_LARGE_AT_A_TIME if num_pixels > _LARGE else nullcontext():
+            yield picture
 
 
 def over_pictures(
@@ -69,4 +105,6 @@ def reason(error: Exception) -> str:
     if isinstance(error, Image.UnidentifiedImageError):
         return "cannot be read as an image"
     text = str(error).rstrip(".")
+    if isinstance(error, InputError):
+        return text
     return f"cannot be read as an image ({text or type(error).__name__})"

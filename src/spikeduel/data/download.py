@@ -15,6 +15,8 @@ from spikeduel.errors import InputError
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30
+MOST_BYTES = 4 << 30
+"""A mirror that sends more is left: its file could be none of those wanted, and would fill the disk."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def _fetch(url: str, md5: str, target: Path, track: Callable[[Iterable[Any], str
                     file.write(chunk)
                     checksum.update(chunk)
                     received += len(chunk)
+                    if received > MOST_BYTES:
+                        raise _Wrong(f"more than {MOST_BYTES / 1e9:.0f} GB, which cannot be right")
             if size is not None and received < size:
                 raise _Wrong(f"broke off after {received} of {size} bytes")
             if checksum.hexdigest() != md5:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from spikeduel import files
 from spikeduel.data import grouping
-from spikeduel.data.decoding import over_pictures, room_for
+from spikeduel.data.decoding import opened, over_pictures, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Preprocessing, RawDataset
 from spikeduel.data.preprocessing import plain
 from spikeduel.errors import InputError
@@ -18,6 +18,8 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff",
 DEFAULT_SIZE = 64
 SAMPLE_SIZE = 1024
 _SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+DEEPEST = 32
+"""Folders nested deeper than this are refused."""
 _GREY = {"1", "L", "LA", "La", "I", "F"}
 _LAYOUT = "Put the images of each class in a sub-folder of its own, or such folders under train/ and test/."
 
@@ -40,14 +42,14 @@ def folder(options: DataOptions) -> RawDataset:
     two sides.
     """
     root = Path(options.data_dir or ".").expanduser()
-    if not root.is_dir():
+    if not files.is_folder(root):
         raise InputError(f"{root}: no such folder.")
     found, classes, notes = _scan(root)
     preprocessing = options.preprocessing or _preprocessing(found, options)
     images = room_for(len(found), preprocessing)
 
     def decode(row: int) -> None:
-        with Image.open(found[row].path) as picture:
+        with opened(found[row].path) as picture:
             images[row] = preprocessing(picture)
 
     over_pictures(decode, range(len(found)), options.track, "reading images", lambda row: str(found[row].path))
@@ -100,11 +102,14 @@ def _scan_classes(
     root: Path, parent: Path, side: int, expected: tuple[str, ...] | None
 ) -> tuple[list[_Found], tuple[str, ...], list[str]]:
     folders = _subfolders(parent)
-    loose = [path for path in parent.iterdir() if _is_image(path)]
+    loose = [path for path in _inside(parent) if _is_image(path)]
     if not folders:
         holds = f"has {len(loose)} images but no class sub-folders" if loose else "holds no images"
         raise InputError(f"{parent}: {holds}. {_LAYOUT}")
     classes = tuple(path.name for path in folders)
+    for name in classes:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise InputError(f"{parent / name}: its name, a class, is not UTF-8. Rename the folder.")
     if expected is not None and classes != expected:
         missing, extra = sorted(set(expected) - set(classes)), sorted(set(classes) - set(expected))
         differences = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"adds {', '.join(extra)}"] * bool(extra)
@@ -128,23 +133,40 @@ def _scan_classes(
     return found, classes, notes
 
 
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
+
+
+def _is_subfolder(path: Path) -> bool:
+    return not path.name.startswith((".", "__")) and files.is_folder(path)
+
+
 def _subfolders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    return [path for path in _inside(folder) if _is_subfolder(path)]
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and path.is_file()
+    # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and files.is_file(path)
 
 
-def walk(folder: Path, visited: set[str]) -> Iterator[Path]:
-    """The images in `folder` and below; each real folder once, so that a loop of links ends."""
+def walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
+    """The images in `folder` and below, links followed; each real folder once, so that a loop of links ends.
+
+    Raises `InputError` for folders that cannot be read or lie deeper than `DEEPEST`.
+    """
     real = os.path.realpath(folder)
     if real in visited:
         return
     visited.add(real)
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith((".", "__")):
-            yield from walk(path, visited)
+    if depth > DEEPEST:
+        raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its images up.")
+    for path in _inside(folder):
+        if _is_subfolder(path):
+            yield from walk(path, visited, depth + 1)
         elif _is_image(path):
             yield path
 
@@ -153,7 +175,7 @@ def _preprocessing(found: list[_Found], options: DataOptions) -> Preprocessing:
     """The size of the prepared images, and whether all are stored as grey; from the files' headers."""
 
     def header(row: int) -> tuple[int, bool]:
-        with Image.open(found[row].path) as picture:
+        with opened(found[row].path) as picture:
             return max(picture.size), picture.mode in _GREY or picture.mode.startswith("I;16")
 
     rows = range(len(found))
@@ -163,7 +185,7 @@ def _preprocessing(found: list[_Found], options: DataOptions) -> Preprocessing:
 
 
 def _sample(found: list[_Found], row: int, preprocessing: Preprocessing) -> tuple[int, np.ndarray]:
-    with Image.open(found[row].path) as picture:
+    with opened(found[row].path) as picture:
         sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
     sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
     return row, np.asarray(sample)

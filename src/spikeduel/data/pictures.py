@@ -1,42 +1,62 @@
 """Single picture files, for a model that is already trained."""
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
-from spikeduel.data.decoding import reason
+from spikeduel import files
+from spikeduel.data.decoding import opened, reason
 from spikeduel.data.folder import EXTENSIONS, walk
+from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.errors import InputError
+
+Taken = TypeVar("Taken")
 
 
 def picture_files(paths: Sequence[Path]) -> list[Path]:
     """The files among `paths`, and all images in the folders among them, in order. Raises `InputError`."""
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if files.is_folder(path):
             inside = list(walk(path, set()))
             if not inside:
                 raise InputError(f"{path}: holds no images ({', '.join(e[1:] for e in EXTENSIONS)}).")
             found += inside
-        elif path.exists():
+        elif files.is_file(path):
             found.append(path)
         else:
-            raise InputError(f"{path}: no such file.")
+            raise InputError(f"{path}: {'not a regular file' if os.path.lexists(path) else 'no such file'}.")
     return found
 
 
 def open_picture(path: Path | str) -> Image.Image:
     """The picture in a file, decoded. Raises `InputError` naming the file where it cannot be read."""
-    if Path(path).is_dir():
+
+    def decoded(picture: Image.Image) -> Image.Image:
+        picture.load()
+        return picture
+
+    return _taken_from(path, decoded)
+
+
+def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarray:
+    """The picture in a file as a model gets it: uint8 `[C, H, W]`. Raises `InputError` naming the file."""
+    return _taken_from(path, preprocessing)
+
+
+def _taken_from(path: Path | str, take: Callable[[Image.Image], Taken]) -> Taken:
+    if files.is_folder(path):
         raise InputError(f"{path}: a folder; name an image file in it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
-                picture.load()
-                return picture
+            with opened(path) as picture:
+                return take(picture)
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
         raise InputError(f"{path}: {reason(error)}. Remove or replace it.") from None

@@ -9,6 +9,11 @@ from PIL import Image, ImageOps
 
 from spikeduel.errors import InputError
 
+MOST_PIXELS = 80_000_000
+"""Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""
+LONGEST_SIDE = 4096
+"""Of a prepared image."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -51,6 +56,8 @@ class Preprocessing:
         target = (self.width, self.height)
         width = max(picture.width, round(picture.height * self.width / self.height))
         height = max(picture.height, round(picture.width * self.height / self.width))
+        if width * height > MOST_PIXELS:
+            raise too_large(picture.size, f", padded to {width:,}×{height:,}")
         picture = _padded(picture, (width, height))
         if width > self.width or height > self.height or self.enlarge:
             return picture.resize(target, Image.Resampling.BILINEAR)
@@ -73,11 +80,20 @@ class Preprocessing:
                 invert=bool(content.get("invert", False)),
                 enlarge=bool(content.get("enlarge", True)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the preprocessing {content!r} cannot be read ({error!r}).") from None
-        if made.channels not in (1, 3) or min(made.height, made.width) < 1 or min(made.crop) < 0:
-            raise InputError(f"the preprocessing {content!r} is not possible: 1 or 3 channels, sizes above 0.")
+        sides = (made.height, made.width)
+        if made.channels not in (1, 3) or min(sides) < 1 or max(sides) > LONGEST_SIDE or min(made.crop) < 0:
+            raise InputError(
+                f"the preprocessing {content!r} is not possible: 1 or 3 channels, sizes from 1 to {LONGEST_SIDE:,}."
+            )
         return made
+
+
+def too_large(size: tuple[int, int] | None = None, padded: str = "") -> InputError:
+    """The error for a picture of more than `MOST_PIXELS`."""
+    found = "it has" if size is None else f"it is {size[0]:,}×{size[1]:,} pixels{padded},"
+    return InputError(f"{found} more than the {MOST_PIXELS:,} pixels that are taken")
 
 
 def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -97,7 +113,7 @@ def plain(picture: Image.Image) -> Image.Image:
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
-        values = np.asarray(picture).astype(np.int64).clip(0, 65535)
+        values = np.asarray(picture).astype(np.int32).clip(0, 65535)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if picture.mode == "F":
         floats = np.nan_to_num(np.asarray(picture, dtype=np.float64))

@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
+from spikeduel import files
 from spikeduel.data import grouping
-from spikeduel.data.decoding import over_pictures, room_for
+from spikeduel.data.decoding import opened, over_pictures, room_for
 from spikeduel.data.kaggle import download_from_kaggle
 from spikeduel.data.prepared import DataOptions, Preprocessing, RawDataset
 from spikeduel.errors import InputError
@@ -100,7 +101,7 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
 
 def decoded(content: bytes) -> Image.Image:
     """The grey picture in a BMP. Only colours count: the alpha of real prints is 0 in the scanner frame."""
-    with Image.open(io.BytesIO(content)) as picture:
+    with opened(io.BytesIO(content), formats=("BMP",)) as picture:
         return picture.convert("RGB").convert("L")
 
 
@@ -129,10 +130,14 @@ class _Folder:
         folder = self._root / part
         if not folder.is_dir():
             raise _lacks(self, part)
-        return _prints([path.name for path in folder.iterdir() if path.is_file()], self, part)
+        try:
+            names = [path.name for path in folder.iterdir() if path.is_file()]
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
+        return _prints(names, self, part)
 
     def read(self, print_: Fingerprint) -> bytes:
-        return (self._root / print_.part / print_.name).read_bytes()
+        return files.read_bytes(self._root / print_.part / print_.name, MAX_FILE_BYTES)
 
     def sources(self, parts: tuple[str, ...]) -> tuple[Path, ...]:
         return tuple(self._root / part for part in parts)
@@ -185,7 +190,7 @@ def _opened(data_dir: Path) -> Iterator[_Folder | _Zip]:
     elif data_dir.is_file():
         try:
             archive = zipfile.ZipFile(data_dir)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
             raise InputError(f"data_dir {data_dir}: cannot be read as a zip ({error}). Download it again.") from None
         with archive:
             yield _Zip(data_dir, archive)

@@ -69,7 +69,9 @@ def learning_curves(results: dict[str, Any]) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     panels[0].set_ylim(bottom=0)
     panels[1].yaxis.set_major_formatter(lambda value, place: f"{100 * value:.4g} %")
-    handles = [Line2D([], [], color=colour, linewidth=2.2, label=name) for name, colour in colours.items()]
+    handles = [
+        Line2D([], [], color=colour, linewidth=2.2, label=style.shortened(name, 40)) for name, colour in colours.items()
+    ]
     handles += [
         Line2D([], [], color=style.QUIET, linewidth=1.5, label="validation"),
         Line2D([], [], color=style.QUIET, linewidth=1.5, linestyle=(0, (4, 2)), label="training"),

@@ -14,10 +14,12 @@ from spikeduel import data, files
 from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared
 from spikeduel.errors import SpikeduelError
-from spikeduel.models import Model, load_model
+from spikeduel.model_files import load_model
+from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.reporting import figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
+from spikeduel.visible import visible
 
 SCREEN_DPI = 107
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
@@ -32,7 +34,8 @@ def report(
     """Writes the page to `path` (the run's `report.html`) and its figures to the run's `figures/`; returns `path`.
 
     Where the data or a model is no longer at hand, the page says so and goes without those figures; so it does for
-    models of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError` where it cannot write.
+    models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError` where it
+    cannot write.
     """
     progress = progress or Progress()
     path = Path(path) if path else comparison.out / "report.html"
@@ -40,11 +43,12 @@ def report(
     missing: list[str] = []
     contenders = summary.contenders(results)
     models = _load_models(comparison, contenders, missing, own_code)
-    prepared, test = _load_data(comparison, progress, missing)
+    prepared, test = _load_data(comparison, progress, missing, own_code)
 
     page = {
         "results": results,
         "run": comparison.out,
+        "own_code": comparison.experiment.own_code,
         "title": f"{' against '.join(c['name'] for c in contenders)} on {results['dataset']['name']}",
         "verdict": (results.get("comparison") or {}).get("verdict"),
         "caveats": summary.caveats(results),
@@ -82,9 +86,13 @@ def _load_models(
 
 
 def _load_data(
-    comparison: Comparison, progress: Progress, missing: list[str]
+    comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
 ) -> tuple[Prepared | None, np.ndarray | None]:
     """The data and the indices of its test images; None where it is not what the trials saw."""
+    dataset = comparison.experiment.dataset
+    if dataset in comparison.experiment.own_code and dataset not in own_code:
+        missing.append(f"The data is made by the code {dataset}, so no image is shown; --own-code {dataset} allows it.")
+        return None, None
     try:
         prepared = data.load(comparison.experiment, progress.track)
         test = data.split(prepared, comparison.experiment).test
@@ -175,10 +183,16 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_shown,
     )
     environment.filters["data_uri"] = data_uri
     environment.filters["width"] = shown_width
     return environment.get_template("report.html.j2")
+
+
+def _shown(value: Any) -> Any:
+    """What is not printable in a name, such as a mark that turns the writing direction, as an escape."""
+    return visible(value) if type(value) is str else value
 
 
 def shown_width(path: Path) -> int:

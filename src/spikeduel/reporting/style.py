@@ -17,6 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from spikeduel import files
+from spikeduel.visible import visible
 
 SPIKING_COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#8C510A")
 """Warm colours for spiking contenders, told apart by colour-blind readers (after Okabe and Ito, 2008)."""
@@ -104,7 +105,8 @@ def shades_of(colour: str) -> LinearSegmentedColormap:
 
 
 def shortened(text: str, length: int = 18) -> str:
-    """`text`, its middle replaced by … where it is longer than `length`; dollars shown as dollars, not as math."""
+    """`text` on one line, its middle replaced by … where it is longer than `length`; a dollar does not begin math."""
+    text = visible(text)
     if len(text) > length:
         tail = (length - 1) // 3
         text = text[: length - 1 - tail] + "…" + text[len(text) - tail :]

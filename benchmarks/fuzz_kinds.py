@@ -1,0 +1,214 @@
+"""A valid file of every kind that spikeduel reads, and what reads it: what `fuzz.py` damages."""
+
+import contextlib
+import gzip
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: a valid one, its name, what reads it, and how it is damaged beyond its bytes."""
+
+    valid: bytes
+    name: str
+    read: Callable[[Path], Any]
+    is_json: bool = False
+
+
+def idx_file(packed: bool) -> Kind:
+    from spikeduel.data import idx
+
+    content = struct.pack(">BBBBIII", 0, 0, 8, 3, 6, 5, 4) + bytes(range(120))
+    return Kind(gzip.compress(content) if packed else content, "images-idx3-ubyte", idx.read)
+
+
+def picture(suffix: str, mode: str) -> Kind:
+    from spikeduel.data import Preprocessing, prepared_picture
+
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    made = Image.fromarray(pixels).convert(mode)
+    exif = made.getexif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    extra = {"exif": exif} if suffix in ("jpg", "png", "webp", "tiff") else {}
+    if suffix == "gif":
+        extra = {"save_all": True, "append_images": [made.rotate(90), made], "transparency": 3}
+    made.save(file, {"jpg": "JPEG", "pgm": "PPM"}.get(suffix, suffix.upper()), **extra)
+    preprocessing = Preprocessing(3, 16, 16)
+    return Kind(file.getvalue(), f"picture.{suffix}", lambda path: prepared_picture(path, preprocessing))
+
+
+def toml() -> Kind:
+    from spikeduel import trial
+    from spikeduel.settings import Experiment, read_experiment, write_experiment
+
+    with TemporaryDirectory() as folder:
+        write_experiment(Path(folder, "e.toml"), Experiment(limit=50, surrogate_alpha=2.0, image_size=8))
+        content = Path(folder, "e.toml").read_bytes()
+
+    def read(path: Path) -> None:
+        experiment = read_experiment(path)
+        if not experiment.own_code:  # what the user would first be asked about
+            trial.check_names(experiment)
+
+    return Kind(content, "experiment.toml", read)
+
+
+def model(contender: str) -> Kind:
+    import torch
+
+    from spikeduel.data import Preprocessing
+    from spikeduel.model_files import load_model, save_model
+    from spikeduel.models import Model, ModelCard, build
+
+    spiking = contender == "dense-snn"
+    card = ModelCard(
+        contender=contender, family="snn" if spiking else "cnn", image_shape=(1, 10, 10), classes=("a", "b"),
+        preprocessing=Preprocessing(1, 10, 10), network={"hidden": 4} | ({"neuron": "lif"} if spiking else {}),
+        encoding="rate" if spiking else None, num_steps=3 if spiking else None,
+    )  # fmt: skip
+    with TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        save_model(Path(folder, "m"), Model(build(card), card))
+        content = Path(folder, "m").read_bytes()
+
+    def read(path: Path) -> None:
+        loaded = load_model(path)
+        channels, height, width = loaded.card.image_shape
+        if loaded.card.num_steps is None or loaded.card.num_steps < 1000:
+            loaded.predict(np.zeros((1, channels, height, width), np.uint8))
+
+    return Kind(content, "model.safetensors", read)
+
+
+def run_folder() -> tuple[dict[str, Any], bytes, str, str]:
+    """results.json, its experiment.toml, a trial's record and a measure, as a real run of a second writes them."""
+    from spikeduel import comparing
+    from spikeduel.settings import Experiment
+
+    experiment = Experiment(dataset="digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
+    with TemporaryDirectory() as folder:
+        found = comparing.compare(experiment, Path(folder, "run"), Path(folder, "store"))
+        trial = next(Path(folder, "store").glob("*/trial.json"))
+        quality = (trial.parent / "measures" / "quality.json").read_text()
+        return found.results, (found.out / "experiment.toml").read_bytes(), trial.read_text(), quality
+
+
+def results() -> Kind:
+    from spikeduel import analysis, reporting
+
+    content, experiment, _, _ = run_folder()
+    # The figures of images take a second each, and read nothing from the file.
+    content["dataset"]["fingerprint"] = "other"
+
+    def read(path: Path) -> None:
+        (path.parent / "experiment.toml").write_bytes(experiment)
+        analysis.run_rows(analysis.list_runs(path.parent.parent))
+        comparison = analysis.read_comparison(path.parent)
+        comparison.table()
+        reporting.report(comparison)
+
+    return Kind(json.dumps(content).encode(), "results.json", read, is_json=True)
+
+
+def stored(which: str) -> Kind:
+    from spikeduel.analysis import trial_entry
+    from spikeduel.store import Store
+
+    _, _, trial, quality = run_folder()
+
+    def read(path: Path) -> None:
+        store, key = Store(path.parent), "k"
+        folder = store.folder(key)
+        (folder / "measures").mkdir(parents=True, exist_ok=True)
+        (folder / "model.safetensors").touch()
+        (folder / "trial.json").write_text(trial)
+        (folder / "measures" / "quality.json").write_text(quality)
+        target = folder / ("trial.json" if which == "trial" else "measures/quality.json")
+        target.write_bytes(path.read_bytes())
+        record, found = store.record(key), store.measure(key, "quality")
+        if record is not None and found is not None and which != "trial":
+            trial_entry(record, {"quality": found, "draws": {}})
+
+    return Kind((trial if which == "trial" else quality).encode(), f"{which}.json", read, is_json=True)
+
+
+def manifest() -> Kind:
+    from spikeduel.data import cache
+    from spikeduel.data.built_in import digits
+    from spikeduel.data.prepared import DataOptions, from_raw
+
+    prepared = from_raw("digits", digits(DataOptions()))
+
+    def read(path: Path) -> None:
+        whole = path.parent / "prepared"
+        if not whole.exists():
+            cache.write(whole, prepared)
+        (whole / "manifest.json").write_bytes(path.read_bytes())
+        with contextlib.suppress(cache._Damaged):  # it would be prepared anew
+            cache.read(whole)
+
+    with TemporaryDirectory() as folder:
+        cache.write(Path(folder, "set"), prepared)
+        content = Path(folder, "set", "manifest.json").read_bytes()
+    return Kind(content, "manifest.json", read, is_json=True)
+
+
+def archive(which: str) -> Kind:
+    from spikeduel.data import DATASETS, DataOptions
+    from spikeduel.data.mnist_like import EMNIST_STEMS
+    from spikeduel.data.socofing import FINGERS
+
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+        if which == "socofing":
+            bmp = io.BytesIO()
+            Image.effect_noise((40, 40), 90).save(bmp, "BMP")
+            for part, end in (("Real", ""), ("Altered/Altered-Easy", "_CR")):
+                for hand in ("Left", "Right"):
+                    for finger in FINGERS:
+                        opened.writestr(f"SOCOFing/{part}/1__M_{hand}_{finger}_finger{end}.BMP", bmp.getvalue())
+        else:
+            for stem, number in zip(EMNIST_STEMS, (20, 20, 20, 20), strict=True):
+                shape = (number, 28, 28) if "images" in stem else (number,)
+                head = struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape)
+                opened.writestr(
+                    f"gzip/{stem}.gz", gzip.compress(head + bytes(i % 10 for i in range(int(np.prod(shape)))))
+                )
+    return Kind(file.getvalue(), f"{which}.zip", lambda path: DATASETS[which](DataOptions(data_dir=str(path))))
+
+
+KINDS: dict[str, Callable[[], Kind]] = {
+    "idx": lambda: idx_file(False),
+    "idx.gz": lambda: idx_file(True),
+    "png": lambda: picture("png", "RGBA"),
+    "png-palette": lambda: picture("png", "P"),
+    "png-16": lambda: picture("png", "I;16"),
+    "jpg": lambda: picture("jpg", "RGB"),
+    "jpg-cmyk": lambda: picture("jpg", "CMYK"),
+    "gif": lambda: picture("gif", "P"),
+    "bmp": lambda: picture("bmp", "RGB"),
+    "tiff": lambda: picture("tiff", "RGB"),
+    "webp": lambda: picture("webp", "RGB"),
+    "pgm": lambda: picture("pgm", "L"),
+    "toml": toml,
+    "model-snn": lambda: model("dense-snn"),
+    "model-cnn": lambda: model("small-cnn"),
+    "results": results,
+    "trial": lambda: stored("trial"),
+    "measure": lambda: stored("measure"),
+    "manifest": manifest,
+    "emnist-zip": lambda: archive("emnist-digits"),
+    "socofing-zip": lambda: archive("socofing"),
+}

@@ -1,0 +1,126 @@
+"""What results.json, a trial's record and its measures hold where they are read: shapes (see `shapes.py`).
+
+Only what is read without asking whether it is there has to be there. Whoever reads a new key adds it here, with "?"
+where older files lack it, so that a damaged or foreign file is a clear error in place of a traceback.
+"""
+
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
+
+from spikeduel.errors import InputError
+from spikeduel.shapes import Maybe, amount, count, is_number, require, share
+
+
+def numbers(value: Any) -> bool:
+    """an object of numbers"""
+    return isinstance(value, dict) and all(number is None or is_number(number) for number in value.values())
+
+
+def inner_path(value: Any) -> bool:
+    """a path within the run's folder"""
+    if not isinstance(value, str) or not value.isprintable():
+        return False
+    return not any(path.is_absolute() or path.drive or ".." in path.parts for path in _both_kinds(value))
+
+
+def _both_kinds(text: str) -> tuple[PurePosixPath, PureWindowsPath]:
+    return PurePosixPath(text), PureWindowsPath(text)
+
+
+_SCORES = {"accuracy": share, "precision": share, "recall": share, "f1": share}
+_TEST = {
+    "n": count,
+    **_SCORES,
+    "per_class": [{"class": str, "precision": share, "recall": share, "f1": share, "support": count}],
+    "confusion": [[count]],
+    "tie_share?": Maybe(share),
+}
+_DRAWS = {"accuracies?": Maybe([share]), "standard_deviation?": Maybe(amount)}
+_TRIAL = {
+    "contender": str,
+    "family": {"snn", "cnn"},
+    "seed": count,
+    "encoding": Maybe(str),
+    "num_steps": Maybe(count),
+    "parameters": Maybe(count),
+    "status": {"done", "failed"},
+    "error": Maybe(str),
+    "epochs": count,
+    "best_epoch": Maybe(count),
+    "stopped": Maybe(str),
+    "epoch_seconds": [amount],
+    "history": [numbers],
+    "validation": Maybe({"accuracy": share}),
+    "test": Maybe({**_TEST, "draws?": Maybe(_DRAWS)}),
+    "model": Maybe(inner_path),
+}
+_PAIR = {
+    "a": str,
+    "b": str,
+    "measure": str,
+    "difference": Maybe(float),
+    "n": count,
+    "seeds": count,
+    "ci95?": Maybe((float, float)),
+    "p_value?": Maybe(share),
+    "test?": Maybe(str),
+    "conclusion?": Maybe({"a_better", "b_better", "equivalent", "inconclusive"}),
+}
+_RESULTS = {
+    "spikeduel": str,
+    "created": str,
+    "environment": Maybe({}),
+    "dataset": {
+        "name": str,
+        "fingerprint": str,
+        "classes": [str],
+        "counts": {"train": count, "val": count, "test": count},
+        "image_shape?": Maybe((count, count, count)),
+        "split": str,
+        "groups": Maybe(count),
+        "shared_groups?": Maybe(share),
+        "notes?": [str],
+        "audit?": Maybe({}),
+    },
+    "experiment": {
+        "encoding": str,
+        "seeds": count,
+        "epochs": count,
+        "learning_rate": amount,
+        "batch_size": count,
+        "patience": count,
+        "min_delta": amount,
+        "neuron": str,
+        "reset_mechanism": str,
+    },
+    "trials": [_TRIAL],
+    "comparison": Maybe({"pairs?": [_PAIR], "verdict?": Maybe(str), "caveats?": [str]}),
+}
+TRIAL_RECORD = {
+    "key": str,
+    "settings": {},
+    "parameters": count,
+    "status": {"done", "failed"},
+    "error": Maybe(str),
+    "best_epoch": Maybe(count),
+    "stopped": Maybe(str),
+    "epoch_seconds": [amount],
+    "history": [{"val_accuracy": share, "val_loss": float}],
+    "environment": {},
+}
+MEASURES = {"quality": {**_TEST, "truth": [count], "predicted": [count]}, "draws": _DRAWS}
+
+
+def require_results(results: Any) -> None:
+    """Raises `InputError` naming the place in results.json that cannot be used."""
+    require(results, _RESULTS)
+    if not results["trials"]:
+        raise InputError("trials is empty.")
+    num_classes = len(results["dataset"]["classes"])
+    for index, trial in enumerate(results["trials"]):
+        if trial["status"] == "done" and (trial["model"] is None or trial["validation"] is None):
+            raise InputError(f"trials[{index}] is done, and has no model or no validation.")
+        if trial["test"] is not None:
+            sides = [len(trial["test"][name]) for name in ("per_class", "confusion")]
+            if {*sides, *map(len, trial["test"]["confusion"])} != {num_classes}:
+                raise InputError(f"trials[{index}].test has other classes than the {num_classes} of the data set.")
