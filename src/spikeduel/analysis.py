@@ -34,8 +34,8 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """Whether a trial failed."""
-        return any(trial["status"] == "failed" for trial in self.results["trials"])
+        """Whether a trial, or a measure of one, failed."""
+        return any(t["status"] == "failed" or t.get("failed_measures") for t in self.results["trials"])
 
     def table(self) -> str:
         """The study's table as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over seeds."""
@@ -74,10 +74,17 @@ def assemble(
     split: Split,
     records: Sequence[TrialRecord],
     measures: Sequence[dict[str, Any]],
+    failed_measures: Sequence[dict[str, str]] | None = None,
+    test_uses: int | None = None,
 ) -> dict[str, Any]:
-    """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`."""
+    """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`.
+
+    `failed_measures[i]` says why others failed; `test_uses` is what `Store.test_uses` gives.
+    """
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
-    dataset = dataset_entry(prepared, split)
+    for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
+        entry["failed_measures"] = reasons
+    dataset = {**dataset_entry(prepared, split), "test_uses": test_uses}
     pairs = [
         pair_entry(a, b, records, measures)
         for a, b in itertools.combinations(experiment.contenders, 2)
@@ -105,7 +112,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
     test = dict(measures["quality"]) if "quality" in measures else None
     if test is not None:
         del test["truth"], test["predicted"]
-        test["draws"] = measures["draws"]
+        test["draws"] = measures.get("draws")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
     name = settings["contender"].replace(":", ".")
     return {

@@ -138,19 +138,23 @@ def evaluate(
     split: options.Split = None,
     data_dir: options.DataDir = None,
     set_: options.Set = None,
+    store: options.StoreDir = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
     own_code: options.OwnCode = None,
 ) -> None:
-    """Measure a trained model on a data set: accuracy, precision, recall, F1, by class."""
+    """Measure a trained model on a data set: accuracy, precision, recall, F1, by class.
+
+    The store notes how often a data set's test images were asked, since whoever chooses by their scores reports luck.
+    """
     given = options.given_options(locals())
-    with for_people():
+    with for_people("Nothing was measured."):
         from spikeduel import analysis, evaluating
         from spikeduel.model_files import load_model
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
         loaded = load_model(model, own_code=own_code or ())
-        test = evaluating.evaluate(loaded, experiment, part, progress_for(quiet, as_json))
+        test = evaluating.evaluate(loaded, experiment, part, progress_for(quiet, as_json), store)
         if as_json:
             print_json(test)
             return
@@ -173,7 +177,7 @@ def predict(
     Probabilities of the study's spiking network are a softmax of spike counts: they rank, and say little about
     how sure it is.
     """
-    with for_people():
+    with for_people("Nothing was changed."):
         from spikeduel import evaluating
         from spikeduel.model_files import load_model
 
@@ -202,7 +206,7 @@ def inspect(
     own_code: options.OwnCode = None,
 ) -> None:
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
-    with for_people():
+    with for_people("The figures drawn so far are kept."):
         from spikeduel import evaluating
         from spikeduel.model_files import load_model
         from spikeduel.reporting import inspect as draw
@@ -224,7 +228,7 @@ def report(
     own_code: options.OwnCode = None,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
-    with for_people():
+    with for_people("The figures drawn so far are kept; the page is the old one."):
         from spikeduel import analysis
         from spikeduel.reporting import report as write
 
@@ -326,11 +330,12 @@ def data_prepare(
 ) -> None:
     """Download and decode a data set now, so that later commands start at once."""
     given = options.given_options(locals())
-    with for_people():
+    with for_people("Sets that were prepared and files that were downloaded whole are kept."):
         from spikeduel import data
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
-        prepared = data.load(experiment, progress_for(quiet, False).track)
+        progress = progress_for(quiet, False)
+        prepared = data.load(experiment, progress.track, say=progress.say)
         channels, height, width = prepared.image_shape
         typer.echo(
             f"{prepared.name}: {len(prepared):,} images of {height}×{width}, {channels} channel"

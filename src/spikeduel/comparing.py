@@ -3,6 +3,7 @@
 import re
 import shutil
 from dataclasses import asdict, replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from spikeduel.progress import Progress
 from spikeduel.reporting import report
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.store import Store, TrialRecord
+
+LOCK = ".lock"
+"""The file in a run's folder that its writer locks."""
 
 
 def compare(
@@ -32,7 +36,7 @@ def compare(
     trial.check_names(experiment)
     experiment = located(experiment)
 
-    prepared = data.load(experiment, progress.track)
+    prepared = data.load(experiment, progress.track, say=progress.say)
     split = data.split(prepared, experiment)
     trials = trial.plan(experiment, prepared, split)
     # Only now, so that a mistake in the data leaves no empty folders behind.
@@ -44,11 +48,21 @@ def compare(
 
     records = [trial.run(each, prepared, split, store, progress) for each in trials]
 
-    results = analysis.assemble(experiment, prepared, split, records, [_measures(store, record) for record in records])
+    results = analysis.assemble(
+        experiment,
+        prepared,
+        split,
+        records,
+        [_measures(store, record) for record in records],
+        failed_measures=[store.failed_measures(record.key) for record in records],
+        test_uses=store.test_uses(prepared.fingerprint, split.test, [r.key for r in records if r.status == "done"]),
+    )
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
-    write(comparison, records, store)
-    report(comparison, progress=progress, own_code=experiment.own_code)
+    # One writer at a time, so that a folder never holds one run's settings beside another's results.
+    with files.locked(folder / LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
+        write(comparison, records, store)
+        report(comparison, progress=progress, own_code=experiment.own_code)
     return comparison
 
 
@@ -73,7 +87,10 @@ def located(experiment: Experiment) -> Experiment:
 
 
 def _require_a_runs_folder(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "experiment.toml").is_file():
+    if not folder.is_dir() or (folder / "experiment.toml").is_file():
+        return
+    # A process that was killed while it wrote its first file leaves these.
+    if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
         raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
 
 

@@ -1,7 +1,9 @@
 """Random numbers that depend on what they are for, not on when they are drawn."""
 
 import hashlib
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
 import numpy as np
@@ -67,6 +69,26 @@ class Draw:
         """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`; for encoders of one's own."""
         levels = reference.draw_levels(self.keys, num_steps, images.shape[1:].numel(), self.first_step)
         return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Within, the generators of torch (on every device), NumPy and Python start from `seed`; after, they are as before.
+
+    For code of the user's, and layers such as dropout, that draw by themselves: where each epoch and each measure
+    begins from a seed of its own, nothing of these generators needs to be saved. Generators that an object holds of
+    its own are out of reach.
+    """
+    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)  # noqa: NPY002
 
 
 def _stream(number: int) -> np.ndarray:

@@ -8,29 +8,36 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
+from spikeduel.draws import seeded
 from spikeduel.errors import InputError, unknown
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
+from spikeduel.store import Store
 from spikeduel.training import EVALUATION_BATCH, EvaluationBatches
 
 PARTS = ("test", "all")
 
 
 def evaluate(
-    model: Model, experiment: Experiment, part: str = "test", progress: Progress | None = None
+    model: Model,
+    experiment: Experiment,
+    part: str = "test",
+    progress: Progress | None = None,
+    store: Store | Path | str | None = None,
 ) -> dict[str, Any]:
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
-    A folder of images is prepared as the model was trained; data that it was trained on is split as it was then.
+    A folder of images is prepared as the model was trained; data that it was trained on is split as it was then. That
+    the test part was asked is noted in `store` (see `Store`), or it is said why it cannot be.
     Raises `InputError` where images or classes do not match.
     """
     progress = progress or Progress()
     if part not in PARTS:
         raise unknown("part", part, PARTS)
     card = model.card
-    prepared = data.load(experiment, progress.track, card.preprocessing)
+    prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     if prepared.image_shape != card.image_shape:
         raise InputError(
             f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
@@ -44,11 +51,18 @@ def evaluate(
     if prepared.fingerprint == card.trained_on.get("fingerprint"):
         experiment = replace(experiment, **{name: card.trained_on[name] for name in ("split", "split_seed", "limit")})
     indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
+    if part == "test":
+        try:
+            (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, indices)
+        except InputError as error:
+            progress.say(f"this use of the test images is not counted: {error}")
     images, labels = prepared.held
     batches = EvaluationBatches(images, labels, indices)
-    found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // EVALUATION_BATCH)))
+    with seeded(card.seed):
+        found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // EVALUATION_BATCH)))
     del found["truth"], found["predicted"]
-    return {**found, "draws": draws(model, batches)}
+    with seeded(card.seed):
+        return {**found, "draws": draws(model, batches)}
 
 
 def predict_files(

@@ -1,13 +1,18 @@
 """Files that are either whole or not there: atomic writes, locks, and where the cache lives."""
 
+import errno
+import glob
+import hashlib
 import json
 import math
 import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,8 @@ from spikeduel.errors import InputError
 
 MOST_BYTES = 1 << 30
 """Larger settings, results and manifests are refused: they would be read into memory whole."""
+LEFT_BEHIND_SECONDS = 24 * 60 * 60
+"""A temporary file that nobody has written to for this long belongs to a process that was killed."""
 
 
 def cache_dir() -> Path:
@@ -31,15 +38,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(descriptor)
         temporary = Path(name)
         try:
             yield temporary
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
+            _to_disk(temporary)
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
+            _names_to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -50,15 +58,34 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     path = Path(path)
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
         try:
             yield temporary
+            for written in temporary.rglob("*"):
+                if written.is_file():
+                    _to_disk(written)
             temporary.chmod(0o777 & ~_umask())
             if path.exists():
                 shutil.rmtree(path)
             temporary.replace(path)
+            _names_to_disk(path.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
+    """Removes from `folder` what killed processes left of writing `name` (of writing anything) and not touched since.
+
+    With `seconds` 0 it is for who holds the lock under which alone `folder` is written.
+    """
+    pattern = f".{glob.escape(name) if name else '*'}.????????.part"
+    for path in Path(folder).glob(pattern):
+        # Whoever else may be cleaning up here may be faster.
+        with suppress(OSError):
+            newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+            if time.time() - newest >= seconds:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -70,6 +97,31 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word for them."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, content: bytes | memoryview) -> None:
+    """Writes `content` and its checksum to `path`, atomically, so that `read_sealed` sees any damage."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.write(hashlib.sha256(content).digest())
+
+
+def read_sealed(path: Path) -> bytes:
+    """What `write_sealed` wrote to `path`. Raises `InputError` where it is missing, cut short or changed."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    size = hashlib.sha256().digest_size
+    if hashlib.sha256(memoryview(content)[:-size]).digest() != content[-size:]:
+        raise InputError(f"{path}: damaged (its checksum is wrong).")
+    return content[:-size]
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file, 64 hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
@@ -145,16 +197,44 @@ def located(text: str) -> Path:
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Holds `path` (a `.lock` file, made if missing) for this process; others wait."""
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Holds `path` (a `.lock` file, made if missing) for this process; others call `waiting` once, and wait.
+
+    The system takes the lock from a process that is killed, and the file alone means nothing. Raises `InputError`
+    where files cannot be locked.
+    """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(path)
-        lock.acquire()
+        _acquire(lock, waiting)
     try:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, waiting: Callable[[], None] | None) -> None:
+    try:
+        with warnings.catch_warnings():
+            # filelock's warning that it makes do with a lock that outlives a killed process; see below.
+            warnings.simplefilter("ignore")
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                if waiting is not None:
+                    waiting()
+                lock.acquire()
+        if isinstance(lock, filelock.SoftFileLock):
+            lock.release()
+            raise NotImplementedError
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        raise InputError(
+            f"cannot lock files in {Path(lock.lock_file).parent}: its file system (a network drive?) does not support "
+            "it, and two processes could spoil each other's work. Choose a folder on a local disk: --store and --out "
+            "for trials and runs, SPIKEDUEL_CACHE for data."
+        ) from error
 
 
 @contextmanager
@@ -182,11 +262,28 @@ def require_writable(folder: Path) -> None:
         raise _cannot_write(folder, error) from error
 
 
-_FULL_OR_READ_ONLY = {28, 30, 122}  # ENOSPC, EROFS, EDQUOT
+_FULL_OR_READ_ONLY = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:
     return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder, or make room.")
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _names_to_disk(folder: Path) -> None:
+    """Without it, a power cut may undo a renaming after what relied on it was done."""
+    # Windows cannot open folders, and some network drives cannot flush them.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _umask() -> int:

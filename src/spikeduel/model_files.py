@@ -8,7 +8,7 @@ from typing import Any
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spikeduel import files, registry
@@ -39,8 +39,9 @@ def save_model(path: Path, model: Model) -> None:
     """Writes weights and card to a safetensors file, atomically."""
     metadata = {"spikeduel": json.dumps({"format": FORMAT, **asdict(model.card)})}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
+    # Written by Python, whose errors say what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
-        save_file(weights, temporary, metadata)
+        temporary.write_bytes(save(weights, metadata))
 
 
 def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = ()) -> Model:

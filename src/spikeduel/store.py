@@ -1,14 +1,20 @@
 """Trials on disk: each in a folder named by its key, found again by it, whole or not there."""
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spikeduel import files, schema
 from spikeduel.errors import InputError
+from spikeduel.settings import digest
 from spikeduel.shapes import require
 
 
@@ -17,7 +23,8 @@ class TrialRecord:
     """One trained contender: what was asked for (`settings`, hashed into `key`) and how training went.
 
     `history` has a dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy; `epoch_seconds` is training
-    only. `stopped` is "limit", "early" or "nan"; `status` "done" or "failed", then `error` says why.
+    only. `stopped` is "limit", "early" or "nan"; `status` "done" or "failed", then `error` says why. `model_digest` is
+    the checksum of the model's file.
     """
 
     key: str
@@ -30,6 +37,7 @@ class TrialRecord:
     epoch_seconds: list[float]
     history: list[dict[str, float]]
     environment: dict[str, Any] = field(default_factory=dict)
+    model_digest: str | None = None
 
 
 class Store:
@@ -52,31 +60,37 @@ class Store:
         return self.folder(key) / "checkpoint.pt"
 
     @contextmanager
-    def locked(self, key: str) -> Iterator[None]:
-        """Only one process at a time works on trial `key`; others wait, and then find it done."""
-        with files.locked(self.root / f"{key}.lock"):
+    def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
+        with files.locked(self.root / f"{key}.lock", waiting):
+            for folder in (self.folder(key), self.folder(key) / "measures"):
+                files.remove_left_behind(folder)
             yield
 
     def record(self, key: str) -> TrialRecord | None:
-        """The finished trial `key`, or None; a failed one counts as absent, so that it is tried again."""
+        """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it is trained again."""
         try:
-            content = files.read_json(self.folder(key) / "trial.json")
-            require(content, schema.TRIAL_RECORD)
-            record = TrialRecord(**content)
-        except (InputError, TypeError):
+            record = self._record(key)
+        except InputError:
             return None
-        if record.best_epoch is not None and record.best_epoch >= len(record.history):
-            return None
-        return record if record.status == "done" and self.model_path(key).is_file() else None
+        return record if record is not None and record.status == "done" else None
+
+    def damage(self, key: str) -> str | None:
+        """What is wrong with what lies there of trial `key`; None where nothing is, or nothing lies there."""
+        try:
+            self._record(key)
+        except InputError as error:
+            return str(error).rstrip(".")
+        return None
 
     def save(self, record: TrialRecord) -> None:
         """Writes the record; from then on the trial is found again."""
-        files.write_json(self.folder(record.key) / "trial.json", asdict(record))
+        _write(self.folder(record.key) / "trial.json", asdict(record))
 
     def measure(self, key: str, name: str) -> dict[str, Any] | None:
         """What measure `name` found for trial `key`, or None where it is missing or damaged."""
         try:
-            found = files.read_json(self._measure_path(key, name))
+            found = _read(self.measure_path(key, name))
             require(found, schema.MEASURES.get(name, {}))
         except InputError:
             return None
@@ -84,7 +98,106 @@ class Store:
 
     def save_measure(self, key: str, name: str, value: dict[str, Any]) -> None:
         """Keeps what measure `name` found; an old trial can gain a new measure."""
-        files.write_json(self._measure_path(key, name), value)
+        _write(self.measure_path(key, name), value)
 
-    def _measure_path(self, key: str, name: str) -> Path:
+    def measure_path(self, key: str, name: str) -> Path:
+        """Where what measure `name` found lies."""
         return self.folder(key) / "measures" / f"{name.replace(':', '.')}.json"
+
+    def failed_measures(self, key: str) -> dict[str, str]:
+        """Why measures of trial `key` failed when they were last tried, by name."""
+        try:
+            return _read(self.folder(key) / "failed-measures.json")
+        except InputError:
+            return {}
+
+    def save_failed_measures(self, key: str, reasons: dict[str, str]) -> None:
+        """Keeps why measures failed, in place of what was kept before; they are tried again when next asked for."""
+        path = self.folder(key) / "failed-measures.json"
+        if reasons:
+            _write(path, reasons)
+        else:
+            path.unlink(missing_ok=True)
+
+    def note_test_use(self, fingerprint: str, test: np.ndarray, trial: str | None = None) -> None:
+        """Adds to the ledger that a model was asked about a data set's test images `test` `[N]` (their indices).
+
+        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured.
+        """
+        use = {"data": fingerprint, "test": _test_digest(test), "trial": trial}
+        with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
+            if trial is not None and use in [{name: entry.get(name) for name in use} for entry in self._ledger()]:
+                return
+            line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+            with (self.root / "ledger.jsonl").open("ab") as file:
+                # On a line of its own even after one that a full disk cut short.
+                file.write(f"{line}\n".encode() if file.tell() == 0 or self._ends_a_line() else f"\n{line}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+    def test_uses(self, fingerprint: str, test: np.ndarray, trials: Iterable[str] = ()) -> int:
+        """How many models were asked about these test images from this store; `trials` were, noted or not."""
+        asked, wanted = set(trials), _test_digest(test)
+        others = 0
+        for entry in self._ledger():
+            if (entry.get("data"), entry.get("test")) == (fingerprint, wanted):
+                if entry.get("trial") is None:
+                    others += 1
+                else:
+                    asked.add(entry["trial"])
+        return len(asked) + others
+
+    def _ledger(self) -> list[dict[str, Any]]:
+        try:
+            lines = (self.root / "ledger.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            # A line that a full disk cut short says nothing; the others still do.
+            with suppress(json.JSONDecodeError):
+                entries.append(json.loads(line))
+        return [entry for entry in entries if isinstance(entry, dict)]
+
+    def _ends_a_line(self) -> bool:
+        return (self.root / "ledger.jsonl").read_bytes().endswith(b"\n")
+
+    def _record(self, key: str) -> TrialRecord | None:
+        """The trial `key`, done or failed; None where there is none. Raises `InputError` where it is damaged."""
+        path = self.folder(key) / "trial.json"
+        if not path.exists():
+            return None
+        content = _read(path)
+        try:
+            require(content, schema.TRIAL_RECORD)
+            record = TrialRecord(**content)
+        except (InputError, TypeError) as error:
+            raise InputError(f"{path}: not the record of a trial ({error}).") from None
+        if record.best_epoch is not None and record.best_epoch >= len(record.history):
+            raise InputError(f"{path}: its best epoch is not among its epochs.")
+        if record.status == "done":
+            model = self.model_path(key)
+            if not model.is_file():
+                raise InputError(f"{model}: no such file.")
+            if record.model_digest is not None and files.checksum(model) != record.model_digest:
+                raise InputError(f"{model}: damaged (its checksum is wrong).")
+        return record
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    as_read = json.loads(json.dumps(value))
+    files.write_json(path, {**as_read, "digest": digest(as_read)})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What `_write` wrote, or an older version without a checksum. Raises `InputError` where it is damaged."""
+    value = files.read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: damaged (not what was written here).")
+    if (written := value.pop("digest", None)) is not None and written != digest(value):
+        raise InputError(f"{path}: damaged (its checksum is wrong).")
+    return value
+
+
+def _test_digest(test: np.ndarray) -> str:
+    return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()

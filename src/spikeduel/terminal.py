@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,16 +26,36 @@ EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from the
 def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     """Errors meant for people become one line on standard error and an exit code.
 
-    `when_stopped` says after Ctrl-C what is kept.
+    `when_stopped` says after Ctrl-C what is kept. A second Ctrl-C does not wait for what the first has to put away.
     """
     try:
-        yield
+        with _stopped_at_once_by_a_second_ctrl_c():
+            yield
     except SpikeduelError as error:
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
         typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
         raise typer.Exit(Interrupted.exit_code) from None
+
+
+@contextmanager
+def _stopped_at_once_by_a_second_ctrl_c() -> Iterator[None]:
+    # Only the main thread may set handlers; and who had Ctrl-C ignored, as nohup does, wants it so.
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def progress_for(quiet: bool, as_json: bool) -> "Progress":

@@ -1,5 +1,6 @@
 """One training loop for both families."""
 
+import io
 import math
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -17,7 +18,7 @@ from torch.utils.checkpoint import checkpoint
 from spikeduel import files
 from spikeduel.augmentations import augment
 from spikeduel.data import Split, evaluation_batches, on_device, training_batches
-from spikeduel.draws import Draw
+from spikeduel.draws import Draw, seeded
 from spikeduel.errors import InputError
 from spikeduel.hardware import keep_freed_memory
 from spikeduel.measuring.quality import answers
@@ -167,14 +168,15 @@ class Loop:
         """Trains to the end and leaves the model with the weights of its best validation epoch.
 
         Goes on from the checkpoint where there is one, and writes it after every epoch. All randomness depends on
-        seed, epoch and image only, so a resumed training ends in the numbers of an uninterrupted one.
+        seed, epoch and image only (see also `draws.seeded`), so a resumed training ends in the numbers of an
+        uninterrupted one.
         """
         module = self.model.module
         step = TrainingStep(self.model, self.experiment.learning_rate, self.experiment.chunk_steps)
         validation = EvaluationBatches(self.images, self.labels, self.split.val)
         best_weights: dict[str, Tensor] = {}
         training = Training()
-        if (saved := read_checkpoint(self.checkpoint)) is not None:
+        if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
             best_weights, training = saved["best_weights"], Training(**saved["training"])
@@ -193,7 +195,8 @@ class Loop:
                 if not (math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in module.parameters())):
                     training = Training(training.history, training.epoch_seconds, "nan")
                     break
-                seen = answers(self.model, validation)
+                with seeded(self.model.card.seed):
+                    seen = answers(self.model, validation)
                 entry = {
                     "train_loss": loss,
                     "train_accuracy": accuracy,
@@ -210,8 +213,7 @@ class Loop:
                     "best_weights": best_weights,
                     "training": asdict(training),
                 }
-                with files.atomic_path(self.checkpoint) as temporary:
-                    torch.save(state, temporary)
+                write_checkpoint(self.checkpoint, state)
                 self.progress.say(
                     f"  {self._name}, epoch {epoch + 1}/{self.experiment.epochs}: {seconds:.1f} s, loss {loss:.3f}, "
                     f"accuracy {accuracy:.1%}; validation loss {seen.loss:.3f}, accuracy {seen.accuracy:.1%}"
@@ -230,6 +232,24 @@ class Loop:
     def _name(self) -> str:
         return f"{self.model.card.contender}, seed {self.model.card.seed}"
 
+    def _saved(self) -> dict[str, Any] | None:
+        """The checkpoint, where there is one to go on from."""
+        saved = read_checkpoint(self.checkpoint)
+        if saved is None:
+            if self.checkpoint.exists():
+                self.progress.say(f"  {self._name}: its checkpoint is damaged, so it begins anew")
+            return None
+        shapes = [{name: value.shape for name, value in w.items()} for w in (saved["weights"], self._weights)]
+        if shapes[0] != shapes[1]:
+            # A user's architecture may import what has changed since, which its key does not see.
+            self.progress.say(f"  {self._name}: its checkpoint is of another network, so it begins anew")
+            return None
+        return saved
+
+    @property
+    def _weights(self) -> dict[str, Tensor]:
+        return self.model.module.state_dict()
+
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""
         seed, device = self.model.card.seed, self.model.device
@@ -237,9 +257,7 @@ class Loop:
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
         batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
         step.module.train()
-        with closing(batches), torch.random.fork_rng():
-            # For architectures that draw by themselves, such as dropout.
-            torch.manual_seed(seed * 1_000_003 + epoch)
+        with closing(batches), seeded(seed * 1_000_003 + epoch):
             for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
                 images = augment(self.experiment.augmentation, images, Draw.for_augmentation(seed, epoch, indices))
                 total_loss += step(images, labels, Draw.for_training(seed, epoch, indices)) * len(labels)
@@ -261,11 +279,16 @@ def stopped(history: list[dict[str, float]], experiment: Experiment) -> str | No
     return "limit" if len(history) >= experiment.epochs else None
 
 
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not notice changed bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    files.write_sealed(path, buffer.getbuffer())
+
+
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """The state after the last finished epoch, or None where there is none or it cannot be read."""
     try:
-        return torch.load(path, weights_only=True)
-    except FileNotFoundError:
-        return None
+        return torch.load(io.BytesIO(files.read_sealed(path)), weights_only=True)
     except Exception:  # whatever is wrong with it, training anew is right
         return None

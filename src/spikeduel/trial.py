@@ -13,6 +13,7 @@ from spikeduel import data, files, hardware, model_files, models, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.augmentations import AUGMENTATIONS
 from spikeduel.data import Prepared, Split
+from spikeduel.draws import seeded
 from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError, SpikeduelError
 from spikeduel.hardware import Compute
@@ -124,26 +125,28 @@ def _tried(card: ModelCard) -> nn.Module:
 
 def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
     """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
-    with store.locked(trial.key):
+    name = f"  {trial.card.contender}, seed {trial.card.seed}"
+    with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
         record = store.record(trial.key)
         # Its settings are its key, unless the file was changed by hand.
         if record is None or digest(record.settings)[:16] != trial.key:
+            if damage := store.damage(trial.key):
+                progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
             record = _train(trial, prepared, split, store, progress)
         else:
-            progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
+            progress.say(f"{name}: found in the store, not trained again")
         if record.status == "done":
-            _measure(trial, prepared, split, store)
+            _measure(trial, prepared, split, store, progress)
     hardware.release_freed_memory()
     return record
 
 
 def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
-    with torch.random.fork_rng():
-        torch.manual_seed(trial.card.seed)
-        model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
     checkpoint = store.checkpoint_path(trial.key)
-    training, error = Training(), None
+    model, training, error = None, Training(), None
     try:
+        with seeded(trial.card.seed):
+            model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
         images, labels = prepared.held
         training = Loop(model, images, labels, split, trial.experiment, checkpoint, progress).run()
         if training.stopped == "nan":
@@ -151,12 +154,15 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
     except SpikeduelError:
         raise
     except Exception as failure:  # one contender's failure must not cost the others their results
-        error = f"{type(failure).__name__}: {failure}".splitlines()[0]
+        error = _reason(failure)
         files.write_text(store.folder(trial.key) / "error.txt", traceback.format_exc())
+    kept = model is not None and bool(training.history)
+    if model is not None and kept:
+        model_files.save_model(store.model_path(trial.key), model)
     record = TrialRecord(
         key=trial.key,
         settings=trial.settings,
-        parameters=models.num_parameters(model.module),
+        parameters=models.num_parameters(_tried(trial.card) if model is None else model.module),
         status="failed" if error else "done",
         error=error,
         best_epoch=training.best_epoch,
@@ -164,25 +170,57 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
         epoch_seconds=training.epoch_seconds,
         history=training.history,
         environment=hardware.environment(Compute(trial.settings["device"], trial.card.precision)),
+        model_digest=files.checksum(store.model_path(trial.key)) if kept else None,
     )
-    if training.history:
-        model_files.save_model(store.model_path(trial.key), model)
     store.save(record)
-    checkpoint.unlink(missing_ok=True)
+    if training.stopped is not None:
+        # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried again.
+        checkpoint.unlink(missing_ok=True)
     if error:
         progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: failed, {error}")
     return record
 
 
-def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store) -> None:
+def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> None:
     missing = [name for name in MEASURES if store.measure(trial.key, name) is None]
     if not missing:
         return
+    store.note_test_use(prepared.fingerprint, split.test, trial.key)
     images, labels = prepared.held
     model = model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
+    who, failed = f"  {trial.card.contender}, seed {trial.card.seed}", {}
     for name in missing:
-        store.save_measure(trial.key, name, MEASURES[name](model, EvaluationBatches(images, labels, split.test)))
+        if store.measure_path(trial.key, name).exists():
+            progress.say(f"{who}: measure {name} is taken again, for what the store holds of it is damaged")
+        try:
+            # Each from its own seed, so that it does not depend on which others were taken before.
+            with seeded(trial.card.seed):
+                found = MEASURES[name](model, EvaluationBatches(images, labels, split.test))
+            store.save_measure(trial.key, name, found)
+        except SpikeduelError:
+            raise
+        except Exception as failure:  # the trial is still good, and so are the other measures
+            failed[name] = _reason(failure)
+            progress.say(f"{who}: measure {name} failed, {failed[name]}")
+    store.save_failed_measures(trial.key, failed)
+
+
+_OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "out of memory",
+    "alloc_failed",
+)
+
+
+def _reason(failure: Exception) -> str:
+    """The first line of what went wrong, and what to do where that is known."""
+    reason = f"{type(failure).__name__}: {failure}".splitlines()[0].rstrip(": ")
+    if isinstance(failure, MemoryError) or any(sign in str(failure).lower() for sign in _OUT_OF_MEMORY):
+        return f"out of memory ({reason}): try a smaller batch_size, or chunk_steps, which saves a spiking network's."
+    return reason
 
 
 def _split_digest(split: Split) -> str:

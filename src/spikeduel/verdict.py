@@ -108,4 +108,15 @@ def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[di
         said.append(f"Training and validation were limited to {experiment.limit:,} images.")
     if failed := [f"{t['contender']} with seed {t['seed']}" for t in trials if t["status"] == "failed"]:
         said.append(f"Failed and left out: {', '.join(failed)}.")
+    for t in trials:
+        for name, reason in (t.get("failed_measures") or {}).items():
+            said.append(
+                f"Not measured: {name} of {t['contender']} with seed {t['seed']} failed ({reason.rstrip('.')}). The "
+                "training is kept; the same command tries to measure it again."
+            )
+    if (uses := dataset.get("test_uses") or 0) > (own := sum(trial["status"] == "done" for trial in trials)):
+        said.append(
+            f"{uses:,} models have been asked about these test images from this store, and this run has {own:,} of "
+            "them. Whoever chooses among many by their test scores reports luck: choose on validation."
+        )
     return said + dataset["notes"]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,17 +69,26 @@ def cached() -> list[CachedSet]:
     return found
 
 
-def fetch(name: str, identity: dict[str, Any], source: str, make: Callable[[], RawDataset]) -> Prepared:
+def fetch(
+    name: str,
+    identity: dict[str, Any],
+    source: str,
+    make: Callable[[], RawDataset],
+    say: Callable[[str], None] | None = None,
+) -> Prepared:
     """The prepared set of this name and identity; made by `make` if not cached, or if its files changed.
 
-    Raises `InputError`, also where the cache cannot be written.
+    Where another process is making it, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
+    cannot be written.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{digest({'name': name, 'format': FORMAT, **identity})[:16]}"
     if (prepared := _read_or_none(folder)) is not None:
         return prepared
     _require_writable_cache()
-    with files.locked(root() / f".{folder.name}.lock"):
+    waiting = None if say is None else partial(say, f"another process is preparing {name}; waiting")
+    with files.locked(root() / f".{folder.name}.lock", waiting):
+        files.remove_left_behind(root(), folder.name)
         if (prepared := _read_or_none(folder)) is not None:
             return prepared
         raw = make()
@@ -96,7 +106,7 @@ def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Pat
     with files.atomic_directory(folder) as temporary:
         for part, array in arrays.items():
             if array is not None:
-                np.save(temporary / f"{part}.npy", array, allow_pickle=False)
+                _save(temporary / f"{part}.npy", array)
         samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
         np.savez_compressed(temporary / "samples.npz", **samples)
         counts = np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()
@@ -117,6 +127,14 @@ def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Pat
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """What `numpy.save` writes. That, on a full disk, raises an error that does not say so."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
 
 
 def read(folder: Path) -> Prepared:

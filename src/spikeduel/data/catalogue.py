@@ -34,8 +34,9 @@ def load(
     experiment: Experiment,
     track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] | None = None,
     preprocessing: Preprocessing | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Prepared:
-    """The data set that `experiment` names, prepared; `track` shows progress. See `prepare`.
+    """The data set that `experiment` names, prepared; `track` shows progress and `say` tells news. See `prepare`.
 
     A `preprocessing` (of a model that is already trained) takes the place of what a folder would choose by itself.
     """
@@ -45,7 +46,8 @@ def load(
         alterations=experiment.alterations,
         preprocessing=preprocessing,
     )
-    return prepare(experiment.dataset, options if track is None else replace(options, track=track))
+    options = options if track is None else replace(options, track=track)
+    return prepare(experiment.dataset, options if say is None else replace(options, say=say))
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
@@ -130,4 +132,5 @@ def _fetched(name: str, source: Source, options: DataOptions, code: str) -> Prep
         "preprocessing": options.preprocessing and options.preprocessing.to_dict(),
         "code": code,
     }
-    return cache.fetch(name, identity, options.data_dir or "downloaded or installed", lambda: source(options))
+    origin = options.data_dir or "downloaded or installed"
+    return cache.fetch(name, identity, origin, lambda: source(options), options.say)

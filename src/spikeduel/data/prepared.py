@@ -109,6 +109,8 @@ class DataOptions:
     preprocessing: Preprocessing | None = None
     track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] = lambda items, description, total: items
     """Wraps a long loop to show its progress: (items, description, total) -> items."""
+    say: Callable[[str], None] = lambda text: None
+    """Tells a line of news."""
 
 
 def from_raw(name: str, raw: RawDataset) -> Prepared:

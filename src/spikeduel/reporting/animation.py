@@ -1,5 +1,6 @@
 """An encoded image as a moving picture."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +26,22 @@ def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Pat
     for levels, every in ((64, 1), (24, 1), (16, 2), (12, 3), (8, 4), (8, 8)):
         frames = encoded_frames(encoded, image, levels)
         kept = frames[every - 1 :: every] or frames[-1:]
-        with files.atomic_path(path) as temporary:
-            durations = [SPIKE_MS] * (len(kept) - 1) + [LAST_MS]
-            kept[0].save(
-                temporary,
-                format="GIF",
-                save_all=True,
-                append_images=kept[1:],
-                duration=durations,
-                loop=0,
-                disposal=1,
-            )
-        if path.stat().st_size <= LARGEST_BYTES:
+        durations = [SPIKE_MS] * (len(kept) - 1) + [LAST_MS]
+        # Pillow's own writing to a file does not say why it failed, such as that the disk is full.
+        animation = io.BytesIO()
+        kept[0].save(
+            animation,
+            format="GIF",
+            save_all=True,
+            append_images=kept[1:],
+            duration=durations,
+            loop=0,
+            disposal=1,
+        )
+        if animation.tell() <= LARGEST_BYTES:
             break
+    with files.atomic_path(path) as temporary:
+        temporary.write_bytes(animation.getvalue())
     with files.atomic_path(path.with_suffix(".png")) as temporary:
         frames[-1].save(temporary, format="PNG")
     return path

@@ -94,7 +94,7 @@ def _load_data(
         missing.append(f"The data is made by the code {dataset}, so no image is shown; --own-code {dataset} allows it.")
         return None, None
     try:
-        prepared = data.load(comparison.experiment, progress.track)
+        prepared = data.load(comparison.experiment, progress.track, say=progress.say)
         test = data.split(prepared, comparison.experiment).test
     except SpikeduelError as error:
         missing.append(f"The data is not at hand, so no image is shown: {error}")
