@@ -228,7 +228,7 @@ class Loop:
 
     @property
     def _name(self) -> str:
-        return f"{self.model.card.contender}, seed {self.model.card.seed}"
+        return self.model.card.title
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""

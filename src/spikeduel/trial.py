@@ -32,7 +32,7 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender and a seed with everything that its numbers depend on; `settings` is what `key` hashes."""
+    """A contender, a seed and maybe a fold, with everything that its numbers depend on: `key` hashes `settings`."""
 
     experiment: Experiment
     card: ModelCard
@@ -45,19 +45,27 @@ class Trial:
 
 
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
-    """The trials of an experiment: for each seed, each contender. Raises `InputError` for what cannot be built."""
+    """The trials of an experiment on one split (one fold): for each seed, each contender.
+
+    Raises `InputError` for what cannot be built.
+    """
     compute = hardware.resolve(experiment.device, experiment.precision)
     cards = [describe(contender, experiment, prepared) for contender in experiment.contenders]
     common = {
         "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
-        "data": {"fingerprint": prepared.fingerprint, "split": _split_digest(split)},
+        "data": {
+            "fingerprint": prepared.fingerprint,
+            "split": _split_digest(split),
+            **({} if split.fold is None else {"fold": split.fold}),
+        },
         "device": compute.device,
         "numerics_version": NUMERICS_VERSION,
     }
     trials = []
     for seed in range(experiment.seeds):
         for card in cards:
-            seeded = replace(card, seed=seed, precision=compute.precision)
+            trained_on = {**card.trained_on, "fold": split.fold}
+            seeded = replace(card, seed=seed, precision=compute.precision, trained_on=trained_on)
             settings = {**asdict(seeded), **common, "sources": _sources(card, experiment)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
@@ -96,7 +104,8 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         dataset=prepared.name,
         trained_on={
             "fingerprint": prepared.fingerprint,
-            **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit")},
+            "ungrouped": prepared.ungrouped,
+            **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit", "folds", "group_by")},
         },
     )
     family = models.family_of(_tried(card))
@@ -125,11 +134,13 @@ def _tried(card: ModelCard) -> nn.Module:
 def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
     """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
     with store.locked(trial.key):
+        if not store.split_path(trial.key).is_file():
+            store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
         record = store.record(trial.key)
         if record is None:
             record = _train(trial, prepared, split, store, progress)
         else:
-            progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
+            progress.say(f"  {trial.card.title}: found in the store, not trained again")
         if record.status == "done":
             _measure(trial, prepared, split, store)
     hardware.release_freed_memory()
@@ -169,7 +180,7 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
     store.save(record)
     checkpoint.unlink(missing_ok=True)
     if error:
-        progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: failed, {error}")
+        progress.say(f"  {trial.card.title}: failed, {error}")
     return record
 
 
