@@ -102,8 +102,6 @@ class Experiment:
             raise InputError("contenders is empty: name at least one.")
         if len(set(self.contenders)) < len(self.contenders):
             raise InputError(f"a contender is named twice: {', '.join(self.contenders)}.")
-        if self.folds is not None and self.split == "published":
-            raise InputError("folds: the published split is the study's one split; leave folds unset, or split.")
 
     @property
     def own_code(self) -> tuple[str, ...]:

@@ -259,6 +259,11 @@ def test_folds_of_what_is_split_already_are_refused(make_prepared: MakePrepared)
         splits(make_prepared(LABELS, official=validation), Experiment(folds=3))
 
 
+def test_the_published_split_has_no_folds(make_prepared: MakePrepared) -> None:
+    with pytest.raises(InputError, match="folds: the published split is the study's one split"):
+        splits(make_prepared(LABELS), Experiment(folds=3, split="published"))
+
+
 def test_more_folds_than_groups_of_a_class(make_prepared: MakePrepared) -> None:
     prepared = make_prepared(np.tile([0, 1], 20), groups=np.repeat(np.arange(4), 10))
     with pytest.raises(InputError, match="20 images lie in 4 groups, and 5 sides need .* fewer folds"):

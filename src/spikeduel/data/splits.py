@@ -73,6 +73,8 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
 
 
 def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[Split, ...]:
+    if experiment.split == "published":
+        raise InputError("folds: the published split is the study's one split; leave folds unset, or split.")
     if prepared.official is not None:
         own = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"
         raise InputError(
