@@ -266,7 +266,7 @@ def test_the_published_split_has_no_folds(make_prepared: MakePrepared) -> None:
 
 def test_more_folds_than_groups_of_a_class(make_prepared: MakePrepared) -> None:
     prepared = make_prepared(np.tile([0, 1], 20), groups=np.repeat(np.arange(4), 10))
-    with pytest.raises(InputError, match="20 images lie in 4 groups, and 5 sides need .* fewer folds"):
+    with pytest.raises(InputError, match=r"20 images lie in 4 groups, and 5 sides need .* fewer folds"):
         splits(prepared, Experiment(folds=5))
 
 

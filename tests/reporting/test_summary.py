@@ -115,6 +115,7 @@ def test_folds_are_told_and_every_image_counts_once(results):
     assert rules["images"] == (
         "15 to train on, 5 for validation, the others to test on, in each of 2 folds: each of 40 is tested once"
     )
+    assert rules["seeds"].startswith("2: each contender was trained 2 times in each fold")
     assert rules["split"].endswith("(7 groups: 2.5 images in the median, 9 at most)")
 
 

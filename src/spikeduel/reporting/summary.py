@@ -158,7 +158,7 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
         f"validation loss by {experiment['min_delta']:g}; keeps the weights of the best validation accuracy. The same "
         "images, order of batches and rules for every contender.",
     ))  # fmt: skip
-    rows.append(("seeds", _seeds(experiment["seeds"])))
+    rows.append(("seeds", _seeds(experiment["seeds"], bool(dataset.get("folds")))))
     if experiment.get("recipe"):
         rows.append(("recipe", str(experiment["recipe"])))
     return rows
@@ -289,7 +289,8 @@ def _split(dataset: dict[str, Any]) -> str:
     return _SPLITS.get(kind, kind) + groups
 
 
-def _seeds(number: int) -> str:
+def _seeds(number: int, in_folds: bool) -> str:
+    each = " in each fold" if in_folds else ""
     if number == 1:
-        return "1: a single training run of each contender, so that part of any difference can be luck"
-    return f"{number}: each contender was trained {number} times, from 0 to {number - 1}; numbers are mean ± sd"
+        return f"1: a single training run of each contender{each}, so that part of any difference can be luck"
+    return f"{number}: each contender was trained {number} times{each}, from 0 to {number - 1}; numbers are mean ± sd"
