@@ -91,10 +91,10 @@ SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
 
 
-def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None):
+def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None, splits=(SPLIT,)):
     records = records or [record("snn"), record("cnn")]
     measures = measures or [measured(SNN), measured(CNN)]
-    return analysis.assemble(experiment, prepared(groups), SPLIT, records, measures)
+    return analysis.assemble(experiment, prepared(groups), splits, records, measures)
 
 
 # ---- results.json
@@ -161,8 +161,66 @@ def test_the_data_set():
     assert found["counts"] == {"train": 5, "val": 1, "test": 4}
     # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
     assert (found["groups"], found["shared_groups"]) == (7, 0.25)
+    # Groups of 2, 2, 1, 1, 1, 2 and 1 images.
+    assert found["group_sizes"] == {"largest": 2, "median": 1.0}
+    assert found["folds"] is None
     assert found["split"] == "stratified"
     assert found["notes"] == ["a note."]
+
+
+# ---- folds
+
+
+def in_fold(fold, contender, seed=0, **changes):
+    made = record(contender, seed, **changes)
+    return replace(made, settings={**made.settings, "data": {"fold": fold}})
+
+
+FOLDS = (
+    Split(np.arange(5, 9), np.arange(9, 10), np.arange(0, 5), "grouped", 0),
+    Split(np.arange(0, 3), np.arange(3, 5), np.arange(5, 10), "grouped", 1),
+)
+
+
+def test_the_data_set_in_folds():
+    groups = np.array([0, 0, 1, 2, 2, 3, 4, 5, 5, 0])
+    found = assembled(
+        [in_fold(0, "snn"), in_fold(0, "cnn")], [measured(SNN), measured(CNN)], groups=groups, splits=FOLDS
+    )["dataset"]
+    assert found["folds"] == [{"train": 4, "val": 1, "test": 5}, {"train": 3, "val": 2, "test": 5}]
+    # Means of 4 and 3 and of 1 and 2; all ten images are tested.
+    assert found["counts"] == {"train": 4, "val": 2, "test": 10}
+    # Only image 9 (group 0) is in a test set, fold 1's, whose training images 0 and 1 are of its group.
+    assert found["shared_groups"] == 0.1
+
+
+def test_a_trial_in_a_fold():
+    (entry, other, *_) = assembled([in_fold(1, "cnn", 2), record("cnn")], [measured(CNN), measured(CNN)])["trials"]
+    assert (entry["fold"], entry["model"]) == (1, "models/cnn-seed2-fold1.safetensors")
+    assert (other["fold"], other["model"]) == (None, "models/cnn-seed0.safetensors")
+
+
+def test_the_folds_of_a_seed_are_one_test_over_all_images():
+    records = [in_fold(fold, name, seed) for seed in (0, 1) for fold in (0, 1) for name in ("snn", "cnn")]
+    measures = [measured(p) for p in (SNN, CNN, TRUTH, CNN, CNN, CNN, CNN, CNN)]
+    experiment = replace(EXPERIMENT, seeds=2, folds=2)
+    (pair,) = assembled(records, measures, experiment, splits=FOLDS)["comparison"]["pairs"]
+    assert (pair["n"], pair["seeds"]) == (12, 2)
+    # The SNN has 4 + 6 right with seed 0 and 3 + 3 with seed 1, the CNN 3 in every fold.
+    assert pair["accuracy_a"] == pytest.approx((10 / 12 + 6 / 12) / 2)
+    assert pair["accuracy_b"] == pytest.approx(6 / 12)
+    # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN on 0, 4 and 5.
+    assert (pair["only_a_right"], pair["only_b_right"]) == (5 / 2, 1 / 2)
+    right = analysis.right_answers("snn", records[::-1], measures[::-1])
+    assert right[0].tolist() == [True, True, False, True, False, True] + [True] * 6
+
+
+def test_a_seed_with_an_unfinished_fold_is_not_compared():
+    records = [in_fold(fold, name) for fold in (0, 1) for name in ("snn", "cnn")]
+    results = assembled(records, [measured(SNN), measured(CNN), {}, measured(CNN)], splits=FOLDS)
+    (pair,) = results["comparison"]["pairs"]
+    assert (pair["seeds"], pair["difference"]) == (0, None)
+    assert "snn, seed 0, fold 0, is right on 66.7% of 6 test images" in results["comparison"]["verdict"]
 
 
 # ---- pairs

@@ -238,6 +238,35 @@ def test_a_folder_of_ones_own_images(desk, random):
     assert [row["name"] for row in json.loads(spikeduel("data", "list", "--json").stdout)][-1] == "pictures"
 
 
+def test_a_folder_whose_files_belong_together(desk, random):
+    """Ten people, whose pictures a split by class alone would put on several sides."""
+    for name, level in (("dark", 0), ("light", 200)):
+        (desk / "pictures" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = random.integers(level, level + 50, (10, 10), dtype=np.uint8)
+            Image.fromarray(pixels).save(desk / "pictures" / name / f"person{number % 10}_{number}.png")
+    arguments = ["pictures", *FAST, "--epochs", 1, "--json", "--group-by", r"person(\d+)_"]
+    done = spikeduel("compare", *arguments, "--out", "run")
+    assert done.exit_code == 0, done.stderr
+    dataset = json.loads(done.stdout)["dataset"]
+    assert (dataset["split"], dataset["groups"], dataset["shared_groups"]) == ("grouped", 10, 0)
+    assert dataset["counts"] == {"train": 64, "val": 8, "test": 8}
+    rows = [line.split(",") for line in (desk / "run" / "split.csv").read_text().splitlines()[1:]]
+    sides = {(re.search(r"person(\d+)", path)[1], side) for path, side, _ in rows}
+    assert len(sides) == 10
+    # The same people in a table, and the same trials: nothing is trained, whichever way they are told.
+    table = "".join(f"{path},{re.search(r'person(.)', path)[1]}\n" for path, *_ in rows)
+    (desk / "people.csv").write_text(f"path,group\n{table}")
+    again = spikeduel("compare", *arguments[:-1], "people.csv", "--out", "again")
+    assert again.exit_code == 0, again.stderr
+    keys = [[trial["key"] for trial in json.loads(each.stdout)["trials"]] for each in (done, again)]
+    assert keys[0] == keys[1]
+    assert f'group_by = "{desk / "people.csv"}"' in (desk / "again" / "experiment.toml").read_text()
+    evaluated = spikeduel("evaluate", model(desk / "run", "small-cnn"), "pictures", "--json")
+    assert json.loads(evaluated.stdout)["n"] == 8
+    assert "one group" in refused(desk, "compare", "pictures", "--group-by", r"(person)\d")
+
+
 def test_a_failed_trial_has_its_own_exit_code(desk):
     (desk / "own_fails.py").write_text(
         "from torch import nn\n"
@@ -421,6 +450,11 @@ def refused(desk, *arguments):
         (["digits", "--set", "surrogate=attan"], "surrogate 'attan': did you mean 'atan'?"),
         (["digits", "--set", "reset_mechanism=zro"], "reset_mechanism 'zro': did you mean 'zero'?"),
         (["digits", "--split", "publishd"], "split 'publishd': did you mean 'published'?"),
+        (["digits", "--folds", "1"], "folds must be at least 2"),
+        (["digits", "--folds", "3", "--split", "published"], "folds: the published split is the study's one split"),
+        (["fashion-mnist-mini", "--folds", "3"], "folds: fashion-mnist-mini has a test set of its own"),
+        (["digits", "--group-by", "(a)"], "group_by: digits has no files to group by"),
+        (["socofing", "--group-by", "(a)"], "group_by: socofing is grouped by person as it is"),
         (["digits", "--device", "gpu"], "device 'gpu'"),
         (["digits", "--precision", "16"], "precision '16'"),
         (["--experiment", "nowhere.toml"], "nowhere.toml: no such file"),

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,6 +49,7 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
         "experiment.toml",
         "results.json",
         "report.html",
+        "split.csv",
         "models/dense-snn-seed0.safetensors",
         "models/small-cnn-seed0.safetensors",
     }
@@ -224,6 +226,45 @@ def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
     assert len(list((tmp_path / "store").glob("*/trial.json"))) == 1
 
 
+def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, tmp_path, random):
+    from PIL import Image
+
+    for name, level in (("dark", 0), ("light", 150)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(15):
+            pixels = random.integers(level, level + 100, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number // 3}_{number % 3}.png")
+    experiment = replace(small, dataset="pets", folds=3, seeds=2, epochs=1, group_by=r"(\w+/\d+)_")
+    found = compare(experiment, tmp_path / "out", tmp_path / "store")
+    assert len(found.results["trials"]) == 3 * 2 * 2
+    assert {path.name for path in (found.out / "models").iterdir()} == {
+        f"{name}-seed{seed}-fold{fold}.safetensors"
+        for name in ("dense-snn", "small-cnn") for seed in range(2) for fold in range(3)
+    }  # fmt: skip
+    lines = [line.split(",") for line in (found.out / "split.csv").read_text().splitlines()]
+    assert lines[0] == ["path", "split", "fold", "group"]
+    tested = [path for path, side, *_ in lines[1:] if side == "test"]
+    assert sorted(tested) == sorted(p.relative_to("pets").as_posix() for p in Path("pets").rglob("*.png"))
+    for fold in "012":
+        sides = {(path[: path.index("_")], side) for path, side, of, _ in lines[1:] if of == fold}
+        assert len(sides) == len({group for group, _ in sides}) == 10
+    dataset = found.results["dataset"]
+    assert (dataset["counts"]["test"], dataset["groups"], dataset["split"]) == (30, 10, "grouped")
+    assert dataset["group_sizes"] == {"largest": 3, "median": 3.0}
+    assert [sum(fold.values()) for fold in dataset["folds"]] == [30] * 3
+    assert [t["test"]["n"] for t in found.results["trials"]] == [
+        fold["test"] for fold in dataset["folds"] for _ in range(4)
+    ]
+    (pair,) = found.results["comparison"]["pairs"]
+    assert (pair["n"], pair["seeds"]) == (30, 2)
+    assert "±" in found.table()
+
+    told = Telling()
+    again = compare(read_experiment(found.out / "experiment.toml"), tmp_path / "again", tmp_path / "store", told)
+    assert (told.trained, told.found) == (0, 12)
+    assert without_date(again.results) == without_date(found.results)
+
+
 def test_an_experiment_means_the_same_in_every_folder(small, tmp_path, monkeypatch):
     from spikeduel.comparing import located
 
@@ -233,6 +274,11 @@ def test_an_experiment_means_the_same_in_every_folder(small, tmp_path, monkeypat
     assert inside.dataset == inside.data_dir == str(tmp_path / "mine")
     assert located(inside) == inside
     assert located(small) == small
+    (tmp_path / "mine" / "groups.csv").touch()
+    by_table = located(replace(small, group_by="groups.csv"))
+    assert by_table.group_by == str(tmp_path / "mine" / "groups.csv")
+    by_expression = replace(small, group_by=r"(\d+)_")
+    assert located(by_expression) == by_expression
 
 
 def test_a_folder_with_other_things_is_not_written_to(small, tmp_path):

@@ -62,6 +62,44 @@ def test_data_that_it_was_trained_on_is_split_as_it_was_then(trained):
     assert evaluate(load_model(path), replace(EXPERIMENT, split_seed=5)) == expected
 
 
+def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
+    experiment = replace(EXPERIMENT, contenders=("small-cnn",), epochs=1, folds=3, limit=300)
+    store, prepared = Store(tmp_path / "s"), data.load(experiment)
+    for split in data.splits(prepared, experiment)[1:]:
+        (each,) = trial.plan(experiment, prepared, split)
+        record = trial.run(each, prepared, split, store, Progress())
+        found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
+        assert found["n"] == len(split.test) == 599
+        assert found["accuracy"] == store.measure(record.key, "quality")["accuracy"]
+
+
+def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tmp_path):
+    plain = write_folder(tmp_path / "pets", ["cat", "dog"], 8, count=12)
+    names = [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(12)]
+    table = tmp_path / "groups.csv"
+    table.write_text("path,group\n" + "".join(f"{name},{name[:3]}{int(name[4:-4]) // 3}\n" for name in names))
+    experiment = replace(plain, contenders=("small-cnn",), epochs=1, group_by=str(table))
+    store, prepared = Store(tmp_path / "s"), data.load(experiment)
+    split = data.split(prepared, experiment)
+    (each,) = trial.plan(experiment, prepared, split)
+    record = trial.run(each, prepared, split, store, Progress())
+    model = load_model(store.model_path(record.key))
+    assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
+    asked = []
+    expected = store.measure(record.key, "quality")
+    for given in (plain, experiment):
+        found = evaluate(model, given)
+        asked.append((found["n"], found["loss"]))
+    assert asked == [(expected["n"], expected["loss"])] * 2
+    table.write_text(table.read_text().replace(",cat0", ",cat1"))
+    with pytest.raises(InputError, match=r"groups.csv: no longer groups these images as when small-cnn was trained"):
+        evaluate(model, plain)
+    table.unlink()
+    with pytest.raises(InputError, match=r"groups.csv: no such file"):
+        evaluate(model, plain)
+    assert evaluate(model, plain, "all")["n"] == 24
+
+
 def test_all_images_instead_of_the_test_part(trained):
     path, quality, _ = trained["small-cnn"]
     found = evaluate(load_model(path), EXPERIMENT, "all")

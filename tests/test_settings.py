@@ -23,7 +23,8 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "adaptation_decay": 0.8,
         "adaptation_gain": 0.2, "chunk_steps": 5, "epochs": 4, "batch_size": 32,
         "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
-        "split_seed": 9, "limit": 100, "data_dir": "/data", "image_size": 32, "alterations": ("Hard",),
+        "folds": 5, "split_seed": 9, "limit": 100, "data_dir": "/data",
+        "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",),
         "device": "cpu", "precision": "bf16",
     }  # fmt: skip
     assert set(other) == {f.name for f in fields(Experiment)}
@@ -52,6 +53,7 @@ def test_settings_as_text_are_converted_and_can_be_unset():
         ("beta", 1.5, "beta must be at most 1"),
         ("beta", float("nan"), "beta must be a finite number"),
         ("threshold", 0, "threshold must be greater than 0"),
+        ("folds", 1, "folds must be at least 2"),
         ("split", "publishd", "did you mean 'published'"),
         ("reset_mechanism", "zeros", "did you mean 'zero'"),
         ("alterations", ("Easyy",), "did you mean"),

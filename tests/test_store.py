@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spikeduel.store import Store, TrialRecord
@@ -30,6 +31,15 @@ def store(tmp_path):
 def keep(store, record=RECORD):
     store.save(record)
     store.model_path(record.key).write_bytes(b"weights")
+
+
+def test_a_split_is_kept_whole_and_without_pickles(store):
+    store.save_split("k1", train=np.arange(5), val=np.array([7]), test=np.array([6, 8]))
+    with np.load(store.split_path("k1"), allow_pickle=False) as kept:
+        assert {name: kept[name].tolist() for name in kept.files} == {
+            "train": [0, 1, 2, 3, 4], "val": [7], "test": [6, 8],
+        }  # fmt: skip
+    assert [path.name for path in store.folder("k1").iterdir()] == ["split.npz"]
 
 
 def test_a_record_comes_back_as_it_was(store):

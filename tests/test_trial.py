@@ -266,6 +266,29 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     assert len(store.measure(record.key, "draws")["accuracies"]) == 5
 
 
+def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
+    store, kept = Store(tmp_path / "s"), []
+    monkeypatch.setattr(trial, "_train", lambda each, *others: kept.append(store.split_path(each.key)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(quick, store)
+    split = data.split(data.load(quick), quick)
+    with np.load(kept[0]) as found:
+        for side in ("train", "val", "test"):
+            np.testing.assert_array_equal(found[side], getattr(split, side))
+
+
+def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
+    experiment = replace(quick, folds=3)
+    prepared = data.load(experiment)
+    trials = [each for split in data.splits(prepared, experiment) for each in trial.plan(experiment, prepared, split)]
+    assert [each.card.trained_on["fold"] for each in trials] == [0, 1, 2]
+    assert [each.card.title for each in trials] == [f"dense-snn, seed 0, fold {k}" for k in range(3)]
+    assert len({each.key for each in trials}) == 3
+    (alone,) = plan(quick)
+    assert alone.card.title == "dense-snn, seed 0"
+    assert set(alone.settings["data"]) == {"fingerprint", "split"}
+
+
 def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
     store, told = Store(tmp_path / "s"), Telling()
     (record,) = run(quick, store)

@@ -73,6 +73,15 @@ def test_several_seeds():
     )
 
 
+def test_folds_are_no_two_models():
+    in_folds = [trial(name, 0.9, fold=fold) for fold in range(5) for name in ("snn", "cnn")]
+    assert verdict(in_folds, [pair(0.02, a_ahead=1)]).startswith(
+        "Trained once for each of 5 folds, snn is right on 90.0% of 2,000 test images and cnn on 88.0%"
+    )
+    assert verdict(in_folds, [pair(0.0)]).startswith("Trained once for each of 5 folds, snn and cnn are right on equal")
+    assert verdict(in_folds, [pair(0.02, seeds=6, a_ahead=4)]).startswith("Over 6 seeds and 5 folds, snn is right on")
+
+
 def test_seeds_that_end_level_are_nobodys():
     said = verdict(DUEL, [pair(-0.02, seeds=6, a_ahead=1, b_ahead=2)])
     assert "cnn was ahead with 2 of the 6 seeds" in said
@@ -130,7 +139,7 @@ def test_the_speed_ratio_is_one_of_medians():
 
 
 EXPERIMENT = Experiment(seeds=3)
-DATASET = {"shared_groups": None, "notes": [], "counts": {"test": 2000}}
+DATASET = {"shared_groups": None, "split": "grouped", "notes": [], "counts": {"test": 2000}}
 TUNED_FOR_NONE = "Learning rate and all other settings are the same for every contender and tuned for none."
 
 
@@ -142,6 +151,12 @@ def test_what_always_holds():
     ("changes", "dataset", "trials", "expected"),
     [
         ({}, {"shared_groups": 0.87}, [], "LEAKAGE: 87% of the test images come from a group"),
+        ({}, {"shared_groups": 0.87}, [], "--split default keeps groups whole."),
+        ({}, {"shared_groups": 0.01, "split": "official"}, [], "LEAKAGE: 1% of the test images come from a group"),
+        ({}, {"shared_groups": 0.01, "split": "official"}, [], "divide the data anew"),
+        ({}, {"shared_groups": 0.0012, "split": "official"}, [], "0.12% of the data's own test images"),
+        ({}, {"folds": [{"test": 400}] * 5}, [], "means over 5 folds"),
+        ({}, {}, [trial("snn2", seed=4, fold=1)], "Failed and left out: snn2 with seed 4, fold 1."),
         ({"seeds": 1}, {}, [], "One seed: "),
         ({}, {}, [trial("cnn", 0.5)], "confounds spiking with"),
         ({}, {}, [trial("snn2", 0.5, epochs=3)], "different numbers of epochs"),

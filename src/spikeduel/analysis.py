@@ -38,7 +38,7 @@ class Comparison:
         return any(t["status"] == "failed" or t.get("failed_measures") for t in self.results["trials"])
 
     def table(self) -> str:
-        """The study's table as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over seeds."""
+        """The study's table as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over all trials."""
         return render(table_rows(self.results["trials"]))
 
     def best(self, name: str) -> Path:
@@ -71,7 +71,7 @@ def read_comparison(run: Path) -> Comparison:
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
-    split: Split,
+    splits: Sequence[Split],
     records: Sequence[TrialRecord],
     measures: Sequence[dict[str, Any]],
     failed_measures: Sequence[dict[str, str]] | None = None,
@@ -79,12 +79,13 @@ def assemble(
 ) -> dict[str, Any]:
     """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`.
 
-    `failed_measures[i]` says why others failed; `test_uses` is what `Store.test_uses` gives.
+    `splits` holds one split, or one for each fold. `failed_measures[i]` says why others failed; `test_uses` is what
+    `Store.test_uses` gives.
     """
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
     for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
         entry["failed_measures"] = reasons
-    dataset = {**dataset_entry(prepared, split), "test_uses": test_uses}
+    dataset = {**dataset_entry(prepared, splits), "test_uses": test_uses}
     pairs = [
         pair_entry(a, b, records, measures)
         for a, b in itertools.combinations(experiment.contenders, 2)
@@ -114,10 +115,12 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         del test["truth"], test["predicted"]
         test["draws"] = measures.get("draws")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
-    name = settings["contender"].replace(":", ".")
+    name, fold = settings["contender"].replace(":", "."), fold_of(record)
+    file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")
     return {
         "key": record.key,
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
+        "fold": fold,
         "parameters": record.parameters,
         "status": record.status,
         "error": record.error,
@@ -132,22 +135,38 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "energy": None,
         "latency": None,
         "controls": None,
-        "model": f"models/{name}-seed{settings['seed']}.safetensors" if record.status == "done" else None,
+        "model": f"models/{file}.safetensors" if record.status == "done" else None,
     }
 
 
-def dataset_entry(prepared: Prepared, split: Split) -> dict[str, Any]:
-    """results.json's `dataset`. `shared_groups` is the share of test images whose group is also in training."""
+def fold_of(record: TrialRecord) -> int | None:
+    """The fold whose images the trial was tested on, None where there are no folds."""
+    return record.settings.get("data", {}).get("fold")
+
+
+def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]:
+    """results.json's `dataset`. `shared_groups` is the share of test images whose group is also in training.
+
+    With folds, `counts` holds the mean number of a fold's training and validation images, and that of all images that
+    are tested; `folds` holds the counts of each. They are null without.
+    """
     groups = prepared.groups
-    shared = None if groups is None else float(np.isin(groups[split.test], groups[split.train]).mean())
+    shared, sizes = None, None
+    if groups is not None:
+        shared = float(np.concatenate([np.isin(groups[each.test], groups[each.train]) for each in splits]).mean())
+        sizes = np.unique(groups, return_counts=True)[1]
+    counts = [{name: len(getattr(each, name)) for name in ("train", "val", "test")} for each in splits]
+    train, val = (round(statistics.fmean(each[name] for each in counts)) for name in ("train", "val"))
     return {
         "name": prepared.name,
         "fingerprint": prepared.fingerprint,
         "classes": list(prepared.classes),
-        "counts": {"train": len(split.train), "val": len(split.val), "test": len(split.test)},
+        "counts": {"train": train, "val": val, "test": sum(each["test"] for each in counts)},
         "image_shape": list(prepared.image_shape),
-        "split": split.kind,
-        "groups": None if groups is None else len(np.unique(groups)),
+        "split": splits[0].kind,
+        "folds": None if splits[0].fold is None else counts,
+        "groups": None if sizes is None else len(sizes),
+        "group_sizes": None if sizes is None else {"largest": int(sizes.max()), "median": float(np.median(sizes))},
         "shared_groups": shared,
         "notes": list(prepared.notes),
         "audit": None,
@@ -160,14 +179,10 @@ def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequenc
     `accuracy_a` and `accuracy_b` are means over these seeds; `only_a_right` and `only_b_right` count test images,
     averaged over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies.
     """
-    found = {
-        (record.settings["contender"], record.settings["seed"]): measured["quality"]
-        for record, measured in zip(records, measures, strict=True)
-        if "quality" in measured
-    }
-    seeds = sorted({seed for name, seed in found if name == a} & {seed for name, seed in found if name == b})
-    right_a = np.array([_right(found[a, seed]) for seed in seeds])
-    right_b = np.array([_right(found[b, seed]) for seed in seeds])
+    found_a, found_b = (right_answers(name, records, measures) for name in (a, b))
+    seeds = sorted(found_a.keys() & found_b.keys())
+    right_a = np.array([found_a[seed] for seed in seeds])
+    right_b = np.array([found_b[seed] for seed in seeds])
     return {
         "a": a,
         "b": b,
@@ -185,6 +200,25 @@ def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequenc
         "n": right_a.shape[1] if seeds else 0,
         "seeds": len(seeds),
         "conclusion": None,
+    }
+
+
+def right_answers(
+    contender: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]
+) -> dict[int, np.ndarray]:
+    """bool `[images]` for each seed that `contender` finished: which test images it got right.
+
+    With folds: all images, fold after fold; a seed with an unfinished fold is left out, for want of its images.
+    """
+    folds = sorted({fold_of(record) for record in records}, key=lambda fold: -1 if fold is None else fold)
+    found: dict[int, dict[int | None, np.ndarray]] = {}
+    for record, measured in zip(records, measures, strict=True):
+        if record.settings["contender"] == contender and "quality" in measured:
+            found.setdefault(record.settings["seed"], {})[fold_of(record)] = _right(measured["quality"])
+    return {
+        seed: np.concatenate([right[fold] for fold in folds])
+        for seed, right in found.items()
+        if len(right) == len(folds)
     }
 
 

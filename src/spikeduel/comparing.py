@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -37,31 +38,32 @@ def compare(
     experiment = located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
-    split = data.split(prepared, experiment)
-    trials = trial.plan(experiment, prepared, split)
+    splits = data.splits(prepared, experiment)
+    trials = [(each, split) for split in splits for each in trial.plan(experiment, prepared, split)]
     # Only now, so that a mistake in the data leaves no empty folders behind.
     for folder in (store.root, Path(out or "runs")):
         files.require_writable(folder)
     if out is not None:
         _require_a_runs_folder(Path(out))
-    progress.say(_announcement(experiment, prepared, split))
+    progress.say(_announcement(experiment, prepared, splits))
 
-    records = [trial.run(each, prepared, split, store, progress) for each in trials]
+    records = [trial.run(each, prepared, split, store, progress) for each, split in trials]
 
     results = analysis.assemble(
         experiment,
         prepared,
-        split,
+        splits,
         records,
         [_measures(store, record) for record in records],
         failed_measures=[store.failed_measures(record.key) for record in records],
-        test_uses=store.test_uses(prepared.fingerprint, split.test, [r.key for r in records if r.status == "done"]),
+        test_uses=max(_test_uses(store, prepared, split, trials) for split in splits),
     )
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
         write(comparison, records, store)
+        data.write_splits(comparison.out / "split.csv", prepared, splits)
         report(comparison, progress=progress, own_code=experiment.own_code)
     return comparison
 
@@ -78,12 +80,14 @@ def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> N
 
 def located(experiment: Experiment) -> Experiment:
     """`experiment` with absolute paths, so that it means the same in every folder."""
-    dataset, data_dir = experiment.dataset, experiment.data_dir
+    dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
     if dataset not in data.DATASETS and files.is_folder(dataset):
         dataset = str(files.located(dataset))
     if data_dir is not None:
         data_dir = str(files.located(data_dir))
-    return replace(experiment, dataset=dataset, data_dir=data_dir)
+    if group_by is not None and data.names_a_file(group_by):
+        group_by = str(files.located(group_by))
+    return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
 
 
 def _require_a_runs_folder(folder: Path) -> None:
@@ -105,12 +109,20 @@ def _measures(store: Store, record: TrialRecord) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _announcement(experiment: Experiment, prepared: data.Prepared, split: data.Split) -> str:
+def _test_uses(
+    store: Store, prepared: data.Prepared, split: data.Split, trials: Sequence[tuple[trial.Trial, data.Split]]
+) -> int:
+    done = [each.key for each, of in trials if of is split and store.record(each.key)]
+    return store.test_uses(prepared.fingerprint, split.test, done)
+
+
+def _announcement(experiment: Experiment, prepared: data.Prepared, splits: Sequence[data.Split]) -> str:
+    split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
-        f"images, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
+        f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
         f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
         f"{_counted(experiment.num_steps, 'step')}."

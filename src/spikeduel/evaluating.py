@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
+from spikeduel.data import Prepared
 from spikeduel.draws import seeded
 from spikeduel.errors import InputError, unknown
 from spikeduel.measuring.quality import draws, quality
-from spikeduel.models import Model
+from spikeduel.models import Model, ModelCard
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
 from spikeduel.store import Store
@@ -29,9 +30,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
-    A folder of images is prepared as the model was trained; data that it was trained on is split as it was then. That
-    the test part was asked is noted in `store` (see `Store`), or it is said why it cannot be.
-    Raises `InputError` where images or classes do not match.
+    A folder of images is prepared as the model was trained; data that it was trained on is split (and grouped) as it
+    was then, and its fold's test part taken. That the test part was asked is noted in `store` (see `Store`), or it is
+    said why it cannot be. Raises `InputError` where images or classes do not match, or where that split cannot be found
+    again.
     """
     progress = progress or Progress()
     if part not in PARTS:
@@ -48,9 +50,7 @@ def evaluate(
             f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
             f"{', '.join(prepared.classes)}. They must be the same."
         )
-    if prepared.fingerprint == card.trained_on.get("fingerprint"):
-        experiment = replace(experiment, **{name: card.trained_on[name] for name in ("split", "split_seed", "limit")})
-    indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
+    indices = np.arange(len(prepared)) if part == "all" else _test_part(card, prepared, experiment)
     if part == "test":
         try:
             (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, indices)
@@ -63,6 +63,29 @@ def evaluate(
     del found["truth"], found["predicted"]
     with seeded(card.seed):
         return {**found, "draws": draws(model, batches)}
+
+
+def _test_part(card: ModelCard, prepared: Prepared, experiment: Experiment) -> np.ndarray:
+    """The test images of `prepared`; of data that the model was trained on, those that were its test images then."""
+    known = card.trained_on
+    if known.get("group_by") is not None and prepared.fingerprint == known["ungrouped"]:
+        prepared = data.regrouped(prepared, known["group_by"])
+        if prepared.fingerprint != known["fingerprint"]:
+            raise InputError(
+                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained, so "
+                "that its test part cannot be told from its training images. Restore the file, or train again."
+            )
+    if prepared.fingerprint != known.get("fingerprint"):
+        return data.split(prepared, experiment).test
+    # Models of earlier versions know nothing of folds.
+    as_then = replace(
+        experiment,
+        split=known["split"],
+        split_seed=known["split_seed"],
+        limit=known["limit"],
+        folds=known.get("folds"),
+    )
+    return data.split(prepared, as_then, known.get("fold") or 0).test
 
 
 def predict_files(

@@ -30,7 +30,8 @@ class ModelCard:
     `network` holds what its architecture was built with: `hidden`, and for a spiking one `neuron` and its settings.
     `encoding` and `num_steps` are None for a network that takes the analogue image. `precision` is the one that it was
     trained and tested in ("32" or "bf16"). `trained_on` identifies the data
-    (`fingerprint`) and its split (`split`, `split_seed`, `limit`), so that it is never tested on what it has seen.
+    (`fingerprint`, and `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`),
+    so that it is never tested on what it has seen.
     """
 
     contender: str
@@ -45,6 +46,12 @@ class ModelCard:
     seed: int = 0
     dataset: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """What a trial is called where people read of it."""
+        fold = self.trained_on.get("fold")
+        return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")
 
 
 @dataclass(frozen=True)

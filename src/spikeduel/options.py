@@ -41,6 +41,27 @@ Split = Annotated[
         rich_help_panel="Data",
     ),
 ]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="K",
+        help="Test every image once: train K times, each time with another K-th of the images as the test set. For "
+        "data without a test set of its own whose tenth would be too small for a test.",
+        rich_help_panel="Data",
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="REGEX|FILE.csv",
+        help="For a folder: which images belong together and must not lie on two sides of the split, such as those of "
+        "one person. A regular expression whose one pair of parentheses captures the group in an image's path, "
+        r"as in '(\\d+)_\\d+\\.png'; or a CSV file with the columns path and group.",
+        rich_help_panel="Data",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -219,7 +240,9 @@ _NAMES = (
     "epochs",
     "limit",
     "split",
+    "folds",
     "data_dir",
+    "group_by",
     "image_size",
     "device",
     "precision",

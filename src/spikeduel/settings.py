@@ -79,11 +79,18 @@ class Experiment:
     min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
 
     split: str = _setting("default", "how images are split where there is a choice", choices=("default", "published"))
+    folds: int | None = _setting(
+        None, "test every image once: train with each of this many parts as the test set in turn", at_least=2
+    )
     split_seed: int = _setting(
         0, "seed of the split and of --limit, common to all trials", at_least=0, at_most=2**32 - 1
     )
     limit: int | None = _setting(None, "use only this many training and validation images in all", at_least=2)
     data_dir: str | None = _setting(None, "folder (or zip) with files that one already has")
+    group_by: str | None = _setting(
+        None,
+        "what a split of a folder must not cut: an expression on an image's path, or a CSV of path and group",
+    )
     image_size: int | None = _setting(
         None, "side of the prepared images, for data with no size of its own", at_least=4, at_most=4096
     )

@@ -59,6 +59,10 @@ class Store:
         """The state after the last finished epoch of a trial under way."""
         return self.folder(key) / "checkpoint.pt"
 
+    def split_path(self, key: str) -> Path:
+        """The indices of the images that the trial trains on, validates on and is tested on: train, val and test."""
+        return self.folder(key) / "split.npz"
+
     @contextmanager
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
@@ -86,6 +90,11 @@ class Store:
     def save(self, record: TrialRecord) -> None:
         """Writes the record; from then on the trial is found again."""
         _write(self.folder(record.key) / "trial.json", asdict(record))
+
+    def save_split(self, key: str, **indices: np.ndarray) -> None:
+        """Keeps the split of trial `key`: an array of image indices for each side, by name."""
+        with files.atomic_path(self.split_path(key)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **indices)
 
     def measure(self, key: str, name: str) -> dict[str, Any] | None:
         """What measure `name` found for trial `key`, or None where it is missing or damaged."""

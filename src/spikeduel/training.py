@@ -230,7 +230,7 @@ class Loop:
 
     @property
     def _name(self) -> str:
-        return f"{self.model.card.contender}, seed {self.model.card.seed}"
+        return self.model.card.title
 
     def _saved(self) -> dict[str, Any] | None:
         """The checkpoint, where there is one to go on from."""

@@ -33,7 +33,7 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender and a seed with everything that its numbers depend on; `settings` is what `key` hashes."""
+    """A contender, a seed and maybe a fold, with everything that its numbers depend on: `key` hashes `settings`."""
 
     experiment: Experiment
     card: ModelCard
@@ -46,19 +46,27 @@ class Trial:
 
 
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
-    """The trials of an experiment: for each seed, each contender. Raises `InputError` for what cannot be built."""
+    """The trials of an experiment on one split (one fold): for each seed, each contender.
+
+    Raises `InputError` for what cannot be built.
+    """
     compute = hardware.resolve(experiment.device, experiment.precision)
     cards = [describe(contender, experiment, prepared) for contender in experiment.contenders]
     common = {
         "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
-        "data": {"fingerprint": prepared.fingerprint, "split": _split_digest(split)},
+        "data": {
+            "fingerprint": prepared.fingerprint,
+            "split": _split_digest(split),
+            **({} if split.fold is None else {"fold": split.fold}),
+        },
         "device": compute.device,
         "numerics_version": NUMERICS_VERSION,
     }
     trials = []
     for seed in range(experiment.seeds):
         for card in cards:
-            seeded = replace(card, seed=seed, precision=compute.precision)
+            trained_on = {**card.trained_on, "fold": split.fold}
+            seeded = replace(card, seed=seed, precision=compute.precision, trained_on=trained_on)
             settings = {**asdict(seeded), **common, "sources": _sources(card, experiment)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
@@ -97,7 +105,8 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         dataset=prepared.name,
         trained_on={
             "fingerprint": prepared.fingerprint,
-            **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit")},
+            "ungrouped": prepared.ungrouped,
+            **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit", "folds", "group_by")},
         },
     )
     family = models.family_of(_tried(card))
@@ -125,8 +134,10 @@ def _tried(card: ModelCard) -> nn.Module:
 
 def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
     """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
-    name = f"  {trial.card.contender}, seed {trial.card.seed}"
+    name = f"  {trial.card.title}"
     with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
+        if not store.split_path(trial.key).is_file():
+            store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
         record = store.record(trial.key)
         # Its settings are its key, unless the file was changed by hand.
         if record is None or digest(record.settings)[:16] != trial.key:
@@ -177,7 +188,7 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
         # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried again.
         checkpoint.unlink(missing_ok=True)
     if error:
-        progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: failed, {error}")
+        progress.say(f"  {trial.card.title}: failed, {error}")
     return record
 
 
@@ -189,7 +200,7 @@ def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store, progr
     images, labels = prepared.held
     model = model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
-    who, failed = f"  {trial.card.contender}, seed {trial.card.seed}", {}
+    who, failed = f"  {trial.card.title}", {}
     for name in missing:
         if store.measure_path(trial.key, name).exists():
             progress.say(f"{who}: measure {name} is taken again, for what the store holds of it is damaged")

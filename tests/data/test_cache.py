@@ -33,6 +33,7 @@ class Maker:
             samples=[(0, np.eye(5, dtype=np.uint8)), (1, np.ones((2, 2, 3), dtype=np.uint8))],
             notes=("a note",),
             sources=self.sources,
+            names=tuple(f"{'ab'[k % 2]}/{k}\udcff ü.png" for k in range(8)),
         )
 
 
@@ -49,6 +50,7 @@ def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
     assert prepared.classes == raw.classes
     assert prepared.preprocessing == raw.preprocessing
     assert prepared.notes == raw.notes
+    assert prepared.names == raw.names
     assert [index for index, _ in prepared.samples] == [0, 1]
     np.testing.assert_array_equal(prepared.samples[1][1], raw.samples[1][1])
 

@@ -215,3 +215,27 @@ def test_a_folder_can_be_prepared_as_a_model_was(image_folder):
     first = min((image_folder / "cat").iterdir())
     with Image.open(first) as picture:
         assert np.array_equal(again.images[0], wanted(picture))
+
+
+def test_grouping_a_folder_decodes_nothing_anew(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = load(Experiment(dataset=str(image_folder)))
+    monkeypatch.setattr("spikeduel.data.folder.over_pictures", None)
+    grouped = load(Experiment(dataset=str(image_folder), group_by=r"00(\d)"))
+    assert grouped.groups is not None
+    assert grouped.groups.tolist() == [0, 1, 2, 3, 4, 5] * 2
+    assert grouped.ungrouped == plain.fingerprint
+    assert len(cached()) == 1
+
+
+def test_an_expression_is_checked_before_images_are_read(image_folder: Path) -> None:
+    (image_folder / "cat" / "broken.png").write_text("no image")
+    with pytest.raises(InputError, match="group_by"):
+        load(Experiment(dataset=str(image_folder), group_by="("))
+
+
+def test_own_code_groups_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_groups.py").write_text("def pets(options): raise AssertionError\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="own_groups:pets groups its images itself"):
+        load(Experiment(dataset="own_groups:pets", group_by="(a)"))
+    sys.modules.pop("own_groups", None)

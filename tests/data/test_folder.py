@@ -9,7 +9,7 @@ from synthetic_files import png_that_claims, write_pictures
 
 from spikeduel.data import folder as module
 from spikeduel.data.folder import folder
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
 from spikeduel.errors import InputError
 
 
@@ -24,6 +24,7 @@ def test_class_folders(image_folder: Path) -> None:
     assert raw.official is None
     assert raw.groups is None
     assert raw.notes == ()
+    assert raw.names == tuple(f"{name}/00{k}.png" for name in ("cat", "dog") for k in range(6))
     assert [index for index, _ in raw.samples] == [0, 6]
     assert raw.samples[0][1].shape == (16, 20)
 
@@ -101,11 +102,11 @@ def test_official_sides(tmp_path: Path, validation: str | None, test: str | None
 
 def test_exact_copies_are_a_group(image_folder: Path) -> None:
     shutil.copy(image_folder / "cat" / "000.png", image_folder / "dog" / "copy.png")
-    raw = load(image_folder)
-    assert raw.groups is not None
-    assert raw.groups[0] == raw.groups[-1]
-    assert len(np.unique(raw.groups)) == 12
-    assert "1 images are exact copies" in raw.notes[0]
+    made = from_raw("pets", load(image_folder))
+    assert made.groups is not None
+    assert made.groups[0] == made.groups[-1]
+    assert len(np.unique(made.groups)) == 12
+    assert made.notes == ("1 image is an exact copy of another; copies count as one group.",)
 
 
 def test_hidden_and_other_files_are_ignored_and_nested_folders_walked(image_folder: Path) -> None:

@@ -29,7 +29,17 @@ def test_groups_are_joined_with_exact_duplicates(raw: RawDataset) -> None:
     prepared = from_raw("mine", replace(raw, groups=np.array([1, 1, 2, 2, 3, 3])))
     assert prepared.groups is not None
     np.testing.assert_array_equal(prepared.groups, [0, 0, 1, 1, 0, 0])
+
+
+def test_exact_duplicates_are_groups_of_every_set_with_an_official_test_set_too(raw: RawDataset) -> None:
     assert from_raw("mine", raw).groups is None
+    assert from_raw("mine", replace(raw, groups=np.array([3, 1, 2, 9, 8, 7]))).groups is None
+    raw.images[5] = raw.images[1]
+    official = np.array([TRAIN] * 4 + [TEST] * 2, dtype=np.uint8)
+    prepared = from_raw("mine", replace(raw, official=official))
+    assert prepared.groups is not None
+    np.testing.assert_array_equal(prepared.groups, [0, 1, 2, 3, 4, 1])
+    assert prepared.notes == ("1 image is an exact copy of another; copies count as one group.",)
 
 
 def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> None:
@@ -41,7 +51,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> 
         replace(raw, images=changed),
         replace(raw, labels=1 - raw.labels),
         replace(raw, classes=("a", "c")),
-        replace(raw, groups=np.arange(6)),
+        replace(raw, groups=np.arange(6) // 2),
         replace(raw, official=np.array([TRAIN] * 5 + [TEST], dtype=np.uint8)),
         replace(raw, preprocessing=Preprocessing(1, 4, 5, invert=True)),
     ]
@@ -64,6 +74,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> 
         ({"classes": ("a",)}, "two are needed"),
         ({"classes": ("a", "a")}, "same name"),
         ({"groups": np.zeros(5, int)}, "one entry per image"),
+        ({"names": ("one", "two")}, "names must have one entry per image"),
         ({"official": np.full(6, 7, np.uint8)}, "TRAIN, VALIDATION and TEST"),
         ({"official": np.full(6, TEST, np.uint8)}, "no training images"),
     ],

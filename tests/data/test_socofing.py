@@ -231,6 +231,21 @@ def test_kaggle_that_refuses(kind: str, problem: str, monkeypatch: pytest.Monkey
     assert "\n" not in str(caught.value)
 
 
+def test_people_are_never_cut(tmp_path: Path) -> None:
+    from spikeduel.data import splits
+    from spikeduel.settings import Experiment
+
+    write_socofing(tmp_path / "SOCOFing", num_subjects=12)
+    prepared = prepare("socofing", DataOptions(data_dir=str(tmp_path / "SOCOFing")))
+    assert prepared.names is not None
+    people = np.array([Path(name).name.split("__")[0] for name in prepared.names])
+    for experiment in (Experiment(), Experiment(folds=3)):
+        for made in splits(prepared, experiment):
+            sides = [set(people[part].tolist()) for part in (made.train, made.val, made.test)]
+            assert sum(map(len, sides)) == 12
+            assert made.kind == "grouped"
+
+
 REAL = os.environ.get("SPIKEDUEL_SOCOFING", "")
 
 

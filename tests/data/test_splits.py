@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from synthetic_files import MakePrepared
 
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared, Preprocessing, RawDataset, from_raw
-from spikeduel.data.splits import Split, split
+from spikeduel.data.splits import Split, split, splits
 from spikeduel.errors import InputError
 from spikeduel.settings import Experiment
 
@@ -205,7 +205,7 @@ def test_too_few_images(make_prepared: MakePrepared) -> None:
     with pytest.raises(InputError, match="class 'class 1' has 2 images, and a split needs at least 3"):
         by(make_prepared(np.array([0] * 30 + [1] * 2)))
     official = np.array([TRAIN] * 30 + [TRAIN, TEST], dtype=np.uint8)
-    with pytest.raises(InputError, match="class 'class 1' has 1 images, and a split needs at least 2"):
+    with pytest.raises(InputError, match="class 'class 1' has 1 image, and a split needs at least 2"):
         by(make_prepared(np.array([0] * 30 + [1] * 2), official=official))
 
 
@@ -214,6 +214,69 @@ def test_too_few_groups(make_prepared: MakePrepared) -> None:
     groups = np.concatenate([np.arange(30), np.repeat([50, 51], 15)])
     with pytest.raises(InputError, match="class 'class 1' has too few groups"):
         by(make_prepared(labels, groups=groups))
+
+
+# ---- folds
+
+
+@pytest.mark.parametrize("groups", [None, GROUPS], ids=["by class", "by group"])
+@pytest.mark.parametrize("limit", [None, 100])
+def test_in_folds_every_image_is_tested_exactly_once(
+    make_prepared: MakePrepared, groups: np.ndarray | None, limit: int | None
+) -> None:
+    prepared = make_prepared(GROUPED_LABELS, groups=groups)
+    made = splits(prepared, Experiment(folds=5, limit=limit))
+    assert [each.fold for each in made] == [0, 1, 2, 3, 4]
+    tested = np.concatenate([each.test for each in made])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(2000))
+    for each in made:
+        assert each.kind == ("stratified" if groups is None else "grouped")
+        assert len(each.test) == 400
+        if limit is None:
+            check_partition(each, 2000)
+            assert len(each.val) == 160
+        assert len(each.train) + len(each.val) == (limit or 1600)
+        assert groups is None or cut(each, groups) == 0
+        for part in (each.train, each.val, each.test):
+            assert len(np.unique(GROUPED_LABELS[part])) == 10
+
+
+def test_one_fold_is_the_same_as_among_all(make_prepared: MakePrepared) -> None:
+    prepared, experiment = make_prepared(LABELS), Experiment(folds=3)
+    for each in splits(prepared, experiment):
+        alone = split(prepared, experiment, each.fold or 0)
+        for part in ("train", "val", "test"):
+            np.testing.assert_array_equal(getattr(alone, part), getattr(each, part))
+    other = split(prepared, Experiment(folds=3, split_seed=1))
+    assert not np.array_equal(other.test, split(prepared, experiment).test)
+
+
+def test_folds_of_what_is_split_already_are_refused(make_prepared: MakePrepared) -> None:
+    with pytest.raises(InputError, match="folds: noise has a test set of its own, which stays whole"):
+        splits(make_prepared(LABELS, official=OFFICIAL), Experiment(folds=3))
+    validation = np.where(OFFICIAL == TEST, VALIDATION, TRAIN).astype(np.uint8)
+    with pytest.raises(InputError, match="folds: noise has a validation set of its own"):
+        splits(make_prepared(LABELS, official=validation), Experiment(folds=3))
+
+
+def test_the_published_split_has_no_folds(make_prepared: MakePrepared) -> None:
+    with pytest.raises(InputError, match="folds: the published split is the study's one split"):
+        splits(make_prepared(LABELS), Experiment(folds=3, split="published"))
+
+
+def test_more_folds_than_groups_of_a_class(make_prepared: MakePrepared) -> None:
+    prepared = make_prepared(np.tile([0, 1], 20), groups=np.repeat(np.arange(4), 10))
+    with pytest.raises(InputError, match=r"20 images lie in 4 groups, and 5 sides need .* fewer folds"):
+        splits(prepared, Experiment(folds=5))
+
+
+def test_copies_hold_together_between_train_and_validation_of_an_official_split(make_prepared: MakePrepared) -> None:
+    groups = np.arange(600)
+    groups[[1, 2, 3]] = 1
+    groups[[310, 550, 306]] = 310
+    for seed in range(10):
+        made = by(make_prepared(LABELS, groups=groups, official=OFFICIAL), split_seed=seed)
+        assert not set(groups[made.train]) & set(groups[made.val])
 
 
 def test_many_groups_are_quick(make_prepared: MakePrepared) -> None:

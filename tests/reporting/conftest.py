@@ -189,8 +189,8 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
         numbers = np.arange(len(prepared))
         monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None: prepared)
         monkeypatch.setattr(
-            "spikeduel.data.split",
-            lambda prepared, experiment: Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),
+            "spikeduel.data.splits",
+            lambda prepared, experiment: (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),),
         )
         return Comparison(experiment, results, run)
 

@@ -87,6 +87,7 @@ def test_differences_are_in_points_with_their_sign(results):
         ({"split": "published", "groups": None}, False),
         ({"split": "grouped", "groups": 40}, False),
         ({"split": "official", "groups": 40, "shared_groups": 0.1}, True),
+        ({"split": "official", "groups": 40, "shared_groups": 0.001}, False),
         ({"split": "grouped", "groups": 40, "shared_groups": 0.0}, False),
     ],
 )
@@ -96,6 +97,26 @@ def test_relatives_in_training_are_a_warning(results, changes, warned):
 
     assert bool(summary.leakage(results)) == warned
     assert any("LEAKAGE" in text for text in summary.caveats(results)) != warned
+
+
+def test_folds_are_told_and_every_image_counts_once(results):
+    trials = [{**trial, "fold": fold} for fold in (0, 1) for trial in results["trials"]]
+    results["trials"] = trials
+    results["dataset"].update(folds=[{"test": 20}, {"test": 20}], counts={"train": 15, "val": 5, "test": 40})
+    results["dataset"].update(groups=7, group_sizes={"largest": 9, "median": 2.5})
+    trials[-1].update(status="failed", test=None, error="it broke")
+    first, _ = summary.contenders(results)
+    assert (first["trained"], first["tested"]) == ("2 seeds and 2 folds", "40")
+    # Of each seed, both folds' images.
+    once = {row["class"]: row["support"] for row in trials[0]["test"]["per_class"]}
+    assert {row["class"]: int(row["support"]) for row in first["per_class"]} == {k: 2 * n for k, n in once.items()}
+    assert summary.failures(results)[0]["seed"] == "1, fold 1"
+    rules = dict(summary.rules(results))
+    assert rules["images"] == (
+        "15 to train on, 5 for validation, the others to test on, in each of 2 folds: each of 40 is tested once"
+    )
+    assert rules["seeds"].startswith("2: each contender was trained 2 times in each fold")
+    assert rules["split"].endswith("(7 groups: 2.5 images in the median, 9 at most)")
 
 
 def test_the_rules_name_data_encoding_and_seeds(results):

@@ -2,11 +2,13 @@
 
 from spikeduel.data.cache import CachedSet, cached
 from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
+from spikeduel.data.group_by import names_a_file, regrouped
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import open_picture, picture_files, prepared_picture
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset
 from spikeduel.data.preprocessing import Preprocessing
-from spikeduel.data.splits import Split, split
+from spikeduel.data.split_files import write_splits
+from spikeduel.data.splits import Split, split, splits
 
 __all__ = [
     "DATASETS",
@@ -24,12 +26,16 @@ __all__ = [
     "evaluation_batches",
     "listing",
     "load",
+    "names_a_file",
     "on_device",
     "open_picture",
     "picture_files",
     "prepare",
     "prepared_picture",
+    "regrouped",
     "resolve",
     "split",
+    "splits",
     "training_batches",
+    "write_splits",
 ]

@@ -17,7 +17,7 @@ from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_ra
 from spikeduel.errors import InputError
 from spikeduel.settings import digest
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
 
 
@@ -107,6 +107,8 @@ def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Pat
         for part, array in arrays.items():
             if array is not None:
                 _save(temporary / f"{part}.npy", array)
+        if prepared.names is not None:
+            (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
         samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
         np.savez_compressed(temporary / "samples.npz", **samples)
         counts = np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()
@@ -117,6 +119,7 @@ def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Pat
             "image_shape": prepared.image_shape,
             "classes": prepared.classes,
             "class_counts": counts,
+            "named": prepared.names is not None,
             "arrays": [part for part, array in arrays.items() if array is not None],
             "preprocessing": prepared.preprocessing.to_dict(),
             "fingerprint": prepared.fingerprint,
@@ -154,6 +157,9 @@ def read(folder: Path) -> Prepared:
             arrays[part] = array
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:
             samples = [(int(index), stored[index]) for index in stored.files]
+        names = tuple(files.read_json(folder / "names.json")) if manifest["named"] else None
+        if names is not None and len(names) != count:
+            raise _Damaged(f"names.json holds {len(names)} names")
         images, labels = arrays["images"], arrays["labels"]
         assert images is not None
         assert labels is not None
@@ -170,6 +176,7 @@ def read(folder: Path) -> Prepared:
             samples=samples,
             fingerprint=manifest["fingerprint"],
             notes=tuple(manifest["notes"]),
+            names=names,
         )
     except _Damaged:
         raise

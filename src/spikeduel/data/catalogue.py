@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel import files, registry
-from spikeduel.data import built_in, cache, folder, mnist_like, socofing
+from spikeduel.data import built_in, cache, folder, group_by, mnist_like, socofing
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
 from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.errors import InputError, unknown
@@ -39,7 +39,12 @@ def load(
     """The data set that `experiment` names, prepared; `track` shows progress and `say` tells news. See `prepare`.
 
     A `preprocessing` (of a model that is already trained) takes the place of what a folder would choose by itself.
+    With `group_by`, images are grouped by their files' paths. Raises `InputError`.
     """
+    if experiment.group_by is not None:
+        _require_file_names(experiment.dataset)
+        # Before hours of decoding.
+        group_by.rule(experiment.group_by)
     options = DataOptions(
         data_dir=experiment.data_dir,
         image_size=experiment.image_size,
@@ -47,7 +52,8 @@ def load(
         preprocessing=preprocessing,
     )
     options = options if track is None else replace(options, track=track)
-    return prepare(experiment.dataset, options if say is None else replace(options, say=say))
+    prepared = prepare(experiment.dataset, options if say is None else replace(options, say=say))
+    return prepared if experiment.group_by is None else group_by.regrouped(prepared, experiment.group_by)
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
@@ -110,6 +116,18 @@ def listing() -> list[dict[str, str]]:
         about = describe(name) if name in DATASETS else f"from {found.source}" if found else ""
         rows.append({"name": name, "prepared": state, "description": about})
     return rows
+
+
+def _require_file_names(dataset: str) -> None:
+    if resolve(dataset) is folder.folder:
+        return
+    if dataset == "socofing":
+        reason = "socofing is grouped by person as it is"
+    elif dataset in DATASETS:
+        reason = f"{dataset} has no files to group by"
+    else:
+        reason = f"{dataset} groups its images itself, by the groups of the RawDataset that it returns"
+    raise InputError(f"group_by: {reason}, and --group-by is for folders of images; leave it out.")
 
 
 def _watching_data_dir(source: Source) -> Source:

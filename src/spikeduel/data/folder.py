@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from spikeduel import files
-from spikeduel.data import grouping
 from spikeduel.data.decoding import opened, over_pictures, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Preprocessing, RawDataset
 from spikeduel.data.preprocessing import plain
@@ -38,8 +37,7 @@ def folder(options: DataOptions) -> RawDataset:
 
     Images become squares of `image_size` pixels; unset, of 64, or of the largest image's longer side where
     all are smaller than that. They are grey if all are: stored as grey, or in colour with equal channels.
-    Exact duplicates (of the prepared pixels) form a group, so that a split made here does not put them on
-    two sides.
+    Names are paths relative to the folder, with forward slashes.
     """
     root = Path(options.data_dir or ".").expanduser()
     if not files.is_folder(root):
@@ -58,21 +56,17 @@ def folder(options: DataOptions) -> RawDataset:
         images = np.ascontiguousarray(images[:, :1])
     labels = np.array([item.label for item in found], dtype=np.int64)
     sides = np.array([item.side for item in found], dtype=np.uint8)
-    same = grouping.duplicates(images)
-    num_copies = len(same) - len(np.unique(same))
-    if num_copies:
-        notes.append(f"{num_copies} images are exact copies of others; copies count as one group.")
     links = {item.path.parent for item in found if item.path.parent.is_symlink()}
     return RawDataset(
         images=images,
         labels=labels,
         classes=classes,
         preprocessing=preprocessing,
-        groups=same if num_copies else None,
         official=sides if sides.any() else None,
         samples=[_sample(found, int(np.argmax(labels == k)), preprocessing) for k in range(len(classes))],
         notes=tuple(notes),
         sources=(root, *sorted(links)),
+        names=tuple(item.path.relative_to(root).as_posix() for item in found),
     )
 
 

@@ -35,6 +35,12 @@ def join(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return by_appearance(component[a])
 
 
+def united(groups: np.ndarray | None, same: np.ndarray) -> np.ndarray | None:
+    """`groups` joined with exact duplicates `same` (as `duplicates` numbers them); None where every image is alone."""
+    joined = same if groups is None else join(groups, same)
+    return None if int(joined.max()) + 1 == len(joined) else joined
+
+
 def by_appearance(ids: np.ndarray) -> np.ndarray:
     """int64 `[N]`: `ids` renumbered 0, 1, … in the order in which they first appear."""
     _, first, inverse = np.unique(ids, return_index=True, return_inverse=True)

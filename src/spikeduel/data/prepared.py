@@ -42,6 +42,7 @@ class RawDataset:
     official  uint8 [N] of TRAIN, VALIDATION, TEST, or None where there is no official split
     samples   pictures as they were before preprocessing, (index into images, uint8 [h, w] or [h, w, 3]), one a class
     sources   the user's files and folders that were read: if they change, the set is prepared anew
+    names     a name for each image that its user knows, such as its path in the folder, or None
     """
 
     images: np.ndarray
@@ -53,13 +54,15 @@ class RawDataset:
     samples: list[tuple[int, np.ndarray]] = field(default_factory=list)
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A data set ready to use: the arrays of `RawDataset`, memory-mapped, and their checksum.
 
-    `groups` joins the source's groups with exact duplicates where the source has groups.
+    `groups` int64 `[N]` is the union of the source's groups and of exact duplicates, None where every image is alone.
+    `ungrouped` is the fingerprint that the set had before `--group-by` regrouped it, None where it did not.
     """
 
     name: str
@@ -72,6 +75,8 @@ class Prepared:
     samples: list[tuple[int, np.ndarray]]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
+    ungrouped: str | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -116,22 +121,28 @@ class DataOptions:
 def from_raw(name: str, raw: RawDataset) -> Prepared:
     """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
     raw = _checked(name, raw)
-    groups = raw.groups
-    if groups is not None:
-        groups = grouping.join(groups, grouping.duplicates(raw.images))
+    same = grouping.duplicates(raw.images)
     prepared = Prepared(
         name=name,
         images=np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,
-        groups=groups,
+        groups=grouping.united(raw.groups, same),
         official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
         samples=[(int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples],
         fingerprint="",
-        notes=tuple(raw.notes),
+        notes=(*raw.notes, *_about_copies(len(same) - len(np.unique(same)))),
+        names=None if raw.names is None else tuple(raw.names),
     )
     return replace(prepared, fingerprint=fingerprint(prepared))
+
+
+def _about_copies(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    subject = "1 image is an exact copy of another" if count == 1 else f"{count:,} images are exact copies of others"
+    return (f"{subject}; copies count as one group.",)
 
 
 def fingerprint(prepared: Prepared) -> str:
@@ -173,7 +184,7 @@ def _checked(name: str, raw: RawDataset) -> RawDataset:
     )
     empty = np.flatnonzero(np.bincount(labels, minlength=len(raw.classes)) == 0)
     require(len(empty) == 0, f"class '{raw.classes[empty[0]] if len(empty) else ''}' has no images.")
-    for part in ("groups", "official"):
+    for part in ("groups", "official", "names"):
         array = getattr(raw, part)
         require(array is None or np.shape(array) == (count,), f"{part} must have one entry per image ({count}).")
     if raw.official is not None:

@@ -84,6 +84,7 @@ def socofing(options: DataOptions) -> RawDataset:
         samples=sorted(samples.items()),
         notes=_notes(subjects, same),
         sources=sources,
+        names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
     )
 
 

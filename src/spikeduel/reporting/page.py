@@ -12,7 +12,7 @@ from PIL import Image
 
 from spikeduel import data, files
 from spikeduel.analysis import Comparison
-from spikeduel.data import Prepared
+from spikeduel.data import Prepared, Split
 from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
@@ -43,7 +43,8 @@ def report(
     missing: list[str] = []
     contenders = summary.contenders(results)
     models = _load_models(comparison, contenders, missing, own_code)
-    prepared, test = _load_data(comparison, progress, missing, own_code)
+    prepared, splits = _load_data(comparison, progress, missing, own_code)
+    tests = {name: splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items() if splits}
 
     page = {
         "results": results,
@@ -64,8 +65,8 @@ def report(
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
-        "inside": _inside(models, contenders, prepared, test, folder),
-        "examples": _examples(models, prepared, test, folder),
+        "inside": _inside(models, contenders, prepared, tests, folder),
+        "examples": _examples(models, prepared, tests, folder),
         "missing": missing,
     }
     files.write_text(path, _template().render(page))
@@ -87,29 +88,31 @@ def _load_models(
 
 def _load_data(
     comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
-) -> tuple[Prepared | None, np.ndarray | None]:
-    """The data and the indices of its test images; None where it is not what the trials saw."""
+) -> tuple[Prepared | None, tuple[Split, ...]]:
+    """The data and its split, or that of each fold; nothing where it is not what the trials saw."""
     dataset = comparison.experiment.dataset
     if dataset in comparison.experiment.own_code and dataset not in own_code:
         missing.append(f"The data is made by the code {dataset}, so no image is shown; --own-code {dataset} allows it.")
-        return None, None
+        return None, ()
     try:
         prepared = data.load(comparison.experiment, progress.track, say=progress.say)
-        test = data.split(prepared, comparison.experiment).test
+        splits = data.splits(prepared, comparison.experiment)
     except SpikeduelError as error:
         missing.append(f"The data is not at hand, so no image is shown: {error}")
-        return None, None
+        return None, ()
     if prepared.fingerprint != comparison.results["dataset"]["fingerprint"]:
         missing.append("The data is no longer what these models were trained on, so no image is shown.")
-        return None, None
-    return prepared, test
+        return None, ()
+    return prepared, splits
 
 
 def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
     if not any(trial["history"] for trial in results["trials"]):
         return None
-    several = any(trial["seed"] for trial in results["trials"])
-    seeds = " Thin lines are single seeds, thick ones their mean for as long as all of them train." if several else ""
+    several = any(trial["seed"] or trial.get("fold") for trial in results["trials"])
+    seeds = (
+        " Thin lines are single trainings, thick ones their mean for as long as all of them train." if several else ""
+    )
     return Shown(
         style.save(figures.learning_curves(results), folder / "learning-curves.png"),
         "loss and accuracy of every contender after each epoch, on training and validation images",
@@ -124,7 +127,7 @@ def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
 def _confusion(contender: dict[str, Any], results: dict[str, Any], folder: Path) -> Shown:
     classes = results["dataset"]["classes"]
     figure = figures.confusion_matrix(contender["confusion"], classes, contender["colour"])
-    pooled = f" Counts of {contender['seeds']} seeds are added up." if contender["seeds"] > 1 else ""
+    pooled = f" Counts of {contender['trained']} are added up." if contender["seeds"] > 1 else ""
     return Shown(
         style.save(figure, folder / f"confusion-{style.file_name(contender['name'])}.png"),
         f"confusion matrix of {contender['name']} on the test images",
@@ -139,29 +142,31 @@ def _inside(
     models: dict[str, Model],
     contenders: list[dict[str, Any]],
     prepared: Prepared | None,
-    test: np.ndarray | None,
+    tests: dict[str, np.ndarray],
     folder: Path,
 ) -> list[Shown]:
-    spiking = [models[c["name"]] for c in contenders if c["name"] in models and models[c["name"]].card.encoding]
-    if prepared is None or test is None or not spiking or not len(test):
+    spiking = [c["name"] for c in contenders if c["name"] in models and models[c["name"]].card.encoding]
+    if prepared is None or not spiking or not len(tests[spiking[0]]):
         return []
+    model, test = models[spiking[0]], tests[spiking[0]]
     index = gallery.telling_image(prepared, test)
     image = np.asarray(prepared.images[index])
     return [
-        *gallery.of_rate_encoding(prepared, index, folder, spiking[0].card.encoding),
-        *gallery.of_neuron(spiking[0], image, folder),
+        *gallery.of_rate_encoding(prepared, index, folder, model.card.encoding),
+        *gallery.of_neuron(model, image, folder),
     ]
 
 
 def _examples(
-    models: dict[str, Model], prepared: Prepared | None, test: np.ndarray | None, folder: Path
+    models: dict[str, Model], prepared: Prepared | None, tests: dict[str, np.ndarray], folder: Path
 ) -> dict[str, list[Shown | str]]:
     """For each contender, a figure of a right and of a wrong answer, or a sentence in its place."""
-    if prepared is None or test is None:
+    if prepared is None:
         return {}
     shown: dict[str, list[Shown | str]] = {}
-    searched = min(len(test), gallery.MOST_SEARCHED)
     for name, model in models.items():
+        test = tests[name]
+        searched = min(len(test), gallery.MOST_SEARCHED)
         shown[name] = []
         for kind, example in gallery.examples(model, prepared, test).items():
             if example is None:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from spikeduel.reporting import style
+from spikeduel.verdict import leaks
 
 NOT_MEASURED = "not measured"
 _SCORES = ("accuracy", "precision", "recall", "f1")
@@ -35,6 +36,7 @@ def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
             "spiking": trials[0]["family"] == "snn",
             "colour": colour,
             "seeds": len(tested),
+            "trained": _trained(tested),
             "failed": sum(trial["status"] == "failed" for trial in trials),
             "scores": {score: _over(tested, partial(_score, score), _per_cent) for score in _SCORES},
             "epoch_seconds": _over(tested, lambda t: _median(t["epoch_seconds"]), lambda s: f"{s:.1f}"),
@@ -46,21 +48,22 @@ def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
             "ties": _ties(tested),
             "per_class": per_class(tested),
             "confusion": pooled_confusion(tested),
-            "tested": _span([trial["test"]["n"] for trial in tested], "{:,}"),
+            "tested": _span(_tested(tested), "{:,}"),
         })  # fmt: skip
     return entries
 
 
 def per_class(trials: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class, averaged over the trials."""
+    """Precision, recall and F1 of each class, averaged over the trials; its support in all folds of a seed."""
     if not trials:
         return []
+    num_seeds = len({trial.get("seed") for trial in trials})
     rows = zip(*[trial["test"]["per_class"] for trial in trials], strict=True)
     return [
         {
             "class": of_class[0]["class"],
             **{score: statistics.fmean(row[score] for row in of_class) for score in ("precision", "recall", "f1")},
-            "support": f"{of_class[0]['support']:,}",
+            "support": f"{round(sum(row['support'] for row in of_class) / num_seeds):,}",
         }
         for of_class in rows
     ]
@@ -113,7 +116,7 @@ def leakage(results: dict[str, Any]) -> str | None:
     dataset = results["dataset"]
     shared = dataset.get("shared_groups")
     published = dataset["split"] == "published" and bool(dataset.get("groups"))
-    if not published and not shared:
+    if not published and not leaks(dataset):
         return None
     extent = "Test images" if shared is None else f"{shared:.0%} of the test images"
     return (
@@ -137,9 +140,10 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("data", f"{dataset['name']}: {_classes(len(dataset['classes']))}")]
     if shape := dataset.get("image_shape"):
         rows[0] = ("data", f"{rows[0][1]}, images of {shape[2]}×{shape[1]} pixels, {_channels(shape[0])}")
-    rows.append((
-        "images", f"{counts['train']:,} to train on, {counts['val']:,} for validation, {counts['test']:,} to test on"
-    ))  # fmt: skip
+    to_test = f"{counts['test']:,} to test on"
+    if folds := dataset.get("folds"):
+        to_test = f"the others to test on, in each of {len(folds)} folds: each of {counts['test']:,} is tested once"
+    rows.append(("images", f"{counts['train']:,} to train on, {counts['val']:,} for validation, {to_test}"))
     rows.append(("split", _split(dataset)))
     spiking = [trial for trial in results["trials"] if trial["family"] == "snn"]
     if spiking:
@@ -154,7 +158,7 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
         f"validation loss by {experiment['min_delta']:g}; keeps the weights of the best validation accuracy. The same "
         "images, order of batches and rules for every contender.",
     ))  # fmt: skip
-    rows.append(("seeds", _seeds(experiment["seeds"])))
+    rows.append(("seeds", _seeds(experiment["seeds"], bool(dataset.get("folds")))))
     if experiment.get("recipe"):
         rows.append(("recipe", str(experiment["recipe"])))
     return rows
@@ -180,9 +184,9 @@ def audit(results: dict[str, Any]) -> list[str]:
 
 
 def failures(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """The failed trials: contender, seed and error."""
+    """The failed trials: contender, seed (and fold) and error."""
     return [
-        {"contender": t["contender"], "seed": t["seed"], "error": t["error"] or "no reason was recorded"}
+        {"contender": t["contender"], "seed": _seed(t), "error": t["error"] or "no reason was recorded"}
         for t in results["trials"]
         if t["status"] == "failed"
     ]
@@ -247,6 +251,26 @@ def _ties(trials: Sequence[dict[str, Any]]) -> str | None:
     return f"{100 * statistics.fmean(known):.1f}" if known else None
 
 
+def _trained(trials: Sequence[dict[str, Any]]) -> str:
+    """Over what a mean is: the seeds, and the folds."""
+    seeds, folds = ({trial.get(name) for trial in trials} - {None} for name in ("seed", "fold"))
+    parts = [f"{len(seeds)} seed{'' if len(seeds) == 1 else 's'}"] * (len(seeds) > 1 or not folds)
+    return " and ".join(parts + [f"{len(folds)} folds"] * bool(folds))
+
+
+def _tested(trials: Sequence[dict[str, Any]]) -> list[int]:
+    """For each seed, the number of images that it was tested on, in all its folds."""
+    counts: dict[int, int] = {}
+    for trial in trials:
+        counts[trial["seed"]] = counts.get(trial["seed"], 0) + trial["test"]["n"]
+    return list(counts.values())
+
+
+def _seed(trial: dict[str, Any]) -> str:
+    fold = trial.get("fold")
+    return str(trial["seed"]) + ("" if fold is None else f", fold {fold}")
+
+
 def _classes(number: int) -> str:
     return f"{number} classes" if number != 1 else "1 class"
 
@@ -258,10 +282,15 @@ def _channels(number: int) -> str:
 def _split(dataset: dict[str, Any]) -> str:
     kind = str(dataset["split"])
     groups = f" ({dataset['groups']:,} groups)" if isinstance(dataset.get("groups"), int) else ""
+    if sizes := dataset.get("group_sizes"):
+        groups = (
+            f" ({dataset['groups']:,} groups: {sizes['median']:g} images in the median, {sizes['largest']:,} at most)"
+        )
     return _SPLITS.get(kind, kind) + groups
 
 
-def _seeds(number: int) -> str:
+def _seeds(number: int, in_folds: bool) -> str:
+    each = " in each fold" if in_folds else ""
     if number == 1:
-        return "1: a single training run of each contender, so that part of any difference can be luck"
-    return f"{number}: each contender was trained {number} times, from 0 to {number - 1}; numbers are mean ± sd"
+        return f"1: a single training run of each contender{each}, so that part of any difference can be luck"
+    return f"{number}: each contender was trained {number} times{each}, from 0 to {number - 1}; numbers are mean ± sd"
