@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     from spikeduel.measuring import MEASURES
     from spikeduel.models import Model, ModelCard, StreamState, Trace, load_model, save_model
     from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
+    from spikeduel.predictions import test_results
     from spikeduel.progress import Progress, TerminalProgress
     from spikeduel.readouts import Logits, MeanOverSteps, SpikeCount
     from spikeduel.recipes import RECIPES
     from spikeduel.reporting import inspect, report
     from spikeduel.settings import Experiment, read_experiment
+    from spikeduel.significance import Difference, test_difference
     from spikeduel.surrogates import SURROGATES
 
 _MODULE_OF = {
@@ -36,6 +38,7 @@ _MODULE_OF = {
     "Comparison": "analysis",
     "Constant": "constant",
     "DATASETS": "data",
+    "Difference": "significance",
     "Draw": "draws",
     "ENCODERS": "encoders",
     "Experiment": "settings",
@@ -67,6 +70,8 @@ _MODULE_OF = {
     "read_experiment": "settings",
     "report": "reporting",
     "save_model": "models",
+    "test_difference": "significance",
+    "test_results": "predictions",
 }
 _SUBMODULES = ("data", "kernels", "recipes")
 

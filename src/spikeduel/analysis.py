@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import files
+from spikeduel import files, significance
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
 from spikeduel.settings import Experiment, read_experiment
@@ -21,6 +21,16 @@ from spikeduel.version import __version__
 SCHEMA = 1
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""
 
+_PAIR_KEYS = (
+    "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
+    "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right",
+    "only_b_right", "seeds_a_ahead", "seeds_b_ahead",
+)  # fmt: skip
+_KEYS = (
+    "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
+    "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right", "only_b_right",
+    "seeds_a_ahead", "seeds_b_ahead",
+)  # fmt: skip
 _KEYS = ("schema", "spikeduel", "created", "environment", "dataset", "experiment", "trials", "comparison")
 
 
@@ -76,11 +86,11 @@ def assemble(
     """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`."""
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
     dataset = dataset_entry(prepared, split)
-    pairs = [
-        pair_entry(a, b, records, measures)
-        for a, b in itertools.combinations(experiment.contenders, 2)
-        if all(any(t["contender"] == name and t["status"] == "done" for t in trials) for name in (a, b))
+    finished = [
+        name for name in experiment.contenders if any(t["contender"] == name and t["status"] == "done" for t in trials)
     ]
+    groups = None if prepared.groups is None else prepared.groups[split.test]
+    pairs = pair_entries(finished, records, measures, groups, experiment.equivalence_margin)
     return {
         "schema": SCHEMA,
         "spikeduel": __version__,
@@ -91,7 +101,7 @@ def assemble(
         "trials": trials,
         "comparison": {
             "pairs": pairs,
-            "verdict": verdict(trials, pairs),
+            "verdict": verdict(trials, pairs, dataset["shared_groups"] or 0.0),
             "caveats": caveats(experiment, dataset, trials),
         },
     }
@@ -145,37 +155,59 @@ def dataset_entry(prepared: Prepared, split: Split) -> dict[str, Any]:
     }
 
 
-def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The difference in accuracy of contenders `a` and `b`, a − b, over the seeds that both finished.
+def pair_entries(
+    contenders: Sequence[str],
+    records: Sequence[TrialRecord],
+    measures: Sequence[dict[str, Any]],
+    groups: np.ndarray | None,
+    margin: float,
+) -> list[dict[str, Any]]:
+    """results.json's `pairs`: every two of `contenders`, their p-values adjusted for the number of pairs.
 
-    `accuracy_a` and `accuracy_b` are means over these seeds; `only_a_right` and `only_b_right` count test images,
-    averaged over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies.
+    `groups` `[N]` says which test images belong together. Contenders without a seed in common have numbers of null.
     """
+    names = list(itertools.combinations(contenders, 2))
+    right = {pair: right_answers(*pair, records, measures) for pair in names}
+    compared = [pair for pair in names if right[pair][0].size]
+    found = significance.adjusted([significance.difference(*right[pair], groups, margin) for pair in compared])
+    differences = dict(zip(compared, found, strict=True))
+    return [pair_entry(*pair, *right[pair], differences.get(pair)) for pair in names]
+
+
+def right_answers(
+    a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether contenders `a` and `b` are right, bool `[S, N]` each, over the seeds that both finished."""
     found = {
         (record.settings["contender"], record.settings["seed"]): measured["quality"]
         for record, measured in zip(records, measures, strict=True)
         if "quality" in measured
     }
     seeds = sorted({seed for name, seed in found if name == a} & {seed for name, seed in found if name == b})
-    right_a = np.array([_right(found[a, seed]) for seed in seeds])
-    right_b = np.array([_right(found[b, seed]) for seed in seeds])
+    return np.array([_right(found[a, seed]) for seed in seeds]), np.array([_right(found[b, seed]) for seed in seeds])
+
+
+def pair_entry(
+    a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, found: significance.Difference | None
+) -> dict[str, Any]:
+    """The difference in accuracy of contenders `a` and `b`, a − b; None where they have no seed in common.
+
+    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test images, averaged
+    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies. The others are those of
+    `significance.Difference`.
+    """
+    entry = {"a": a, "b": b, "measure": "accuracy"}
+    if found is None:
+        return {**entry, **dict.fromkeys(_PAIR_KEYS), "n": 0, "seeds": 0}
     return {
-        "a": a,
-        "b": b,
-        "measure": "accuracy",
-        "difference": float(right_a.mean() - right_b.mean()) if seeds else None,
-        "accuracy_a": float(right_a.mean()) if seeds else None,
-        "accuracy_b": float(right_b.mean()) if seeds else None,
-        "only_a_right": float((right_a & ~right_b).sum(1).mean()) if seeds else None,
-        "only_b_right": float((right_b & ~right_a).sum(1).mean()) if seeds else None,
-        "seeds_a_ahead": int((right_a.sum(1) > right_b.sum(1)).sum()) if seeds else None,
-        "seeds_b_ahead": int((right_b.sum(1) > right_a.sum(1)).sum()) if seeds else None,
-        "ci95": None,
-        "p_value": None,
-        "test": None,
-        "n": right_a.shape[1] if seeds else 0,
-        "seeds": len(seeds),
-        "conclusion": None,
+        **entry,
+        **found.to_dict(),
+        "accuracy_a": float(right_a.mean()),
+        "accuracy_b": float(right_b.mean()),
+        "only_a_right": float((right_a & ~right_b).sum(1).mean()),
+        "only_b_right": float((right_b & ~right_a).sum(1).mean()),
+        "seeds_a_ahead": int((right_a.sum(1) > right_b.sum(1)).sum()),
+        "seeds_b_ahead": int((right_b.sum(1) > right_a.sum(1)).sum()),
     }
 
 
