@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from spikeduel.model_files import load_model, save_model
     from spikeduel.models import Model, ModelCard, StreamState, Trace
     from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
+    from spikeduel.predictions import test_results
     from spikeduel.progress import Progress, TerminalProgress
     from spikeduel.readouts import Logits, MeanOverSteps, SpikeCount
     from spikeduel.recipes import RECIPES
     from spikeduel.reporting import inspect, report
     from spikeduel.settings import Experiment, read_experiment
+    from spikeduel.significance import Difference, test_difference
     from spikeduel.surrogates import SURROGATES
 
 _MODULE_OF = {
@@ -37,6 +39,7 @@ _MODULE_OF = {
     "Comparison": "analysis",
     "Constant": "constant",
     "DATASETS": "data",
+    "Difference": "significance",
     "Draw": "draws",
     "ENCODERS": "encoders",
     "Experiment": "settings",
@@ -68,6 +71,8 @@ _MODULE_OF = {
     "read_experiment": "settings",
     "report": "reporting",
     "save_model": "model_files",
+    "test_difference": "significance",
+    "test_results": "predictions",
 }
 _SUBMODULES = ("data", "kernels", "recipes")
 

@@ -10,18 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import files
+from spikeduel import files, predictions, significance
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
 from spikeduel.schema import require_results
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
-from spikeduel.verdict import caveats, verdict
+from spikeduel.verdict import caveats, leaks, verdict
 from spikeduel.version import __version__
 from spikeduel.visible import visible
 
 SCHEMA = 1
 """Version of results.json. Keys are added freely; renaming or removing one raises this."""
+
+_PAIR_KEYS = (
+    "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
+    "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right",
+    "only_b_right", "seeds_a_ahead", "seeds_b_ahead",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,11 +92,11 @@ def assemble(
     for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
         entry["failed_measures"] = reasons
     dataset = {**dataset_entry(prepared, splits), "test_uses": test_uses}
-    pairs = [
-        pair_entry(a, b, records, measures)
-        for a, b in itertools.combinations(experiment.contenders, 2)
-        if all(any(t["contender"] == name and t["status"] == "done" for t in trials) for name in (a, b))
+    finished = [
+        name for name in experiment.contenders if any(t["contender"] == name and t["status"] == "done" for t in trials)
     ]
+    groups = None if prepared.groups is None else prepared.groups[predictions.tested(splits)]
+    pairs = pair_entries(finished, records, measures, groups, experiment.equivalence_margin)
     return {
         "schema": SCHEMA,
         "spikeduel": __version__,
@@ -101,7 +107,7 @@ def assemble(
         "trials": trials,
         "comparison": {
             "pairs": pairs,
-            "verdict": verdict(trials, pairs),
+            "verdict": verdict(trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0),
             "caveats": caveats(experiment, dataset, trials),
         },
     }
@@ -115,7 +121,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         del test["truth"], test["predicted"]
         test["draws"] = measures.get("draws")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
-    name, fold = settings["contender"].replace(":", "."), fold_of(record)
+    name, fold = settings["contender"].replace(":", "."), predictions.fold_of(record)
     file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")
     return {
         "key": record.key,
@@ -137,11 +143,6 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "controls": None,
         "model": f"models/{file}.safetensors" if record.status == "done" else None,
     }
-
-
-def fold_of(record: TrialRecord) -> int | None:
-    """The fold whose images the trial was tested on, None where there are no folds."""
-    return record.settings.get("data", {}).get("fold")
 
 
 def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]:
@@ -173,58 +174,60 @@ def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]
     }
 
 
-def pair_entry(a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The difference in accuracy of contenders `a` and `b`, a − b, over the seeds that both finished.
+def pair_entries(
+    contenders: Sequence[str],
+    records: Sequence[TrialRecord],
+    measures: Sequence[dict[str, Any]],
+    groups: np.ndarray | None,
+    margin: float,
+) -> list[dict[str, Any]]:
+    """results.json's `pairs`: every two of `contenders`, their p-values adjusted for the number of pairs.
 
-    `accuracy_a` and `accuracy_b` are means over these seeds; `only_a_right` and `only_b_right` count test images,
-    averaged over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies.
+    `groups` `[N]` says which test images belong together. Contenders without a seed in common have numbers of null.
     """
-    found_a, found_b = (right_answers(name, records, measures) for name in (a, b))
-    seeds = sorted(found_a.keys() & found_b.keys())
-    right_a = np.array([found_a[seed] for seed in seeds])
-    right_b = np.array([found_b[seed] for seed in seeds])
-    return {
-        "a": a,
-        "b": b,
-        "measure": "accuracy",
-        "difference": float(right_a.mean() - right_b.mean()) if seeds else None,
-        "accuracy_a": float(right_a.mean()) if seeds else None,
-        "accuracy_b": float(right_b.mean()) if seeds else None,
-        "only_a_right": float((right_a & ~right_b).sum(1).mean()) if seeds else None,
-        "only_b_right": float((right_b & ~right_a).sum(1).mean()) if seeds else None,
-        "seeds_a_ahead": int((right_a.sum(1) > right_b.sum(1)).sum()) if seeds else None,
-        "seeds_b_ahead": int((right_b.sum(1) > right_a.sum(1)).sum()) if seeds else None,
-        "ci95": None,
-        "p_value": None,
-        "test": None,
-        "n": right_a.shape[1] if seeds else 0,
-        "seeds": len(seeds),
-        "conclusion": None,
-    }
+    names = list(itertools.combinations(contenders, 2))
+    right = {pair: right_answers(*pair, records, measures) for pair in names}
+    compared = [pair for pair in names if right[pair][0].size]
+    found = significance.adjusted([significance.difference(*right[pair], groups, margin) for pair in compared])
+    differences = dict(zip(compared, found, strict=True))
+    return [pair_entry(*pair, *right[pair], differences.get(pair)) for pair in names]
 
 
 def right_answers(
-    contender: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]
-) -> dict[int, np.ndarray]:
-    """bool `[images]` for each seed that `contender` finished: which test images it got right.
+    a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Whether contenders `a` and `b` are right, bool `[S, N]` each, over the seeds that both finished."""
+    truth = predictions.pooled("truth", a, records, measures)
+    found_a, found_b = (predictions.pooled("predicted", name, records, measures) for name in (a, b))
+    seeds = sorted(found_a.keys() & found_b.keys())
+    return (
+        np.array([found_a[seed] == truth[seed] for seed in seeds]),
+        np.array([found_b[seed] == truth[seed] for seed in seeds]),
+    )
 
-    With folds: all images, fold after fold; a seed with an unfinished fold is left out, for want of its images.
+
+def pair_entry(
+    a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, found: significance.Difference | None
+) -> dict[str, Any]:
+    """The difference in accuracy of contenders `a` and `b`, a − b; None where they have no seed in common.
+
+    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test images, averaged
+    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies. The others are those of
+    `significance.Difference`.
     """
-    folds = sorted({fold_of(record) for record in records}, key=lambda fold: -1 if fold is None else fold)
-    found: dict[int, dict[int | None, np.ndarray]] = {}
-    for record, measured in zip(records, measures, strict=True):
-        if record.settings["contender"] == contender and "quality" in measured:
-            found.setdefault(record.settings["seed"], {})[fold_of(record)] = _right(measured["quality"])
+    entry = {"a": a, "b": b, "measure": "accuracy"}
+    if found is None:
+        return {**entry, **dict.fromkeys(_PAIR_KEYS), "n": 0, "seeds": 0}
     return {
-        seed: np.concatenate([right[fold] for fold in folds])
-        for seed, right in found.items()
-        if len(right) == len(folds)
+        **entry,
+        **found.to_dict(),
+        "accuracy_a": float(right_a.mean()),
+        "accuracy_b": float(right_b.mean()),
+        "only_a_right": float((right_a & ~right_b).sum(1).mean()),
+        "only_b_right": float((right_b & ~right_a).sum(1).mean()),
+        "seeds_a_ahead": int((right_a.sum(1) > right_b.sum(1)).sum()),
+        "seeds_b_ahead": int((right_b.sum(1) > right_a.sum(1)).sum()),
     }
-
-
-def _right(quality: dict[str, Any]) -> np.ndarray:
-    truth = np.array(quality["truth"])
-    return truth == np.array(quality["predicted"])
 
 
 def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:

@@ -239,6 +239,33 @@ def report(
         typer.echo(write(analysis.read_comparison(run), out, progress_for(quiet, False), own_code or ()))
 
 
+@app.command(epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
+def test(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, as `spikeduel runs` lists it.")],
+    a: options.FirstName = None,
+    b: options.SecondName = None,
+    against: options.Against = None,
+    margin: options.Margin = None,
+    as_json: options.Json = False,
+) -> None:
+    """Test whether one contender is better than another, from the predictions that runs keep.
+
+    Two contenders of one run, or of two runs on the same test images. Prints the difference in accuracy with its
+    interval, the p-value, and what may be concluded. It is one comparison: choosing it among many after seeing the
+    results makes its p-value too small.
+    """
+    with for_people():
+        from spikeduel import predictions
+
+        a, b = predictions.names(run, a, b, against)
+        found = predictions.test_results(run, a, b, against, margin)
+        if as_json:
+            print_json({"a": a, "b": b, "measure": "accuracy", **found.to_dict()})
+        else:
+            shown = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
+            typer.echo(wrapped(found.words(*shown)))
+
+
 @app.command()
 def runs(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where runs lie.")] = Path("runs"),

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, files, trial
+from spikeduel import analysis, data, files, predictions, trial
 from spikeduel.analysis import Comparison
 from spikeduel.errors import InputError
 from spikeduel.measuring import MEASURES
@@ -49,12 +49,13 @@ def compare(
 
     records = [trial.run(each, prepared, split, store, progress) for each, split in trials]
 
+    measures = [_measures(store, record) for record in records]
     results = analysis.assemble(
         experiment,
         prepared,
         splits,
         records,
-        [_measures(store, record) for record in records],
+        measures,
         failed_measures=[store.failed_measures(record.key) for record in records],
         test_uses=max(_test_uses(store, prepared, split, trials) for split in splits),
     )
@@ -64,6 +65,7 @@ def compare(
     with files.locked(folder / LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
         write(comparison, records, store)
         data.write_splits(comparison.out / "split.csv", prepared, splits)
+        predictions.write(comparison.out, prepared, splits, records, measures)
         report(comparison, progress=progress, own_code=experiment.own_code)
     return comparison
 

@@ -90,6 +90,26 @@ NumSteps = Annotated[
         rich_help_panel="Duel",
     ),
 ]
+FirstName = Annotated[
+    str | None, typer.Option("--a", metavar="NAME", help="A contender of the run. (Default: where there is no choice)")
+]
+SecondName = Annotated[
+    str | None, typer.Option("--b", metavar="NAME", help="The contender to set it against. (Default: likewise)")
+]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        "--against", metavar="OTHER_RUN", help="Take the second contender from this run, on the same test images."
+    ),
+]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        "--margin",
+        metavar="FRACTION",
+        help="Differences in accuracy inside ± this count as none. (Default: the run's equivalence_margin, 0.005)",
+    ),
+]
 Seeds = Annotated[
     int | None,
     typer.Option(

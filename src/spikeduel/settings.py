@@ -42,6 +42,10 @@ class Experiment:
     contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
     seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1, at_most=10_000)
 
+    equivalence_margin: float = _setting(
+        0.005, "differences in accuracy inside ± this fraction count as none: equivalent", at_least=0.0, at_most=1.0
+    )
+
     encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
     num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1, at_most=100_000)
     neuron: str = _setting("lif", "the spiking contenders' neuron: lif, if, plif or alif")

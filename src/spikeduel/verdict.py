@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spikeduel.settings import Experiment
+from spikeduel.significance.variances import FEWEST_SEEDS, MOST_SEEDS
 
 SMALL_TEST_SET = 500
 TOLERATED_SHARE = 0.01
@@ -12,18 +13,34 @@ TOLERATED_SHARE = 0.01
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 
+UNTUNED = "other settings, which were tuned for none of them"
+"""What would overturn a verdict, unless settings were searched for each contender."""
+MOST_NAMED = 6
 
-def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]]) -> str:
-    """What the trials showed, in words, from results.json's `trials` and `pairs`."""
+
+def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]], shared_groups: float = 0.0) -> str:
+    """What the trials showed, in words, from results.json's `trials` and `pairs`.
+
+    Who is better, by how much, how sure that is, what it costs, and what would overturn it. `shared_groups` is the
+    share of test images with relatives in training.
+    """
+    compared = [pair for pair in pairs if pair["seeds"]]
     num_folds = len({trial.get("fold") for trial in trials} - {None})
-    sentences = [_of_pair(pair, num_folds) for pair in pairs if pair["seeds"]]
-    if not sentences:
+    if not compared:
         done = [trial for trial in trials if trial["test"]]
         sentences = [
             f"{_title(t)}, is right on {t['test']['accuracy']:.1%} of {t['test']['n']:,} test images." for t in done
         ] or ["No trial was finished: there is nothing to compare."]
+    elif len(compared) == 1:
+        sentences = [_of_pair(compared[0], num_folds)]
+    else:
+        sentences = _of_many(compared, num_folds)
+    if len(compared) == 1 and (parameters := _parameters(trials, compared[0])):
+        sentences.append(parameters)
     if speed := speed_ratio(trials):
         sentences.append(speed)
+    if compared:
+        sentences.append(_overturned_by(compared, shared_groups))
     return " ".join(sentences)
 
 
@@ -33,31 +50,184 @@ def _title(trial: dict[str, Any], joined: str = ",") -> str:
 
 
 def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
-    winner, loser = (pair["a"], pair["b"]) if pair["difference"] >= 0 else (pair["b"], pair["a"])
-    only = {pair["a"]: pair["only_a_right"], pair["b"]: pair["only_b_right"]}
+    leader, other = _by_accuracy(pair)
     accuracy = {pair["a"]: pair["accuracy_a"], pair["b"]: pair["accuracy_b"]}
-    points = 100 * abs(pair["difference"])
-    who = f"Trained once for each of {num_folds} folds" if num_folds else "Of these two trained models"
-    if pair["seeds"] > 1:
-        ahead = pair["seeds_a_ahead"] if winner == pair["a"] else pair["seeds_b_ahead"]
-        lead = f"{points:.1f} points apart; {winner} was ahead with {ahead} of the {pair['seeds']} seeds"
+    if pair["seeds"] == 1:
+        return _of_one_seed(pair, leader, other, accuracy, num_folds)
+    folds = f" and {num_folds} folds" if num_folds else ""
+    scores = (
+        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images on "
+        f"average and {other} on {accuracy[other]:.1%}"
+    )
+    by = f"{_points(abs(pair['difference']))} ({_interval(pair)}; {p_value(pair['p_value'])})"
+    if pair["conclusion"].endswith("_better"):
+        said = f"{leader} is better than {other} at these settings: {scores}, a lead of {by}."
+        if pair["negligible"]:
+            said += f" It is a real lead and a small one: inside the {_margin(pair)} that count as no difference."
+        return said
+    if pair["conclusion"] == "equivalent":
+        low, high = _towards(pair, "ci90")
         return (
-            f"Over {pair['seeds']} seeds{f' and {num_folds} folds' if num_folds else ''}, {winner} is right on "
-            f"{accuracy[winner]:.1%} of {pair['n']:,} test images on average and {loser} on {accuracy[loser]:.1%}: "
-            f"{lead if points else 'no difference'}. No test of significance has been made."
-        )
-    if pair["difference"] == 0:
-        both = f"{who}, {winner} and {loser}" if num_folds else f"These two trained models, {winner} and {loser},"
-        return (
-            f"{both} are right on equally many of {pair['n']:,} test images "
-            f"({accuracy[winner]:.1%}). One seed cannot tell whether that is luck."
+            f"{pair['a']} and {pair['b']} are equivalent at these settings: {scores}, and {leader}'s lead lies between "
+            f"{low} and {high} points (90 % interval), inside the ±{_margin(pair)} that count as no difference."
         )
     return (
-        f"{who}, {winner} is right on {accuracy[winner]:.1%} of {pair['n']:,} test images and "
-        f"{loser} on {accuracy[loser]:.1%}: {points:.1f} points apart ({only[winner]:,.0f} images only {winner} gets "
-        f"right, {only[loser]:,.0f} only {loser}). One seed cannot tell whether another training would end the same "
-        "way; the same command with --seeds 6 would."
+        f"Inconclusive at these settings: {scores}, {by} apart. That neither shows one to be better nor shows them to "
+        f"be equivalent, that is, within {_margin(pair)} of each other."
     )
+
+
+def _of_one_seed(pair: dict[str, Any], leader: str, other: str, accuracy: dict[str, float], num_folds: int) -> str:
+    """No more than these two trained models, or with folds these trainings."""
+    only = {pair["a"]: pair["only_a_right"], pair["b"]: pair["only_b_right"]}
+    if pair["difference"] == 0:
+        both = f"{leader} and {other}"
+        who = (
+            f"Trained once for each of {num_folds} folds, {both}" if num_folds else f"These two trained models, {both},"
+        )
+        said = f"{who} are right on equally many of {pair['n']:,} test images ({accuracy[leader]:.1%})."
+    else:
+        who = f"Trained once for each of {num_folds} folds" if num_folds else "Of these two trained models"
+        said = (
+            f"{who}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
+            f"and {other} on {accuracy[other]:.1%}: {_points(abs(pair['difference']))} apart ({_interval(pair)}; "
+            f"{only[leader]:,.0f} images only {leader} gets right, {only[other]:,.0f} only {other})."
+        )
+    chance = p_value(pair["p_value"])
+    luck = {
+        "equivalent": f" Between these two, that is no difference: it lies inside ±{_margin(pair)}.",
+        "inconclusive": f" Which images happened to be in the test set could explain that ({chance}).",
+    }.get(
+        pair["conclusion"],
+        f" That is more than the choice of test images explains ({chance})"
+        + (f", yet inside the {_margin(pair)} that count as no difference." if pair["negligible"] else "."),
+    )
+    return said + luck
+
+
+def _of_many(pairs: Sequence[dict[str, Any]], num_folds: int) -> list[str]:
+    """The contender with the highest accuracy against each other one, then the rest by conclusion."""
+    accuracy: dict[str, float] = {}
+    for pair in pairs:
+        accuracy.setdefault(pair["a"], pair["accuracy_a"])
+        accuracy.setdefault(pair["b"], pair["accuracy_b"])
+    best = max(accuracy, key=accuracy.__getitem__)
+    seeds, n = max(pair["seeds"] for pair in pairs), pairs[0]["n"]
+    one = seeds == 1
+    folds = f" and {num_folds} folds" if num_folds else ""
+    among = f"Of {len(accuracy)} contenders over {seeds} seeds{folds}"
+    if one and num_folds:
+        among = f"Of {len(accuracy)} contenders, trained once for each of {num_folds} folds"
+    elif one:
+        among = f"Of these {len(accuracy)} trained models"
+    average = "" if one else " on average"
+    said = [f"{among}, {best} is most often right: on {accuracy[best]:.1%} of {n:,} test images{average}."]
+    own = [pair for pair in pairs if best in (pair["a"], pair["b"])]
+    told = _groups(own, best, one)
+    if told:
+        said.append(f"It is {'; '.join(told)}.")
+    if rest := [pair for pair in pairs if pair not in own]:
+        said.append(f"Among the others: {'; '.join(_groups(rest, None, one))}.")
+    said.append(
+        f"Leads are in points of accuracy with 95 % intervals, and p-values are adjusted for {len(pairs)} comparisons "
+        "(Holm)." + ("" if one else " All this is at these settings.")
+    )
+    return said
+
+
+def _groups(pairs: Sequence[dict[str, Any]], best: str | None, one: bool) -> list[str]:
+    """What was concluded of `pairs`, a phrase a conclusion; against `best` where that is given."""
+    ahead = "ahead, by more than the choice of test images explains, of" if one else "better than"
+    phrases: dict[str, list[str]] = {}
+    for pair in pairs:
+        leader, other = _by_accuracy(pair)
+        better = pair["conclusion"].endswith("_better")
+        kind = "better" if better else pair["conclusion"]
+        if best is None:
+            name = f"{leader} {'ahead of' if one else 'than'} {other}" if better else f"{pair['a']} and {pair['b']}"
+        else:
+            name = f"{other if leader == best else leader} (by {_points(abs(pair['difference']))}, {_range(pair)})"
+        phrases.setdefault(kind, []).append(name)
+    words = {
+        "better": ahead if best else ("ahead beyond the choice of test images:" if one else "better:"),
+        "equivalent": "equivalent to" if best else "equivalent:",
+        "inconclusive": "not clearly better or worse than, nor equivalent to," if best else "inconclusive:",
+    }
+    return [f"{words[kind]} {_listed(phrases[kind])}" for kind in words if kind in phrases]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMED:
+        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _parameters(trials: Sequence[dict[str, Any]], pair: dict[str, Any]) -> str | None:
+    number = {t["contender"]: t.get("parameters") for t in trials if t["contender"] in (pair["a"], pair["b"])}
+    if not all(number.get(name) for name in (pair["a"], pair["b"])):
+        return None
+    return f"{pair['a']} has {number[pair['a']]:,} parameters, {pair['b']} {number[pair['b']]:,}."
+
+
+def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float) -> str:
+    """What would change the verdict, as one sentence."""
+    reasons = []
+    if shared_groups:
+        reasons.append(
+            f"a split that keeps relatives together ({shared_groups:.0%} of test images have some in training)"
+        )
+    seeds = max(pair["seeds"] for pair in pairs)
+    open_pairs = [pair for pair in pairs if pair["conclusion"] == "inconclusive"]
+    if seeds == 1:
+        reasons.append("another training: one seed says nothing of its luck, the same command with --seeds 6 does")
+    elif open_pairs and seeds < FEWEST_SEEDS:
+        reasons.append(f"more seeds: fewer than {FEWEST_SEEDS} cannot make any lead conclusive, --seeds 6 can")
+    elif open_pairs:
+        needed = [pair["seeds_needed"] for pair in open_pairs]
+        margin = _margin(open_pairs[0])
+        if None not in needed:
+            reasons.append(f"more seeds: about {max(needed)} would show a difference of {margin}, if there is one")
+        else:
+            best = max(pair["detectable_at_best"] for pair in open_pairs)
+            finest = _points(best) if 100 * best >= 0.05 else margin
+            reasons.append(
+                f"more test images: with any number of seeds, these show differences from about {finest} up"
+                if best > open_pairs[0]["margin"]
+                else f"seeds that vary less: more than {MOST_SEEDS} would be needed to show a difference of {margin}"
+            )
+    reasons.append(UNTUNED)
+    return f"What could overturn this: {'; '.join(reasons)}."
+
+
+def _by_accuracy(pair: dict[str, Any]) -> tuple[str, str]:
+    return (pair["a"], pair["b"]) if pair["difference"] >= 0 else (pair["b"], pair["a"])
+
+
+def _towards(pair: dict[str, Any], interval: str) -> tuple[str, str]:
+    """The interval of the leader's lead, in points."""
+    low, high = pair[interval] if pair["difference"] >= 0 else (-pair[interval][1], -pair[interval][0])
+    return f"{100 * low:.2f}".replace("-", "−"), f"{100 * high:.2f}".replace("-", "−")
+
+
+def _range(pair: dict[str, Any]) -> str:
+    return " to ".join(_towards(pair, "ci95"))
+
+
+def _interval(pair: dict[str, Any]) -> str:
+    return f"95 % interval {_range(pair)}"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.2f} points"
+
+
+def _margin(pair: dict[str, Any]) -> str:
+    return f"{100 * pair['margin']:g} points"
+
+
+def p_value(p: float) -> str:
+    """A p-value in words: "p = 0.031", "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:

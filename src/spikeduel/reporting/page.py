@@ -17,7 +17,7 @@ from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
 from spikeduel.progress import Progress
-from spikeduel.reporting import figures, gallery, style, summary
+from spikeduel.reporting import differences, figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
 from spikeduel.visible import visible
 
@@ -56,6 +56,8 @@ def report(
         "leakage": summary.leakage(results),
         "contenders": contenders,
         "pairs": summary.pairs(results),
+        "how_compared": summary.how_compared(results),
+        "differences": _differences(results, folder),
         "failures": summary.failures(results),
         "rules": summary.rules(results),
         "dynamics": summary.dynamics(results),
@@ -121,6 +123,20 @@ def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
         f"weights were kept.{seeds} Training numbers are averages over an epoch, validation numbers are taken at its "
         "end, so that training can look worse at first. A spiking network's loss is a mean over its time steps: "
         "compare its course with the others', not its height.",
+    )
+
+
+def _differences(results: dict[str, Any], folder: Path) -> Shown | None:
+    pairs = [pair for pair in (results.get("comparison") or {}).get("pairs") or [] if pair.get("ci95")]
+    if not pairs:
+        return None
+    return Shown(
+        style.save(differences.forest(pairs), folder / "differences.png"),
+        "differences in accuracy between contenders, with their 95 % and 90 % intervals and the margin of equivalence",
+        "Dot: the difference in accuracy; thin line: its 95 % interval; thick line: its 90 % interval. The shaded band "
+        f"is the margin of ±{100 * pairs[0]['margin']:g} points: where the thick line lies wholly inside, the two are "
+        "equivalent. Where the thin line crosses 0, neither is shown to be better.",
+        "Differences in accuracy",
     )
 
 

@@ -96,7 +96,6 @@ def pairs(results: dict[str, Any]) -> list[dict[str, str]]:
             continue
         interval = pair.get("ci95")
         p_value = pair.get("p_value")
-        conclusion = pair.get("conclusion")
         rows.append({
             "pair": f"{pair['a']} − {pair['b']}",
             "measure": pair["measure"],
@@ -106,9 +105,40 @@ def pairs(results: dict[str, Any]) -> list[dict[str, str]]:
             "test": pair.get("test") or "",
             "n": f"{pair['n']:,}",
             "seeds": str(pair["seeds"]),
-            "conclusion": _CONCLUSIONS[conclusion].format(**pair) if conclusion else "",
+            "conclusion": _concluded(pair),
         })  # fmt: skip
     return rows
+
+
+def how_compared(results: dict[str, Any]) -> str:
+    """What the table of differences means, as a note below it."""
+    pairs = (results.get("comparison") or {}).get("pairs") or []
+    tested = [pair for pair in pairs if pair.get("p_value") is not None]
+    if not tested:
+        return "No test of significance was made."
+    margin = f"{100 * tested[0]['margin']:g} points"
+    tests = "; ".join(dict.fromkeys(pair["test"] for pair in tested))
+    seeds = max(pair["seeds"] for pair in tested)
+    about = (
+        "Interval and p-value are about these two trained models and other test images; one seed says nothing of other "
+        "trainings."
+        if seeds == 1
+        else "Interval and p-value allow for other seeds and for other test images."
+    )
+    many = f" p-values are adjusted for {len(tested)} comparisons (Holm)." if len(tested) > 1 else ""
+    return (
+        f"Test: {tests}.{many} {about} Better: p is at most 0.05. Equivalent: the 90 % interval lies inside ±{margin}, "
+        "which count as no difference. Inconclusive: neither, so that a difference may or may not be there."
+    )
+
+
+def _concluded(pair: dict[str, Any]) -> str:
+    if not pair.get("conclusion"):
+        return ""
+    text = _CONCLUSIONS[pair["conclusion"]].format(**pair)
+    if pair.get("negligible") and pair["conclusion"] != "equivalent":
+        text += ", by less than counts"
+    return f"of these two models: {text}" if pair["seeds"] == 1 else text
 
 
 def leakage(results: dict[str, Any]) -> str | None:

@@ -1,0 +1,148 @@
+"""How far a difference in accuracy may be off, over other seeds and other images.
+
+Seeds and images are crossed: every trained model answers every image. With `right[s, i]` the answer of seed s to image
+i, `right_a[s, i] − right_b[s, i]` is the difference, plus what is special to the seeds, plus what is special to the
+image, plus a remainder, special to a seed on an image. The variance of the mean over S seeds and N images has three
+parts accordingly. The spread of the trainings' accuracies, divided by S, holds those of seeds and of the remainder; the
+spread of the images' mean differences, divided by N, those of images and of the remainder. The remainder is known from
+the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch, *Variance Components*,
+1992). Both contenders have met the same images; their seeds are trainings of their own. Where images come in groups
+that are not independent, groups take the place of images.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+ALPHA = 0.05
+POWER = 0.8
+MOST_SEEDS = 100
+"""The number of seeds needed is looked for up to here."""
+SMALLEST_P = 1e-12
+"""Of a t test: beyond, the tails of real data are not known."""
+FEWEST_SEEDS = 4
+"""Of a contender, for exchanging seeds to reach a p-value below `ALPHA`: 2 of 70 ways."""
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """How uncertain a difference of `centre` is: the variances that `images` and `seeds` contribute.
+
+    Each has its degrees of freedom, and the half-width of an interval is the root of the sum of the squares of what
+    each would have alone (Howe 1974; Zou and Donner 2008). In simulations with three to ten seeds that keeps its level
+    where Satterthwaite's single number of degrees of freedom falls somewhat short.
+    """
+
+    centre: float
+    images: float
+    image_freedom: float
+    seeds: float = 0.0
+    seed_freedom: float = math.inf
+    num_seeds: int = 1
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The confidence interval of the difference."""
+        half = float(self._reach((1 - level) / 2))
+        return max(-1.0, self.centre - half), min(1.0, self.centre + half)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of no difference: the dual of the interval. Smaller ones than 1e-12 are given as that."""
+        from scipy import optimize
+
+        def excess(log_p: float) -> float:
+            return float(self._reach(math.exp(log_p) / 2)) - abs(self.centre)
+
+        smallest = math.log(SMALLEST_P)
+        return SMALLEST_P if excess(smallest) < 0 else math.exp(optimize.brentq(excess, smallest, 0.0))
+
+    @property
+    def detectable(self) -> float:
+        """The true difference that would be found significant in 80 % of cases."""
+        return float(self._reach(ALPHA / 2) + self._reach(1 - POWER))
+
+    @property
+    def detectable_at_best(self) -> float:
+        """The same on these images with any number of seeds."""
+        return replace(self, seeds=0.0).detectable
+
+    def seeds_needed(self, margin: float) -> int | None:
+        """The smallest number of seeds a contender with which `margin` is detectable; None beyond `MOST_SEEDS`."""
+        numbers = np.arange(FEWEST_SEEDS, MOST_SEEDS + 1)
+        enough = np.flatnonzero(self._reach(ALPHA / 2, numbers) + self._reach(1 - POWER, numbers) <= margin)
+        return int(numbers[enough[0]]) if len(enough) else None
+
+    def _reach(self, tail: float, num_seeds: np.ndarray | None = None) -> np.ndarray:
+        """How far from `centre` a tail of that probability begins, with other numbers of seeds if given."""
+        more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
+        freedom = self.seed_freedom if num_seeds is None else (num_seeds - 1) * self.seed_freedom / (self.num_seeds - 1)
+        by_seeds = _student(tail, freedom) ** 2 * self.seeds / more
+        return np.sqrt(by_seeds + _student(tail, self.image_freedom) ** 2 * self.images)
+
+
+def _student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
+    """The upper quantile of Student's t; `scipy.stats` has it too, and takes a second to import."""
+    from scipy import special
+
+    return -special.stdtrit(np.minimum(freedom, 1e9), tail)
+
+
+def of_one_seed(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
+    """For bool `[N]` of two trained models: over other images only."""
+    differences = right_a.astype(float) - right_b
+    return Uncertainty(_centre(differences), *_of_images(differences, cluster))
+
+
+def of_crossed(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
+    """For bool `[S, N]`, S at least 2: over other seeds and other images. `cluster` `[N]` numbers groups from 0."""
+    num_seeds = len(right_a)
+    parts = [float(right.mean(1).var(ddof=1)) / num_seeds for right in (right_a, right_b)]
+    remainder = sum(_remainder(right, cluster) for right in (right_a, right_b))
+    differences = right_a.mean(0) - right_b.mean(0)
+    images, image_freedom = _of_images(differences, cluster)
+    # Welch's: between S − 1, where one contender alone varies, and 2(S − 1).
+    ratio = sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 1.0
+    return Uncertainty(
+        centre=_centre(differences),
+        images=max(images - remainder, 0.0),
+        image_freedom=image_freedom,
+        # The spread of seeds holds the remainder; less than that is luck, such as two seeds that end level.
+        seeds=max(sum(parts), remainder),
+        seed_freedom=(num_seeds - 1) * ratio,
+        num_seeds=num_seeds,
+    )
+
+
+def _centre(differences: np.ndarray) -> float:
+    return float(differences.sum()) / (len(differences) + 2)
+
+
+def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[float, float]:
+    """The variance of the mean of `differences` `[N]` over other images, and its degrees of freedom.
+
+    As Agresti and Min (2005), with two images more, on which each contender is once right alone by halves: few or no
+    images that tell the contenders apart do not make it zero. Where images come in clusters, that of cluster sums.
+    """
+    count, total = len(differences), float(differences.sum())
+    variance = (float(differences @ differences) + 1 - total**2 / (count + 2)) / (count + 2) ** 2
+    if cluster is None:
+        return variance, math.inf
+    num_clusters = int(cluster.max()) + 1
+    if num_clusters == 1:
+        return 1.0, 1.0  # one group says nothing about another: any difference is possible
+    sums = np.bincount(cluster, weights=differences - total / count)
+    clustered = num_clusters / (num_clusters - 1) * float(sums @ sums) / count**2
+    return max(variance, clustered), num_clusters - 1.0
+
+
+def _remainder(right: np.ndarray, cluster: np.ndarray | None) -> float:
+    """The part of the variance of a contender's mean accuracy that is special to a seed on an image (or cluster)."""
+    num_seeds, num_images = right.shape
+    left = right - right.mean(1, keepdims=True) - right.mean(0) + right.mean()
+    if cluster is not None:
+        left = np.array([np.bincount(cluster, weights=row) for row in left])
+    num_units = left.shape[1]
+    if num_units == 1:
+        return 0.0
+    return num_units / (num_units - 1) * float(np.square(left).sum()) / ((num_seeds - 1) * num_seeds * num_images**2)
