@@ -56,8 +56,8 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
         return _of_one_seed(pair, leader, other, accuracy, num_folds)
     folds = f" and {num_folds} folds" if num_folds else ""
     scores = (
-        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images on "
-        f"average and {other} on {accuracy[other]:.1%}"
+        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
+        f"on average and {other} on {accuracy[other]:.1%}"
     )
     by = f"{_points(abs(pair['difference']))} ({_interval(pair)}; {p_value(pair['p_value'])})"
     if pair["conclusion"].endswith("_better"):
