@@ -6,10 +6,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, files, trial
+from spikeduel import analysis, data, evaluating, files, trial
 from spikeduel.analysis import Comparison
 from spikeduel.errors import InputError
-from spikeduel.measuring import MEASURES
+from spikeduel.measuring import MEASURES, robustness
 from spikeduel.progress import Progress
 from spikeduel.reporting import report
 from spikeduel.settings import Experiment, digest, write_experiment
@@ -42,9 +42,11 @@ def compare(
         _require_a_runs_folder(Path(out))
     progress.say(_announcement(experiment, prepared, split))
 
-    records = [trial.run(each, prepared, split, store, progress) for each in trials]
+    altered = evaluating.altered(experiment, prepared, split, progress) if experiment.robustness else {}
+    records = [trial.run(each, prepared, split, store, progress, altered) for each in trials]
 
-    results = analysis.assemble(experiment, prepared, split, records, [_measures(store, record) for record in records])
+    measures = [_measures(experiment, store, record) for record in records]
+    results = analysis.assemble(experiment, prepared, split, records, measures)
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     write(comparison, records, store)
@@ -83,8 +85,9 @@ def default_name(experiment: Experiment, fingerprint: str) -> str:
     return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
 
 
-def _measures(store: Store, record: TrialRecord) -> dict[str, Any]:
-    found = {name: store.measure(record.key, name) for name in MEASURES} if record.status == "done" else {}
+def _measures(experiment: Experiment, store: Store, record: TrialRecord) -> dict[str, Any]:
+    names = [*MEASURES, *(robustness.NAMES if experiment.robustness else ())]
+    found = {name: store.measure(record.key, name) for name in names} if record.status == "done" else {}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -1,6 +1,7 @@
 """Random numbers that depend on what they are for, not on when they are drawn."""
 
 import hashlib
+import zlib
 from collections.abc import Callable
 from functools import cached_property
 
@@ -53,6 +54,11 @@ class Draw:
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
         """As `for_training`, and independent of it: what is drawn to change an image, not to encode it."""
         return cls(lambda: _mix(_mix(_mix(_stream(4), seed), epoch), indices))
+
+    @classmethod
+    def for_corruption(cls, name: str, indices: np.ndarray) -> "Draw":
+        """What is drawn to spoil a test image in the way `name`: by image index `[B]`, whoever looks at it."""
+        return cls(lambda: _mix(_mix(_stream(16), zlib.crc32(name.encode())), indices))
 
     def another(self) -> "Draw":
         """Draws for the same images that are independent of these: for a second purpose."""

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from spikeduel import data
+from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
+from spikeduel.measuring import robustness
+from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.models import Model
 from spikeduel.progress import Progress
@@ -23,8 +27,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
-    A folder of images is prepared as the model was trained; data that it was trained on is split as it was then.
-    Raises `InputError` where images or classes do not match.
+    A folder of images is prepared as the model was trained; data that it was trained on is split as it was then, and
+    then alone is there a temperature, fitted on the validation part. Its `robustness` is null unless `experiment`
+    asks for it. Raises `InputError` where images or classes do not match.
     """
     progress = progress or Progress()
     if part not in PARTS:
@@ -41,14 +46,50 @@ def evaluate(
             f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
             f"{', '.join(prepared.classes)}. They must be the same."
         )
-    if prepared.fingerprint == card.trained_on.get("fingerprint"):
+    known = prepared.fingerprint == card.trained_on.get("fingerprint")
+    if known:
         experiment = replace(experiment, **{name: card.trained_on[name] for name in ("split", "split_seed", "limit")})
-    indices = np.arange(len(prepared)) if part == "all" else data.split(prepared, experiment).test
+    if part == "all":
+        nothing = np.arange(0)
+        split = Split(nothing, nothing, np.arange(len(prepared)), "all")
+    else:
+        split = data.split(prepared, experiment)
     images, labels = prepared.held
-    batches = EvaluationBatches(images, labels, indices)
-    found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // EVALUATION_BATCH)))
+    batches = EvaluationBatches(images, labels, split.test)
+    validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
+    found = quality(model, progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     del found["truth"], found["predicted"]
-    return {**found, "draws": draws(model, batches)}
+    calibrated = calibration(model, batches, validation)
+    return {
+        **found,
+        "ece": calibrated["ece"],
+        "draws": draws(model, batches),
+        "calibration": calibrated,
+        "robustness": _robustness(model, found["accuracy"], experiment, prepared, split, progress),
+    }
+
+
+def _robustness(
+    model: Model, clean: float, experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
+) -> dict[str, Any] | None:
+    if not experiment.robustness:
+        return None
+    measures = robustness.measures(altered(experiment, prepared, split, progress), progress, model.card.contender)
+    batches = EvaluationBatches(*prepared.held, split.test)
+    return robustness.summary(clean, {name: measure(model, batches) for name, measure in measures.items()})
+
+
+def altered(
+    experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
+) -> dict[str, EvaluationBatches]:
+    """The batches of `data.altered`, by name; says what is left out."""
+    found, missing = data.altered(prepared, split, experiment, progress.track)
+    for line in missing:
+        progress.say(f"  {line}")
+    return {
+        name: EvaluationBatches(torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels)))
+        for name, (images, labels) in found.items()
+    }
 
 
 def predict_files(

@@ -2,6 +2,7 @@
 
 import hashlib
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError, SpikeduelError
 from spikeduel.hardware import Compute
-from spikeduel.measuring import MEASURES
+from spikeduel.measuring import ALSO_VALIDATION, MEASURES, robustness
 from spikeduel.models import Model, ModelCard
 from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
@@ -122,8 +123,18 @@ def _tried(card: ModelCard) -> nn.Module:
     return module
 
 
-def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
-    """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
+def run(
+    trial: Trial,
+    prepared: Prepared,
+    split: Split,
+    store: Store,
+    progress: Progress,
+    altered: Mapping[str, EvaluationBatches] | None = None,
+) -> TrialRecord:
+    """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed.
+
+    `altered` are further test images, by name, for an experiment that asks for robustness.
+    """
     with store.locked(trial.key):
         record = store.record(trial.key)
         if record is None:
@@ -131,7 +142,7 @@ def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: 
         else:
             progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
         if record.status == "done":
-            _measure(trial, prepared, split, store)
+            _measure(trial, prepared, split, store, progress, altered or {})
     hardware.release_freed_memory()
     return record
 
@@ -173,15 +184,28 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
     return record
 
 
-def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store) -> None:
-    missing = [name for name in MEASURES if store.measure(trial.key, name) is None]
+def _measure(
+    trial: Trial,
+    prepared: Prepared,
+    split: Split,
+    store: Store,
+    progress: Progress,
+    altered: Mapping[str, EvaluationBatches],
+) -> None:
+    measures = dict(MEASURES)
+    if trial.experiment.robustness:
+        label = f"{trial.card.contender}, seed {trial.card.seed}"
+        measures |= robustness.measures(altered, progress, label)
+    missing = [name for name in measures if store.measure(trial.key, name) is None]
     if not missing:
         return
     images, labels = prepared.held
     model = models.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
+    test, validation = (EvaluationBatches(images, labels, part) for part in (split.test, split.val))
     for name in missing:
-        store.save_measure(trial.key, name, MEASURES[name](model, EvaluationBatches(images, labels, split.test)))
+        given = (test, validation) if name in ALSO_VALIDATION else (test,)
+        store.save_measure(trial.key, name, measures[name](model, *given))
 
 
 def _split_digest(split: Split) -> str:

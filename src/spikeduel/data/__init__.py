@@ -1,5 +1,6 @@
 """Data: named sets and folders of images, prepared as uint8 arrays, split without leaks, batched."""
 
+from spikeduel.data.alterations import altered
 from spikeduel.data.cache import CachedSet, cached
 from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
@@ -19,6 +20,7 @@ __all__ = [
     "Preprocessing",
     "RawDataset",
     "Split",
+    "altered",
     "cached",
     "describe",
     "evaluation_batches",
