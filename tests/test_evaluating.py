@@ -31,17 +31,18 @@ def trained(tmp_path_factory):
         found[each.card.contender] = (
             store.model_path(record.key),
             store.measure(record.key, "quality"),
-            store.measure(record.key, "draws"),
+            {name: store.measure(record.key, name) for name in ("draws", "calibration")},
         )
     return found
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
 def test_the_trials_numbers_are_found_again(contender, trained):
-    path, quality, draws = trained[contender]
+    path, quality, others = trained[contender]
     found = evaluate(load_model(path), EXPERIMENT)
     expected = {name: value for name, value in quality.items() if name not in ("truth", "predicted")}
-    assert found == {**expected, "draws": draws}
+    expected["ece"] = others["calibration"]["ece"]
+    assert found == {**expected, **others, "robustness": None}
     assert evaluate(load_model(path), EXPERIMENT) == found
 
 

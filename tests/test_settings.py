@@ -26,7 +26,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
         "folds": 5, "split_seed": 9, "limit": 100, "data_dir": "/data",
         "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",),
-        "device": "cpu", "precision": "bf16",
+        "robustness": True, "device": "cpu", "precision": "bf16",
     }  # fmt: skip
     assert set(other) == {f.name for f in fields(Experiment)}
     experiment = Experiment(**other)
@@ -34,6 +34,13 @@ def test_every_setting_survives_toml_and_text(tmp_path):
     assert read_experiment(tmp_path / "e.toml") == experiment
     texts = {name: ",".join(v) if isinstance(v, tuple) else str(v) for name, v in other.items()}
     assert with_settings(Experiment(), texts) == experiment
+
+
+def test_yes_and_no_as_text():
+    assert with_settings(Experiment(), {"robustness": "True"}).robustness is True
+    assert with_settings(Experiment(robustness=True), {"robustness": "false"}).robustness is False
+    with pytest.raises(InputError, match="robustness must be true or false, not 'maybe'"):
+        with_settings(Experiment(), {"robustness": "maybe"})
 
 
 def test_settings_as_text_are_converted_and_can_be_unset():

@@ -115,11 +115,15 @@ def assemble(
 
 def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]:
     """One element of results.json's `trials`; what was not measured is null."""
+    from spikeduel.measuring import robustness
+
     settings = record.settings
     test = dict(measures["quality"]) if "quality" in measures else None
     if test is not None:
         del test["truth"], test["predicted"]
         test["draws"] = measures.get("draws")
+        test["calibration"] = measures.get("calibration")
+        test["ece"] = test["calibration"] and test["calibration"]["ece"]
     best = None if record.best_epoch is None else record.history[record.best_epoch]
     name, fold = settings["contender"].replace(":", "."), predictions.fold_of(record)
     file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")
@@ -141,6 +145,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "energy": None,
         "latency": None,
         "controls": None,
+        "robustness": test and robustness.summary(test["accuracy"], measures),
         "model": f"models/{file}.safetensors" if record.status == "done" else None,
     }
 
@@ -310,6 +315,23 @@ def class_rows(test: dict[str, Any]) -> list[dict[str, str]]:
             "images": "",
         },
     ]
+
+
+def robustness_rows(found: dict[str, Any]) -> list[dict[str, str]]:
+    """A model's accuracies on worse images, from results.json's `robustness`: one row a corruption, in per cent."""
+    rows = []
+    for name, accuracies in found["corruptions"].items():
+        several = len(accuracies) > 1
+        at = accuracies if several else [None] * 5
+        rows.append(
+            {
+                "corruption": name,
+                **{str(k): "" if value is None else f"{100 * value:.2f}" for k, value in enumerate(at, 1)},
+                "mean": f"{100 * found['area'][name]:.2f}",
+                "images": f"{found['images'][name]:,}",
+            }
+        )
+    return rows
 
 
 def list_runs(folder: Path) -> list[dict[str, Any]]:

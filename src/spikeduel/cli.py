@@ -65,6 +65,7 @@ def compare(
     num_steps: options.NumSteps = None,
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
+    robustness: options.Robustness = None,
     experiment: options.ExperimentFile = None,
     set_: options.Set = None,
     limit: options.Limit = None,
@@ -141,6 +142,7 @@ def evaluate(
     ] = "test",
     split: options.Split = None,
     data_dir: options.DataDir = None,
+    robustness: options.Robustness = None,
     set_: options.Set = None,
     store: options.StoreDir = None,
     as_json: options.Json = False,
@@ -164,6 +166,8 @@ def evaluate(
             return
         typer.echo(f"{model} on {test['n']:,} images of {dataset}\n")
         typer.echo(analysis.render(analysis.class_rows(test)))
+        if test["robustness"]:
+            typer.echo(f"\n{analysis.render(analysis.robustness_rows(test['robustness']))}")
 
 
 @app.command(epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png")

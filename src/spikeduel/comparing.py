@@ -8,14 +8,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, files, predictions, trial
+from spikeduel import analysis, data, evaluating, files, predictions, trial
 from spikeduel.analysis import Comparison
 from spikeduel.errors import InputError
-from spikeduel.measuring import MEASURES
+from spikeduel.measuring import MEASURES, robustness
 from spikeduel.progress import Progress
 from spikeduel.reporting import report
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.store import Store, TrialRecord
+from spikeduel.training import EvaluationBatches
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
@@ -47,9 +48,10 @@ def compare(
         _require_a_runs_folder(Path(out))
     progress.say(_announcement(experiment, prepared, splits))
 
-    records = [trial.run(each, prepared, split, store, progress) for each, split in trials]
+    altered = {each.fold: _altered(experiment, prepared, each, progress) for each in splits}
+    records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
 
-    measures = [_measures(store, record) for record in records]
+    measures = [_measures(experiment, store, record) for record in records]
     results = analysis.assemble(
         experiment,
         prepared,
@@ -106,9 +108,16 @@ def default_name(experiment: Experiment, fingerprint: str) -> str:
     return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
 
 
-def _measures(store: Store, record: TrialRecord) -> dict[str, Any]:
-    found = {name: store.measure(record.key, name) for name in MEASURES} if record.status == "done" else {}
+def _measures(experiment: Experiment, store: Store, record: TrialRecord) -> dict[str, Any]:
+    names = [*MEASURES, *(robustness.NAMES if experiment.robustness else ())]
+    found = {name: store.measure(record.key, name) for name in names} if record.status == "done" else {}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _altered(
+    experiment: Experiment, prepared: data.Prepared, split: data.Split, progress: Progress
+) -> dict[str, EvaluationBatches]:
+    return evaluating.altered(experiment, prepared, split, progress) if experiment.robustness else {}
 
 
 def _test_uses(

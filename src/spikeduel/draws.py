@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -55,6 +56,11 @@ class Draw:
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
         """As `for_training`, and independent of it: what is drawn to change an image, not to encode it."""
         return cls(lambda: _mix(_mix(_mix(_stream(4), seed), epoch), indices))
+
+    @classmethod
+    def for_corruption(cls, name: str, indices: np.ndarray) -> "Draw":
+        """What is drawn to spoil a test image in the way `name`: by image index `[B]`, whoever looks at it."""
+        return cls(lambda: _mix(_mix(_stream(16), zlib.crc32(name.encode())), indices))
 
     def another(self) -> "Draw":
         """Draws for the same images that are independent of these: for a second purpose."""

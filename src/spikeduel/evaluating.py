@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from spikeduel import data
-from spikeduel.data import Prepared
+from spikeduel.data import Prepared, Split
 from spikeduel.draws import seeded
 from spikeduel.errors import InputError, unknown
+from spikeduel.measuring import robustness
+from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.models import Model, ModelCard
 from spikeduel.progress import Progress
@@ -31,9 +34,10 @@ def evaluate(
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
     A folder of images is prepared as the model was trained; data that it was trained on is split (and grouped) as it
-    was then, and its fold's test part taken. That the test part was asked is noted in `store` (see `Store`), or it is
-    said why it cannot be. Raises `InputError` where images or classes do not match, or where that split cannot be found
-    again.
+    was then, and its fold's test part taken: then alone is there a temperature, fitted on the validation part. Its
+    `robustness` is null unless `experiment` asks for it. That the test part was asked is noted in `store` (see
+    `Store`), or it is said why it cannot be. Raises `InputError` where images or classes do not match, or where that
+    split cannot be found again.
     """
     progress = progress or Progress()
     if part not in PARTS:
@@ -50,23 +54,36 @@ def evaluate(
             f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
             f"{', '.join(prepared.classes)}. They must be the same."
         )
-    indices = np.arange(len(prepared)) if part == "all" else _test_part(card, prepared, experiment)
-    if part == "test":
+    split, known = _split(card, prepared, experiment)
+    if part == "all":
+        nothing = np.arange(0)
+        split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
+    else:
         try:
-            (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, indices)
+            (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
         except InputError as error:
             progress.say(f"this use of the test images is not counted: {error}")
     images, labels = prepared.held
-    batches = EvaluationBatches(images, labels, indices)
+    batches = EvaluationBatches(images, labels, split.test)
+    validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
     with seeded(card.seed):
-        found = quality(model, progress.track(batches, "evaluating", -(-len(indices) // EVALUATION_BATCH)))
+        found = quality(model, progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     del found["truth"], found["predicted"]
     with seeded(card.seed):
-        return {**found, "draws": draws(model, batches)}
+        calibrated = calibration(model, batches, validation)
+    with seeded(card.seed):
+        luck = draws(model, batches)
+    return {
+        **found,
+        "ece": calibrated["ece"],
+        "draws": luck,
+        "calibration": calibrated,
+        "robustness": _robustness(model, found["accuracy"], experiment, prepared, split, progress),
+    }
 
 
-def _test_part(card: ModelCard, prepared: Prepared, experiment: Experiment) -> np.ndarray:
-    """The test images of `prepared`; of data that the model was trained on, those that were its test images then."""
+def _split(card: ModelCard, prepared: Prepared, experiment: Experiment) -> tuple[Split, bool]:
+    """The split of `prepared`, and whether the model was trained on it: then it is the split that it was trained by."""
     known = card.trained_on
     if known.get("group_by") is not None and prepared.fingerprint == known["ungrouped"]:
         prepared = data.regrouped(prepared, known["group_by"])
@@ -76,7 +93,7 @@ def _test_part(card: ModelCard, prepared: Prepared, experiment: Experiment) -> n
                 "that its test part cannot be told from its training images. Restore the file, or train again."
             )
     if prepared.fingerprint != known.get("fingerprint"):
-        return data.split(prepared, experiment).test
+        return data.split(prepared, experiment), False
     # Models of earlier versions know nothing of folds.
     as_then = replace(
         experiment,
@@ -85,7 +102,30 @@ def _test_part(card: ModelCard, prepared: Prepared, experiment: Experiment) -> n
         limit=known["limit"],
         folds=known.get("folds"),
     )
-    return data.split(prepared, as_then, known.get("fold") or 0).test
+    return data.split(prepared, as_then, known.get("fold") or 0), True
+
+
+def _robustness(
+    model: Model, clean: float, experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
+) -> dict[str, Any] | None:
+    if not experiment.robustness:
+        return None
+    measures = robustness.measures(altered(experiment, prepared, split, progress), progress, model.card.contender)
+    batches = EvaluationBatches(*prepared.held, split.test)
+    return robustness.summary(clean, {name: measure(model, batches) for name, measure in measures.items()})
+
+
+def altered(
+    experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
+) -> dict[str, EvaluationBatches]:
+    """The batches of `data.altered`, by name; says what is left out."""
+    found, missing = data.altered(prepared, split, experiment, progress.track)
+    for line in missing:
+        progress.say(f"  {line}")
+    return {
+        name: EvaluationBatches(torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels)))
+        for name, (images, labels) in found.items()
+    }
 
 
 def predict_files(

@@ -187,6 +187,16 @@ Json = Annotated[
         rich_help_panel="Output",
     ),
 ]
+Robustness = Annotated[
+    bool | None,
+    typer.Option(
+        "--robustness",
+        help="Test on worse images too: noise, blur, contrast, occlusion, rotation, translation and JPEG at five "
+        "severities, and SOCOFing's Medium and Hard alterations where they are present. Asks every model about the "
+        "whole test set 35 times more; COST",
+        show_default=False,
+    ),
+]
 OwnCode = Annotated[
     list[str] | None,
     typer.Option(
@@ -266,6 +276,7 @@ _NAMES = (
     "image_size",
     "device",
     "precision",
+    "robustness",
 )
 
 

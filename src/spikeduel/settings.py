@@ -102,6 +102,10 @@ class Experiment:
         ("Easy",), "SOCOFing's altered images to use", each=("Easy", "Medium", "Hard")
     )
 
+    robustness: bool = _setting(
+        False, "measure accuracy on worse images too: seven corruptions, and SOCOFing's Medium and Hard if present"
+    )
+
     device: str = _setting("auto", "where to compute", choices=("auto", "cpu", "cuda"))
     precision: str = _setting(
         "auto", "32, bf16 or auto: bf16 where the hardware has it", choices=("auto", "32", "bf16")
@@ -179,7 +183,7 @@ def _is_of(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "text", types.NoneType: "unset"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "unset"}
 
 
 def _describe(kind: Any) -> str:
@@ -207,6 +211,10 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     for convert in options:
         if convert is types.NoneType:
+            continue
+        if convert is bool:
+            if text.lower() in ("true", "false"):
+                return text.lower() == "true"
             continue
         try:
             return convert(text)

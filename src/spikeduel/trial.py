@@ -2,6 +2,7 @@
 
 import hashlib
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from spikeduel.draws import seeded
 from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError, SpikeduelError
 from spikeduel.hardware import Compute
-from spikeduel.measuring import MEASURES
+from spikeduel.measuring import ALSO_VALIDATION, MEASURES, robustness
 from spikeduel.models import Model, ModelCard
 from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
@@ -132,8 +133,18 @@ def _tried(card: ModelCard) -> nn.Module:
     return module
 
 
-def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
-    """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
+def run(
+    trial: Trial,
+    prepared: Prepared,
+    split: Split,
+    store: Store,
+    progress: Progress,
+    altered: Mapping[str, EvaluationBatches] | None = None,
+) -> TrialRecord:
+    """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed.
+
+    `altered` are further test images, by name, for an experiment that asks for robustness.
+    """
     name = f"  {trial.card.title}"
     with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
         if not store.split_path(trial.key).is_file():
@@ -147,7 +158,7 @@ def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: 
         else:
             progress.say(f"{name}: found in the store, not trained again")
         if record.status == "done":
-            _measure(trial, prepared, split, store, progress)
+            _measure(trial, prepared, split, store, progress, altered or {})
     hardware.release_freed_memory()
     return record
 
@@ -192,22 +203,34 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
     return record
 
 
-def _measure(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> None:
-    missing = [name for name in MEASURES if store.measure(trial.key, name) is None]
+def _measure(
+    trial: Trial,
+    prepared: Prepared,
+    split: Split,
+    store: Store,
+    progress: Progress,
+    altered: Mapping[str, EvaluationBatches],
+) -> None:
+    measures = dict(MEASURES)
+    if trial.experiment.robustness:
+        measures |= robustness.measures(altered, progress, trial.card.title)
+    missing = [name for name in measures if store.measure(trial.key, name) is None]
     if not missing:
         return
     store.note_test_use(prepared.fingerprint, split.test, trial.key)
     images, labels = prepared.held
     model = model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
+    test, validation = (EvaluationBatches(images, labels, part) for part in (split.test, split.val))
     who, failed = f"  {trial.card.title}", {}
     for name in missing:
         if store.measure_path(trial.key, name).exists():
             progress.say(f"{who}: measure {name} is taken again, for what the store holds of it is damaged")
+        given = (test, validation) if name in ALSO_VALIDATION else (test,)
         try:
             # Each from its own seed, so that it does not depend on which others were taken before.
             with seeded(trial.card.seed):
-                found = MEASURES[name](model, EvaluationBatches(images, labels, split.test))
+                found = measures[name](model, *given)
             store.save_measure(trial.key, name, found)
         except SpikeduelError:
             raise

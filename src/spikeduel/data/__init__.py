@@ -1,5 +1,6 @@
 """Data: named sets and folders of images, prepared as uint8 arrays, split without leaks, batched."""
 
+from spikeduel.data.alterations import altered
 from spikeduel.data.cache import CachedSet, cached
 from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
 from spikeduel.data.group_by import names_a_file, regrouped
@@ -21,6 +22,7 @@ __all__ = [
     "Preprocessing",
     "RawDataset",
     "Split",
+    "altered",
     "cached",
     "describe",
     "evaluation_batches",

@@ -3,7 +3,7 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -46,13 +46,9 @@ def socofing(options: DataOptions) -> RawDataset:
     """SOCOFing: fingerprints of 600 people, ten fingers, 97×97 grey (Shehu et al. 2018; for research)."""
     size = options.image_size or DEFAULT_SIZE
     preprocessing = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
-    parts = ("Real", *(f"Altered/Altered-{level}" for level in options.alterations))
-    if options.data_dir is None:
-        data_dir = download_from_kaggle(HANDLE, "socofing")
-    else:
-        data_dir = Path(options.data_dir).expanduser()
-    with _opened(data_dir) as source:
-        prints = sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
+    parts = parts_of(options.alterations)
+    with source_at(place(options.data_dir)) as source:
+        prints = listed(source, parts)
         images = room_for(len(prints), preprocessing)
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
@@ -86,6 +82,21 @@ def socofing(options: DataOptions) -> RawDataset:
         sources=sources,
         names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
     )
+
+
+def parts_of(alterations: Iterable[str]) -> tuple[str, ...]:
+    """The folders within SOCOFing that these `alterations` take, the real prints first."""
+    return ("Real", *(f"Altered/Altered-{level}" for level in alterations))
+
+
+def place(data_dir: str | None) -> Path:
+    """Where SOCOFing is: `data_dir`, or what Kaggle gives. Raises `InputError`."""
+    return download_from_kaggle(HANDLE, "socofing") if data_dir is None else Path(data_dir).expanduser()
+
+
+def listed(source: "_Folder | _Zip", parts: Iterable[str]) -> list[Fingerprint]:
+    """The prints in `parts`, in the order of the data set's images. Raises `InputError`."""
+    return sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:
@@ -185,7 +196,8 @@ class _Zip:
 
 
 @contextmanager
-def _opened(data_dir: Path) -> Iterator[_Folder | _Zip]:
+def source_at(data_dir: Path) -> Iterator[_Folder | _Zip]:
+    """SOCOFing in a folder or a zip, to list and read. Raises `InputError`."""
     if data_dir.is_dir():
         yield _Folder(_root(data_dir))
     elif data_dir.is_file():

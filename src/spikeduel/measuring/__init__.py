@@ -3,13 +3,17 @@
 `batches` can be iterated again and again; it gives `(images uint8 [B, C, H, W], labels int64 [B], indices [B])`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.quality import draws, quality
-from spikeduel.models import Model
 
-MEASURES: dict[str, Callable[[Model, Iterable[Any]], dict[str, Any]]] = {
+MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "quality": quality,
     "draws": draws,
+    "calibration": calibration,
 }
+
+ALSO_VALIDATION = ("calibration",)
+"""Measures that choose something, and choose it on other images: `(model, batches, validation) -> dict`."""
