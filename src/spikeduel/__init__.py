@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spikeduel import data, kernels, recipes
     from spikeduel.analysis import Comparison, read_comparison
     from spikeduel.architectures import ARCHITECTURES
+    from spikeduel.auditing import Audit, audit
     from spikeduel.augmentations import AUGMENTATIONS
     from spikeduel.comparing import compare
     from spikeduel.constant import Constant
@@ -33,6 +34,7 @@ _MODULE_OF = {
     "ALIF": "neurons",
     "ARCHITECTURES": "architectures",
     "AUGMENTATIONS": "augmentations",
+    "Audit": "auditing",
     "Comparison": "analysis",
     "Constant": "constant",
     "DATASETS": "data",
@@ -59,6 +61,7 @@ _MODULE_OF = {
     "StreamState": "models",
     "TerminalProgress": "progress",
     "Trace": "models",
+    "audit": "auditing",
     "carried": "neurons",
     "compare": "comparing",
     "inspect": "reporting",

@@ -72,10 +72,11 @@ def assemble(
     split: Split,
     records: Sequence[TrialRecord],
     measures: Sequence[dict[str, Any]],
+    audit: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`."""
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
-    dataset = dataset_entry(prepared, split)
+    dataset = {**dataset_entry(prepared, split), "audit": audit}
     pairs = [
         pair_entry(a, b, records, measures)
         for a, b in itertools.combinations(experiment.contenders, 2)
@@ -104,6 +105,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
     if test is not None:
         del test["truth"], test["predicted"]
         test["draws"] = measures["draws"]
+        test["by_distance"] = measures.get("by_distance")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
     name = settings["contender"].replace(":", ".")
     return {

@@ -1,4 +1,4 @@
-"""The whole comparison, top to bottom: load, split, train, measure, compare, report."""
+"""The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
 import re
 import shutil
@@ -6,9 +6,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, files, trial
+from spikeduel import analysis, auditing, data, files, trial
 from spikeduel.analysis import Comparison
-from spikeduel.errors import InputError
+from spikeduel.auditing import Audit
+from spikeduel.errors import AuditFailed, InputError
 from spikeduel.measuring import MEASURES
 from spikeduel.progress import Progress
 from spikeduel.reporting import report
@@ -21,11 +22,13 @@ def compare(
     out: Path | str | None = None,
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
+    strict: bool = False,
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
-    twice trains once. Raises `InputError` for what the user can mend; a trial that fails is recorded as failed.
+    twice trains once. The data is audited first; with `strict`, problems found there end it. Raises `InputError` for
+    what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -41,10 +44,13 @@ def compare(
     if out is not None:
         _require_a_runs_folder(Path(out))
     progress.say(_announcement(experiment, prepared, split))
+    audit = auditing.examine(experiment, prepared, split, progress)
+    _heed(audit, strict, progress)
 
     records = [trial.run(each, prepared, split, store, progress) for each in trials]
 
-    results = analysis.assemble(experiment, prepared, split, records, [_measures(store, record) for record in records])
+    measures = [_measures(store, record, audit) for record in records]
+    results = analysis.assemble(experiment, prepared, split, records, measures, audit.results)
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     write(comparison, records, store)
@@ -83,8 +89,19 @@ def default_name(experiment: Experiment, fingerprint: str) -> str:
     return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
 
 
-def _measures(store: Store, record: TrialRecord) -> dict[str, Any]:
+def _heed(audit: Audit, strict: bool, progress: Progress) -> None:
+    if audit.ok:
+        return
+    if strict:
+        raise AuditFailed(f"the audit found what would invalidate a result: {' '.join(audit.problems)}")
+    for problem in audit.problems:
+        progress.say(f"PROBLEM with the data: {problem}")
+
+
+def _measures(store: Store, record: TrialRecord, audit: Audit) -> dict[str, Any]:
     found = {name: store.measure(record.key, name) for name in MEASURES} if record.status == "done" else {}
+    if quality := found.get("quality"):
+        found["by_distance"] = auditing.accuracy_by_distance(audit, quality["truth"], quality["predicted"])
     return {name: value for name, value in found.items() if value is not None}
 
 

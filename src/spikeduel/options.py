@@ -49,6 +49,15 @@ Limit = Annotated[
         rich_help_panel="Data",
     ),
 ]
+Near = Annotated[
+    float | None,
+    typer.Option(
+        "--near",
+        metavar="SHARE",
+        help="Near duplicates are images nearer than this share of the usual distance. (Default: 0.33)",
+        rich_help_panel="Data",
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(
@@ -144,6 +153,23 @@ Json = Annotated[
         rich_help_panel="Output",
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Train nothing, and exit with 1, where the audit of the data finds what would invalidate a result.",
+        rich_help_panel="Data",
+    ),
+]
+AuditOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Write audit.html here, with the pairs of pictures side by side, and audit.json.",
+        rich_help_panel="Output",
+    ),
+]
 OwnCode = Annotated[
     list[str] | None,
     typer.Option(
@@ -210,6 +236,7 @@ _NAMES = (
     "split",
     "data_dir",
     "image_size",
+    "near",
     "device",
     "precision",
 )

@@ -108,4 +108,5 @@ def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[di
         said.append(f"Training and validation were limited to {experiment.limit:,} images.")
     if failed := [f"{t['contender']} with seed {t['seed']}" for t in trials if t["status"] == "failed"]:
         said.append(f"Failed and left out: {', '.join(failed)}.")
+    said += [f"The audit of the data: {problem}" for problem in (dataset.get("audit") or {}).get("problems", ())]
     return said + dataset["notes"]

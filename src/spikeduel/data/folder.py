@@ -43,6 +43,9 @@ def folder(options: DataOptions) -> RawDataset:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder.")
     found, classes, notes = _scan(root)
+    found = [item for item in found if str(item.path) not in options.skip]
+    if not found:
+        raise InputError(f"{root}: none of its images can be read.")
     preprocessing = options.preprocessing or _preprocessing(found, options)
     images = room_for(len(found), preprocessing)
 
@@ -72,6 +75,11 @@ def folder(options: DataOptions) -> RawDataset:
         notes=tuple(notes),
         sources=(root, *sorted(links)),
     )
+
+
+def paths(root: Path, skip: frozenset[str] = frozenset()) -> list[Path]:
+    """The image files in a folder of images, in the order of the prepared set, without those named in `skip`."""
+    return [item.path for item in _scan(root)[0] if str(item.path) not in skip]
 
 
 def _scan(root: Path) -> tuple[list[_Found], tuple[str, ...], list[str]]:

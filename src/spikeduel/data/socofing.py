@@ -3,10 +3,11 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,7 @@ from spikeduel.data.prepared import DataOptions, Preprocessing, RawDataset
 from spikeduel.errors import InputError
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
+Result = TypeVar("Result")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
 HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
@@ -51,7 +53,7 @@ def socofing(options: DataOptions) -> RawDataset:
     else:
         data_dir = Path(options.data_dir).expanduser()
     with _opened(data_dir) as source:
-        prints = sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
+        prints = _listed(source, parts, options.skip)
         images = room_for(len(prints), preprocessing)
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
@@ -84,6 +86,26 @@ def socofing(options: DataOptions) -> RawDataset:
         notes=_notes(subjects, same),
         sources=sources,
     )
+
+
+def originals(options: DataOptions, look: Callable[[str, int, bytes], Result]) -> list[Result]:
+    """What `look` makes of each file's name, subject and content, in the order of the prepared set."""
+    parts = ("Real", *(f"Altered/Altered-{level}" for level in options.alterations))
+    data_dir = download_from_kaggle(HANDLE, "socofing") if options.data_dir is None else Path(options.data_dir)
+    with _opened(data_dir) as source:
+        prints = _listed(source, parts, options.skip)
+        return over_pictures(
+            lambda print_: look(f"{print_.part}/{print_.name}", print_.subject, source.read(print_)),
+            prints,
+            options.track,
+            "looking at files",
+            lambda print_: f"{source}/{print_.part}/{print_.name}",
+        )
+
+
+def _listed(source: "_Folder | _Zip", parts: tuple[str, ...], skip: frozenset[str]) -> list[Fingerprint]:
+    prints = sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
+    return [print_ for print_ in prints if f"{source}/{print_.part}/{print_.name}" not in skip]
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:
