@@ -99,7 +99,9 @@ def _heed(audit: Audit, strict: bool, progress: Progress) -> None:
 
 
 def _measures(store: Store, record: TrialRecord, audit: Audit) -> dict[str, Any]:
-    found = {name: store.measure(record.key, name) for name in MEASURES} if record.status == "done" else {}
+    found: dict[str, Any] = (
+        {name: store.measure(record.key, name) for name in MEASURES} if record.status == "done" else {}
+    )
     if quality := found.get("quality"):
         found["by_distance"] = auditing.accuracy_by_distance(audit, quality["truth"], quality["predicted"])
     return {name: value for name, value in found.items() if value is not None}

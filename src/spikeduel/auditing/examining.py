@@ -104,7 +104,9 @@ def examine(
 
 
 def _key(experiment: Experiment, prepared: Prepared, split: Split, unreadable: dict[str, str]) -> str:
-    sides = [hashlib.sha256(np.asarray(getattr(split, side), np.int64)).hexdigest() for side in duplicates.SIDES]
+    sides = [
+        hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
+    ]
     source = [experiment.dataset, origins.state(experiment), sorted(unreadable)]
     return digest([VERSION, prepared.fingerprint, split.kind, sides, experiment.near, source])[:24]
 
@@ -133,7 +135,7 @@ def _examine(
         "fingerprint": prepared.fingerprint,
         "split": split.kind,
         "counts": {name: len(getattr(split, name)) for name in duplicates.SIDES},
-        "exact_duplicates": duplicates.exact(same, labels, side, came_from and came_from.groups),
+        "exact_duplicates": duplicates.exact(same, labels, side, None if came_from is None else came_from.groups),
         "near_duplicates": {
             "within": int(within.sum()),
             "across": int(across.sum()),
@@ -210,9 +212,7 @@ def _bins(values: np.ndarray) -> list[float]:
     return _quantiles(values, NUM_BINS + 1)
 
 
-def accuracy_by_distance(
-    found: Audit, truth: Sequence[int], predicted: Sequence[int]
-) -> list[dict[str, Any]] | None:
+def accuracy_by_distance(found: Audit, truth: Sequence[int], predicted: Sequence[int]) -> list[dict[str, Any]] | None:
     """Accuracy of answers on the test images in bins of distance to the nearest training image, nearest first.
 
     Bins hold about equally many images: {from, to, n, accuracy}. None where these are not the audit's test images.

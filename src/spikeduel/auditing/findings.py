@@ -60,8 +60,8 @@ def notes(found: dict[str, Any]) -> list[str]:
     elsewhere = exact["across"] - exact["test_in_training"]
     if elsewhere:
         said.append(
-            f"{_counted(elsewhere, 'further copy')} of an image {'lies' if elsewhere == 1 else 'lie'} between validation "
-            "and training or test: what is chosen on validation is chosen a little too kindly."
+            f"{_counted(elsewhere, 'further copy')} of an image {'lies' if elsewhere == 1 else 'lie'} in validation, "
+            "or in test of an image of validation: what is chosen on validation is chosen a little too kindly."
         )
     if exact["within"]:
         said.append(

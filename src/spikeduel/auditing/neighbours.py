@@ -1,7 +1,8 @@
 """The nearest neighbour of each image, by blocked matrix products: all pairs are compared, none is guessed."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,8 @@ PORTION = 1024
 where each product waits for the slowest thread."""
 
 
-class Closest(NamedTuple):
+@dataclass(frozen=True)
+class Closest:
     """What `closest` found for M queries.
 
     index     int64 `[M]`: the nearest reference

@@ -10,13 +10,13 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from spikeduel import data, files
+from spikeduel import auditing, data, files
 from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared
 from spikeduel.errors import SpikeduelError
 from spikeduel.models import Model, load_model
 from spikeduel.progress import Progress
-from spikeduel.reporting import figures, gallery, style, summary
+from spikeduel.reporting import audited, figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
 
 SCREEN_DPI = 107
@@ -42,6 +42,8 @@ def report(
     models = _load_models(comparison, contenders, missing, own_code)
     prepared, test = _load_data(comparison, progress, missing)
 
+    checked = _audited(comparison, prepared, folder, progress)
+
     page = {
         "results": results,
         "run": comparison.out,
@@ -54,7 +56,8 @@ def report(
         "failures": summary.failures(results),
         "rules": summary.rules(results),
         "dynamics": summary.dynamics(results),
-        "audit": summary.audit(results),
+        "audit": [] if checked else summary.audit(results),
+        "audited": checked,
         "environment": summary.settings(results.get("environment") or {}),
         "settings": summary.settings(results.get("experiment") or {}),
         "curves": _curves(results, folder),
@@ -64,7 +67,7 @@ def report(
         "examples": _examples(models, prepared, test, folder),
         "missing": missing,
     }
-    files.write_text(path, _template().render(page))
+    files.write_text(path, template().render(page))
     return path
 
 
@@ -95,6 +98,17 @@ def _load_data(
         missing.append("The data is no longer what these models were trained on, so no image is shown.")
         return None, None
     return prepared, test
+
+
+def _audited(
+    comparison: Comparison, prepared: Prepared | None, folder: Path, progress: Progress
+) -> dict[str, Any] | None:
+    """The section on the data; None where the data is not at hand, or was not audited."""
+    if prepared is None or not comparison.results["dataset"]["audit"]:
+        return None
+    split = data.split(prepared, comparison.experiment)
+    found = auditing.examine(comparison.experiment, prepared, split, progress)
+    return audited.section(found, prepared, folder, comparison.results["trials"])
 
 
 def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
@@ -168,7 +182,8 @@ def _examples(
     return shown
 
 
-def _template() -> jinja2.Template:
+def template(name: str = "report.html.j2") -> jinja2.Template:
+    """One of the package's pages, to be rendered."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
@@ -178,7 +193,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters["data_uri"] = data_uri
     environment.filters["width"] = shown_width
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def shown_width(path: Path) -> int:
