@@ -677,3 +677,73 @@ def test_the_program_itself_says_one_line(desk):
     assert done.stderr.startswith("error: unknown data set 'fashion-mnits'")
     assert done.stderr.count("\n") == 1
     assert list(desk.iterdir()) == []
+
+
+# ---- audit
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A folder of two classes with train/ and test/, and nothing wrong with it."""
+    random = np.random.default_rng(0)
+    for side, count in (("train", 20), ("test", 12)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "pets" / side / label
+            folder.mkdir(parents=True)
+            for k in range(count):
+                pixels = np.kron(random.integers(0, 256, (5, 5)), np.ones((4, 4))).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{k:02}.png")
+    return tmp_path / "pets"
+
+
+def test_audit_of_clean_data(pets):
+    done = spikeduel("audit", pets, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["ok"]
+    assert found["problems"] == found["unreadable"] == []
+    keys = ("within", "across", "conflicting")
+    assert [found["exact_duplicates"][key] for key in keys] == [0, 0, 0]
+    assert [found["near_duplicates"][key] for key in keys[:2]] == [0, 0]
+    assert found["groups_cut"] == 0
+    assert {"accuracy", "accuracy_if_grouped", "chance", "siblings_in_train"} <= set(found["probe"])
+    assert found["classes"] == {"cat": 32, "dog": 32}
+
+
+def test_audit_finds_and_shows_a_copy_between_train_and_test(pets, desk):
+    shutil.copy(pets / "train" / "cat" / "03.png", pets / "test" / "cat" / "copy.png")
+    done = spikeduel("audit", pets, "--out", "audit")
+    assert done.exit_code == 1
+    assert "equals a training image, pixel for pixel" in " ".join(done.output.split())
+    assert "Remove the copies from train/ or test/." in " ".join(done.output.split())
+    assert "copy.png" in (desk / "audit" / "audit.html").read_text()
+    assert not json.loads((desk / "audit" / "audit.json").read_text())["ok"]
+
+
+def test_audit_takes_another_definition_of_near(pets):
+    done = spikeduel("audit", pets, "--json", "--near", "0.2")
+    assert json.loads(done.stdout)["near"] == 0.2
+    assert "below 0.2 times the usual one" in json.loads(done.stdout)["near_definition"]
+    assert spikeduel("audit", pets, "--near", "2").exit_code == 2
+
+
+def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk):
+    shutil.copy(pets / "train" / "cat" / "03.png", pets / "test" / "dog" / "copy.png")
+    strict = spikeduel("compare", pets, *QUICKEST[:-2], "--strict")
+    assert strict.exit_code == 1
+    assert "error: the audit found what would invalidate a result: 1 test image" in strict.output
+    assert not list(desk.glob("runs/*/results.json"))
+    done = spikeduel("compare", pets, *QUICKEST[:-2], "--out", "run")
+    assert done.exit_code == 0, done.output
+    assert "PROBLEM with the data: 1 test image" in done.output
+    results = json.loads((desk / "run" / "results.json").read_text())
+    assert results["dataset"]["audit"]["exact_duplicates"]["conflicting"] == 1
+    assert any("The audit of the data: 1 set of equal" in text for text in results["comparison"]["caveats"])
+    for trial in results["trials"]:
+        bins = trial["test"]["by_distance"]
+        right = sum(b["accuracy"] * b["n"] for b in bins if b["n"])
+        assert sum(b["n"] for b in bins) == trial["test"]["n"]
+        assert right == pytest.approx(trial["test"]["accuracy"] * trial["test"]["n"])
+    page = (desk / "run" / "report.html").read_text()
+    assert "Can this data be trusted?" in page
+    assert "Accuracy by distance to training" in page

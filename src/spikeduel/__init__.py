@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from spikeduel import data, kernels, recipes
     from spikeduel.analysis import Comparison, read_comparison
     from spikeduel.architectures import ARCHITECTURES
+    from spikeduel.auditing import Audit, audit
     from spikeduel.augmentations import AUGMENTATIONS
     from spikeduel.comparing import compare
     from spikeduel.constant import Constant
@@ -36,6 +37,7 @@ _MODULE_OF = {
     "ALIF": "neurons",
     "ARCHITECTURES": "architectures",
     "AUGMENTATIONS": "augmentations",
+    "Audit": "auditing",
     "Comparison": "analysis",
     "Constant": "constant",
     "DATASETS": "data",
@@ -63,6 +65,7 @@ _MODULE_OF = {
     "StreamState": "models",
     "TerminalProgress": "progress",
     "Trace": "models",
+    "audit": "auditing",
     "carried": "neurons",
     "compare": "comparing",
     "inspect": "reporting",

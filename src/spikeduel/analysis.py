@@ -82,6 +82,7 @@ def assemble(
     measures: Sequence[dict[str, Any]],
     failed_measures: Sequence[dict[str, str]] | None = None,
     test_uses: int | None = None,
+    audit: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`.
 
@@ -91,7 +92,7 @@ def assemble(
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
     for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
         entry["failed_measures"] = reasons
-    dataset = {**dataset_entry(prepared, splits), "test_uses": test_uses}
+    dataset = {**dataset_entry(prepared, splits), "audit": audit, "test_uses": test_uses}
     finished = [
         name for name in experiment.contenders if any(t["contender"] == name and t["status"] == "done" for t in trials)
     ]
@@ -124,6 +125,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         test["draws"] = measures.get("draws")
         test["calibration"] = measures.get("calibration")
         test["ece"] = test["calibration"] and test["calibration"]["ece"]
+        test["by_distance"] = measures.get("by_distance")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
     name, fold = settings["contender"].replace(":", "."), predictions.fold_of(record)
     file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")

@@ -12,6 +12,7 @@ from spikeduel.version import __version__
 from spikeduel.visible import visible
 
 if TYPE_CHECKING:
+    from spikeduel.auditing import Audit
     from spikeduel.settings import Experiment
 
 app = typer.Typer(
@@ -74,6 +75,7 @@ def compare(
     data_dir: options.DataDir = None,
     group_by: options.GroupBy = None,
     image_size: options.ImageSize = None,
+    strict: options.Strict = False,
     device: options.Device = None,
     precision: options.Precision = None,
     out: options.Out = None,
@@ -90,7 +92,7 @@ def compare(
     given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
     with for_people():
         chosen = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
-        _compare(chosen, out, store, as_json, quiet)
+        _compare(chosen, out, store, as_json, quiet, strict)
 
 
 @app.command(epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct")
@@ -223,6 +225,47 @@ def inspect(
         folder = out or Path("inspect") / f"{model.stem}-{image.stem}"
         for path in draw(loaded, evaluating.open_for(loaded, image), folder):
             typer.echo(path)
+
+
+@app.command(epilog="Examples: spikeduel audit my_images/ --out audit/ · spikeduel audit fashion-mnist --json")
+def audit(
+    dataset: options.Dataset,
+    near: options.Near = None,
+    experiment: options.ExperimentFile = None,
+    set_: options.Set = None,
+    limit: options.Limit = None,
+    split: options.Split = None,
+    data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
+    out: options.AuditOut = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
+
+    Looks for exact and near duplicates within and across the sides of the split, equal images with different labels,
+    groups that the split cuts, unreadable files, formats that give the class away; and asks what an untrained nearest
+    neighbour scores, with and without relatives in training. Exits with 1 where it finds what would invalidate a
+    result.
+    """
+    given = options.given_options(locals())
+    with for_people(when_stopped="Nothing is kept."):
+        from spikeduel import auditing
+
+        chosen = options.experiment_from(dataset, "baseline", experiment, given, set_)
+        found, prepared = auditing.audited(chosen, progress=progress_for(quiet, as_json))
+        if out is not None:
+            from spikeduel.reporting import audit_page
+
+            page = audit_page(found, prepared, out)
+        if as_json:
+            print_json(found.results)
+        else:
+            typer.echo(_audit_text(found))
+            if out is not None:
+                typer.echo(f"\nreport: {page}")
+        if not found.ok:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -383,10 +426,12 @@ def main() -> None:
     app(prog_name="spikeduel")
 
 
-def _compare(experiment: "Experiment", out: Path | None, store: Path | None, as_json: bool, quiet: bool) -> None:
+def _compare(
+    experiment: "Experiment", out: Path | None, store: Path | None, as_json: bool, quiet: bool, strict: bool = False
+) -> None:
     from spikeduel.comparing import compare
 
-    comparison = compare(experiment, out, store, progress_for(quiet, as_json))
+    comparison = compare(experiment, out, store, progress_for(quiet, as_json), strict)
     if as_json:
         print_json(comparison.results)
     else:
@@ -396,6 +441,19 @@ def _compare(experiment: "Experiment", out: Path | None, store: Path | None, as_
         typer.echo(f"\nreport: {comparison.out / 'report.html'}\nmodels: {comparison.out / 'models'}/")
     if comparison.failed:
         raise typer.Exit(3)
+
+
+def _audit_text(found: "Audit") -> str:
+    from spikeduel import analysis, auditing
+
+    parts = [analysis.render(auditing.rows(found.results))]
+    for title, texts in (("Problems, which invalidate a result", found.problems), ("Worth knowing", found.notes)):
+        if texts:
+            parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))
+    if found.ok:
+        parts.append("Nothing was found that would invalidate a result.")
+    parts.append(wrapped(auditing.PIXELS_ARE_NOT_ALL))
+    return "\n\n".join(parts)
 
 
 def _shown(value: Any) -> str:

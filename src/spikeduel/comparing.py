@@ -1,4 +1,4 @@
-"""The whole comparison, top to bottom: load, split, train, measure, compare, report."""
+"""The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
 import re
 import shutil
@@ -8,9 +8,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, evaluating, files, predictions, trial
+from spikeduel import analysis, auditing, data, evaluating, files, predictions, trial
 from spikeduel.analysis import Comparison
-from spikeduel.errors import InputError
+from spikeduel.auditing import Audit
+from spikeduel.errors import AuditFailed, InputError
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.progress import Progress
 from spikeduel.reporting import report
@@ -27,11 +28,13 @@ def compare(
     out: Path | str | None = None,
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
+    strict: bool = False,
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
-    twice trains once. Raises `InputError` for what the user can mend; a trial that fails is recorded as failed.
+    twice trains once. The data is audited first; with `strict`, problems found there end it. Raises `InputError` for
+    what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
@@ -47,11 +50,13 @@ def compare(
     if out is not None:
         _require_a_runs_folder(Path(out))
     progress.say(_announcement(experiment, prepared, splits))
+    audit = auditing.examine(experiment, prepared, splits[0], progress)
+    _heed(audit, strict, progress)
 
     altered = {each.fold: _altered(experiment, prepared, each, progress) for each in splits}
     records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
 
-    measures = [_measures(experiment, store, record) for record in records]
+    measures = [_measures(experiment, store, record, audit, splits[0]) for record in records]
     results = analysis.assemble(
         experiment,
         prepared,
@@ -60,6 +65,7 @@ def compare(
         measures,
         failed_measures=[store.failed_measures(record.key) for record in records],
         test_uses=max(_test_uses(store, prepared, split, trials) for split in splits),
+        audit=audit.results,
     )
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
@@ -108,9 +114,25 @@ def default_name(experiment: Experiment, fingerprint: str) -> str:
     return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
 
 
-def _measures(experiment: Experiment, store: Store, record: TrialRecord) -> dict[str, Any]:
+def _heed(audit: Audit, strict: bool, progress: Progress) -> None:
+    if audit.ok:
+        return
+    if strict:
+        raise AuditFailed(f"the audit found what would invalidate a result: {' '.join(audit.problems)}")
+    for problem in audit.problems:
+        progress.say(f"PROBLEM with the data: {problem}")
+
+
+def _measures(
+    experiment: Experiment, store: Store, record: TrialRecord, audit: Audit, audited: data.Split
+) -> dict[str, Any]:
     names = [*MEASURES, *(robustness.NAMES if experiment.robustness else ())]
-    found = {name: store.measure(record.key, name) for name in names} if record.status == "done" else {}
+    found: dict[str, Any] = {}
+    if record.status == "done":
+        found = {name: store.measure(record.key, name) for name in names}
+    # With folds, the audit looks at the first one's split.
+    if (quality := found.get("quality")) and predictions.fold_of(record) == audited.fold:
+        found["by_distance"] = auditing.accuracy_by_distance(audit, quality["truth"], quality["predicted"])
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -16,6 +16,22 @@ class InputError(SpikeduelError, ValueError):
     exit_code = 2
 
 
+class UnreadableFiles(InputError):
+    """Picture files that cannot be decoded. `files` maps the name of each to the reason."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+        name, reason = next(iter(files.items()))
+        more = f" (the first of {len(files)} such files; `spikeduel audit` lists all)" if len(files) > 1 else ""
+        super().__init__(f"{name}: {reason}{more}. Remove or replace it.")
+
+
+class AuditFailed(SpikeduelError):
+    """The audit found what would invalidate a result, and the user asked not to go on then."""
+
+    exit_code = 1
+
+
 class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
 

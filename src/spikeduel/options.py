@@ -71,6 +71,15 @@ Limit = Annotated[
         rich_help_panel="Data",
     ),
 ]
+Near = Annotated[
+    float | None,
+    typer.Option(
+        "--near",
+        metavar="SHARE",
+        help="Near duplicates are images nearer than this share of the usual distance. (Default: 0.33)",
+        rich_help_panel="Data",
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(
@@ -197,6 +206,23 @@ Robustness = Annotated[
         show_default=False,
     ),
 ]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Train nothing, and exit with 1, where the audit of the data finds what would invalidate a result.",
+        rich_help_panel="Data",
+    ),
+]
+AuditOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Write audit.html here, with the pairs of pictures side by side, and audit.json.",
+        rich_help_panel="Output",
+    ),
+]
 OwnCode = Annotated[
     list[str] | None,
     typer.Option(
@@ -274,6 +300,7 @@ _NAMES = (
     "data_dir",
     "group_by",
     "image_size",
+    "near",
     "device",
     "precision",
     "robustness",

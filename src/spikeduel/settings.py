@@ -101,6 +101,9 @@ class Experiment:
     alterations: tuple[str, ...] = _setting(
         ("Easy",), "SOCOFing's altered images to use", each=("Easy", "Medium", "Hard")
     )
+    near: float = _setting(
+        0.33, "audit: near duplicates are nearer than this share of the usual distance", above=0.0, at_most=1.0
+    )
 
     robustness: bool = _setting(
         False, "measure accuracy on worse images too: seven corruptions, and SOCOFing's Medium and Hard if present"

@@ -322,4 +322,5 @@ def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[di
             f"{uses:,} models have been asked about these test images from this store, and this run has {own:,} of "
             "them. Whoever chooses among many by their test scores reports luck: choose on validation."
         )
+    said += [f"The audit of the data: {problem}" for problem in (dataset.get("audit") or {}).get("problems", ())]
     return said + dataset["notes"]

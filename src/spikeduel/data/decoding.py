@@ -15,7 +15,7 @@ from PIL import Image
 
 from spikeduel import files
 from spikeduel.data.preprocessing import MOST_PIXELS, Preprocessing, too_large
-from spikeduel.errors import InputError
+from spikeduel.errors import InputError, UnreadableFiles
 
 # Pillow knows some forty formats, and hands some of them to other programs: EPS to Ghostscript, whatever the file is
 # called. These it decodes itself.
@@ -68,7 +68,7 @@ def over_pictures(
 ) -> list[Result]:
     """`function` of each item, in order, in a few threads (Pillow decodes outside Python's global lock).
 
-    Raises `InputError` naming the first item for which it fails, and saying how many there are in all.
+    Raises `UnreadableFiles` with all items for which it fails.
     """
 
     def attempt(item: Item) -> Result | _Unreadable:
@@ -84,8 +84,7 @@ def over_pictures(
             results = list(track(pool.map(attempt, items), description, len(items)))
     failed = [result for result in results if isinstance(result, _Unreadable)]
     if failed:
-        more = f" (the first of {len(failed)} such files)" if len(failed) > 1 else ""
-        raise InputError(f"{name(failed[0].item)}: {failed[0].reason}{more}. Remove or replace it.")
+        raise UnreadableFiles({name(each.item): each.reason for each in failed})
     return results
 
 

@@ -43,6 +43,9 @@ def folder(options: DataOptions) -> RawDataset:
     if not files.is_folder(root):
         raise InputError(f"{root}: no such folder.")
     found, classes, notes = _scan(root)
+    found = [item for item in found if str(item.path) not in options.skip]
+    if not found:
+        raise InputError(f"{root}: none of its images can be read.")
     preprocessing = options.preprocessing or _preprocessing(found, options)
     images = room_for(len(found), preprocessing)
 
@@ -68,6 +71,11 @@ def folder(options: DataOptions) -> RawDataset:
         sources=(root, *sorted(links)),
         names=tuple(item.path.relative_to(root).as_posix() for item in found),
     )
+
+
+def paths(root: Path, skip: frozenset[str] = frozenset()) -> list[Path]:
+    """The image files in a folder of images, in the order of the prepared set, without those named in `skip`."""
+    return [item.path for item in _scan(root)[0] if str(item.path) not in skip]
 
 
 def _scan(root: Path) -> tuple[list[_Found], tuple[str, ...], list[str]]:

@@ -105,13 +105,15 @@ class Prepared:
 class DataOptions:
     """What a user can say about where data comes from and how it is prepared.
 
-    `preprocessing`, where given, is that of a trained model: a folder of images is prepared like it.
+    `preprocessing`, where given, is that of a trained model: a folder of images is prepared like it. `skip` holds names
+    of files to leave out, as `UnreadableFiles` gives them.
     """
 
     data_dir: str | None = None
     image_size: int | None = None
     alterations: tuple[str, ...] = ("Easy",)
     preprocessing: Preprocessing | None = None
+    skip: frozenset[str] = frozenset()
     track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] = lambda items, description, total: items
     """Wraps a long loop to show its progress: (items, description, total) -> items."""
     say: Callable[[str], None] = lambda text: None

@@ -3,10 +3,11 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -19,6 +20,7 @@ from spikeduel.data.prepared import DataOptions, Preprocessing, RawDataset
 from spikeduel.errors import InputError
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
+Result = TypeVar("Result")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
 HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
@@ -48,7 +50,7 @@ def socofing(options: DataOptions) -> RawDataset:
     preprocessing = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
     parts = parts_of(options.alterations)
     with source_at(place(options.data_dir)) as source:
-        prints = listed(source, parts)
+        prints = listed(source, parts, options.skip)
         images = room_for(len(prints), preprocessing)
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
@@ -94,9 +96,22 @@ def place(data_dir: str | None) -> Path:
     return download_from_kaggle(HANDLE, "socofing") if data_dir is None else Path(data_dir).expanduser()
 
 
-def listed(source: "_Folder | _Zip", parts: Iterable[str]) -> list[Fingerprint]:
-    """The prints in `parts`, in the order of the data set's images. Raises `InputError`."""
-    return sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
+def listed(source: "_Folder | _Zip", parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
+    """The prints in `parts` but those named in `skip`, in the order of the data set's images. Raises `InputError`."""
+    prints = sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
+    return [print_ for print_ in prints if f"{source}/{print_.part}/{print_.name}" not in skip]
+
+
+def originals(options: DataOptions, look: Callable[[str, int, bytes], Result]) -> list[Result]:
+    """What `look` makes of each file's name, subject and content, in the order of the prepared set."""
+    with source_at(place(options.data_dir)) as source:
+        return over_pictures(
+            lambda print_: look(f"{print_.part}/{print_.name}", print_.subject, source.read(print_)),
+            listed(source, parts_of(options.alterations), options.skip),
+            options.track,
+            "looking at files",
+            lambda print_: f"{source}/{print_.part}/{print_.name}",
+        )
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:

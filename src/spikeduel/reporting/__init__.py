@@ -2,6 +2,7 @@
 
 from spikeduel.reporting.animation import encoded_animation
 from spikeduel.reporting.answers import answer, probabilities
+from spikeduel.reporting.audited import audit_page
 from spikeduel.reporting.figures import confusion_matrix, learning_curves, samples
 from spikeduel.reporting.inspecting import inspect
 from spikeduel.reporting.page import report
@@ -9,6 +10,7 @@ from spikeduel.reporting.spikes import neuron_over_time, raster_of_diagonal
 
 __all__ = [
     "answer",
+    "audit_page",
     "confusion_matrix",
     "encoded_animation",
     "inspect",

@@ -10,14 +10,14 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from spikeduel import data, files
+from spikeduel import auditing, data, files
 from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
 from spikeduel.progress import Progress
-from spikeduel.reporting import differences, figures, gallery, style, summary
+from spikeduel.reporting import audited, differences, figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
 from spikeduel.visible import visible
 
@@ -46,6 +46,8 @@ def report(
     prepared, splits = _load_data(comparison, progress, missing, own_code)
     tests = {name: splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items() if splits}
 
+    checked = _audited(comparison, prepared, folder, progress)
+
     page = {
         "results": results,
         "run": comparison.out,
@@ -61,7 +63,8 @@ def report(
         "failures": summary.failures(results),
         "rules": summary.rules(results),
         "dynamics": summary.dynamics(results),
-        "audit": summary.audit(results),
+        "audit": [] if checked else summary.audit(results),
+        "audited": checked,
         "environment": summary.settings(results.get("environment") or {}),
         "settings": summary.settings(results.get("experiment") or {}),
         "curves": _curves(results, folder),
@@ -71,7 +74,7 @@ def report(
         "examples": _examples(models, prepared, tests, folder),
         "missing": missing,
     }
-    files.write_text(path, _template().render(page))
+    files.write_text(path, template().render(page))
     return path
 
 
@@ -106,6 +109,17 @@ def _load_data(
         missing.append("The data is no longer what these models were trained on, so no image is shown.")
         return None, ()
     return prepared, splits
+
+
+def _audited(
+    comparison: Comparison, prepared: Prepared | None, folder: Path, progress: Progress
+) -> dict[str, Any] | None:
+    """The section on the data; None where the data is not at hand, or was not audited."""
+    if prepared is None or not comparison.results["dataset"]["audit"]:
+        return None
+    split = data.split(prepared, comparison.experiment)
+    found = auditing.examine(comparison.experiment, prepared, split, progress)
+    return audited.section(found, prepared, folder, comparison.results["trials"])
 
 
 def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
@@ -197,7 +211,8 @@ def _examples(
     return shown
 
 
-def _template() -> jinja2.Template:
+def template(name: str = "report.html.j2") -> jinja2.Template:
+    """One of the package's pages, to be rendered."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
@@ -208,7 +223,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters["data_uri"] = data_uri
     environment.filters["width"] = shown_width
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _shown(value: Any) -> Any:

@@ -203,7 +203,7 @@ def dynamics(results: dict[str, Any]) -> str | None:
 def audit(results: dict[str, Any]) -> list[str]:
     """What the audit of the data found, as sentences; empty where there was none."""
     found = results["dataset"].get("audit") or {}
-    said = [str(problem) for problem in found.get("problems") or []]
+    said = [str(text) for text in [*(found.get("problems") or []), *(found.get("notes") or [])]]
     probe = found.get("probe") or {}
     if probe.get("accuracy") is not None:
         text = f"An untrained nearest neighbour on small pixels scores {probe['accuracy']:.1%} on this split"
