@@ -110,6 +110,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "key": record.key,
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
         "parameters": record.parameters,
+        "weights": measures["weights"]["shapes"] if "weights" in measures else None,
         "status": record.status,
         "error": record.error,
         "epochs": len(record.history),

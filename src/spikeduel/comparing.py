@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, files, trial
+from spikeduel import analysis, controls, data, files, trial
 from spikeduel.analysis import Comparison
 from spikeduel.errors import InputError
 from spikeduel.measuring import MEASURES
@@ -45,6 +45,8 @@ def compare(
     records = [trial.run(each, prepared, split, store, progress) for each in trials]
 
     results = analysis.assemble(experiment, prepared, split, records, [_measures(store, record) for record in records])
+    if experiment.controls:
+        controls.add(results, trials, prepared, split, store, progress)
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     write(comparison, records, store)

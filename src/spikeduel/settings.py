@@ -35,10 +35,13 @@ class Experiment:
     recipe: str = _setting("baseline", "the named experiment that this one started from")
     contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
     seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1)
+    controls: bool = _setting(False, "set each spiking contender against controls that need no spikes: true or false")
 
     encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
     num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1)
-    neuron: str = _setting("lif", "the spiking contenders' neuron: lif, if, plif or alif")
+    neuron: str = _setting(
+        "lif", "the spiking contenders' neuron: lif, if, plif, alif; without spikes: relu, quantised-relu"
+    )
     beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0)
     threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0)
     reset_mechanism: str = _setting(
@@ -54,6 +57,7 @@ class Experiment:
         0.9, "neuron alif: what is left after a step of the level that spikes raised", at_least=0.0, at_most=1.0
     )
     adaptation_gain: float = _setting(0.1, "neuron alif: how far a spike raises the level for the next", at_least=0.0)
+    activation_bits: int = _setting(3, "neuron quantised-relu: bits of its activations", at_least=1, at_most=16)
 
     epochs: int = _setting(20, "at most this many epochs; recipe baseline takes 4 on the embedded set", at_least=1)
     batch_size: int = _setting(128, "images a training step", at_least=1)
@@ -130,7 +134,7 @@ def _is_of(value: Any, kind: Any) -> bool:
     return isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "text", types.NoneType: "unset"}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", types.NoneType: "unset"}
 
 
 def _describe(kind: Any) -> str:
@@ -158,6 +162,10 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         return tuple(part.strip() for part in text.split(",") if part.strip())
     for convert in options:
         if convert is types.NoneType:
+            continue
+        if convert is bool:
+            if text.lower() in ("true", "false"):
+                return text.lower() == "true"
             continue
         try:
             return convert(text)

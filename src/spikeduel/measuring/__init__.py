@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from spikeduel.measuring.quality import draws, quality
+from spikeduel.measuring.weights import weights
 from spikeduel.models import Model
 
 MEASURES: dict[str, Callable[[Model, Iterable[Any]], dict[str, Any]]] = {
     "quality": quality,
     "draws": draws,
+    "weights": weights,
 }

@@ -16,7 +16,7 @@ from spikeduel.data import Prepared
 from spikeduel.errors import SpikeduelError
 from spikeduel.models import Model, load_model
 from spikeduel.progress import Progress
-from spikeduel.reporting import figures, gallery, style, summary
+from spikeduel.reporting import controls, figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
 
 SCREEN_DPI = 107
@@ -59,6 +59,8 @@ def report(
         "settings": summary.settings(results.get("experiment") or {}),
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
+        "controls": controls.contenders(results),
+        "control_accuracies": _control_accuracies(results, folder),
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
         "inside": _inside(models, contenders, prepared, test, folder),
         "examples": _examples(models, prepared, test, folder),
@@ -110,6 +112,18 @@ def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
         f"weights were kept.{seeds} Training numbers are averages over an epoch, validation numbers are taken at its "
         "end, so that training can look worse at first. A spiking network's loss is a mean over its time steps: "
         "compare its course with the others', not its height.",
+    )
+
+
+def _control_accuracies(results: dict[str, Any], folder: Path) -> Shown | None:
+    if not controls.contenders(results):
+        return None
+    several = any(trial["seed"] for trial in results["trials"])
+    return Shown(
+        style.save(controls.accuracies(results), folder / "controls.png"),
+        "accuracy of every spiking contender and of each of its controls",
+        f"{'Dots are seeds, strokes their means' if several else 'One seed each'}; the dashed line is the contender "
+        "itself. Warm colours spike, blue does not.",
     )
 
 

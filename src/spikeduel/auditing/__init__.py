@@ -1,0 +1,1 @@
+"""Whether a result on this data and this split can be trusted."""

@@ -1,0 +1,166 @@
+"""What the controls of a spiking contender showed: differences, and the conclusion in plain words."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+Quality = Mapping[str, Any]
+
+
+def conclude(
+    contender: str,
+    num_steps: int,
+    own: Sequence[Quality | None],
+    controls: Mapping[str, Sequence[Quality | None]],
+    reasons: Mapping[str, str],
+) -> dict[str, Any]:
+    """An element of results.json's `comparison.controls`: `contender`, `num_steps`, `accuracy`, `rows`, `text`.
+
+    `own` and each of `controls` hold what `measuring.quality` found, a dict a seed, in the same order. A row is a pair
+    as in `comparison.pairs`, with `a` the contender and `b` the control; `reason` says why there is none.
+    """
+    rows = [_row(contender, name, own, found, reasons.get(name)) for name, found in controls.items()]
+    accuracies = [quality["accuracy"] for quality in own if quality]
+    return {
+        "contender": contender,
+        "num_steps": num_steps,
+        "seeds": len(accuracies),
+        "accuracy": float(np.mean(accuracies)),
+        "rows": rows,
+        "text": _in_words(contender, num_steps, {row["b"]: row for row in rows}),
+    }
+
+
+def _row(
+    contender: str, control: str, own: Sequence[Quality | None], found: Sequence[Quality | None], reason: str | None
+) -> dict[str, Any]:
+    both = [(one, other) for one, other in zip(own, found, strict=True) if one and other]
+    row: dict[str, Any] = {
+        "a": contender, "b": control, "measure": "accuracy", "accuracy": None, "bits": None, "difference": None,
+        "spread": None, "ci95": None, "conclusion": None, "seeds": len(both), "n": 0, "reason": reason,
+    }  # fmt: skip
+    if both:
+        right_own, right_control = right([one for one, _ in both]), right([other for _, other in both])
+        row |= {"accuracy": float(right_control.mean()), "bits": both[0][1].get("bits"), "n": right_own.shape[1]}
+        row |= difference(right_own, right_control)
+    return row
+
+
+def right(qualities: Sequence[Quality]) -> np.ndarray:
+    """bool `[seeds, images]`: which answers are right."""
+    return np.array([np.equal(quality["truth"], quality["predicted"]) for quality in qualities])
+
+
+def difference(right_a: np.ndarray, right_b: np.ndarray) -> dict[str, Any]:
+    """The difference in accuracy a − b of bool `[seeds, images]`, its spread over seeds, an interval, a conclusion.
+
+    Seeds and images are crossed: the variance of the mean is that of seeds and that of images, less what both contain
+    of the rest (random effects of a two-way layout without replication). With one seed there is the part of the images
+    only: the interval then speaks of these two trained models.
+    """
+    from scipy import stats
+
+    d = right_a.astype(float) - right_b.astype(float)
+    seeds, images = d.shape
+    mean = float(d.mean())
+    of_images = float(d.mean(0).var(ddof=1)) / images if images > 1 else 0.0
+    if seeds == 1:
+        half = stats.norm.ppf(0.975) * math.sqrt(of_images)
+        spread = None
+    else:
+        spread = float(d.mean(1).std(ddof=1))
+        of_seeds = spread**2 / seeds
+        rest = d - d.mean(0) - d.mean(1, keepdims=True) + mean
+        of_rest = float((rest**2).sum()) / max((seeds - 1) * (images - 1), 1) / (seeds * images)
+        variance = max(of_seeds + of_images - of_rest, of_seeds, of_images)
+        # Satterthwaite: the part of the images has so many degrees of freedom that only the seeds' count.
+        freedom = (seeds - 1) * (variance / of_seeds) ** 2 if of_seeds else math.inf
+        half = stats.t.ppf(0.975, freedom) * math.sqrt(variance)
+    low, high = mean - half, mean + half
+    return {
+        "difference": mean,
+        "spread": spread,
+        "ci95": [low, high],
+        "conclusion": "a_better" if low > 0 else "b_better" if high < 0 else "inconclusive",
+    }
+
+
+def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]) -> str:
+    seeds = max(row["seeds"] for row in rows.values())
+    told = [
+        f"What spiking buys {contender}, by accuracy ({f'means of {seeds} seeds' if seeds > 1 else 'one seed'}, with "
+        f"95 % intervals):"
+        if seeds
+        else f"What spiking buys {contender} could not be found out."
+    ]
+    steps = f"{num_steps} steps" if num_steps > 1 else "1 step"
+    if (row := rows["relu_twin"])["seeds"]:
+        told.append(f"its ReLU twin, the same network in one pass without spikes, is {_than_it(row)}.")
+    if (row := rows["quantised_twin"])["seeds"]:
+        told.append(
+            f"With activations of {_counted(row['bits'], 'bit')}, as many as tell a neuron's spike counts of 0 to "
+            f"{num_steps} apart, the ReLU twin is {_than_it(row)}."
+        )
+    if (row := rows["one_step"])["seeds"] and num_steps > 1:
+        told.append(f"Trained with a single time step instead of {num_steps}, it is {_than_it(row)}.")
+    if (row := rows["shuffled"])["seeds"] and num_steps > 1:
+        told.append(_of_timing(row))
+    if (row := rows["nearest_neighbour"])["seeds"]:
+        told.append(f"An untrained nearest neighbour on the pixels is right on {row['accuracy']:.1%}: {_than_it(row)}.")
+    if left_out := [row["reason"] for row in rows.values() if row["reason"]]:
+        told.append(f"Left out: {' '.join(dict.fromkeys(left_out))}")
+    if (row := rows["relu_twin"])["seeds"] and (summary := _summary(contender, steps, rows)):
+        told.append(summary)
+    return " ".join(told)
+
+
+def _of_timing(row: dict[str, Any]) -> str:
+    if row["conclusion"] == "a_better":
+        return f"Its spikes' timing carries {_points(row)}: so much it loses when they are shuffled in time."
+    amount = f"{_signed(-row['difference'])} points, {_interval(row)}, when shuffled"
+    if row["conclusion"] == "b_better":
+        return f"Its spikes' timing carries nothing that helps: shuffled in time, it is {_than_it(row)}."
+    return f"What the timing of its spikes carries: nothing measurable ({amount})."
+
+
+def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> str | None:
+    twins = [rows[name]["conclusion"] for name in ("relu_twin", "quantised_twin") if rows[name]["seeds"]]
+    if all(conclusion == "a_better" for conclusion in twins):
+        return f"So spiking over {steps} buys {contender} accuracy here that its twins do not have."
+    if "b_better" in twins:
+        return (
+            f"So spiking over {steps} buys {contender} no accuracy here, it costs some; what it may buy is energy on "
+            "hardware that is made for it."
+        )
+    return (
+        f"So that spiking over {steps} buys {contender} accuracy is not shown here; what it may buy is energy on "
+        "hardware that is made for it."
+    )
+
+
+def _than_it(row: dict[str, Any]) -> str:
+    """How good the control is, measured by its contender."""
+    if row["conclusion"] == "inconclusive":
+        return f"neither better nor worse that one could tell ({_signed(-row['difference'])} points, {_interval(row)})"
+    return f"{_points(row)} {'worse' if row['conclusion'] == 'a_better' else 'better'}"
+
+
+def _points(row: dict[str, Any]) -> str:
+    return f"{100 * abs(row['difference']):.1f} points ({_interval(row)})"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    """As seen from the control, like all words here."""
+    low, high = row["ci95"]
+    return f"{_signed(-high)} to {_signed(-low)}"
+
+
+def _signed(share: float) -> str:
+    text = f"{100 * share:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number > 1 else ''}"
