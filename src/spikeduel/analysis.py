@@ -15,7 +15,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
-from spikeduel.verdict import caveats, verdict
+from spikeduel.verdict import caveats, twins, verdict
 from spikeduel.version import __version__
 
 SCHEMA = 1
@@ -186,7 +186,9 @@ def _right(quality: dict[str, Any]) -> np.ndarray:
 
 
 def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """One row a contender, every cell as text."""
+    """One row a contender, every cell as text; with a column for the twin of each where there are some."""
+    pairs = twins(trials)
+    partners = {**dict(pairs), **{other: spiking for spiking, other in pairs}}
     rows = []
     for contender in dict.fromkeys(trial["contender"] for trial in trials):
         own = [trial for trial in trials if trial["contender"] == contender]
@@ -195,6 +197,7 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
             "model": contender,
             "family": own[0]["family"].upper(),
             "encoding": own[0]["encoding"] or "analogue",
+            **({"same weights as": partners.get(contender, "")} if partners else {}),
         }
         for name, title in (
             ("accuracy", "accuracy"),
