@@ -2,11 +2,12 @@ from functools import partial
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.constant import Constant
 from spikeduel.models import num_parameters
-from spikeduel.neurons import LIF
+from spikeduel.neurons import LIF, QuantisedReLU, ReLU
 
 SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
 
@@ -106,8 +107,50 @@ def test_relu_after_pooling_is_relu_before_it():
         assert torch.equal(one, other)
 
 
-def test_conv_twins_have_the_same_weights_shape_for_shape():
-    twins = [ARCHITECTURES[name]((1, 28, 28), 10, 4, neuron=LIF) for name in ("conv-lif", "conv-relu")]
-    shapes = [{name: value.shape for name, value in twin.state_dict().items()} for twin in twins]
-    assert shapes[0] == shapes[1]
-    assert twins[0].linear1.in_features == 64 * 7 * 7
+TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu")]
+
+
+def made(name, shape=(1, 28, 28), neuron=LIF, hidden=16):
+    torch.manual_seed(0)
+    return ARCHITECTURES[name](shape, 10, 4, neuron=neuron, hidden=hidden)
+
+
+@pytest.mark.parametrize("twins", TWINS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
+    one, other = (made(name, shape).state_dict() for name in twins)
+    assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
+    # The same seed even gives them the same numbers.
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("twins", TWINS, ids=str)
+def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins):
+    spiking, other = made(twins[0], neuron=ReLU), made(twins[1])
+    images = torch.rand(6, 1, 28, 28)
+    labels = torch.arange(6)
+    outputs = spiking(Constant(images, 1)), other(images)
+    torch.testing.assert_close(outputs[0][0], outputs[1])
+    losses = [module.readout.loss(output, labels) for module, output in zip((spiking, other), outputs, strict=True)]
+    torch.testing.assert_close(*losses)
+    for loss in losses:
+        loss.backward()
+    others = dict(other.named_parameters())
+    for name, parameter in spiking.named_parameters():
+        torch.testing.assert_close(parameter.grad, others[name].grad, msg=name, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("neuron", [ReLU, QuantisedReLU])
+def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss_is_plain(neuron):
+    torch.manual_seed(0)
+    module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, 1, neuron=neuron, hidden=20)
+    images, labels = torch.rand(200, 1, 6, 6) * 4 - 2, torch.arange(200) % 4
+    output = module(Constant(images, 1))
+    current = module.linear2(module.lif1.activation(module.linear1(images.flatten(1))))
+    assert torch.equal(module.readout.scores(output).argmax(1), current.argmax(1))
+    assert len(current.argmax(1).unique()) > 1
+    torch.testing.assert_close(module.readout.loss(output, labels), F.cross_entropy(current, labels))
+
+
+def test_conv_twins_at_28_pixels():
+    assert made("conv-lif").linear1.in_features == 64 * 7 * 7

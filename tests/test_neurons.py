@@ -5,7 +5,7 @@ import torch
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError
 from spikeduel.kernels import reference
-from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
+from spikeduel.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, QuantisedReLU, ReLU, carried
 
 
 def test_the_registry_is_not_empty():
@@ -183,3 +183,35 @@ def test_a_neuron_of_ones_own_needs_only_a_step():
     spk, mem = Counter()(torch.ones(4, 1))
     assert spk.flatten().tolist() == [0, 0, 1, 1]
     assert mem.flatten().tolist() == [1, 2, 3, 4]
+
+
+def test_relu_is_no_neuron_and_forgets():
+    current = torch.tensor([[-1.0], [2.0], [0.5]])
+    spk, mem = ReLU()(current)
+    assert spk.flatten().tolist() == [0, 2, 0.5]
+    assert torch.equal(mem, current)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 5])
+def test_a_quantised_relu_has_at_most_two_to_the_bits_values_also_after_training(bits, generator):
+    neuron = QuantisedReLU(activation_bits=bits)
+    assert neuron.level_step.item() == pytest.approx(1 / (2**bits - 1))
+    optimizer = torch.optim.Adam(neuron.parameters(), lr=0.02)
+    current = torch.randn(1, 500, generator=generator) * 3
+    for _ in range(20):
+        optimizer.zero_grad()
+        (neuron(current)[0] - current.relu()).square().mean().backward()
+        optimizer.step()
+    spk, _ = neuron(current)
+    assert 1 < len(spk.unique()) <= 2**bits
+    # Its levels have widened to reach the currents.
+    assert neuron.level_step.item() > 1.2 / (2**bits - 1)
+
+
+def test_a_quantised_relu_keeps_the_type_and_starts_at_the_threshold():
+    neuron = QuantisedReLU(threshold=2.0, activation_bits=2)
+    spk, mem = neuron(torch.tensor([[0.5, 9.0]], dtype=torch.bfloat16))
+    assert (spk.dtype, mem.dtype) == (torch.bfloat16, torch.float32)
+    assert spk.flatten().tolist() == pytest.approx([2 / 3, 2.0], rel=0.01)
+    with pytest.raises(InputError, match="activation_bits must be at least 1"):
+        QuantisedReLU(activation_bits=0)

@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from spikeduel.errors import InputError
-from spikeduel.recipes import RECIPES, baseline
+from spikeduel.recipes import RECIPES, baseline, matched
 from spikeduel.settings import Experiment
 
 
@@ -37,3 +37,13 @@ def test_every_recipe_names_itself_and_says_what_it_is(name):
     assert recipe("digits").recipe == name
     assert asdict(recipe("digits"))["dataset"] == "digits"
     assert recipe.__doc__.strip()
+
+
+def test_matched_is_two_pairs_of_twins_under_one_rule():
+    experiment = matched("my_images", seeds=3, num_steps=6)
+    assert experiment.contenders == ("dense-lif", "dense-relu", "conv-lif", "conv-relu")
+    assert (experiment.encoding, experiment.num_steps, experiment.seeds) == ("direct", 6, 3)
+    assert 4 <= matched().num_steps <= 8
+    # Nobody stops before the others.
+    assert experiment.patience >= experiment.epochs
+    assert matched(contenders=("conv-lif",)).contenders == ("conv-lif",)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from spikeduel.settings import Experiment
-from spikeduel.verdict import caveats, speed_ratio, verdict
+from spikeduel.verdict import caveats, speed_ratio, twins, verdict
 
 CLAIMS = re.compile(r"better|worse|significant(?!ce has been made)|proves|superior|outperform|\bbeats\b|\bp\s*=")
 
@@ -187,3 +187,42 @@ def test_a_little_better_than_chance_is_better():
 
 def test_groups_that_are_whole_are_no_leakage():
     assert caveats(EXPERIMENT, {**DATASET, "shared_groups": 0.0}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
+
+
+# ---- twins
+
+
+DENSE, CONV = {"linear.weight": [10, 64]}, {"block.weight": [8, 1, 3, 3], "linear.weight": [10, 64]}
+FOUR = [
+    trial("dense-snn", 0.5, weights=DENSE, seconds=[2.0]),
+    trial("dense-cnn", 0.5, weights=DENSE, seconds=[1.0]),
+    trial("conv-snn", 0.5, weights=CONV, seconds=[9.0]),
+    trial("conv-cnn", 0.5, weights=CONV, seconds=[3.0]),
+]
+
+
+def test_twins_are_known_by_their_weights():
+    assert twins(FOUR) == [("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]
+    assert twins([FOUR[0], FOUR[3]]) == []
+    # Of the same family, nobody is a twin; without weights, nothing is known.
+    assert twins([FOUR[0], {**FOUR[0], "contender": "other-snn"}]) == []
+    assert twins([{**t, "weights": None} for t in FOUR]) == []
+    other = {**FOUR[1], "weights": {"linear.weight": [10, 65]}}
+    assert twins([FOUR[0], other]) == []
+
+
+def test_of_twins_the_difference_is_the_activations():
+    said = " ".join(caveats(EXPERIMENT, DATASET, FOUR[:2]))
+    assert "dense-snn and dense-cnn have the same weights, shape for shape" in said
+    assert "confounds" not in said
+    said = " ".join(caveats(EXPERIMENT, DATASET, FOUR))
+    assert "dense-snn and dense-cnn; conv-snn and conv-cnn. A difference within such a pair is the activation's" in said
+    assert "any others differ in shape as well" in said
+    assert "confounds" in " ".join(caveats(EXPERIMENT, DATASET, [FOUR[0], FOUR[3]]))
+
+
+def test_the_speed_of_twins_is_told_pair_by_pair():
+    said = speed_ratio(FOUR)
+    assert said.count("a ratio of 2.0") == said.count("a ratio of 3.0") == 1
+    assert "An epoch of conv-snn took 9.0 s and one of conv-cnn 3.0 s" in said
+    assert "study" not in said

@@ -16,7 +16,7 @@ from spikeduel.errors import InputError, unknown
 from spikeduel.schema import require_results
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
-from spikeduel.verdict import caveats, leaks, verdict
+from spikeduel.verdict import caveats, leaks, twins, verdict
 from spikeduel.version import __version__
 from spikeduel.visible import visible
 
@@ -134,6 +134,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
         "fold": fold,
         "parameters": record.parameters,
+        "weights": measures["weights"]["shapes"] if "weights" in measures else None,
         "status": record.status,
         "error": record.error,
         "epochs": len(record.history),
@@ -238,7 +239,9 @@ def pair_entry(
 
 
 def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """One row a contender, every cell as text."""
+    """One row a contender, every cell as text; with a column for the twin of each where there are some."""
+    pairs = twins(trials)
+    partners = {**dict(pairs), **{other: spiking for spiking, other in pairs}}
     rows = []
     for contender in dict.fromkeys(trial["contender"] for trial in trials):
         own = [trial for trial in trials if trial["contender"] == contender]
@@ -247,6 +250,7 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
             "model": contender,
             "family": own[0]["family"].upper(),
             "encoding": own[0]["encoding"] or "analogue",
+            **({"same weights as": partners.get(contender, "")} if partners else {}),
         }
         for name, title in (
             ("accuracy", "accuracy"),

@@ -58,7 +58,7 @@ def compare(
             "--contender",
             metavar="NAME",
             help="Which networks to compare: an architecture's name or module:function; repeatable. "
-            "(Default: dense-snn and small-cnn)",
+            "(Default: the recipe's; of baseline dense-snn and small-cnn)",
             rich_help_panel="Duel",
         ),
     ] = None,
@@ -66,6 +66,7 @@ def compare(
     num_steps: options.NumSteps = None,
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
+    controls: options.Controls = None,
     robustness: options.Robustness = None,
     experiment: options.ExperimentFile = None,
     set_: options.Set = None,
@@ -438,6 +439,8 @@ def _compare(
         typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
         for caveat in comparison.results["comparison"]["caveats"]:
             typer.echo(wrapped(caveat, "  · "))
+        for found in comparison.results["comparison"].get("controls") or ():
+            typer.echo(f"\n{wrapped(found['text'])}")
         typer.echo(f"\nreport: {comparison.out / 'report.html'}\nmodels: {comparison.out / 'models'}/")
     if comparison.failed:
         raise typer.Exit(3)

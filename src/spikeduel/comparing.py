@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, auditing, data, evaluating, files, predictions, trial
+from spikeduel import analysis, auditing, controls, data, evaluating, files, predictions, trial
 from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
@@ -67,6 +67,8 @@ def compare(
         test_uses=max(_test_uses(store, prepared, split, trials) for split in splits),
         audit=audit.results,
     )
+    if experiment.controls:
+        controls.add(results, trials, prepared, store, progress)
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     # One writer at a time, so that a folder never holds one run's settings beside another's results.

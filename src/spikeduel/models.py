@@ -253,6 +253,7 @@ def build(card: ModelCard) -> nn.Module:
 
 NEURON_SETTINGS = (
     "beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
+    "activation_bits",
 )  # fmt: skip
 """The settings that go to the neuron, not to the architecture."""
 

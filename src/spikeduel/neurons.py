@@ -12,6 +12,7 @@ from spikeduel import kernels
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError, unknown
 from spikeduel.kernels import Dynamics, reference
+from spikeduel.quantisation import quantised
 from spikeduel.surrogates import resolve_alpha
 
 State = dict[str, Tensor]
@@ -207,7 +208,53 @@ class LeakyReadout(nn.Module):
         return self.integrator(current)[1]
 
 
-NEURONS: dict[str, Callable[..., Neuron]] = {"lif": LIF, "if": IF, "plif": PLIF, "alif": ALIF}
+class ReLU(Neuron):
+    """No neuron but its null: the positive part of the current, no memory, no spikes; `mem` is the current.
+
+    Any spiking architecture becomes a conventional network with the same weights by it, at one time step.
+    """
+
+    def activation(self, current: Tensor) -> Tensor:
+        """What it gives for a current, elementwise."""
+        return current.relu()
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Neuron.step`."""
+        return self.activation(current), {"mem": current.to(_wide(current))}
+
+    def over_time(
+        self, current: Tensor | Constant, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`; all steps at once."""
+        sequence = current.expand() if isinstance(current, Constant) else current
+        mem = sequence.to(_wide(sequence))
+        return self.activation(sequence), mem, {"mem": mem[-1]}
+
+
+class QuantisedReLU(ReLU):
+    """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantisation.quantised`).
+
+    The step between levels is learned; at first the highest level is `threshold`, which is what an integrate-and-fire
+    neuron gives that fires at every step. Raises `InputError`.
+    """
+
+    def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
+        super().__init__()
+        if activation_bits < 1:
+            raise InputError(f"activation_bits must be at least 1, not {activation_bits}.")
+        self.activation_bits = activation_bits
+        self.level_step = nn.Parameter(torch.tensor(threshold / (2**activation_bits - 1)))
+
+    def activation(self, current: Tensor) -> Tensor:
+        """See `ReLU.activation`."""
+        # A step that training pushes below 0 would turn the signs.
+        step = self.level_step.abs().clamp(min=torch.finfo(torch.float32).tiny)
+        return quantised(current.to(_wide(current)), step, self.activation_bits).to(current.dtype)
+
+
+NEURONS: dict[str, Callable[..., Neuron]] = {
+    "lif": LIF, "if": IF, "plif": PLIF, "alif": ALIF, "relu": ReLU, "quantised-relu": QuantisedReLU,
+}  # fmt: skip
 
 
 class _Carry:

@@ -86,7 +86,7 @@ Encoding = Annotated[
         "--encoding",
         metavar="direct|rate|latency",
         help="How a spiking contender sees an image: the same grey values at every step (direct), random spikes "
-        "(rate), or one spike a pixel, the earlier the brighter (latency). (Recipe baseline: rate)",
+        "(rate), or one spike a pixel, the earlier the brighter (latency). (Recipe baseline: rate, matched: direct)",
         rich_help_panel="Duel",
     ),
 ]
@@ -95,7 +95,7 @@ NumSteps = Annotated[
     typer.Option(
         "--num-steps",
         metavar="T",
-        help="Time steps of a spiking contender. (Recipe baseline: 25)",
+        help="Time steps of a spiking contender. (Recipe baseline: 25, matched: 4)",
         rich_help_panel="Duel",
     ),
 ]
@@ -130,13 +130,28 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="At most N epochs. (Recipe baseline: 20, and 4 on the embedded set, for speed)",
+        help="At most N epochs. (Recipe baseline: 20, and 4 on the embedded set, for speed; matched: 10)",
+        rich_help_panel="Duel",
+    ),
+]
+Controls = Annotated[
+    bool | None,
+    typer.Option(
+        "--controls/--no-controls",
+        help="Show what spiking buys: each spiking contender beside its ReLU twin, a quantised twin, itself with one "
+        "time step and with its spikes shuffled in time, and a nearest neighbour. Trains three more networks for each.",
         rich_help_panel="Duel",
     ),
 ]
 Recipe = Annotated[
     str,
-    typer.Option("--recipe", metavar="NAME", help="The named experiment to start from.", rich_help_panel="Duel"),
+    typer.Option(
+        "--recipe",
+        metavar="baseline|matched",
+        help="The named experiment to start from: the study's two networks (baseline), or a dense and a convolutional "
+        "shape, each with ReLU and with spiking neurons and equal weights (matched).",
+        rich_help_panel="Duel",
+    ),
 ]
 ExperimentFile = Annotated[
     Path | None,
@@ -294,6 +309,7 @@ _NAMES = (
     "num_steps",
     "seeds",
     "epochs",
+    "controls",
     "limit",
     "split",
     "folds",

@@ -41,6 +41,7 @@ class Experiment:
     recipe: str = _setting("baseline", "the named experiment that this one started from")
     contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
     seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1, at_most=10_000)
+    controls: bool = _setting(False, "set each spiking contender against controls that need no spikes: true or false")
 
     equivalence_margin: float = _setting(
         0.005, "differences in accuracy inside ± this fraction count as none: equivalent", at_least=0.0, at_most=1.0
@@ -48,7 +49,9 @@ class Experiment:
 
     encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
     num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1, at_most=100_000)
-    neuron: str = _setting("lif", "the spiking contenders' neuron: lif, if, plif or alif")
+    neuron: str = _setting(
+        "lif", "the spiking contenders' neuron: lif, if, plif, alif; without spikes: relu, quantised-relu"
+    )
     beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0)
     threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0)
     reset_mechanism: str = _setting(
@@ -64,6 +67,7 @@ class Experiment:
         0.9, "neuron alif: what is left after a step of the level that spikes raised", at_least=0.0, at_most=1.0
     )
     adaptation_gain: float = _setting(0.1, "neuron alif: how far a spike raises the level for the next", at_least=0.0)
+    activation_bits: int = _setting(3, "neuron quantised-relu: bits of its activations", at_least=1, at_most=16)
 
     epochs: int = _setting(
         20,

@@ -231,7 +231,19 @@ def p_value(p: float) -> str:
 
 
 def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
-    """How long an SNN epoch takes against a CNN epoch, where both were trained."""
+    """How long an SNN epoch takes against a CNN epoch, where both were trained; pair by pair where there are twins."""
+    pairs = twins(trials)
+    if pairs and len({trial["contender"] for trial in trials}) > 2:
+        told = [
+            _ratio([t for t in trials if t["contender"] in pair], f"An epoch of {pair[0]}", f"one of {pair[1]}")
+            for pair in pairs
+        ]
+        return " ".join(filter(None, told)) or None
+    ratio = _ratio(trials, "An SNN epoch", "a CNN epoch")
+    return ratio and f"{ratio} The study reports 1.5."
+
+
+def _ratio(trials: Sequence[dict[str, Any]], one: str, other: str) -> str | None:
     seconds = {
         family: [s for t in trials if t["family"] == family for s in t["epoch_seconds"]] for family in ("snn", "cnn")
     }
@@ -241,8 +253,27 @@ def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
     if min(snn, cnn) < SHORTEST_TIMED:
         return None
     return (
-        f"An SNN epoch took {snn:.1f} s and a CNN epoch {cnn:.1f} s here (medians; other work on the machine distorts "
-        f"them): a ratio of {snn / cnn:.1f}. The study reports 1.5."
+        f"{one} took {snn:.1f} s and {other} {cnn:.1f} s here (medians; other work on the machine distorts "
+        f"them): a ratio of {snn / cnn:.1f}."
+    )
+
+
+def twins(trials: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
+    spiking, others = (
+        {t["contender"]: t["weights"] for t in trials if t["family"] == family and t.get("weights")}
+        for family in ("snn", "cnn")
+    )
+    return [(a, b) for a, of_a in spiking.items() for b, of_b in others.items() if of_a == of_b]
+
+
+def _of_twins(pairs: Sequence[tuple[str, str]], num_contenders: int) -> str:
+    listed = "; ".join(f"{snn} and {cnn}" for snn, cnn in pairs)
+    if num_contenders == 2:
+        return f"{listed} have the same weights, shape for shape: a difference between them is the activation's."
+    return (
+        f"Twins, with the same weights shape for shape: {listed}. A difference within such a pair is the activation's; "
+        "any others differ in shape as well, and what sets them apart cannot be put down to spikes alone."
     )
 
 
@@ -289,7 +320,9 @@ def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[di
             f"{' and '.join(at_chance)} did no better than always naming the most frequent class: not trained for long "
             "enough (--epochs), or unable to learn this."
         )
-    if len({trial["family"] for trial in trials}) > 1:
+    if pairs := twins(trials):
+        said.append(_of_twins(pairs, len({trial["contender"] for trial in trials})))
+    elif len({trial["family"] for trial in trials}) > 1:
         said.append(
             "These networks differ in shape as well as in spiking, which confounds spiking with, for example, "
             "convolution: a difference cannot be put down to spikes alone."

@@ -8,11 +8,13 @@ from collections.abc import Callable
 
 from torch import nn
 
-from spikeduel.architectures import conv, dense_snn, small_cnn
+from spikeduel.architectures import conv, dense, dense_snn, small_cnn
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "dense-snn": dense_snn.build,
     "small-cnn": small_cnn.build,
     "conv-lif": conv.build_lif,
     "conv-relu": conv.build_relu,
+    "dense-lif": dense.build_lif,
+    "dense-relu": dense.build_relu,
 }

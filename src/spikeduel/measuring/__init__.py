@@ -8,11 +8,13 @@ from typing import Any
 
 from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.quality import draws, quality
+from spikeduel.measuring.weights import weights
 
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "quality": quality,
     "draws": draws,
     "calibration": calibration,
+    "weights": weights,
 }
 
 ALSO_VALIDATION = ("calibration",)

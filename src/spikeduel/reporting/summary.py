@@ -278,7 +278,8 @@ def _luck(trials: Sequence[dict[str, Any]]) -> str | None:
 def _ties(trials: Sequence[dict[str, Any]]) -> str | None:
     shares = [t["test"].get("tie_share") for t in trials if t["family"] == "snn"]
     known = [share for share in shares if share is not None]
-    return f"{100 * statistics.fmean(known):.1f}" if known else None
+    # Scores that are no counts are never equal.
+    return f"{100 * statistics.fmean(known):.1f}" if any(known) else None
 
 
 def _trained(trials: Sequence[dict[str, Any]]) -> str:

@@ -1,0 +1,146 @@
+"""What the controls of a spiking contender showed: differences, and the conclusion in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spikeduel import significance
+
+Quality = Mapping[str, Any]
+
+
+def conclude(
+    contender: str,
+    num_steps: int,
+    own: Sequence[Quality | None],
+    controls: Mapping[str, Sequence[Quality | None]],
+    reasons: Mapping[str, str],
+    groups: np.ndarray | None = None,
+    margin: float = significance.MARGIN,
+) -> dict[str, Any]:
+    """An element of results.json's `comparison.controls`: `contender`, `num_steps`, `accuracy`, `rows`, `text`.
+
+    `own` and each of `controls` hold what `measuring.quality` found, a dict a seed, in the same order. A row is a pair
+    as in `comparison.pairs`, with `a` the contender and `b` the control; `reason` says why there is none. `groups`
+    `[N]` and `margin` are those of `significance.difference`.
+    """
+    rows = [_row(contender, name, own, found, reasons.get(name), groups, margin) for name, found in controls.items()]
+    accuracies = [quality["accuracy"] for quality in own if quality]
+    return {
+        "contender": contender,
+        "num_steps": num_steps,
+        "seeds": len(accuracies),
+        "accuracy": float(np.mean(accuracies)),
+        "rows": rows,
+        "text": _in_words(contender, num_steps, {row["b"]: row for row in rows}),
+    }
+
+
+def _row(
+    contender: str,
+    control: str,
+    own: Sequence[Quality | None],
+    found: Sequence[Quality | None],
+    reason: str | None,
+    groups: np.ndarray | None,
+    margin: float,
+) -> dict[str, Any]:
+    both = [(one, other) for one, other in zip(own, found, strict=True) if one and other]
+    row: dict[str, Any] = {
+        "a": contender, "b": control, "measure": "accuracy", "accuracy": None, "bits": None, "difference": None,
+        "spread": None, "ci95": None, "conclusion": None, "seeds": len(both), "n": 0, "reason": reason,
+    }  # fmt: skip
+    if both:
+        right_own, right_control = right([one for one, _ in both]), right([other for _, other in both])
+        row |= {"accuracy": float(right_control.mean()), "bits": both[0][1].get("bits")}
+        row |= significance.difference(right_own, right_control, groups, margin).to_dict()
+        if len(both) > 1:
+            row["spread"] = float((right_own.mean(1) - right_control.mean(1)).std(ddof=1))
+    return row
+
+
+def right(qualities: Sequence[Quality]) -> np.ndarray:
+    """bool `[seeds, images]`: which answers are right."""
+    return np.array([np.equal(quality["truth"], quality["predicted"]) for quality in qualities])
+
+
+def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]) -> str:
+    seeds = max(row["seeds"] for row in rows.values())
+    told = [
+        f"What spiking buys {contender}, by accuracy ({f'means of {seeds} seeds' if seeds > 1 else 'one seed'}, with "
+        f"95 % intervals):"
+        if seeds
+        else f"What spiking buys {contender} could not be found out."
+    ]
+    steps = f"{num_steps} steps" if num_steps > 1 else "1 step"
+    if (row := rows["relu_twin"])["seeds"]:
+        told.append(f"its ReLU twin, the same network in one pass without spikes, is {_than_it(row)}.")
+    if (row := rows["quantised_twin"])["seeds"]:
+        told.append(
+            f"With activations of {_counted(row['bits'], 'bit')}, as many as tell a neuron's spike counts of 0 to "
+            f"{num_steps} apart, the ReLU twin is {_than_it(row)}."
+        )
+    if (row := rows["one_step"])["seeds"] and num_steps > 1:
+        told.append(f"Trained with a single time step instead of {num_steps}, it is {_than_it(row)}.")
+    if (row := rows["shuffled"])["seeds"] and num_steps > 1:
+        told.append(_of_timing(row))
+    if (row := rows["nearest_neighbour"])["seeds"]:
+        told.append(f"An untrained nearest neighbour on the pixels is right on {row['accuracy']:.1%}: {_than_it(row)}.")
+    if left_out := [row["reason"] for row in rows.values() if row["reason"]]:
+        told.append(f"Left out: {' '.join(dict.fromkeys(left_out))}")
+    if (row := rows["relu_twin"])["seeds"] and (summary := _summary(contender, steps, rows)):
+        told.append(summary)
+    return " ".join(told)
+
+
+def _of_timing(row: dict[str, Any]) -> str:
+    if row["conclusion"] == "a_better":
+        return f"Its spikes' timing carries {_points(row)}: so much it loses when they are shuffled in time."
+    amount = f"{_signed(-row['difference'])} points, {_interval(row)}, when shuffled"
+    if row["conclusion"] == "b_better":
+        return f"Its spikes' timing carries nothing that helps: shuffled in time, it is {_than_it(row)}."
+    return f"What the timing of its spikes carries: nothing measurable ({amount})."
+
+
+def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> str | None:
+    twins = [rows[name]["conclusion"] for name in ("relu_twin", "quantised_twin") if rows[name]["seeds"]]
+    if all(conclusion == "a_better" for conclusion in twins):
+        return f"So spiking over {steps} buys {contender} accuracy here that its twins do not have."
+    if "b_better" in twins:
+        return (
+            f"So spiking over {steps} buys {contender} no accuracy here, it costs some; what it may buy is energy on "
+            "hardware that is made for it."
+        )
+    return (
+        f"So that spiking over {steps} buys {contender} accuracy is not shown here; what it may buy is energy on "
+        "hardware that is made for it."
+    )
+
+
+def _than_it(row: dict[str, Any]) -> str:
+    """How good the control is, measured by its contender."""
+    if row["conclusion"] == "inconclusive":
+        return f"neither better nor worse that one could tell ({_signed(-row['difference'])} points, {_interval(row)})"
+    if row["conclusion"] == "equivalent":
+        return f"equivalent ({_signed(-row['difference'])} points, {_interval(row)})"
+    return f"{_points(row)} {'worse' if row['conclusion'] == 'a_better' else 'better'}"
+
+
+def _points(row: dict[str, Any]) -> str:
+    return f"{100 * abs(row['difference']):.1f} points ({_interval(row)})"
+
+
+def _interval(row: dict[str, Any]) -> str:
+    """As seen from the control, like all words here."""
+    low, high = row["ci95"]
+    return f"{_signed(-high)} to {_signed(-low)}"
+
+
+def _signed(share: float) -> str:
+    text = f"{100 * share:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' if number > 1 else ''}"

@@ -1,0 +1,44 @@
+"""What the timing of spikes carries: a network's answers when its own spikes come in another order."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from spikeduel.draws import Draw
+from spikeduel.measuring.quality import quality
+from spikeduel.models import Model
+from spikeduel.neurons import Neuron
+
+
+def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
+    """`quality` while each layer's spikes are permuted over time, separately for each neuron and image.
+
+    Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
+    (`SpikeCount`) are permuted too, which it does not see. Which permutation depends on image index and layer alone.
+    """
+    from spikeduel.kernels.permuting import permuted_over_time
+
+    layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
+    draw = Draw(np.empty(0))
+
+    def followed() -> Iterator[Any]:
+        nonlocal draw
+        for images, labels, indices in batches:
+            draw = Draw.for_evaluation(indices)
+            yield images, labels, indices
+
+    def permute(neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        keys = draw
+        for _ in range(layers.index(neuron) + 1):  # type: ignore[arg-type]
+            # Each layer has a stream of its own, and none is that of a random encoding.
+            keys = keys.another()
+        return permuted_over_time(output[0], keys.keys), output[1]
+
+    hooks = [layer.register_forward_hook(permute) for layer in layers]
+    try:
+        return quality(model, followed())
+    finally:
+        for hook in hooks:
+            hook.remove()

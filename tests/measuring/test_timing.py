@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from spikeduel.data import Preprocessing
+from spikeduel.measuring.quality import quality
+from spikeduel.measuring.timing import shuffled_quality
+from spikeduel.models import Model, ModelCard
+from spikeduel.neurons import IF, LIF
+from spikeduel.readouts import MeanOverSteps
+
+NUM_IMAGES = 200
+
+
+class FirstSpikeDecides(nn.Module):
+    """Class 1 where the neuron has fired by the first step, class 0 where it has not: it lives by timing alone."""
+
+    family = "snn"
+    readout = MeanOverSteps()
+
+    def __init__(self, num_steps):
+        super().__init__()
+        self.lif = IF(threshold=0.5)
+        self.scale = nn.Parameter(torch.ones(()))
+        self.num_steps = num_steps
+
+    def forward(self, x):
+        spk, _ = self.lif(x.flatten(2) * self.scale, with_mem=False)
+        first = spk[0, :, 0]
+        return torch.stack([1 - first, first], 1).expand(len(x), -1, -1)
+
+
+class CountDecides(FirstSpikeDecides):
+    """The same images told apart by how often the neuron fires."""
+
+    def forward(self, x):
+        spk, _ = self.lif(x.flatten(2) * self.scale, with_mem=False)
+        count = spk[:, :, 0].sum(0)
+        return torch.stack([count * 0 + 0.5, count], 1).expand(len(x), -1, -1)
+
+
+def model(module, num_steps):
+    card = ModelCard("planted", "snn", (1, 1, 1), ("late", "early"), Preprocessing(1, 1, 1), {}, "latency", num_steps)
+    return Model(module, card)
+
+
+def batches(bright, size=64):
+    """Dark images fire late, bright ones at once; the class is the brightness."""
+    labels = torch.arange(NUM_IMAGES) % 2
+    images = torch.where(labels == 1, bright, 1).to(torch.uint8).view(-1, 1, 1, 1)
+    indices = np.arange(NUM_IMAGES)
+    return [(images[s : s + size], labels[s : s + size], indices[s : s + size]) for s in range(0, NUM_IMAGES, size)]
+
+
+def test_a_network_that_lives_by_timing_loses_it():
+    planted, seen = model(FirstSpikeDecides(8), 8), batches(255)
+    assert quality(planted, seen)["accuracy"] == 1
+    # One spike in eight steps: whoever is early is taken for late in seven of eight cases, and the reverse in one.
+    found = shuffled_quality(planted, seen)
+    assert found["accuracy"] == pytest.approx(0.5, abs=0.12)
+    truth, predicted = np.array(found["truth"]), np.array(found["predicted"])
+    assert predicted[truth == 1].mean() == pytest.approx(1 / 8, abs=0.11)
+    # Nothing stays behind in the network.
+    assert quality(planted, seen)["accuracy"] == 1
+
+
+def test_a_network_that_counts_loses_nothing():
+    planted, seen = model(CountDecides(8), 8), batches(0)
+    assert quality(planted, seen)["accuracy"] == shuffled_quality(planted, seen)["accuracy"]
+    assert quality(planted, seen)["predicted"] == shuffled_quality(planted, seen)["predicted"]
+
+
+def test_with_one_step_there_is_nothing_to_exchange():
+    planted, seen = model(FirstSpikeDecides(1), 1), batches(255)
+    assert shuffled_quality(planted, seen) == quality(planted, seen)
+
+
+def test_it_does_not_depend_on_batches():
+    planted = model(FirstSpikeDecides(8), 8)
+    assert (
+        shuffled_quality(planted, batches(255, 64))["predicted"]
+        == (shuffled_quality(planted, batches(255, 17))["predicted"])
+    )
+
+
+def test_each_layer_is_shuffled_in_its_own_way():
+    class Two(FirstSpikeDecides):
+        def __init__(self, num_steps):
+            super().__init__(num_steps)
+            self.other = IF(threshold=0.5)
+            self.seen = []
+
+        def forward(self, x):
+            current = x.flatten(2) * self.scale
+            both = self.lif(current, with_mem=False)[0], self.other(current, with_mem=False)[0]
+            self.seen.append(both)
+            return both[0].expand(-1, -1, 2)
+
+    module = Two(8)
+    shuffled_quality(model(module, 8), batches(255))
+    one, other = (torch.cat(parts, 1) for parts in zip(*module.seen, strict=True))
+    assert torch.equal(one.sum(0), other.sum(0))
+    assert 0.02 < (one == other).all(0).float().mean() < 0.5
+
+
+def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(generator):
+    from spikeduel.readouts import SpikeCount
+
+    class OutputOnly(nn.Module):
+        family = "snn"
+        readout = SpikeCount()
+
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lif = nn.Linear(1, 2), LIF(threshold=0.1)
+
+        def forward(self, x):
+            return self.lif(self.linear(x.flatten(2)))
+
+    torch.manual_seed(0)
+    planted = model(OutputOnly(), 8)
+    assert shuffled_quality(planted, batches(255)) == quality(planted, batches(255))
