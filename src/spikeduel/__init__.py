@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spikeduel.analysis import Comparison, read_comparison
     from spikeduel.architectures import ARCHITECTURES
     from spikeduel.augmentations import AUGMENTATIONS
-    from spikeduel.comparing import compare
+    from spikeduel.comparing import compare, tune
     from spikeduel.constant import Constant
     from spikeduel.data import DATASETS
     from spikeduel.draws import Draw
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spikeduel.reporting import inspect, report
     from spikeduel.settings import Experiment, read_experiment
     from spikeduel.surrogates import SURROGATES
+    from spikeduel.tuning import RANGES, Range, Tuning, read_ranges
 
 _MODULE_OF = {
     "ALIF": "neurons",
@@ -52,21 +53,26 @@ _MODULE_OF = {
     "Neuron": "neurons",
     "PLIF": "neurons",
     "Progress": "progress",
+    "RANGES": "tuning",
     "RECIPES": "recipes",
+    "Range": "tuning",
     "SURROGATES": "surrogates",
     "SpikeCount": "readouts",
     "SpikeduelError": "errors",
     "StreamState": "models",
     "TerminalProgress": "progress",
     "Trace": "models",
+    "Tuning": "tuning",
     "carried": "neurons",
     "compare": "comparing",
     "inspect": "reporting",
     "load_model": "models",
     "read_comparison": "analysis",
     "read_experiment": "settings",
+    "read_ranges": "tuning",
     "report": "reporting",
     "save_model": "models",
+    "tune": "comparing",
 }
 _SUBMODULES = ("data", "kernels", "recipes")
 

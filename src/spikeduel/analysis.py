@@ -72,8 +72,11 @@ def assemble(
     split: Split,
     records: Sequence[TrialRecord],
     measures: Sequence[dict[str, Any]],
+    tuning: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`."""
+    """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`; `tuning`
+    is the content of tuning.json.
+    """
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
     dataset = dataset_entry(prepared, split)
     pairs = [
@@ -88,11 +91,12 @@ def assemble(
         "environment": records[0].environment,
         "dataset": dataset,
         "experiment": asdict(experiment),
+        "tuning": tuning,
         "trials": trials,
         "comparison": {
             "pairs": pairs,
             "verdict": verdict(trials, pairs),
-            "caveats": caveats(experiment, dataset, trials),
+            "caveats": caveats(experiment, dataset, trials, tuning),
         },
     }
 

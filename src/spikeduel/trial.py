@@ -20,7 +20,7 @@ from spikeduel.measuring import MEASURES
 from spikeduel.models import Model, ModelCard
 from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
-from spikeduel.settings import NUMERICS_VERSION, Experiment, digest
+from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
 from spikeduel.store import Store, TrialRecord
 from spikeduel.surrogates import resolve_alpha
 from spikeduel.training import EvaluationBatches, Loop, Training
@@ -32,7 +32,10 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender and a seed with everything that its numbers depend on; `settings` is what `key` hashes."""
+    """A contender and a seed with everything that its numbers depend on; `settings` is what `key` hashes.
+
+    `experiment` is as this contender runs it: `Experiment.of`.
+    """
 
     experiment: Experiment
     card: ModelCard
@@ -47,22 +50,33 @@ class Trial:
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
     """The trials of an experiment: for each seed, each contender. Raises `InputError` for what cannot be built."""
     compute = hardware.resolve(experiment.device, experiment.precision)
-    cards = [describe(contender, experiment, prepared) for contender in experiment.contenders]
+    own = [experiment.of(contender) for contender in experiment.contenders]
+    cards = [describe(*each, prepared) for each in zip(experiment.contenders, own, strict=True)]
+    for card in cards:
+        _require_own_effective(card, experiment)
     common = {
-        "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
         "data": {"fingerprint": prepared.fingerprint, "split": _split_digest(split)},
         "device": compute.device,
         "numerics_version": NUMERICS_VERSION,
     }
     trials = []
     for seed in range(experiment.seeds):
-        for card in cards:
+        for card, its in zip(cards, own, strict=True):
             seeded = replace(card, seed=seed, precision=compute.precision)
-            settings = {**asdict(seeded), **common, "sources": _sources(card, experiment)}
+            training = {name: getattr(its, name) for name in TRAINING_SETTINGS}
+            settings = {**asdict(seeded), "training": training, **common, "sources": _sources(card, its)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
-            trials.append(Trial(experiment, seeded, settings))
+            trials.append(Trial(its, seeded, settings))
     return trials
+
+
+def _require_own_effective(card: ModelCard, experiment: Experiment) -> None:
+    own = (experiment.per_contender or {}).get(card.contender, {})
+    if idle := [name for name in own if TUNABLE[name] not in ("any", card.family)]:
+        raise InputError(
+            f"per_contender: {idle[0]} has no effect on {card.contender}, which does not spike. Take it out."
+        )
 
 
 def check_names(experiment: Experiment) -> None:
@@ -125,14 +139,26 @@ def _tried(card: ModelCard) -> nn.Module:
 def run(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
     """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed."""
     with store.locked(trial.key):
-        record = store.record(trial.key)
-        if record is None:
-            record = _train(trial, prepared, split, store, progress)
-        else:
-            progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
+        record = _trained(trial, prepared, split, store, progress)
         if record.status == "done":
             _measure(trial, prepared, split, store)
     hardware.release_freed_memory()
+    return record
+
+
+def train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+    """As `run`, and no test image is looked at: for choosing settings. `run` later finds the trial and measures it."""
+    with store.locked(trial.key):
+        record = _trained(trial, prepared, split, store, progress)
+    hardware.release_freed_memory()
+    return record
+
+
+def _trained(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+    record = store.record(trial.key)
+    if record is None:
+        return _train(trial, prepared, split, store, progress)
+    progress.say(f"  {trial.card.contender}, seed {trial.card.seed}: found in the store, not trained again")
     return record
 
 

@@ -1,7 +1,7 @@
 """report.html: the whole comparison on one page that needs nothing else, not even a network."""
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from spikeduel.models import Model, load_model
 from spikeduel.progress import Progress
 from spikeduel.reporting import figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
+from spikeduel.reporting.tuning import section
 
 SCREEN_DPI = 107
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
@@ -57,6 +58,7 @@ def report(
         "audit": summary.audit(results),
         "environment": summary.settings(results.get("environment") or {}),
         "settings": summary.settings(results.get("experiment") or {}),
+        "tuning": section(results.get("tuning"), folder),
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
@@ -64,8 +66,25 @@ def report(
         "examples": _examples(models, prepared, test, folder),
         "missing": missing,
     }
-    files.write_text(path, _template().render(page))
+    files.write_text(path, _template("report.html.j2").render(page))
     return path
+
+
+def report_tuning(tuning: Mapping[str, Any], folder: Path) -> Path:
+    """Writes `folder`/tuning.html and its figure, from the content of tuning.json; returns the page's path.
+
+    Raises `InputError` where it cannot write.
+    """
+    page = {
+        "title": f"Tuning {' and '.join(c['contender'] for c in tuning['contenders'])} on {tuning['dataset']['name']}",
+        "run": folder,
+        "tuning": section(tuning, folder / "figures"),
+        "results": {name: tuning[name] for name in ("spikeduel", "created", "dataset")},
+        "environment": summary.settings(tuning["environment"]),
+        "settings": summary.settings(tuning["experiment"]),
+    }
+    files.write_text(folder / "tuning.html", _template("tuning.html.j2").render(page))
+    return folder / "tuning.html"
 
 
 def _load_models(
@@ -168,7 +187,7 @@ def _examples(
     return shown
 
 
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
@@ -178,7 +197,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters["data_uri"] = data_uri
     environment.filters["width"] = shown_width
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def shown_width(path: Path) -> int:
