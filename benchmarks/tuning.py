@@ -1,9 +1,10 @@
 """Does equal tuning find something sensible? Each contender gets the same number of trials on a part of a data set.
 
     python benchmarks/tuning.py [--dataset NAME] [--limit N] [--encoding direct] [--trials N] [--epochs N] [--runs DIR]
+        [--seeds N]
 
-The tuning is the one that `spikeduel tune` makes. Then both contenders are trained with one seed more than it saw, at
-the settings given and at the chosen ones, and measured on the whole test set. What the store holds is not trained
+The tuning is the one that `spikeduel tune` makes. Then both contenders are trained with N seeds (tuning saw the first),
+at the settings given and at the chosen ones, and measured on the whole test set. What the store holds is not trained
 again. Results go to benchmarks/results/tuning-<data set>-<encoding>.json.
 """
 
