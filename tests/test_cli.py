@@ -63,8 +63,9 @@ def model(run, contender="dense-snn"):
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
                    "--epochs", "--limit", "--split", "--data-dir", "--image-size", "--device", "--precision", "--set",
-                   "--out", "--store", "--own-code", "--json", "--quiet"],
+                   "--tune", "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
+    ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--out"],
@@ -181,6 +182,39 @@ def test_inspect(contender, finished, picture, desk):
     paths = [desk / line for line in done.stdout.splitlines()]
     assert paths
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
+
+
+def test_tune_then_compare(desk):
+    (desk / "ranges.toml").write_text("[learning_rate]\nlow = 4e-3\nhigh = 2e-2\n")
+    arguments = ["digits", *QUICKEST, "--ranges", "ranges.toml"]
+    done = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned")
+    assert done.exit_code == 0
+    assert "small-cnn, trial 2 of 2: learning_rate 0.0" in done.stdout
+    record = json.loads((desk / "tuned" / "tuning.json").read_text())
+    said = " ".join(done.stdout.split())
+    for each in record["contenders"]:
+        for entry in each["trials"]:
+            assert f"{100 * entry['validation']['accuracy']:.2f}" in said
+    assert "spikeduel compare --experiment tuned/experiment.toml" in said
+    assert not list((desk / "runs" / "store").glob("*/measures"))
+
+    as_json = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned", "--json")
+    assert json.loads(as_json.stdout)["contenders"] == record["contenders"]
+    assert as_json.stderr.count("not trained again") == 4
+
+    compared = spikeduel("compare", "--experiment", "tuned/experiment.toml", "--json")
+    results = json.loads(compared.stdout)
+    assert results["tuning"]["contenders"] == record["contenders"]
+    assert compared.stderr.count("not trained again") == 2
+    at_once = spikeduel("compare", *arguments, "--tune", 2, "--json")
+    assert json.loads(at_once.stdout)["trials"] == results["trials"]
+    assert json.loads(at_once.stdout)["tuning"]["per_contender"] == record["per_contender"]
+
+
+def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
+    (desk / "mine").mkdir()
+    (desk / "mine" / "notes.txt").write_text("precious")
+    assert "mine: holds other things than a run" in refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
 
 
 def test_report_is_written_again(finished, desk):
@@ -457,6 +491,9 @@ def refused(desk, *arguments):
         (["socofing", "--group-by", "(a)"], "group_by: socofing is grouped by person as it is"),
         (["digits", "--device", "gpu"], "device 'gpu'"),
         (["digits", "--precision", "16"], "precision '16'"),
+        (["digits", "--ranges", "r.toml"], "give --tune N as well"),
+        (["digits", "--tune", "2", "--ranges", "r.toml"], "r.toml: no such file"),
+        (["digits", "--tune", "1"], "at least 2 trials"),
         (["--experiment", "nowhere.toml"], "nowhere.toml: no such file"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -9,11 +9,12 @@ import pytest
 
 from spikeduel import data
 from spikeduel.analysis import read_comparison
-from spikeduel.comparing import compare, default_name
+from spikeduel.comparing import compare, default_name, tune, write_tuning
 from spikeduel.errors import InputError
 from spikeduel.model_files import load_model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment, read_experiment, write_experiment
+from spikeduel.tuning import Range, read_tuning
 
 EXPERIMENT = Experiment(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
@@ -287,3 +288,62 @@ def test_a_folder_with_other_things_is_not_written_to(small, tmp_path):
     with pytest.raises(InputError, match="mine: holds other things than a run"):
         compare(small, tmp_path / "mine")
     assert (tmp_path / "mine" / "report.html").read_text() == "precious"
+
+
+# ---- tuning
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    """A tuning of the duel's experiment, its folder and its store."""
+    folder = tmp_path_factory.mktemp("tuned")
+    ranges = {"learning_rate": Range(4e-3, 2e-2), "num_steps": Range(choices=(2, 3))}
+    experiment = replace(EXPERIMENT, epochs=1, limit=300)
+    found = tune(experiment, 3, ranges, folder / "store")
+    return found, write_tuning(found, folder / "out"), folder / "store"
+
+
+def test_a_tunings_folder_leads_to_the_comparison(tuned):
+    found, folder, _ = tuned
+    assert {path.name for path in folder.iterdir()} == {"experiment.toml", "tuning.json", "tuning.html", "figures"}
+    assert read_experiment(folder / "experiment.toml") == found.experiment
+    assert json.loads((folder / "tuning.json").read_text()) == json.loads(json.dumps(found.record))
+
+
+def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path):
+    found, _, store = tuned
+    told = Telling()
+    comparison = compare(found.experiment, tmp_path / "out", store, told, found)
+    assert (told.trained, told.found) == (0, 2)
+    assert comparison.results["tuning"] == found.record
+    for each, entry in zip(found.record["contenders"], comparison.results["trials"], strict=True):
+        best = each["trials"][each["best"]]
+        assert entry["key"] == best["key"]
+        assert entry["validation"] == best["validation"]
+        assert entry["test"]["n"] == 179
+    assert any("Each contender was tuned with 3 trials" in text for text in comparison.results["comparison"]["caveats"])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h2>Tuning</h2>" in page
+    assert "as tuned or given for each contender" in page
+    # The run's own folder leads to the same again.
+    again = read_tuning(tmp_path / "out" / "tuning.json", read_experiment(tmp_path / "out" / "experiment.toml"))
+    assert compare(again.experiment, tmp_path / "out", store, tuned=again).results["tuning"] == again.record
+
+
+def test_without_its_record_tuning_is_not_claimed(tuned, tmp_path):
+    found, _, store = tuned
+    comparison = compare(found.experiment, tmp_path / "out", store)
+    assert comparison.results["tuning"] is None
+    assert not (tmp_path / "out" / "tuning.json").exists()
+    assert any("Nothing here shows that each was tuned" in text for text in comparison.results["comparison"]["caveats"])
+    assert "<h2>Tuning</h2>" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_tunings_default_folder_is_beside_the_comparisons(tuned, tmp_path):
+    found, _, _ = tuned
+    name = default_name(found.experiment, found.record["dataset"]["fingerprint"])
+    assert write_tuning(found) == Path("runs") / f"{name}-tuning"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("precious")
+    with pytest.raises(InputError, match="mine: holds other things than a run"):
+        write_tuning(found, tmp_path / "mine")

@@ -5,7 +5,7 @@ from hypothesis import given
 
 from damage import FUZZED, damaged, problem
 from spikeduel.errors import InputError
-from spikeduel.settings import Experiment, digest, read_experiment, with_settings, write_experiment
+from spikeduel.settings import TUNABLE, Experiment, digest, read_experiment, with_settings, write_experiment
 
 
 def test_toml_round_trip(tmp_path):
@@ -27,13 +27,16 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "folds": 5, "split_seed": 9, "limit": 100, "data_dir": "/data",
         "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",),
         "robustness": True, "device": "cpu", "precision": "bf16",
+        "per_contender": {"small-cnn": {"learning_rate": 0.01}},
     }  # fmt: skip
     assert set(other) == {f.name for f in fields(Experiment)}
     experiment = Experiment(**other)
     write_experiment(tmp_path / "e.toml", experiment)
     assert read_experiment(tmp_path / "e.toml") == experiment
+    # A table is for files only.
+    own = other.pop("per_contender")
     texts = {name: ",".join(v) if isinstance(v, tuple) else str(v) for name, v in other.items()}
-    assert with_settings(Experiment(), texts) == experiment
+    assert replace(with_settings(Experiment(), texts), per_contender=own) == experiment
 
 
 def test_yes_and_no_as_text():
@@ -70,6 +73,12 @@ def test_settings_as_text_are_converted_and_can_be_unset():
         ("contenders", ("a", "a"), "named twice"),
         ("contenders", "dense-snn", "contenders must be a list of text"),
         ("dataset", 3, "dataset must be text"),
+        ("per_contender", 3, "per_contender must be a table of settings by contender or unset"),
+        ("per_contender", {"dens-snn": {}}, "'dens-snn' is not among the contenders"),
+        ("per_contender", {"dense-snn": 3}, "dense-snn must have a table of settings"),
+        ("per_contender", {"dense-snn": {"bta": 1}}, r"single contender \(dense-snn\) 'bta': did you mean 'beta'"),
+        ("per_contender", {"dense-snn": {"batch_size": 1}}, "single contender"),
+        ("per_contender", {"dense-snn": {"beta": 2}}, "per_contender: dense-snn: beta must be at most 1"),
     ],
 )
 def test_values_that_make_no_sense_are_refused(name, value, says):
@@ -160,3 +169,24 @@ def test_a_data_set_made_by_code_is_own_code_and_a_folder_is_not(tmp_path):
     (tmp_path / "a:b").mkdir()
     assert Experiment(dataset="m:data").own_code == ("m:data",)
     assert Experiment(dataset="a:b").own_code == ()
+
+
+def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
+    experiment = Experiment(num_steps=8, per_contender={"dense-snn": {"beta": 1, "num_steps": 4}, "small-cnn": {}})
+    assert experiment.of("dense-snn") == Experiment(num_steps=4, beta=1.0)
+    assert experiment.of("small-cnn") == Experiment(num_steps=8)
+    # What is unset is the common one, as in a file; hashes do not mind the table.
+    assert experiment.per_contender == {"dense-snn": {"beta": 1.0, "num_steps": 4}}
+    assert Experiment(per_contender={"dense-snn": {"surrogate_alpha": None}}) == Experiment()
+    assert hash(experiment) == hash(replace(experiment))
+    write_experiment(tmp_path / "e.toml", experiment)
+    assert read_experiment(tmp_path / "e.toml") == experiment
+    with pytest.raises(InputError, match="per_contender cannot be set by --set"):
+        with_settings(experiment, {"per_contender": "beta"})
+
+
+def test_only_what_is_a_contenders_own_can_differ():
+    assert TUNABLE["learning_rate"] == "any"
+    assert {name for name, family in TUNABLE.items() if family == "snn"} == {
+        "num_steps", "beta", "threshold", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
+    }  # fmt: skip

@@ -539,3 +539,43 @@ def test_what_the_store_holds_needs_no_data_in_memory(quick, tmp_path, monkeypat
     monkeypatch.setattr(data, "load", lambda experiment: prepared)
     run(quick, tmp_path / "s")
     assert "held" not in vars(prepared)
+
+
+# ---- a contender's own settings
+
+
+def test_own_settings_change_the_contenders_key_only_and_are_as_good_as_common_ones(small):
+    own = {"dense-snn": {"learning_rate": 1e-3, "beta": 0.5, "num_steps": 3}}
+    before, after = keys(small), keys(replace(small, per_contender=own))
+    assert after["small-cnn"] == before["small-cnn"]
+    assert after["dense-snn"] != before["dense-snn"]
+    assert after["dense-snn"] == keys(replace(small, **own["dense-snn"]))["dense-snn"]
+
+
+def test_own_settings_are_what_is_trained(quick, tmp_path):
+    own = {"learning_rate": 1e-4, "num_steps": 3}
+    (apart,) = run(replace(quick, per_contender={"dense-snn": own}), tmp_path / "a")
+    (common,) = run(replace(quick, **own), tmp_path / "b")
+    assert apart.history == common.history
+    (other,) = run(quick, tmp_path / "a")
+    assert apart.history != other.history
+
+
+def test_spiking_settings_of_a_network_that_does_not_spike_are_refused(small):
+    with pytest.raises(InputError, match="per_contender: beta has no effect on small-cnn, which does not spike"):
+        plan(replace(small, per_contender={"small-cnn": {"beta": 0.5}}))
+
+
+def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_path):
+    prepared = data.load(quick)
+    split, store = data.split(prepared, quick), Store(tmp_path)
+    (planned,) = plan(quick)
+    # Whoever touched these test images would raise.
+    out_of_reach = replace(split, test=np.array([10**9]))
+    record = trial.train(planned, prepared, out_of_reach, store, Progress())
+    assert record.status == "done"
+    assert store.measure(record.key, "quality") is None
+    told = Telling()
+    assert as_stored(trial.run(planned, prepared, split, store, told)) == as_stored(record)
+    assert any("not trained again" in line for line in told.lines)
+    assert store.measure(record.key, "quality")["n"] == len(split.test)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spikeduel.architectures import ARCHITECTURES
     from spikeduel.auditing import Audit, audit
     from spikeduel.augmentations import AUGMENTATIONS
-    from spikeduel.comparing import compare
+    from spikeduel.comparing import compare, tune
     from spikeduel.constant import Constant
     from spikeduel.data import DATASETS
     from spikeduel.draws import Draw
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spikeduel.settings import Experiment, read_experiment
     from spikeduel.significance import Difference, test_difference
     from spikeduel.surrogates import SURROGATES
+    from spikeduel.tuning import RANGES, Range, Tuning, read_ranges
 
 _MODULE_OF = {
     "ALIF": "neurons",
@@ -58,13 +59,16 @@ _MODULE_OF = {
     "Neuron": "neurons",
     "PLIF": "neurons",
     "Progress": "progress",
+    "RANGES": "tuning",
     "RECIPES": "recipes",
+    "Range": "tuning",
     "SURROGATES": "surrogates",
     "SpikeCount": "readouts",
     "SpikeduelError": "errors",
     "StreamState": "models",
     "TerminalProgress": "progress",
     "Trace": "models",
+    "Tuning": "tuning",
     "audit": "auditing",
     "carried": "neurons",
     "compare": "comparing",
@@ -72,10 +76,12 @@ _MODULE_OF = {
     "load_model": "model_files",
     "read_comparison": "analysis",
     "read_experiment": "settings",
+    "read_ranges": "tuning",
     "report": "reporting",
     "save_model": "model_files",
     "test_difference": "significance",
     "test_results": "predictions",
+    "tune": "comparing",
 }
 _SUBMODULES = ("data", "kernels", "recipes")
 

@@ -83,11 +83,12 @@ def assemble(
     failed_measures: Sequence[dict[str, str]] | None = None,
     test_uses: int | None = None,
     audit: dict[str, Any] | None = None,
+    tuning: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`.
 
     `splits` holds one split, or one for each fold. `failed_measures[i]` says why others failed; `test_uses` is what
-    `Store.test_uses` gives.
+    `Store.test_uses` gives; `tuning` is the content of tuning.json.
     """
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
     for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
@@ -105,11 +106,12 @@ def assemble(
         "environment": records[0].environment,
         "dataset": dataset,
         "experiment": asdict(experiment),
+        "tuning": tuning,
         "trials": trials,
         "comparison": {
             "pairs": pairs,
-            "verdict": verdict(trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0),
-            "caveats": caveats(experiment, dataset, trials),
+            "verdict": verdict(trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0, bool(tuning)),
+            "caveats": caveats(experiment, dataset, trials, tuning),
         },
     }
 

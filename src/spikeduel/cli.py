@@ -14,6 +14,7 @@ from spikeduel.visible import visible
 if TYPE_CHECKING:
     from spikeduel.auditing import Audit
     from spikeduel.settings import Experiment
+    from spikeduel.tuning import Tuning
 
 app = typer.Typer(
     name="spikeduel",
@@ -52,16 +53,7 @@ def _program(
 def compare(
     dataset: options.OptionalDataset = None,
     recipe: options.Recipe = "baseline",
-    contender: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--contender",
-            metavar="NAME",
-            help="Which networks to compare: an architecture's name or module:function; repeatable. "
-            "(Default: the recipe's; of baseline dense-snn and small-cnn)",
-            rich_help_panel="Duel",
-        ),
-    ] = None,
+    contender: options.Contenders = None,
     encoding: options.Encoding = None,
     num_steps: options.NumSteps = None,
     seeds: options.Seeds = None,
@@ -70,6 +62,8 @@ def compare(
     robustness: options.Robustness = None,
     experiment: options.ExperimentFile = None,
     set_: options.Set = None,
+    tune: options.Tune = None,
+    ranges: options.Ranges = None,
     limit: options.Limit = None,
     split: options.Split = None,
     folds: options.Folds = None,
@@ -92,8 +86,65 @@ def compare(
     """
     given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
     with for_people():
-        chosen = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
-        _compare(chosen, out, store, as_json, quiet, strict)
+        start = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
+        if tune is None:
+            from spikeduel.tuning import read_tuning
+
+            if ranges is not None:
+                raise InputError("--ranges says what --tune draws: give --tune N as well.")
+            tuned = read_tuning(experiment.with_name("tuning.json"), start) if experiment else None
+        else:
+            tuned = _tune(start, tune, ranges, out, store, as_json, quiet)
+        _compare(tuned.experiment if tuned else start, out, store, as_json, quiet, strict, tuned)
+
+
+@app.command(epilog="Example: spikeduel tune fashion-mnist --encoding direct --trials 20 --out tuned/")
+def tune(
+    dataset: options.OptionalDataset = None,
+    trials: options.Trials = 10,
+    ranges: options.Ranges = None,
+    recipe: options.Recipe = "baseline",
+    contender: options.Contenders = None,
+    encoding: options.Encoding = None,
+    num_steps: options.NumSteps = None,
+    epochs: options.Epochs = None,
+    experiment: options.ExperimentFile = None,
+    set_: options.Set = None,
+    limit: options.Limit = None,
+    split: options.Split = None,
+    data_dir: options.DataDir = None,
+    group_by: options.GroupBy = None,
+    image_size: options.ImageSize = None,
+    device: options.Device = None,
+    precision: options.Precision = None,
+    out: options.TuningOut = None,
+    store: options.StoreDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    own_code: options.OwnCode = None,
+) -> None:
+    """Find each contender's best learning rate and spiking settings, with equally many trials for each.
+
+    Trials are judged on validation images; the test set is not touched. Prints every trial and what fewer of them
+    would have found, and writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is
+    not trained again.
+    """
+    given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
+    with for_people():
+        from spikeduel.comparing import write_tuning
+        from spikeduel.verdict import tuning_limits
+
+        start = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
+        tuned = _tune(start, trials, ranges, out, store, as_json, quiet)
+        folder = write_tuning(tuned, out)
+        if as_json:
+            print_json(tuned.record)
+            return
+        typer.echo(f"\n{tuned.table()}\n")
+        for sentence in tuning_limits(tuned.record):
+            typer.echo(wrapped(sentence, "  · "))
+        typer.echo(f"\nreport: {folder / 'tuning.html'}")
+        typer.echo(f"compare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}")
 
 
 @app.command(epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct")
@@ -427,12 +478,35 @@ def main() -> None:
     app(prog_name="spikeduel")
 
 
+def _tune(
+    start: "Experiment",
+    num_trials: int,
+    ranges: Path | None,
+    out: Path | None,
+    store: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> "Tuning":
+    from spikeduel.comparing import require_runs_folder, tune
+    from spikeduel.tuning import read_ranges
+
+    # Before the trials, which may take hours.
+    require_runs_folder(out)
+    return tune(start, num_trials, read_ranges(ranges) if ranges else None, store, progress_for(quiet, as_json))
+
+
 def _compare(
-    experiment: "Experiment", out: Path | None, store: Path | None, as_json: bool, quiet: bool, strict: bool = False
+    experiment: "Experiment",
+    out: Path | None,
+    store: Path | None,
+    as_json: bool,
+    quiet: bool,
+    strict: bool = False,
+    tuned: "Tuning | None" = None,
 ) -> None:
     from spikeduel.comparing import compare
 
-    comparison = compare(experiment, out, store, progress_for(quiet, as_json), strict)
+    comparison = compare(experiment, out, store, progress_for(quiet, as_json), strict, tuned)
     if as_json:
         print_json(comparison.results)
     else:

@@ -2,22 +2,23 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, auditing, controls, data, evaluating, files, predictions, trial
+from spikeduel import analysis, auditing, controls, data, evaluating, files, predictions, trial, tuning
 from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.progress import Progress
-from spikeduel.reporting import report
+from spikeduel.reporting import report, report_tuning
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.store import Store, TrialRecord
 from spikeduel.training import EvaluationBatches
+from spikeduel.tuning import Range, Tuning
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
@@ -29,11 +30,13 @@ def compare(
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
     strict: bool = False,
+    tuned: Tuning | None = None,
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
-    twice trains once. The data is audited first; with `strict`, problems found there end it. Raises `InputError` for
+    twice trains once. The data is audited first; with `strict`, problems found there end it. `tuned`, from `tune`, is
+    where `experiment` has the contenders' own settings from, so that the results can say so. Raises `InputError` for
     what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
     progress = progress or Progress()
@@ -45,11 +48,9 @@ def compare(
     splits = data.splits(prepared, experiment)
     trials = [(each, split) for split in splits for each in trial.plan(experiment, prepared, split)]
     # Only now, so that a mistake in the data leaves no empty folders behind.
-    for folder in (store.root, Path(out or "runs")):
-        files.require_writable(folder)
-    if out is not None:
-        _require_a_runs_folder(Path(out))
-    progress.say(_announcement(experiment, prepared, splits))
+    files.require_writable(store.root)
+    require_runs_folder(out)
+    progress.say(_announcement(experiment, prepared, splits, [each for each, _ in trials]))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
 
@@ -66,6 +67,7 @@ def compare(
         failed_measures=[store.failed_measures(record.key) for record in records],
         test_uses=max(_test_uses(store, prepared, split, trials) for split in splits),
         audit=audit.results,
+        tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )
     if experiment.controls:
         controls.add(results, trials, prepared, store, progress)
@@ -80,6 +82,48 @@ def compare(
     return comparison
 
 
+def tune(
+    experiment: Experiment,
+    num_trials: int,
+    ranges: Mapping[str, Range] | None = None,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+) -> Tuning:
+    """Gives each contender `num_trials` trials over `ranges` (default: `RANGES`), and chooses by validation accuracy.
+
+    The first trial has the settings that `experiment` comes with; no test image is looked at. Trains only what the
+    store lacks. The returned `experiment` holds each contender's own settings: `compare` it. Raises `InputError`.
+    """
+    progress = progress or Progress()
+    store = store if isinstance(store, Store) else Store(store)
+    tuning.require_optuna()
+    if experiment.folds is not None:
+        raise InputError(
+            "folds: each image is a test image of some fold, so that there are none to tune on. Tune without --folds, "
+            "on other images than those that are to be tested."
+        )
+    trial.check_names(experiment)
+    experiment = located(experiment)
+    prepared = data.load(experiment, progress.track, say=progress.say)
+    files.require_writable(store.root)
+    return tuning.search(experiment, prepared, data.split(prepared, experiment), num_trials, ranges, store, progress)
+
+
+def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
+    """Writes experiment.toml, tuning.json and tuning.html into a run's folder, and returns it.
+
+    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`, where the hash is that of the comparison to come.
+    Raises `InputError`.
+    """
+    name = default_name(tuned.experiment, tuned.record["dataset"]["fingerprint"])
+    folder = Path(out) if out else Path("runs") / f"{name}-tuning"
+    require_runs_folder(folder)
+    write_experiment(folder / "experiment.toml", tuned.experiment)
+    files.write_json(folder / "tuning.json", tuned.record)
+    report_tuning(tuned.record, folder)
+    return folder
+
+
 def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> None:
     """Puts models, settings and results into the run's folder, each file whole or not at all."""
     write_experiment(comparison.out / "experiment.toml", comparison.experiment)
@@ -87,6 +131,8 @@ def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> N
         if entry["model"]:
             with files.atomic_path(comparison.out / entry["model"]) as temporary:
                 shutil.copyfile(store.model_path(record.key), temporary)
+    if comparison.results["tuning"]:
+        files.write_json(comparison.out / "tuning.json", comparison.results["tuning"])
     files.write_json(comparison.out / "results.json", comparison.results)
 
 
@@ -102,8 +148,11 @@ def located(experiment: Experiment) -> Experiment:
     return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
 
 
-def _require_a_runs_folder(folder: Path) -> None:
-    if not folder.is_dir() or (folder / "experiment.toml").is_file():
+def require_runs_folder(out: Path | str | None) -> None:
+    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds one already."""
+    folder = Path(out or "runs")
+    files.require_writable(folder)
+    if out is None or not folder.is_dir() or (folder / "experiment.toml").is_file():
         return
     # A process that was killed while it wrote its first file leaves these.
     if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
@@ -151,16 +200,19 @@ def _test_uses(
     return store.test_uses(prepared.fingerprint, split.test, done)
 
 
-def _announcement(experiment: Experiment, prepared: data.Prepared, splits: Sequence[data.Split]) -> str:
+def _announcement(
+    experiment: Experiment, prepared: data.Prepared, splits: Sequence[data.Split], trials: Sequence[trial.Trial]
+) -> str:
     split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
+    steps = sorted({each.card.num_steps for each in trials if each.card.num_steps}) or [experiment.num_steps]
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
         f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
-        f"{_counted(experiment.num_steps, 'step')}."
+        f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
     )
 
 

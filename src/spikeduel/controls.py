@@ -68,7 +68,8 @@ def run(
 ) -> list[Controlled | None]:
     """The controls of each of `trials` that has time steps and is finished; None for the others.
 
-    Each comes with the split that it was trained on.     Those that need a training are trials like any other: stored by their key, found again, never trained twice.
+    Each comes with the split that it was trained on. Those that need a training are trials like any other: stored by
+    their key, found again, never trained twice.
     """
     return [_of_trial(each, prepared, split, store, progress) for each, split in trials]
 

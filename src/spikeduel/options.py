@@ -80,6 +80,16 @@ Near = Annotated[
         rich_help_panel="Data",
     ),
 ]
+Contenders = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contender",
+        metavar="NAME",
+        help="Which networks to compare: an architecture's name or module:function; repeatable. "
+        "(Default: the recipe's; of baseline dense-snn and small-cnn)",
+        rich_help_panel="Duel",
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(
@@ -172,6 +182,30 @@ Set = Annotated[
         rich_help_panel="Duel",
     ),
 ]
+Tune = Annotated[
+    int | None,
+    typer.Option(
+        "--tune",
+        metavar="N",
+        help="First give every contender N trials of its own settings, judged on validation images only, and compare "
+        "them at the best. Needs: pip install 'spikeduel[tune]'",
+        rich_help_panel="Duel",
+    ),
+]
+Trials = Annotated[
+    int,
+    typer.Option("--trials", metavar="N", help="Trials of each contender, the first at the given settings."),
+]
+Ranges = Annotated[
+    Path | None,
+    typer.Option(
+        "--ranges",
+        metavar="FILE.toml",
+        help="What to tune, instead of learning rate, threshold, beta, surrogate width and steps: a table for each "
+        "setting, such as [learning_rate] with low, high and log = true, or [num_steps] with choices.",
+        rich_help_panel="Duel",
+    ),
+]
 Device = Annotated[
     str | None,
     typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.", rich_help_panel="Machine"),
@@ -191,6 +225,15 @@ Out = Annotated[
         "--out",
         metavar="DIR",
         help="The run's folder: report.html, results.json, models/, figures/. (Default: runs/DATASET-RECIPE-…)",
+        rich_help_panel="Output",
+    ),
+]
+TuningOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="The run's folder: experiment.toml, tuning.json, tuning.html. (Default: runs/DATASET-RECIPE-…-tuning)",
         rich_help_panel="Output",
     ),
 ]

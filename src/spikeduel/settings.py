@@ -48,25 +48,33 @@ class Experiment:
     )
 
     encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
-    num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1, at_most=100_000)
+    num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1, at_most=100_000, tunable="snn")
     neuron: str = _setting(
         "lif", "the spiking contenders' neuron: lif, if, plif, alif; without spikes: relu, quantised-relu"
     )
-    beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0)
-    threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0)
+    beta: float = _setting(0.95, "membrane decay per step", at_least=0.0, at_most=1.0, tunable="snn")
+    threshold: float = _setting(1.0, "membrane potential above which a neuron spikes", above=0.0, tunable="snn")
     reset_mechanism: str = _setting(
         "subtract", "what a spike does to the membrane", choices=("subtract", "zero", "none")
     )
     surrogate: str = _setting(
         "atan", "gradient of the spike: atan, fast_sigmoid, sigmoid, triangular or straight_through_estimator"
     )
-    surrogate_alpha: float | None = _setting(None, "width of the surrogate; unset: its customary value", above=0.0)
+    surrogate_alpha: float | None = _setting(
+        None, "width of the surrogate; unset: its customary value", above=0.0, tunable="snn"
+    )
     hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1, at_most=1_000_000)
 
     adaptation_decay: float = _setting(
-        0.9, "neuron alif: what is left after a step of the level that spikes raised", at_least=0.0, at_most=1.0
+        0.9,
+        "neuron alif: what is left after a step of the level that spikes raised",
+        at_least=0.0,
+        at_most=1.0,
+        tunable="snn",
     )
-    adaptation_gain: float = _setting(0.1, "neuron alif: how far a spike raises the level for the next", at_least=0.0)
+    adaptation_gain: float = _setting(
+        0.1, "neuron alif: how far a spike raises the level for the next", at_least=0.0, tunable="snn"
+    )
     activation_bits: int = _setting(3, "neuron quantised-relu: bits of its activations", at_least=1, at_most=16)
 
     epochs: int = _setting(
@@ -82,7 +90,7 @@ class Experiment:
     augmentation: str = _setting(
         "none", "what training does to every contender's images: none, shift, flip or shift-flip"
     )
-    learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0)
+    learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0, tunable="any")
     patience: int = _setting(3, "stop after this many epochs without min_delta of improvement", at_least=1)
     min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
 
@@ -118,6 +126,12 @@ class Experiment:
         "auto", "32, bf16 or auto: bf16 where the hardware has it", choices=("auto", "32", "bf16")
     )
 
+    per_contender: dict[str, dict[str, Any]] | None = field(
+        default=None,
+        hash=False,
+        metadata={"help": "what single contenders have instead of the common settings; `tune` finds and writes it"},
+    )
+
     def __post_init__(self) -> None:
         for f in fields(self):
             value = getattr(self, f.name)
@@ -134,6 +148,33 @@ class Experiment:
             raise InputError("contenders is empty: name at least one.")
         if len(set(self.contenders)) < len(self.contenders):
             raise InputError(f"a contender is named twice: {', '.join(self.contenders)}.")
+        if self.per_contender is not None:
+            object.__setattr__(self, "per_contender", self._own_settings(self.per_contender) or None)
+
+    def of(self, contender: str) -> "Experiment":
+        """The experiment as `contender` runs it: its own settings in the place of the common ones."""
+        own = (self.per_contender or {}).get(contender, {})
+        return replace(self, per_contender=None, **own)
+
+    def _own_settings(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        checked = {}
+        for contender, settings in given.items():
+            if contender not in self.contenders:
+                raise InputError(
+                    f"per_contender: '{contender}' is not among the contenders ({', '.join(self.contenders)}). Name it "
+                    "there, or take its settings out."
+                )
+            if not isinstance(settings, dict):
+                raise InputError(f"per_contender: {contender} must have a table of settings, not {settings!r}.")
+            for name in settings:
+                if name not in TUNABLE:
+                    raise unknown(f"setting of a single contender ({contender})", name, TUNABLE)
+            try:
+                own = replace(self, per_contender=None, **settings)
+            except InputError as error:
+                raise InputError(f"per_contender: {contender}: {error}") from None
+            checked[contender] = {name: getattr(own, name) for name in settings if settings[name] is not None}
+        return {contender: settings for contender, settings in checked.items() if settings}
 
     @property
     def own_code(self) -> tuple[str, ...]:
@@ -142,6 +183,13 @@ class Experiment:
         if not files.is_folder(self.dataset):
             named = (*named, self.dataset)
         return tuple(name for name in named if ":" in name)
+
+
+TUNABLE: dict[str, str] = {f.name: f.metadata["tunable"] for f in fields(Experiment) if "tunable" in f.metadata}
+"""The settings that a contender may have to itself, and whose: those of "any" contender, or of a spiking one ("snn").
+
+All others are common to all contenders, or the duel would not be fair.
+"""
 
 
 def _check(name: str, value: Any, kind: Any, rules: Mapping[str, Any]) -> None:
@@ -187,6 +235,8 @@ def _is_of(value: Any, kind: Any) -> bool:
         return any(_is_of(value, k) for k in typing.get_args(kind))
     if typing.get_origin(kind) is tuple:
         return isinstance(value, tuple) and all(_is_of(v, typing.get_args(kind)[0]) for v in value)
+    if typing.get_origin(kind) is dict:
+        return isinstance(value, dict)
     return isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool)
 
 
@@ -196,6 +246,8 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 def _describe(kind: Any) -> str:
     if isinstance(kind, types.UnionType):
         return " or ".join(_describe(k) for k in typing.get_args(kind))
+    if typing.get_origin(kind) is dict:
+        return "a table of settings by contender"
     return "a list of text" if typing.get_origin(kind) is tuple else _WORDS[kind]
 
 
@@ -216,6 +268,8 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         return None
     if typing.get_origin(kind) is tuple:
         return tuple(part.strip() for part in text.split(",") if part.strip())
+    if any(typing.get_origin(option) is dict for option in options):
+        raise InputError(f"{name} cannot be set by --set: write it into a file for --experiment, as `tune` does.")
     for convert in options:
         if convert is types.NoneType:
             continue

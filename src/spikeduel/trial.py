@@ -3,6 +3,7 @@
 import hashlib
 import traceback
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from spikeduel.measuring import ALSO_VALIDATION, MEASURES, robustness
 from spikeduel.models import Model, ModelCard
 from spikeduel.neurons import NEURONS
 from spikeduel.progress import Progress
-from spikeduel.settings import NUMERICS_VERSION, Experiment, digest
+from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
 from spikeduel.store import Store, TrialRecord
 from spikeduel.surrogates import resolve_alpha
 from spikeduel.training import EvaluationBatches, Loop, Training
@@ -34,7 +35,10 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender, a seed and maybe a fold, with everything that its numbers depend on: `key` hashes `settings`."""
+    """A contender, a seed and maybe a fold, with everything that its numbers depend on: `key` hashes `settings`.
+
+    `experiment` is as this contender runs it: `Experiment.of`.
+    """
 
     experiment: Experiment
     card: ModelCard
@@ -52,9 +56,11 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     Raises `InputError` for what cannot be built.
     """
     compute = hardware.resolve(experiment.device, experiment.precision)
-    cards = [describe(contender, experiment, prepared) for contender in experiment.contenders]
+    own = [experiment.of(contender) for contender in experiment.contenders]
+    cards = [describe(*each, prepared) for each in zip(experiment.contenders, own, strict=True)]
+    for card in cards:
+        _require_own_effective(card, experiment)
     common = {
-        "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
         "data": {
             "fingerprint": prepared.fingerprint,
             "split": _split_digest(split),
@@ -65,14 +71,23 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     }
     trials = []
     for seed in range(experiment.seeds):
-        for card in cards:
+        for card, its in zip(cards, own, strict=True):
             trained_on = {**card.trained_on, "fold": split.fold}
             seeded = replace(card, seed=seed, precision=compute.precision, trained_on=trained_on)
-            settings = {**asdict(seeded), **common, "sources": _sources(card, experiment)}
+            training = {name: getattr(its, name) for name in TRAINING_SETTINGS}
+            settings = {**asdict(seeded), "training": training, **common, "sources": _sources(card, its)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
-            trials.append(Trial(experiment, seeded, settings))
+            trials.append(Trial(its, seeded, settings))
     return trials
+
+
+def _require_own_effective(card: ModelCard, experiment: Experiment) -> None:
+    own = (experiment.per_contender or {}).get(card.contender, {})
+    if idle := [name for name in own if TUNABLE[name] not in ("any", card.family)]:
+        raise InputError(
+            f"per_contender: {idle[0]} has no effect on {card.contender}, which does not spike. Take it out."
+        )
 
 
 def check_names(experiment: Experiment) -> None:
@@ -145,22 +160,39 @@ def run(
 
     `altered` are further test images, by name, for an experiment that asks for robustness.
     """
-    name = f"  {trial.card.title}"
-    with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
-        if not store.split_path(trial.key).is_file():
-            store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
-        record = store.record(trial.key)
-        # Its settings are its key, unless the file was changed by hand.
-        if record is None or digest(record.settings)[:16] != trial.key:
-            if damage := store.damage(trial.key):
-                progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
-            record = _train(trial, prepared, split, store, progress)
-        else:
-            progress.say(f"{name}: found in the store, not trained again")
+    with _locked(trial, store, progress):
+        record = _trained(trial, prepared, split, store, progress)
         if record.status == "done":
             _measure(trial, prepared, split, store, progress, altered or {})
     hardware.release_freed_memory()
     return record
+
+
+def train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+    """As `run`, and no test image is looked at: for choosing settings. `run` later finds the trial and measures it."""
+    with _locked(trial, store, progress):
+        record = _trained(trial, prepared, split, store, progress)
+    hardware.release_freed_memory()
+    return record
+
+
+def _locked(trial: Trial, store: Store, progress: Progress) -> AbstractContextManager[None]:
+    waiting = f"  {trial.card.title}: another process is training this trial; waiting"
+    return store.locked(trial.key, lambda: progress.say(waiting))
+
+
+def _trained(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+    name = f"  {trial.card.title}"
+    if not store.split_path(trial.key).is_file():
+        store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
+    record = store.record(trial.key)
+    # Its settings are its key, unless the file was changed by hand.
+    if record is not None and digest(record.settings)[:16] == trial.key:
+        progress.say(f"{name}: found in the store, not trained again")
+        return record
+    if damage := store.damage(trial.key):
+        progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
+    return _train(trial, prepared, split, store, progress)
 
 
 def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:

@@ -1,7 +1,7 @@
 """The conclusion in plain words, claiming no more than the trials can bear."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikeduel.settings import Experiment
@@ -13,16 +13,21 @@ TOLERATED_SHARE = 0.01
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 
+TUNED = "more trials of tuning, or wider ranges for it"
 UNTUNED = "other settings, which were tuned for none of them"
 """What would overturn a verdict, unless settings were searched for each contender."""
 MOST_NAMED = 6
+STILL_RISING = 0.005
+"""Gain in the expected best, from half the trials to all, above which more trials are worth naming: half a point."""
 
 
-def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]], shared_groups: float = 0.0) -> str:
+def verdict(
+    trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]], shared_groups: float = 0.0, tuned: bool = False
+) -> str:
     """What the trials showed, in words, from results.json's `trials` and `pairs`.
 
     Who is better, by how much, how sure that is, what it costs, and what would overturn it. `shared_groups` is the
-    share of test images with relatives in training.
+    share of test images with relatives in training, `tuned` whether each contender has been tuned.
     """
     compared = [pair for pair in pairs if pair["seeds"]]
     num_folds = len({trial.get("fold") for trial in trials} - {None})
@@ -40,7 +45,7 @@ def verdict(trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]], s
     if speed := speed_ratio(trials):
         sentences.append(speed)
     if compared:
-        sentences.append(_overturned_by(compared, shared_groups))
+        sentences.append(_overturned_by(compared, shared_groups, tuned))
     return " ".join(sentences)
 
 
@@ -169,7 +174,7 @@ def _parameters(trials: Sequence[dict[str, Any]], pair: dict[str, Any]) -> str |
     return f"{pair['a']} has {number[pair['a']]:,} parameters, {pair['b']} {number[pair['b']]:,}."
 
 
-def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float) -> str:
+def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float, tuned: bool) -> str:
     """What would change the verdict, as one sentence."""
     reasons = []
     if shared_groups:
@@ -195,7 +200,7 @@ def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float) -> str
                 if best > open_pairs[0]["margin"]
                 else f"seeds that vary less: more than {MOST_SEEDS} would be needed to show a difference of {margin}"
             )
-    reasons.append(UNTUNED)
+    reasons.append(TUNED if tuned else UNTUNED)
     return f"What could overturn this: {'; '.join(reasons)}."
 
 
@@ -292,7 +297,58 @@ def leaks(dataset: dict[str, Any]) -> bool:
     return shared >= TOLERATED_SHARE if dataset.get("split") == "official" else shared > 0
 
 
-def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[dict[str, Any]]) -> list[str]:
+def in_words(settings: Mapping[str, float | None]) -> str:
+    """Settings and their values as text; an unset one has its customary value."""
+    return ", ".join(f"{name} {'customary' if value is None else f'{value:g}'}" for name, value in settings.items())
+
+
+def tuning_caveats(experiment: Experiment, tuning: Mapping[str, Any] | None) -> list[str]:
+    """What was tuned and what that leaves open; `tuning` is the content of tuning.json, or None."""
+    own = experiment.per_contender
+    if tuning is None and own is None:
+        return ["Learning rate and all other settings are the same for every contender and tuned for none."]
+    if tuning is None:
+        each = "; ".join(f"{name}: {in_words(settings)}" for name, settings in (own or {}).items())
+        return [
+            f"Contenders have settings of their own ({each}). Nothing here shows that each was tuned equally, at the "
+            "other settings and on the data of this comparison, and without its test set."
+        ]
+    return [
+        f"Each contender was tuned with {tuning['num_trials']} trials of at most {tuning['experiment']['epochs']} "
+        "epochs, the first at the settings given and the others drawn at random, judged on validation images with one "
+        "seed. All other settings are the same for every contender.",
+        *tuning_limits(tuning),
+    ]
+
+
+def tuning_limits(tuning: Mapping[str, Any]) -> list[str]:
+    """Where a tuning may have found too little, as sentences."""
+    said = []
+    num_trials, contenders = tuning["num_trials"], tuning["contenders"]
+    if rising := [each for each in contenders if each["gain_of_last_doubling"] > STILL_RISING]:
+        gains = " and ".join(f"that of {e['contender']} by {100 * e['gain_of_last_doubling']:.1f}" for e in rising)
+        said.append(
+            f"From {num_trials // 2} to {num_trials} trials the expected best validation accuracy still rose, {gains} "
+            "points: more trials might bring more."
+        )
+    numbers = [len(each["tuned"]) for each in contenders]
+    if len(set(numbers)) > 1:
+        counts = ", ".join(f"{each['contender']} {n}" for each, n in zip(contenders, numbers, strict=True))
+        said.append(f"The same number of trials covers the choices of some more thinly; settings tuned: {counts}.")
+    for each in contenders:
+        if failed := sum(entry["status"] == "failed" for entry in each["trials"]):
+            said.append(f"{failed} of the {num_trials} tuning trials of {each['contender']} failed.")
+        if each["best"] is None:
+            said.append(f"{each['contender']} keeps the settings it had: none of its tuning trials was finished.")
+    return said
+
+
+def caveats(
+    experiment: Experiment,
+    dataset: dict[str, Any],
+    trials: Sequence[dict[str, Any]],
+    tuning: Mapping[str, Any] | None = None,
+) -> list[str]:
     """What a careful reader would object, as sentences."""
     said = []
     shared, official = dataset["shared_groups"] or 0, dataset.get("split") == "official"
@@ -332,7 +388,7 @@ def caveats(experiment: Experiment, dataset: dict[str, Any], trials: Sequence[di
             f"Scores are means over {len(folds)} folds, each trained and tested apart. Folds share training images, so "
             "that the spread over them is no spread over independent data."
         )
-    said.append("Learning rate and all other settings are the same for every contender and tuned for none.")
+    said += tuning_caveats(experiment, tuning)
     if len({trial["epochs"] for trial in trials}) > 1:
         said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
     unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})

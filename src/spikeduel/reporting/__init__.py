@@ -5,8 +5,9 @@ from spikeduel.reporting.answers import answer, probabilities
 from spikeduel.reporting.audited import audit_page
 from spikeduel.reporting.figures import confusion_matrix, learning_curves, samples
 from spikeduel.reporting.inspecting import inspect
-from spikeduel.reporting.page import report
+from spikeduel.reporting.page import report, report_tuning
 from spikeduel.reporting.spikes import neuron_over_time, raster_of_diagonal
+from spikeduel.reporting.tuning import tuning_trials
 
 __all__ = [
     "answer",
@@ -19,5 +20,7 @@ __all__ = [
     "probabilities",
     "raster_of_diagonal",
     "report",
+    "report_tuning",
     "samples",
+    "tuning_trials",
 ]

@@ -1,7 +1,7 @@
 """report.html: the whole comparison on one page that needs nothing else, not even a network."""
 
 import base64
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.reporting import audited, controls, differences, figures, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
+from spikeduel.reporting.tuning import section
 from spikeduel.visible import visible
 
 SCREEN_DPI = 107
@@ -67,6 +68,7 @@ def report(
         "audited": checked,
         "environment": summary.settings(results.get("environment") or {}),
         "settings": summary.settings(results.get("experiment") or {}),
+        "tuning": section(results.get("tuning"), folder),
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
         "controls": controls.contenders(results),
@@ -78,6 +80,23 @@ def report(
     }
     files.write_text(path, template().render(page))
     return path
+
+
+def report_tuning(tuning: Mapping[str, Any], folder: Path) -> Path:
+    """Writes `folder`/tuning.html and its figure, from the content of tuning.json; returns the page's path.
+
+    Raises `InputError` where it cannot write.
+    """
+    page = {
+        "title": f"Tuning {' and '.join(c['contender'] for c in tuning['contenders'])} on {tuning['dataset']['name']}",
+        "run": folder,
+        "tuning": section(tuning, folder / "figures"),
+        "results": {name: tuning[name] for name in ("spikeduel", "created", "dataset")},
+        "environment": summary.settings(tuning["environment"]),
+        "settings": summary.settings(tuning["experiment"]),
+    }
+    files.write_text(folder / "tuning.html", template("tuning.html.j2").render(page))
+    return folder / "tuning.html"
 
 
 def _load_models(

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from spikeduel.reporting import style
-from spikeduel.verdict import leaks
+from spikeduel.verdict import in_words, leaks
 
 NOT_MEASURED = "not measured"
 _SCORES = ("accuracy", "precision", "recall", "f1")
@@ -183,11 +183,13 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("other input", "the analogue image, once: pixels from 0 to 1"))
     rows.append((
         "training",
-        f"Adam, learning rate {experiment['learning_rate']:g}, batches of {experiment['batch_size']}, at most "
+        f"Adam, learning rate {_learning_rates(experiment)}, batches of {experiment['batch_size']}, at most "
         f"{experiment['epochs']} epochs; stops after {experiment['patience']} epochs in a row that do not lower the "
         f"validation loss by {experiment['min_delta']:g}; keeps the weights of the best validation accuracy. The same "
         "images, order of batches and rules for every contender.",
     ))  # fmt: skip
+    if own := experiment.get("per_contender"):
+        rows.append(("own settings", _as_text(own)))
     rows.append(("seeds", _seeds(experiment["seeds"], bool(dataset.get("folds")))))
     if experiment.get("recipe"):
         rows.append(("recipe", str(experiment["recipe"])))
@@ -224,11 +226,21 @@ def failures(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 def settings(values: dict[str, Any]) -> list[tuple[str, str]]:
     """A dict as rows of text; what is unset is left out."""
-    return [
-        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
-        for name, value in values.items()
-        if value is not None
-    ]
+    return [(name, _as_text(value)) for name, value in values.items() if value is not None]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {in_words(settings)}" for name, settings in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _learning_rates(experiment: dict[str, Any]) -> str:
+    own = experiment.get("per_contender") or {}
+    rates = dict.fromkeys(own.get(name, {}).get("learning_rate") for name in experiment["contenders"])
+    if set(rates) - {None}:
+        return "as tuned or given for each contender (below)"
+    return f"{experiment['learning_rate']:g}"
 
 
 def _over(

@@ -1,0 +1,114 @@
+import re
+
+import pytest
+
+from spikeduel.reporting import report, report_tuning, tuning_trials
+from spikeduel.reporting.tuning import section
+from spikeduel.settings import Experiment
+
+
+def entry(number, accuracy, **settings):
+    return {
+        "number": number,
+        "settings": settings,
+        "key": "k",
+        "status": "failed" if accuracy is None else "done",
+        "error": "loss became <NaN>" if accuracy is None else None,
+        "epochs": 2,
+        "best_epoch": 1,
+        "stopped": "limit",
+        "training_seconds": 700.0,
+        "validation": None if accuracy is None else {"accuracy": accuracy, "loss": 1.0},
+    }
+
+
+def contender(name, family, accuracies, best, tuned):
+    means = [max(a or 0 for a in accuracies[: n + 1]) for n in range(len(accuracies))]
+    return {
+        "contender": name,
+        "family": family,
+        "tuned": tuned,
+        "best": best,
+        "trials": [entry(n, a, learning_rate=0.001 * (n + 1)) for n, a in enumerate(accuracies)],
+        "expected_best": [
+            {"trials": n + 1, "mean": m, "standard_deviation": 0.01, "low": m - 0.01, "high": m + 0.01}
+            for n, m in enumerate(means)
+        ],
+        "gain_of_last_doubling": 0.02,
+    }
+
+
+@pytest.fixture
+def tuning():
+    """The content of a tuning.json, made up."""
+    return {
+        "spikeduel": "0.1.0",
+        "created": "2025-01-01T00:00:00+00:00",
+        "environment": {"cpu": "a <fast> one"},
+        "dataset": {"name": "made-<up>", "fingerprint": "f" * 64},
+        "experiment": {"epochs": 6, "per_contender": None},
+        "num_trials": 3,
+        "ranges": {
+            "learning_rate": {"low": 1e-5, "high": 0.01, "log": True, "choices": []},
+            "num_steps": {"low": None, "high": None, "log": False, "choices": [4, 8]},
+            "beta": {"low": 0.5, "high": 0.9, "log": False, "choices": []},
+        },
+        "contenders": [
+            contender("dense-snn", "snn", [0.5, 0.75, 0.625], 1, ["learning_rate", "num_steps"]),
+            contender("small-cnn", "cnn", [0.875, None, 0.25], 0, ["learning_rate"]),
+        ],
+    }
+
+
+def test_the_section_shows_every_trial_and_what_was_chosen(tuning, tmp_path):
+    found = section(tuning, tmp_path)
+    snn, cnn = found["contenders"]
+    assert (snn["first"], snn["best"], snn["expected"], snn["chosen"]) == (
+        "50.00", "75.00", "75.00 ± 1.00", "learning_rate 0.002",
+    )  # fmt: skip
+    assert snn["seconds"] == "2,100"
+    assert [trial["accuracy"] for trial in cnn["trials"]] == ["87.50", "failed", "25.00"]
+    assert [trial["chosen"] for trial in snn["trials"]] == [False, True, False]
+    assert found["ranges"] == [
+        ("learning_rate", "1e-05 to 0.01, evenly in its logarithm"),
+        ("num_steps", "one of 4, 8"),
+    ]
+    assert section(None, tmp_path) is None
+
+
+def test_the_figure_shows_every_finished_trial_and_the_curves(tuning):
+    left, right = tuning_trials(tuning).axes
+    points = [collection.get_offsets().tolist() for collection in left.collections]
+    # For each contender its trials, then a ring around the chosen one.
+    assert [[round(y, 3) for _, y in each] for each in points] == [[0.5, 0.75, 0.625], [0.75], [0.875, 0.25], [0.875]]
+    assert [round(x) for x, _ in points[2]] == [1, 3]
+    assert [line.get_ydata().tolist() for line in right.lines] == [[0.5, 0.75, 0.75], [0.875, 0.875, 0.875]]
+    assert len(right.collections) == 2
+
+
+def test_a_page_of_its_own(tuning, tmp_path):
+    page = report_tuning(tuning, tmp_path / "run").read_text()
+    for text in ("made-&lt;up&gt;", "a &lt;fast&gt; one", "loss became &lt;NaN&gt;", "75.00", "run/experiment.toml"):
+        assert text in page
+    assert "From 1 to 3 trials" in page
+    assert len(re.findall("data:image/png", page)) == 1
+    assert "Right and wrong" not in page
+    assert (tmp_path / "run" / "figures" / "tuning.png").is_file()
+
+
+def test_a_comparisons_page_has_the_section(make_run, tuning):
+    comparison = make_run(per_contender={"dense-snn": {"learning_rate": 0.002}})
+    assert "Every trial of dense-snn" not in report(comparison).read_text()
+    comparison.results["tuning"] = tuning
+    page = report(comparison).read_text()
+    assert "Every trial of dense-snn" in page
+    assert "dense-snn: learning_rate 0.002" in page
+    assert "Right and wrong" in page
+
+
+def test_rules_name_own_settings():
+    from spikeduel.reporting import summary
+
+    shown = dict(summary.settings({"per_contender": {"a": {"beta": 0.5}, "b": {"num_steps": 4}}}))
+    assert shown == {"per_contender": "a: beta 0.5; b: num_steps 4"}
+    assert Experiment().per_contender is None
