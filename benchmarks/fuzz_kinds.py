@@ -15,6 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from spikeduel.settings import Experiment
+
+EXPERIMENT = Experiment(dataset="digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -92,28 +96,34 @@ def model(contender: str) -> Kind:
     return Kind(content, "model.safetensors", read)
 
 
-def run_folder() -> tuple[dict[str, Any], bytes, str, str]:
-    """results.json, its experiment.toml, a trial's record and a measure, as a real run of a second writes them."""
-    from spikeduel import comparing
-    from spikeduel.settings import Experiment
+def finished() -> tuple[dict[str, Any], str, str]:
+    """results.json, a trial's record and a measure, of a real run of a second."""
+    from spikeduel import analysis, data, trial
+    from spikeduel.measuring import MEASURES
+    from spikeduel.progress import Progress
+    from spikeduel.store import Store
 
-    experiment = Experiment(dataset="digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
+    prepared, split = data.load(EXPERIMENT), data.split(data.load(EXPERIMENT), EXPERIMENT)
     with TemporaryDirectory() as folder:
-        found = comparing.compare(experiment, Path(folder, "run"), Path(folder, "store"))
-        trial = next(Path(folder, "store").glob("*/trial.json"))
-        quality = (trial.parent / "measures" / "quality.json").read_text()
-        return found.results, (found.out / "experiment.toml").read_bytes(), trial.read_text(), quality
+        store = Store(folder)
+        trials = trial.plan(EXPERIMENT, prepared, split)
+        records = [trial.run(each, prepared, split, store, Progress()) for each in trials]
+        measures = [{name: store.measure(record.key, name) for name in MEASURES} for record in records]
+        content = analysis.assemble(EXPERIMENT, prepared, split, records, measures)
+        kept = store.folder(records[0].key)
+        return content, (kept / "trial.json").read_text(), (kept / "measures" / "quality.json").read_text()
 
 
 def results() -> Kind:
     from spikeduel import analysis, reporting
+    from spikeduel.settings import write_experiment
 
-    content, experiment, _, _ = run_folder()
+    content, _, _ = finished()
     # The figures of images take a second each, and read nothing from the file.
     content["dataset"]["fingerprint"] = "other"
 
     def read(path: Path) -> None:
-        (path.parent / "experiment.toml").write_bytes(experiment)
+        write_experiment(path.parent / "experiment.toml", EXPERIMENT)
         analysis.run_rows(analysis.list_runs(path.parent.parent))
         comparison = analysis.read_comparison(path.parent)
         comparison.table()
@@ -126,7 +136,7 @@ def stored(which: str) -> Kind:
     from spikeduel.analysis import trial_entry
     from spikeduel.store import Store
 
-    _, _, trial, quality = run_folder()
+    _, trial, quality = finished()
 
     def read(path: Path) -> None:
         store, key = Store(path.parent), "k"

@@ -102,7 +102,7 @@ def test_locks_exclude_other_processes(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"a": NaN}', "the number nan is not possible"),
+        (b'{"a": NaN}', "the number NaN is not possible"),
         (b"[-Infinity]", "not possible"),
         (b"[1e999]", "the number 1e999 is not possible"),
         (b"[" * 200_000, "nested too deeply"),

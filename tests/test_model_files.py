@@ -37,7 +37,8 @@ def test_neuron_settings_reach_the_neurons(tmp_path):
 
 
 def _overwrite(path, metadata, weights=None):
-    save_file(weights or {"x": torch.zeros(1)}, path, metadata)
+    weights = weights or {"x": torch.zeros(1)}
+    save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata)
 
 
 def test_broken_and_foreign_files_are_named(tmp_path):
@@ -171,7 +172,7 @@ def test_what_a_file_says_about_itself_is_checked(changes, says, tmp_path):
     ("text", "says"),
     [
         ("[" * 100_000, "nested too deeply"),
-        ('{"seed": NaN}', "nan is not possible"),
+        ('{"seed": NaN}', "NaN is not possible"),
         ('{"seed": ' + "9" * 5000 + "}", ""),
     ],
 )
@@ -193,8 +194,8 @@ def test_weights_are_checked_before_they_are_taken(tmp_path):
         ({**whole, "other": torch.zeros(1)}, "do not fit"),
         ({key: value for key, value in whole.items() if key != name}, "do not fit"),
         ({**whole, name: whole[name].half()}, f"weights {name} are float16, and dense-snn has float32"),
-        ({**whole, name: whole[name].fill_(float("nan"))}, f"weights {name} are not all numbers"),
-        ({**whole, name: whole[name].fill_(float("inf"))}, f"weights {name} are not all numbers"),
+        ({**whole, name: torch.full_like(whole[name], torch.nan)}, f"weights {name} are not all numbers"),
+        ({**whole, name: torch.full_like(whole[name], torch.inf)}, f"weights {name} are not all numbers"),
     ):
         _overwrite(path, card, wrong)
         with pytest.raises(InputError, match=rf"m\.safetensors: .*{says}"):

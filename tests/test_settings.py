@@ -131,6 +131,7 @@ def test_own_code_is_what_is_named_by_module_and_attribute():
         ("dataset", "caf\udce9", r"not 'caf\\udce9'"),
         ("contenders", ("a\nb",), "contenders must be text"),
     ],
+    ids=lambda value: type(value).__name__,  # pytest cannot write out numbers of thousands of digits
 )
 def test_values_beyond_reason_are_refused(name, value, says):
     with pytest.raises(InputError, match=says):
