@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 import typer
@@ -46,3 +47,17 @@ def test_json_is_the_only_thing_on_standard_output(capsys):
     assert err == "news\n"
     progress_for(quiet=True, as_json=True).say("news")
     assert capsys.readouterr().err == ""
+
+
+def test_the_handler_of_ctrl_c_is_put_back():
+    before = signal.getsignal(signal.SIGINT)
+    with for_people():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with for_people():
+            # As under nohup.
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

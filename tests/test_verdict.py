@@ -156,6 +156,13 @@ def test_what_always_holds():
         ({}, {}, [trial("snn2", 0.112)], "snn2 did no better than always naming the most frequent class"),
         ({"limit": 1234}, {}, [], "limited to 1,234 images"),
         ({}, {}, [trial("snn2", seed=4)], "Failed and left out: snn2 with seed 4."),
+        (
+            {},
+            {},
+            [trial("snn2", 0.9, failed_measures={"draws": "it broke."})],
+            "draws of snn2 with seed 0 failed (it broke)",
+        ),
+        ({}, {"test_uses": 5}, [trial("snn2", 0.9)], "5 models have been asked about these test images"),
         ({}, {"notes": ["The raw images are transposed."]}, [], "The raw images are transposed."),
     ],
 )
@@ -172,3 +179,8 @@ def test_a_little_better_than_chance_is_better():
 
 def test_groups_that_are_whole_are_no_leakage():
     assert caveats(EXPERIMENT, {**DATASET, "shared_groups": 0.0}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
+
+
+def test_test_uses_that_this_runs_trials_explain_need_no_words():
+    for uses in (None, 0, 1):
+        assert caveats(EXPERIMENT, {**DATASET, "test_uses": uses}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]

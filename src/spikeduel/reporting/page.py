@@ -86,7 +86,7 @@ def _load_data(
 ) -> tuple[Prepared | None, np.ndarray | None]:
     """The data and the indices of its test images; None where it is not what the trials saw."""
     try:
-        prepared = data.load(comparison.experiment, progress.track, say=progress.say)
+        prepared = data.load(comparison.experiment, progress.track)
         test = data.split(prepared, comparison.experiment).test
     except SpikeduelError as error:
         missing.append(f"The data is not at hand, so no image is shown: {error}")
