@@ -784,3 +784,49 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk)
     page = (desk / "run" / "report.html").read_text()
     assert "Can this data be trusted?" in page
     assert "Accuracy by distance to training" in page
+
+
+# ---- Ctrl-C while others work, and twice
+
+
+def test_ctrl_c_while_waiting_for_another_process(desk):
+    from spikeduel import files
+
+    arguments = ["train", "digits", "--contender", "small-cnn", *QUICKEST]
+    spikeduel(*arguments)
+    (key,) = [path.name.removesuffix(".lock") for path in desk.glob("runs/store/*.lock") if path.stem != "ledger"]
+    with files.locked(desk / "runs" / "store" / f"{key}.lock"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert any("another process is training this trial; waiting" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.strip().startswith("stopped. ")
+
+
+TIDIES = """
+import time
+from spikeduel.terminal import for_people
+with for_people():
+    try:
+        print("works", flush=True)
+        time.sleep(600)
+    finally:
+        print("tidies", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    process = subprocess.Popen(
+        [sys.executable, "-c", TIDIES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "works\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "tidies\n"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert stderr == ""

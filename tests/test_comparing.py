@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel import data
+from spikeduel import data, files
 from spikeduel.analysis import read_comparison
-from spikeduel.comparing import compare, default_name, tune, write_tuning
+from spikeduel.comparing import compare, default_name, require_runs_folder, tune, write_tuning
 from spikeduel.errors import InputError
+from spikeduel.measuring import MEASURES
 from spikeduel.model_files import load_model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment, read_experiment, write_experiment
@@ -347,3 +348,114 @@ def test_the_tunings_default_folder_is_beside_the_comparisons(tuned, tmp_path):
     (tmp_path / "mine" / "notes.txt").write_text("precious")
     with pytest.raises(InputError, match="mine: holds other things than a run"):
         write_tuning(found, tmp_path / "mine")
+
+
+def start_together(*commands):
+    """What processes say that begin their work at the same moment, and how they end."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, *map(str, command)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=300) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), said
+    return [out for out, _ in said]
+
+
+TOGETHER = """
+import sys
+from spikeduel.comparing import compare
+from spikeduel.progress import Progress
+from spikeduel.settings import read_experiment
+
+class Telling(Progress):
+    def say(self, text):
+        print(text, flush=True)
+
+print("ready", flush=True)
+sys.stdin.readline()
+compare(read_experiment(sys.argv[1]), sys.argv[2], "shared", Telling())
+"""
+
+
+def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
+    small = replace(small, epochs=1, limit=300)
+    write_experiment(tmp_path / "both.toml", small)
+    write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",)))
+    # Both write to one folder, where what one of them wrote must be left, and not a mixture.
+    said = start_together(("both.toml", "out"), ("one.toml", "out"))
+    lines = [line for each in said for line in each.splitlines()]
+    assert sum("small-cnn, seed 0, epoch 1/1" in line for line in lines) == 1
+    assert sum("small-cnn, seed 0: found in the store" in line for line in lines) == 1
+    assert sum(", epoch 1/1" in line for line in lines) == 2
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    settings = read_experiment(tmp_path / "out" / "experiment.toml")
+    assert [entry["contender"] for entry in results["trials"]] == list(settings.contenders)
+    assert list((tmp_path / "out").rglob("*.part")) == []
+
+
+def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path):
+    small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
+    (key,) = [entry["key"] for entry in compare(small, "out", "shared").results["trials"]]
+    write_experiment(tmp_path / "e.toml", small)
+    for held, says in (
+        (f"shared/{key}.lock", "is training this trial; waiting"),
+        ("out/.lock", "is writing out; waiting"),
+    ):
+        command = [sys.executable, "-c", TOGETHER, "e.toml", "out"]
+        with files.locked(tmp_path / held):
+            other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            other.stdin.write("go\n")
+            other.stdin.flush()
+            assert any(says in line for line in iter(other.stdout.readline, ""))
+        other.communicate(timeout=300)
+        assert other.returncode == 0
+
+
+def test_a_folder_in_which_a_process_was_killed_at_its_first_file_is_taken(small, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").touch()
+    (tmp_path / "out" / ".experiment.toml.abcdefgh.part").write_text("half")
+    require_runs_folder(tmp_path / "out")
+    (tmp_path / "out" / ".git").mkdir()
+    with pytest.raises(InputError, match="other things"):
+        require_runs_folder(tmp_path / "out")
+
+
+def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch):
+    def broken(model, batches):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setitem(MEASURES, "quality", broken)
+    small = replace(small, contenders=("small-cnn", "dense-snn"), epochs=1, limit=200)
+    found = compare(small)
+    assert found.failed
+    for entry in found.results["trials"]:
+        assert (entry["status"], entry["test"]) == ("done", None)
+        assert entry["failed_measures"] == {"quality": "RuntimeError: no luck"}
+        assert (found.out / entry["model"]).is_file()
+    assert "Not measured: quality of small-cnn with seed 0 failed (RuntimeError: no luck)." in " ".join(
+        found.results["comparison"]["caveats"]
+    )
+    assert "Not measured" in (found.out / "report.html").read_text()
+
+
+def test_the_uses_of_the_test_images_are_counted_and_explained(small):
+    small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
+    assert compare(small, store="s").results["dataset"]["test_uses"] == 1
+    again = compare(small, store="s").results
+    assert again["dataset"]["test_uses"] == 1
+    assert "test scores" not in " ".join(again["comparison"]["caveats"])
+    other = compare(replace(small, learning_rate=1e-3, limit=300), store="s").results
+    assert other["dataset"]["test_uses"] == 2
+    assert "2 models have been asked about these test images" in " ".join(other["comparison"]["caveats"])

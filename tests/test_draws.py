@@ -1,8 +1,10 @@
+import random
+
 import numpy as np
 import pytest
 import torch
 
-from spikeduel.draws import Draw
+from spikeduel.draws import Draw, seeded
 from spikeduel.encoders import ENCODERS
 
 INDICES = np.arange(6)
@@ -77,3 +79,28 @@ def test_every_purpose_seed_and_epoch_has_its_own_integers():
     agreement = (drawn[:, None] == drawn[None]).float().mean(2).fill_diagonal_(0.5)
     # 4000 fair coins agree on half of the tosses, with a standard deviation of 0.008.
     assert ((agreement - 0.5).abs() < 0.035).all()
+
+
+def drawn():
+    return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()  # noqa: NPY002
+
+
+def test_seeded_others_draw_the_same_and_nothing_is_changed_outside():
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    random.seed(7)
+    expected = drawn()
+    torch.manual_seed(7)
+    np.random.seed(7)  # noqa: NPY002
+    random.seed(7)
+    with pytest.raises(RuntimeError), seeded(3):
+        first = drawn()
+        raise RuntimeError
+    with seeded(3):
+        again = drawn()
+        assert drawn() != again
+    with seeded(4):
+        other = drawn()
+    assert again == first
+    assert not any(a == b for a, b in zip(first, other, strict=True))
+    assert drawn() == expected

@@ -243,3 +243,27 @@ def test_a_model_and_a_picture_for_it(trained, tmp_path):
     with pytest.raises(InputError, match=r"broken\.png"):
         (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
         open_for(model, tmp_path / "broken.png")
+
+
+def test_the_store_counts_how_often_the_test_images_were_asked(trained, tmp_path):
+    model, store = load_model(trained["small-cnn"][0]), Store(tmp_path / "s")
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    evaluate(model, EXPERIMENT, store=store)
+    evaluate(model, EXPERIMENT, store=tmp_path / "s")
+    evaluate(model, EXPERIMENT, "all", store=store)
+    assert store.test_uses(prepared.fingerprint, test) == 2
+
+
+def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_path):
+    class Telling(Progress):
+        said = ""
+
+        def say(self, text):
+            self.said += text
+
+    (tmp_path / "file").write_text("in the way")
+    told = Telling()
+    model = load_model(trained["small-cnn"][0])
+    assert evaluate(model, EXPERIMENT, progress=told, store=tmp_path / "file" / "s")["n"] == 179
+    assert told.said.startswith("this use of the test images is not counted: cannot write to")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikeduel import files
 from spikeduel.store import Store, TrialRecord
 
 RECORD = TrialRecord(
@@ -137,3 +138,117 @@ def test_a_second_process_waits_for_the_trial(store):
             other.wait(0.7)
     assert other.communicate(timeout=30)[0] == "has it\n"
     assert other.returncode == 0
+
+
+# ---- damage
+
+
+def damaged(whole, random):
+    """`whole` cut at several lengths, and with single bits changed."""
+    yield from (whole[:length] for length in (0, 1, len(whole) // 3, len(whole) - 3))
+    for place in random.integers(0, len(whole) - 2, 30):
+        yield whole[:place] + bytes([whole[place] ^ 1 << int(random.integers(7))]) + whole[place + 1 :]
+
+
+@pytest.mark.parametrize("name", ["trial.json", "model.safetensors"])
+def test_any_damage_is_noticed_and_named(name, store, random):
+    keep(store)
+    store.model_path("k1").write_bytes(random.bytes(300))
+    store.save(replace(RECORD, model_digest=files.checksum(store.model_path("k1"))))
+    assert store.damage("k1") is None
+    before = store.record("k1")
+    path = store.folder("k1") / name
+    whole = path.read_bytes()
+    for each in damaged(whole, random):
+        path.write_bytes(each)
+        if (found := store.record("k1")) is not None:
+            # Only where JSON does not mind, such as a space that became another blank.
+            assert name == "trial.json"
+            assert found == before
+            continue
+        assert name in store.damage("k1")
+    path.unlink()
+    assert store.record("k1") is None
+    path.write_bytes(whole)
+    assert store.record("k1") is not None
+
+
+def test_a_damaged_measure_counts_as_absent(store, random):
+    value = {"accuracy": 0.51234, "predicted": list(range(20))}
+    store.save_measure("k1", "quality", value)
+    path = store.measure_path("k1", "quality")
+    whole = path.read_bytes()
+    for each in damaged(whole, random):
+        path.write_bytes(each)
+        assert store.measure("k1", "quality") in (None, value)
+    path.write_bytes(whole.replace(b"0.51234", b"0.51334"))
+    assert store.measure("k1", "quality") is None
+    path.write_text(json.dumps(value))
+    assert store.measure("k1", "quality") is None
+
+
+def test_why_measures_failed_is_kept_until_they_are_tried_again(store):
+    assert store.failed_measures("k1") == {}
+    store.save_failed_measures("k1", {"quality": "it broke"})
+    assert store.failed_measures("k1") == {"quality": "it broke"}
+    store.save_failed_measures("k1", {})
+    store.save_failed_measures("k1", {})
+    assert store.failed_measures("k1") == {}
+
+
+def test_what_a_killed_process_left_goes_when_the_trial_is_next_locked(store):
+    keep(store)
+    left = [
+        store.folder("k1") / ".checkpoint.pt.abcdefgh.part",
+        store.folder("k1") / "measures" / ".a.json.12345678.part",
+    ]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_text("half")
+    with store.locked("k1"):
+        assert not any(path.exists() for path in left)
+    assert store.record("k1") == RECORD
+
+
+# ---- the ledger
+
+
+def test_the_ledger_counts_models_by_data_and_test_images(store):
+    test = np.array([4, 2, 9])
+    assert store.test_uses("data", test) == 0
+    for key in ("k1", "k2", "k1"):  # a trial is one model, however often it is measured
+        store.note_test_use("data", test, key)
+    store.note_test_use("data", np.array([2, 4, 9]))  # the same images
+    store.note_test_use("data", test)
+    store.note_test_use("data", test[:2], "k3")
+    store.note_test_use("other data", test, "k1")
+    assert store.test_uses("data", test) == 4
+    # A trial of before there was a ledger counts as well.
+    assert store.test_uses("data", test, ["k1", "k9"]) == 5
+    assert store.test_uses("data", test[:2]) == store.test_uses("other data", test) == 1
+
+
+def test_a_line_that_was_cut_short_costs_only_itself(store):
+    test = np.arange(3)
+    store.note_test_use("data", test, "k1")
+    store.note_test_use("data", test, "k2")
+    path = store.root / "ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-20] + b"\xff")
+    store.note_test_use("data", test, "k3")
+    assert store.test_uses("data", test) == 2
+    assert len(path.read_bytes().splitlines()) == 3
+
+
+NOTES = """
+import sys
+import numpy as np
+from spikeduel.store import Store
+for number in range(20):
+    Store(sys.argv[1]).note_test_use("data", np.arange(3), f"{sys.argv[2]}-{number}")
+"""
+
+
+def test_processes_write_the_ledger_side_by_side(store):
+    both = [subprocess.Popen([sys.executable, "-c", NOTES, store.root, name]) for name in "ab"]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert store.test_uses("data", np.arange(3)) == 40

@@ -1,4 +1,5 @@
 import json
+import signal
 
 import pytest
 import typer
@@ -53,3 +54,17 @@ def test_names_cannot_command_the_terminal(capsys):
         raise InputError("\x1b]0;owned\x07 caf\udce9: no such file")
     assert capsys.readouterr().err == "error: \\x1b]0;owned\\x07 caf\\udce9: no such file\n"
     assert wrapped("a \x1b[31m b") == r"a \x1b[31m b"
+
+
+def test_the_handler_of_ctrl_c_is_put_back():
+    before = signal.getsignal(signal.SIGINT)
+    with for_people():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with for_people():
+            # As under nohup.
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

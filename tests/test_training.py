@@ -1,3 +1,4 @@
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -319,3 +320,70 @@ def test_an_own_readout_may_take_what_it_likes(small, tmp_path):
     run.model.module = Network()
     training = run.run()
     assert training.history[1]["train_accuracy"] > training.history[0]["train_accuracy"] > 0
+
+
+# ---- what is saved, and what needs not be
+
+
+class Drawing(torch.nn.Module):
+    """Draws from torch's, NumPy's and Python's generators, in training and in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, 10)
+        self.dropout = torch.nn.Dropout(0.3)
+
+    def forward(self, x):
+        noise = torch.from_numpy(np.random.rand(len(x), 64)).float()  # noqa: NPY002
+        sign = random.choice((0.9, 1.1))
+        return self.linear(self.dropout(x.flatten(1) + 0.1 * noise) * sign) + 0.05 * torch.rand(10)
+
+
+def test_code_that_draws_by_itself_also_resumes_to_the_same_numbers(small, tmp_path):
+    small = replace(small, epochs=4)
+
+    def drawing(progress=None, name="b.pt"):
+        run = loop(small, tmp_path, "small-cnn", progress, name)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            run.model.module = Drawing()
+        return run
+
+    whole = drawing(name="a.pt")
+    expected = whole.run()
+    for stop in (5, 23 + 3, 23 * 2 + 1):
+        with pytest.raises(KeyboardInterrupt):
+            drawing(Interrupting(stop)).run()
+        # Whatever else was drawn in between.
+        random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+    resumed = drawing()
+    assert resumed.run().history == expected.history
+    for name, weight in whole.model.module.state_dict().items():
+        assert torch.equal(weight, resumed.model.module.state_dict()[name])
+
+
+def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
+    small = replace(small, limit=200)
+    expected = loop(small, tmp_path, name="a.pt").run()
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, progress=Interrupting(5)).run()
+    path, told = tmp_path / "c.pt", Telling()
+    whole = path.read_bytes()
+    numbers = np.random.default_rng(0)
+    damaged = [whole[:length] for length in (0, 10, len(whole) // 2, len(whole) - 1)]
+    # A weight's last bits, in torch's own format, would go unnoticed.
+    for place in numbers.integers(0, len(whole), 20):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for each in damaged:
+        path.write_bytes(each)
+        assert read_checkpoint(path) is None
+    assert loop(small, tmp_path, progress=told).run().history == expected.history
+    assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is damaged, so it begins anew"
+
+
+def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
+    loop(replace(small, hidden=16, limit=200, epochs=1), tmp_path).run()
+    told = Telling()
+    found = loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run()
+    assert len(found.history) == 1
+    assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"

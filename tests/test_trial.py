@@ -579,3 +579,136 @@ def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_pat
     assert as_stored(trial.run(planned, prepared, split, store, told)) == as_stored(record)
     assert any("not trained again" in line for line in told.lines)
     assert store.measure(record.key, "quality")["n"] == len(split.test)
+
+
+# ---- what fails, and what is damaged
+
+
+GREEDY = """
+from pathlib import Path
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.linear = nn.Linear(inputs, classes)
+        self.batches = 0
+
+    def forward(self, x):
+        self.batches += 1
+        if self.batches == 12 and not Path("enough").exists():
+            RAISES
+        return self.linear(x.flatten(1))
+
+def build(image_shape, num_classes, num_steps, **settings):
+    return Net(image_shape[1] * image_shape[2], num_classes)
+"""
+
+
+@pytest.mark.parametrize(
+    "raises",
+    [
+        "raise MemoryError",
+        "torch.empty(2**60, dtype=torch.uint8)",  # the allocator's own words
+        "raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB.')",
+    ],
+)
+def test_want_of_memory_is_recorded_with_a_remedy_and_later_goes_on(raises, quick, tmp_path, write):
+    write("own_greedy", GREEDY.replace("RAISES", raises))
+    # 270 training images are 5 batches, and 30 validation images 1: the twelfth comes at the end of the second epoch.
+    experiment = replace(quick, contenders=("own_greedy:build", "small-cnn"), epochs=3, patience=9)
+    store, told = Store(tmp_path / "s"), Telling()
+    failed, done = run(experiment, store)
+    assert (failed.status, failed.stopped, done.status) == ("failed", None, "done")
+    assert failed.error.startswith("out of memory (")
+    assert "batch_size" in failed.error
+    assert "chunk_steps" in failed.error
+    assert store.record(failed.key) is None
+    (tmp_path / "enough").touch()
+    again, _ = run(experiment, store, told)
+    assert (again.status, len(again.history)) == ("done", 3)
+    assert "goes on after epoch 1" in told.lines[0]
+    assert not store.checkpoint_path(again.key).exists()
+
+
+def test_a_network_too_large_to_be_made_is_a_failed_trial(quick, tmp_path, monkeypatch):
+    build = models.build
+
+    def too_large(card):
+        if card.contender == "dense-snn" and torch.empty(0).device.type == "cpu":
+            raise MemoryError("no room")
+        return build(card)
+
+    monkeypatch.setattr(models, "build", too_large)
+    failed, done = run(replace(quick, contenders=("dense-snn", "small-cnn")), tmp_path / "s")
+    assert failed.error.startswith("out of memory (MemoryError: no room)")
+    assert failed.parameters == 64 * 32 + 32 + 32 * 10 + 10
+    assert done.status == "done"
+
+
+def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path, monkeypatch):
+    def broken(model, batches):
+        raise RuntimeError("no luck\nand more")
+
+    def not_a_number(model, batches):
+        return {"value": float("nan")}
+
+    store, told = Store(tmp_path / "s"), Telling()
+    monkeypatch.setitem(trial.MEASURES, "broken", broken)
+    monkeypatch.setitem(trial.MEASURES, "nan", not_a_number)
+    (record,) = run(quick, store, told)
+    assert record.status == "done"
+    assert store.measure(record.key, "quality")["n"] == 179
+    failures = store.failed_measures(record.key)
+    assert failures["broken"] == "RuntimeError: no luck"
+    assert "JSON" in failures["nan"]
+    assert "  dense-snn, seed 0: measure broken failed, RuntimeError: no luck" in told.lines
+    monkeypatch.setitem(trial.MEASURES, "broken", lambda model, batches: {"value": 1})
+    monkeypatch.delitem(trial.MEASURES, "nan")
+    run(quick, store)
+    assert store.measure(record.key, "broken") == {"value": 1}
+    assert store.failed_measures(record.key) == {}
+
+
+def test_measures_draw_from_a_seed_of_their_own(quick, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s")
+    monkeypatch.setitem(trial.MEASURES, "drawn", lambda model, batches: {"value": torch.rand(1).item()})
+    (record,) = run(quick, store)
+    drawn = store.measure(record.key, "drawn")
+    store.measure_path(record.key, "drawn").unlink()
+    torch.rand(9)
+    run(quick, store)
+    assert store.measure(record.key, "drawn") == drawn
+
+
+def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (first,) = run(quick, store)
+    quality = store.measure(first.key, "quality")
+    model = store.model_path(first.key)
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    told = Telling()
+    (second,) = run(quick, store, told)
+    assert "dense-snn, seed 0: trained again, for what the store holds is of no use" in told.lines[0]
+    assert "model.safetensors: damaged" in told.lines[0]
+    assert second.history == first.history
+    assert model.read_bytes() == whole
+    path = store.measure_path(first.key, "quality")
+    path.write_bytes(path.read_bytes()[:100])
+    told = Telling()
+    run(quick, store, told)
+    assert (
+        told.lines[1]
+        == "  dense-snn, seed 0: measure quality is taken again, for what the store holds of it is damaged"
+    )
+    assert store.measure(first.key, "quality") == quality
+
+
+def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
+    store, prepared = Store(tmp_path / "s"), data.load(quick)
+    test = data.split(prepared, quick).test
+    run(replace(quick, seeds=2), store)
+    run(quick, store)
+    assert store.test_uses(prepared.fingerprint, test) == 2

@@ -171,6 +171,13 @@ def test_what_always_holds():
         ({}, {}, [trial("snn2", 0.112)], "snn2 did no better than always naming the most frequent class"),
         ({"limit": 1234}, {}, [], "limited to 1,234 images"),
         ({}, {}, [trial("snn2", seed=4)], "Failed and left out: snn2 with seed 4."),
+        (
+            {},
+            {},
+            [trial("snn2", 0.9, failed_measures={"draws": "it broke."})],
+            "draws of snn2 with seed 0 failed (it broke)",
+        ),
+        ({}, {"test_uses": 5}, [trial("snn2", 0.9)], "5 models have been asked about these test images"),
         ({}, {"notes": ["The raw images are transposed."]}, [], "The raw images are transposed."),
     ],
 )
@@ -286,3 +293,8 @@ def test_settings_in_words():
     assert in_words({"learning_rate": 8.5e-5, "num_steps": 25, "surrogate_alpha": None}) == (
         "learning_rate 8.5e-05, num_steps 25, surrogate_alpha customary"
     )
+
+
+def test_test_uses_that_this_runs_trials_explain_need_no_words():
+    for uses in (None, 0, 1):
+        assert caveats(EXPERIMENT, {**DATASET, "test_uses": uses}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]

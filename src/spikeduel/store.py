@@ -176,7 +176,8 @@ class Store:
         path = self.folder(key) / "trial.json"
         if not path.exists():
             return None
-        content = _read(path)
+        # An older version wrote no checksum; what it trained is kept.
+        content = _read(path, with_checksum=False)
         try:
             require(content, schema.TRIAL_RECORD)
             record = TrialRecord(**content)
@@ -198,12 +199,13 @@ def _write(path: Path, value: dict[str, Any]) -> None:
     files.write_json(path, {**as_read, "digest": digest(as_read)})
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What `_write` wrote, or an older version without a checksum. Raises `InputError` where it is damaged."""
+def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
+    """What `_write` wrote. Raises `InputError` where it is damaged, or lacks a checksum that it must have."""
     value = files.read_json(path)
     if not isinstance(value, dict):
         raise InputError(f"{path}: damaged (not what was written here).")
-    if (written := value.pop("digest", None)) is not None and written != digest(value):
+    written = value.pop("digest", None)
+    if written != digest(value) and (with_checksum or written is not None):
         raise InputError(f"{path}: damaged (its checksum is wrong).")
     return value
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 
@@ -194,3 +195,32 @@ def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
         fetch(make)
     assert str(tmp_path / "file") in str(caught.value)
     assert make.calls == 0
+
+
+def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
+    make, said = Maker(), []
+    fetch(make)
+    (lock,) = prepared_cache.root().glob(".*.lock")
+    for images in prepared_cache.root().glob("*/images.npy"):
+        images.unlink()
+    left = prepared_cache.root() / f".{lock.name[1:-5]}.abcdefgh.part"
+    left.mkdir()
+
+    def say(text: str) -> None:
+        said.append(text)
+        release.release()
+
+    release = filelock.FileLock(lock)
+    release.acquire()
+    prepared_cache.fetch("my set", {}, "somewhere", make, say)
+    assert said == ["another process is preparing my set; waiting"]
+    assert make.calls == 2
+    # Only one process at a time makes this set, so that what was left of it is nobody's.
+    assert not left.exists()
+
+
+def test_a_saved_array_is_what_numpy_saves(tmp_path: Path) -> None:
+    for array in (np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(12).reshape(3, 4).T, np.zeros((0, 3))):
+        prepared_cache._save(tmp_path / "ours.npy", array)
+        np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array))
+        assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()

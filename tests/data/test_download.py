@@ -1,5 +1,9 @@
 import hashlib
 import http.server
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +125,36 @@ def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fetch(tmp_path / "sub" / "file", url(server, "right"), track=interrupted)
     assert not list(tmp_path.glob("sub/*"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spikeduel.data.download import Remote, download
+
+def killed(items, description, total):
+    yield next(iter(items))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+download(Remote((sys.argv[1],), "0" * 32), Path("file"), killed, "")
+"""
+
+
+def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(server, tmp_path: Path) -> None:
+    address = url(server, "right")
+    assert subprocess.run([sys.executable, "-c", KILLED, address], cwd=tmp_path).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    yesterday = left.stat().st_mtime - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    assert fetch(tmp_path / "file", address).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_after_a_server_that_broke_off_the_next_try_begins_anew(server, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="broke off"):
+        fetch(tmp_path / "file", url(server, "truncated"))
+    assert fetch(tmp_path / "file", url(server, "right")).read_bytes() == CONTENT
 
 
 def test_downloads_lie_in_the_cache(cache: Path) -> None:

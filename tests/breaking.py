@@ -1,0 +1,123 @@
+"""A run that is broken at its n-th write, in every place; a process of its own, which the tests start.
+
+    python breaking.py FOLDER WAY       prints one JSON document
+
+Every attempt is a fork of this process, which has loaded everything, so that an attempt takes little time. WAY is what
+happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt` (Ctrl-C) before it is put in its place, or
+`full`: from when it is begun nothing can be written (the system's limit of file sizes, which reaches code of any
+language).
+"""
+
+import itertools
+import json
+import os
+import resource
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spikeduel import comparing, files
+from spikeduel.cli import app
+from spikeduel.settings import Experiment
+
+SETTINGS = {"hidden": 8, "num_steps": 2, "epochs": 3, "batch_size": 8, "learning_rate": 0.005, "device": "cpu"}
+COMPARE = ["compare", "../pictures", "--contender", "dense-snn", "--store", "store", "--out", "out"]
+COMPARE += [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
+
+
+def main(folder: Path, way: str) -> None:
+    # The figures take seconds, and are drawn from what is on disk by then.
+    comparing.report = lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
+    write_pictures(folder / "pictures")
+    warm_up(folder / "warm")
+    whole = attempt(folder / "whole")
+    cases = []
+    for number, name in enumerate(whole["written"]):
+        case = folder / str(number)
+        cases.append({"at": name, "broken": attempt(case, way, number), "again": attempt(case)})
+    print(json.dumps({"whole": whole, "cases": cases}))
+
+
+def warm_up(folder: Path) -> None:
+    """Loads here, once for all forks, what a run needs."""
+    experiment = Experiment(dataset="digits", limit=100, **{**SETTINGS, "epochs": 1})
+    comparing.compare(experiment, folder / "out", folder / "store")
+
+
+def write_pictures(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    for name, brightest in (("dark", 120), ("light", 255)):
+        (folder / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = random.integers(0, brightest, (6, 6), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
+
+
+def attempt(folder: Path, way: str = "", number: int = -1) -> dict[str, Any]:
+    """The comparison in `folder`, with its store and cache there: how it ended, what it said and what it left."""
+    folder.mkdir(exist_ok=True)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for stream in (1, 2):
+            os.dup2(writing, stream)
+        os.chdir(folder)
+        os.environ["SPIKEDUEL_CACHE"] = str(folder / "cache")
+        break_at(number, way)
+        code = 99
+        try:
+            app(COMPARE)
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        lines = said.read().splitlines()
+    status = os.waitpid(child, 0)[1]
+    results = folder / "out" / "results.json"
+    return {
+        "code": os.waitstatus_to_exitcode(status),
+        "said": [line for line in lines if not line.startswith(WROTE)],
+        "written": [line.removeprefix(WROTE) for line in lines if line.startswith(WROTE)],
+        "results": json.loads(results.read_text()) if results.exists() else None,
+        "models": {path.name: path.read_bytes().hex() for path in (folder / "out" / "models").glob("*.safetensors")},
+        "left": sorted(str(path.relative_to(folder)) for path in folder.rglob("*.part")),
+    }
+
+
+WROTE = "WROTE "
+
+
+def break_at(number: int, way: str) -> None:
+    put, puts, begins = Path.replace, itertools.count(), itertools.count()
+
+    def replace(self: Path, target: Path) -> Path:
+        if next(puts) == number and way != "full":
+            os.kill(os.getpid(), signal.SIGKILL if way == "kill" else signal.SIGINT)
+        print(f"{WROTE}{Path(target).name}", flush=True)
+        return put(self, target)
+
+    def beginning(make: Any) -> Any:
+        def begun(*arguments: Any, **settings: Any) -> Any:
+            if next(begins) == number and way == "full":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+            return make(*arguments, **settings)
+
+        return begun
+
+    Path.replace = replace
+    tempfile.mkstemp, tempfile.mkdtemp = beginning(tempfile.mkstemp), beginning(tempfile.mkdtemp)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]).resolve(), sys.argv[2])

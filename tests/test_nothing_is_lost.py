@@ -1,0 +1,54 @@
+"""The whole program, broken at every single write in three ways, and started again."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BREAKING = Path(__file__).parent / "breaking.py"
+WRITTEN = [
+    "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json", "quality.json", "draws.json",
+    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "report.html",
+]  # fmt: skip
+ENDS = {"kill": -9, "interrupt": 130, "full": 2}
+
+
+def numbers(results):
+    """Results without what a clock said."""
+    trials = [{name: value for name, value in trial.items() if name != "epoch_seconds"} for trial in results["trials"]]
+    verdict = results["comparison"] | {"verdict": results["comparison"]["verdict"].partition(" An SNN epoch took")[0]}
+    return {**results, "created": None, "trials": trials, "comparison": verdict}
+
+
+@pytest.mark.parametrize("way", ENDS)
+def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, tmp_path):
+    if sys.platform == "win32":
+        pytest.skip("needs fork")
+    done = subprocess.run([sys.executable, BREAKING, tmp_path, way], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    whole = found["whole"]
+    # The prepared set, with a hash in its name, and then each file of the store and of the run.
+    assert whole["written"][0].startswith("pictures-")
+    assert whole["written"][1:] == WRITTEN
+    assert len(found["cases"]) == 1 + len(WRITTEN)
+    for case in found["cases"]:
+        broken, again = case["broken"], case["again"]
+        assert broken["code"] == ENDS[way], (case["at"], broken["said"])
+        assert again["code"] == 0, (case["at"], again["said"])
+        assert numbers(again["results"]) == numbers(whole["results"]), case["at"]
+        assert again["models"] == whole["models"], case["at"]
+        # At most the epoch under way is trained twice.
+        epochs = [line for line in (*broken["said"], *again["said"]) if ", epoch " in line]
+        assert 3 <= len(epochs) + (case["at"] == "checkpoint.pt") <= 4, (case["at"], epochs)
+        # Of what was being written, only a killed process leaves something, and in store and cache not for long.
+        assert way == "kill" or broken["left"] == []
+        assert [path for path in again["left"] if not path.startswith("out/")] == []
+        if way == "full":
+            assert broken["said"][-1].startswith("error: cannot write to "), broken["said"]
+            assert broken["said"][-1].endswith("make room.")
+        if way == "interrupt":
+            assert broken["said"][-1] == "stopped. Finished epochs are saved: the same command goes on from there."
+        assert not any("Traceback" in line for line in broken["said"]), broken["said"]
