@@ -309,9 +309,9 @@ def _tested(trials: Sequence[dict[str, Any]]) -> list[int]:
     return list(counts.values())
 
 
-def _seed(trial: dict[str, Any]) -> str:
+def _seed(trial: dict[str, Any]) -> int | str:
     fold = trial.get("fold")
-    return str(trial["seed"]) + ("" if fold is None else f", fold {fold}")
+    return trial["seed"] if fold is None else f"{trial['seed']}, fold {fold}"
 
 
 def _classes(number: int) -> str:
