@@ -81,8 +81,8 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
 
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--device", "--precision", "--set",
-                   "--out", "--store", "--json", "--quiet"],
+                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--device",
+                   "--precision", "--set", "--out", "--store", "--json", "--quiet"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--json"],

@@ -118,7 +118,8 @@ def _of_timing(row: dict[str, Any]) -> str:
     amount = f"{_signed(-row['difference'])} points, {_interval(row)}, when shuffled"
     if row["conclusion"] == "b_better":
         return f"Its spikes' timing carries nothing that helps: shuffled in time, it is {_than_it(row)}."
-    return f"What the timing of its spikes carries: nothing measurable ({amount})."
+    carried = "nothing that counts" if row["conclusion"] == "equivalent" else "nothing measurable"
+    return f"What the timing of its spikes carries: {carried} ({amount})."
 
 
 def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> str:
@@ -135,8 +136,9 @@ def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> 
 
 def _than_it(row: dict[str, Any]) -> str:
     """How good the control is, measured by its contender."""
-    if row["conclusion"] == "inconclusive":
-        return f"neither better nor worse that one could tell ({_signed(-row['difference'])} points, {_interval(row)})"
+    if row["conclusion"] not in ("a_better", "b_better"):
+        known = "as good" if row["conclusion"] == "equivalent" else "neither better nor worse that one could tell"
+        return f"{known} ({_signed(-row['difference'])} points, {_interval(row)})"
     return f"{_points(row)} {'worse' if row['conclusion'] == 'a_better' else 'better'}"
 
 
