@@ -295,6 +295,14 @@ def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
     assert row["epochs"] == "2, 3"
 
 
+def test_the_table_names_everybodys_twin():
+    trials = assembled()["trials"]
+    assert all("same weights as" not in row for row in analysis.table_rows(trials))
+    for trial in trials:
+        trial["weights"] = {"linear.weight": [2, 3]}
+    assert [row["same weights as"] for row in analysis.table_rows(trials)] == ["cnn", "snn"]
+
+
 def test_a_failed_contender_stays_in_the_table():
     results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
     row = analysis.table_rows(results["trials"])[1]

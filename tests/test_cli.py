@@ -57,13 +57,32 @@ def model(run, contender="dense-snn"):
     return run / "models" / f"{contender}-seed0.safetensors"
 
 
+def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
+    twins = ("--contender", "dense-lif", "--contender", "dense-relu")
+    quick = ("--limit", 100, "--epochs", 1, "--set", "hidden=16", "--device", "cpu", "--out", "run")
+    done = spikeduel("compare", "--recipe", "matched", *twins, "--controls", *quick)
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.stdout.split())
+    assert "What spiking buys dense-lif" in words
+    assert "dense-lif and dense-relu have the same weights, shape for shape" in words
+    assert "same weights as" in words
+    assert "confounds" not in words
+    results = json.loads((desk / "run" / "results.json").read_text())
+    assert results["experiment"]["recipe"] == "matched"
+    found = results["trials"][0]["controls"]
+    assert found["reasons"] == {}
+    assert all(found[name]["n"] == 2000 for name in ("relu_twin", "quantised_twin", "one_step", "shuffled"))
+    # At one step, with ReLU for neurons, it is its twin: the same weights to begin with, the same order of batches.
+    assert found["relu_twin"]["accuracy"] == pytest.approx(results["trials"][1]["test"]["accuracy"], abs=0.01)
+
+
 # ---- help
 
 
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--limit", "--split", "--data-dir", "--image-size", "--device", "--precision", "--set",
-                   "--tune", "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
+                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--device",
+                   "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--json"],

@@ -67,12 +67,8 @@ def right(qualities: Sequence[Quality]) -> np.ndarray:
 
 def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]) -> str:
     seeds = max(row["seeds"] for row in rows.values())
-    told = [
-        f"What spiking buys {contender}, by accuracy ({f'means of {seeds} seeds' if seeds > 1 else 'one seed'}, with "
-        f"95 % intervals):"
-        if seeds
-        else f"What spiking buys {contender} could not be found out."
-    ]
+    over = f"means of {seeds} seeds" if seeds > 1 else "one seed"
+    told = [f"What spiking buys {contender}, by accuracy ({over}, with 95 % intervals):"]
     steps = f"{num_steps} steps" if num_steps > 1 else "1 step"
     if (row := rows["relu_twin"])["seeds"]:
         told.append(f"its ReLU twin, the same network in one pass without spikes, is {_than_it(row)}.")
@@ -88,9 +84,9 @@ def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]
     if (row := rows["nearest_neighbour"])["seeds"]:
         told.append(f"An untrained nearest neighbour on the pixels is right on {row['accuracy']:.1%}: {_than_it(row)}.")
     if left_out := [row["reason"] for row in rows.values() if row["reason"]]:
-        told.append(f"Left out: {' '.join(dict.fromkeys(left_out))}")
-    if (row := rows["relu_twin"])["seeds"] and (summary := _summary(contender, steps, rows)):
-        told.append(summary)
+        told.append(f"Left out, since {' '.join(dict.fromkeys(left_out))}")
+    if rows["relu_twin"]["seeds"]:
+        told.append(_summary(contender, steps, rows))
     return " ".join(told)
 
 
@@ -100,35 +96,34 @@ def _of_timing(row: dict[str, Any]) -> str:
     amount = f"{_signed(-row['difference'])} points, {_interval(row)}, when shuffled"
     if row["conclusion"] == "b_better":
         return f"Its spikes' timing carries nothing that helps: shuffled in time, it is {_than_it(row)}."
-    return f"What the timing of its spikes carries: nothing measurable ({amount})."
+    carried = "nothing that counts" if row["conclusion"] == "equivalent" else "nothing measurable"
+    return f"What the timing of its spikes carries: {carried} ({amount})."
 
 
-def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> str | None:
+def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> str:
     twins = [rows[name]["conclusion"] for name in ("relu_twin", "quantised_twin") if rows[name]["seeds"]]
     if all(conclusion == "a_better" for conclusion in twins):
-        return f"So spiking over {steps} buys {contender} accuracy here that its twins do not have."
-    if "b_better" in twins:
-        return (
-            f"So spiking over {steps} buys {contender} no accuracy here, it costs some; what it may buy is energy on "
-            "hardware that is made for it."
-        )
-    return (
-        f"So that spiking over {steps} buys {contender} accuracy is not shown here; what it may buy is energy on "
-        "hardware that is made for it."
-    )
+        said = f"spiking over {steps} buys {contender} accuracy that its twins do not have"
+    elif "b_better" in twins:
+        said = f"spiking over {steps} buys {contender} no accuracy, it costs some"
+    else:
+        said = f"it is not shown that spiking over {steps} buys {contender} accuracy"
+    one_seed = "; another training could end otherwise" if rows["relu_twin"]["seeds"] == 1 else ""
+    return f"So {said}, here and at these settings{one_seed}. Accuracy does not show what it may save in energy."
 
 
 def _than_it(row: dict[str, Any]) -> str:
     """How good the control is, measured by its contender."""
-    if row["conclusion"] == "inconclusive":
-        return f"neither better nor worse that one could tell ({_signed(-row['difference'])} points, {_interval(row)})"
-    if row["conclusion"] == "equivalent":
-        return f"equivalent ({_signed(-row['difference'])} points, {_interval(row)})"
+    if row["conclusion"] not in ("a_better", "b_better"):
+        known = "as good" if row["conclusion"] == "equivalent" else "neither better nor worse that one could tell"
+        return f"{known} ({_signed(-row['difference'])} points, {_interval(row)})"
     return f"{_points(row)} {'worse' if row['conclusion'] == 'a_better' else 'better'}"
 
 
 def _points(row: dict[str, Any]) -> str:
-    return f"{100 * abs(row['difference']):.1f} points ({_interval(row)})"
+    """The amount of a difference that is one, without its sign."""
+    low, high = sorted(100 * abs(end) for end in row["ci95"])
+    return f"{100 * abs(row['difference']):.1f} points ({low:.2f} to {high:.2f})"
 
 
 def _interval(row: dict[str, Any]) -> str:

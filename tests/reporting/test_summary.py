@@ -25,6 +25,12 @@ def test_the_table_gives_means_over_seeds(results):
     assert (snn["ties"], cnn["ties"]) == ("5.0", None)
 
 
+def test_where_nothing_was_ever_tied_nothing_is_said_of_ties(results):
+    for trial in results["trials"]:
+        trial["test"]["tie_share"] = 0.0
+    assert [contender["ties"] for contender in summary.contenders(results)] == [None, None]
+
+
 def test_what_was_not_measured_is_not_zero(results):
     for trial in results["trials"]:
         trial.update(epoch_seconds=[], best_epoch=None)

@@ -17,7 +17,7 @@ from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
 from spikeduel.progress import Progress
-from spikeduel.reporting import audited, controls, differences, figures, gallery, style, summary
+from spikeduel.reporting import audited, differences, figures, gains, gallery, style, summary
 from spikeduel.reporting.gallery import Shown
 from spikeduel.reporting.tuning import section
 from spikeduel.visible import visible
@@ -71,7 +71,7 @@ def report(
         "tuning": section(results.get("tuning"), folder),
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
-        "controls": controls.contenders(results),
+        "controls": gains.contenders(results),
         "control_accuracies": _control_accuracies(results, folder),
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
         "inside": _inside(models, contenders, prepared, tests, folder),
@@ -176,11 +176,11 @@ def _differences(results: dict[str, Any], folder: Path) -> Shown | None:
 
 
 def _control_accuracies(results: dict[str, Any], folder: Path) -> Shown | None:
-    if not controls.contenders(results):
+    if not gains.contenders(results):
         return None
     several = any(trial["seed"] for trial in results["trials"])
     return Shown(
-        style.save(controls.accuracies(results), folder / "controls.png"),
+        style.save(gains.accuracies(results), folder / "controls.png"),
         "accuracy of every spiking contender and of each of its controls",
         f"{'Dots are seeds, strokes their means' if several else 'One seed each'}; the dashed line is the contender "
         "itself. Warm colours spike, blue does not.",

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from spikeduel.control_verdict import conclude, difference
+
+CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
+
+
+def quality(num_right, n=1000, bits=None, start=0):
+    """Right on `num_right` of `n` images, from image `start` on."""
+    predicted = [0 if (k - start) % n < num_right else 1 for k in range(n)]
+    return {"accuracy": num_right / n, "truth": [0] * n, "predicted": predicted, "bits": bits}
+
+
+def concluded(own, reasons=None, num_steps=4, **controls):
+    given = {name: controls.get(name, [None] * len(own)) for name in CONTROLS}
+    return conclude("conv-lif", num_steps, own, given, reasons or {})
+
+
+def rows_of(found):
+    return {row["b"]: row for row in found["rows"]}
+
+
+def test_one_seed_is_the_part_of_the_images():
+    # 30 images only a has, 10 only b: 2 points of 1,000, with a standard error of √(0.04 − 0.02²)/√1000.
+    a, b = np.zeros((1, 1000), bool), np.zeros((1, 1000), bool)
+    a[0, :30] = b[0, 30:40] = True
+    found = difference(a, b)
+    half = 1.959964 * np.sqrt((0.04 - 0.02**2) / 999)
+    assert found["difference"] == pytest.approx(0.02)
+    assert found["ci95"] == pytest.approx([0.02 - half, 0.02 + half], rel=1e-5)
+    assert found["spread"] is None
+    assert found["conclusion"] == "a_better"
+    assert difference(b, a)["conclusion"] == "b_better"
+
+
+def test_equal_differences_in_every_seed_leave_the_images_and_images_that_agree_leave_the_seeds():
+    a, b = np.zeros((3, 1000), bool), np.zeros((3, 1000), bool)
+    a[:, :30] = b[:, 30:40] = True
+    # Six seeds of the same answers are worth one.
+    assert difference(a, b)["ci95"] == pytest.approx(difference(a[:1], b[:1])["ci95"], rel=0.01)
+    # Differences of 0.1, 0.2 and 0.3, spread evenly over many images: t with 2 degrees of freedom.
+    random = np.random.default_rng(0)
+    a = random.permuted(np.arange(50_000) < np.array([[5_000], [10_000], [15_000]]), axis=1)
+    found = difference(a, np.zeros_like(a))
+    assert found["spread"] == pytest.approx(0.1)
+    assert found["ci95"][1] - found["difference"] == pytest.approx(4.3027 * 0.1 / np.sqrt(3), rel=0.05)
+    assert found["conclusion"] == "inconclusive"
+
+
+def test_rows_are_pairs_of_the_contender_and_a_control():
+    found = concluded(
+        [quality(800), quality(820)],
+        relu_twin=[quality(900), quality(900)],
+        quantised_twin=[quality(700, bits=3), None],
+        reasons={"one_step": "its training failed: NaN"},
+    )
+    rows = rows_of(found)
+    assert list(rows) == list(CONTROLS)
+    assert found["accuracy"] == pytest.approx(0.81)
+    assert rows["relu_twin"]["difference"] == pytest.approx(-0.09)
+    assert rows["relu_twin"]["spread"] == pytest.approx(np.std([0.1, 0.08], ddof=1))
+    assert (rows["relu_twin"]["seeds"], rows["relu_twin"]["n"]) == (2, 1000)
+    # Only the seed that both have.
+    assert rows["quantised_twin"]["difference"] == pytest.approx(0.1)
+    assert (rows["quantised_twin"]["seeds"], rows["quantised_twin"]["bits"]) == (1, 3)
+    assert rows["one_step"]["accuracy"] is rows["one_step"]["difference"] is rows["one_step"]["ci95"] is None
+    assert "Left out, since its training failed: NaN" in found["text"]
+
+
+def test_the_words_say_who_is_better_and_by_how_much():
+    own = [quality(800)]
+    text = concluded(
+        own,
+        relu_twin=[quality(900)],
+        quantised_twin=[quality(700, bits=3)],
+        one_step=[quality(500)],
+        shuffled=[quality(800, start=3)],
+        nearest_neighbour=[quality(750)],
+    )["text"]
+    assert "its ReLU twin, the same network in one pass without spikes, is 10.0 points (8.14 to 11.86) better" in text
+    assert "With activations of 3 bits, as many as tell a neuron's spike counts of 0 to 4 apart" in text
+    assert "the ReLU twin is 10.0 points (8.14 to 11.86) worse" in text
+    assert "Trained with a single time step instead of 4, it is 30.0 points" in text
+    assert "What the timing of its spikes carries: nothing measurable (0.00 points, " in text
+    assert "nearest neighbour on the pixels is right on 75.0%: 5.0 points" in text
+    assert "So spiking over 4 steps buys conv-lif no accuracy, it costs some" in text
+    assert "another training could end otherwise" in text
+
+
+def test_timing_that_carries_something_and_spikes_that_pay():
+    text = concluded(
+        [quality(800)] * 3,
+        relu_twin=[quality(700)] * 3,
+        quantised_twin=[quality(700, bits=3)] * 3,
+        shuffled=[quality(300)] * 3,
+    )["text"]
+    assert "Its spikes' timing carries 50.0 points" in text
+    assert "buys conv-lif accuracy that its twins do not have" in text
+    assert "means of 3 seeds" in text
+    assert "another training" not in text
+
+
+def test_nothing_is_said_of_time_where_there_is_one_step():
+    text = concluded([quality(800)], num_steps=1, relu_twin=[quality(801)], one_step=[quality(800)])["text"]
+    assert "timing" not in text
+    assert "single time step" not in text
+    assert "neither better nor worse" in text
+    assert "not shown that spiking over 1 step buys" in text
