@@ -96,9 +96,10 @@ def section(audit: Audit, prepared: Prepared | None, folder: Path, trials: list[
             Shown(
                 style.save(distances(audit), folder / "audit-distances.png"),
                 "share of images by distance to their nearest training image, for test and for training images",
-                "Where both lines agree, test images are as new to a network as training images are to one another. A "
-                "test line far to the left of the other shows copies of training images in the test set; one far to "
-                "the right, test images of another kind.",
+                "Where both lines agree, test images are as new to a network as training images are to one another; do "
+                "both rise at the very left, the same pictures come several times on all sides. A test line far to the "
+                "left of the other shows copies of training images in the test set; one far to the right, test images "
+                "of another kind.",
                 "How far test images are from training",
             )
         )
@@ -166,7 +167,7 @@ def _full(image: dict[str, Any]) -> str:
 
 
 def _where(image: dict[str, Any]) -> str:
-    return style.shortened(Path(image["file"]).name, 24) if image["file"] else f"image {image['index']}"
+    return style.shortened(Path(image["file"]).name, 16) if image["file"] else f"image {image['index']}"
 
 
 def _has_bins(trial: dict[str, Any]) -> bool:
