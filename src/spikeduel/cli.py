@@ -343,12 +343,15 @@ def main() -> None:
 
 def _compare(experiment: "Experiment", out: Path | None, store: Path | None, as_json: bool, quiet: bool) -> None:
     from spikeduel.comparing import compare
+    from spikeduel.reporting import conditions
 
     comparison = compare(experiment, out, store, progress_for(quiet, as_json))
     if as_json:
         print_json(comparison.results)
     else:
         typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
+        if robustness := conditions.words(comparison.results):
+            typer.echo(f"{wrapped(robustness)}\n")
         for caveat in comparison.results["comparison"]["caveats"]:
             typer.echo(wrapped(caveat, "  · "))
         typer.echo(f"\nreport: {comparison.out / 'report.html'}\nmodels: {comparison.out / 'models'}/")

@@ -16,7 +16,7 @@ from spikeduel.data import Prepared
 from spikeduel.errors import SpikeduelError
 from spikeduel.models import Model, load_model
 from spikeduel.progress import Progress
-from spikeduel.reporting import figures, gallery, style, summary
+from spikeduel.reporting import conditions, figures, gallery, reliability, style, summary
 from spikeduel.reporting.gallery import Shown
 
 SCREEN_DPI = 107
@@ -62,6 +62,8 @@ def report(
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
         "inside": _inside(models, contenders, prepared, test, folder),
         "examples": _examples(models, prepared, test, folder),
+        "calibration": reliability.section(results, models, folder),
+        "robustness": conditions.section(results, prepared, test, folder),
         "missing": missing,
     }
     files.write_text(path, _template().render(page))
