@@ -505,12 +505,15 @@ def _compare(
     tuned: "Tuning | None" = None,
 ) -> None:
     from spikeduel.comparing import compare
+    from spikeduel.reporting import conditions
 
     comparison = compare(experiment, out, store, progress_for(quiet, as_json), strict, tuned)
     if as_json:
         print_json(comparison.results)
     else:
         typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
+        if robustness := conditions.words(comparison.results):
+            typer.echo(f"{wrapped(robustness)}\n")
         for caveat in comparison.results["comparison"]["caveats"]:
             typer.echo(wrapped(caveat, "  · "))
         for found in comparison.results["comparison"].get("controls") or ():

@@ -17,7 +17,7 @@ from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
 from spikeduel.progress import Progress
-from spikeduel.reporting import audited, differences, figures, gains, gallery, style, summary
+from spikeduel.reporting import audited, conditions, differences, figures, gains, gallery, reliability, style, summary
 from spikeduel.reporting.gallery import Shown
 from spikeduel.reporting.tuning import section
 from spikeduel.visible import visible
@@ -76,6 +76,8 @@ def report(
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
         "inside": _inside(models, contenders, prepared, tests, folder),
         "examples": _examples(models, prepared, tests, folder),
+        "calibration": reliability.section(results, models, folder),
+        "robustness": conditions.section(results, prepared, splits[0].test if splits else None, folder),
         "missing": missing,
     }
     files.write_text(path, template().render(page))

@@ -1,0 +1,182 @@
+"""Accuracy under worse conditions: curves, what the corruptions look like, the table and the words."""
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import PercentFormatter
+
+from spikeduel.data.prepared import Prepared
+from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from spikeduel.measuring.robustness import ALTERATIONS
+from spikeduel.reporting import gallery, style
+from spikeduel.reporting.gallery import Shown
+from spikeduel.reporting.reliability import mean_and_sd
+
+
+def section(
+    results: dict[str, Any], prepared: Prepared | None, test: np.ndarray | None, folder: Path
+) -> dict[str, Any] | None:
+    """What the page's section needs: `curves`, `strip`, the table's `columns` and `rows`, and the `words`.
+
+    None where nothing was measured; the strip is None where the data is not at hand.
+    """
+    found = by_contender(results)
+    if not found:
+        return None
+    spread = " The band is one standard deviation over the seeds on either side." if _several(found) else ""
+    # All trials of a run were asked about the same images.
+    images = {name: number for trials in found.values() for trial in trials for name, number in trial["images"].items()}
+    colours = style.contender_colours(results["trials"])
+    return {
+        "words": words(results),
+        "curves": Shown(
+            style.save(curves(results), folder / "robustness.png"),
+            "accuracy against severity under seven corruptions, and their mean, for every contender",
+            "Accuracy on the whole test set, from the images as they are (0) to the worst (5); every contender meets "
+            f"the same spoilt images.{spread} Dotted: what naming the most frequent class would give.",
+        ),
+        "strip": None if prepared is None or test is None or not len(test) else _strip(prepared, test, folder),
+        "columns": list(images),
+        "rows": [
+            {"name": name, "colour": colours[name], **_row(trials, list(images))} for name, trials in found.items()
+        ],
+        "altered": [f"{name} ({images[name]:,} images)" for name in ALTERATIONS if name in images],
+    }
+
+
+def by_contender(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The `robustness` of each contender's finished trials, where it was measured."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for trial in results["trials"]:
+        if trial.get("robustness"):
+            found.setdefault(trial["contender"], []).append(trial["robustness"])
+    return found
+
+
+def words(results: dict[str, Any]) -> str | None:
+    """What the curves show, in words, from the content of results.json; None where nothing was measured."""
+    found = {
+        name: trials for name, trials in by_contender(results).items() if all(t["mean"] is not None for t in trials)
+    }
+    if not found:
+        return None
+    means = {name: _mean([trial["mean"] for trial in trials]) for name, trials in found.items()}
+    clean = {name: _mean([trial["clean"] for trial in trials]) for name, trials in found.items()}
+    area = {name: {c: _mean([t["area"][c] for t in trials]) for c in CORRUPTIONS} for name, trials in found.items()}
+    ranked = sorted(found, key=lambda name: -means[name])
+    kept = [f"{name} is right on {means[name]:.1%} ({clean[name]:.1%} on the images as they are)" for name in ranked]
+    said = [f"Over seven corruptions at five severities, {_listed(kept)} of the test images on average."]
+    worst = {name: min(area[name], key=area[name].__getitem__) for name in ranked}
+    said.append(f"What costs most is {_listed([f'{worst[n]} for {n} ({area[n][worst[n]]:.1%})' for n in ranked])}.")
+    if len(ranked) > 1:
+        ahead: dict[str, list[str]] = {}
+        for corruption in CORRUPTIONS:
+            ahead.setdefault(max(ranked, key=lambda name: area[name][corruption]), []).append(corruption)
+        said.append(f"Ahead: {'; '.join(f'{name} under {_listed(kinds)}' for name, kinds in ahead.items())}.")
+    if not _several(found):
+        said.append("One seed each: other trainings of the same networks can differ.")
+    return " ".join(said)
+
+
+def curves(results: dict[str, Any]) -> Figure:
+    """Seven panels and their mean: accuracy against severity, a line a contender, a band over seeds."""
+    found, colours = by_contender(results), style.contender_colours(results["trials"])
+    figure = style.new_figure(4.6)
+    panels = list(figure.subplots(2, 4, sharex=True, sharey=True).flat)
+    chance = _chance(results)
+    for place, (axes, corruption) in enumerate(zip(panels, [*CORRUPTIONS, None], strict=False)):
+        style.quiet(axes, corruption or "mean of all", x="severity" if place >= 4 else "", grid=True)
+        for name, trials in found.items():
+            _line(axes, trials, corruption, colours[name])
+        if chance is not None:
+            axes.axhline(chance, color=style.QUIET, linewidth=0.9, linestyle=":")
+    panels[0].set_ylim(0, 1)
+    panels[0].set_xticks((0, *SEVERITIES))
+    panels[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    for axes in panels[::4]:
+        axes.set_ylabel("accuracy", fontsize=style.SMALL, color=style.QUIET)
+    figure.legend(
+        handles=[Line2D([], [], color=colours[name], linewidth=2.2, label=name) for name in found],
+        loc="outside upper center", ncols=min(len(found), 4), frameon=False, fontsize=style.SMALL,
+        labelcolor=style.INK,
+    )  # fmt: skip
+    return figure
+
+
+def strip(image: np.ndarray, index: int) -> Figure:
+    """A test image uint8 `[C, H, W]`, as it is and under each corruption at each severity, as the measure drew it."""
+    height, width = image.shape[1:]
+    cell = 0.95
+    figure = style.new_figure(0.3 + len(CORRUPTIONS) * (cell + 0.05) * min(height / width, 1.6), 0.9 + 6 * cell)
+    grid = figure.subplots(len(CORRUPTIONS), 1 + len(SEVERITIES))
+    batch = torch.from_numpy(np.array(image))[None]
+    for row, name in zip(grid, CORRUPTIONS, strict=True):
+        for axes, severity in zip(row, (0, *SEVERITIES), strict=True):
+            spoilt = corrupt(name, batch, severity, np.array([index])) if severity else batch
+            title = ("as it is" if not severity else f"severity {severity}") if row is grid[0] else ""
+            style.show_image(axes, spoilt[0].numpy(), title)
+        row[0].set_ylabel(name, fontsize=style.SMALL, color=style.INK)
+    return figure
+
+
+def _strip(prepared: Prepared, test: np.ndarray, folder: Path) -> Shown:
+    index = gallery.telling_image(prepared, test)
+    return Shown(
+        style.save(strip(np.asarray(prepared.images[index]), index), folder / "corruptions.png"),
+        "a test image as it is and under seven corruptions at five severities",
+        "One test image, as the networks met it. Strengths are shares of the image's side or of its brightness, chosen "
+        "so that a person can still tell what it is at severity 5. How likely your images are to look like this is for "
+        "you to judge.",
+        "The seven corruptions",
+    )
+
+
+def _line(axes: Axes, trials: Sequence[dict[str, Any]], corruption: str | None, colour: str) -> None:
+    """The accuracy at severities 0 to 5 under `corruption`, or (None) averaged over all that were measured."""
+    at = np.array([
+        [trial["clean"], *np.mean([trial["corruptions"][c] for c in CORRUPTIONS if c in trial["corruptions"]
+                                   and corruption in (None, c)], axis=0)]
+        for trial in trials
+    ])  # fmt: skip
+    steps, mean = np.array((0, *SEVERITIES)), at.mean(0)
+    axes.plot(steps, mean, color=colour, linewidth=1.6, marker="o", markersize=2.6)
+    if len(at) > 1:
+        deviation = at.std(0, ddof=1)
+        axes.fill_between(steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, linewidth=0)
+
+
+def _row(trials: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    def per_cent(values: list[float | None]) -> str:
+        known = [value for value in values if value is not None]
+        return mean_and_sd(known, lambda share: f"{100 * share:.1f}") if known else ""
+
+    return {
+        "clean": per_cent([trial["clean"] for trial in trials]),
+        "areas": [per_cent([trial["area"].get(name) for trial in trials]) for name in columns],
+        "mean": per_cent([trial["mean"] for trial in trials]),
+        "relative": per_cent([trial["mean_relative"] for trial in trials]),
+    }
+
+
+def _chance(results: dict[str, Any]) -> float | None:
+    tests = [trial["test"] for trial in results["trials"] if trial["test"]]
+    return max(row["support"] for row in tests[0]["per_class"]) / tests[0]["n"] if tests else None
+
+
+def _several(found: dict[str, list[dict[str, Any]]]) -> bool:
+    return any(len(trials) > 1 for trials in found.values())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.fmean(values)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,120 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from test_quality import CARD, Oracle, batches
+from torch import nn
+
+from spikeduel.data import Preprocessing
+from spikeduel.draws import Draw
+from spikeduel.measuring.calibration import NUM_BINS, best_temperature, calibration, judged, scored
+from spikeduel.models import Model, ModelCard, build
+
+
+def scores_of(probabilities):
+    return torch.tensor(probabilities, dtype=torch.float64).log()
+
+
+def test_by_hand():
+    # Confidences 0.5 (right), 0.62 and 0.65 (right, wrong: one bin, from 0.6 to 0.667), 0.9 (wrong).
+    scores = scores_of([[0.5, 0.3, 0.2], [0.62, 0.3, 0.08], [0.65, 0.25, 0.1], [0.05, 0.9, 0.05]])
+    found = judged(scores, torch.tensor([0, 0, 1, 2]))
+    assert found["ece"] == pytest.approx((0.5 + 2 * (0.635 - 0.5) + 0.9) / 4)
+    assert found["nll"] == pytest.approx(-(math.log(0.5) + math.log(0.62) + math.log(0.25) + math.log(0.05)) / 4)
+    squares = [0.25 + 0.09 + 0.04, 0.38**2 + 0.09 + 0.0064, 0.65**2 + 0.75**2 + 0.01, 0.0025 + 0.81 + 0.95**2]
+    assert found["brier"] == pytest.approx(sum(squares) / 4)
+    assert [entry["count"] for entry in found["bins"]] == [0] * 7 + [1, 0, 2, 0, 0, 0, 1, 0]
+    assert found["bins"][9] == {
+        "low": 0.6,
+        "high": pytest.approx(2 / 3),
+        "count": 2,
+        "confidence": pytest.approx(0.635),
+        "accuracy": 0.5,
+    }
+    assert found["bins"][0]["accuracy"] is None
+
+
+def test_bins_hold_their_upper_edge_and_nobody_is_lost():
+    found = judged(torch.tensor([[50.0, -50.0], [0.0, 0.0]], dtype=torch.float64), torch.tensor([0, 1]))
+    assert sum(entry["count"] for entry in found["bins"]) == 2
+    assert found["bins"][NUM_BINS - 1]["count"] == 1
+    assert found["ece"] == pytest.approx(0.25)
+
+
+def random_scores(number, spread, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(number, 4, generator=generator, dtype=torch.float64), generator
+
+
+def test_who_is_right_as_often_as_it_says_has_no_error_and_who_exaggerates_has():
+    scores, generator = random_scores(40_000, 1.5, 0)
+    truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
+    assert judged(scores, truth)["ece"] < 0.01
+    assert judged(3 * scores, truth)["ece"] > 0.15
+
+
+def test_the_temperature_is_found():
+    scores, generator = random_scores(40_000, 1.5, 1)
+    truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
+    assert best_temperature(3 * scores, truth) == pytest.approx(3, rel=0.03)
+    assert best_temperature(scores / 5, truth) == pytest.approx(0.2, rel=0.03)
+    # All right: the surer the better, down to the limit.
+    assert best_temperature(scores, scores.argmax(1)) < 0.011
+
+
+class Exaggerating(nn.Module):
+    """Scores for the class that the only pixel names (0 or 1); always sure of itself to e⁴."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        return 4 * nn.functional.one_hot((x.flatten() * 255).round().long(), 3).float()
+
+
+def test_the_temperature_comes_from_validation_alone():
+    model = Model(Exaggerating(), CARD)
+    test = batches([0, 0, 1, 1], [0, 0, 1, 1])
+    # Right on three of four, the rest on the third class: p = 3/4 for the answer needs scores of log 6 to 0.
+    validation = batches([0, 0, 1, 1, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1, 1, 2])
+    found = calibration(model, test, validation)
+    assert found["temperature"] == pytest.approx(4 / math.log(6), rel=1e-3)
+    assert found["scaled"]["ece"] == pytest.approx(0.25, abs=1e-3)
+    assert found["ece"] == pytest.approx(1 - math.exp(4) / (math.exp(4) + 2))
+    alone = calibration(model, test)
+    assert alone == {**found, "temperature": None, "scaled": None}
+
+
+def test_the_probabilities_are_those_of_predict():
+    card = ModelCard(
+        "dense-snn",
+        "snn",
+        (1, 4, 4),
+        ("a", "b", "c"),
+        Preprocessing(1, 4, 4),
+        {"hidden": 16, "neuron": "lif"},
+        "rate",
+        5,
+    )
+    torch.manual_seed(0)
+    model = Model(build(card), card)
+    images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8)
+    index, labels = np.arange(40), torch.arange(40) % 3
+    halves = [(images[part], labels[part], index[part]) for part in (slice(0, 13), slice(13, 40))]
+    scores, truth = scored(model, halves)
+    _, probabilities = model.predict(images, Draw.for_evaluation(index))
+    np.testing.assert_allclose(scores.softmax(1), probabilities, atol=1e-6)
+    assert torch.equal(truth, labels)
+
+
+def test_a_sure_oracle():
+    found = calibration(Model(Oracle(), CARD), batches([0, 1, 2, 2], [0, 1, 2, 2]))
+    assert found["bins"][-1] == {
+        "low": pytest.approx(14 / 15),
+        "high": 1.0,
+        "count": 4,
+        "confidence": pytest.approx(math.exp(5) / (math.exp(5) + 2)),
+        "accuracy": 1.0,
+    }
