@@ -26,11 +26,6 @@ _PAIR_KEYS = (
     "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right",
     "only_b_right", "seeds_a_ahead", "seeds_b_ahead",
 )  # fmt: skip
-_KEYS = (
-    "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
-    "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right", "only_b_right",
-    "seeds_a_ahead", "seeds_b_ahead",
-)  # fmt: skip
 _KEYS = ("schema", "spikeduel", "created", "environment", "dataset", "experiment", "trials", "comparison")
 
 
