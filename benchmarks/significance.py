@@ -7,7 +7,7 @@ all; what is special to a contender on the image; what is special to a training 
 The first three are set so that two trainings of one contender, and two of different contenders, disagree about as often
 as measured on Fashion-MNIST, direct encoding (trainings of the dense SNN on 4.3 % of the test images, of the small CNN
 on 5.1 %, one of each on 8.3 %). Where images come in groups, half of the variance of each part is the group's. Results
-go to benchmarks/results/significance.json.
+go to benchmarks/results/significance.json; `--only` leaves those of the other scenarios there.
 """
 
 import argparse
@@ -141,21 +141,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=1000)
     parser.add_argument("--only", nargs="*", choices=list(SCENARIOS), default=list(SCENARIOS))
     options = parser.parse_args()
-    progress = TerminalProgress()
-    found = {}
+    progress, path = TerminalProgress(), RESULTS / "significance.json"
+    found = json.loads(path.read_text())["scenarios"] if path.is_file() else {}
     for name in options.only:
-        found[name] = {**asdict(SCENARIOS[name]), **simulate(SCENARIOS[name], options.repeats, progress, name)}
+        shares = simulate(SCENARIOS[name], options.repeats, progress, name)
+        found[name] = {**asdict(SCENARIOS[name]), "repeats": options.repeats, **shares}
         print(name, json.dumps(found[name]), flush=True)
     results = {
-        "repeats": options.repeats,
         "accuracy": ACCURACY,
         "disagreement": DISAGREEMENT,
         "correlation": CORRELATION,
         "margin": significance.MARGIN,
         "environment": {"python": platform.python_version(), "numpy": np.__version__},
-        "scenarios": found,
+        "scenarios": {name: found[name] for name in SCENARIOS if name in found},
     }
-    (RESULTS / "significance.json").write_text(json.dumps(results, indent=1) + "\n")
+    path.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -157,7 +157,7 @@ def test_a_models_file_name_has_no_colon():
 
 def test_the_data_set():
     groups = np.array([0, 0, 1, 2, 3, 4, 1, 5, 5, 6])
-    found = assembled(groups=groups)["dataset"]
+    found = analysis.dataset_entry(prepared(groups), SPLIT)
     assert found["counts"] == {"train": 5, "val": 1, "test": 4}
     # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
     assert (found["groups"], found["shared_groups"]) == (7, 0.25)
@@ -234,7 +234,11 @@ def test_a_pair_by_hand():
     # Only the SNN: images 0 and 5; only the CNN: image 2.
     assert (pair["only_a_right"], pair["only_b_right"]) == (2, 1)
     assert (pair["seeds_a_ahead"], pair["seeds_b_ahead"]) == (1, 0)
-    assert [pair[name] for name in ("ci95", "p_value", "test", "conclusion")] == [None] * 4
+    # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± 1.96·sqrt(4 − 1/8)/8.
+    assert (pair["p_value"], pair["p_value_raw"], pair["test"]) == (1.0, 1.0, "exact McNemar test")
+    half = 1.959964 * math.sqrt(4 - 1 / 8) / 8
+    assert pair["ci95"] == pytest.approx([1 / 8 - half, 1 / 8 + half], rel=1e-6)
+    assert (pair["conclusion"], pair["margin"], pair["negligible"]) == ("inconclusive", 0.005, False)
 
 
 def test_a_pair_over_seeds_uses_those_that_both_finished():
@@ -248,15 +252,19 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
     assert pair["accuracy_a"] == pytest.approx((4 / 6 + 3 / 6) / 2)
     assert (pair["only_a_right"], pair["only_b_right"]) == (1.0, 0.5)
     assert (pair["seeds_a_ahead"], pair["seeds_b_ahead"]) == (1, 0)
-    assert "58.3%" in results["comparison"]["verdict"]
-    assert "snn was ahead with 1 of the 2 seeds" in results["comparison"]["verdict"]
+    assert "over 2 seeds, snn is right on 58.3%" in results["comparison"]["verdict"]
+    # Of six ways to give four trainings to two sides, at least two are as far apart.
+    assert pair["p_permutation"] >= 2 / 6
+    assert pair["p_value"] == max(pair["p_value_raw"], pair["p_permutation"])
 
 
 def test_no_seed_in_common():
     records = [record("snn", 0), failed("cnn", 0), failed("snn", 1), record("cnn", 1)]
     results = assembled(records, [measured(SNN), {}, {}, measured(CNN)], replace(EXPERIMENT, seeds=2))
     (pair,) = results["comparison"]["pairs"]
-    assert (pair["difference"], pair["n"], pair["seeds"]) == (None, 0, 0)
+    assert (pair["difference"], pair["n"], pair["seeds"], pair["conclusion"]) == (None, 0, 0, None)
+    # The keys are those of a pair that was compared.
+    assert set(pair) == set(assembled()["comparison"]["pairs"][0])
     assert "snn, seed 0, is right on 66.7% of 6 test images" in results["comparison"]["verdict"]
     json.dumps(results, allow_nan=False)
 
@@ -270,6 +278,36 @@ def test_three_contenders_make_three_pairs_and_a_failed_one_none():
     records[1] = failed("cnn")
     pairs = assembled(records, [measured(SNN), {}, measured(CNN)], experiment)["comparison"]["pairs"]
     assert [(pair["a"], pair["b"]) for pair in pairs] == [("snn", "snn2")]
+
+
+def test_p_values_are_adjusted_for_the_number_of_pairs():
+    truth = np.zeros(100, int)
+    predicted = {"snn": truth.copy(), "cnn": truth.copy(), "snn2": truth.copy()}
+    predicted["cnn"][:9] = 1
+    predicted["snn2"][5:13] = 1
+    measures = [{"quality": {"truth": truth.tolist(), "predicted": p.tolist()}} for p in predicted.values()]
+    records = [record(name) for name in predicted]
+    pairs = analysis.pair_entries(list(predicted), records, measures, None, 0.005)
+    # 9 of 9, 8 of 8, and 5 against 4 coins.
+    assert [pair["p_value_raw"] for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
+    assert [pair["p_value"] for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
+    grouped = analysis.pair_entries(list(predicted), records, measures, np.arange(100) // 25, 0.005)
+    assert grouped[0]["test"] == "exact sign flips of 4 groups"
+    assert grouped[0]["p_value_raw"] == 1.0
+
+
+def test_groups_of_the_test_images_count():
+    groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
+    split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
+    results = analysis.assemble(
+        EXPERIMENT, prepared(groups), split, [record("snn"), record("cnn")], [measured(SNN), measured(CNN)]
+    )
+    assert results["comparison"]["pairs"][0]["test"] == "exact sign flips of 5 groups"
+
+
+def test_the_margin_is_the_experiments():
+    wide = replace(EXPERIMENT, equivalence_margin=0.9)
+    assert assembled(experiment=wide)["comparison"]["pairs"][0]["conclusion"] == "equivalent"
 
 
 # ---- the table

@@ -89,6 +89,7 @@ COMMANDS = {
     ("predict",): ["MODEL", "IMAGE", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--out"],
     ("report",): ["RUN", "--out"],
+    ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
     ("runs",): ["DIR", "--json"],
     ("bench",): ["--quick", "--only", "--rounds", "--threads", "--scaling", "--out", "--json", "--quiet"],
     ("settings",): [],
@@ -244,6 +245,29 @@ def test_report_is_written_again(finished, desk):
     assert done.stdout.strip().endswith("page.html")
     assert "dense-snn" in (desk / "page.html").read_text()
     assert (run / "results.json").read_bytes() == results
+
+
+def test_a_run_is_tested_from_its_predictions(finished, desk):
+    run, done = finished
+    (pair,) = json.loads(done.stdout)["comparison"]["pairs"]
+    found = json.loads(spikeduel("test", run, "--json").stdout)
+    assert {name: found[name] for name in found if name in pair} == {name: pair[name] for name in found if name in pair}
+    assert (found["a"], found["b"], found["p_value"]) == ("dense-snn", "small-cnn", pair["p_value"])
+    said = " ".join(spikeduel("test", run, "--a", "small-cnn", "--margin", "0.9").stdout.split())
+    assert said.startswith("small-cnn − dense-snn: ")
+    assert said.endswith(("equivalent", "by less than the 90 points that count"))
+    itself = " ".join(spikeduel("test", run, "--a", "small-cnn", "--against", run).stdout.split())
+    assert itself.startswith(f"small-cnn of {run} − small-cnn of {run}: +0.00 points")
+
+
+def test_what_cannot_be_tested_is_named(finished, desk):
+    run, _ = finished
+    refused(desk, "test", "nowhere")
+    assert "has no predictions.json" in one_line(spikeduel("test", "nowhere"))
+    assert "unknown contender 'smal-cnn': did you mean 'small-cnn'" in one_line(
+        spikeduel("test", run, "--a", "smal-cnn")
+    )
+    assert "margin must be a fraction" in one_line(spikeduel("test", run, "--margin", "5"))
 
 
 def test_runs(finished, desk):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel import data, files
+from spikeduel import data, files, predictions
 from spikeduel.analysis import read_comparison
 from spikeduel.comparing import compare, default_name, require_runs_folder, tune, write_tuning
 from spikeduel.errors import InputError
@@ -52,12 +52,25 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
         "results.json",
         "report.html",
         "split.csv",
+        "predictions.json",
         "models/dense-snn-seed0.safetensors",
         "models/small-cnn-seed0.safetensors",
     }
     assert promised <= names
     assert all(name.startswith("figures/") for name in names - promised - {".lock"})
     assert any(name.endswith(".png") for name in names - promised)
+
+
+def test_the_predictions_are_those_that_were_measured(duel):
+    kept = predictions.read(duel.out)
+    for trial in duel.results["trials"]:
+        right = kept.answers[trial["contender"], trial["seed"]] == kept.labels
+        assert right.mean() == trial["test"]["accuracy"]
+    prepared = data.load(EXPERIMENT)
+    np.testing.assert_array_equal(kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test])
+    assert kept.fingerprint == duel.results["dataset"]["fingerprint"]
+    (pair,) = duel.results["comparison"]["pairs"]
+    assert predictions.test_results(duel.out).p_value == pair["p_value"]
 
 
 def test_the_results_on_disk_are_those_returned(duel):

@@ -18,8 +18,8 @@ def test_toml_round_trip(tmp_path):
 
 def test_every_setting_survives_toml_and_text(tmp_path):
     other = {
-        "dataset": "digits", "recipe": "mine", "contenders": ("small-cnn",), "seeds": 2, "equivalence_margin": 0.01,
-        "encoding": "direct",
+        "dataset": "digits", "recipe": "mine", "contenders": ("small-cnn",), "seeds": 2,
+        "equivalence_margin": 0.01, "encoding": "direct",
         "num_steps": 7, "neuron": "m:n", "beta": 0.5, "threshold": 0.7, "reset_mechanism": "zero",
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "adaptation_decay": 0.8,
         "adaptation_gain": 0.2, "activation_bits": 4, "controls": True, "chunk_steps": 5, "epochs": 4, "batch_size": 32,

@@ -64,9 +64,9 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
         f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
         f"on average and {other} on {accuracy[other]:.1%}"
     )
-    by = f"{_points(abs(pair['difference']))} ({_interval(pair)}; {p_value(pair['p_value'])})"
+    points, sure = _points(abs(pair["difference"])), f"({_interval(pair)}; {p_value(pair['p_value'])})"
     if pair["conclusion"].endswith("_better"):
-        said = f"{leader} is better than {other} at these settings: {scores}, a lead of {by}."
+        said = f"{leader} is better than {other} at these settings: {scores}, a lead of {points} {sure}."
         if pair["negligible"]:
             said += f" It is a real lead and a small one: inside the {_margin(pair)} that count as no difference."
         return said
@@ -77,8 +77,8 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
             f"{low} and {high} points (90 % interval), inside the ±{_margin(pair)} that count as no difference."
         )
     return (
-        f"Inconclusive at these settings: {scores}, {by} apart. That neither shows one to be better nor shows them to "
-        f"be equivalent, that is, within {_margin(pair)} of each other."
+        f"Inconclusive at these settings: {scores}, {points} apart {sure}. That neither shows one to be better "
+        f"nor shows them to be equivalent, that is, within {_margin(pair)} of each other."
     )
 
 
@@ -134,7 +134,7 @@ def _of_many(pairs: Sequence[dict[str, Any]], num_folds: int) -> list[str]:
     if rest := [pair for pair in pairs if pair not in own]:
         said.append(f"Among the others: {'; '.join(_groups(rest, None, one))}.")
     said.append(
-        f"Leads are in points of accuracy with 95 % intervals, and p-values are adjusted for {len(pairs)} comparisons "
+        f"Leads come with their 95 % intervals, and conclusions are adjusted for {len(pairs)} comparisons "
         "(Holm)." + ("" if one else " All this is at these settings.")
     )
     return said
@@ -151,7 +151,9 @@ def _groups(pairs: Sequence[dict[str, Any]], best: str | None, one: bool) -> lis
         if best is None:
             name = f"{leader} {'ahead of' if one else 'than'} {other}" if better else f"{pair['a']} and {pair['b']}"
         else:
-            name = f"{other if leader == best else leader} (by {_points(abs(pair['difference']))}, {_range(pair)})"
+            points = _points(abs(pair["difference"]))
+            lead = f"by {points}" if better else f"{points} ahead"
+            name = f"{other if leader == best else leader} ({lead}, {_range(pair)})"
         phrases.setdefault(kind, []).append(name)
     words = {
         "better": ahead if best else ("ahead beyond the choice of test images:" if one else "better:"),
@@ -184,22 +186,22 @@ def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float, tuned:
     seeds = max(pair["seeds"] for pair in pairs)
     open_pairs = [pair for pair in pairs if pair["conclusion"] == "inconclusive"]
     if seeds == 1:
-        reasons.append("another training: one seed says nothing of its luck, the same command with --seeds 6 does")
+        reasons.append("another training (one seed says nothing of its luck; the same command with --seeds 6 does)")
     elif open_pairs and seeds < FEWEST_SEEDS:
-        reasons.append(f"more seeds: fewer than {FEWEST_SEEDS} cannot make any lead conclusive, --seeds 6 can")
+        reasons.append(
+            f"more seeds (fewer than {FEWEST_SEEDS} cannot make a lead conclusive, however large; --seeds 6 can)"
+        )
     elif open_pairs:
         needed = [pair["seeds_needed"] for pair in open_pairs]
-        margin = _margin(open_pairs[0])
+        margin, at_best = _margin(open_pairs[0]), max(pair["detectable_at_best"] for pair in open_pairs)
         if None not in needed:
-            reasons.append(f"more seeds: about {max(needed)} would show a difference of {margin}, if there is one")
-        else:
-            best = max(pair["detectable_at_best"] for pair in open_pairs)
-            finest = _points(best) if 100 * best >= 0.05 else margin
+            reasons.append(f"more seeds (about {max(needed)} would show a difference of {margin}, if there is one)")
+        elif at_best > open_pairs[0]["margin"]:
             reasons.append(
-                f"more test images: with any number of seeds, these show differences from about {finest} up"
-                if best > open_pairs[0]["margin"]
-                else f"seeds that vary less: more than {MOST_SEEDS} would be needed to show a difference of {margin}"
+                f"more test images (on these, any number of seeds shows differences from about {_points(at_best)} up)"
             )
+        else:
+            reasons.append(f"more than {MOST_SEEDS} seeds (so many it would take to show a difference of {margin})")
     reasons.append(TUNED if tuned else UNTUNED)
     return f"What could overturn this: {'; '.join(reasons)}."
 

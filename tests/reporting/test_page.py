@@ -91,6 +91,22 @@ def test_numbers_and_words_are_those_of_the_results(comparison):
     assert "None" not in shown
 
 
+def test_differences_are_shown_with_their_intervals(comparison, no_data):
+    report(comparison)
+    assert "differences.png" not in figures_of(comparison)
+    comparison.results["comparison"]["pairs"][0].update(
+        ci95=[-0.02, 0.001], ci90=[-0.018, -0.001], p_value=0.03, margin=0.005, negligible=False, test="a coin",
+        conclusion="b_better",
+    )  # fmt: skip
+
+    shown = Page(report(comparison)).text
+
+    assert "differences.png" in figures_of(comparison)
+    assert "−1.23 −2.00 to +0.10 0.030" in shown
+    assert "of these two models: small-cnn is better" in shown
+    assert "Test: a coin." in shown
+
+
 def test_names_are_text_never_markup(make_run, make_prepared):
     names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x^2$ & {{ 7 * 7 }}")
     comparison = make_run(make_prepared(classes=names))

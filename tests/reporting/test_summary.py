@@ -85,6 +85,23 @@ def test_differences_are_in_points_with_their_sign(results):
     assert row["p_value"] == "< 0.001"
     assert row["conclusion"] == "small-cnn is better"
 
+    results["comparison"]["pairs"][0].update(negligible=True, seeds=1)
+    (row,) = summary.pairs(results)
+    assert row["conclusion"] == "of these two models: small-cnn is better, by less than counts"
+
+
+def test_the_note_says_what_was_tested(results):
+    assert summary.how_compared(results) == "No test of significance was made."
+    (pair,) = results["comparison"]["pairs"]
+    pair.update(p_value=0.2, test="a coin", margin=0.005, seeds=1)
+    said = summary.how_compared(results)
+    assert said.startswith("Test: a coin. Interval and p-value are about these two trained models")
+    assert "inside ±0.5 points" in said
+    results["comparison"]["pairs"] = [pair, {**pair, "seeds": 6}]
+    said = summary.how_compared(results)
+    assert "Test: a coin. p-values are adjusted for 2 comparisons (Holm). " in said
+    assert "allow for other seeds and for other test images" in said
+
 
 @pytest.mark.parametrize(
     ("changes", "warned"),
