@@ -12,7 +12,9 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+from spikeduel.kernels.compiling import is_kept
+
+COMPILED: dict[str, Any] = {"nogil": True, "cache": is_kept(), "error_model": "numpy"}
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
 
