@@ -21,7 +21,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "adaptation_decay": 0.8,
         "adaptation_gain": 0.2, "chunk_steps": 5, "epochs": 4, "batch_size": 32,
         "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
-        "split_seed": 9, "limit": 100, "data_dir": "/data", "image_size": 32, "alterations": ("Hard",),
+        "split_seed": 9, "limit": 100, "data_dir": "/data", "image_size": 32, "alterations": ("Hard",), "near": 0.2,
         "device": "cpu", "precision": "bf16",
     }  # fmt: skip
     assert set(other) == {f.name for f in fields(Experiment)}

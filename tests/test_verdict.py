@@ -172,3 +172,9 @@ def test_a_little_better_than_chance_is_better():
 
 def test_groups_that_are_whole_are_no_leakage():
     assert caveats(EXPERIMENT, {**DATASET, "shared_groups": 0.0}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
+
+
+def test_what_the_audit_calls_a_problem_is_a_caveat_and_its_notes_are_not():
+    audit = {"problems": ["Two labels are wrong."], "notes": ["Classes are unbalanced."]}
+    said = caveats(EXPERIMENT, {**DATASET, "audit": audit}, [trial("snn", 0.9)])
+    assert said == [TUNED_FOR_NONE, "The audit of the data: Two labels are wrong."]
