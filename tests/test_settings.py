@@ -25,7 +25,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "adaptation_gain": 0.2, "activation_bits": 4, "controls": True, "chunk_steps": 5, "epochs": 4, "batch_size": 32,
         "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
         "folds": 5, "split_seed": 9, "limit": 100, "data_dir": "/data",
-        "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",),
+        "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",), "near": 0.2,
         "robustness": True, "device": "cpu", "precision": "bf16",
         "per_contender": {"small-cnn": {"learning_rate": 0.01}},
     }  # fmt: skip

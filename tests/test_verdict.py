@@ -402,3 +402,9 @@ def test_settings_in_words():
 def test_test_uses_that_this_runs_trials_explain_need_no_words():
     for uses in (None, 0, 1):
         assert caveats(EXPERIMENT, {**DATASET, "test_uses": uses}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
+
+
+def test_what_the_audit_calls_a_problem_is_a_caveat_and_its_notes_are_not():
+    audit = {"problems": ["Two labels are wrong."], "notes": ["Classes are unbalanced."]}
+    said = caveats(EXPERIMENT, {**DATASET, "audit": audit}, [trial("snn", 0.9)])
+    assert said == [TUNED_FOR_NONE, "The audit of the data: Two labels are wrong."]
