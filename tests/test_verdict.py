@@ -194,7 +194,8 @@ def test_many_contenders_are_told_by_the_best():
         "Of 4 contenders over 6 seeds, a is most often right: on 90.0% of 2,000 test images on average. It is better "
         "than b (by 10.00 points, 9.00 to 11.00) and c (by 5.00 points, 4.00 to 6.00); equivalent to d (0.10 points "
         "ahead, −0.90 to 1.10). Among the others: better: c than b and d than b; inconclusive: c and d. Leads come "
-        "with their 95 % intervals, and conclusions are adjusted for 6 comparisons (Holm). All this is at these settings. "
+        "with their 95 % intervals, and conclusions are adjusted for 6 comparisons (Holm). All this is at these "
+        "settings. "
         "What could overturn this: more seeds (about 14 would show a difference of 0.5 points, if there is one); "
         + UNTUNED
     )
