@@ -6,7 +6,8 @@ An answer is right where a sum of normal variables exceeds a level (a probit mod
 all; what is special to a contender on the image; what is special to a training on the image; and the seed's own effect.
 The first three are set so that two trainings of one contender, and two of different contenders, disagree about as often
 as measured on Fashion-MNIST, direct encoding (trainings of the dense SNN on 4.3 % of the test images, of the small CNN
-on 5.1 %, one of each on 8.3 %). Where images come in groups, half of the variance of each part is the group's. Results
+on 5.1 %, one of each on 8.3 %). Where images come in groups, half of the variance of each part is the group's. With
+one seed the truth is that of the two models drawn, which differ, so that "better" is no error there. Results
 go to benchmarks/results/significance.json; `--only` leaves those of the other scenarios there.
 """
 

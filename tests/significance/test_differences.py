@@ -149,11 +149,11 @@ def test_what_cannot_be_compared_is_named(changes, problem):
         sd.test_difference(**given)
 
 
-def drawn(rng, images=2000, seeds=6, spread=0.015, lead=0.0):
+def drawn(rng, images=2000, seeds=6, spread=0.007):
     """Two contenders by a probit model: difficulty common to all, a contender's own view of an image, seeds, noise."""
     common = rng.standard_normal(images) * 0.8
-    for shift in (lead, 0.0):
-        level = 1.15 + shift + spread / 0.206 * rng.standard_normal((seeds, 1))
+    for _ in range(2):
+        level = 1.15 + spread / 0.206 * rng.standard_normal((seeds, 1))
         own = rng.standard_normal(images) * 0.45
         yield common + own + 0.4 * rng.standard_normal((seeds, images)) + level > 0
 
@@ -163,7 +163,7 @@ def test_intervals_hold_the_truth_and_false_leads_are_rare():
     rng = np.random.default_rng(0)
     found = [significance.difference(*drawn(rng)) for _ in range(400)]
     covered = np.mean([d.ci95[0] <= 0 <= d.ci95[1] for d in found])
-    # Without the variance of seeds it would be about 0.6, without that of images about 0.86.
+    # 0.945; without the variance of seeds it would be 0.815, without that of images 0.865.
     assert 0.92 < covered < 0.99
     assert np.mean([d.conclusion.endswith("better") for d in found]) < 0.08
     # The permutation of seeds alone takes the luck of images for a lead.

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -35,6 +35,7 @@ def test_sign_flips_of_single_images_are_mcnemar():
     assert permutations.sign_flips(sums) == pytest.approx(permutations.mcnemar(right_a, right_b))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-6, 6), min_size=1, max_size=9))
 def test_sign_flips_are_those_that_one_counts(sums):
     totals = [
@@ -58,6 +59,7 @@ def test_six_against_six_reach_two_thousandths():
     assert permutations.exchanged(low, low) == 1.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=8, max_size=8))
 def test_exchanging_seeds_is_scipys_permutation_test(counts):
     a, b = np.array(counts[:4]), np.array(counts[4:])
@@ -83,6 +85,7 @@ def test_holm_by_hand():
     assert permutations.holm([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(p_values):
     adjusted = permutations.holm(p_values)
