@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.data import cache, catalogue, folder, socofing
-from spikeduel.data.decoding import over_pictures
+from spikeduel.data.decoding import opened, over_pictures
+from spikeduel.data.group_by import regrouped
 from spikeduel.data.prepared import DataOptions, Prepared, from_raw
 from spikeduel.errors import UnreadableFiles
 from spikeduel.settings import Experiment
@@ -45,7 +46,10 @@ def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[
     while True:
         options = replace(_options(experiment, track), skip=frozenset(unreadable))
         try:
-            return from_raw(_name(experiment), source(options)), unreadable
+            prepared = from_raw(_name(experiment), source(options))
+            if experiment.group_by is not None:
+                prepared = regrouped(prepared, experiment.group_by)
+            return prepared, unreadable
         except UnreadableFiles as error:
             if not set(error.files) - set(unreadable):
                 raise
@@ -58,7 +62,7 @@ def origins(experiment: Experiment, unreadable: Iterable[str], track: Track) -> 
     if experiment.dataset == "socofing":
 
         def look(name: str, subject: int, content: bytes) -> tuple[str, int, tuple[str, str, int, int]]:
-            with Image.open(io.BytesIO(content)) as picture:
+            with opened(io.BytesIO(content)) as picture:
                 return name, subject, _format(picture)
 
         names, subjects, formats = zip(*socofing.originals(options, look), strict=True)
@@ -68,7 +72,7 @@ def origins(experiment: Experiment, unreadable: Iterable[str], track: Track) -> 
         paths = folder.paths(root, options.skip)
 
         def header(path: Path) -> tuple[str, str, int, int]:
-            with Image.open(path) as picture:
+            with opened(path) as picture:
                 return _format(picture)
 
         found = over_pictures(header, paths, track, "looking at files")
