@@ -1,6 +1,11 @@
 """Fixtures that every part of the tests may use. Nothing here or below touches the network or the user's cache."""
 
 import os
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Begun in the background of a shell, or by nohup: tests of Ctrl-C would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Numba, BLAS and torch share two cores with the other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
