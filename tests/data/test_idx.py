@@ -104,6 +104,13 @@ def test_a_gzip_bomb_is_left_where_its_header_ends(tmp_path: Path) -> None:
     assert peak < 8 << 20
 
 
+def test_a_header_of_255_dimensions_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(struct.pack(">BBBB", 0, 0, 8, 255) + b"\xff" * 4 * 255)
+    with pytest.raises(InputError, match="its header claims 255 dimensions"):
+        idx.read(path)
+
+
 def test_a_header_that_promises_a_terabyte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images"
     path.write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, 2**30, 2**5, 2**5) + b"short")

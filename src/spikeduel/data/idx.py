@@ -52,7 +52,9 @@ def _parse(stream: BinaryIO | gzip.GzipFile, name: str, num_dimensions: int | No
     dtype = np.dtype(kind)
     size = math.prod(shape) * dtype.itemsize
     if size > MAX_BYTES or len(shape) > 32:
-        raise InputError(f"{name}: its header claims {size:.3g} bytes, which cannot be right. Download it again.")
+        # With 255 dimensions, the number of bytes is beyond what a float can say.
+        claims = f"{size:.3g} bytes" if len(shape) <= 32 else f"{len(shape)} dimensions"
+        raise InputError(f"{name}: its header claims {claims}, which cannot be right. Download it again.")
     content = _take(stream, size, name)
     if stream.read(1):
         raise InputError(f"{name}: is longer than its header says ({shape}). Download it again.")
