@@ -160,7 +160,8 @@ def test_random_groups(seed: int, num_groups: int, num_classes: int) -> None:
 @given(sizes=st.lists(st.integers(3, 40), min_size=2, max_size=6), seed=st.integers(0, 1000))
 def test_random_class_sizes(sizes: list[int], seed: int) -> None:
     labels = np.repeat(np.arange(len(sizes)), sizes)
-    images = np.zeros((len(labels), 1, 1, 1), dtype=np.uint8)
+    # Different ones: copies would be a group.
+    images = np.arange(len(labels), dtype=np.uint8).reshape(-1, 1, 1, 1)
     classes = tuple(map(str, range(len(sizes))))
     prepared = from_raw("noise", RawDataset(images, labels, classes, Preprocessing(1, 1, 1)))
     made = by(prepared, split_seed=seed)

@@ -189,7 +189,7 @@ def _require_enough(content: np.ndarray, num_sides: int, classes: tuple[str, ...
         )
     raise InputError(
         f"class '{name}' has too few groups for a split that cuts none: its {have} images lie in "
-        f"{_counted(groups, 'group')}, and {num_sides} sides need at least one each. {_REMEDY}"
+        f"{_counted(groups, 'group')}, and {num_sides} sides need at least one each (copies are one group). {_REMEDY}"
     )
 
 
