@@ -42,11 +42,12 @@ def main() -> None:
 
     def run(contender: str, seed: int, **changes: Any) -> dict[str, Any]:
         changed = replace(experiment, contenders=(contender,), seeds=seed + 1, **changes)
-        record = trial.run(trial.plan(changed, prepared, split)[seed], prepared, split, store, progress)
+        planned = trial.plan(changed, prepared, split)[seed]
+        record = store.record(planned.key) or trial.run(planned, prepared, split, store, progress)
         return {
             "validation": max(epoch["val_accuracy"] for epoch in record.history),
             "validation_loss": min(epoch["val_loss"] for epoch in record.history),
-            "test": (store.measure(record.key, "quality") or {})["accuracy"],
+            "test": (store.measure(record.key, "quality") or {}).get("accuracy"),
             "environment": record.environment,
         }
 
