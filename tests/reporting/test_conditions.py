@@ -72,6 +72,10 @@ def test_the_strip_shows_what_the_measure_drew(make_prepared):
     figure.draw_without_rendering()
     pictures = [np.asarray(axes.images[0].get_array()) for axes in figure.axes]
     assert len(pictures) == 7 * 6
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[:6] == ["as it is", *(f"severity {severity}" for severity in range(1, 6))]
+    assert set(titles[6:]) == {""}
+    assert [axes.get_ylabel() for axes in figure.axes[::6]] == list(CORRUPTIONS)
     expected = corrupt("translation", torch.from_numpy(image.copy())[None], 5, np.array([4]))[0]
     row = list(CORRUPTIONS).index("translation")
     np.testing.assert_array_equal(pictures[6 * row + 5], np.moveaxis(expected.numpy(), 0, -1))
@@ -83,10 +87,14 @@ def test_the_section(results, make_prepared, tmp_path):
     section = conditions.section(results, make_prepared(), np.arange(40, 60), tmp_path)
     assert section["curves"].path.is_file()
     assert section["strip"].path.is_file()
-    assert section["columns"] == [*CORRUPTIONS, "altered-medium"]
-    snn, cnn = section["rows"]
-    assert (snn["clean"], snn["mean"], snn["relative"]) == ("80.0", "62.9", "78.6")
-    assert (snn["areas"][0], snn["areas"][-1], cnn["areas"][-1]) == ("32.0", "25.0", "")
+    assert [contender["name"] for contender in section["contenders"]] == ["dense-snn", "small-cnn"]
+    cells = {row["term"]: row["cells"] for row in section["rows"]}
+    assert list(cells)[1:9] == [*CORRUPTIONS, "altered-medium"]
+    assert cells["the images as they are"] == ["80.0", "90.0"]
+    assert cells["noise"] == ["32.0", "36.0"]
+    assert cells["altered-medium"] == ["25.0", ""]
+    assert cells["mean of the seven"] == ["62.9", "51.4"]
+    assert cells["that, of the accuracy on the images as they are"] == ["78.6", "57.1"]
     assert section["altered"] == ["altered-medium (7 images)"]
     assert conditions.section(results, None, None, tmp_path)["strip"] is None
 

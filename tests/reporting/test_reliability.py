@@ -71,10 +71,14 @@ def test_the_section_has_means_over_seeds(results, tmp_path):
     section = reliability.section(results, {}, tmp_path)
     assert section["shown"].path.is_file()
     assert "all seeds are added up" in section["shown"].caption
-    row = section["rows"][0]
-    errors = [100 * t["test"]["calibration"]["ece"] for t in results["trials"] if t["contender"] == "dense-snn"]
-    assert row["ece"] == f"{np.mean(errors):.1f} ± {np.std(errors, ddof=1):.1f}"
-    assert row["temperature"] == "3.00 ± 1.41"
+    given, after, *others = section["rows"]
+    assert [row["name"] for row in others] == ["small-cnn"] * 2
+    own = [t["test"]["calibration"] for t in results["trials"] if t["contender"] == "dense-snn"]
+    for row, found in ((given, own), (after, [each["scaled"] for each in own])):
+        errors, losses = [100 * each["ece"] for each in found], [each["nll"] for each in found]
+        assert row["ece"] == f"{np.mean(errors):.1f} ± {np.std(errors, ddof=1):.1f}"
+        assert row["nll"] == f"{np.mean(losses):.3f} ± {np.std(losses, ddof=1):.3f}"
+    assert (given["which"], after["which"]) == ("as given", "after temperature 3.00 ± 1.41")
     assert section["notes"] == []
 
 
