@@ -106,9 +106,9 @@ SCHEMA = {
     "dataset": "name fingerprint classes counts split groups audit",
     "dataset counts": "train val test",
     "trials 0": "contender family seed encoding num_steps parameters status error epochs best_epoch stopped "
-    "epoch_seconds history validation test operations energy latency controls model",
+    "epoch_seconds history validation test operations energy latency controls robustness model",
     "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
-    "trials 0 test": "n accuracy precision recall f1 per_class confusion ece tie_share",
+    "trials 0 test": "n accuracy precision recall f1 per_class confusion ece calibration tie_share",
     "trials 0 test per_class 0": "class precision recall f1 support",
     "comparison": "pairs verdict caveats",
     "comparison pairs 0": "a b measure difference ci95 p_value test n seeds conclusion",
@@ -127,8 +127,9 @@ def test_results_are_json_and_what_was_not_measured_is_null():
     results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
     assert json.loads(json.dumps(results, allow_nan=False))["schema"] == 1
     done, broken = results["trials"]
-    for name in ("operations", "energy", "latency", "controls", "error"):
+    for name in ("operations", "energy", "latency", "controls", "robustness", "error"):
         assert done[name] is None
+    assert (done["test"]["ece"], done["test"]["calibration"]) == (None, None)
     for name in ("test", "validation", "model", "best_epoch", "stopped", "encoding", "num_steps"):
         assert broken[name] is None
     assert (broken["status"], broken["error"], broken["epochs"]) == ("failed", "it broke", 0)
@@ -147,6 +148,22 @@ def test_a_trials_numbers():
     assert entry["test"]["confusion"] == [[2, 1, 0], [0, 1, 1], [0, 0, 1]]
     assert "predicted" not in entry["test"]
     assert entry["model"] == "models/snn-seed0.safetensors"
+
+
+def test_calibration_and_robustness_of_a_trial():
+    more = {
+        "calibration": {"ece": 0.125, "temperature": 2.0},
+        "robustness-blur": {"n": 6, "accuracies": [0.5, 0.5, 0.5, 0.25, 0.25]},
+        "robustness-altered-hard": {"n": 1200, "accuracies": [0.125]},
+    }
+    entry = assembled(measures=[{**measured(SNN), **more}, measured(CNN)])["trials"][0]
+    assert entry["test"]["ece"] == 0.125
+    assert entry["test"]["calibration"] == more["calibration"]
+    assert entry["robustness"]["clean"] == 4 / 6
+    assert entry["robustness"]["area"] == {"blur": 0.4, "altered-hard": 0.125}
+    blur, hard = analysis.robustness_rows(entry["robustness"])
+    assert list(blur.values()) == ["blur", "50.00", "50.00", "50.00", "25.00", "25.00", "40.00", "6"]
+    assert list(hard.values()) == ["altered-hard", "", "", "", "", "", "12.50", "1,200"]
 
 
 def test_a_models_file_name_has_no_colon():

@@ -81,11 +81,11 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
 
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--device",
+                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness", "--device",
                    "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
-    ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--json"],
+    ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--out"],
     ("report",): ["RUN", "--out"],
@@ -147,6 +147,22 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk):
     rerun = spikeduel("compare", "--experiment", run / "experiment.toml", "--json")
     assert rerun.stderr.count("found in the store, not trained again") == 2
     assert json.loads(rerun.stdout)["trials"] == results["trials"]
+
+
+def test_worse_images_for_those_who_ask(desk):
+    done = spikeduel("compare", "digits", *QUICKEST, "-q", "--robustness", "--out", "run")
+    assert done.exit_code == 0
+    assert "Over seven corruptions at five severities," in " ".join(done.stdout.split())
+    trial = json.loads((desk / "run" / "results.json").read_text())["trials"][0]
+    assert (desk / "run" / "figures" / "robustness.png").is_file()
+    done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "--json", "-q")
+    assert json.loads(done.stdout)["robustness"] == trial["robustness"]
+    done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "-q")
+    (blur,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["blur"]]
+    assert blur[1:6] == [f"{100 * accuracy:.2f}" for accuracy in trial["robustness"]["corruptions"]["blur"]]
+    # The same trials, asked for less.
+    spikeduel("compare", "digits", *QUICKEST, "-q", "--out", "less")
+    assert json.loads((desk / "less" / "results.json").read_text())["trials"][0] == {**trial, "robustness": None}
 
 
 def test_train_keeps_the_model_of_one_network(desk):

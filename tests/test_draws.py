@@ -21,7 +21,7 @@ def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
     keys = [
         Draw.for_training(0, 0, index), Draw.for_training(1, 0, index), Draw.for_training(0, 1, index),
         Draw.for_training(0, 0, index + 1), Draw.for_evaluation(index), Draw.for_evaluation(index, 1),
-        Draw.for_content(image),
+        Draw.for_content(image), Draw.for_corruption("noise", index), Draw.for_corruption("blur", index),
     ]  # fmt: skip
     drawn = torch.cat([ENCODERS["rate"](image, 3, draw).flatten(1) for draw in keys])
     agreement = (drawn[:, None] == drawn[None]).float().mean(2)

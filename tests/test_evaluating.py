@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from spikeduel import data, trial
 from spikeduel.data import Preprocessing, cache, memory
 from spikeduel.errors import InputError
-from spikeduel.evaluating import evaluate, open_for, predict_files
+from spikeduel.evaluating import altered, evaluate, open_for, predict_files
+from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
 from spikeduel.model_files import load_model
 from spikeduel.models import Model, ModelCard, build
 from spikeduel.progress import Progress
@@ -44,6 +46,43 @@ def test_the_trials_numbers_are_found_again(contender, trained):
     expected["ece"] = others["calibration"]["ece"]
     assert found == {**expected, **others, "robustness": None}
     assert evaluate(load_model(path), EXPERIMENT) == found
+
+
+def test_worse_images_where_they_are_asked_for(trained):
+    path, quality, _ = trained["small-cnn"]
+    found = evaluate(load_model(path), replace(EXPERIMENT, robustness=True))["robustness"]
+    assert found["clean"] == quality["accuracy"]
+    assert set(found["corruptions"]) == set(CORRUPTIONS)
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    spoilt = corrupt("rotation", torch.from_numpy(prepared.images[test]), 4, test)
+    labels, _ = load_model(path).predict(spoilt)
+    assert found["corruptions"]["rotation"][3] == float((labels == prepared.labels[test]).mean())
+
+
+def test_images_it_does_not_know_give_no_temperature(trained):
+    found = evaluate(load_model(trained["small-cnn"][0]), EXPERIMENT, "all")
+    assert (found["calibration"]["temperature"], found["calibration"]["scaled"]) == (None, None)
+    assert sum(entry["count"] for entry in found["calibration"]["bins"]) == 1797
+
+
+def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch):
+    images, labels = np.zeros((300, 1, 8, 8), np.uint8), np.arange(300) % 10
+    monkeypatch.setattr(data, "altered", lambda *given: ({"altered-hard": (images, labels)}, ["medium is left out."]))
+
+    class Telling(Progress):
+        lines: tuple = ()
+
+        def say(self, text):
+            self.lines += (text,)
+
+    progress = Telling()
+    prepared = data.load(EXPERIMENT)
+    found = altered(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT), progress)
+    assert progress.lines == ("  medium is left out.",)
+    parts = list(found["altered-hard"])
+    assert [len(part[0]) for part in parts] == [256, 44]
+    assert torch.cat([part[1] for part in parts]).tolist() == labels.tolist()
 
 
 def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from rich.console import Console
 
 from spikeduel import data, hardware, model_files, models, trial
 from spikeduel.errors import InputError
+from spikeduel.measuring.calibration import best_temperature, scored
+from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.progress import Progress, TerminalProgress
 from spikeduel.settings import Experiment
 from spikeduel.store import Store
@@ -297,6 +299,37 @@ def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
     run(quick, store, told)
     assert store.measure(record.key, "quality") == before
     assert "not trained again" in told.lines[0]
+
+
+def test_robustness_is_measured_where_it_is_asked_for_and_goes_on_where_it_stopped(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (record,) = run(quick, store)
+    measures = store.folder(record.key) / "measures"
+    assert not list(measures.glob("robustness-*"))
+    (again,) = run(replace(quick, robustness=True), store)
+    assert again.key == record.key
+    assert {path.stem for path in measures.glob("robustness-*")} == {f"robustness-{name}" for name in CORRUPTIONS}
+    found = {name: store.measure(record.key, f"robustness-{name}") for name in CORRUPTIONS}
+    assert all(entry["n"] == 179 and len(entry["accuracies"]) == 5 for entry in found.values())
+    # Interrupted after some of them: what is there stays, what is missing comes out the same.
+    (measures / "robustness-noise.json").unlink()
+    store.save_measure(record.key, "robustness-blur", {"n": 1, "accuracies": [1.0]})
+    run(replace(quick, robustness=True), store)
+    assert store.measure(record.key, "robustness-noise") == found["noise"]
+    assert store.measure(record.key, "robustness-blur") == {"n": 1, "accuracies": [1.0]}
+
+
+def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (record,) = run(quick, store)
+    prepared = data.load(quick)
+    split = data.split(prepared, quick)
+    model = models.load_model(store.model_path(record.key))
+    images, labels = prepared.held
+    validation = [(images[split.val], labels[split.val], split.val)]
+    found = store.measure(record.key, "calibration")
+    assert found["temperature"] == pytest.approx(best_temperature(*scored(model, validation)), rel=1e-4)
+    assert sum(entry["count"] for entry in found["bins"]) == len(split.test)
 
 
 def test_a_lost_model_is_trained_again_to_the_same_numbers(quick, tmp_path):

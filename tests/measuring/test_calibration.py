@@ -88,16 +88,8 @@ def test_the_temperature_comes_from_validation_alone():
 
 
 def test_the_probabilities_are_those_of_predict():
-    card = ModelCard(
-        "dense-snn",
-        "snn",
-        (1, 4, 4),
-        ("a", "b", "c"),
-        Preprocessing(1, 4, 4),
-        {"hidden": 16, "neuron": "lif"},
-        "rate",
-        5,
-    )
+    network = {"hidden": 16, "neuron": "lif"}
+    card = ModelCard("dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, "rate", 5)
     torch.manual_seed(0)
     model = Model(build(card), card)
     images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8)

@@ -88,8 +88,8 @@ def test_blur_spreads_a_point_by_its_share_of_the_side():
     blurred = corrupt("blur", image, 4, np.array([0])).double()
     weights = blurred[0, 0].sum(0) / blurred.sum()
     place = torch.arange(101).double() - 50
-    # The variance of a run of 21 pixels, and of a Gaussian of 5.05, add up.
-    expected = (21**2 - 1) / 12 + (0.05 * 101) ** 2
+    # The variance of a run of 21 pixels, and of a Gaussian, add up.
+    expected = (21**2 - 1) / 12 + (corruptions.BLUR[3] * 101) ** 2
     assert float((weights * place**2).sum()) == pytest.approx(expected, rel=0.03)
     bright = torch.full((1, 1, 30, 30), 200, dtype=torch.uint8)
     assert torch.equal(corrupt("blur", bright, 5, np.array([0])), bright)

@@ -3,9 +3,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+import torch
 
 from spikeduel import data
 from spikeduel.errors import InputError
+from spikeduel.measuring.calibration import judged
+from spikeduel.measuring.corruptions import CORRUPTIONS
+from spikeduel.measuring.robustness import summary
 from spikeduel.reporting import page, report
 
 ADDRESSES = ("src", "srcset", "href", "data", "action", "poster")
@@ -201,6 +205,23 @@ def test_other_neurons_get_no_false_equation(comparison):
     comparison.results["experiment"]["neuron"] = "my.module:Neuron"
 
     assert "leaky integrate-and-fire" not in Page(report(comparison)).text
+
+
+def test_what_was_measured_besides_has_its_sections(comparison):
+    assert not {"How sure they are", "Under worse conditions"} & set(Page(report(comparison)).words)
+    for trial in comparison.results["trials"]:
+        scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+        trial["test"]["calibration"] = {**judged(scores, torch.arange(30) % 3), "temperature": None, "scaled": None}
+        accuracies = {"n": 20, "accuracies": [0.6, 0.5, 0.4, 0.3, 0.2]}
+        trial["robustness"] = summary(0.7, {f"robustness-{name}": accuracies for name in CORRUPTIONS})
+
+    shown = Page(report(comparison))
+
+    assert {"How sure they are", "Under worse conditions"} <= set(shown.words)
+    assert "softmax of spike counts" in shown.text
+    assert "is right on 40.0% (70.0% on the images as they are)" in shown.text
+    assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)
+    assert "None" not in shown.text
 
 
 def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(comparison, tmp_path, no_data):

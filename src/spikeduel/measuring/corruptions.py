@@ -21,7 +21,7 @@ from spikeduel.draws import Draw
 SEVERITIES = (1, 2, 3, 4, 5)
 
 NOISE = (0.06, 0.12, 0.18, 0.26, 0.36)
-BLUR = (0.015, 0.025, 0.035, 0.05, 0.07)
+BLUR = (0.018, 0.024, 0.031, 0.04, 0.05)
 CONTRAST = (0.7, 0.5, 0.35, 0.22, 0.12)
 OCCLUSION = (0.15, 0.25, 0.35, 0.45, 0.55)
 ROTATION = (8.0, 16.0, 24.0, 32.0, 40.0)
@@ -42,7 +42,7 @@ def noise(images: Tensor, severity: int, draw: Draw) -> Tensor:
 
 
 def blur(images: Tensor, severity: int, draw: Draw) -> Tensor:
-    """Gaussian blur; its standard deviation is 1.5 to 7 % of the smaller side."""
+    """Gaussian blur; its standard deviation is 1.8 to 5 % of the smaller side."""
     from scipy.ndimage import gaussian_filter
 
     sigma = BLUR[severity - 1] * min(images.shape[2:])

@@ -1,7 +1,8 @@
 """Accuracy under worse conditions: curves, what the corruptions look like, the table and the words."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from spikeduel.reporting.reliability import mean_and_sd
 def section(
     results: dict[str, Any], prepared: Prepared | None, test: np.ndarray | None, folder: Path
 ) -> dict[str, Any] | None:
-    """What the page's section needs: `curves`, `strip`, the table's `columns` and `rows`, and the `words`.
+    """What the page's section needs: `words`, `curves`, `strip`, and the table's `contenders`, `rows` and `altered`.
 
     None where nothing was measured; the strip is None where the data is not at hand.
     """
@@ -43,10 +44,8 @@ def section(
             f"the same spoilt images.{spread} Dotted: what naming the most frequent class would give.",
         ),
         "strip": None if prepared is None or test is None or not len(test) else _strip(prepared, test, folder),
-        "columns": list(images),
-        "rows": [
-            {"name": name, "colour": colours[name], **_row(trials, list(images))} for name, trials in found.items()
-        ],
+        "contenders": [{"name": name, "colour": colours[name]} for name in found],
+        "rows": _rows(list(found.values()), list(images)),
         "altered": [f"{name} ({images[name]:,} images)" for name in ALTERATIONS if name in images],
     }
 
@@ -113,15 +112,16 @@ def curves(results: dict[str, Any]) -> Figure:
 def strip(image: np.ndarray, index: int) -> Figure:
     """A test image uint8 `[C, H, W]`, as it is and under each corruption at each severity, as the measure drew it."""
     height, width = image.shape[1:]
-    cell = 0.95
-    figure = style.new_figure(0.3 + len(CORRUPTIONS) * (cell + 0.05) * min(height / width, 1.6), 0.9 + 6 * cell)
+    cell = 0.75
+    figure = style.new_figure(0.3 + len(CORRUPTIONS) * (cell + 0.04) * min(height / width, 1.6), 0.9 + 6 * cell)
     grid = figure.subplots(len(CORRUPTIONS), 1 + len(SEVERITIES))
+    for axes, title in zip(grid[0], ("as it is", *(f"severity {severity}" for severity in SEVERITIES)), strict=True):
+        axes.set_title(title)
     batch = torch.from_numpy(np.array(image))[None]
     for row, name in zip(grid, CORRUPTIONS, strict=True):
         for axes, severity in zip(row, (0, *SEVERITIES), strict=True):
             spoilt = corrupt(name, batch, severity, np.array([index])) if severity else batch
-            title = ("as it is" if not severity else f"severity {severity}") if row is grid[0] else ""
-            style.show_image(axes, spoilt[0].numpy(), title)
+            style.show_image(axes, spoilt[0].numpy(), axes.get_title())
         row[0].set_ylabel(name, fontsize=style.SMALL, color=style.INK)
     return figure
 
@@ -132,8 +132,8 @@ def _strip(prepared: Prepared, test: np.ndarray, folder: Path) -> Shown:
         style.save(strip(np.asarray(prepared.images[index]), index), folder / "corruptions.png"),
         "a test image as it is and under seven corruptions at five severities",
         "One test image, as the networks met it. Strengths are shares of the image's side or of its brightness, chosen "
-        "so that a person can still tell what it is at severity 5. How likely your images are to look like this is for "
-        "you to judge.",
+        "so that a person can still tell most objects at severity 5 (blur takes fine texture away before). How likely "
+        "your images are to look like this is for you to judge.",
         "The seven corruptions",
     )
 
@@ -152,17 +152,23 @@ def _line(axes: Axes, trials: Sequence[dict[str, Any]], corruption: str | None, 
         axes.fill_between(steps, mean - deviation, mean + deviation, color=colour, alpha=0.2, linewidth=0)
 
 
-def _row(trials: Sequence[dict[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
-    def per_cent(values: list[float | None]) -> str:
-        known = [value for value in values if value is not None]
-        return mean_and_sd(known, lambda share: f"{100 * share:.1f}") if known else ""
+def _rows(contenders: Sequence[Sequence[dict[str, Any]]], names: Sequence[str]) -> list[dict[str, Any]]:
+    """A row for each of the corruptions `names`, and for their mean; a cell for each contender's trials."""
 
-    return {
-        "clean": per_cent([trial["clean"] for trial in trials]),
-        "areas": [per_cent([trial["area"].get(name) for trial in trials]) for name in columns],
-        "mean": per_cent([trial["mean"] for trial in trials]),
-        "relative": per_cent([trial["mean_relative"] for trial in trials]),
-    }
+    def row(term: str, value: Callable[[dict[str, Any]], float | None]) -> dict[str, Any]:
+        known = [[share for trial in trials if (share := value(trial)) is not None] for trials in contenders]
+        cells = [mean_and_sd(shares, lambda share: f"{100 * share:.1f}") if shares else "" for shares in known]
+        return {"term": term, "cells": cells}
+
+    def area(name: str, trial: dict[str, Any]) -> float | None:
+        return trial["area"].get(name)
+
+    return [
+        row("the images as they are", lambda trial: trial["clean"]),
+        *(row(name, partial(area, name)) for name in names),
+        row("mean of the seven", lambda trial: trial["mean"]),
+        row("that, of the accuracy on the images as they are", lambda trial: trial["mean_relative"]),
+    ]
 
 
 def _chance(results: dict[str, Any]) -> float | None:

@@ -37,7 +37,7 @@ def section(results: dict[str, Any], models: Mapping[str, Model], folder: Path) 
             "as it says; below it, it is too sure. Rings: the same after one temperature. Underneath: how many images "
             f"have which confidence.{pooled}",
         ),
-        "rows": [_row(name, colours[name], trials) for name, trials in measured.items()],
+        "rows": [row for name, trials in measured.items() for row in _rows(name, colours[name], trials)],
         "notes": _notes(measured, models),
     }
 
@@ -57,8 +57,8 @@ def diagrams(measured: Mapping[str, Sequence[dict[str, Any]]], colours: Mapping[
     parts = figure.subfigures(rows, max(columns, 2), squeeze=False).flat
     for part, (name, trials) in zip(parts, measured.items(), strict=False):
         upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        style.quiet(upper, style.shortened(name, 24), y="right", grid=True)
-        style.quiet(lower, x="confidence", y="images", grid=True)
+        style.quiet(upper, style.shortened(name, 24), y="share right", grid=True)
+        style.quiet(lower, x="confidence", y="share of images", grid=True)
         upper.plot([0, 1], [0, 1], color=style.QUIET, linewidth=0.9, linestyle=(0, (4, 2)))
         before = pooled(trials)
         centres = np.array([(entry["low"] + entry["high"]) / 2 for entry in before])
@@ -115,23 +115,25 @@ def _shares(bins: Sequence[dict[str, Any]]) -> np.ndarray:
     return counts / counts.sum()
 
 
-def _row(name: str, colour: str, trials: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    forms = {
-        "ece": lambda value: f"{100 * value:.1f}",
-        "nll": lambda value: f"{value:.3f}",
-        "brier": lambda value: f"{value:.3f}",
-    }
-    scaled = all(trial["scaled"] for trial in trials)
-    return {
-        "name": name,
-        "colour": colour,
-        "temperature": mean_and_sd([t["temperature"] for t in trials], lambda t: f"{t:.2f}") if scaled else "",
-        **{key: mean_and_sd([trial[key] for trial in trials], form) for key, form in forms.items()},
-        **{
-            f"{key}_after": mean_and_sd([trial["scaled"][key] for trial in trials], form) if scaled else ""
-            for key, form in forms.items()
-        },
-    }
+def _rows(name: str, colour: str, trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """The rows of a contender: its probabilities as given, and after the temperature where there is one."""
+
+    def row(which: str, judged: Sequence[dict[str, Any]]) -> dict[str, str]:
+        return {
+            "name": name,
+            "colour": colour,
+            "which": which,
+            "ece": mean_and_sd([each["ece"] for each in judged], lambda error: f"{100 * error:.1f}"),
+            **{
+                key: mean_and_sd([each[key] for each in judged], lambda loss: f"{loss:.3f}") for key in ("nll", "brier")
+            },
+        }
+
+    rows = [row("as given", trials)]
+    if all(trial["scaled"] for trial in trials):
+        temperature = mean_and_sd([trial["temperature"] for trial in trials], lambda value: f"{value:.2f}")
+        rows.append(row(f"after temperature {temperature}", [trial["scaled"] for trial in trials]))
+    return rows
 
 
 def _notes(measured: Mapping[str, Sequence[dict[str, Any]]], models: Mapping[str, Model]) -> list[str]:

@@ -1,0 +1,107 @@
+"""Both contenders on worse images, and what asking costs: spoiling the images against evaluating them.
+
+    python benchmarks/robustness.py [--dataset NAME] [--data-dir PATH] [--encoding direct] [--limit 6000] [--epochs 3]
+                                    [--seeds 2] [--timed 1000] [--store DIR]
+
+Trains what the store lacks and measures all seven corruptions on the whole test set. Then each corruption at severity 3
+and a plain evaluation take turns over `--timed` test images, three rounds; `cost` is the time of a round of robustness
+(35 corruptions and 35 evaluations) by that of one evaluation. Results go to
+benchmarks/results/robustness-<data set>-<encoding>.json.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from spikeduel import analysis, data, hardware, models, trial
+from spikeduel.measuring import MEASURES, robustness
+from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES
+from spikeduel.measuring.quality import answers
+from spikeduel.measuring.robustness import Corrupted
+from spikeduel.progress import TerminalProgress
+from spikeduel.recipes import baseline
+from spikeduel.store import Store
+from spikeduel.training import EvaluationBatches
+
+RESULTS = Path(__file__).parent / "results"
+ROUNDS = 3
+MIDDLE = 3
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def timed(model: models.Model, batches: EvaluationBatches) -> dict[str, object]:
+    """Milliseconds per 1,000 images: an evaluation, and each corruption alone; medians of rounds in turns."""
+    hardware.keep_freed_memory()
+    work: dict[str, Callable[[], object]] = {"evaluation": lambda: answers(model, batches)}
+    for name in CORRUPTIONS:
+        work[name] = lambda name=name: [None for _ in Corrupted(batches, name, MIDDLE)]
+    for each in work.values():
+        each()
+    found: dict[str, list[float]] = {name: [] for name in work}
+    for _ in range(ROUNDS):
+        for name, each in work.items():
+            found[name].append(1e6 * seconds(each) / len(batches.indices))
+    median = {name: statistics.median(values) for name, values in found.items()}
+    spoiling = len(SEVERITIES) * sum(median[name] for name in CORRUPTIONS)
+    evaluating = len(SEVERITIES) * len(CORRUPTIONS) * median["evaluation"]
+    return {
+        "ms_per_1000_images": median,
+        "spoiling_share": spoiling / (spoiling + evaluating),
+        "cost": (spoiling + evaluating) / median["evaluation"],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="fashion-mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--encoding", default="direct")
+    parser.add_argument("--limit", type=int, default=6000)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--timed", type=int, default=1000)
+    parser.add_argument("--store", type=Path, default=Path("runs/robustness"))
+    options = parser.parse_args()
+
+    settings = {name: getattr(options, name) for name in ("data_dir", "encoding", "limit", "epochs", "seeds")}
+    experiment = baseline(options.dataset, robustness=True, **settings)
+    prepared = data.load(experiment)
+    split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
+    trials, cost = [], {}
+    for planned in trial.plan(experiment, prepared, split):
+        record = trial.run(planned, prepared, split, store, progress)
+        names = (*MEASURES, *robustness.NAMES)
+        found = {name: value for name in names if (value := store.measure(record.key, name)) is not None}
+        entry = analysis.trial_entry(record, found)
+        calibration = {key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")}
+        scaled = {key: entry["test"]["calibration"]["scaled"][key] for key in ("ece", "nll", "brier")}
+        trials.append({
+            **{key: entry[key] for key in ("contender", "seed", "encoding", "robustness")},
+            "calibration": {**calibration, "scaled": scaled},
+        })  # fmt: skip
+        if planned.card.seed == 0:
+            model = models.load_model(store.model_path(record.key))
+            batches = EvaluationBatches(*prepared.held, split.test[: options.timed])
+            cost[planned.card.contender] = timed(model, batches)
+    results = {
+        **{key: getattr(options, key) for key in ("dataset", "encoding", "limit", "epochs", "seeds", "timed")},
+        "image_shape": prepared.image_shape,
+        "environment": record.environment,
+        "trials": trials,
+        "cost": cost,
+    }
+    path = RESULTS / f"robustness-{options.dataset}-{options.encoding}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    print(json.dumps(cost, indent=1))
+
+
+if __name__ == "__main__":
+    main()
