@@ -139,7 +139,7 @@ def test_more_seeds_train_only_what_is_missing(duel):
     ]
     assert more.results["trials"][:2] == duel.results["trials"]
     assert more.results["comparison"]["pairs"][0]["seeds"] == 2
-    assert "Over 2 seeds" in more.results["comparison"]["verdict"]
+    assert "over 2 seeds" in more.results["comparison"]["verdict"]
     assert "±" in more.table()
 
 
