@@ -174,7 +174,7 @@ def test_a_models_file_name_has_no_colon():
 
 def test_the_data_set():
     groups = np.array([0, 0, 1, 2, 3, 4, 1, 5, 5, 6])
-    found = analysis.dataset_entry(prepared(groups), SPLIT)
+    found = analysis.dataset_entry(prepared(groups), [SPLIT])
     assert found["counts"] == {"train": 5, "val": 1, "test": 4}
     # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
     assert (found["groups"], found["shared_groups"]) == (7, 0.25)
@@ -201,9 +201,7 @@ FOLDS = (
 
 def test_the_data_set_in_folds():
     groups = np.array([0, 0, 1, 2, 2, 3, 4, 5, 5, 0])
-    found = assembled(
-        [in_fold(0, "snn"), in_fold(0, "cnn")], [measured(SNN), measured(CNN)], groups=groups, splits=FOLDS
-    )["dataset"]
+    found = analysis.dataset_entry(prepared(groups), FOLDS)
     assert found["folds"] == [{"train": 4, "val": 1, "test": 5}, {"train": 3, "val": 2, "test": 5}]
     # Means of 4 and 3 and of 1 and 2; all ten images are tested.
     assert found["counts"] == {"train": 4, "val": 2, "test": 10}
@@ -228,7 +226,7 @@ def test_the_folds_of_a_seed_are_one_test_over_all_images():
     assert pair["accuracy_b"] == pytest.approx(6 / 12)
     # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN on 0, 4 and 5.
     assert (pair["only_a_right"], pair["only_b_right"]) == (5 / 2, 1 / 2)
-    right = analysis.right_answers("snn", records[::-1], measures[::-1])
+    right, _ = analysis.right_answers("snn", "cnn", records[::-1], measures[::-1])
     assert right[0].tolist() == [True, True, False, True, False, True] + [True] * 6
 
 
@@ -317,7 +315,7 @@ def test_groups_of_the_test_images_count():
     groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
     split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
     results = analysis.assemble(
-        EXPERIMENT, prepared(groups), split, [record("snn"), record("cnn")], [measured(SNN), measured(CNN)]
+        EXPERIMENT, prepared(groups), [split], [record("snn"), record("cnn")], [measured(SNN), measured(CNN)]
     )
     assert results["comparison"]["pairs"][0]["test"] == "exact sign flips of 5 groups"
 

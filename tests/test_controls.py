@@ -49,7 +49,7 @@ def run(experiment, store, progress=None):
     trials = trial.plan(experiment, prepared, split)
     for each in trials:
         trial.run(each, prepared, split, store, progress)
-    return controls.run(trials, prepared, split, store, progress)
+    return controls.run([(each, split) for each in trials], prepared, store, progress)
 
 
 @pytest.mark.parametrize(("num_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (25, 5)])

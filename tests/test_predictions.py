@@ -54,7 +54,7 @@ def make_run(tmp_path):
                 measures.append({} if number is None else {"quality": {"predicted": predicted(number)}})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
-        predictions.write(run, prepared(groups, fingerprint), split, records, measures)
+        predictions.write(run, prepared(groups, fingerprint), [split], records, measures)
         return run
 
     return make

@@ -81,19 +81,21 @@ def assemble(
     records: Sequence[TrialRecord],
     measures: Sequence[dict[str, Any]],
     failed_measures: Sequence[dict[str, str]] | None = None,
-    test_uses: int | None = None,
+    test_uses: tuple[int, int] | None = None,
     audit: dict[str, Any] | None = None,
     tuning: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`.
 
-    `splits` holds one split, or one for each fold. `failed_measures[i]` says why others failed; `test_uses` is what
-    `Store.test_uses` gives; `tuning` is the content of tuning.json.
+    `splits` holds one split, or one for each fold. `failed_measures[i]` says why others failed; `test_uses` how many
+    models were asked about the test images, and how many of them are this run's; `tuning` is the content of
+    tuning.json.
     """
     trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
     for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
         entry["failed_measures"] = reasons
-    dataset = {**dataset_entry(prepared, splits), "audit": audit, "test_uses": test_uses}
+    total, own = test_uses or (None, None)
+    dataset = {**dataset_entry(prepared, splits), "audit": audit, "test_uses": total, "test_uses_here": own}
     finished = [
         name for name in experiment.contenders if any(t["contender"] == name and t["status"] == "done" for t in trials)
     ]

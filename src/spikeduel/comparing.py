@@ -57,6 +57,8 @@ def compare(
     altered = {each.fold: _altered(experiment, prepared, each, progress) for each in splits}
     records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
 
+    controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
+
     measures = [_measures(experiment, store, record, audit, splits[0]) for record in records]
     results = analysis.assemble(
         experiment,
@@ -65,12 +67,12 @@ def compare(
         records,
         measures,
         failed_measures=[store.failed_measures(record.key) for record in records],
-        test_uses=max(_test_uses(store, prepared, split, trials) for split in splits),
+        test_uses=_test_uses(store, prepared, splits, trials, controlled),
         audit=audit.results,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )
     if experiment.controls:
-        controls.add(results, trials, prepared, store, progress)
+        controls.add(results, trials, controlled, prepared, store)
     folder = Path(out) if out else Path("runs") / default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
@@ -194,10 +196,23 @@ def _altered(
 
 
 def _test_uses(
-    store: Store, prepared: data.Prepared, split: data.Split, trials: Sequence[tuple[trial.Trial, data.Split]]
-) -> int:
-    done = [each.key for each, of in trials if of is split and store.record(each.key)]
-    return store.test_uses(prepared.fingerprint, split.test, done)
+    store: Store,
+    prepared: data.Prepared,
+    splits: Sequence[data.Split],
+    trials: Sequence[tuple[trial.Trial, data.Split]],
+    controlled: Sequence[controls.Controlled | None],
+) -> tuple[int, int]:
+    """How many models were asked about the test images, and how many of them are this run's; with folds, of the fold
+    with the most others.
+    """
+    uses = []
+    for split in splits:
+        own = {each.key for each, of in trials if of is split and store.record(each.key)}
+        for (_, of), found in zip(trials, controlled, strict=False):
+            if of is split and found is not None:
+                own |= set(found.keys)
+        uses.append((store.test_uses(prepared.fingerprint, split.test, own), len(own)))
+    return max(uses, key=lambda use: use[0] - use[1])
 
 
 def _announcement(

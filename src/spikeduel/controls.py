@@ -48,6 +48,11 @@ class Controlled:
     found: dict[str, dict[str, Any] | None]
     reasons: dict[str, str]
 
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the trials that it took."""
+        return [found["key"] for found in self.found.values() if found and "key" in found]
+
     def entry(self) -> dict[str, Any]:
         """`trials[].controls` of results.json."""
         lists = ("truth", "predicted", "per_class", "confusion")
@@ -182,16 +187,15 @@ def _nearest_neighbour(
 def add(
     results: dict[str, Any],
     trials: Sequence[tuple[Trial, Split]],
+    found: Sequence[Controlled | None],
     prepared: Prepared,
     store: Store,
-    progress: Progress,
 ) -> None:
-    """Runs the controls and writes what they gave into `results`, the content of results.json.
+    """Writes what the controls gave, `found` by `run`, into `results`, the content of results.json.
 
     `trials[].controls` says what each control of a trial scored; `comparison.controls` has, for each spiking contender,
     the differences and what they mean (`control_verdict.conclude`).
     """
-    found = run(trials, prepared, store, progress)
     contenders: dict[str, list[tuple[Trial, Controlled]]] = {}
     for (each, _), entry, controlled in zip(trials, results["trials"], found, strict=True):
         if controlled is not None:

@@ -54,11 +54,11 @@ def evaluate(
             f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
             f"{', '.join(prepared.classes)}. They must be the same."
         )
-    split, known = _split(card, prepared, experiment)
     if part == "all":
         nothing = np.arange(0)
         split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
     else:
+        split, known = _split(card, prepared, experiment)
         try:
             (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
         except InputError as error:

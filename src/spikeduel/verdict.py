@@ -408,7 +408,8 @@ def caveats(
                 f"Not measured: {name} of {t['contender']} with seed {t['seed']} failed ({reason.rstrip('.')}). The "
                 "training is kept; the same command tries to measure it again."
             )
-    if (uses := dataset.get("test_uses") or 0) > (own := sum(trial["status"] == "done" for trial in trials)):
+    own = dataset.get("test_uses_here") or sum(trial["status"] == "done" for trial in trials)
+    if (uses := dataset.get("test_uses") or 0) > own:
         said.append(
             f"{uses:,} models have been asked about these test images from this store, and this run has {own:,} of "
             "them. Whoever chooses among many by their test scores reports luck: choose on validation."

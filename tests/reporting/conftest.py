@@ -187,7 +187,7 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
             save_model(run / trial["model"], model)
         write_experiment(run / "experiment.toml", experiment)
         numbers = np.arange(len(prepared))
-        monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None: prepared)
+        monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: prepared)
         monkeypatch.setattr(
             "spikeduel.data.splits",
             lambda prepared, experiment: (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),),

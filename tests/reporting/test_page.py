@@ -48,7 +48,7 @@ def comparison(make_run):
 def no_data(comparison, monkeypatch):
     """The data of the run is gone."""
 
-    def gone(experiment, track=None):
+    def gone(experiment, track=None, say=None):
         raise InputError("my_images: no such folder.")
 
     monkeypatch.setattr("spikeduel.data.load", gone)
@@ -266,7 +266,7 @@ def test_data_made_by_code_is_made_only_where_that_is_allowed(make_run, monkeypa
     comparison = make_run(dataset="evil:data")
     loaded = []
     prepared = data.load(comparison.experiment)
-    monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None: loaded.append(1) or prepared)
+    monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: loaded.append(1) or prepared)
     shown = Page(report(comparison))
     assert loaded == []
     assert "The data is made by the code evil:data" in shown.text
