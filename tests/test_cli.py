@@ -81,8 +81,8 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
 
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness", "--device",
-                   "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
+                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness",
+                   "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
