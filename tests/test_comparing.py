@@ -327,7 +327,7 @@ def test_a_tunings_folder_leads_to_the_comparison(tuned):
 def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path):
     found, _, store = tuned
     told = Telling()
-    comparison = compare(found.experiment, tmp_path / "out", store, told, found)
+    comparison = compare(found.experiment, tmp_path / "out", store, told, tuned=found)
     assert (told.trained, told.found) == (0, 2)
     assert comparison.results["tuning"] == found.record
     for each, entry in zip(found.record["contenders"], comparison.results["trials"], strict=True):

@@ -9,8 +9,9 @@ import pytest
 
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
-    "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json", "quality.json", "draws.json",
-    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "report.html",
+    "split.npz", "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json", "quality.json",
+    "draws.json", "calibration.json", "weights.json", "experiment.toml", "dense-snn-seed0.safetensors", "results.json",
+    "split.csv", "predictions.json", "report.html",
 ]  # fmt: skip
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 
@@ -30,10 +31,11 @@ def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     whole = found["whole"]
-    # The prepared set, with a hash in its name, and then each file of the store and of the run.
+    # The prepared set and its audit, with hashes in their names, and then each file of the store and of the run.
     assert whole["written"][0].startswith("pictures-")
-    assert whole["written"][1:] == WRITTEN
-    assert len(found["cases"]) == 1 + len(WRITTEN)
+    assert whole["written"][1].endswith(".json")
+    assert whole["written"][2:] == WRITTEN
+    assert len(found["cases"]) == 2 + len(WRITTEN)
     for case in found["cases"]:
         broken, again = case["broken"], case["again"]
         assert broken["code"] == ENDS[way], (case["at"], broken["said"])

@@ -324,7 +324,7 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     (record,) = run(quick, store)
     prepared = data.load(quick)
     split = data.split(prepared, quick)
-    model = models.load_model(store.model_path(record.key))
+    model = model_files.load_model(store.model_path(record.key))
     images, labels = prepared.held
     validation = [(images[split.val], labels[split.val], split.val)]
     found = store.measure(record.key, "calibration")

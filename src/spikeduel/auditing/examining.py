@@ -97,7 +97,9 @@ def examine(
         pass
     found = _examine(experiment, prepared, split, progress, unreadable)
     try:
-        files.write_json(path, asdict(found))
+        with files.locked(path.with_suffix(".lock")):
+            files.remove_left_behind(path.parent, path.name)
+            files.write_json(path, asdict(found))
     except (InputError, OSError) as error:
         progress.say(f"the audit is not kept for the next time: {error}")
     return found
