@@ -1,4 +1,4 @@
-"""What results.json, a trial's record and its measures hold where they are read: shapes (see `shapes.py`).
+"""What results.json, a trial's record, its measures and a prepared set's manifest hold: shapes (see `shapes.py`).
 
 Only what is read without asking whether it is there has to be there. Whoever reads a new key adds it here, with "?"
 where older files lack it, so that a damaged or foreign file is a clear error in place of a traceback.
@@ -107,6 +107,20 @@ TRIAL_RECORD = {
     "epoch_seconds": [amount],
     "history": [{"val_accuracy": share, "val_loss": float}],
     "environment": {},
+}
+MANIFEST = {
+    "name": str,
+    "count": count,
+    "image_shape": (count, count, count),
+    "classes": [str],
+    "arrays": [{"images", "labels", "groups", "official"}],
+    "preprocessing": {},
+    "fingerprint": str,
+    "notes": [str],
+    "source": str,
+    "sources": [str],
+    "sources_state": str,
+    "created": str,
 }
 MEASURES = {"quality": {**_TEST, "truth": [count], "predicted": [count]}, "draws": _DRAWS}
 

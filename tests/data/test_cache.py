@@ -107,6 +107,12 @@ def manifest_without_classes(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def sources_that_are_no_list(folder: Path) -> None:
+    # Letter by letter, this would be the root of the disk and all below it.
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"sources": "../x"}))
+
+
 def other_format(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
@@ -134,6 +140,7 @@ def a_file_in_its_place(folder: Path) -> None:
         empty_manifest,
         manifest_without_classes,
         other_format,
+        sources_that_are_no_list,
         pickled_labels,
         a_file_in_its_place,
     ],

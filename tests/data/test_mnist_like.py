@@ -185,6 +185,21 @@ def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
         emnist_digits(options(tmp_path / "bomb.zip"))
 
 
+def test_emnist_archive_with_a_damaged_member(tmp_path: Path) -> None:
+    path, _ = emnist_zip(tmp_path)
+    damaged = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as archive, zipfile.ZipFile(path) as good:
+        for name in good.namelist():
+            archive.writestr(name, good.read(name))
+        start = archive.getinfo("gzip/emnist-digits-train-images-idx3-ubyte.gz").header_offset
+    content = bytearray(damaged.read_bytes())
+    first = start + 30 + len("gzip/emnist-digits-train-images-idx3-ubyte.gz")
+    content[first] = 0xFF  # a block type that deflate does not have
+    damaged.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged\.zip: cannot be read as a zip|gzip data is damaged"):
+        emnist_digits(options(damaged))
+
+
 def test_mirrors_and_checksums_are_torchvisions() -> None:
     for name in ("mnist", "fashion-mnist"):
         files = mnist_like.remote_files(name)

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import files
+from spikeduel import files, schema
 from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_raw
 from spikeduel.errors import InputError
 from spikeduel.settings import digest
+from spikeduel.shapes import require
 
 FORMAT = 2
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
@@ -226,6 +227,10 @@ def _manifest(folder: Path) -> dict[str, Any]:
         raise _Damaged(str(error)) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise _Damaged("its manifest is of another format")
+    try:
+        require(manifest, schema.MANIFEST)
+    except InputError as error:
+        raise _Damaged(str(error)) from None
     return manifest
 
 
