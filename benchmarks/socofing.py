@@ -50,7 +50,8 @@ def scores(audits: dict[str, Any]) -> Figure:
     figure = style.new_figure(3.2)
     axes = style.quiet(figure.subplots(), "The same networks, the same prints, another split", y="right answers, %")
     places = np.arange(len(rows))
-    for number, (split, colour) in enumerate(zip(SPLITS, (style.OTHER_COLOURS[1], style.OTHER_COLOURS[0]), strict=True)):
+    colours = style.OTHER_COLOURS[1], style.OTHER_COLOURS[0]
+    for number, (split, colour) in enumerate(zip(SPLITS, colours, strict=True)):
         heights = [100 * values[number] for values in rows.values()]
         bars = axes.bar(places + 0.38 * (number - 0.5), heights, 0.36, color=colour, label=f"split {SPLITS[split]}")
         axes.bar_label(bars, [f"{height:.1f}" for height in heights], padding=2, fontsize=9)

@@ -288,6 +288,7 @@ def audit(
     limit: options.Limit = None,
     split: options.Split = None,
     data_dir: options.DataDir = None,
+    group_by: options.GroupBy = None,
     image_size: options.ImageSize = None,
     out: options.AuditOut = None,
     as_json: options.Json = False,

@@ -261,6 +261,7 @@ Robustness = Annotated[
         help="Test on worse images too: noise, blur, contrast, occlusion, rotation, translation and JPEG at five "
         "severities, and SOCOFing's Medium and Hard alterations where they are present. Every model is asked about the "
         "whole test set 35 times more: as long as 40 plain evaluations, which are slowest with rate encoding.",
+        rich_help_panel="Duel",
     ),
 ]
 Strict = Annotated[
