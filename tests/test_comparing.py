@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel import data, files, predictions
+from spikeduel import comparing, data, files, predictions
 from spikeduel.analysis import read_comparison
 from spikeduel.comparing import compare, default_name, require_runs_folder, tune, write_tuning
 from spikeduel.errors import InputError
@@ -387,7 +387,7 @@ def start_together(*commands):
 
 TOGETHER = """
 import sys
-from spikeduel.comparing import compare
+from spikeduel import comparing, files
 from spikeduel.progress import Progress
 from spikeduel.settings import read_experiment
 
@@ -395,9 +395,11 @@ class Telling(Progress):
     def say(self, text):
         print(text, flush=True)
 
+# The figures take seconds, and others test them.
+comparing.report = lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
 print("ready", flush=True)
 sys.stdin.readline()
-compare(read_experiment(sys.argv[1]), sys.argv[2], "shared", Telling())
+comparing.compare(read_experiment(sys.argv[1]), sys.argv[2], "shared", Telling())
 """
 
 
@@ -417,7 +419,8 @@ def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
     assert list((tmp_path / "out").rglob("*.part")) == []
 
 
-def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path):
+def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "report", lambda *arguments, **settings: None)
     small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
     (key,) = [entry["key"] for entry in compare(small, "out", "shared").results["trials"]]
     write_experiment(tmp_path / "e.toml", small)
