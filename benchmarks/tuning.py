@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("--encoding", default="direct")
     parser.add_argument("--limit", type=int, default=3000)
     parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=Path("runs/tuning"), help="where the runs and their store go")
     options = parser.parse_args()
 
