@@ -87,6 +87,12 @@ def test_timing_that_carries_something_and_spikes_that_pay():
     assert "another training" not in text
 
 
+def test_timing_that_is_used_is_not_always_needed():
+    own, shuffled = [quality(800)], [quality(300)]
+    assert "trained with a single step" in concluded(own, shuffled=shuffled, one_step=[quality(802)])["text"]
+    assert "trained with a single step" not in concluded(own, shuffled=shuffled, one_step=[quality(500)])["text"]
+
+
 def test_nothing_is_said_of_time_where_there_is_one_step():
     text = concluded([quality(800)], num_steps=1, relu_twin=[quality(801)], one_step=[quality(800)])["text"]
     assert "timing" not in text

@@ -80,7 +80,7 @@ def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]
     if (row := rows["one_step"])["seeds"] and num_steps > 1:
         told.append(f"Trained with a single time step instead of {num_steps}, it is {_than_it(row)}.")
     if (row := rows["shuffled"])["seeds"] and num_steps > 1:
-        told.append(_of_timing(row))
+        told.append(_of_timing(row, rows["one_step"]))
     if (row := rows["nearest_neighbour"])["seeds"]:
         told.append(f"An untrained nearest neighbour on the pixels is right on {row['accuracy']:.1%}: {_than_it(row)}.")
     if left_out := [row["reason"] for row in rows.values() if row["reason"]]:
@@ -90,9 +90,11 @@ def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]
     return " ".join(told)
 
 
-def _of_timing(row: dict[str, Any]) -> str:
+def _of_timing(row: dict[str, Any], one_step: dict[str, Any]) -> str:
     if row["conclusion"] == "a_better":
-        return f"Its spikes' timing carries {_points(row)}: so much it loses when they are shuffled in time."
+        needless = one_step["seeds"] and one_step["conclusion"] != "a_better"
+        without = " It uses it, yet trained with a single step, which has none, it does no worse." if needless else ""
+        return f"Its spikes' timing carries {_points(row)}: so much it loses when they are shuffled in time.{without}"
     amount = f"{_signed(-row['difference'])} points, {_interval(row)}, when shuffled"
     if row["conclusion"] == "b_better":
         return f"Its spikes' timing carries nothing that helps: shuffled in time, it is {_than_it(row)}."
