@@ -247,8 +247,7 @@ class QuantisedReLU(ReLU):
 
     def activation(self, current: Tensor) -> Tensor:
         """See `ReLU.activation`."""
-        # A step that training pushes below 0 would turn the signs.
-        step = self.level_step.abs().clamp(min=torch.finfo(torch.float32).tiny)
+        step = self.level_step.abs().clamp(min=1e-30)  # training can push it below 0
         return quantised(current.to(_wide(current)), step, self.activation_bits).to(current.dtype)
 
 
