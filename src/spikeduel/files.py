@@ -10,7 +10,6 @@ import shutil
 import stat
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -205,7 +204,8 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(path)
+        # Its way round, a file that means "locked" by being there, would outlive a killed process.
+        lock = filelock.FileLock(path, fallback_to_soft=False)
         _acquire(lock, waiting)
     try:
         yield
@@ -215,18 +215,12 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
 
 def _acquire(lock: filelock.BaseFileLock, waiting: Callable[[], None] | None) -> None:
     try:
-        with warnings.catch_warnings():
-            # filelock's warning that it makes do with a lock that outlives a killed process; see below.
-            warnings.simplefilter("ignore")
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                if waiting is not None:
-                    waiting()
-                lock.acquire()
-        if isinstance(lock, filelock.SoftFileLock):
-            lock.release()
-            raise NotImplementedError
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if waiting is not None:
+                waiting()
+            lock.acquire()
     except (NotImplementedError, OSError) as error:
         if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
             raise
