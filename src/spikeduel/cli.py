@@ -132,7 +132,7 @@ def tune(
     given = {**options.given_options(locals()), "contenders": tuple(contender) if contender else None}
     with for_people():
         from spikeduel.comparing import write_tuning
-        from spikeduel.verdict import tuning_limits
+        from spikeduel.tuning_verdict import tuning_limits
 
         start = options.experiment_from(dataset, recipe, experiment, given, set_, own_code or ())
         tuned = _tune(start, trials, ranges, out, store, as_json, quiet)

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from spikeduel.reporting import style
-from spikeduel.verdict import in_words, leaks
+from spikeduel.tuning_verdict import in_words
+from spikeduel.verdict import leaks
 
 NOT_MEASURED = "not measured"
 _SCORES = ("accuracy", "precision", "recall", "f1")

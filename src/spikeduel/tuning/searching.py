@@ -19,7 +19,7 @@ from spikeduel.store import Store, TrialRecord
 from spikeduel.tuning import tables
 from spikeduel.tuning.expectation import expected_best
 from spikeduel.tuning.ranges import RANGES, SEED, Range, draw, require_optuna
-from spikeduel.verdict import in_words
+from spikeduel.tuning_verdict import in_words
 from spikeduel.version import __version__
 
 SCHEMA = 1

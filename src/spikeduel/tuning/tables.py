@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spikeduel.analysis import render
-from spikeduel.verdict import in_words
+from spikeduel.tuning_verdict import in_words
 
 
 def of_trials(record: Mapping[str, Any]) -> str:
