@@ -157,6 +157,14 @@ def test_not_a_zip(tmp_path: Path) -> None:
         load(tmp_path / "a.zip")
 
 
+def test_a_zip_whose_member_has_no_name(root: Path, tmp_path: Path) -> None:
+    path = zipped(root, tmp_path / "a.zip", "SOCOFing/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"")
+    with pytest.raises(InputError, match=r"a\.zip: cannot be read as a zip"):
+        load(path)
+
+
 def test_zip_of_something_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("readme.txt", "hello")

@@ -218,10 +218,12 @@ def source_at(data_dir: Path) -> Iterator[_Folder | _Zip]:
     elif data_dir.is_file():
         try:
             archive = zipfile.ZipFile(data_dir)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+            source = _Zip(data_dir, archive)
+        # zipfile stumbles on a damaged directory in many ways, such as over a member without a name.
+        except Exception as error:
             raise InputError(f"data_dir {data_dir}: cannot be read as a zip ({error}). Download it again.") from None
         with archive:
-            yield _Zip(data_dir, archive)
+            yield source
     else:
         raise InputError(f"data_dir {data_dir}: no such folder or zip.")
 
