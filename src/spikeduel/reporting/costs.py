@@ -1,0 +1,193 @@
+"""What an answer costs: operations, estimated energy and measured time of every contender, as tables and words."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spikeduel.energy import HEADLINE, joules
+from spikeduel.reporting import style
+
+MEMORIES = {
+    "compute": "computation only",
+    "on_chip": "with memory on the chip",
+    "off_chip": "with weights off the chip",
+}
+"""The memory models of an estimate, in words."""
+
+_MICRO, _MILLI = 1e-6, 1e-3
+
+
+def contenders(results: dict[str, Any]) -> list[dict[str, str]]:
+    """A row of text for each contender: what one answer takes, as means over its trials; "" where it is not known."""
+    rows = []
+    for name, trials in _by_contender(results).items():
+        operations = [trial["operations"] for trial in trials if trial.get("operations")]
+        latency = next((trial["latency"] for trial in trials if trial.get("latency")), None)
+        rows.append({
+            "model": name,
+            "MACs": _mean(operations, lambda each: each["totals"]["macs"]["dense"]["cached"], amount),
+            "as written": _mean(operations, lambda each: each["totals"]["macs"]["dense"]["as_written"], amount),
+            "ACs": _mean(operations, lambda each: each["totals"]["acs"]["total"], amount),
+            "spikes": _mean(operations, lambda each: each["totals"]["spikes_per_neuron_and_step"], _share),
+            "energy": _mean(trials, _headline, _energy),
+            "with memory": _mean(trials, _with_memory, _energy),
+            "one image": "" if latency is None else f"{latency['one_image']['median_ms']:.2f} ms",
+            "images/s": "" if latency is None else _fastest(latency),
+        })  # fmt: skip
+    return rows
+
+
+def energies(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each table and memory model: `title`, `memory`, and for each contender the estimates `cells`.
+
+    Each cell has `cached`, `as_written` (empty where it is the same) and `effective` as text.
+    """
+    found = _by_contender(results)
+    known = [trial for trials in found.values() for trial in trials if trial.get("energy")]
+    if not known:
+        return []
+    rows = []
+    for name, entry in known[0]["energy"]["tables"].items():
+        for memory, meaning in MEMORIES.items():
+            if entry.get(memory) is not None:
+                cells = [_cell([t for t in trials if t.get("energy")], name, memory) for trials in found.values()]
+                rows.append({"title": entry["title"], "memory": meaning, "cells": cells})
+    return rows
+
+
+def layers(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each contender its layers, of the first trial that was counted: rows of text."""
+    shown = []
+    for name, trials in _by_contender(results).items():
+        counted = next((trial["operations"] for trial in trials if trial.get("operations")), None)
+        if counted is not None:
+            shown.append({"name": name, "rows": [_layer(layer) for layer in counted["layers"]]})
+    return shown
+
+
+def words(results: dict[str, Any]) -> str | None:
+    """What the estimates say, in words; None where nothing was counted."""
+    found = {
+        name: value
+        for name, trials in _by_contender(results).items()
+        if (value := _number([t for t in trials if t.get("energy")], _headline)) is not None
+    }
+    if not found:
+        return None
+    ranked = sorted(found, key=found.__getitem__)
+    listed = _listed([f"{name} {_energy(found[name])}" for name in ranked])
+    said = [f"Estimated energy of one answer, counting computation alone in 45 nm FP32: {listed}."]
+    written = {name: _number(trials, _as_written) for name, trials in _by_contender(results).items() if name in found}
+    for name in ranked:
+        value = written[name]
+        if value is not None and value > 1.005 * found[name]:
+            said.append(
+                f"Written as a loop that computes the first layer anew at each step, {name} would take "
+                f"{_energy(value)}{_turned(name, found, value)}."
+            )
+    said.append("These are estimates from counted operations, not measurements; the table below has other ways to count.")
+    return " ".join(said)
+
+
+def _turned(name: str, found: dict[str, float], written: float) -> str:
+    """Against whom the order changes when the first layer of `name` is counted at each step."""
+    others = [other for other in found if found[name] < found[other] < written]
+    return f", more than {_listed(others)}: the order depends on the counting" if others else ""
+
+
+def amount(number: float) -> str:
+    """A count in three digits: 12.3 M."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size:
+            return f"{_three_digits(number / size)}{unit}"
+    return _three_digits(number)
+
+
+def _energy(value: float) -> str:
+    for size, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
+        if value >= size:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / 1e-12)} pJ"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 or number == 0 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def _share(number: float) -> str:
+    return f"{100 * number:.1f} %"
+
+
+def _fastest(latency: dict[str, Any]) -> str:
+    return f"{max(each['images_per_second'] for each in latency['throughput'].values()):,.0f}"
+
+
+def _headline(trial: dict[str, Any]) -> float | None:
+    table, memory = HEADLINE
+    return _joules(trial, table, memory, "cached", "dense")
+
+
+def _as_written(trial: dict[str, Any]) -> float | None:
+    table, memory = HEADLINE
+    return _joules(trial, table, memory, "as_written", "dense")
+
+
+def _with_memory(trial: dict[str, Any]) -> float | None:
+    return _joules(trial, HEADLINE[0], "on_chip", "cached", "dense", "with_neurons")
+
+
+def _joules(
+    trial: dict[str, Any], table: str, memory: str, counting: str, macs: str, scope: str = "synapses"
+) -> float | None:
+    tables = (trial.get("energy") or {}).get("tables") or {}
+    return joules(tables[table], memory, scope, counting, macs) if table in tables else None
+
+
+def _cell(trials: Sequence[dict[str, Any]], table: str, memory: str) -> dict[str, str]:
+    def mean(counting: str, macs: str) -> float | None:
+        return _number(trials, lambda trial: _joules(trial, table, memory, counting, macs, "with_neurons"))
+
+    cached, written, effective = mean("cached", "dense"), mean("as_written", "dense"), mean("cached", "effective")
+    differs = None not in (cached, written) and written > 1.005 * cached  # type: ignore[operator]
+    return {
+        "cached": "" if cached is None else _energy(cached),
+        "as_written": _energy(written) if differs and written is not None else "",
+        "effective": "" if effective is None else _energy(effective),
+    }
+
+
+def _layer(layer: dict[str, Any]) -> dict[str, str]:
+    dense = layer["macs"]["dense"]
+    rate = layer.get("spikes_per_neuron_and_step")
+    return {
+        "name": layer["name"] or "(the network itself)",
+        "type": layer["type"],
+        "input": layer["input"] or "",
+        "weights": f"{layer['weights']:,}" if layer["weights"] else "",
+        "MACs": amount(dense["cached"]) if dense["cached"] else "",
+        "as written": amount(dense["as_written"]) if dense["as_written"] != dense["cached"] else "",
+        "ACs": amount(layer["acs"]["total"]) if layer["acs"]["total"] else "",
+        "zeros": "" if layer["input_zeros"] is None else _share(layer["input_zeros"]),
+        "neurons": f"{layer['neurons']:,}" if layer.get("neurons") else "",
+        "rate": "" if rate is None else _share(rate),
+        "note": layer.get("note") or (f"folded into {layer['folded_into']}" if layer.get("folded_into") else ""),
+    }
+
+
+def _by_contender(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    names = style.contender_colours(results["trials"])
+    return {name: [t for t in results["trials"] if t["contender"] == name and t["status"] == "done"] for name in names}
+
+
+def _number(items: Sequence[Any], value: Callable[[Any], float | None]) -> float | None:
+    values = [found for item in items if (found := value(item)) is not None]
+    return statistics.fmean(values) if values else None
+
+
+def _mean(items: Sequence[Any], value: Callable[[Any], float | None], form: Callable[[float], str]) -> str:
+    found = _number(items, value)
+    return "" if found is None else form(found)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
