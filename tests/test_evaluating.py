@@ -145,6 +145,11 @@ def test_all_images_instead_of_the_test_part(trained):
     found = evaluate(load_model(path), EXPERIMENT, "all")
     assert found["n"] == 1797
     assert found["accuracy"] != quality["accuracy"]
+    told = []
+    progress = Progress()
+    progress.say = told.append
+    evaluate(load_model(path), EXPERIMENT, "all", progress)
+    assert told[0].startswith("warning: small-cnn was trained on most of these images.")
     with pytest.raises(InputError, match="unknown part 'tset': did you mean 'test'"):
         evaluate(load_model(path), EXPERIMENT, "tset")
 

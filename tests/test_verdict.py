@@ -260,6 +260,12 @@ def test_what_always_holds():
         ({}, {"shared_groups": 0.01, "split": "official"}, [], "divide the data anew"),
         ({}, {"shared_groups": 0.0012, "split": "official"}, [], "0.12% of the data's own test images"),
         ({}, {"folds": [{"test": 400}] * 5}, [], "means over 5 folds"),
+        (
+            {},
+            {"audit": {"probe": {"accuracy": 0.91}, "problems": []}},
+            [trial("snn2", 0.95)],
+            "right on 91.0% of the test images: more than snn. So far none of what it has learned",
+        ),
         ({}, {}, [trial("snn2", seed=4, fold=1)], "Failed and left out: snn2 with seed 4, fold 1."),
         ({"seeds": 1}, {}, [], "One seed: "),
         ({}, {}, [trial("cnn", 0.5)], "confounds spiking with"),

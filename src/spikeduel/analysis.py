@@ -168,6 +168,7 @@ def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]
     if groups is not None:
         shared = float(np.concatenate([np.isin(groups[each.test], groups[each.train]) for each in splits]).mean())
         sizes = np.unique(groups, return_counts=True)[1]
+        num_tested = [len(np.unique(groups[each.test])) for each in splits]
     counts = [{name: len(getattr(each, name)) for name in ("train", "val", "test")} for each in splits]
     train, val = (round(statistics.fmean(each[name] for each in counts)) for name in ("train", "val"))
     return {
@@ -180,6 +181,7 @@ def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]
         "folds": None if splits[0].fold is None else counts,
         "groups": None if sizes is None else len(sizes),
         "group_sizes": None if sizes is None else {"largest": int(sizes.max()), "median": float(np.median(sizes))},
+        "groups_tested": None if sizes is None else sum(num_tested),
         "shared_groups": shared,
         "notes": list(prepared.notes),
         "audit": None,

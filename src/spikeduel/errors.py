@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 8
+"""So many choices are listed beside the nearest one."""
+
 
 class SpikeduelError(Exception):
     """Base of all errors that spikeduel raises on purpose; its text is one line for the user."""
@@ -46,8 +49,11 @@ class Interrupted(SpikeduelError):
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:
-    """The error for an unknown `name`, offering the nearest of `choices`, or all of them."""
+    """The error for an unknown `name`, offering the nearest of `choices` where there is one, and them all where few."""
     choices = sorted(choices)
     nearest = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
-    offer = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(choices)}."
+    offers = [f"did you mean '{nearest[0]}'?"] if nearest else []
+    if not nearest or 2 < len(choices) <= MOST_LISTED:
+        offers.append(f"{'Choose' if nearest else 'choose'} from {', '.join(choices)}.")
+    offer = " ".join(offers)
     return InputError(f"unknown {kind} '{name}': {offer}{' ' + hint if hint else ''}")

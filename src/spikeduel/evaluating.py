@@ -57,6 +57,11 @@ def evaluate(
     if part == "all":
         nothing = np.arange(0)
         split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
+        if prepared.fingerprint in (card.trained_on.get("fingerprint"), card.trained_on.get("ungrouped")):
+            progress.say(
+                f"warning: {card.contender} was trained on most of these images. That it is right on them says nothing "
+                "of images that it has not seen: take --part test."
+            )
     else:
         split, known = _split(card, prepared, experiment)
         try:

@@ -245,8 +245,7 @@ def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
             for pair in pairs
         ]
         return " ".join(filter(None, told)) or None
-    ratio = _ratio(trials, "An SNN epoch", "a CNN epoch")
-    return ratio and f"{ratio} The study reports 1.5."
+    return _ratio(trials, "An SNN epoch", "a CNN epoch")
 
 
 def _ratio(trials: Sequence[dict[str, Any]], one: str, other: str) -> str | None:
@@ -287,6 +286,23 @@ def _at_chance(test: dict[str, Any]) -> bool:
     chance = max(row["support"] for row in test["per_class"]) / test["n"]
     # Two standard errors: a lucky guesser is not taken for one who has learned.
     return test["accuracy"] <= chance + 2 * (chance * (1 - chance) / test["n"]) ** 0.5
+
+
+def _beaten_by_memory(dataset: dict[str, Any], trials: Sequence[dict[str, Any]]) -> list[str]:
+    """Whom the audit's untrained search for the most similar training image outdoes."""
+    probe = ((dataset.get("audit") or {}).get("probe") or {}).get("accuracy")
+    scores: dict[str, list[float]] = {}
+    for trial in trials:
+        if trial["test"]:
+            scores.setdefault(trial["contender"], []).append(trial["test"]["accuracy"])
+    beaten = [name for name, found in scores.items() if probe is not None and statistics.fmean(found) < probe]
+    if not beaten:
+        return []
+    return [
+        f"Taking the label of the most similar training image, with nothing trained, is right on {probe:.1%} of the "
+        f"test images: more than {_listed(beaten)}. So far none of what {'they have' if len(beaten) > 1 else 'it has'} "
+        "learned is needed for these images: train longer (--epochs), or look for leaks (spikeduel audit)."
+    ]
 
 
 def leaks(dataset: dict[str, Any]) -> bool:
@@ -331,6 +347,7 @@ def caveats(
             f"{' and '.join(at_chance)} did no better than always naming the most frequent class: not trained for long "
             "enough (--epochs), or unable to learn this."
         )
+    said += _beaten_by_memory(dataset, trials)
     if pairs := twins(trials):
         said.append(_of_twins(pairs, len({trial["contender"] for trial in trials})))
     elif len({trial["family"] for trial in trials}) > 1:

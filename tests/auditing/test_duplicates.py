@@ -1,6 +1,6 @@
 import numpy as np
 
-from spikeduel.auditing.duplicates import cut, earliest, exact, near_ones, pairs, sides_of
+from spikeduel.auditing.duplicates import conflicting, cut, earliest, exact, near_ones, pairs, sides_of
 from spikeduel.auditing.similarity import Neighbourhood
 from spikeduel.data import Split
 
@@ -19,6 +19,13 @@ def test_exact_counts_by_hand():
         "test_in_training": 1, "across_groups": 1,
     }  # fmt: skip
     assert exact(same, labels, SIDE, None)["across_groups"] is None
+
+
+def test_images_with_conflicting_labels_come_set_by_set():
+    same, labels = np.array([3, 1, 3, 1, 2, 3, 1, 1]), np.array([0, 0, 1, 0, 0, 0, 2, 1])
+    # Set 1: labels 0, 0, 2, and a 1 that is left out; set 3: 0, 1, 0.
+    assert conflicting(same, labels, SIDE).tolist() == [1, 3, 6, 0, 2, 5]
+    assert conflicting(same, np.zeros(8, int), SIDE).tolist() == []
 
 
 def test_the_earliest_of_equal_images():

@@ -136,6 +136,7 @@ def test_pairs_and_formats_of_a_folder_name_its_files(tmp_path):
     assert found.results["exact_duplicates"]["conflicting"] == 1
     (pair,) = found.details["pairs"]
     assert {pair["a"]["file"], pair["b"]["file"]} == {"cat/07.bmp", "dog/copy.png"}
+    assert "no network can be right on all of them: cat/07.bmp, dog/copy.png. Correct" in found.problems[0]
     (kind,) = found.results["formats"]
     assert (kind["property"], kind["values"]) == ("file type", {"PNG": 25, "BMP": 24})
     assert kind["class_accuracy"] == 1.0

@@ -56,6 +56,14 @@ def exact(same: np.ndarray, labels: np.ndarray, side: np.ndarray, own_groups: np
     }
 
 
+def conflicting(same: np.ndarray, labels: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """The images of `exact`'s sets with more than one label, equal ones in a row: int64 `[M]`."""
+    used = np.flatnonzero(side >= 0)
+    several = _values_of_each(same[used], labels[used], int(same.max(initial=0)) + 1) > 1
+    found = used[several[same[used]]]
+    return found[np.argsort(same[found], kind="stable")]
+
+
 def near_ones(found: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
     """bool `[N]` twice: images with a near duplicate on their own side, and on an earlier one; equal ones left out."""
 

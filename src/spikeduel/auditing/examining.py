@@ -17,7 +17,7 @@ from spikeduel.errors import InputError
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment, digest
 
-VERSION = 1
+VERSION = 2
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -165,6 +165,9 @@ def _examine(
         },
         "searched": neighbours.searched,
     }
+    if came_from is not None:
+        conflicting = duplicates.conflicting(same, labels, side)
+        found["exact_duplicates"]["conflicting_files"] = [came_from.names[image] for image in conflicting]
     found["problems"], found["notes"] = findings.problems(found), findings.notes(found)
     found["ok"] = not found["problems"]
 

@@ -13,6 +13,7 @@ FEWEST = 3
 IMBALANCE = 10
 FEW_IMAGES = 10
 ASSOCIATION = 0.3
+MOST_NAMED = 6
 
 PIXELS_ARE_NOT_ALL = (
     "Pixels cannot show every leak: two pictures of one person or object that look different are found only if groups "
@@ -163,8 +164,17 @@ def _conflicting(exact: dict[str, Any]) -> str:
     return (
         f"{_counted(exact['conflicting'], 'set')} of equal images ({exact['conflicting_images']:,} images in all) "
         f"{'has' if exact['conflicting'] == 1 else 'have'} different labels: at least one label is wrong, and no "
-        "network can be right on all of them. Correct the labels, or remove the images."
+        f"network can be right on all of them{_named(exact.get('conflicting_files') or [])}. Correct the labels, or "
+        "remove the images."
     )
+
+
+def _named(files: list[str]) -> str:
+    """The first of the files, where images are files."""
+    if not files:
+        return ""
+    more = f" and {len(files) - MOST_NAMED:,} more" if len(files) > MOST_NAMED else ""
+    return f": {', '.join(files[:MOST_NAMED])}{more}"
 
 
 def _balance(sides: dict[str, dict[str, int]]) -> list[str]:

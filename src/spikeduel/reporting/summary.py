@@ -40,7 +40,7 @@ def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
             "trained": _trained(tested),
             "failed": sum(trial["status"] == "failed" for trial in trials),
             "scores": {score: _over(tested, partial(_score, score), _per_cent) for score in _SCORES},
-            "epoch_seconds": _over(tested, lambda t: _median(t["epoch_seconds"]), lambda s: f"{s:.1f}"),
+            "epoch_seconds": _median([second for trial in tested for second in trial["epoch_seconds"]]),
             "epochs": _span([trial["epochs"] for trial in tested]),
             "kept": _span([t["best_epoch"] + 1 for t in tested if t["best_epoch"] is not None]),
             "parameters": f"{trials[0]['parameters']:,}" if trials[0]["parameters"] else NOT_MEASURED,
@@ -267,8 +267,8 @@ def _per_cent(share: float) -> str:
     return f"{100 * share:.2f}"
 
 
-def _median(values: Sequence[float]) -> float | None:
-    return statistics.median(values) if values else None
+def _median(seconds: Sequence[float]) -> str:
+    return f"{statistics.median(seconds):.1f}" if seconds else NOT_MEASURED
 
 
 def _span(values: Sequence[int], form: str = "{}") -> str:
@@ -328,7 +328,8 @@ def _split(dataset: dict[str, Any]) -> str:
     groups = f" ({dataset['groups']:,} groups)" if isinstance(dataset.get("groups"), int) else ""
     if sizes := dataset.get("group_sizes"):
         groups = (
-            f" ({dataset['groups']:,} groups: {sizes['median']:g} images in the median, {sizes['largest']:,} at most)"
+            f" ({dataset['groups']:,} groups: {sizes['median']:g} images in the median, {sizes['largest']:,} at most"
+            + (f"; {tested:,} of them tested)" if (tested := dataset.get("groups_tested")) else ")")
         )
     return _SPLITS.get(kind, kind) + groups
 
