@@ -130,6 +130,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         test["calibration"] = measures.get("calibration")
         test["ece"] = test["calibration"] and test["calibration"]["ece"]
         test["by_distance"] = measures.get("by_distance")
+    anytime = measures.get("anytime")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
     name, fold = settings["contender"].replace(":", "."), predictions.fold_of(record)
     file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")
@@ -150,7 +151,8 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "test": test,
         "operations": None,
         "energy": None,
-        "latency": None,
+        "latency": measures.get("latency"),
+        "anytime": anytime if anytime and anytime["num_steps"] else None,
         "controls": None,
         "robustness": test and robustness.summary(test["accuracy"], measures),
         "model": f"models/{file}.safetensors" if record.status == "done" else None,

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.measuring.weights import weights
@@ -15,7 +16,8 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "draws": draws,
     "calibration": calibration,
     "weights": weights,
+    "anytime": anytime,
 }
 
-ALSO_VALIDATION = ("calibration",)
+ALSO_VALIDATION = ("calibration", "anytime")
 """Measures that choose something, and choose it on other images: `(model, batches, validation) -> dict`."""
