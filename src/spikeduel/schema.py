@@ -42,6 +42,11 @@ _ANYTIME = {
     "accuracies": Maybe([share]),
     "early_exit": Maybe({**_LEAVING, "curve": [_LEAVING]}),
 }
+_LATENCY = {
+    "machine": {},
+    "one_image": Maybe({"median_ms": amount, "p95_ms": Maybe(amount)}),
+    "stream_ms": Maybe([amount]),
+}
 _TRIAL = {
     "contender": str,
     "family": {"snn", "cnn"},
@@ -58,6 +63,7 @@ _TRIAL = {
     "history": [numbers],
     "validation": Maybe({"accuracy": share}),
     "test": Maybe({**_TEST, "draws?": Maybe(_DRAWS)}),
+    "latency?": Maybe(_LATENCY),
     "anytime?": Maybe(_ANYTIME),
     "model": Maybe(inner_path),
 }
@@ -129,7 +135,12 @@ MANIFEST = {
     "sources_state": str,
     "created": str,
 }
-MEASURES = {"quality": {**_TEST, "truth": [count], "predicted": [count]}, "draws": _DRAWS, "anytime": _ANYTIME}
+MEASURES = {
+    "quality": {**_TEST, "truth": [count], "predicted": [count]},
+    "draws": _DRAWS,
+    "anytime": _ANYTIME,
+    "latency": _LATENCY,
+}
 
 
 def require_results(results: Any) -> None:
