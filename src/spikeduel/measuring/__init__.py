@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spikeduel.measuring.calibration import calibration
+from spikeduel.measuring.operations import operations
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.measuring.weights import weights
 
@@ -15,6 +16,7 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "draws": draws,
     "calibration": calibration,
     "weights": weights,
+    "operations": operations,
 }
 
 ALSO_VALIDATION = ("calibration",)
