@@ -10,8 +10,8 @@ import pytest
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
     "split.npz", "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json", "quality.json",
-    "draws.json", "calibration.json", "weights.json", "anytime.json", "latency.json", "experiment.toml",
-    "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json", "report.html",
+    "draws.json", "calibration.json", "weights.json", "operations.json", "anytime.json", "latency.json",
+    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json", "report.html",
 ]  # fmt: skip
 CLOCKED = ("epoch_seconds", "latency")
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}

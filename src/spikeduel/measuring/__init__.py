@@ -8,6 +8,7 @@ from typing import Any
 
 from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
+from spikeduel.measuring.operations import operations
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.measuring.weights import weights
 
@@ -16,6 +17,7 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "draws": draws,
     "calibration": calibration,
     "weights": weights,
+    "operations": operations,
     "anytime": anytime,
 }
 
