@@ -62,7 +62,7 @@ class Call:
 
     def count(self, name: str, amount: float, producer: str | None = None) -> None:
         """Adds arithmetic to the module that is running, or to the synapses called `producer`."""
-        row = self.books.row_named(producer) if producer else self.row("arithmetic")
+        row = self.books.row_named(producer) if producer is not None else self.row("arithmetic")
         tag = self.first[1]
         row.add(name, amount, tag.copies, self.share(tag))
 

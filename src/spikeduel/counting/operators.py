@@ -61,9 +61,10 @@ def _add(call: Call) -> Tag:
         other = next((a for a in call.args if isinstance(a, Tensor) and a is not data[0][0]), None)
         if other is None and _scalar(call.args) == 0:
             return tags.altered(tag)
-        if other is not None and tag.producer and other.numel() == call.out.shape[-1]:
+        if other is not None and tag.producer is not None and other.numel() == call.out.shape[-1]:
             # What torch does in place of addmm where an input is not contiguous.
             call.count("bias_additions", call.out.numel(), tag.producer)
+            call.books.row_named(tag.producer).parameters["bias"] = other.numel()
             return _real(replace(tag, producer=None))
     elif {one.kind for _, one in data} == {SPIKES} and len({one.unit for _, one in data}) == 1:
         # Both layers' events go on as they are.
@@ -190,7 +191,7 @@ def _max_pool(call: Call) -> list[Tag]:
 def _batch_norm(call: Call) -> Tag:
     """Free directly behind a linear operation, whose weights it is folded into; else a MAC an element."""
     tag = _out(call)
-    if tag.producer:
+    if tag.producer is not None:
         call.row("arithmetic").folded_into = tag.producer
     else:
         call.count("multiplications", call.out.numel())
@@ -234,7 +235,7 @@ RULES: dict[str, Callable[[Call], Tag | list[Tag]]] = {
                      "_log_softmax", "sqrt", "rsqrt", "sin", "cos", "erf", "reciprocal", "log_sigmoid_forward"),
                     _costs("functions")),
     **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "bitwise_and",
-                     "bitwise_or", "bitwise_not", "heaviside", "isnan"), _comparison),
+                     "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _comparison),
 }  # fmt: skip
 
 SILENT = frozenset(
