@@ -138,6 +138,8 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "key": record.key,
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
         "fold": fold,
+        "precision": settings.get("precision"),
+        "foreign": settings.get("foreign"),
         "parameters": record.parameters,
         "weights": measures["weights"]["shapes"] if "weights" in measures else None,
         "status": record.status,

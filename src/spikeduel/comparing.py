@@ -15,6 +15,7 @@ from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
 from spikeduel.measuring import MEASURES, latency, robustness
+from spikeduel.models import ModelCard
 from spikeduel.progress import Progress
 from spikeduel.reporting import report, report_tuning
 from spikeduel.settings import Experiment, digest, write_experiment
@@ -247,6 +248,7 @@ def _announcement(
     experiment: Experiment, prepared: data.Prepared, splits: Sequence[data.Split], trials: Sequence[trial.Trial]
 ) -> str:
     split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
+    lines = "".join(f"\n{line}" for line in foreign_lines(experiment, [each.card for each in trials]))
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
     steps = sorted({each.card.num_steps for each in trials if each.card.num_steps}) or [experiment.num_steps]
@@ -256,7 +258,25 @@ def _announcement(
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
         f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
         f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
+        f"{lines}"
     )
+
+
+def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[str]:
+    """What to say beforehand of the networks that were not made for spikeduel, a line each."""
+    lines = {}
+    for card in cards:
+        if card.foreign is None:
+            continue
+        if card.family == "cnn":
+            said = "called as any other network that does not spike"
+        elif card.foreign.way == "loop":
+            said = f"makes its own {card.num_steps} time steps, and gets the analogue image for them (direct encoding)"
+        else:
+            said = f"called over {card.num_steps} time steps with {card.encoding} encoding, its state reset before"
+        at_32 = card.family == "snn" and card.precision == "32" and experiment.precision == "auto"
+        lines[card.contender] = f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
+    return list(lines.values())
 
 
 def _counted(number: int, thing: str) -> str:

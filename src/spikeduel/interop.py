@@ -1,9 +1,6 @@
 """Networks of other libraries as they are: which of their layers spike, how they are called, their state reset."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -52,7 +49,8 @@ class Calling:
     @property
     def readout(self) -> Readout:
         """What makes a loss and scores of its output."""
-        return {"scores": Logits(), "over_time": MeanOverSteps(), "spikes": SpikeCount()}[self.output]
+        readouts: dict[str, Readout] = {"scores": Logits(), "over_time": MeanOverSteps(), "spikes": SpikeCount()}
+        return readouts[self.output]
 
 
 class Foreign(nn.Module):
@@ -149,11 +147,12 @@ def reset(module: nn.Module) -> None:
     """
     for layer in module.modules():
         if _descends(layer, "snntorch") and hasattr(layer, "reset_mem"):
-            layer.reset_mem()
+            layer.reset_mem()  # type: ignore[operator]
         elif _descends(layer, "spikingjelly") and hasattr(layer, "reset"):
-            layer.reset()
-    if not _descends(module, "spikingjelly") and callable(getattr(module, "reset", None)):
-        module.reset()
+            layer.reset()  # type: ignore[operator]
+    own = getattr(module, "reset", None)
+    if callable(own) and not _descends(module, "spikingjelly"):
+        own()
 
 
 def calling_of(

@@ -53,6 +53,8 @@ _TRIAL = {
     "seed": count,
     "encoding": Maybe(str),
     "num_steps": Maybe(count),
+    "precision?": Maybe(str),
+    "foreign?": Maybe({"way": str}),
     "parameters": Maybe(count),
     "status": {"done", "failed"},
     "error": Maybe(str),
