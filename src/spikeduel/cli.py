@@ -54,6 +54,7 @@ def compare(
     dataset: options.OptionalDataset = None,
     recipe: options.Recipe = "baseline",
     contender: options.Contenders = None,
+    family: options.Family = None,
     encoding: options.Encoding = None,
     num_steps: options.NumSteps = None,
     seeds: options.Seeds = None,
@@ -105,6 +106,7 @@ def tune(
     ranges: options.Ranges = None,
     recipe: options.Recipe = "baseline",
     contender: options.Contenders = None,
+    family: options.Family = None,
     encoding: options.Encoding = None,
     num_steps: options.NumSteps = None,
     epochs: options.Epochs = None,
@@ -154,6 +156,7 @@ def train(
         list[str],
         typer.Option("--contender", metavar="NAME", help="An architecture's name, or module:function."),
     ],
+    family: options.Family = None,
     recipe: options.Recipe = "baseline",
     encoding: options.Encoding = None,
     num_steps: options.NumSteps = None,
@@ -328,15 +331,19 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE.html", help="(Default: report.html in the run)"),
     ] = None,
+    energy_table: options.EnergyTables = None,
     quiet: options.Quiet = False,
     own_code: options.OwnCode = None,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with for_people("The figures drawn so far are kept; the page is the old one."):
-        from spikeduel import analysis
+        from spikeduel import analysis, energy
         from spikeduel.reporting import report as write
 
-        typer.echo(write(analysis.read_comparison(run), out, progress_for(quiet, False), own_code or ()))
+        comparison = analysis.read_comparison(run)
+        if energy_table:
+            comparison = analysis.with_energy(comparison, [energy.read(table) for table in energy_table])
+        typer.echo(write(comparison, out, progress_for(quiet, False), own_code or ()))
 
 
 @app.command(epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")

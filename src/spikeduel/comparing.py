@@ -8,11 +8,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spikeduel import analysis, auditing, controls, data, evaluating, files, predictions, trial, tuning
 from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
-from spikeduel.measuring import MEASURES, robustness
+from spikeduel.measuring import MEASURES, latency, robustness
+from spikeduel.models import ModelCard
 from spikeduel.progress import Progress
 from spikeduel.reporting import report, report_tuning
 from spikeduel.settings import Experiment, digest, write_experiment
@@ -59,7 +62,11 @@ def compare(
 
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
 
-    measures = [_measures(experiment, store, record, audit, splits[0]) for record in records]
+    timed = _timed(experiment, prepared, trials, records, store, progress)
+
+    measures = [
+        _measures(experiment, store, record, audit, splits[0]) | timed.get(record.key, {}) for record in records
+    ]
     results = analysis.assemble(
         experiment,
         prepared,
@@ -189,6 +196,28 @@ def _measures(
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _timed(
+    experiment: Experiment,
+    prepared: data.Prepared,
+    trials: Sequence[tuple[trial.Trial, data.Split]],
+    records: Sequence[TrialRecord],
+    store: Store,
+    progress: Progress,
+) -> dict[str, dict[str, Any]]:
+    """The latency of each contender's first finished trial, by its key: answers take other seeds as long."""
+    first: dict[str, tuple[trial.Trial, data.Split]] = {}
+    for (each, split), record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(each.card.contender, (each, split))
+    if not first:
+        return {}
+    timed = [latency.Timed(each.key, each.card.title, each.settings["device"]) for each, _ in first.values()]
+    _, split = next(iter(first.values()))
+    images = np.asarray(prepared.images[split.test[: latency.NUM_IMAGES]])
+    found = latency.take(timed, images, experiment.own_code, store, progress)
+    return {key: {"latency": taken} for key, taken in found.items()}
+
+
 def _altered(
     experiment: Experiment, prepared: data.Prepared, split: data.Split, progress: Progress
 ) -> dict[str, EvaluationBatches]:
@@ -219,6 +248,7 @@ def _announcement(
     experiment: Experiment, prepared: data.Prepared, splits: Sequence[data.Split], trials: Sequence[trial.Trial]
 ) -> str:
     split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
+    lines = "".join(f"\n{line}" for line in foreign_lines(experiment, [each.card for each in trials]))
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
     steps = sorted({each.card.num_steps for each in trials if each.card.num_steps}) or [experiment.num_steps]
@@ -228,7 +258,25 @@ def _announcement(
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
         f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
         f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
+        f"{lines}"
     )
+
+
+def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[str]:
+    """What to say beforehand of the networks that were not made for spikeduel, a line each."""
+    lines = {}
+    for card in cards:
+        if card.foreign is None:
+            continue
+        if card.family == "cnn":
+            said = "called as any other network that does not spike"
+        elif card.foreign.way == "loop":
+            said = f"makes its own {card.num_steps} time steps, and gets the analogue image for them (direct encoding)"
+        else:
+            said = f"called over {card.num_steps} time steps with {card.encoding} encoding, its state reset before"
+        at_32 = card.family == "snn" and card.precision == "32" and experiment.precision == "auto"
+        lines[card.contender] = f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
+    return list(lines.values())
 
 
 def _counted(number: int, thing: str) -> str:

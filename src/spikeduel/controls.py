@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from spikeduel import model_files, models, trial
+from spikeduel.analysis import cost_entry
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.control_verdict import conclude
 from spikeduel.data import Prepared, Split
@@ -105,6 +105,10 @@ def _trained(
     given = replace(each.experiment, contenders=(each.card.contender,), num_steps=_num_steps(each))
     changed = TRAINED[name](given)
     control = next(t for t in trial.plan(changed, prepared, split) if t.card.seed == each.card.seed)
+    if control.card.num_steps not in (None, changed.num_steps):
+        raise InputError(
+            f"{control.card.contender} makes its own {control.card.num_steps} time steps, whatever it is told."
+        )
     if changed.neuron != each.experiment.neuron:
         _require_given_neuron(control.card)
     record = trial.run(control, prepared, split, store, progress)
@@ -113,6 +117,7 @@ def _trained(
         raise InputError(f"its training failed: {record.error}")
     return {
         **quality,
+        **cost_entry(store.measure(record.key, "operations")),
         "num_steps": control.card.num_steps,
         "bits": changed.activation_bits if name == "quantised_twin" else None,
         "parameters": record.parameters,
@@ -128,8 +133,7 @@ def _num_steps(each: Trial) -> int:
 
 def _require_given_neuron(card: ModelCard) -> None:
     """Raises `InputError` unless all that could spike in this network is the neuron that it was given."""
-    with torch.device("meta"):
-        module = models.build(card)
+    module = models.outlined(card)
     neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
     others = {type(n).__name__ for n in neurons if not isinstance(n, ReLU) and not _never_spikes(n)}
     if others or not any(isinstance(neuron, ReLU) for neuron in neurons):

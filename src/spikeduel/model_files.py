@@ -16,7 +16,8 @@ from spikeduel.data.prepared import Preprocessing
 from spikeduel.encoders import ENCODERS
 from spikeduel.errors import InputError
 from spikeduel.hardware import has_bf16
-from spikeduel.models import Model, ModelCard, build, family_of
+from spikeduel.interop import OUTPUTS, WAYS, Calling
+from spikeduel.models import Model, ModelCard, build, family_of, outlined
 from spikeduel.shapes import Maybe, count, require
 from spikeduel.visible import visible
 
@@ -109,8 +110,7 @@ def _require_known(card: ModelCard, own_code: Collection[str]) -> None:
 
 def _require_fitting(card: ModelCard, shapes: dict[str, list[int]]) -> None:
     """Without memory, so that a card cannot ask for more than its file holds."""
-    with torch.device("meta"):
-        module = build(card)
+    module = outlined(card)
     if family_of(module) != card.family:
         raise InputError(f"its card says {card.family}, and {card.contender} is of family {family_of(module)}.")
     if shapes != {name: list(value.shape) for name, value in module.state_dict().items()}:
@@ -147,6 +147,10 @@ def _card(text: str | None) -> ModelCard:
     content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
     content["image_shape"] = tuple(content["image_shape"])
     content["classes"] = tuple(content["classes"])
+    if content.get("foreign") is not None:
+        if ":" not in content["contender"]:
+            raise InputError(f"it calls {visible(content['contender'])} foreign, which is spikeduel's own.")
+        content["foreign"] = Calling(**{f.name: content["foreign"][f.name] for f in fields(Calling)})
     card = ModelCard(**{f.name: content[f.name] for f in fields(ModelCard) if f.name in content})
     how = card.preprocessing
     if card.image_shape != (how.channels, how.height, how.width):
@@ -183,5 +187,6 @@ _CARD = {
     "seed?": count,
     "dataset?": str,
     "trained_on?": {},
+    "foreign?": Maybe({"way": set(WAYS), "flat": bool, "output": set(OUTPUTS), "num_steps": Maybe(_steps)}),
 }
 _TRAINED_ON = {"fingerprint": str, "split": str, "split_seed": count, "limit": Maybe(count)}

@@ -1,7 +1,7 @@
 """Trained networks as people use them: asked for labels, stepped through a stream, looked into."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel import registry
+from spikeduel import interop, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.constant import Constant
 from spikeduel.data.prepared import Preprocessing
@@ -19,6 +19,7 @@ from spikeduel.draws import Draw
 from spikeduel.encoders import ENCODERS, STEPWISE, analogue
 from spikeduel.errors import InputError
 from spikeduel.hardware import Compute
+from spikeduel.interop import Calling, Foreign
 from spikeduel.neurons import NEURONS, Neuron, State, carried
 from spikeduel.readouts import Logits, Readout, SpikingReadout
 
@@ -31,7 +32,8 @@ class ModelCard:
     `encoding` and `num_steps` are None for a network that takes the analogue image. `precision` is the one that it was
     trained and tested in ("32" or "bf16"). `trained_on` identifies the data
     (`fingerprint`, and `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`),
-    so that it is never tested on what it has seen.
+    so that it is never tested on what it has seen. `foreign` says how a network is called that was not made for
+    spikeduel (`interop`), None for all others.
     """
 
     contender: str
@@ -46,6 +48,7 @@ class ModelCard:
     seed: int = 0
     dataset: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
+    foreign: Calling | None = None
 
     @property
     def title(self) -> str:
@@ -86,8 +89,9 @@ class Model:
     """A network and its card. It computes in `precision`: the card's, unless set otherwise."""
 
     def __init__(self, module: nn.Module, card: ModelCard) -> None:
-        # Convolutions are faster, and neurons do not mind.
-        self.module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view().
+        as_is = card.foreign is not None
+        self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card = card
         self.precision = card.precision
 
@@ -166,6 +170,7 @@ class Model:
         `InputError` for a network that does not spike, or whose readout needs all steps at once.
         """
         self._require_steps()
+        self._require_own("it cannot stream, since spikeduel can neither take out its state nor put it back")
         readout = self.readout
         if not isinstance(readout, SpikingReadout):
             raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
@@ -188,9 +193,10 @@ class Model:
     def trace(self, images: Tensor | np.ndarray, draw: Draw | None = None, num_steps: int | None = None) -> Trace:
         """What each layer of neurons received and did, for a few images (see `predict`) over `num_steps` steps.
 
-        Raises `InputError` for a network that does not spike.
+        Raises `InputError` for a network that does not spike, and for a foreign one.
         """
         self._require_steps()
+        self._require_own("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
         as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
         as_long.precision = self.precision
@@ -219,6 +225,10 @@ class Model:
         if self.card.encoding is None:
             raise InputError(f"{self.card.contender} does not spike: it has no time steps to look at.")
 
+    def _require_own(self, why: str) -> None:
+        if self.card.foreign is not None:
+            raise InputError(f"{self.card.contender} was not made of spikeduel's neurons: {why}.")
+
     def _checked(self, images: Tensor | np.ndarray) -> Tensor:
         try:
             prepared = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
@@ -241,14 +251,57 @@ def _as_sequence(x: Tensor | Constant) -> Tensor:
 
 
 def build(card: ModelCard) -> nn.Module:
-    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises `InputError`."""
+    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises `InputError`.
+
+    One's own class or function is called with those of `image_shape`, `num_classes`, `num_steps`, `hidden` and `neuron`
+    that it names; where it must have others, with the first three in this order, and the rest by name.
+    """
     architecture = registry.resolve("contender", card.contender, ARCHITECTURES)
     settings = dict(card.network)
     name = settings.pop("neuron", None)
     if name is not None:
         neuron_settings = {key: settings.pop(key) for key in NEURON_SETTINGS if key in settings}
         settings["neuron"] = partial(registry.resolve("neuron", name, NEURONS), **neuron_settings)
-    return architecture(card.image_shape, len(card.classes), card.num_steps, **settings)
+    num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
+    given = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps, **settings}
+    named = None if card.contender in ARCHITECTURES else names_taken(architecture, given)
+    if named is None:
+        module = architecture(card.image_shape, len(card.classes), num_steps, **settings)
+    else:
+        module = architecture(**{name: value for name, value in given.items() if name in named})
+    return module if card.foreign is None else Foreign(module, card.foreign, card.family)
+
+
+def names_taken(build: Callable[..., Any], given: Collection[str]) -> Collection[str] | None:
+    """Those of `given` that one's own class or function wants by name; None where it wants them in order."""
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # it says nothing about itself
+        return None
+    if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
+        return None
+    if any(p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in given for p in parameters):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return given
+    return [p.name for p in parameters if p.name in given]
+
+
+def outlined(card: ModelCard) -> nn.Module:
+    """The network of `card` without memory, only to see that it can be built, and what it is.
+
+    Foreign ones decide by values while they are built, and so do some of one's own: they get memory. Raises whatever
+    building them raises.
+    """
+    if card.foreign is None:
+        try:
+            with torch.device("meta"):
+                return build(card)
+        except Exception:
+            if card.contender in ARCHITECTURES:
+                raise
+    with torch.random.fork_rng():
+        return build(card)
 
 
 NEURON_SETTINGS = (
@@ -268,8 +321,8 @@ def neuron_settings(neuron: str) -> tuple[str, ...]:
 
 
 def family_of(module: nn.Module) -> str:
-    """ "snn" or "cnn", as the network says; a plain module counts as "cnn"."""
-    return getattr(module, "family", "cnn")
+    """ "snn" or "cnn", as the network says, or as its layers show (`interop.family_of`)."""
+    return interop.family_of(module)
 
 
 def num_parameters(module: nn.Module) -> int:

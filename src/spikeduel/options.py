@@ -90,6 +90,16 @@ Contenders = Annotated[
         rich_help_panel="Duel",
     ),
 ]
+Family = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--family",
+        metavar="[NAME=]snn|cnn",
+        help="What a network of your own is, where its layers do not show it; with its NAME where there are several; "
+        "repeatable.",
+        rich_help_panel="Duel",
+    ),
+]
 Encoding = Annotated[
     str | None,
     typer.Option(
@@ -281,6 +291,14 @@ AuditOut = Annotated[
         rich_help_panel="Output",
     ),
 ]
+EnergyTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--energy-table",
+        metavar="NAME|FILE.toml",
+        help="What operations cost: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a table of your own; repeatable.",
+    ),
+]
 OwnCode = Annotated[
     list[str] | None,
     typer.Option(
@@ -348,6 +366,7 @@ OptionalDataset = Annotated[
 ]
 
 _NAMES = (
+    "family",
     "encoding",
     "num_steps",
     "seeds",

@@ -36,12 +36,25 @@ _TEST = {
     "tie_share?": Maybe(share),
 }
 _DRAWS = {"accuracies?": Maybe([share]), "standard_deviation?": Maybe(amount)}
+_LEAVING = {"threshold": Maybe(share), "mean_steps": amount, "accuracy": share, "exit_steps": [count]}
+_ANYTIME = {
+    "num_steps": Maybe(count),
+    "accuracies": Maybe([share]),
+    "early_exit": Maybe({**_LEAVING, "curve": [_LEAVING]}),
+}
+_LATENCY = {
+    "machine": {},
+    "one_image": Maybe({"median_ms": amount, "p95_ms": Maybe(amount)}),
+    "stream_ms": Maybe([amount]),
+}
 _TRIAL = {
     "contender": str,
     "family": {"snn", "cnn"},
     "seed": count,
     "encoding": Maybe(str),
     "num_steps": Maybe(count),
+    "precision?": Maybe(str),
+    "foreign?": Maybe({"way": str}),
     "parameters": Maybe(count),
     "status": {"done", "failed"},
     "error": Maybe(str),
@@ -52,6 +65,8 @@ _TRIAL = {
     "history": [numbers],
     "validation": Maybe({"accuracy": share}),
     "test": Maybe({**_TEST, "draws?": Maybe(_DRAWS)}),
+    "latency?": Maybe(_LATENCY),
+    "anytime?": Maybe(_ANYTIME),
     "model": Maybe(inner_path),
 }
 _PAIR = {
@@ -122,7 +137,12 @@ MANIFEST = {
     "sources_state": str,
     "created": str,
 }
-MEASURES = {"quality": {**_TEST, "truth": [count], "predicted": [count]}, "draws": _DRAWS}
+MEASURES = {
+    "quality": {**_TEST, "truth": [count], "predicted": [count]},
+    "draws": _DRAWS,
+    "anytime": _ANYTIME,
+    "latency": _LATENCY,
+}
 
 
 def require_results(results: Any) -> None:
@@ -134,7 +154,18 @@ def require_results(results: Any) -> None:
     for index, trial in enumerate(results["trials"]):
         if trial["status"] == "done" and (trial["model"] is None or trial["validation"] is None):
             raise InputError(f"trials[{index}] is done, and has no model or no validation.")
+        if (found := trial.get("anytime")) and not _over_all_steps(found):
+            raise InputError(f"trials[{index}].anytime has other numbers of steps than its {found['num_steps']}.")
         if trial["test"] is not None:
             sides = [len(trial["test"][name]) for name in ("per_class", "confusion")]
             if {*sides, *map(len, trial["test"]["confusion"])} != {num_classes}:
                 raise InputError(f"trials[{index}].test has other classes than the {num_classes} of the data set.")
+
+
+def _over_all_steps(anytime: dict[str, Any]) -> bool:
+    """Whether every list of `anytime` that goes over time has all of its steps."""
+    leaving = anytime["early_exit"]
+    series = [anytime["accuracies"], *([] if leaving is None else [leaving, *leaving["curve"]])]
+    return {len(each["exit_steps"] if isinstance(each, dict) else each or []) for each in series} == {
+        anytime["num_steps"] or 0
+    }

@@ -40,6 +40,9 @@ class Experiment:
     dataset: str = _setting("fashion-mnist-mini", "a data set's name, or a folder of images")
     recipe: str = _setting("baseline", "the named experiment that this one started from")
     contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
+    family: tuple[str, ...] = _setting(
+        (), "what one's own networks are, where their layers do not show it: module:name=snn or module:name=cnn"
+    )
     seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1, at_most=10_000)
     controls: bool = _setting(False, "set each spiking contender against controls that need no spikes: true or false")
 
@@ -148,6 +151,8 @@ class Experiment:
             raise InputError("contenders is empty: name at least one.")
         if len(set(self.contenders)) < len(self.contenders):
             raise InputError(f"a contender is named twice: {', '.join(self.contenders)}.")
+        if self.family:
+            object.__setattr__(self, "family", tuple(self._family_of_one(text) for text in self.family))
         if self.per_contender is not None:
             object.__setattr__(self, "per_contender", self._own_settings(self.per_contender) or None)
 
@@ -155,6 +160,22 @@ class Experiment:
         """The experiment as `contender` runs it: its own settings in the place of the common ones."""
         own = (self.per_contender or {}).get(contender, {})
         return replace(self, per_contender=None, **own)
+
+    def given_family(self, contender: str) -> str | None:
+        """ "snn" or "cnn" where `family` says so of `contender`, else None."""
+        return dict(text.rsplit("=", 1) for text in self.family).get(contender)
+
+    def _family_of_one(self, text: str) -> str:
+        contender, _, family = text.rpartition("=")
+        own = [name for name in self.contenders if ":" in name]
+        if not contender and len(own) == 1:
+            contender = own[0]
+        if family not in ("snn", "cnn") or not contender:
+            raise InputError(
+                f"family: '{text}' must be CONTENDER=snn or CONTENDER=cnn, for a network of your own among the "
+                f"contenders ({', '.join(own) or 'there is none'})."
+            )
+        return f"{contender}={family}"
 
     def _own_settings(self, given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         checked = {}

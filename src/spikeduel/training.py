@@ -78,6 +78,11 @@ class TrainingStep:
         # Momenta and epsilon are torch's defaults, as in the study.
         self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
         self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
+        if self.chunk_steps is not None and model.card.foreign is not None:
+            raise InputError(
+                f"chunk_steps: {model.card.contender} was not made of spikeduel's neurons, so that its state cannot be "
+                "handed to the next chunk. Leave chunk_steps unset; a smaller batch_size also takes less memory."
+            )
         if self.chunk_steps is not None and any(isinstance(m, _BatchNorm) for m in self.module.modules()):
             raise InputError(
                 f"chunk_steps: {model.card.contender} has batch normalisation, whose statistics are taken over all "

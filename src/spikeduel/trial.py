@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from spikeduel import data, files, hardware, model_files, models, registry
+from spikeduel import data, files, hardware, interop, model_files, models, registry
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.augmentations import AUGMENTATIONS
 from spikeduel.data import Prepared, Split
@@ -73,11 +73,14 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     for seed in range(experiment.seeds):
         for card, its in zip(cards, own, strict=True):
             trained_on = {**card.trained_on, "fold": split.fold}
-            seeded = replace(card, seed=seed, precision=compute.precision, trained_on=trained_on)
+            precision = _precision(card, its, compute)
+            seeded = replace(card, seed=seed, precision=precision, trained_on=trained_on)
             training = {name: getattr(its, name) for name in TRAINING_SETTINGS}
             settings = {**asdict(seeded), "training": training, **common, "sources": _sources(card, its)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
+            if card.foreign is None:
+                del settings["foreign"]
             trials.append(Trial(its, seeded, settings))
     return trials
 
@@ -88,11 +91,36 @@ def _require_own_effective(card: ModelCard, experiment: Experiment) -> None:
         raise InputError(
             f"per_contender: {idle[0]} has no effect on {card.contender}, which does not spike. Take it out."
         )
+    if card.foreign is not None and (idle := [name for name in own if name not in effective(card)]):
+        raise InputError(
+            f"per_contender: {idle[0]} has no effect on {card.contender}, which what builds it does not take. Take it "
+            "out."
+        )
+
+
+def effective(card: ModelCard) -> set[str]:
+    """Those of `settings.TUNABLE` that change something for the contender of `card`."""
+    found = {name for name, whose in TUNABLE.items() if whose == "any"}
+    if card.family != "snn":
+        return found
+    if card.foreign is None:
+        return set(TUNABLE)
+    build = registry.resolve("contender", card.contender, ARCHITECTURES)
+    named = models.names_taken(build, TUNABLE)
+    if card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named:
+        found.add("num_steps")
+    return found | {name for name in models.NEURON_SETTINGS if name in card.network and name in TUNABLE}
 
 
 def check_names(experiment: Experiment) -> None:
     """Raises `InputError` for a name that leads nowhere, before anything is loaded."""
     data.resolve(experiment.dataset)
+    for contender in [text.rpartition("=")[0] for text in experiment.family]:
+        if contender not in experiment.contenders or contender in ARCHITECTURES:
+            raise InputError(
+                f"family: '{contender}' is no network of your own among the contenders "
+                f"({', '.join(experiment.contenders)})."
+            )
     for contender in experiment.contenders:
         registry.resolve("contender", contender, ARCHITECTURES)
     registry.resolve("encoding", experiment.encoding, ENCODERS)
@@ -125,17 +153,52 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
             **{name: getattr(experiment, name) for name in ("split", "split_seed", "limit", "folds", "group_by")},
         },
     )
-    family = models.family_of(_tried(card))
+    module = _tried(card)
+    if ":" in contender and not interop.is_own(module):
+        return _foreign(card, experiment)
+    family = models.family_of(module)
     if family == "snn":
         return card
     return replace(card, family=family, network={"hidden": experiment.hidden}, encoding=None, num_steps=None)
 
 
+def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
+    """`card` of a network that was not made for spikeduel, as what it does with a few images shows it to be."""
+    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES), card.network)
+    network = {} if named is not None else {"hidden": card.network["hidden"]}
+    if named is not None and "hidden" in named:
+        network["hidden"] = card.network["hidden"]
+    if named is None or "neuron" in named:
+        network |= {name: value for name, value in card.network.items() if name != "hidden"}
+    card = replace(card, network=network)
+    try:
+        with torch.random.fork_rng():
+            module = models.build(card)
+        given = experiment.given_family(card.contender)
+        calling = interop.calling_of(module, card.image_shape, len(card.classes), given)
+        family = given or interop.family_of(module)
+        if family == "snn" and calling.way == "loop":
+            # It makes its steps itself, each from the one image that it is given.
+            return replace(card, foreign=calling, encoding="direct", num_steps=calling.num_steps)
+        if family == "snn":
+            return replace(card, foreign=calling)
+        if calling.way in ("step", "sequence"):
+            raise InputError("it takes its input over time, and is said to be no spiking network. Leave out --family.")
+    except InputError as error:
+        raise InputError(f"contender '{card.contender}': {error}") from None
+    return replace(card, family="cnn", foreign=calling, encoding=None, num_steps=None)
+
+
+def _precision(card: ModelCard, experiment: Experiment, compute: Compute) -> str:
+    """A foreign spiking network's answers stay those that its own library gives, unless bf16 is asked for."""
+    as_is = card.foreign is not None and card.family == "snn"
+    return "32" if as_is and experiment.precision == "auto" else compute.precision
+
+
 def _tried(card: ModelCard) -> nn.Module:
     """The network of `card` without memory, only to see that it can be built, and what it is."""
     try:
-        with torch.device("meta"):
-            module = models.build(card)
+        module = models.outlined(card)
     except SpikeduelError:
         raise
     except Exception as error:  # it may be the user's code

@@ -282,6 +282,24 @@ def _of_twins(pairs: Sequence[tuple[str, str]], num_contenders: int) -> str:
     )
 
 
+def _of_foreign(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> list[str]:
+    """What is not the same for networks that were not made for spikeduel."""
+    foreign = {t["contender"]: t for t in trials if t.get("foreign") and t["family"] == "snn"}
+    said = [
+        f"{name} makes its own {t['num_steps']} time steps from the analogue image: it was trained and tested with "
+        f"direct encoding, where the others that spike have {experiment.encoding} encoding."
+        for name, t in foreign.items()
+        if t["foreign"]["way"] == "loop" and experiment.encoding != "direct"
+    ]
+    others = {t.get("precision") for t in trials if t["contender"] not in foreign}
+    if slower := [name for name, t in foreign.items() if t.get("precision") == "32" and "bf16" in others]:
+        said.append(
+            f"{' and '.join(slower)} computed in float32, to answer as in its own library, and the others in bf16: "
+            "seconds are not to be compared (--precision 32 treats all alike)."
+        )
+    return said
+
+
 def _at_chance(test: dict[str, Any]) -> bool:
     chance = max(row["support"] for row in test["per_class"]) / test["n"]
     # Two standard errors: a lucky guesser is not taken for one who has learned.
@@ -361,6 +379,7 @@ def caveats(
             "that the spread over them is no spread over independent data."
         )
     said += tuning_caveats(experiment, tuning)
+    said += _of_foreign(experiment, trials)
     if len({trial["epochs"] for trial in trials}) > 1:
         said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
     unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})
@@ -378,6 +397,8 @@ def caveats(
                 f"Not measured: {name} of {t['contender']} with seed {t['seed']} failed ({reason.rstrip('.')}). The "
                 "training is kept; the same command tries to measure it again."
             )
+    for reason in dict.fromkeys(f"{t['contender']}: {t['not_counted']}" for t in trials if t.get("not_counted")):
+        said.append(f"Operations and energy are not known of {reason}")
     own = dataset.get("test_uses_here") or sum(trial["status"] == "done" for trial in trials)
     if (uses := dataset.get("test_uses") or 0) > own:
         said.append(

@@ -97,7 +97,11 @@ def rate_figures(image: np.ndarray, folder: Path) -> list[Path]:
 
 
 def of_neuron(model: Model, image: np.ndarray, folder: Path) -> list[Shown]:
-    """One hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`; nothing where it has none."""
+    """One hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`; nothing where it has none
+    that can be looked into.
+    """
+    if model.card.foreign is not None:
+        return []
     trace = model.trace(image[None], num_steps=RASTER_STEPS)
     if not trace.spk:
         return []
@@ -137,7 +141,8 @@ def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, in
 
 
 def _spikes_decide(model: Model) -> bool:
-    return model.card.encoding is not None and isinstance(model.module.readout, SpikeCount)
+    counts = model.card.encoding is not None and isinstance(model.module.readout, SpikeCount)
+    return counts and model.card.foreign is None
 
 
 def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Example | None]:

@@ -213,7 +213,8 @@ def _inside(
     spiking = [c["name"] for c in contenders if c["name"] in models and models[c["name"]].card.encoding]
     if prepared is None or not spiking or not len(tests[spiking[0]]):
         return []
-    model, test = models[spiking[0]], tests[spiking[0]]
+    shown = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
+    model, test = models[shown], tests[shown]
     index = gallery.telling_image(prepared, test)
     image = np.asarray(prepared.images[index])
     return [

@@ -13,6 +13,7 @@ import numpy as np
 from spikeduel import files, models, trial
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError
+from spikeduel.models import ModelCard
 from spikeduel.progress import Progress
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.store import Store, TrialRecord
@@ -65,7 +66,7 @@ def search(
             f"tuning takes at least 2 trials, the first of which has the given settings, not {num_trials}."
         )
     cards = {name: trial.describe(name, experiment.of(name), prepared) for name in experiment.contenders}
-    own = _own_ranges(experiment, {name: card.family for name, card in cards.items()}, ranges)
+    own = _own_ranges(experiment, cards, ranges)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
     for number in range(num_trials):
@@ -94,7 +95,7 @@ def search(
 
 
 def _own_ranges(
-    experiment: Experiment, families: Mapping[str, str], ranges: Mapping[str, Range] | None
+    experiment: Experiment, cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None
 ) -> dict[str, dict[str, Range]]:
     """What each contender tunes: of `ranges`, what has an effect on it."""
     given = RANGES if ranges is None else ranges
@@ -102,8 +103,12 @@ def _own_ranges(
     if experiment.surrogate == "straight_through_estimator":
         effective.discard("surrogate_alpha")
     own = {
-        name: {s: r for s, r in given.items() if TUNABLE[s] == "any" or (family == "snn" and s in effective)}
-        for name, family in families.items()
+        name: {
+            s: r
+            for s, r in given.items()
+            if s in trial.effective(card) and (TUNABLE[s] == "any" or (card.family == "snn" and s in effective))
+        }
+        for name, card in cards.items()
     }
     for name in own:
         if not own[name]:
