@@ -512,14 +512,17 @@ def _compare(
     strict: bool = False,
     tuned: "Tuning | None" = None,
 ) -> None:
+    from spikeduel.analysis import render
     from spikeduel.comparing import compare
-    from spikeduel.reporting import conditions
+    from spikeduel.reporting import conditions, costs
 
     comparison = compare(experiment, out, store, progress_for(quiet, as_json), strict, tuned)
     if as_json:
         print_json(comparison.results)
     else:
         typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
+        if rows := costs.table_rows(comparison.results):
+            typer.echo(f"{render(rows)}\n\n{wrapped(costs.words(comparison.results) or '')}\n")
         if robustness := conditions.words(comparison.results):
             typer.echo(f"{wrapped(robustness)}\n")
         for caveat in comparison.results["comparison"]["caveats"]:

@@ -2,10 +2,12 @@
 
 import statistics
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from spikeduel.energy import HEADLINE, joules
-from spikeduel.reporting import style
+from spikeduel.reporting import anytime, break_even, pareto, style
+from spikeduel.reporting.gallery import Shown
 
 MEMORIES = {
     "compute": "computation only",
@@ -14,7 +16,63 @@ MEMORIES = {
 }
 """The memory models of an estimate, in words."""
 
-_MICRO, _MILLI = 1e-6, 1e-3
+
+def section(results: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+    """What the page's section needs: `words`, `rows`, `energies`, `layers`, `figures`, `left_out`; None without counts.
+
+    `left_out` says why a contender could not be counted.
+    """
+    rows = contenders(results)
+    if not any(row["MACs"] or row["ACs"] or row["one image"] for row in rows):
+        return None
+    colours = style.contender_colours(results["trials"])
+    reasons = {t["contender"]: t["not_counted"] for t in results["trials"] if t.get("not_counted")}
+    return {
+        "words": words(results),
+        "contenders": [{"name": row["model"], "colour": colours[row["model"]]} for row in rows],
+        "rows": _rows(results),
+        "energies": energies(results),
+        "layers": layers(results),
+        "figures": _figures(results, folder),
+        "left_out": [f"{name}: {reason}" for name, reason in reasons.items()],
+    }
+
+
+def _figures(results: dict[str, Any], folder: Path) -> list[Shown]:
+    shown = []
+    if (figure := pareto.pareto(results)) is not None:
+        shown.append(Shown(
+            style.save(figure, folder / "pareto.png"),
+            "accuracy of every contender against its estimated energy, and against the measured time of one image",
+            "Up and to the left is better; the dashed line joins those that no other beats. Energy is an estimate, by "
+            "45 nm FP32 arithmetic alone, the first layer counted once. Times are this machine's, which runs spikes as "
+            "ordinary numbers; early exit is timed as a stream, step after step.",
+            "Accuracy against cost",
+        ))  # fmt: skip
+    colours = style.contender_colours(results["trials"])
+    for name, trials in _by_contender(results).items():
+        counted = next((t["operations"] for t in trials if t.get("operations")), None)
+        if counted and trials[0]["family"] == "snn" and counted["totals"]["neurons"]:
+            shown.append(Shown(
+                style.save(
+                    break_even.break_even(counted, name, colours[name]),
+                    folder / f"break-even-{style.file_name(name)}.png",
+                ),
+                f"the spike rate below which {name} takes less energy than its ReLU twin, by its number of time steps",
+                "The twin has the same layers and answers in one pass without spikes. The dot is this network: where "
+                "it lies above a line, it costs more than its twin by that table, and would have to spike more rarely "
+                "or take fewer steps. Estimates; the first layer is counted once.",
+                f"Where spiking pays: {name}",
+            ))  # fmt: skip
+    if anytime.contenders(results):
+        shown.append(Shown(
+            style.save(anytime.curves(results), folder / "anytime.png"),
+            "accuracy against time steps and energy, how many images leave early, and time against steps",
+            "A spiking network has an answer after every step. Early exit: an image leaves once the network is sure "
+            "enough, by a threshold that was chosen on validation images (the star).",
+            "Answers at any time",
+        ))  # fmt: skip
+    return shown
 
 
 def contenders(results: dict[str, Any]) -> list[dict[str, str]]:
@@ -31,10 +89,33 @@ def contenders(results: dict[str, Any]) -> list[dict[str, str]]:
             "spikes": _mean(operations, lambda each: each["totals"]["spikes_per_neuron_and_step"], _share),
             "energy": _mean(trials, _headline, _energy),
             "with memory": _mean(trials, _with_memory, _energy),
-            "one image": "" if latency is None else f"{latency['one_image']['median_ms']:.2f} ms",
-            "images/s": "" if latency is None else _fastest(latency),
+            "one image": f"{latency['one_image']['median_ms']:.2f} ms" if latency and latency["one_image"] else "",
+            "images/s": _fastest(latency) if latency and latency["throughput"] else "",
         })  # fmt: skip
     return rows
+
+
+def table_rows(results: dict[str, Any]) -> list[dict[str, str]]:
+    """`contenders` for the terminal, without the columns that nobody has; nothing where nothing was counted."""
+    rows = contenders(results)
+    titles = [title for title in rows[0] if any(row[title] for row in rows)]
+    return [{title: row[title] for title in titles} for row in rows] if len(titles) > 1 else []
+
+
+def _rows(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """The table of the page: `term` and a cell for each contender; rows that say nothing are left out."""
+    by_name = {row["model"]: row for row in contenders(results)}
+    rows: list[dict[str, Any]] = [
+        {"term": term, "cells": [by_name[name][key] for name in by_name]} for term, key in _TERMS.items()
+    ]
+    for term, value in _MEASURED.items():
+        cells = []
+        for trials in _by_contender(results).values():
+            latency = next((trial["latency"] for trial in trials if trial.get("latency")), None)
+            cells.append("" if latency is None else value(latency))
+        rows.append({"term": term, "cells": cells})
+    same = rows[0]["cells"] == rows[1]["cells"]
+    return [row for row in rows if any(row["cells"]) and not (same and row is rows[1])]
 
 
 def energies(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -85,7 +166,16 @@ def words(results: dict[str, Any]) -> str | None:
                 f"Written as a loop that computes the first layer anew at each step, {name} would take "
                 f"{_energy(value)}{_turned(name, found, value)}."
             )
-    said.append("These are estimates from counted operations, not measurements; the table below has other ways to count.")
+    memory = {name: _number(trials, _with_memory) for name, trials in _by_contender(results).items() if name in found}
+    known = {name: value for name, value in memory.items() if value is not None}
+    if len(known) == len(found):
+        listed = _listed([f"{name} {_energy(known[name])}" for name in sorted(known, key=known.__getitem__)])
+        turned = len(found) > 1 and sorted(known, key=known.__getitem__) != ranked
+        said.append(
+            f"With neurons, and with reads and writes of weights, activations and membranes on the chip: {listed}"
+            f"{', another order: what is counted decides' if turned else ''}."
+        )
+    said.append("These are estimates from counted operations, not measurements.")
     return " ".join(said)
 
 
@@ -93,6 +183,41 @@ def _turned(name: str, found: dict[str, float], written: float) -> str:
     """Against whom the order changes when the first layer of `name` is counted at each step."""
     others = [other for other in found if found[name] < found[other] < written]
     return f", more than {_listed(others)}: the order depends on the counting" if others else ""
+
+
+def _gigabytes(size: float | None) -> str:
+    return "" if size is None else f"{size / 1e9:.2f} GB"
+
+
+def _joules_measured(latency: dict[str, Any]) -> str:
+    joules_per_image = latency["joules_per_image"]
+    return "" if joules_per_image is None else f"{_energy(joules_per_image)} ({latency['joules_source']})"
+
+
+_TERMS = {
+    "MACs": "MACs",
+    "MACs as written, the first layer at every step": "as written",
+    "ACs": "ACs",
+    "spikes a neuron and step": "spikes",
+    "energy, computation alone (estimate)": "energy",
+    "energy with memory (estimate)": "with memory",
+}
+_MEASURED: dict[str, Callable[[dict[str, Any]], str]] = {
+    "time of one image, median (95 % within)": lambda each: (
+        f"{each['one_image']['median_ms']:.2f} ms ({each['one_image']['p95_ms']:.2f})" if each["one_image"] else ""
+    ),
+    **{
+        f"images a second, {size} at a time": lambda each, size=size: (  # type: ignore[misc]
+            f"{each['throughput'][size]['images_per_second']:,.0f}" if (each["throughput"] or {}).get(size) else ""
+        )
+        for size in ("1", "32", "256")
+    },
+    "start of a process until its first answer": lambda each: (
+        f"{each['start_up']['total_seconds']:.1f} s" if each["start_up"] else ""
+    ),
+    "peak memory of that process": lambda each: _gigabytes((each["peak_memory_bytes"] or {}).get("first_answer")),
+    "energy of one image, measured": _joules_measured,
+}
 
 
 def amount(number: float) -> str:

@@ -17,7 +17,18 @@ from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
 from spikeduel.progress import Progress
-from spikeduel.reporting import audited, conditions, differences, figures, gains, gallery, reliability, style, summary
+from spikeduel.reporting import (
+    audited,
+    conditions,
+    costs,
+    differences,
+    figures,
+    gains,
+    gallery,
+    reliability,
+    style,
+    summary,
+)
 from spikeduel.reporting.gallery import Shown
 from spikeduel.reporting.tuning import section
 from spikeduel.visible import visible
@@ -72,6 +83,7 @@ def report(
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
         "controls": gains.contenders(results),
+        "costs": costs.section(results, folder),
         "control_accuracies": _control_accuracies(results, folder),
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
         "inside": _inside(models, contenders, prepared, tests, folder),
