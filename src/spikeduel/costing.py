@@ -185,8 +185,7 @@ def _amount(number: float) -> str:
 
 def _legend(operations: dict[str, Any]) -> list[str]:
     lines = [
-        "MACs: multiplications with additions; effective: those whose input is not 0. ACs: additions that spikes "
-        "cause."
+        "MACs: multiplications with additions; effective: those whose input is not 0. ACs: additions that spikes cause."
     ]
     passes = [layer["passes"] for layer in operations["layers"]]
     if any(each["as_written"] != each["cached"] for each in passes):
