@@ -13,8 +13,9 @@ import numpy as np
 from spikeduel import energy, files, predictions, significance
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
-from spikeduel.schema import require_results
+from spikeduel.schema import OPERATIONS, require_results
 from spikeduel.settings import Experiment, read_experiment
+from spikeduel.shapes import require
 from spikeduel.store import TrialRecord
 from spikeduel.verdict import caveats, leaks, twins, verdict
 from spikeduel.version import __version__
@@ -172,13 +173,19 @@ def cost_entry(operations: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def with_energy(comparison: Comparison, tables: Sequence[energy.Table]) -> Comparison:
-    """`comparison` with all energies estimated again, from its counts: by `tables` first, then by those with a name."""
+    """`comparison` with all energies estimated again, from its counts: by `tables` first, then by those with a name.
+
+    Raises `InputError` where a control's counts are damaged.
+    """
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
 
     def estimated(entry: dict[str, Any]) -> dict[str, Any]:
         operations = entry.get("operations")
-        return {**entry, "energy": energy.energies(operations, chosen)} if operations else entry
+        if not operations:
+            return entry
+        require(operations, OPERATIONS, "operations")
+        return {**entry, "energy": energy.energies(operations, chosen)}
 
     trials = []
     for trial in comparison.results["trials"]:

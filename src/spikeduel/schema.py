@@ -57,7 +57,7 @@ _TOTALS = {
     "acs": _OVER_TIME,
     "spikes_per_neuron_and_step": Maybe(amount),
 }
-_OPERATIONS = {"num_steps": positive, "layers": [_LAYER], "totals": _TOTALS}
+OPERATIONS = {"num_steps": positive, "layers": [_LAYER], "totals": _TOTALS}
 _SCORES = {"accuracy": share, "precision": share, "recall": share, "f1": share}
 _TEST = {
     "n": count,
@@ -85,7 +85,7 @@ _TRIAL = {
     "history": [numbers],
     "validation": Maybe({"accuracy": share}),
     "test": Maybe({**_TEST, "draws?": Maybe(_DRAWS)}),
-    "operations?": Maybe(_OPERATIONS),
+    "operations?": Maybe(OPERATIONS),
     "not_counted?": Maybe(str),
     "model": Maybe(inner_path),
 }
