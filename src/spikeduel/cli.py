@@ -1,5 +1,6 @@
 """The commands and their help; the work is done elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -337,12 +338,13 @@ def report(
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with for_people("The figures drawn so far are kept; the page is the old one."):
-        from spikeduel import analysis, energy
+        from spikeduel import analysis, energy, trial_costs
         from spikeduel.reporting import report as write
 
         comparison = analysis.read_comparison(run)
         if energy_table:
-            comparison = analysis.with_energy(comparison, [energy.read(table) for table in energy_table])
+            tables = [energy.read(table) for table in energy_table]
+            comparison = replace(comparison, results=trial_costs.with_energy(comparison.results, tables))
         typer.echo(write(comparison, out, progress_for(quiet, False), own_code or ()))
 
 
@@ -512,6 +514,7 @@ def _compare(
     strict: bool = False,
     tuned: "Tuning | None" = None,
 ) -> None:
+    from spikeduel import analysis, trial_costs
     from spikeduel.comparing import compare
     from spikeduel.reporting import conditions
 
@@ -519,7 +522,10 @@ def _compare(
     if as_json:
         print_json(comparison.results)
     else:
-        typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
+        typer.echo(f"\n{comparison.table()}\n")
+        if costs := trial_costs.cost_rows(comparison.results["trials"]):
+            typer.echo(f"{analysis.render(costs)}\n{wrapped(trial_costs.costs_are(comparison.results['trials']))}\n")
+        typer.echo(f"{wrapped(comparison.results['comparison']['verdict'])}\n")
         if robustness := conditions.words(comparison.results):
             typer.echo(f"{wrapped(robustness)}\n")
         for caveat in comparison.results["comparison"]["caveats"]:
