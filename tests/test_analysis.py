@@ -184,6 +184,17 @@ def test_calibration_and_robustness_of_a_trial():
     assert list(hard.values()) == ["altered-hard", "", "", "", "", "", "12.50", "1,200"]
 
 
+def test_a_network_that_cannot_be_counted_is_a_caveat_and_no_failure():
+    reason = "'odd' (Odd) does something."
+    unknown = {"operations": {"encoding": None, "layers": None, "totals": None, "reason": reason}}
+    results = assembled(measures=[measured(SNN) | unknown, measured(CNN)])
+    spiking, plain = results["trials"]
+    assert (spiking["operations"], spiking["energy"], spiking["not_counted"]) == (None, None, reason)
+    assert (plain["operations"], plain["energy"], plain["not_counted"]) == (None, None, None)
+    assert f"Operations and energy are not known of snn: {reason}" in results["comparison"]["caveats"]
+    assert not comparison(results).failed
+
+
 def test_a_models_file_name_has_no_colon():
     experiment = replace(EXPERIMENT, contenders=("own.code:build",))
     (entry,) = assembled([record("own.code:build", 2)], [measured(CNN)], experiment)["trials"]

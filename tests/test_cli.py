@@ -89,7 +89,7 @@ COMMANDS = {
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--out"],
-    ("report",): ["RUN", "--out"],
+    ("report",): ["RUN", "--out", "--energy-table"],
     ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
     ("runs",): ["DIR", "--json"],
     ("bench",): ["--quick", "--only", "--rounds", "--threads", "--scaling", "--out", "--json", "--quiet"],
@@ -264,6 +264,24 @@ def test_report_is_written_again(finished, desk):
     assert done.stdout.strip().endswith("page.html")
     assert "dense-snn" in (desk / "page.html").read_text()
     assert (run / "results.json").read_bytes() == results
+
+
+def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypatch):
+    run, _ = finished
+    shown = []
+    monkeypatch.setattr("spikeduel.reporting.report", lambda comparison, *_: shown.append(comparison.results) or "page")
+    (desk / "mine.toml").write_text(
+        'title = "mine"\nsource = "here"\n[bits]\nweight = 8\nactivation = 8\nmembrane = 8\naddress = 8\n'
+        "[picojoules]\nmultiply = 1\nadd = 1\n"
+    )
+    done = spikeduel("report", run, "--energy-table", "mine.toml", "--energy-table", "45nm-int8")
+    assert done.exit_code == 0, done.output
+    for trial in shown[0]["trials"]:
+        tables, totals = trial["energy"]["tables"], trial["operations"]["totals"]
+        assert list(tables) == ["mine", "45nm-int8", "45nm-fp32", "45nm-fp16", "loihi"]
+        expected = 1e-12 * (2 * totals["macs"]["dense"]["cached"] + totals["acs"]["total"])
+        assert tables["mine"]["compute"]["synapses"]["cached"]["dense"] == pytest.approx(expected)
+    assert "did you mean '45nm-fp32'" in refused(desk, "report", run, "--energy-table", "45nm-fp33")
 
 
 def test_a_run_is_tested_from_its_predictions(finished, desk):

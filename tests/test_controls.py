@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spikeduel import analysis, controls, data, trial
+from spikeduel import analysis, controls, data, energy, trial
 from spikeduel.comparing import compare
 from spikeduel.controls import CONTROLS
 from spikeduel.progress import Progress
@@ -77,6 +77,27 @@ def test_every_control_is_in_the_results(controlled):
         assert row["difference"] == pytest.approx(spiking["test"]["accuracy"] - row["accuracy"])
     # Controls are no rows of the main table.
     assert [t["contender"] for t in controlled.results["trials"]] == list(EXPERIMENT.contenders)
+
+
+def test_energy_stands_beside_the_accuracy_of_twins(controlled):
+    spiking, plain = controlled.results["trials"]
+    first = spiking["operations"]["layers"][0]["macs"]["dense"]
+    assert first == {"as_written": 4 * 64 * 32, "cached": 64 * 32}
+    assert plain["energy"]["tables"]["45nm-fp32"]["compute"]["synapses"]["cached"]["dense"] > 0
+    for name in ("relu_twin", "quantised_twin"):
+        twin = spiking["controls"][name]
+        assert twin["operations"]["num_steps"] == 1
+        assert twin["operations"]["totals"]["macs"]["dense"]["cached"] == 64 * 32 + 32 * 10
+        # From its shape alone it is the same.
+        alone = energy.estimate(energy.relu_twin(spiking["operations"]), energy.read("45nm-int8"))
+        for memory in ("compute", "off_chip"):
+            found = energy.joules(twin["energy"]["tables"]["45nm-int8"], memory)
+            assert found <= energy.joules(alone, memory)
+            assert (found == pytest.approx(energy.joules(alone, memory))) or name == "quantised_twin"
+    # Activations of 3 bits are moved in 3.
+    bits = [layer["input_bits"] for layer in spiking["controls"]["quantised_twin"]["operations"]["layers"]]
+    assert bits == [None, 3]
+    assert "energy" not in spiking["controls"]["nearest_neighbour"]
 
 
 def test_the_nearest_neighbour_is_scikit_learns(controlled):

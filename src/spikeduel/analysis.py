@@ -3,19 +3,20 @@
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spikeduel import energy, files, predictions, significance
+from spikeduel import files, predictions, significance
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
 from spikeduel.schema import require_results
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
+from spikeduel.trial_costs import cost_entry
 from spikeduel.verdict import caveats, leaks, twins, verdict
 from spikeduel.version import __version__
 from spikeduel.visible import visible
@@ -158,37 +159,6 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "robustness": test and robustness.summary(test["accuracy"], measures),
         "model": f"models/{file}.safetensors" if record.status == "done" else None,
     }
-
-
-def cost_entry(operations: dict[str, Any] | None) -> dict[str, Any]:
-    """What a trial, or a control of one, says of its cost, from the measure `operations`: counts and energies.
-
-    Where a network could not be counted both are null, and `not_counted` says why.
-    """
-    counted = operations is not None and operations["layers"] is not None
-    return {
-        "operations": operations if counted else None,
-        "energy": energy.energies(operations) if operations is not None and counted else None,
-        "not_counted": operations["reason"] if operations is not None and not counted else None,
-    }
-
-
-def with_energy(comparison: Comparison, tables: Sequence[energy.Table]) -> Comparison:
-    """`comparison` with all energies estimated again, from its counts: by `tables` first, then by those with a name."""
-    names = {table.name for table in tables}
-    chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
-
-    def estimated(entry: dict[str, Any]) -> dict[str, Any]:
-        operations = entry.get("operations")
-        return {**entry, "energy": energy.energies(operations, chosen)} if operations else entry
-
-    trials = []
-    for trial in comparison.results["trials"]:
-        controls = trial.get("controls")
-        if controls:
-            controls = {k: estimated(v) if k != "reasons" and isinstance(v, dict) else v for k, v in controls.items()}
-        trials.append({**estimated(trial), "controls": controls})
-    return replace(comparison, results={**comparison.results, "trials": trials})
 
 
 def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]:

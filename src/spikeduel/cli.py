@@ -1,5 +1,6 @@
 """The commands and their help; the work is done elsewhere."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -337,13 +338,11 @@ def report(
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with for_people("The figures drawn so far are kept; the page is the old one."):
-        from spikeduel import analysis, energy
-        from spikeduel.reporting import report as write
+        from spikeduel import energy
+        from spikeduel.reporting import report_again
 
-        comparison = analysis.read_comparison(run)
-        if energy_table:
-            comparison = analysis.with_energy(comparison, [energy.read(table) for table in energy_table])
-        typer.echo(write(comparison, out, progress_for(quiet, False), own_code or ()))
+        tables = [energy.read(table) for table in energy_table or ()]
+        typer.echo(report_again(run, out, progress_for(quiet, False), own_code or (), tables))
 
 
 @app.command(epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")

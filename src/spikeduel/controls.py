@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from spikeduel import model_files, models, trial
-from spikeduel.analysis import cost_entry
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.control_verdict import conclude
 from spikeduel.data import Prepared, Split
@@ -20,6 +19,7 @@ from spikeduel.settings import Experiment, digest
 from spikeduel.store import Store
 from spikeduel.training import EvaluationBatches
 from spikeduel.trial import Trial
+from spikeduel.trial_costs import cost_entry
 
 CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
 """In the order in which people read them: those that need no spikes, no time, no timing, no training."""

@@ -16,6 +16,11 @@ def numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(number is None or is_number(number) for number in value.values())
 
 
+def positive(value: Any) -> bool:
+    """a whole number of at least 1"""
+    return count(value) and value > 0
+
+
 def inner_path(value: Any) -> bool:
     """a path within the run's folder"""
     if not isinstance(value, str) or not value.isprintable():
@@ -27,6 +32,32 @@ def _both_kinds(text: str) -> tuple[PurePosixPath, PureWindowsPath]:
     return PurePosixPath(text), PureWindowsPath(text)
 
 
+_BOTH = {"as_written": amount, "cached": amount}
+_OVER_TIME = {"total": amount, "per_step": [amount]}
+_LAYER = {
+    "name": str,
+    "kind": {"synapses", "neurons", "arithmetic", "declared"},
+    "input": Maybe(str),
+    "input_bits": Maybe(count),
+    "input_encoded": bool,
+    "passes": _BOTH,
+    **dict.fromkeys(("inputs", "outputs", "weights", "biases", "macs_a_pass"), amount),
+    "macs": {"dense": _BOTH, "effective": _BOTH},
+    "acs": _OVER_TIME,
+    "events": _OVER_TIME,
+    **dict.fromkeys(("bias_additions", "additions", "multiplications", "functions"), _BOTH),
+    "neurons": Maybe(amount),
+    "spikes": Maybe(_OVER_TIME),
+    **dict.fromkeys(
+        ("state_variables", "leaks", "integrations", "resets", "membrane_reads", "membrane_writes"), amount
+    ),
+}
+_TOTALS = {
+    "macs": {"dense": _BOTH, "effective": _BOTH},
+    "acs": _OVER_TIME,
+    "spikes_per_neuron_and_step": Maybe(amount),
+}
+OPERATIONS = {"num_steps": positive, "layers": [_LAYER], "totals": _TOTALS}
 _SCORES = {"accuracy": share, "precision": share, "recall": share, "f1": share}
 _TEST = {
     "n": count,
@@ -67,6 +98,8 @@ _TRIAL = {
     "test": Maybe({**_TEST, "draws?": Maybe(_DRAWS)}),
     "latency?": Maybe(_LATENCY),
     "anytime?": Maybe(_ANYTIME),
+    "operations?": Maybe(OPERATIONS),
+    "not_counted?": Maybe(str),
     "model": Maybe(inner_path),
 }
 _PAIR = {
@@ -142,6 +175,7 @@ MEASURES = {
     "draws": _DRAWS,
     "anytime": _ANYTIME,
     "latency": _LATENCY,
+    "operations": {"layers": Maybe([_LAYER]), "totals": Maybe(_TOTALS), "reason": Maybe(str)},
 }
 
 

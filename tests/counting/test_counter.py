@@ -285,3 +285,14 @@ def test_counting_changes_no_answer_and_no_weight():
     counter = Counter(module, 4)
     assert torch.equal(counter.run(lambda: module(x), x, 3), before)
     assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "parameters"),
+    [("resnet18", 1_814_073_344, 11_689_512), ("mobilenet_v2", 300_774_272, 3_504_872)],
+)
+def test_well_known_networks_have_their_well_known_numbers(name, macs, parameters):
+    torchvision = pytest.importorskip("torchvision")
+    found = counted(getattr(torchvision.models, name)(), torch.rand(1, 3, 224, 224), 1)
+    assert found["totals"]["macs"]["dense"] == both(macs)
+    assert found["parameters"] == parameters

@@ -33,6 +33,8 @@ SPIKES = torch.ones(2, 1, 4, 4)
         (lambda x: F.avg_pool2d(x, 2, divisor_override=3), 1 / 3),
         (lambda x: F.adaptive_avg_pool2d(x, 2), 1 / 4),
         (lambda x: F.adaptive_avg_pool2d(x, 1), 1 / 16),
+        (lambda x: F.adaptive_avg_pool2d(x, 4), 1),
+        (lambda x: x.amin(1), 1),
         (lambda x: F.avg_pool2d(F.avg_pool2d(x, 2), 2), 1 / 16),
         (lambda x: x.mean((2, 3)), 1 / 16),
         (lambda x: x.sum(1), 1),

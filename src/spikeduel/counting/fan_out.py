@@ -1,6 +1,7 @@
 """How many synapses each input of a linear operation has: what one event, or one number that is not zero, costs."""
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,10 +16,17 @@ def convolution(x: Tensor, weight: Tensor, out: Tensor, arguments: tuple[Any, ..
     `arguments` are those of `aten.convolution` from the stride on. It is the gradient of the sum of the outputs of a
     convolution whose weights are ones.
     """
-    ones = torch.ones(weight.shape, dtype=torch.float64)
-    image = torch.zeros((1, *x.shape[1:]), dtype=torch.float64)
-    incoming = torch.ones((1, *out.shape[1:]), dtype=torch.float64)
-    return torch.ops.aten.convolution_backward(incoming, image, ones, None, *arguments, [True, False, False])[0][0]
+    settings = tuple(tuple(given) if isinstance(given, (list, tuple)) else given for given in arguments)
+    return _convolution(tuple(x.shape[1:]), tuple(weight.shape), tuple(out.shape[1:]), settings)
+
+
+@lru_cache(maxsize=128)
+def _convolution(
+    image: tuple[int, ...], weight: tuple[int, ...], out: tuple[int, ...], settings: tuple[Any, ...]
+) -> Tensor:
+    zeros, ones, incoming = torch.zeros(1, *image), torch.ones(weight), torch.ones(1, *out)
+    given = (x.double() for x in (incoming, zeros, ones))
+    return torch.ops.aten.convolution_backward(*given, None, *settings, [True, False, False])[0][0]
 
 
 def dense_convolution(x: Tensor, weight: Tensor, out: Tensor, transposed: bool) -> int:

@@ -165,6 +165,8 @@ def _average_pool(call: Call) -> Tag:
 
 def _adaptive_average_pool(call: Call) -> Tag:
     x, tag = call.first
+    if x.shape == call.out.shape:
+        return tag
     sides = list(zip(x.shape[-2:], call.out.shape[-2:], strict=True))
     uneven = any(before % after for before, after in sides)
     size = math.prod(before / after for before, after in sides)
@@ -210,8 +212,8 @@ RULES: dict[str, Callable[[Call], Tag | list[Tag]]] = {
     "masked_fill": _select_by,
     "sum": _sum,
     "mean": _mean,
-    "amax": _largest,
-    "max": _largest,
+    **dict.fromkeys(("amax", "amin", "max", "min"), _largest),
+    "upsample_bilinear2d": _costs("multiplications", 4),
     "avg_pool1d": _average_pool,
     "avg_pool2d": _average_pool,
     "avg_pool3d": _average_pool,
@@ -232,8 +234,8 @@ RULES: dict[str, Callable[[Call], Tag | list[Tag]]] = {
     **dict.fromkeys(("leaky_relu", "_prelu_kernel", "hardswish", "hardsigmoid", "pow", "square",
                      "linalg_vector_norm"), _costs("multiplications")),
     **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "mish", "elu", "softplus", "exp", "log", "_softmax",
-                     "_log_softmax", "sqrt", "rsqrt", "sin", "cos", "erf", "reciprocal", "log_sigmoid_forward"),
-                    _costs("functions")),
+                     "_safe_softmax", "_log_softmax", "sqrt", "rsqrt", "sin", "cos", "erf", "reciprocal",
+                     "log_sigmoid_forward"), _costs("functions")),
     **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "bitwise_and",
                      "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _comparison),
 }  # fmt: skip

@@ -47,7 +47,7 @@ def _both(amount: float) -> dict[str, float]:
     return {"as_written": amount, "cached": amount}
 
 
-def scaled(operations: dict[str, Any], rate: float, num_steps: int) -> dict[str, Any]:
+def scaled(operations: dict[str, Any], rate: float, num_steps: float) -> dict[str, Any]:
     """`operations` as they would be if all neurons fired `rate` times as often a step, over `num_steps` steps.
 
     Who fires how often relative to others stays. Spikes that encode the image are as frequent a step as they were, and
@@ -77,7 +77,7 @@ def break_even_rate(
     operations: dict[str, Any],
     rival: dict[str, Any],
     table: Table,
-    num_steps: int,
+    num_steps: float,
     memory: str = "compute",
     scope: str = "synapses",
     counting: str = "cached",

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from spikeduel import registry
+from spikeduel.constant import Constant
 from spikeduel.counting import Counter, NotCounted
 from spikeduel.draws import Draw
 from spikeduel.encoders import ENCODERS, SPIKING
@@ -24,9 +25,8 @@ def operations(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     try:
         for images, _, indices in batches:
             x = model.encode(images.to(model.device), Draw.for_evaluation(indices))
-            steps = model.card.num_steps or 1
-            over_time = {"kind": "spikes", "num_steps": steps} if spiking else {"kind": "image"}
-            counter.run(partial(model.run, x), x, len(images), **over_time)
+            steps = 1 if encoding is None or isinstance(x, Constant) else model.card.num_steps or 1
+            counter.run(partial(model.run, x), x, len(images), "spikes" if spiking else "image", steps)
     except NotCounted as error:
         return {"encoding": encoding, "layers": None, "totals": None, "reason": str(error)}
     return {"encoding": encoding, **counter.operations(), "reason": None}

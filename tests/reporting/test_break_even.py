@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+
+from spikeduel import energy
+from spikeduel.architectures.dense_snn import DenseSNN
+from spikeduel.constant import Constant
+from spikeduel.counting import Counter
+from spikeduel.neurons import LIF
+from spikeduel.reporting.break_even import break_even
+
+
+def counted(encoded):
+    torch.manual_seed(0)
+    module, counter = DenseSNN(64, 4, lambda: LIF(0.9, threshold=0.1), 16), None
+    counter = Counter(module, 4)
+    images = torch.rand(8, 1, 8, 8)
+    x = (torch.rand(4, 8, 1, 8, 8) < images).float() if encoded else Constant(images, 4)
+    counter.run(lambda: module(x), x, 8, "spikes" if encoded else "image", 4 if encoded else 1)
+    return counter.operations()
+
+
+@pytest.fixture(scope="module")
+def operations():
+    return counted(encoded=False)
+
+
+def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operations):
+    figure = break_even(operations, "net")
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "arithmetic alone", "with memory, on chip", "with memory, weights outside",
+    ]  # fmt: skip
+    for axes, memory in zip(figure.axes, energy.MEMORIES, strict=True):
+        *borders, network = axes.lines
+        # Loihi multiplies nothing: it has no border here.
+        assert len(borders) == 3
+        for line, name in zip(borders, energy.NAMES, strict=False):
+            steps, rates = line.get_data()
+            for t, rate in list(zip(steps, rates, strict=True))[::50]:
+                expected = energy.break_even_rate(
+                    operations, energy.relu_twin(operations), energy.read(name), t, memory
+                )
+                assert rate == pytest.approx(max(expected, 1e-5))
+        assert network.get_xdata()[0] == 4
+        assert network.get_ydata()[0] == operations["totals"]["spikes_per_neuron_and_step"]
+
+
+def test_against_another_rival(operations):
+    dearer = energy.scaled(energy.relu_twin(operations), 1.0, 2)
+    dearer["layers"] = [*dearer["layers"], *dearer["layers"]]
+    own, other = break_even(operations, "net"), break_even(operations, "net", rival=dearer, rival_name="cnn")
+    assert "than cnn" in other.get_suptitle()
+    assert "its ReLU twin" in own.get_suptitle()
+    lines = [np.asarray(figure.axes[0].lines[0].get_ydata()) for figure in (own, other)]
+    assert (lines[1] > lines[0]).all()
+
+
+def test_a_network_that_even_silence_does_not_save_says_so():
+    figure = break_even(counted(encoded=True), "net")
+    assert any("even without a spike" in text.get_text() for text in figure.axes[2].texts)
+
+
+def test_tables_of_ones_own_and_strange_names(operations):
+    figure = break_even(operations, "a $name$ " + 60 * "x", tables=[energy.read("45nm-int8")])
+    figure.canvas.draw()
+    assert len(figure.axes[0].lines) == 2
