@@ -527,7 +527,23 @@ def test_runs_are_listed_newest_first(run):
         (lambda r: r["trials"][0].update(epoch_seconds=[10**400]), r"epoch_seconds\[0\] must be a number"),
         (
             lambda r: r["trials"][0].update(anytime=ANYTIME | {"num_steps": 3}),
-            r"trials\[0\]\.anytime has other numbers",
+            r"trials\[0\] says different numbers of time steps",
+        ),
+        (
+            lambda r: r["trials"][0].update(
+                anytime=ANYTIME, latency={"machine": {}, "one_image": None, "stream_ms": [1.0, 2.0, 3.0]}
+            ),
+            r"trials\[0\] says different numbers of time steps",
+        ),
+        (
+            lambda r: r["trials"][0].update(anytime=ANYTIME, operations={"num_steps": 4}),
+            r"trials\[0\] says different numbers of time steps",
+        ),
+        (
+            lambda r: r["trials"][0].update(
+                anytime=ANYTIME | {"early_exit": {**LEAVING, "exit_steps": [0, 0], "curve": []}}
+            ),
+            r"trials\[0\] says different numbers of time steps",
         ),
         (lambda r: r["trials"].clear(), "trials is empty"),
         (lambda r: r["experiment"].pop("learning_rate"), "experiment has no 'learning_rate'"),

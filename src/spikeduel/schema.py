@@ -188,18 +188,19 @@ def require_results(results: Any) -> None:
     for index, trial in enumerate(results["trials"]):
         if trial["status"] == "done" and (trial["model"] is None or trial["validation"] is None):
             raise InputError(f"trials[{index}] is done, and has no model or no validation.")
-        if (found := trial.get("anytime")) and not _over_all_steps(found):
-            raise InputError(f"trials[{index}].anytime has other numbers of steps than its {found['num_steps']}.")
+        if trial.get("anytime") and not _over_all_steps(trial):
+            raise InputError(f"trials[{index}] says different numbers of time steps in anytime, operations or latency.")
         if trial["test"] is not None:
             sides = [len(trial["test"][name]) for name in ("per_class", "confusion")]
             if {*sides, *map(len, trial["test"]["confusion"])} != {num_classes}:
                 raise InputError(f"trials[{index}].test has other classes than the {num_classes} of the data set.")
 
 
-def _over_all_steps(anytime: dict[str, Any]) -> bool:
-    """Whether every list of `anytime` that goes over time has all of its steps."""
-    leaving = anytime["early_exit"]
-    series = [anytime["accuracies"], *([] if leaving is None else [leaving, *leaving["curve"]])]
-    return {len(each["exit_steps"] if isinstance(each, dict) else each or []) for each in series} == {
-        anytime["num_steps"] or 0
-    }
+def _over_all_steps(trial: dict[str, Any]) -> bool:
+    """Whether all that goes over time has as many steps as `anytime` says, and somebody leaves at one of them."""
+    anytime, latency, operations = (trial.get(name) or {} for name in ("anytime", "latency", "operations"))
+    leaving = [anytime["early_exit"], *anytime["early_exit"]["curve"]] if anytime["early_exit"] else []
+    lengths: set[Any] = {len(anytime["accuracies"] or []), *(len(each["exit_steps"]) for each in leaving)}
+    lengths |= {len(latency["stream_ms"])} if latency.get("stream_ms") else set()
+    lengths |= {operations.get("num_steps")} if operations else set()
+    return lengths == {anytime["num_steps"]} and all(any(each["exit_steps"]) for each in leaving)

@@ -1,8 +1,12 @@
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
 
+from made_models import make
 from spikeduel import energy
+from spikeduel.measuring.operations import operations as operations_of
 from spikeduel.reporting import estimates, style
 from spikeduel.reporting.estimates import Estimate
 from spikeduel.settings import Experiment
@@ -17,9 +21,23 @@ def entry(joules):
 def test_which_joules_are_meant():
     assert Estimate().joules(entry(3e-6)) == 3e-6
     assert Estimate(macs="effective").joules(entry(3e-6)) == 1.5e-6
-    assert Estimate(table="other").joules(entry(3e-6)) is None
+    assert Estimate(energy.read("45nm-int8")).joules(entry(3e-6)) is None
     assert Estimate().joules({"energy": None}) is None
     assert Estimate(memory="off_chip").words == "estimate: 45nm-fp32, with weights off the chip"
+    written = Estimate(scope="with_neurons", counting="as_written")
+    assert written.words == "estimate: 45nm-fp32, arithmetic alone;\nthe first layer at every step, neurons too"
+
+
+def test_energy_up_to_each_step_is_by_the_same_rules():
+    images = torch.randint(0, 256, (6, 1, 10, 10), dtype=torch.uint8)
+    operations = operations_of(make(encoding="direct"), [(images, torch.arange(6) % 3, np.arange(6))])
+    trial = {"operations": operations, "energy": energy.energies(operations)}
+    for estimate in (
+        Estimate(),
+        Estimate(energy.read("45nm-int8"), "on_chip", "with_neurons", "as_written", "effective"),
+    ):
+        assert estimate.over_time(trial)[-1] == pytest.approx(estimate.joules(trial))
+    assert Estimate().over_time({"operations": None}) is None
 
 
 def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):

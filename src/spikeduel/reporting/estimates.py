@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -14,6 +14,9 @@ from spikeduel import energy
 SMALLEST_RANGE = 0.02
 """Two points of accuracy: about what seeds and ten thousand images leave open."""
 
+_COUNTINGS = {"as_written": "the first layer at every step"}
+_SCOPES = {"with_neurons": "neurons too"}
+_MACS = {"effective": "no products with 0"}
 _MEMORIES = {
     "compute": "arithmetic alone",
     "on_chip": "with memory on the chip",
@@ -25,7 +28,7 @@ _MEMORIES = {
 class Estimate:
     """By which table, memory model, scope and counting energy is estimated; see `spikeduel.energy.estimate`."""
 
-    table: str = energy.HEADLINE[0]
+    table: energy.Table = field(default_factory=lambda: energy.read(energy.HEADLINE[0]))
     memory: str = energy.HEADLINE[1]
     scope: str = "synapses"
     counting: str = "cached"
@@ -34,21 +37,21 @@ class Estimate:
     @property
     def words(self) -> str:
         """What stands beside every number."""
-        return f"estimate: {self.table}, {_MEMORIES[self.memory]}"
+        more = [text for text in (_COUNTINGS.get(self.counting), _SCOPES.get(self.scope), _MACS.get(self.macs)) if text]
+        return f"estimate: {self.table.name}, {_MEMORIES[self.memory]}" + (f";\n{', '.join(more)}" if more else "")
 
     def joules(self, entry: dict[str, Any]) -> float | None:
         """Joules per image of a trial, or of a control of one."""
         tables = (entry.get("energy") or {}).get("tables") or {}
-        found = tables.get(self.table)
+        found = tables.get(self.table.name)
         return found and energy.joules(found, self.memory, self.scope, self.counting, self.macs)
 
     def over_time(self, trial: dict[str, Any]) -> list[float] | None:
         """Joules per image up to each step, `[T]`."""
         operations = trial.get("operations")
-        if not operations or self.table not in energy.NAMES:
+        if not operations:
             return None
-        table = energy.read(self.table)
-        return energy.over_time(operations, table, self.memory, self.scope, self.counting, self.macs)
+        return energy.over_time(operations, self.table, self.memory, self.scope, self.counting, self.macs)
 
 
 def cost_axis(axes: Axes, unit: str) -> None:
