@@ -333,10 +333,9 @@ def report(
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with for_people("The figures drawn so far are kept; the page is the old one."):
-        from spikeduel import analysis
-        from spikeduel.reporting import report as write
+        from spikeduel.reporting import report_again
 
-        typer.echo(write(analysis.read_comparison(run), out, progress_for(quiet, False), own_code or ()))
+        typer.echo(report_again(run, out, progress_for(quiet, False), own_code or ()))
 
 
 @app.command(epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
