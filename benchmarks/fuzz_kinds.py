@@ -109,7 +109,7 @@ def finished() -> tuple[dict[str, Any], str, str]:
         trials = trial.plan(EXPERIMENT, prepared, split)
         records = [trial.run(each, prepared, split, store, Progress()) for each in trials]
         measures = [{name: store.measure(record.key, name) for name in MEASURES} for record in records]
-        content = analysis.assemble(EXPERIMENT, prepared, split, records, measures)
+        content = analysis.assemble(EXPERIMENT, prepared, [split], records, measures)
         kept = store.folder(records[0].key)
         return content, (kept / "trial.json").read_text(), (kept / "measures" / "quality.json").read_text()
 
@@ -127,7 +127,7 @@ def results() -> Kind:
         analysis.run_rows(analysis.list_runs(path.parent.parent))
         comparison = analysis.read_comparison(path.parent)
         comparison.table()
-        reporting.report(comparison)
+        reporting.report_again(path.parent)
 
     return Kind(json.dumps(content).encode(), "results.json", read, is_json=True)
 

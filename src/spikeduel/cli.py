@@ -1,6 +1,5 @@
 """The commands and their help; the work is done elsewhere."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 

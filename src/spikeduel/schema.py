@@ -17,8 +17,19 @@ def numbers(value: Any) -> bool:
 
 
 def positive(value: Any) -> bool:
-    """a whole number of at least 1"""
+    """a whole number above 0"""
     return count(value) and value > 0
+
+
+def all_ranges(value: Any) -> bool:
+    """an object of ranges, each of choices or from low to high"""
+    return isinstance(value, dict) and all(isinstance(each, dict) and _is_range(each) for each in value.values())
+
+
+def _is_range(each: dict[str, Any]) -> bool:
+    if choices := each.get("choices"):
+        return isinstance(choices, list) and all(map(is_number, choices))
+    return is_number(each.get("low")) and is_number(each.get("high")) and isinstance(each.get("log"), bool)
 
 
 def inner_path(value: Any) -> bool:
@@ -113,6 +124,38 @@ _PAIR = {
     "p_value?": Maybe(share),
     "test?": Maybe(str),
     "conclusion?": Maybe({"a_better", "b_better", "equivalent", "inconclusive"}),
+    "margin?": Maybe(amount),
+}
+TUNING = {
+    "schema": count,
+    "dataset": {"fingerprint": str, "test": str},
+    "experiment": {"epochs": count},
+    "num_trials": positive,
+    "ranges": all_ranges,
+    "contenders": [
+        {
+            "contender": str,
+            "family": {"snn", "cnn"},
+            "tuned": [str],
+            "trials": [
+                {
+                    "number": count,
+                    "settings": numbers,
+                    "status": {"done", "failed"},
+                    "error": Maybe(str),
+                    "epochs": count,
+                    "training_seconds": amount,
+                    "validation": Maybe({"accuracy": share}),
+                }
+            ],
+            "best": Maybe(count),
+            "expected_best": [
+                {"trials": count, "mean": float, "standard_deviation": amount, "low": float, "high": float}
+            ],
+            "gain_of_last_doubling": float,
+        }
+    ],
+    "per_contender": Maybe({}),
 }
 _RESULTS = {
     "spikeduel": str,
@@ -126,6 +169,9 @@ _RESULTS = {
         "image_shape?": Maybe((count, count, count)),
         "split": str,
         "groups": Maybe(count),
+        "folds?": Maybe([{"train": count, "val": count, "test": count}]),
+        "group_sizes?": Maybe({"largest": count, "median": amount}),
+        "groups_tested?": Maybe(count),
         "shared_groups?": Maybe(share),
         "notes?": [str],
         "audit?": Maybe({}),
@@ -141,6 +187,7 @@ _RESULTS = {
         "neuron": str,
         "reset_mechanism": str,
     },
+    "tuning?": Maybe(TUNING),
     "trials": [_TRIAL],
     "comparison": Maybe({"pairs?": [_PAIR], "verdict?": Maybe(str), "caveats?": [str]}),
 }
@@ -184,6 +231,11 @@ def require_results(results: Any) -> None:
     require(results, _RESULTS)
     if not results["trials"]:
         raise InputError("trials is empty.")
+    for index, pair in enumerate((results["comparison"] or {}).get("pairs") or ()):
+        if pair.get("p_value") is not None and None in (pair.get("margin"), pair.get("test")):
+            raise InputError(f"comparison.pairs[{index}] has a p-value, and no margin or no test.")
+    if results.get("tuning"):
+        require_tuning(results["tuning"], "tuning")
     num_classes = len(results["dataset"]["classes"])
     for index, trial in enumerate(results["trials"]):
         if trial["status"] == "done" and (trial["model"] is None or trial["validation"] is None):
@@ -204,3 +256,15 @@ def _over_all_steps(trial: dict[str, Any]) -> bool:
     lengths |= {len(latency["stream_ms"])} if latency.get("stream_ms") else set()
     lengths |= {operations.get("num_steps")} if operations else set()
     return lengths == {anytime["num_steps"]} and all(any(each["exit_steps"]) for each in leaving)
+
+
+def require_tuning(tuning: Any, where: str = "") -> None:
+    """Raises `InputError` naming the place in tuning.json that cannot be used."""
+    require(tuning, TUNING, where)
+    for each in tuning["contenders"]:
+        numbers = [entry["number"] for entry in each["trials"]]
+        if numbers != list(range(tuning["num_trials"])) or len(each["expected_best"]) != tuning["num_trials"]:
+            raise InputError(f"{where or 'it'} has not {tuning['num_trials']} trials of {each['contender']} in order.")
+        best = each["best"]
+        if best is not None and (best >= len(numbers) or each["trials"][best]["validation"] is None):
+            raise InputError(f"{where or 'it'} has no such best trial of {each['contender']}.")

@@ -6,6 +6,7 @@ from spikeduel import energy
 from spikeduel.measuring.operations import operations
 from spikeduel.reporting import costs
 from spikeduel.settings import Experiment
+from spikeduel.trial_costs import with_energy
 
 LATENCY = {
     "machine": {},
@@ -58,7 +59,7 @@ def test_seeds_are_averaged(results, make_prepared):
 
 def test_the_words_say_when_the_counting_turns_the_order(results):
     said = costs.words(results)
-    assert said.startswith("Estimated energy of one answer, counting computation alone in 45 nm FP32: dense-snn ")
+    assert said.startswith("Estimated energy of one answer, of arithmetic alone (45 nm, 32-bit floats): dense-snn ")
     snn, cnn = (costs.energies(results)[0]["cells"][k] for k in (0, 1))
     assert snn["as_written"] != snn["cached"]
     assert cnn["as_written"] == ""
@@ -100,3 +101,15 @@ def test_the_section_has_its_rows_figures_and_reasons(results, tmp_path):
 )
 def test_amounts_have_three_digits(number, text):
     assert costs.amount(number) == text
+
+
+def test_another_table_leads_where_it_is_asked_for(results, tmp_path):
+    table = energy.read("45nm-int8")
+    found = costs.section(with_energy(results, [table]), tmp_path, table)
+    assert found["table"] == table.title
+    assert f"of arithmetic alone ({table.title}): " in found["words"]
+    acs = results["trials"][0]["operations"]["totals"]["acs"]["total"]
+    rows = {row["term"]: row["cells"] for row in found["rows"]}
+    assert rows["energy, computation alone (estimate)"][0] in (
+        f"{(1024 * 0.3 + acs * 0.1):.0f} pJ", f"{(1024 * 0.3 + acs * 0.1) / 1000:.2f} nJ",
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """Results as people read them: one page for a run, figures for one image, each figure also on its own."""
 
+from spikeduel.reporting.again import report_again
 from spikeduel.reporting.animation import encoded_animation
 from spikeduel.reporting.answers import answer, probabilities
 from spikeduel.reporting.audited import audit_page
@@ -20,6 +21,7 @@ __all__ = [
     "probabilities",
     "raster_of_diagonal",
     "report",
+    "report_again",
     "report_tuning",
     "samples",
     "tuning_trials",

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeduel.energy import HEADLINE, joules
+from spikeduel.energy import Table, joules
 from spikeduel.reporting import anytime, break_even, pareto, style
+from spikeduel.reporting.estimates import Estimate
 from spikeduel.reporting.gallery import Shown
 
 MEMORIES = {
@@ -17,10 +18,11 @@ MEMORIES = {
 """The memory models of an estimate, in words."""
 
 
-def section(results: dict[str, Any], folder: Path) -> dict[str, Any] | None:
+def section(results: dict[str, Any], folder: Path, table: Table | None = None) -> dict[str, Any] | None:
     """What the page's section needs: `words`, `rows`, `energies`, `layers`, `figures`, `left_out`; None without counts.
 
-    `left_out` says why a contender could not be counted.
+    Energies are by the first table of each trial's, which is `table` where that is given. `left_out` says why a
+    contender could not be counted.
     """
     rows = contenders(results)
     if not any(row["MACs"] or row["ACs"] or row["one image"] for row in rows):
@@ -29,24 +31,25 @@ def section(results: dict[str, Any], folder: Path) -> dict[str, Any] | None:
     reasons = {t["contender"]: t["not_counted"] for t in results["trials"] if t.get("not_counted")}
     return {
         "words": words(results),
+        "table": _title(results),
         "contenders": [{"name": row["model"], "colour": colours[row["model"]]} for row in rows],
         "rows": _rows(results),
         "energies": energies(results),
         "layers": layers(results),
-        "figures": _figures(results, folder),
+        "figures": _figures(results, folder, Estimate(table) if table else Estimate()),
         "left_out": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
 
 
-def _figures(results: dict[str, Any], folder: Path) -> list[Shown]:
+def _figures(results: dict[str, Any], folder: Path, estimate: Estimate) -> list[Shown]:
     shown = []
-    if (figure := pareto.pareto(results)) is not None:
+    if (figure := pareto.pareto(results, estimate)) is not None:
         shown.append(Shown(
             style.save(figure, folder / "pareto.png"),
             "accuracy of every contender against its estimated energy, and against the measured time of one image",
-            "Up and to the left is better; the dashed line joins those that no other beats. Energy is an estimate, by "
-            "45 nm FP32 arithmetic alone, the first layer counted once. Times are this machine's, which runs spikes as "
-            "ordinary numbers; early exit is timed as a stream, step after step.",
+            "Up and to the left is better; the dashed line joins those that no other beats. Energy is an estimate, "
+            f"of arithmetic alone ({estimate.table.title}), the first layer counted once. Times are this machine's, which "
+            "runs spikes as ordinary numbers; early exit is timed as a stream, step after step.",
             "Accuracy against cost",
         ))  # fmt: skip
     colours = style.contender_colours(results["trials"])
@@ -66,7 +69,7 @@ def _figures(results: dict[str, Any], folder: Path) -> list[Shown]:
             ))  # fmt: skip
     if anytime.contenders(results):
         shown.append(Shown(
-            style.save(anytime.curves(results), folder / "anytime.png"),
+            style.save(anytime.curves(results, estimate), folder / "anytime.png"),
             "accuracy against time steps and energy, how many images leave early, and time against steps",
             "A spiking network has an answer after every step. Early exit: an image leaves once the network is sure "
             "enough, by a threshold that was chosen on validation images (the star).",
@@ -157,7 +160,7 @@ def words(results: dict[str, Any]) -> str | None:
         return None
     ranked = sorted(found, key=found.__getitem__)
     listed = _listed([f"{name} {_energy(found[name])}" for name in ranked])
-    said = [f"Estimated energy of one answer, counting computation alone in 45 nm FP32: {listed}."]
+    said = [f"Estimated energy of one answer, of arithmetic alone ({_title(results)}): {listed}."]
     written = {name: _number(trials, _as_written) for name, trials in _by_contender(results).items() if name in found}
     for name in ranked:
         value = written[name]
@@ -247,18 +250,26 @@ def _fastest(latency: dict[str, Any]) -> str:
     return f"{max(each['images_per_second'] for each in latency['throughput'].values()):,.0f}"
 
 
+def _first(trial: dict[str, Any]) -> str:
+    """The name of the table that leads."""
+    return next(iter((trial.get("energy") or {}).get("tables") or [""]))
+
+
+def _title(results: dict[str, Any]) -> str:
+    known = [trial["energy"]["tables"] for trial in results["trials"] if trial.get("energy")]
+    return next(iter(known[0].values()))["title"] if known else ""
+
+
 def _headline(trial: dict[str, Any]) -> float | None:
-    table, memory = HEADLINE
-    return _joules(trial, table, memory, "cached", "dense")
+    return _joules(trial, _first(trial), "compute", "cached", "dense")
 
 
 def _as_written(trial: dict[str, Any]) -> float | None:
-    table, memory = HEADLINE
-    return _joules(trial, table, memory, "as_written", "dense")
+    return _joules(trial, _first(trial), "compute", "as_written", "dense")
 
 
 def _with_memory(trial: dict[str, Any]) -> float | None:
-    return _joules(trial, HEADLINE[0], "on_chip", "cached", "dense", "with_neurons")
+    return _joules(trial, _first(trial), "on_chip", "cached", "dense", "with_neurons")
 
 
 def _joules(

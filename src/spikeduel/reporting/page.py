@@ -10,7 +10,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from spikeduel import auditing, data, files
+from spikeduel import auditing, data, energy, files
 from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import SpikeduelError
@@ -42,10 +42,11 @@ def report(
     path: Path | str | None = None,
     progress: Progress | None = None,
     own_code: Collection[str] = (),
+    table: energy.Table | None = None,
 ) -> Path:
     """Writes the page to `path` (the run's `report.html`) and its figures to the run's `figures/`; returns `path`.
 
-    Where the data or a model is no longer at hand, the page says so and goes without those figures; so it does for
+    Energies lead with those of `table` (45 nm FP32 unless given). Where the data or a model is no longer at hand, the page says so and goes without those figures; so it does for
     models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError` where it
     cannot write.
     """
@@ -83,7 +84,7 @@ def report(
         "curves": _curves(results, folder),
         "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
         "controls": gains.contenders(results),
-        "costs": costs.section(results, folder),
+        "costs": costs.section(results, folder, table),
         "control_accuracies": _control_accuracies(results, folder),
         "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
         "inside": _inside(models, contenders, prepared, tests, folder),

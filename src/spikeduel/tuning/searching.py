@@ -15,6 +15,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError
 from spikeduel.models import ModelCard
 from spikeduel.progress import Progress
+from spikeduel.schema import require_tuning
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.store import Store, TrialRecord
 from spikeduel.tuning import tables
@@ -28,8 +29,6 @@ SCHEMA = 1
 
 _FREE = ("recipe", "seeds", "epochs", "limit", "dataset", "data_dir", "device", "per_contender")
 """What a comparison may change after tuning. Epochs are told, and data are compared by content."""
-
-_KEYS = ("dataset", "experiment", "num_trials", "contenders", "per_contender")
 
 
 @dataclass(frozen=True)
@@ -176,10 +175,12 @@ def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
     if not Path(path).is_file():
         return None
     record = files.read_json(path)
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA or any(key not in record for key in _KEYS):
-        raise InputError(
-            f"{path}: not a tuning of this version of spikeduel, or a damaged one: tune again, or remove it."
-        )
+    try:
+        require_tuning(record)
+    except InputError as error:
+        raise InputError(f"{path}: not a tuning, or a damaged one: {error} Tune again, or remove it.") from None
+    if record["schema"] != SCHEMA:
+        raise InputError(f"{path}: a tuning of another version of spikeduel: tune again, or remove it.")
     return Tuning(experiment, record)
 
 

@@ -1,0 +1,38 @@
+"""A run's page made again from what its folder holds, which may be damaged, or written by somebody else."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from spikeduel import energy, trial_costs
+from spikeduel.analysis import read_comparison
+from spikeduel.errors import InputError, SpikeduelError
+from spikeduel.progress import Progress
+from spikeduel.reporting.page import report
+
+
+def report_again(
+    run: Path,
+    path: Path | None = None,
+    progress: Progress | None = None,
+    own_code: Collection[str] = (),
+    tables: Sequence[energy.Table] = (),
+) -> Path:
+    """`report` for the run in a folder, its energies by `tables` first; returns the page's path.
+
+    Raises `InputError` where no page can be made of it.
+    """
+    comparison = read_comparison(run)
+    try:
+        if tables:
+            comparison = replace(comparison, results=trial_costs.with_energy(comparison.results, tables))
+        return report(comparison, path, progress, own_code, tables[0] if tables else None)
+    except SpikeduelError:
+        raise
+    # What is read has a shape (`schema.py`); what only a figure asks of its values is found out by drawing it.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{Path(run) / 'results.json'}: no report can be made of it ({type(error).__name__}: {error}): it is "
+            "damaged, or was written by something else. The comparison's own command writes it again, and trains "
+            "nothing anew."
+        ) from error
