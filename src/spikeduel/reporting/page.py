@@ -46,9 +46,9 @@ def report(
 ) -> Path:
     """Writes the page to `path` (the run's `report.html`) and its figures to the run's `figures/`; returns `path`.
 
-    Energies lead with those of `table` (45 nm FP32 unless given). Where the data or a model is no longer at hand, the page says so and goes without those figures; so it does for
-    models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError` where it
-    cannot write.
+    Energies lead with those of `table`, which are in the results. Where the data or a model is no longer at hand, the
+    page says so and goes without those figures; so it does for models and data of one's own code unless `own_code`
+    allows it (see `load_model`). Raises `InputError` where it cannot write.
     """
     progress = progress or Progress()
     path = Path(path) if path else comparison.out / "report.html"
