@@ -251,7 +251,8 @@ def _trained(trial: Trial, prepared: Prepared, split: Split, store: Store, progr
     record = store.record(trial.key)
     # Its settings are its key, unless the file was changed by hand.
     if record is not None and digest(record.settings)[:16] == trial.key:
-        progress.say(f"{name}: found in the store, not trained again")
+        if "converted" not in trial.settings:  # which is never trained
+            progress.say(f"{name}: found in the store, not trained again")
         return record
     if damage := store.damage(trial.key):
         progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
