@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spikeduel.augmentations import AUGMENTATIONS
     from spikeduel.comparing import compare, tune
     from spikeduel.constant import Constant
+    from spikeduel.costing import Cost, cost
     from spikeduel.data import DATASETS
     from spikeduel.draws import Draw
     from spikeduel.encoders import ENCODERS
@@ -41,6 +42,7 @@ _MODULE_OF = {
     "Audit": "auditing",
     "Comparison": "analysis",
     "Constant": "constant",
+    "Cost": "costing",
     "DATASETS": "data",
     "Difference": "significance",
     "Draw": "draws",
@@ -72,6 +74,7 @@ _MODULE_OF = {
     "audit": "auditing",
     "carried": "neurons",
     "compare": "comparing",
+    "cost": "costing",
     "inspect": "reporting",
     "load_model": "model_files",
     "read_comparison": "analysis",

@@ -3,14 +3,14 @@
 import itertools
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spikeduel import files, predictions, significance
+from spikeduel import energy, files, predictions, significance
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
 from spikeduel.schema import require_results
@@ -128,6 +128,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         test["calibration"] = measures.get("calibration")
         test["ece"] = test["calibration"] and test["calibration"]["ece"]
         test["by_distance"] = measures.get("by_distance")
+    anytime = measures.get("anytime")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
     # What a converted network is said to have trained is its source's; its validation is its own.
     converted = settings.get("converted")
@@ -151,13 +152,44 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "history": [] if converted else record.history,
         "validation": best and {"accuracy": best["val_accuracy"], "loss": best["val_loss"]},
         "test": test,
-        "operations": None,
-        "energy": None,
-        "latency": None,
+        **cost_entry(measures.get("operations")),
+        "latency": measures.get("latency"),
+        "anytime": anytime if anytime and anytime["num_steps"] else None,
         "controls": None,
         "robustness": test and robustness.summary(test["accuracy"], measures),
         "model": f"models/{file}.safetensors" if record.status == "done" else None,
     }
+
+
+def cost_entry(operations: dict[str, Any] | None) -> dict[str, Any]:
+    """What a trial, or a control of one, says of its cost, from the measure `operations`: counts and energies.
+
+    Where a network could not be counted both are null, and `not_counted` says why.
+    """
+    counted = operations is not None and operations["layers"] is not None
+    return {
+        "operations": operations if counted else None,
+        "energy": energy.energies(operations) if operations is not None and counted else None,
+        "not_counted": operations["reason"] if operations is not None and not counted else None,
+    }
+
+
+def with_energy(comparison: Comparison, tables: Sequence[energy.Table]) -> Comparison:
+    """`comparison` with all energies estimated again, from its counts: by `tables` first, then by those with a name."""
+    names = {table.name for table in tables}
+    chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
+
+    def estimated(entry: dict[str, Any]) -> dict[str, Any]:
+        operations = entry.get("operations")
+        return {**entry, "energy": energy.energies(operations, chosen)} if operations else entry
+
+    trials = []
+    for trial in comparison.results["trials"]:
+        controls = trial.get("controls")
+        if controls:
+            controls = {k: estimated(v) if k != "reasons" and isinstance(v, dict) else v for k, v in controls.items()}
+        trials.append({**estimated(trial), "controls": controls})
+    return replace(comparison, results={**comparison.results, "trials": trials})
 
 
 def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]:

@@ -332,15 +332,19 @@ def report(
         Path | None,
         typer.Option("--out", metavar="FILE.html", help="(Default: report.html in the run)"),
     ] = None,
+    energy_table: options.EnergyTables = None,
     quiet: options.Quiet = False,
     own_code: options.OwnCode = None,
 ) -> None:
     """Write a run's report and figures again, without training anything."""
     with for_people("The figures drawn so far are kept; the page is the old one."):
-        from spikeduel import analysis
+        from spikeduel import analysis, energy
         from spikeduel.reporting import report as write
 
-        typer.echo(write(analysis.read_comparison(run), out, progress_for(quiet, False), own_code or ()))
+        comparison = analysis.read_comparison(run)
+        if energy_table:
+            comparison = analysis.with_energy(comparison, [energy.read(table) for table in energy_table])
+        typer.echo(write(comparison, out, progress_for(quiet, False), own_code or ()))
 
 
 @app.command(epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")

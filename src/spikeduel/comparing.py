@@ -8,11 +8,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spikeduel import analysis, auditing, controls, conversion, data, evaluating, files, predictions, trial, tuning
 from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
-from spikeduel.measuring import MEASURES, robustness
+from spikeduel.measuring import MEASURES, latency, robustness
 from spikeduel.models import ModelCard
 from spikeduel.progress import Progress
 from spikeduel.reporting import report, report_tuning
@@ -66,7 +68,11 @@ def compare(
 
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
 
-    measures = [_measures(experiment, store, record, audit, splits[0]) for record in records]
+    timed = _timed(experiment, prepared, trials, records, store, progress)
+
+    measures = [
+        _measures(experiment, store, record, audit, splits[0]) | timed.get(record.key, {}) for record in records
+    ]
     results = analysis.assemble(
         experiment,
         prepared,
@@ -194,6 +200,28 @@ def _measures(
     if (quality := found.get("quality")) and predictions.fold_of(record) == audited.fold:
         found["by_distance"] = auditing.accuracy_by_distance(audit, quality["truth"], quality["predicted"])
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _timed(
+    experiment: Experiment,
+    prepared: data.Prepared,
+    trials: Sequence[tuple[trial.Trial, data.Split]],
+    records: Sequence[TrialRecord],
+    store: Store,
+    progress: Progress,
+) -> dict[str, dict[str, Any]]:
+    """The latency of each contender's first finished trial, by its key: answers take other seeds as long."""
+    first: dict[str, tuple[trial.Trial, data.Split]] = {}
+    for (each, split), record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(each.card.contender, (each, split))
+    if not first:
+        return {}
+    timed = [latency.Timed(each.key, each.card.title, each.settings["device"]) for each, _ in first.values()]
+    _, split = next(iter(first.values()))
+    images = np.asarray(prepared.images[split.test[: latency.NUM_IMAGES]])
+    found = latency.take(timed, images, experiment.own_code, store, progress)
+    return {key: {"latency": taken} for key, taken in found.items()}
 
 
 def _altered(

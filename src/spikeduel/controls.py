@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel import model_files, models, trial
+from spikeduel.analysis import cost_entry
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.control_verdict import conclude
 from spikeduel.data import Prepared, Split
@@ -117,6 +118,7 @@ def _trained(
         raise InputError(f"its training failed: {record.error}")
     return {
         **quality,
+        **cost_entry(store.measure(record.key, "operations")),
         "num_steps": control.card.num_steps,
         "bits": changed.activation_bits if name == "quantised_twin" else None,
         "parameters": record.parameters,

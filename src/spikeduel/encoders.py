@@ -42,5 +42,8 @@ ENCODERS: dict[str, Callable[[Tensor, int, Draw], Tensor | Constant]] = {
     "latency": latency,
 }
 
+SPIKING = ("rate", "latency")
+"""Those that give spikes; the others give numbers."""
+
 STEPWISE = ("direct", "rate")
 """Those whose step t depends on neither the number of steps nor the other ones: a window of time is made directly."""

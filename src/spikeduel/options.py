@@ -300,6 +300,14 @@ AuditOut = Annotated[
         rich_help_panel="Output",
     ),
 ]
+EnergyTables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--energy-table",
+        metavar="NAME|FILE.toml",
+        help="What operations cost: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a table of your own; repeatable.",
+    ),
+]
 OwnCode = Annotated[
     list[str] | None,
     typer.Option(

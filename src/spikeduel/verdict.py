@@ -398,6 +398,8 @@ def caveats(
                 f"Not measured: {name} of {t['contender']} with seed {t['seed']} failed ({reason.rstrip('.')}). The "
                 "training is kept; the same command tries to measure it again."
             )
+    for reason in dict.fromkeys(f"{t['contender']}: {t['not_counted']}" for t in trials if t.get("not_counted")):
+        said.append(f"Operations and energy are not known of {reason}")
     own = dataset.get("test_uses_here") or sum(trial["status"] == "done" for trial in trials)
     if (uses := dataset.get("test_uses") or 0) > own:
         said.append(

@@ -6,7 +6,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
+from spikeduel.measuring.operations import operations
 from spikeduel.measuring.quality import draws, quality
 from spikeduel.measuring.weights import weights
 
@@ -15,7 +17,9 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "draws": draws,
     "calibration": calibration,
     "weights": weights,
+    "operations": operations,
+    "anytime": anytime,
 }
 
-ALSO_VALIDATION = ("calibration",)
+ALSO_VALIDATION = ("calibration", "anytime")
 """Measures that choose something, and choose it on other images: `(model, batches, validation) -> dict`."""

@@ -1,0 +1,110 @@
+"""Energy of the study's networks, estimated from their operations on the whole test set, in every counting and table.
+
+    python benchmarks/energy.py RUN [RUN …] [--seed 0]
+
+RUN is a run's folder; its models are asked about their own test images. The ReLU twin of a spiking network is computed
+from its shape, with every multiplication (dense). The result goes to benchmarks/results/energy.json, with the figures
+that were published beside it where there are some (compute only, 45 nm, 32-bit floats, dense, in microjoules).
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from spikeduel import analysis, data, energy, hardware
+from spikeduel.measuring.operations import operations
+from spikeduel.measuring.quality import answers
+from spikeduel.model_files import load_model
+from spikeduel.training import EvaluationBatches
+
+RESULT = Path(__file__).parent / "results" / "energy.json"
+SHOWN = ("macs", "acs", "neurons", "spikes_per_neuron_and_step", "leaks", "resets", "membrane_reads", "traffic")
+EXPECTED = {
+    "socofing": {"dense-snn": {"as_written": 1108, "cached": 44}, "small-cnn": {"as_written": 122}},
+    "fashion-mnist": {"dense-snn": {"as_written": 92, "cached": 3.7}, "small-cnn": {"as_written": 6.8}},
+}
+"""Microjoules that issue 5 names; those of spiking networks are for direct encoding."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rows = [row for run in options.runs for row in of_run(run, options.seed)]
+    environment = hardware.environment(hardware.resolve())
+    RESULT.write_text(json.dumps({"unit": "µJ an image", "environment": environment, "rows": rows}, indent=1) + "\n")
+    for row in rows:
+        print(
+            row["run"], row["contender"], row["encoding"], row["microjoules"]["45nm-fp32"]["compute"], row["expected"]
+        )
+
+
+def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
+    comparison = analysis.read_comparison(run)
+    prepared = data.load(comparison.experiment)
+    split = data.split(prepared, comparison.experiment)
+    batches = EvaluationBatches(*prepared.held, split.test)
+    rows = []
+    for trial in comparison.results["trials"]:
+        if trial["seed"] != seed or not trial["model"]:
+            continue
+        model = load_model(run / trial["model"])
+        started = time.perf_counter()
+        answers(model, batches)
+        evaluated = time.perf_counter()
+        counted = operations(model, batches)
+        finished = time.perf_counter()
+        totals = counted["totals"]
+        acs = totals["acs"]["total"]
+        rows.append(
+            {
+                "run": run.name,
+                "contender": trial["contender"],
+                "encoding": trial["encoding"],
+                "num_steps": counted["num_steps"],
+                "test_images": counted["images"],
+                "totals": {
+                    **{name: totals[name] for name in SHOWN},
+                    "acs": acs,
+                },
+                "microjoules": in_microjoules(counted),
+                "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial["family"] == "snn" else None,
+                "break_even_rate_against_relu_twin": border(counted) if trial["family"] == "snn" else None,
+                "expected": EXPECTED.get(prepared.name, {}).get(trial["contender"])
+                if trial["encoding"] in ("direct", None)
+                else None,
+                "seconds": {"one_evaluation": evaluated - started, "counting": finished - evaluated},
+            }
+        )
+    return rows
+
+
+def in_microjoules(counted: dict[str, Any]) -> dict[str, Any]:
+    """By table, memory and scope: as written and cached, MACs dense and effective."""
+
+    def micro(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: micro(inner) for key, inner in value.items()}
+        return None if value is None else round(1e6 * value, 4)
+
+    found = {name: energy.estimate(counted, energy.read(name)) for name in energy.NAMES}
+    return {name: {memory: micro(entry[memory]) for memory in energy.MEMORIES} for name, entry in found.items()}
+
+
+def border(counted: dict[str, Any]) -> dict[str, Any]:
+    """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost the same."""
+    twin, steps = energy.relu_twin(counted), counted["num_steps"]
+    return {
+        name: {
+            memory: energy.break_even_rate(counted, twin, energy.read(name), steps, memory)
+            for memory in energy.MEMORIES
+        }
+        for name in energy.NAMES
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What a model computes for an image: the operations that energy is estimated from."""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from spikeduel import registry
+from spikeduel.counting import Counter, NotCounted
+from spikeduel.draws import Draw
+from spikeduel.encoders import ENCODERS, SPIKING
+from spikeduel.models import Model
+
+
+def operations(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
+    """Means per image, layer by layer and in total (see `counting`). Random encodings draw by image index.
+
+    Of a network with something in it that is not known to the counter, `layers` and `totals` are null and `reason` says
+    what that is.
+    """
+    model.module.eval()
+    encoding = model.card.encoding
+    spiking = encoding is not None and _gives_spikes(encoding)
+    counter = Counter(model.module, model.card.num_steps)
+    try:
+        for images, _, indices in batches:
+            x = model.encode(images.to(model.device), Draw.for_evaluation(indices))
+            steps = model.card.num_steps or 1
+            over_time = {"kind": "spikes", "num_steps": steps} if spiking else {"kind": "image"}
+            counter.run(partial(model.run, x), x, len(images), **over_time)
+    except NotCounted as error:
+        return {"encoding": encoding, "layers": None, "totals": None, "reason": str(error)}
+    return {"encoding": encoding, **counter.operations(), "reason": None}
+
+
+def _gives_spikes(encoding: str) -> bool:
+    """Whether an encoder gives events; one of the user's own says so by an attribute `spikes`."""
+    if encoding in ENCODERS:
+        return encoding in SPIKING
+    return bool(getattr(registry.resolve("encoding", encoding, ENCODERS), "spikes", False))
