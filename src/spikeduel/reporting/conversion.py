@@ -59,7 +59,7 @@ def explained(results: dict[str, Any]) -> str:
     """What the figure shows, in words."""
     steps = next(t["num_steps"] for t in results["trials"] if t["contender"] in contenders(results))
     return (
-        "Solid: the converted network, asked after each of its time steps. Dashed: the ReLU network that it was made of. "
-        f"It was converted for {steps} steps; one that is converted for fewer rounds better in these than this one does "
-        "on its way."
+        "Solid: the converted network, asked after each of its time steps. Dashed: the ReLU network that it was made "
+        f"of. It was converted for {steps} steps; one that is converted for fewer rounds better in these than this one "
+        "does on its way."
     )
