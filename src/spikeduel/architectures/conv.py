@@ -55,10 +55,24 @@ class PooledCounts(Neuron):
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """See `Neuron.step`."""
-        before = state["mem"]
-        counts = before + current
-        spk = F.max_pool2d(counts, 2) - F.max_pool2d(before, 2)
-        return spk.to(current.dtype), {"mem": counts}
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def over_time(
+        self, current: Tensor | Constant, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`."""
+        sequence = current.expand() if isinstance(current, Constant) else current
+        counts = (self.initial_state(sequence[0]) if state is None else state)["mem"]
+        highest, spikes, membranes = F.max_pool2d(counts, 2), [], []
+        for now in sequence.unbind(0):
+            counts, before = counts + now, highest
+            highest = F.max_pool2d(counts, 2)
+            spikes.append((highest - before).to(sequence.dtype))
+            if with_mem:
+                membranes.append(counts)
+        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
+        return torch.stack(spikes), mem, {"mem": counts}
 
     def initial_state(self, current: Tensor) -> State:
         """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
