@@ -877,3 +877,49 @@ def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
         replace(quick, contenders=("a:b", "c:d"), family=("snn",))
     with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):
         plan(replace(quick, contenders=("own_tutorial:wide",), family=("cnn",)))
+
+
+JELLY = """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+class Net(nn.Module):
+    step_mode = "s"
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            layer.Conv2d(1, 8, 3, padding=1), layer.BatchNorm2d(8), neuron.IFNode(), layer.MaxPool2d(2, 2),
+            layer.Flatten(), layer.Linear(8 * 4 * 4, 10), neuron.LIFNode(tau=2.0),
+        )
+        functional.set_step_mode(self, self.step_mode)
+
+    def forward(self, x):
+        return self.layers(x)
+
+class MultiStep(Net):
+    step_mode = "m"
+"""
+
+
+@pytest.mark.parametrize(("name", "way"), [("Net", "step"), ("MultiStep", "sequence")])
+def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(name, way, quick, tmp_path, write):
+    functional = pytest.importorskip("spikingjelly.activation_based.functional")
+    write("own_jelly", JELLY)
+    experiment = replace(quick, contenders=(f"own_jelly:{name}",), encoding="direct", num_steps=4, learning_rate=1e-2)
+    store = Store(tmp_path / "s")
+    (record,) = run(experiment, store)
+    kept = [record.settings[key] for key in ("family", "encoding", "num_steps")]
+    assert (record.error, kept, record.settings["foreign"]["way"]) == (None, ["snn", "direct", 4], way)
+    network = getattr(sys.modules["own_jelly"], name)().eval()
+    network.load_state_dict(load_file(store.model_path(record.key)))
+    prepared = data.load(experiment)
+    images = torch.from_numpy(np.asarray(prepared.images[data.split(prepared, experiment).test])) / 255
+    sequence = images.expand(4, *images.shape)
+    with torch.no_grad():
+        spk = network(sequence) if way == "sequence" else functional.multi_step_forward(sequence, network)
+    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    rates = spk.mean(0)
+    assert spk.any()
+    # The label has the highest rate; of equal rates, any.
+    assert torch.equal(rates.gather(1, predicted[:, None])[:, 0], rates.amax(1))
