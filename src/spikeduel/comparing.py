@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import analysis, auditing, controls, data, evaluating, files, predictions, trial, tuning
+from spikeduel import analysis, auditing, controls, conversion, data, evaluating, files, predictions, trial, tuning
 from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
@@ -45,6 +45,7 @@ def compare(
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     trial.check_names(experiment)
+    conversion.require_convertible(experiment)
     experiment = located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
@@ -59,6 +60,11 @@ def compare(
 
     altered = {each.fold: _altered(experiment, prepared, each, progress) for each in splits}
     records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
+
+    if experiment.convert:
+        converted = conversion.run(trials, prepared, store, progress)
+        records += [trial.run(each, prepared, of, store, progress, altered[of.fold]) for each, of in converted]
+        trials += converted
 
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
 
@@ -251,12 +257,14 @@ def _announcement(
     lines = "".join(f"\n{line}" for line in foreign_lines(experiment, [each.card for each in trials]))
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
-    steps = sorted({each.card.num_steps for each in trials if each.card.num_steps}) or [experiment.num_steps]
+    spiking = [each.card for each in trials if each.card.num_steps]
+    steps = sorted({card.num_steps for card in spiking if card.num_steps}) or [experiment.num_steps]
+    encodings = sorted({card.encoding for card in spiking if card.encoding}) or [experiment.encoding]
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
-        f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
+        f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {' or '.join(encodings)} encoding over "
         f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
         f"{lines}"
     )

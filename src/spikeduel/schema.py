@@ -97,6 +97,7 @@ _TRIAL = {
     "num_steps": Maybe(count),
     "precision?": Maybe(str),
     "foreign?": Maybe({"way": str}),
+    "converted_from?": Maybe(str),
     "parameters": Maybe(count),
     "status": {"done", "failed"},
     "error": Maybe(str),
