@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from spikeduel.draws import Draw
     from spikeduel.encoders import ENCODERS
     from spikeduel.errors import InputError, SpikeduelError
+    from spikeduel.exporting import EXPORTERS, export
+    from spikeduel.importing import import_model
     from spikeduel.measuring import MEASURES
     from spikeduel.model_files import load_model, save_model
     from spikeduel.models import Model, ModelCard, StreamState, Trace
@@ -45,6 +47,7 @@ _MODULE_OF = {
     "Difference": "significance",
     "Draw": "draws",
     "ENCODERS": "encoders",
+    "EXPORTERS": "exporting",
     "Experiment": "settings",
     "IF": "neurons",
     "InputError": "errors",
@@ -72,6 +75,8 @@ _MODULE_OF = {
     "audit": "auditing",
     "carried": "neurons",
     "compare": "comparing",
+    "export": "exporting",
+    "import_model": "importing",
     "inspect": "reporting",
     "load_model": "model_files",
     "read_comparison": "analysis",
