@@ -58,10 +58,11 @@ def export(
 
     Prepared `images` (uint8 `[N, C, H, W]`) and `labels` may be given; otherwise `num_images` of the test part that
     `evaluate` would take, of `experiment`'s data set (the one that the model was trained on). The check is that every
-    program that read the file gives the same label on at least 99.9 % and scores within 1e-4 wherever no spike flipped;
-    it computes in float32. With `weights="int8"` the file is compared with the model whose weights were rounded so,
-    and `accuracy_lost` tells what rounding cost. Returns what check.json holds. Raises `InputError` where the format
-    cannot express the model, `ExportDisagrees` where the check fails: then nothing is written.
+    program that read the file gives the same label on at least 99.9 %, scores within 1e-4 wherever no spike flipped,
+    and other spikes in at most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with
+    the model whose weights were rounded so, and `accuracy_lost` tells what rounding cost. Returns what check.json holds.
+    Raises `InputError` where the format cannot express the model, `ExportDisagrees` where the check fails: then nothing
+    is written.
     """
     progress = progress or Progress()
     if to not in EXPORTERS:
@@ -108,7 +109,11 @@ def export(
         },
         "dataset": model.card.dataset,
         "n": len(labels),
-        "required": {"same_label": checking.SAME_LABEL, "score_difference": checking.SCORE_TOLERANCE},
+        "required": {
+            "same_label": checking.SAME_LABEL,
+            "score_difference": checking.SCORE_TOLERANCE,
+            "flipped_spikes": checking.FLIPPED_SPIKES,
+        },
         "accuracy_float32": before,
         "accuracy_lost": before - outcome["accuracy"],
         **outcome,
@@ -149,7 +154,8 @@ def _disagreement(path: Path, programs: dict[str, Any], n: int) -> str:
     figures = "; ".join(
         f"{name}: same label on {found['same_label']:.2%} of {n:,} images (at least {checking.SAME_LABEL:.1%}), "
         f"largest difference of a score where no spike flipped {_shown(found['largest_score_difference'])} (at most "
-        f"{checking.SCORE_TOLERANCE:g}), {found['spikes_flipped'] or 0:,} spikes flipped"
+        f"{checking.SCORE_TOLERANCE:g}), {found['spikes_flipped'] or 0:,} spikes flipped (at most "
+        f"{checking.FLIPPED_SPIKES:.1%} of {found['spikes_compared'] or 0:,})"
         for name, found in programs.items()
     )
     return f"{path}: not written, for what it answers is not what the model answers. {figures}."

@@ -24,25 +24,34 @@ def rounded(module: nn.Module) -> nn.Module:
 
 
 def store(proto: Any) -> None:
-    """Keeps the weights of an ONNX graph (changed in place) as int8, of which DequantizeLinear makes floats again."""
+    """Keeps the weights of an ONNX graph (changed in place) as int8, of which DequantizeLinear makes floats again.
+
+    Output channels come first. Where the graph has them last, a Transpose follows: without it onnxruntime would make
+    one operation of both that rounds activations to eight bits as well.
+    """
     from onnx import helper, numpy_helper
 
     graph = proto.graph
     initializers = {tensor.name: tensor for tensor in graph.initializer}
-    stored: dict[str, int] = {}
+    channels_first: dict[str, bool] = {}
     for node in graph.node:
         if node.op_type in ("Conv", "Gemm", "MatMul") and len(node.input) > 1 and node.input[1] in initializers:
             transposed = any(a.name == "transB" and a.i for a in node.attribute)
-            stored[node.input[1]] = 0 if node.op_type == "Conv" or transposed else 1
+            channels_first[node.input[1]] = node.op_type == "Conv" or transposed
     nodes = []
-    for name, axis in stored.items():
+    for name, is_first in channels_first.items():
         weight = numpy_helper.to_array(initializers[name])
-        values, scale = _quantised(weight, axis)
+        if not is_first and weight.ndim != 2:
+            continue
+        values, scale = _quantised(weight if is_first else weight.T, axis=0)
         graph.initializer.remove(initializers[name])
-        graph.initializer.append(numpy_helper.from_array(values, f"{name}.int8"))
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{name}.int8"))
         graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
+        restored = name if is_first else f"{name}.rows"
         given = [f"{name}.int8", f"{name}.scale"]
-        nodes.append(helper.make_node("DequantizeLinear", given, [name], f"{name}.restored", axis=axis))
+        nodes.append(helper.make_node("DequantizeLinear", given, [restored], f"{name}.restored", axis=0))
+        if not is_first:
+            nodes.append(helper.make_node("Transpose", [restored], [name], f"{name}.transposed", perm=[1, 0]))
     others = list(graph.node)
     del graph.node[:]
     graph.node.extend([*nodes, *others])

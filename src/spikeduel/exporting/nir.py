@@ -68,41 +68,48 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
 
 def _require_expressible(model: Model) -> None:
+    """Raises `InputError` with all reasons at once: each remedy is a training."""
     card, module = model.card, model.module
     if card.family != "snn":
         raise InputError(
             f"{card.contender} does not spike, and NIR (whose nodes are spiking neurons and linear maps) has no ReLU: "
             "export it with --to onnx."
         )
-    for name, neuron in module.named_modules():
-        if not isinstance(neuron, Neuron):
-            continue
-        if not isinstance(neuron, LIF) or isinstance(neuron, ALIF):
-            raise InputError(
-                f"{name} is of type {type(neuron).__name__}, which NIR lacks: train with --set neuron=lif."
-            )
-        if neuron.reset_mechanism != "zero":
-            raise InputError(
-                f"{name} resets by '{neuron.reset_mechanism}', and NIR's neurons reset to a value: other programs "
-                "would give other answers. Train with --set reset_mechanism=zero."
-            )
-        if isinstance(neuron, IF) or not bool((torch.as_tensor(neuron.beta) < 1).all()):
-            raise InputError(
-                f"{name} does not leak, and programs read NIR's neuron without a leak each in their own way (snnTorch "
-                "1.0 lets it leak): train with --set neuron=lif and a beta below 1."
-            )
-        if bool((torch.as_tensor(neuron.beta) <= 0).any()):
-            raise InputError(f"{name} forgets everything at each step (beta 0), which NIR's time constants cannot say.")
+    neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
+    reasons = list(dict.fromkeys(reason for neuron in neurons for reason in _reasons(neuron)))
+    if any(isinstance(layer, nn.MaxPool2d) for layer in module.modules()):
+        reasons.append("NIR has no maximum pooling: train with --set pooling=avg.")
     if not isinstance(model.readout, MeanOverSteps):
-        raise InputError(
-            f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which no NIR "
-            "program gives: train one whose output integrates, --contender dense-lif or conv-lif."
+        reasons.append(
+            f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which no NIR program "
+            "gives: train a network whose output integrates, --contender dense-lif or conv-lif."
         )
     if not callable(getattr(module, "layers", None)):
-        raise InputError(
+        reasons.append(
             f"{card.contender} does not say in which order its layers come: give its class a method layers() that "
             "returns them, or export it with --to onnx."
         )
+    if reasons:
+        raise InputError(" ".join(reasons))
+
+
+def _reasons(neuron: Neuron) -> Iterator[str]:
+    if not isinstance(neuron, LIF) or isinstance(neuron, ALIF):
+        yield f"NIR has no neuron like {type(neuron).__name__}: train with --set neuron=lif."
+        return
+    if neuron.reset_mechanism != "zero":
+        yield (
+            f"Its neurons reset by '{neuron.reset_mechanism}' and NIR's to a value, so that other programs would give "
+            "other answers: train with --set reset_mechanism=zero."
+        )
+    beta = torch.as_tensor(neuron.beta)
+    if isinstance(neuron, IF) or not bool((beta < 1).all()):
+        yield (
+            "Its neurons do not leak, and programs read NIR's neuron without a leak each in their own way (snnTorch 1.0 "
+            "lets it leak): train with --set neuron=lif and a beta below 1."
+        )
+    if bool((beta <= 0).any()):
+        yield "Its neurons forget everything at each step: train with a beta above 0."
 
 
 def _nodes(model: Model) -> tuple[dict[str, Any], dict[str, str]]:
@@ -174,8 +181,6 @@ def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | 
         return nir.AvgPool2d(kernel_size=kernel, stride=stride, padding=padding)
     if isinstance(layer, nn.Flatten | ChannelsLastFlatten):
         return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
-    if isinstance(layer, nn.MaxPool2d):
-        raise InputError("NIR has no maximum pooling: train with --set pooling=avg.")
     raise InputError(f"NIR has no {type(layer).__name__}: export it with --to onnx.")
 
 

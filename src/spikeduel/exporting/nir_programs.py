@@ -37,10 +37,10 @@ def spikeduel(path: Path, names: Names) -> Runner:
 
 def snntorch(path: Path, names: Names) -> Runner:
     """As snnTorch reads it, its hidden states reset before each batch."""
-    import nir
-    from snntorch import Leaky, import_nir
-
     with _quiet():
+        import nir
+        from snntorch import Leaky, import_nir
+
         network = import_nir.import_from_nir(nir.read(path))
     leaky = [layer for layer in network.modules() if isinstance(layer, Leaky)]
 
@@ -56,10 +56,10 @@ def snntorch(path: Path, names: Names) -> Runner:
 
 def norse(path: Path, names: Names) -> Runner:
     """As Norse reads it, at the file's time step."""
-    import nir
-    from norse.torch import LIFBoxCell, from_nir
-
     with _quiet():
+        import nir
+        from norse.torch import LIFBoxCell, from_nir
+
         network = from_nir(nir.read(path), ignore_warnings=True, dt=STEP_SECONDS)
     return _stepped(network, LIFBoxCell, network, names)
 
