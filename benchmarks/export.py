@@ -1,6 +1,6 @@
 """Whether trained models answer alike where they are exported to, and what int8 weights cost.
 
-    python benchmarks/export.py NAME=MODEL.safetensors … [--images 1000] [--data-dir DIR]
+    python benchmarks/export.py NAME=MODEL.safetensors … [--to FORMAT] [--images 1000] [--data-dir DIR]
 
 Every model is exported to every format, with both kinds of weights where the format has them, and checked on test
 images of the data set that it was trained on. A refusal is a result: its reason is kept. NAME is what the model is
@@ -27,6 +27,7 @@ def main() -> None:
     """Exports what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
+    parser.add_argument("--to", choices=exporting.EXPORTERS, help="only this format; what is known of others is kept")
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--data-dir")
     given = parser.parse_args()
@@ -34,12 +35,15 @@ def main() -> None:
     for each in given.models:
         name, _, path = each.partition("=")
         document["environment"] = hardware.environment(Compute("cpu", "32"))
-        document["models"][name] = exported(Path(path), given.images, given.data_dir)
+        formats = [given.to] if given.to else list(exporting.EXPORTERS)
+        found = exported(Path(path), formats, given.images, given.data_dir)
+        before = document["models"].get(name, found)
+        document["models"][name] = {**found, "exports": {**before["exports"], **found["exports"]}}
         files.write_json(RESULT, document)
 
 
-def exported(path: Path, num_images: int, data_dir: str | None) -> dict[str, Any]:
-    """What came of each format for the model in `path`."""
+def exported(path: Path, formats: list[str], num_images: int, data_dir: str | None) -> dict[str, Any]:
+    """What came of each of `formats` for the model in `path`."""
     model = model_files.load_model(path)
     card = model.card
     experiment = replace(Experiment(dataset=card.dataset), data_dir=data_dir)
@@ -51,7 +55,7 @@ def exported(path: Path, num_images: int, data_dir: str | None) -> dict[str, Any
         "network": card.network,
         "exports": {},
     }
-    for to in exporting.EXPORTERS:
+    for to in formats:
         for weights in exporting.WEIGHTS if to.startswith("onnx") else exporting.WEIGHTS[:1]:
             start = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:

@@ -60,9 +60,9 @@ def export(
     `evaluate` would take, of `experiment`'s data set (the one that the model was trained on). The check is that every
     program that read the file gives the same label on at least 99.9 %, scores within 1e-4 wherever no spike flipped,
     and other spikes in at most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with
-    the model whose weights were rounded so, and `accuracy_lost` tells what rounding cost. Returns what check.json holds.
-    Raises `InputError` where the format cannot express the model, `ExportDisagrees` where the check fails: then nothing
-    is written.
+    the model whose weights were rounded so, and `accuracy_lost` tells what rounding cost. Returns what check.json
+    holds. Raises `InputError` where the format cannot express the model, `ExportDisagrees` where the check fails: then
+    nothing is written.
     """
     progress = progress or Progress()
     if to not in EXPORTERS:

@@ -81,8 +81,8 @@ def _require_expressible(model: Model) -> None:
         reasons.append("NIR has no maximum pooling: train with --set pooling=avg.")
     if not isinstance(model.readout, MeanOverSteps):
         reasons.append(
-            f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which no NIR program "
-            "gives: train a network whose output integrates, --contender dense-lif or conv-lif."
+            f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which no NIR "
+            "program gives: train a network whose output integrates, --contender dense-lif or conv-lif."
         )
     if not callable(getattr(module, "layers", None)):
         reasons.append(
@@ -105,8 +105,8 @@ def _reasons(neuron: Neuron) -> Iterator[str]:
     beta = torch.as_tensor(neuron.beta)
     if isinstance(neuron, IF) or not bool((beta < 1).all()):
         yield (
-            "Its neurons do not leak, and programs read NIR's neuron without a leak each in their own way (snnTorch 1.0 "
-            "lets it leak): train with --set neuron=lif and a beta below 1."
+            "Its neurons do not leak, and programs read NIR's neuron without a leak each in their own way (snnTorch "
+            "1.0 lets it leak): train with --set neuron=lif and a beta below 1."
         )
     if bool((beta <= 0).any()):
         yield "Its neurons forget everything at each step: train with a beta above 0."
