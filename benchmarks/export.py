@@ -46,7 +46,7 @@ def exported(path: Path, formats: list[str], num_images: int, data_dir: str | No
     """What came of each of `formats` for the model in `path`."""
     model = model_files.load_model(path)
     card = model.card
-    experiment = replace(Experiment(dataset=card.dataset), data_dir=data_dir)
+    experiment = replace(Experiment(dataset=exporting.trained_on(model)), data_dir=data_dir)
     found: dict[str, Any] = {
         "contender": card.contender,
         "dataset": card.dataset,

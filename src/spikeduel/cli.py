@@ -306,7 +306,7 @@ def export(
         from spikeduel.model_files import load_model
 
         loaded = load_model(model, own_code=own_code or ())
-        experiment = options.experiment_from(dataset or loaded.card.dataset, "baseline", None, given, set_)
+        experiment = options.experiment_from(dataset or exporting.trained_on(loaded), "baseline", None, given, set_)
         progress = progress_for(quiet, as_json)
         found = exporting.export(
             loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=store

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from made_models import make
 from spikeduel import exporting, files
+from spikeduel.data import Preprocessing
 from spikeduel.errors import InputError
 from spikeduel.exporting import exporters
 from spikeduel.exporting.runs import Run
@@ -118,12 +120,40 @@ def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
         exporting.export(make(), tmp_path)
 
 
+@pytest.mark.parametrize(("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")])
+def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"):
+        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS)
+
+
 def test_lines_say_what_was_found():
     its = {"same_label": 0.999, "largest_score_difference": 2e-6, "spikes_flipped": 3, "spikes_compared": 1000}
     found = {"programs": {"p 1": its}, "n": 1000, "weights": "int8"}
     found |= {"accuracy_float32": 0.87, "accuracy": 0.861, "accuracy_lost": 0.009}
+    alone = {**found, "weights": "float32", "programs": {"spikeduel": its}}
+    assert "pip install snntorch" in exporting.lines(alone)[1]
     assert exporting.lines(found) == [
         "p 1: the same label on 99.90% of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
         "3 of 1,000 spikes flipped.",
         "Accuracy on these images: 87.00%, with int8 weights 86.10% (lost: 0.90 points).",
     ]
+
+
+def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
+    with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
+        exporting.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
+    assert not (tmp_path / "a").exists()
+
+
+def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    digits = tuple("0123456789")
+    model = make(
+        dataset="digits", classes=digits, image_shape=(1, 8, 8), preprocessing=Preprocessing(1, 8, 8), num_steps=4
+    )
+    found = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
+    assert (found["n"], found["dataset"]) == (20, "digits")
+    assert (tmp_path / "store" / "ledger.jsonl").exists()

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from spikeduel import evaluating, files
+from spikeduel.data import DATASETS
 from spikeduel.errors import InputError, SpikeduelError, unknown
 from spikeduel.exporting import checking, int8, nir, onnx
 from spikeduel.exporting.runs import Runner
@@ -18,6 +19,7 @@ from spikeduel.models import Model
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
 from spikeduel.version import __version__
+from spikeduel.visible import visible
 
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
 """Writes a float32 model to a path, its weights as named by the third argument; returns by name who can run the file.
@@ -85,8 +87,8 @@ def export(
         # Before any data is loaded: a model that the format cannot express is refused at once.
         runners = EXPORTERS[to](written, temporary, weights)
         if images is None or labels is None:
-            found = experiment or Experiment(dataset=model.card.dataset)
-            images, labels = evaluating.test_images(model, found, num_images, progress, store)
+            chosen = experiment or Experiment(dataset=trained_on(model))
+            images, labels = evaluating.test_images(model, chosen, num_images, progress, store)
         outcome = checking.compared(written, runners, images, labels, progress)
         before = outcome["accuracy"] if written is original else checking.accuracy(original, images, labels)
         size, digest = temporary.stat().st_size, files.checksum(temporary)
@@ -123,6 +125,20 @@ def export(
     return document
 
 
+def trained_on(model: Model) -> str:
+    """The data set that the model's card names. Raises `InputError` where it has to be named by the user.
+
+    It may be the name of somebody's code: opening a file must never be enough to run that.
+    """
+    name = model.card.dataset
+    if name in DATASETS or files.is_folder(name):
+        return name
+    raise InputError(
+        f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be "
+        "found from here: name that data with --dataset (in Python: experiment=Experiment(dataset=…)), to check the file on it."
+    )
+
+
 def lines(found: dict[str, Any]) -> list[str]:
     """What `export` returned, in words: a line for each program that ran the file, and what int8 cost."""
     told = []
@@ -133,6 +149,10 @@ def lines(found: dict[str, Any]) -> list[str]:
         scores = "no image without flips" if largest is None else f"scores differ by at most {largest:.2g}{where}"
         told.append(
             f"{name}: the same label on {its['same_label']:.2%} of {found['n']:,} test images; {scores}{spikes}."
+        )
+    if set(found["programs"]) == {"spikeduel"}:
+        told.append(
+            "No other program that reads it is installed: pip install snntorch nirtorch lets snnTorch check it too."
         )
     if found["weights"] == "int8":
         told.append(
