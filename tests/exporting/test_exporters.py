@@ -132,7 +132,7 @@ def test_lines_say_what_was_found():
     found = {"programs": {"p 1": its}, "n": 1000, "weights": "int8"}
     found |= {"accuracy_float32": 0.87, "accuracy": 0.861, "accuracy_lost": 0.009}
     alone = {**found, "weights": "float32", "programs": {"spikeduel": its}}
-    assert "pip install snntorch" in exporting.lines(alone)[1]
+    assert "with snntorch and nirtorch" in exporting.lines(alone)[1]
     assert exporting.lines(found) == [
         "p 1: the same label on 99.90% of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
         "3 of 1,000 spikes flipped.",

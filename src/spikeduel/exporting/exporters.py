@@ -134,8 +134,8 @@ def trained_on(model: Model) -> str:
     if name in DATASETS or files.is_folder(name):
         return name
     raise InputError(
-        f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be "
-        "found from here: name that data with --dataset (in Python: experiment=Experiment(dataset=…)), to check the file on it."
+        f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be found "
+        "from here. To check the file on it, name it with --dataset (in Python: experiment=Experiment(dataset=…))."
     )
 
 
