@@ -151,9 +151,7 @@ def lines(found: dict[str, Any]) -> list[str]:
             f"{name}: the same label on {its['same_label']:.2%} of {found['n']:,} test images; {scores}{spikes}."
         )
     if set(found["programs"]) == {"spikeduel"}:
-        told.append(
-            "No other program that reads it is installed: pip install snntorch nirtorch lets snnTorch check it too."
-        )
+        told.append("No other program that reads it is installed: with snntorch and nirtorch, snnTorch checks it too.")
     if found["weights"] == "int8":
         told.append(
             f"Accuracy on these images: {found['accuracy_float32']:.2%}, with int8 weights {found['accuracy']:.2%} "
