@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from spikeduel.architectures import ARCHITECTURES
 from spikeduel.constant import Constant
+from spikeduel.errors import InputError
 from spikeduel.models import num_parameters
 from spikeduel.neurons import LIF, QuantisedReLU, ReLU
 
@@ -110,9 +111,9 @@ def test_relu_after_pooling_is_relu_before_it():
 TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu")]
 
 
-def made(name, shape=(1, 28, 28), neuron=LIF, hidden=16):
+def made(name, shape=(1, 28, 28), neuron=LIF, hidden=16, **settings):
     torch.manual_seed(0)
-    return ARCHITECTURES[name](shape, 10, 4, neuron=neuron, hidden=hidden)
+    return ARCHITECTURES[name](shape, 10, 4, neuron=neuron, hidden=hidden, **settings)
 
 
 @pytest.mark.parametrize("twins", TWINS, ids=str)
@@ -124,9 +125,10 @@ def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.parametrize("pooling", ["max", "avg"])
 @pytest.mark.parametrize("twins", TWINS, ids=str)
-def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins):
-    spiking, other = made(twins[0], neuron=ReLU), made(twins[1])
+def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins, pooling):
+    spiking, other = made(twins[0], neuron=ReLU, pooling=pooling), made(twins[1], pooling=pooling)
     images = torch.rand(6, 1, 28, 28)
     labels = torch.arange(6)
     outputs = spiking(Constant(images, 1)), other(images)
@@ -154,3 +156,75 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
 
 def test_conv_twins_at_28_pixels():
     assert made("conv-lif").linear1.in_features == 64 * 7 * 7
+
+
+def test_pooling_by_averages_is_another_network_with_the_same_weights():
+    images = torch.rand(3, 1, 28, 28)
+    for name in ("conv-lif", "conv-relu"):
+        lively = partial(LIF, threshold=0.1)
+        one, other = made(name, neuron=lively).eval(), made(name, neuron=lively, pooling="avg").eval()
+        assert one.state_dict().keys() == other.state_dict().keys()
+        given = Constant(images, 4) if one.family == "snn" else images
+        assert not torch.allclose(one(given), other(given))
+    with pytest.raises(InputError, match="did you mean 'avg'"):
+        made("conv-lif", pooling="average")
+
+
+@pytest.mark.parametrize("name", ["dense-snn", "dense-lif", "conv-lif", "sequential"])
+def test_layers_one_after_the_other_are_the_network(name):
+    module = made(name, pooling="avg").eval()
+    x = torch.rand(5, 3, 1, 28, 28)
+    expected = module(x)
+    for layer in module.layers():
+        x = layer(x)[0] if isinstance(layer, LIF) else layer(x.flatten(0, 1)).unflatten(0, (5, 3))
+    torch.testing.assert_close(x, expected[0] if isinstance(expected, tuple) else expected)
+
+
+PLAIN = [
+    {"type": "flatten"},
+    {"type": "linear", "num_inputs": 16, "num_outputs": 3, "bias": False},
+    {"type": "lif", "beta": 0.5, "threshold": 0.25, "reset_mechanism": "subtract"},
+]
+
+
+def sequential(layers, shape=(1, 4, 4), num_classes=3):
+    return ARCHITECTURES["sequential"](shape, num_classes, 5, layers=layers)
+
+
+def test_layers_as_plain_data():
+    module = sequential(PLAIN)
+    assert (module.chain[2].beta, module.chain[2].threshold) == (0.5, 0.25)
+    assert type(module.readout).__name__ == "SpikeCount"
+    assert type(sequential(PLAIN[:2]).readout).__name__ == "MeanOverSteps"
+    assert not list(module.chain[1].parameters())[1:]
+
+
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        ([], "a list of 1 to 1000"),
+        (PLAIN * 400, "a list of 1 to 1000"),
+        ("flatten", "a list of 1 to 1000"),
+        ([3], r"layers\[0\] must be an object with a type"),
+        ([{"type": "linaer"}], "did you mean 'linear'"),
+        ([{"type": "linear"}], r"layers\[0\] \(linear\) cannot be made"),
+        ([{"type": "lif", "beta": "x"}], r"layers\[0\] \(lif\) cannot be made"),
+        ([{"type": "lif", "threshold": -1}], "threshold must be greater than 0"),
+        ([PLAIN[1]], r"layers\[0\] \(Linear\) does not fit"),
+        (PLAIN[:1], "in place of a score for each of 3 classes"),
+        ([*PLAIN[:2], {"type": "lif", "shape": [4]}], "for neurons"),
+    ],
+)
+def test_layers_that_make_no_network_are_named(layers, problem):
+    with pytest.raises(InputError, match=problem):
+        sequential(layers)
+
+
+def test_neurons_with_values_of_their_own():
+    layer = sequential([*PLAIN[:2], {"type": "lif", "shape": [3]}]).chain[2]
+    layer.load_state_dict({"beta": torch.tensor([0.0, 0.5, 1.0]), "thresholds": torch.tensor([0.5, 1.0, 2.6])})
+    spk, mem = layer(torch.ones(4, 1, 3))
+    # Each on its own: U = beta·U·(1 − R) + 1, spikes where U is above its own threshold.
+    assert spk[:, 0].T.tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]]
+    assert mem[:, 0].T.tolist() == [[1, 1, 1, 1], [1, 1.5, 1, 1.5], [1, 2, 3, 1]]
+    assert "shape=[3]" in repr(layer)

@@ -89,6 +89,8 @@ COMMANDS = {
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--out"],
+    ("export",): ["MODEL", "--to", "--out", "--weights", "--images", "--dataset", "--data-dir", "--own-code", "--json"],
+    ("import",): ["FILE", "--out", "--dataset", "--encoding", "--num-steps", "--dt"],
     ("report",): ["RUN", "--out", "--energy-table"],
     ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
     ("runs",): ["DIR", "--json"],
@@ -254,6 +256,32 @@ def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
     (desk / "mine").mkdir()
     (desk / "mine" / "notes.txt").write_text("precious")
     assert "mine: holds other things than a run" in refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
+
+
+def test_a_model_goes_out_as_nir_and_comes_in_again(desk):
+    network = ["--contender", "dense-lif", "--set", "reset_mechanism=zero", "--encoding", "direct"]
+    done = spikeduel("train", "digits", *network, *QUICKEST, "--out", "run")
+    assert done.exit_code == 0, done.output
+    model = desk / "run" / "models" / "dense-lif-seed0.safetensors"
+    done = spikeduel("export", model, "--to", "nir", "--out", "a.nir", "--quiet")
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.stdout.split())
+    assert "snntorch 1" in words
+    assert "the same label on 100.00% of 179 test images" in words
+    assert "check: a.nir.check.json" in words
+    done = spikeduel("export", model, "--to", "nir", "--out", "b.nir", "--images", 20, "--json")
+    assert json.loads(done.stdout)["n"] == 20
+    done = spikeduel("import", "a.nir", "--out", "again.safetensors")
+    assert done.exit_code == 0, done.output
+    accuracies = [
+        json.loads(spikeduel("evaluate", path, "digits", "--json", "--quiet").stdout)["accuracy"]
+        for path in (model, "again.safetensors")
+    ]
+    assert accuracies[0] == accuracies[1]
+    done = spikeduel("export", model, "--to", "nir", "--out", "c.nir", "--weights", "int8")
+    assert done.exit_code == 2
+    assert "for the ONNX formats" in done.output
+    assert not (desk / "c.nir").exists()
 
 
 def test_report_is_written_again(finished, desk):

@@ -9,6 +9,7 @@ from spikeduel import data, trial
 from spikeduel.data import Preprocessing, cache, memory
 from spikeduel.errors import InputError
 from spikeduel.evaluating import altered, evaluate, open_for, predict_files
+from spikeduel.evaluating import test_images as images_to_test
 from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
 from spikeduel.model_files import load_model
 from spikeduel.models import Model, ModelCard, build
@@ -311,3 +312,18 @@ def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_pat
     model = load_model(trained["small-cnn"][0])
     assert evaluate(model, EXPERIMENT, progress=told, store=tmp_path / "file" / "s")["n"] == 179
     assert told.said.startswith("this use of the test images is not counted: cannot write to")
+
+
+def test_some_test_images_evenly_spread(trained, tmp_path):
+    model = load_model(trained["small-cnn"][0])
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    images, labels = images_to_test(model, EXPERIMENT, 3, store=tmp_path / "counting")
+    chosen = test[[0, (len(test) - 1) // 2, len(test) - 1]]
+    assert np.array_equal(images, prepared.images[chosen])
+    assert np.array_equal(labels, prepared.labels[chosen])
+    everything, _ = images_to_test(model, EXPERIMENT, 10**6, store=tmp_path / "counting")
+    assert np.array_equal(everything, prepared.images[test])
+    assert Store(tmp_path / "counting").test_uses(prepared.fingerprint, test) == 2
+    with pytest.raises(InputError, match="takes images of shape"):
+        images_to_test(model, replace(EXPERIMENT, dataset="fashion-mnist-mini"), 3)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spikeduel.draws import Draw
     from spikeduel.encoders import ENCODERS
     from spikeduel.errors import InputError, SpikeduelError
+    from spikeduel.exporting import EXPORTERS, export
+    from spikeduel.importing import import_model
     from spikeduel.measuring import MEASURES
     from spikeduel.model_files import load_model, save_model
     from spikeduel.models import Model, ModelCard, StreamState, Trace
@@ -47,6 +49,7 @@ _MODULE_OF = {
     "Difference": "significance",
     "Draw": "draws",
     "ENCODERS": "encoders",
+    "EXPORTERS": "exporting",
     "Experiment": "settings",
     "IF": "neurons",
     "InputError": "errors",
@@ -75,6 +78,8 @@ _MODULE_OF = {
     "carried": "neurons",
     "compare": "comparing",
     "cost": "costing",
+    "export": "exporting",
+    "import_model": "importing",
     "inspect": "reporting",
     "load_model": "model_files",
     "read_comparison": "analysis",

@@ -283,6 +283,80 @@ def inspect(
             typer.echo(path)
 
 
+@app.command(epilog="Example: spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx")
+def export(
+    model: options.ModelFile,
+    out: options.ExportFile,
+    to: options.ExportTo = "onnx",
+    weights: options.Weights = "float32",
+    images: options.CheckedImages = 1000,
+    dataset: options.CheckedDataset = None,
+    data_dir: options.DataDir = None,
+    set_: options.Set = None,
+    store: options.StoreDir = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    own_code: options.OwnCode = None,
+) -> None:
+    """Write a model for another program, checked on test images before it is called done.
+
+    The file is run, and must give the model's label on 99.9 % of the images and its scores within 0.0001 wherever no
+    spike differs; else it is not written, and the exit code is 1. Both sides compute in float32. The outcome goes to
+    FILE.check.json. Needs: pip install 'spikeduel[export]'
+    """
+    given = options.given_options(locals())
+    with for_people("No file was written."):
+        from spikeduel import exporting
+        from spikeduel.model_files import load_model
+
+        loaded = load_model(model, own_code=own_code or ())
+        experiment = options.experiment_from(dataset or exporting.trained_on(loaded), "baseline", None, given, set_)
+        progress = progress_for(quiet, as_json)
+        found = exporting.export(
+            loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=store
+        )
+        if as_json:
+            print_json(found)
+        else:
+            typer.echo("\n".join(wrapped(line) for line in exporting.lines(found)))
+            typer.echo(f"\nfile: {out}\ncheck: {out}.check.json")
+
+
+@app.command("import", epilog="Example: spikeduel import net.nir --dataset fashion-mnist --out net.safetensors")
+def import_(
+    file: options.ImportedFile,
+    out: options.ImportOut,
+    dataset: options.ImportedDataset = None,
+    encoding: options.Encoding = None,
+    num_steps: options.NumSteps = None,
+    dt: options.StepSeconds = None,
+    data_dir: options.DataDir = None,
+    set_: options.Set = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Make a model file of a network from elsewhere: for predict, evaluate, inspect and export.
+
+    A NIR graph of layers one after the other, or the study's network as snnTorch saves it:
+    torch.save(net.state_dict()). Neither opening nor using it runs code of the file.
+    """
+    given = options.given_options(locals())
+    with for_people("No file was written."):
+        from spikeduel import importing
+        from spikeduel.model_files import save_model
+
+        experiment = options.experiment_from(dataset, "baseline", None, given, set_) if dataset else None
+        progress = progress_for(quiet, False)
+        found = importing.import_model(
+            file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=progress
+        )
+        save_model(out, found)
+        card = found.card
+        typer.echo(
+            f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images {list(card.image_shape)}"
+            f", {card.encoding} encoding, {card.num_steps} steps"
+        )
+
+
 @app.command(epilog="Examples: spikeduel audit my_images/ --out audit/ · spikeduel audit fashion-mnist --json")
 def audit(
     dataset: options.Dataset,

@@ -43,17 +43,7 @@ def evaluate(
     if part not in PARTS:
         raise unknown("part", part, PARTS)
     card = model.card
-    prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
-    if prepared.image_shape != card.image_shape:
-        raise InputError(
-            f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
-            f"{prepared.name} has {list(prepared.image_shape)}."
-        )
-    if prepared.classes != card.classes:
-        raise InputError(
-            f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
-            f"{', '.join(prepared.classes)}. They must be the same."
-        )
+    prepared = _prepared(card, experiment, progress)
     if part == "all":
         nothing = np.arange(0)
         split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
@@ -64,10 +54,7 @@ def evaluate(
             )
     else:
         split, known = _split(card, prepared, experiment)
-        try:
-            (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
-        except InputError as error:
-            progress.say(f"this use of the test images is not counted: {error}")
+        _note_use(prepared, split, progress, store)
     images, labels = prepared.held
     batches = EvaluationBatches(images, labels, split.test)
     validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
@@ -85,6 +72,47 @@ def evaluate(
         "calibration": calibrated,
         "robustness": _robustness(model, found["accuracy"], experiment, prepared, split, progress),
     }
+
+
+def test_images(
+    model: Model,
+    experiment: Experiment,
+    most: int,
+    progress: Progress | None = None,
+    store: Store | Path | str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`.
+
+    That the test part was asked is noted in `store`. Raises `InputError` as `evaluate` does.
+    """
+    progress = progress or Progress()
+    prepared = _prepared(model.card, experiment, progress)
+    split, _ = _split(model.card, prepared, experiment)
+    _note_use(prepared, split, progress, store)
+    chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
+    return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64)
+
+
+def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:
+    prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
+    if prepared.image_shape != card.image_shape:
+        raise InputError(
+            f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
+            f"{prepared.name} has {list(prepared.image_shape)}."
+        )
+    if prepared.classes != card.classes:
+        raise InputError(
+            f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
+            f"{', '.join(prepared.classes)}. They must be the same."
+        )
+    return prepared
+
+
+def _note_use(prepared: Prepared, split: Split, progress: Progress, store: Store | Path | str | None) -> None:
+    try:
+        (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
+    except InputError as error:
+        progress.say(f"this use of the test images is not counted: {error}")
 
 
 def _split(card: ModelCard, prepared: Prepared, experiment: Experiment) -> tuple[Split, bool]:

@@ -368,6 +368,53 @@ OutFile = Annotated[
     ),
 ]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="A .safetensors file from a run's models/ folder.")]
+ExportTo = Annotated[
+    str,
+    typer.Option(
+        "--to",
+        metavar="onnx|onnx-step|nir",
+        help="onnx: all time steps in one graph; onnx-step: one step, its state going in and out, for streams and "
+        "small devices; nir: for neuromorphic tools, where NIR can say what the network does.",
+    ),
+]
+ExportFile = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="The file to write; FILE.check.json goes beside.")
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        "--weights",
+        metavar="float32|int8",
+        help="int8: a quarter of the size, for the ONNX formats; what it costs in accuracy is measured.",
+    ),
+]
+CheckedImages = Annotated[
+    int,
+    typer.Option("--images", metavar="N", min=1, help="Test images to check the file on; all where there are fewer."),
+]
+CheckedDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset", metavar="DATASET", help="Whose test images to check on. (Default: what the model was trained on)"
+    ),
+]
+ImportedDataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="DATASET",
+        help="What it was trained on, for the names of the classes and how images are prepared. (Default: what "
+        "spikeduel wrote into the file; else classes are numbered, and images grey and of the size of its input)",
+    ),
+]
+ImportedFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A NIR graph, or the study's network as a state_dict of snnTorch.")
+]
+ImportOut = Annotated[Path, typer.Option("--out", metavar="MODEL.safetensors", help="The model file to write.")]
+StepSeconds = Annotated[
+    float | None,
+    typer.Option("--dt", metavar="SECONDS", help="NIR: what a step lasts. (Default: what the file says, else 0.0001)"),
+]
 Dataset = Annotated[str, typer.Argument(metavar="DATASET", help=DATASET_HELP)]
 OptionalDataset = Annotated[
     str | None,

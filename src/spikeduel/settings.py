@@ -76,6 +76,7 @@ class Experiment:
         None, "width of the surrogate; unset: its customary value", above=0.0, tunable="snn"
     )
     hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1, at_most=1_000_000)
+    pooling: str = _setting("max", "how the matched convolutional twins pool: max or avg", choices=("max", "avg"))
 
     adaptation_decay: float = _setting(
         0.9,

@@ -1,6 +1,7 @@
 """One trial: one contender, one seed: build, train, measure, store."""
 
 import hashlib
+import inspect
 import traceback
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -137,13 +138,14 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     """
     given = {name: getattr(experiment, name) for name in models.neuron_settings(experiment.neuron)}
     spiking = {"neuron": experiment.neuron, **given}
+    shape = {"hidden": experiment.hidden, **_pooling(contender, experiment)}
     card = ModelCard(
         contender=contender,
         family="snn",
         image_shape=prepared.image_shape,
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
-        network={"hidden": experiment.hidden, **spiking},
+        network={**shape, **spiking},
         encoding=experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
@@ -159,7 +161,17 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     family = models.family_of(module)
     if family == "snn":
         return card
-    return replace(card, family=family, network={"hidden": experiment.hidden}, encoding=None, num_steps=None)
+    return replace(card, family=family, network=shape, encoding=None, num_steps=None)
+
+
+def _pooling(contender: str, experiment: Experiment) -> dict[str, str]:
+    """The setting where it is another than the usual one and the contender takes it: older trials keep their keys."""
+    architecture = registry.resolve("contender", contender, ARCHITECTURES)
+    try:
+        taken = "pooling" in inspect.signature(architecture).parameters
+    except (TypeError, ValueError):  # something of the user's that says nothing about itself
+        taken = False
+    return {"pooling": experiment.pooling} if taken and experiment.pooling != "max" else {}
 
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:

@@ -126,3 +126,17 @@ def test_a_window_of_steps_is_cut_from_the_same_draws():
     keys = np.array([3, 4], np.uint64)
     whole = kernels.rate_spikes(images, keys, 7)
     assert torch.equal(kernels.rate_spikes(images, keys, 3, first_step=4), whole[4:])
+
+
+def test_unfused_it_is_the_reference_and_gives_the_same(monkeypatch):
+    current = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(0))
+    fused = kernels.scan(current, 0.9, Dynamics(0.7))
+    used = []
+    honest = reference.scan
+    monkeypatch.setattr(reference, "scan", lambda *given: used.append(1) or honest(*given))
+    with kernels.unfused():
+        plain = kernels.scan(current, 0.9, Dynamics(0.7))
+    assert used == [1]
+    assert all(torch.equal(one, other) for one, other in zip(fused, plain, strict=True))
+    kernels.scan(current, 0.9, Dynamics(0.7))
+    assert used == [1]

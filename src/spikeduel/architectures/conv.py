@@ -11,16 +11,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikeduel.constant import Constant, over_time
+from spikeduel.errors import unknown
 from spikeduel.neurons import Neuron, State
 from spikeduel.readouts import Logits, MeanOverSteps
 
 CHANNELS = (32, 64)
 SMALLEST_SIDE = 4
 """Two poolings leave nothing of a smaller image."""
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
 class ConvLIF(nn.Module):
-    """Twice {Conv 3×3, batch norm, neurons, MaxPool 2}, Linear → hidden, neurons, Linear → K.
+    """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K.
 
     The last layer does not spike: the mean of its current over the steps is the score.
     """
@@ -29,12 +31,17 @@ class ConvLIF(nn.Module):
     readout = MeanOverSteps()
 
     def __init__(
-        self, image_shape: tuple[int, int, int], num_classes: int, neuron: Callable[[], Neuron], hidden: int
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        neuron: Callable[[], Neuron],
+        hidden: int,
+        pooling: str = "max",
     ) -> None:
         super().__init__()
         self.block1, self.block2, self.linear1, self.linear2 = _weights(image_shape, num_classes, hidden)
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
-        self.pool = nn.MaxPool2d(2)
+        self.pool = _pool(pooling)
 
     def forward(self, x: Tensor | Constant) -> Tensor:
         """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
@@ -43,6 +50,11 @@ class ConvLIF(nn.Module):
             x = over_time(self.pool, spk)
         spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
         return over_time(self.linear2, spk)
+
+    def layers(self) -> list[nn.Module]:
+        """Its layers in the order in which data passes them."""
+        convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
+        return [*convolutions, ChannelsLastFlatten(), self.linear1, self.lif3, self.linear2]
 
 
 class PooledCounts(Neuron):
@@ -80,21 +92,37 @@ class PooledCounts(Neuron):
 
 
 class ConvIF(ConvLIF):
-    """`ConvLIF` with `PooledCounts` for its pooling: what `ConvReLU` becomes when it is converted."""
+    """`ConvLIF` with `PooledCounts` for max-pooling: what `ConvReLU` becomes when it is converted."""
 
     def __init__(
-        self, image_shape: tuple[int, int, int], num_classes: int, neuron: Callable[[], Neuron], hidden: int
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        neuron: Callable[[], Neuron],
+        hidden: int,
+        pooling: str = "max",
     ) -> None:
-        super().__init__(image_shape, num_classes, neuron, hidden)
-        self.pool1, self.pool2 = PooledCounts(), PooledCounts()
+        super().__init__(image_shape, num_classes, neuron, hidden, pooling)
+        self.by_counts = pooling == "max"
+        if self.by_counts:
+            self.pool1, self.pool2 = PooledCounts(), PooledCounts()
 
     def forward(self, x: Tensor | Constant) -> Tensor:
         """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
+        if not self.by_counts:
+            return super().forward(x)
         for block, lif, pool in ((self.block1, self.lif1, self.pool1), (self.block2, self.lif2, self.pool2)):
             spk, _ = lif(over_time(block, x), with_mem=False)
             x, _ = pool(spk, with_mem=False)
         spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
         return over_time(self.linear2, spk)
+
+    def layers(self) -> list[nn.Module]:
+        """See `ConvLIF.layers`."""
+        if not self.by_counts:
+            return super().layers()
+        convolutions = [self.block1, self.lif1, self.pool1, self.block2, self.lif2, self.pool2]
+        return [*convolutions, ChannelsLastFlatten(), self.linear1, self.lif3, self.linear2]
 
 
 class ConvReLU(nn.Module):
@@ -103,16 +131,32 @@ class ConvReLU(nn.Module):
     family = "cnn"
     readout = Logits()
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int, pooling: str = "max") -> None:
         super().__init__()
         self.block1, self.block2, self.linear1, self.linear2 = _weights(image_shape, num_classes, hidden)
-        self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
+        self.relu, self.pool = nn.ReLU(), _pool(pooling)
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
         for block in (self.block1, self.block2):
-            x = self.relu(self.pool(block(x)))
+            # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of its work.
+            is_max = isinstance(self.pool, nn.MaxPool2d)
+            x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
         return self.linear2(self.relu(self.linear1(_flattened(x))))
+
+
+class ChannelsLastFlatten(nn.Module):
+    """`[N, C, H, W]` to `[N, H·W·C]`."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See `ChannelsLastFlatten`."""
+        return _flattened(features)
+
+
+def _pool(pooling: str) -> nn.Module:
+    if pooling not in POOLINGS:
+        raise unknown("pooling", pooling, POOLINGS)
+    return POOLINGS[pooling](2)
 
 
 def _flattened(features: Tensor) -> Tensor:
@@ -152,10 +196,11 @@ def build_lif(
     *,
     neuron: Callable[[], Neuron],
     hidden: int = 256,
+    pooling: str = "max",
     **settings: Any,
 ) -> ConvLIF:
     """two convolutions with batch norm, one hidden layer, neurons as activation, an integrating readout"""
-    return ConvLIF(image_shape, num_classes, neuron, hidden)
+    return ConvLIF(image_shape, num_classes, neuron, hidden, pooling)
 
 
 def build_if(
@@ -165,10 +210,11 @@ def build_if(
     *,
     neuron: Callable[[], Neuron],
     hidden: int = 256,
+    pooling: str = "max",
     **settings: Any,
 ) -> ConvIF:
     """conv-lif with max-pooling by counts of spikes: what conv-relu becomes when it is converted"""
-    return ConvIF(image_shape, num_classes, neuron, hidden)
+    return ConvIF(image_shape, num_classes, neuron, hidden, pooling)
 
 
 def build_relu(
@@ -177,7 +223,8 @@ def build_relu(
     num_steps: int | None,
     *,
     hidden: int = 256,
+    pooling: str = "max",
     **settings: Any,
 ) -> ConvReLU:
     """the same weights as conv-lif, with ReLU for its neurons"""
-    return ConvReLU(image_shape, num_classes, hidden)
+    return ConvReLU(image_shape, num_classes, hidden, pooling)

@@ -33,6 +33,10 @@ class DenseLIF(nn.Module):
         spk, _ = self.lif2(over_time(self.block2, spk), with_mem=False)
         return over_time(self.linear, spk)
 
+    def layers(self) -> list[nn.Module]:
+        """Its layers in the order in which data passes them."""
+        return [nn.Flatten(), self.block1, self.lif1, self.block2, self.lif2, self.linear]
+
 
 class DenseReLU(nn.Module):
     """`DenseLIF` with a ReLU for every layer of neurons, and without time."""

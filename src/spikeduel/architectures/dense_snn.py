@@ -28,6 +28,10 @@ class DenseSNN(nn.Module):
         spk, _ = self.lif1(over_time(lambda images: self.linear1(images.flatten(1)), x), with_mem=False)
         return self.lif2(over_time(self.linear2, spk))
 
+    def layers(self) -> list[nn.Module]:
+        """Its layers in the order in which data passes them."""
+        return [nn.Flatten(), self.linear1, self.lif1, self.linear2, self.lif2]
+
 
 def build(
     image_shape: tuple[int, int, int],

@@ -4,6 +4,9 @@
 called.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,10 +20,21 @@ from spikeduel.kernels import reference
 from spikeduel.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.surrogates import SURROGATES
 
-__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan"]
+__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan", "unfused"]
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
+_FUSED: ContextVar[bool] = ContextVar("fused", default=True)
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Within, `scan` runs on the readable reference alone: step by step, in operations that any tool can trace."""
+    token = _FUSED.set(False)
+    try:
+        yield
+    finally:
+        _FUSED.reset(token)
 
 
 def scan(
@@ -44,7 +58,8 @@ def scan(
     num_steps = current.shape[0]
     if num_steps < 1:
         raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")
-    if is_fused(current, beta, dynamics):
+    # Dynamo cannot trace a ContextVar.
+    if (torch.compiler.is_dynamo_compiling() or _FUSED.get()) and is_fused(current, beta, dynamics):
         from spikeduel.kernels import operator
 
         rows = current.value.unsqueeze(0) if isinstance(current, Constant) else current

@@ -1,0 +1,76 @@
+"""Whether trained models answer alike where they are exported to, and what int8 weights cost.
+
+    python benchmarks/export.py NAME=MODEL.safetensors … [--to FORMAT] [--images 1000] [--data-dir DIR]
+
+Every model is exported to every format, with both kinds of weights where the format has them, and checked on test
+images of the data set that it was trained on. A refusal is a result: its reason is kept. NAME is what the model is
+called in benchmarks/results/export.json, which is written anew after each model and keeps those that were there.
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spikeduel import exporting, files, hardware, model_files
+from spikeduel.errors import SpikeduelError
+from spikeduel.hardware import Compute
+from spikeduel.settings import Experiment
+
+RESULT = Path(__file__).parent / "results" / "export.json"
+KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")
+
+
+def main() -> None:
+    """Exports what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
+    parser.add_argument("--to", choices=exporting.EXPORTERS, help="only this format; what is known of others is kept")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--data-dir")
+    given = parser.parse_args()
+    document = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
+    for each in given.models:
+        name, _, path = each.partition("=")
+        document["environment"] = hardware.environment(Compute("cpu", "32"))
+        formats = [given.to] if given.to else list(exporting.EXPORTERS)
+        found = exported(Path(path), formats, given.images, given.data_dir)
+        before = document["models"].get(name, found)
+        document["models"][name] = {**found, "exports": {**before["exports"], **found["exports"]}}
+        files.write_json(RESULT, document)
+
+
+def exported(path: Path, formats: list[str], num_images: int, data_dir: str | None) -> dict[str, Any]:
+    """What came of each of `formats` for the model in `path`."""
+    model = model_files.load_model(path)
+    card = model.card
+    experiment = replace(Experiment(dataset=exporting.trained_on(model)), data_dir=data_dir)
+    found: dict[str, Any] = {
+        "contender": card.contender,
+        "dataset": card.dataset,
+        "encoding": card.encoding,
+        "num_steps": card.num_steps,
+        "network": card.network,
+        "exports": {},
+    }
+    for to in formats:
+        for weights in exporting.WEIGHTS if to.startswith("onnx") else exporting.WEIGHTS[:1]:
+            start = time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "exported"
+                options = {"weights": weights, "experiment": experiment, "num_images": num_images, "store": folder}
+                try:
+                    outcome = exporting.export(model, out, to, **options)
+                    kept = {key: outcome[key] for key in KEPT}
+                except SpikeduelError as error:
+                    kept = {"error": str(error).replace(str(out), "FILE")}
+            seconds = time.perf_counter() - start
+            found["exports"][f"{to} {weights}"] = {**kept, "seconds": round(seconds, 1)}
+            print(path.stem, to, weights, kept.get("error") or kept["programs"], flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()
