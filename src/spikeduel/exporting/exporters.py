@@ -163,7 +163,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 def _in_float32(model: Model) -> Model:
     """A copy of `model` on the CPU that computes in float32, its weights laid out in rows."""
     alike = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
-    alike.module.to(memory_format=torch.contiguous_format)
+    alike.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     alike.precision = "32"
     return alike
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.energy import Table, joules
-from spikeduel.reporting import anytime, break_even, pareto, style
+from spikeduel.reporting import anytime, break_even, conversion, pareto, style
 from spikeduel.reporting.estimates import Estimate
 from spikeduel.reporting.gallery import Shown
 
@@ -74,6 +74,13 @@ def _figures(results: dict[str, Any], folder: Path, estimate: Estimate) -> list[
             "A spiking network has an answer after every step. Early exit: an image leaves once the network is sure "
             "enough, by a threshold that was chosen on validation images (the star).",
             "Answers at any time",
+        ))  # fmt: skip
+    if conversion.contenders(results):
+        shown.append(Shown(
+            style.save(conversion.accuracy_over_steps(results), folder / "conversion.png"),
+            "accuracy of converted networks after each time step, beside the networks that they were made of",
+            conversion.explained(results),
+            "Converted networks",
         ))  # fmt: skip
     return shown
 
