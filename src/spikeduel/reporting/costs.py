@@ -168,31 +168,19 @@ def words(results: dict[str, Any]) -> str | None:
     ranked = sorted(found, key=found.__getitem__)
     listed = _listed([f"{name} {_energy(found[name])}" for name in ranked])
     said = [f"Estimated energy of one answer, of arithmetic alone ({_title(results)}): {listed}."]
-    written = {name: _number(trials, _as_written) for name, trials in _by_contender(results).items() if name in found}
-    for name in ranked:
-        value = written[name]
-        if value is not None and value > 1.005 * found[name]:
-            said.append(
-                f"Written as a loop that computes the first layer anew at each step, {name} would take "
-                f"{_energy(value)}{_turned(name, found, value)}."
-            )
-    memory = {name: _number(trials, _with_memory) for name, trials in _by_contender(results).items() if name in found}
-    known = {name: value for name, value in memory.items() if value is not None}
-    if len(known) == len(found):
+    for how, value in (
+        ("Written as a loop that computes the first layer anew at each step", _as_written),
+        ("With neurons, and with reads and writes of weights, activations and membranes on the chip", _with_memory),
+    ):
+        other = {name: _number(trials, value) for name, trials in _by_contender(results).items() if name in found}
+        known = {name: joules for name, joules in other.items() if joules is not None}
+        if len(known) < len(found) or all(known[name] < 1.005 * found[name] for name in found):
+            continue
         listed = _listed([f"{name} {_energy(known[name])}" for name in sorted(known, key=known.__getitem__)])
-        turned = len(found) > 1 and sorted(known, key=known.__getitem__) != ranked
-        said.append(
-            f"With neurons, and with reads and writes of weights, activations and membranes on the chip: {listed}"
-            f"{', another order: what is counted decides' if turned else ''}."
-        )
+        turned = sorted(known, key=known.__getitem__) != ranked
+        said.append(f"{how}: {listed}{', another order: what is counted decides' if turned else ''}.")
     said.append("These are estimates from counted operations, not measurements.")
     return " ".join(said)
-
-
-def _turned(name: str, found: dict[str, float], written: float) -> str:
-    """Against whom the order changes when the first layer of `name` is counted at each step."""
-    others = [other for other in found if found[name] < found[other] < written]
-    return f", more than {_listed(others)}: the order depends on the counting" if others else ""
 
 
 def _gigabytes(size: float | None) -> str:
