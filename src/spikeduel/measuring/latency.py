@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel import hardware
+from spikeduel import files, hardware
 from spikeduel.hardware import Compute
 from spikeduel.measuring.answering import BATCH_SIZES
 from spikeduel.progress import Progress
@@ -54,16 +54,18 @@ def take(
     where one is missing, all are measured, one after the other, since times compare only within one sitting.
     `images` are uint8 `[N, C, H, W]`.
     """
-    known = {each.key: _from_here(store.measure(each.key, "latency"), each.device) for each in trials}
-    if all(known.values()):
-        return {key: found for key, found in known.items() if found}
-    taken = {}
-    for each in progress.track(trials, "timing answers", len(trials)):
-        taken[each.key] = latency(store.model_path(each.key), images, each.device, own_code)
-        if taken[each.key]["one_image"] is None:
-            progress.say(f"  {each.title}: not timed, {taken[each.key]['reasons']['process']}")
-        else:
-            store.save_measure(each.key, "latency", taken[each.key])
+    # Two that time answers at once would time each other; the second one finds what the first took.
+    with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
+        known = {each.key: _from_here(store.measure(each.key, "latency"), each.device) for each in trials}
+        if all(known.values()):
+            return {key: found for key, found in known.items() if found}
+        taken = {}
+        for each in progress.track(trials, "timing answers", len(trials)):
+            taken[each.key] = latency(store.model_path(each.key), images, each.device, own_code)
+            if taken[each.key]["one_image"] is None:
+                progress.say(f"  {each.title}: not timed, {taken[each.key]['reasons']['process']}")
+            else:
+                store.save_measure(each.key, "latency", taken[each.key])
     return taken
 
 

@@ -15,6 +15,8 @@ _AWAY = (6.0, 11.0, 18.0, 27.0, 38.0)
 """Points of distance that are tried, the nearest first."""
 _LINE = 3.0
 """Half the width, in pixels, of what a label should leave free along a line."""
+_LONGEST = 3000.0
+"""Pixels of a line that are looked at: more than a figure has."""
 _SIDES = {-1: "right", 0: "center", 1: "left"}
 _HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 
@@ -48,7 +50,7 @@ def _along(axes: Axes) -> list[Bbox]:
     for line in axes.lines:
         corners = axes.transData.transform(np.column_stack([line.get_xdata(), line.get_ydata()]))
         for start, end in pairwise(corners):
-            number = 2 + int(np.hypot(*(end - start)) / (2 * _LINE))
+            number = 2 + int(min(np.hypot(*(end - start)), _LONGEST) / (2 * _LINE))
             boxes += [_around(x, y, _LINE) for x, y in np.linspace(start, end, number)]
     return boxes
 
