@@ -158,7 +158,7 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
 
 
 def without_times(results: dict[str, Any]) -> dict[str, Any]:
-    trials = [{**entry, "epoch_seconds": None} for entry in results["trials"]]
+    trials = [{**entry, "epoch_seconds": None, "latency": None} for entry in results["trials"]]
     verdict = results["comparison"]["verdict"].partition(" An SNN epoch took")[0]
     return {**results, "created": None, "trials": trials, "comparison": {**results["comparison"], "verdict": verdict}}
 

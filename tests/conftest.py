@@ -28,6 +28,14 @@ def _own_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def _untimed(monkeypatch):
+    """Comparisons take made-up times; `tests/measuring/test_latency.py` starts real processes."""
+    from made_times import untimed
+
+    monkeypatch.setattr("spikeduel.measuring.latency.latency", untimed)
+
+
 @pytest.fixture
 def generator():
     """A seeded torch generator."""

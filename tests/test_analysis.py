@@ -16,6 +16,14 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.store import TrialRecord
 
 TRUTH = [0, 0, 0, 1, 1, 2]
+NOTHING = {"as_written": 0, "cached": 0}
+NO_TOTALS = {
+    "totals": {
+        "macs": {"dense": NOTHING, "effective": NOTHING},
+        "acs": {"total": 0, "per_step": []},
+        "spikes_per_neuron_and_step": None,
+    }
+}
 # Right on images 0, 1, 3 and 5, and on 1, 2 and 3.
 SNN, CNN = [0, 0, 1, 1, 2, 2], [1, 0, 0, 1, 0, 1]
 CLASSES = ("a", "b", "c")
@@ -48,6 +56,16 @@ def failed(contender, seed=0):
     return record(
         contender, seed, status="failed", error="it broke", best_epoch=None, stopped=None, epoch_seconds=[], history=[]
     )
+
+
+LEAVING = {"threshold": 0.75, "mean_steps": 1.5, "accuracy": 4 / 6, "exit_steps": [3, 3]}
+ANYTIME = {
+    "num_steps": 2,
+    "n": 6,
+    "accuracies": [0.5, 4 / 6],
+    "validation_accuracies": [0.5, 0.5],
+    "early_exit": {**LEAVING, "tolerance": 0.002, "validation": {}, "curve": [LEAVING]},
+}
 
 
 def measured(predicted, precision=0.5):
@@ -106,7 +124,7 @@ SCHEMA = {
     "dataset": "name fingerprint classes counts split groups audit",
     "dataset counts": "train val test",
     "trials 0": "contender family seed encoding num_steps parameters status error epochs best_epoch stopped "
-    "epoch_seconds history validation test operations energy latency controls robustness model",
+    "epoch_seconds history validation test operations energy latency anytime controls robustness model",
     "trials 0 history 0": "train_loss train_accuracy val_loss val_accuracy",
     "trials 0 test": "n accuracy precision recall f1 per_class confusion ece calibration tie_share",
     "trials 0 test per_class 0": "class precision recall f1 support",
@@ -123,11 +141,19 @@ def test_results_have_the_keys_that_scripts_rely_on(path):
     assert set(SCHEMA[path].split()) <= set(found)
 
 
+def test_answers_before_the_last_step_stand_beside_the_test():
+    nothing = dict.fromkeys(ANYTIME)
+    snn, cnn = assembled(measures=[measured(SNN) | {"anytime": ANYTIME}, measured(CNN) | {"anytime": nothing}])[
+        "trials"
+    ]
+    assert (snn["anytime"], cnn["anytime"]) == (ANYTIME, None)
+
+
 def test_results_are_json_and_what_was_not_measured_is_null():
     results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
     assert json.loads(json.dumps(results, allow_nan=False))["schema"] == 1
     done, broken = results["trials"]
-    for name in ("operations", "energy", "latency", "controls", "robustness", "error"):
+    for name in ("operations", "energy", "latency", "anytime", "controls", "robustness", "error"):
         assert done[name] is None
     assert (done["test"]["ece"], done["test"]["calibration"]) == (None, None)
     for name in ("test", "validation", "model", "best_epoch", "stopped", "encoding", "num_steps"):
@@ -507,6 +533,26 @@ def test_runs_are_listed_newest_first(run):
         (lambda r: r["trials"][0].update(model=None), r"trials\[0\] is done, and has no model"),
         (lambda r: r["trials"][0]["test"]["confusion"].pop(), "has other classes than the 3 of the data set"),
         (lambda r: r["trials"][0].update(epoch_seconds=[10**400]), r"epoch_seconds\[0\] must be a number"),
+        (
+            lambda r: r["trials"][0].update(anytime=ANYTIME | {"num_steps": 3}),
+            r"trials\[0\] says different numbers of time steps",
+        ),
+        (
+            lambda r: r["trials"][0].update(
+                anytime=ANYTIME, latency={"machine": {}, "one_image": None, "stream_ms": [1.0, 2.0, 3.0]}
+            ),
+            r"trials\[0\] says different numbers of time steps",
+        ),
+        (
+            lambda r: r["trials"][0].update(anytime=ANYTIME, operations={"num_steps": 4, "layers": [], **NO_TOTALS}),
+            r"trials\[0\] says different numbers of time steps",
+        ),
+        (
+            lambda r: r["trials"][0].update(
+                anytime=ANYTIME | {"early_exit": {**LEAVING, "exit_steps": [0, 0], "curve": []}}
+            ),
+            r"trials\[0\] says different numbers of time steps",
+        ),
         (lambda r: r["trials"].clear(), "trials is empty"),
         (lambda r: r["experiment"].pop("learning_rate"), "experiment has no 'learning_rate'"),
         (lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"), "conclusion must be one of a_better"),

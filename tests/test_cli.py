@@ -385,6 +385,7 @@ def test_a_failed_trial_has_its_own_exit_code(desk):
     (desk / "own_fails.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
+        "    family = 'cnn'\n"
         "    def forward(self, x):\n"
         "        raise RuntimeError('no more')\n"
         "def build(image_shape, num_classes, num_steps, **settings):\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from made_times import untimed
 from spikeduel import comparing, data, files, predictions
 from spikeduel.analysis import read_comparison
 from spikeduel.comparing import compare, default_name, require_runs_folder, tune, write_tuning
@@ -179,6 +180,7 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path)
     (tmp_path / "own_failing.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
+        "    family = 'cnn'\n"
         "    def forward(self, x):\n"
         "        raise RuntimeError('no more')\n"
         "def build(image_shape, num_classes, num_steps, **settings):\n"
@@ -475,3 +477,21 @@ def test_the_uses_of_the_test_images_are_counted_and_explained(small):
     other = compare(replace(small, learning_rate=1e-3, limit=300), store="s").results
     assert other["dataset"]["test_uses"] == 2
     assert "2 models have been asked about these test images" in " ".join(other["comparison"]["caveats"])
+
+
+def test_answers_are_timed_once_a_contender(small, monkeypatch):
+    timed = []
+
+    def made(path, images, device, own_code=()):
+        timed.append((path.parent.name, images.shape))
+        return untimed(path, images, device, own_code)
+
+    monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
+    found = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results["trials"]
+    assert [bool(trial["latency"]) for trial in found] == [True, True, False, False]
+    assert [key for key, _ in timed] == [trial["key"] for trial in found[:2]]
+    # All test images, for there are fewer than 256.
+    assert {shape for _, shape in timed} == {(found[0]["test"]["n"], 1, 8, 8)}
+    again = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results["trials"]
+    assert [trial["latency"] for trial in again] == [trial["latency"] for trial in found]
+    assert len(timed) == 2

@@ -10,15 +10,16 @@ import pytest
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
     "split.npz", "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json", "quality.json",
-    "draws.json", "calibration.json", "weights.json", "experiment.toml", "dense-snn-seed0.safetensors", "results.json",
-    "split.csv", "predictions.json", "report.html",
+    "draws.json", "calibration.json", "weights.json", "operations.json", "anytime.json", "latency.json",
+    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json", "report.html",
 ]  # fmt: skip
+CLOCKED = ("epoch_seconds", "latency")
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 
 
 def numbers(results):
     """Results without what a clock said."""
-    trials = [{name: value for name, value in trial.items() if name != "epoch_seconds"} for trial in results["trials"]]
+    trials = [{name: value for name, value in trial.items() if name not in CLOCKED} for trial in results["trials"]]
     verdict = results["comparison"] | {"verdict": results["comparison"]["verdict"].partition(" An SNN epoch took")[0]}
     return {**results, "created": None, "trials": trials, "comparison": verdict}
 

@@ -55,3 +55,15 @@ def test_bfloat16_spikes_are_counted_beyond_256():
     spk, mem = torch.ones(300, 1, 2, dtype=torch.bfloat16), torch.zeros(300, 1, 2)
     spk[299, 0, 0] = 0
     assert SpikeCount().scores((spk, mem)).tolist() == [[299, 300.25]]
+
+
+@pytest.mark.parametrize("readout", [SpikeCount(), MeanOverSteps()], ids=lambda r: type(r).__name__)
+def test_running_scores_are_those_of_the_steps_so_far(readout, generator):
+    mem = torch.randn(6, 4, 3, generator=generator)
+    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCount) else mem
+    running = readout.running_scores(output)
+    assert running.shape == (6, 4, 3)
+    for t in range(1, 6):
+        so_far = tuple(part[:t] for part in output) if isinstance(output, tuple) else output[:t]
+        torch.testing.assert_close(running[t - 1], readout.scores(so_far))
+    assert torch.equal(running[-1], readout.scores(output))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from safetensors.torch import load_file
 
 from spikeduel import data, hardware, model_files, models, trial
 from spikeduel.errors import InputError
@@ -348,6 +349,8 @@ RAISING = """
 from torch import nn
 
 class Net(nn.Module):
+    family = "cnn"
+
     def __init__(self, inputs, classes):
         super().__init__()
         self.linear = nn.Linear(inputs, classes)
@@ -407,7 +410,8 @@ def test_nan_is_a_failure_that_says_what_to_do(quick, tmp_path):
             "def build(*a, **k): raise ZeroDivisionError('by nothing')",
             "cannot be built .*ZeroDivisionError: by nothing",
         ),
-        ("def build(image_shape): pass", "cannot be built .*TypeError"),
+        ("def build(shape): pass", "cannot be built .*TypeError"),
+        ("def build(image_shape): pass", "must return a torch.nn.Module, not NoneType"),
         ("def build(*a, **k): return 'a network'", "must return a torch.nn.Module, not str"),
         ("build = 3", "cannot be built .*not callable"),
     ],
@@ -745,3 +749,177 @@ def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
     run(replace(quick, seeds=2), store)
     run(quick, store)
     assert store.test_uses(prepared.fingerprint, test) == 2
+
+
+# ---- networks that were not made for spikeduel
+
+TUTORIAL = """
+import snntorch as snn
+import torch
+from torch import nn
+
+num_steps = 7
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(64, 30), snn.Leaky(beta=0.9)
+        self.fc2, self.lif2 = nn.Linear(30, 10), snn.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        spk2_rec, mem2_rec = [], []
+        for step in range(num_steps):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spk2_rec.append(spk2)
+            mem2_rec.append(mem2)
+        return torch.stack(spk2_rec, dim=0), torch.stack(mem2_rec, dim=0)
+
+def wide(hidden, num_classes, num_steps=3):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, hidden), snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Linear(hidden, num_classes), snn.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+
+def of_own_neurons(neuron, image_shape):
+    return nn.Sequential(nn.Flatten(2), nn.Linear(64, 10), First(neuron()))
+
+class First(nn.Module):
+    def __init__(self, neuron):
+        super().__init__()
+        self.neuron = neuron
+
+    def forward(self, x):
+        return self.neuron(x)[0]
+"""
+
+
+def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_path, write):
+    write("own_tutorial", TUTORIAL)
+    experiment = replace(quick, contenders=("own_tutorial:Net", "small-cnn"), epochs=2, limit=None, learning_rate=2e-3)
+    store = Store(tmp_path / "s")
+    record, _ = run(experiment, store)
+    assert (record.status, record.error) == ("done", None)
+    kept = [record.settings[name] for name in ("family", "encoding", "num_steps", "precision", "network")]
+    assert kept == ["snn", "direct", 7, "32", {}]
+    # With snnTorch alone: its network, the weights that were saved, the counts of its spikes.
+    network = sys.modules["own_tutorial"].Net().eval()
+    network.load_state_dict(load_file(store.model_path(record.key)))
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    images = torch.from_numpy(np.asarray(prepared.images[split.test])).flatten(1) / 255
+    with torch.no_grad():
+        spk, mem = network(images)
+    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    with torch.no_grad():
+        found = model.run(model.encode(torch.from_numpy(np.asarray(prepared.images[split.test])), None))
+    assert spk.any()
+    assert torch.equal(found[0], spk)
+    assert torch.equal(found[1], mem)
+    # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane decides.
+    counts = spk.sum(0)
+    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
+    assert store.measure(record.key, "quality")["accuracy"] > 0.5
+
+
+def test_a_foreign_network_that_is_killed_goes_on_to_the_same_weights(quick, tmp_path, write):
+    write("own_tutorial", TUTORIAL)
+    experiment = replace(quick, contenders=("own_tutorial:wide",), epochs=3, hidden=20, num_steps=4)
+
+    class Killing(Progress):
+        def say(self, text):
+            if "epoch 2/3" in text:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, tmp_path / "a", Killing())
+    (resumed,) = run(experiment, tmp_path / "a")
+    (whole,) = run(experiment, tmp_path / "b")
+    assert resumed.history == whole.history
+    assert whole.settings["network"] == {"hidden": 20}
+    assert (whole.settings["num_steps"], whole.settings["encoding"]) == (4, experiment.encoding)
+
+
+def test_what_a_foreign_network_cannot_do_is_refused_with_a_reason(quick, tmp_path, write):
+    write("own_tutorial", TUTORIAL)
+    (each,) = plan(replace(quick, contenders=("own_tutorial:Net",)))
+    model = trial.Model(trial.models.build(each.card), each.card)
+    images = np.zeros((1, 1, 8, 8), np.uint8)
+    assert model.predict(images)[1].shape == (1, 10)
+    with pytest.raises(InputError, match="was not made of spikeduel's neurons: it cannot stream"):
+        model.step(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(InputError, match="spikeduel cannot look into its layers"):
+        model.trace(images)
+    with pytest.raises(InputError, match=r"chunk_steps: own_tutorial:Net was not made of .* Leave chunk_steps unset"):
+        run(replace(quick, contenders=("own_tutorial:Net",), chunk_steps=2), tmp_path / "s")
+    own = {"own_tutorial:Net": {"num_steps": 3}}
+    with pytest.raises(InputError, match="per_contender: num_steps has no effect on own_tutorial:Net"):
+        plan(replace(quick, contenders=("own_tutorial:Net",), per_contender=own))
+    plan(replace(quick, contenders=("own_tutorial:wide",), per_contender={"own_tutorial:wide": {"num_steps": 3}}))
+
+
+def test_a_foreign_network_may_be_built_with_spikeduels_neurons(quick, write):
+    write("own_tutorial", TUTORIAL)
+    (each,) = plan(replace(quick, contenders=("own_tutorial:of_own_neurons",), beta=0.3))
+    assert (each.card.family, each.card.foreign.way, each.card.network["beta"]) == ("snn", "sequence", 0.3)
+
+
+def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
+    write("own_tutorial", TUTORIAL)
+    (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=("cnn",)))
+    assert (each.card.family, each.card.encoding, each.card.num_steps) == ("cnn", None, None)
+    trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
+    with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
+        trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
+    with pytest.raises(InputError, match="family: 'snn' must be CONTENDER=snn or CONTENDER=cnn"):
+        replace(quick, contenders=("a:b", "c:d"), family=("snn",))
+    with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):
+        plan(replace(quick, contenders=("own_tutorial:wide",), family=("cnn",)))
+
+
+JELLY = """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+class Net(nn.Module):
+    step_mode = "s"
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            layer.Conv2d(1, 8, 3, padding=1), layer.BatchNorm2d(8), neuron.IFNode(), layer.MaxPool2d(2, 2),
+            layer.Flatten(), layer.Linear(8 * 4 * 4, 10), neuron.LIFNode(tau=2.0),
+        )
+        functional.set_step_mode(self, self.step_mode)
+
+    def forward(self, x):
+        return self.layers(x)
+
+class MultiStep(Net):
+    step_mode = "m"
+"""
+
+
+@pytest.mark.parametrize(("name", "way"), [("Net", "step"), ("MultiStep", "sequence")])
+def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(name, way, quick, tmp_path, write):
+    functional = pytest.importorskip("spikingjelly.activation_based.functional")
+    write("own_jelly", JELLY)
+    experiment = replace(quick, contenders=(f"own_jelly:{name}",), encoding="direct", num_steps=4, learning_rate=1e-2)
+    store = Store(tmp_path / "s")
+    (record,) = run(experiment, store)
+    kept = [record.settings[key] for key in ("family", "encoding", "num_steps")]
+    assert (record.error, kept, record.settings["foreign"]["way"]) == (None, ["snn", "direct", 4], way)
+    network = getattr(sys.modules["own_jelly"], name)().eval()
+    network.load_state_dict(load_file(store.model_path(record.key)))
+    prepared = data.load(experiment)
+    images = torch.from_numpy(np.asarray(prepared.images[data.split(prepared, experiment).test])) / 255
+    sequence = images.expand(4, *images.shape)
+    with torch.no_grad():
+        spk = network(sequence) if way == "sequence" else functional.multi_step_forward(sequence, network)
+    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    rates = spk.mean(0)
+    assert spk.any()
+    # The label has the highest rate; of equal rates, any.
+    assert torch.equal(rates.gather(1, predicted[:, None])[:, 0], rates.amax(1))

@@ -97,9 +97,7 @@ def assemble(
         entry["failed_measures"] = reasons
     total, own = test_uses or (None, None)
     dataset = {**dataset_entry(prepared, splits), "audit": audit, "test_uses": total, "test_uses_here": own}
-    finished = [
-        name for name in experiment.contenders if any(t["contender"] == name and t["status"] == "done" for t in trials)
-    ]
+    finished = list(dict.fromkeys(t["contender"] for t in trials if t["status"] == "done"))
     groups = None if prepared.groups is None else prepared.groups[predictions.tested(splits)]
     pairs = pair_entries(finished, records, measures, groups, experiment.equivalence_margin)
     return {
@@ -131,7 +129,10 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         test["calibration"] = measures.get("calibration")
         test["ece"] = test["calibration"] and test["calibration"]["ece"]
         test["by_distance"] = measures.get("by_distance")
+    anytime = measures.get("anytime")
     best = None if record.best_epoch is None else record.history[record.best_epoch]
+    # What a converted network is said to have trained is its source's; its validation is its own.
+    converted = settings.get("converted")
     name, fold = settings["contender"].replace(":", "."), predictions.fold_of(record)
     file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")
     return {
@@ -140,19 +141,21 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "fold": fold,
         "precision": settings.get("precision"),
         "foreign": settings.get("foreign"),
+        "converted_from": converted and converted["contender"],
         "parameters": record.parameters,
         "weights": measures["weights"]["shapes"] if "weights" in measures else None,
         "status": record.status,
         "error": record.error,
-        "epochs": len(record.history),
-        "best_epoch": record.best_epoch,
+        "epochs": converted["epochs"] if converted else len(record.history),
+        "best_epoch": None if converted else record.best_epoch,
         "stopped": record.stopped,
         "epoch_seconds": record.epoch_seconds,
-        "history": record.history,
+        "history": [] if converted else record.history,
         "validation": best and {"accuracy": best["val_accuracy"], "loss": best["val_loss"]},
         "test": test,
         **cost_entry(measures.get("operations")),
-        "latency": None,
+        "latency": measures.get("latency"),
+        "anytime": anytime if anytime and anytime["num_steps"] else None,
         "controls": None,
         "robustness": test and robustness.summary(test["accuracy"], measures),
         "model": f"models/{file}.safetensors" if record.status == "done" else None,
@@ -266,7 +269,7 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
         ):
             row[title] = mean_and_spread([trial["test"][name] for trial in done])
         seconds = [second for trial in done for second in trial["epoch_seconds"]]
-        row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "failed"
+        row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "failed" if not done else "converted"
         row["epochs"] = ", ".join(str(trial["epochs"]) for trial in own)
         row["parameters"] = f"{own[0]['parameters']:,}"
         rows.append(row)

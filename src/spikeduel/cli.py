@@ -61,6 +61,7 @@ def compare(
     seeds: options.Seeds = None,
     epochs: options.Epochs = None,
     controls: options.Controls = None,
+    convert: options.Convert = None,
     robustness: options.Robustness = None,
     experiment: options.ExperimentFile = None,
     set_: options.Set = None,

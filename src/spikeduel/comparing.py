@@ -8,11 +8,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, auditing, controls, data, evaluating, files, predictions, trial, tuning
+import numpy as np
+
+from spikeduel import analysis, auditing, controls, conversion, data, evaluating, files, predictions, trial, tuning
 from spikeduel.analysis import Comparison
 from spikeduel.auditing import Audit
 from spikeduel.errors import AuditFailed, InputError
-from spikeduel.measuring import MEASURES, robustness
+from spikeduel.measuring import MEASURES, latency, robustness
 from spikeduel.models import ModelCard
 from spikeduel.progress import Progress
 from spikeduel.reporting import report, report_tuning
@@ -43,6 +45,7 @@ def compare(
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     trial.check_names(experiment)
+    conversion.require_convertible(experiment)
     experiment = located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
@@ -58,9 +61,18 @@ def compare(
     altered = {each.fold: _altered(experiment, prepared, each, progress) for each in splits}
     records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
 
+    if experiment.convert:
+        converted = conversion.run(trials, prepared, store, progress)
+        records += [trial.run(each, prepared, of, store, progress, altered[of.fold]) for each, of in converted]
+        trials += converted
+
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
 
-    measures = [_measures(experiment, store, record, audit, splits[0]) for record in records]
+    timed = _timed(experiment, prepared, trials, records, store, progress)
+
+    measures = [
+        _measures(experiment, store, record, audit, splits[0]) | timed.get(record.key, {}) for record in records
+    ]
     results = analysis.assemble(
         experiment,
         prepared,
@@ -190,6 +202,28 @@ def _measures(
     return {name: value for name, value in found.items() if value is not None}
 
 
+def _timed(
+    experiment: Experiment,
+    prepared: data.Prepared,
+    trials: Sequence[tuple[trial.Trial, data.Split]],
+    records: Sequence[TrialRecord],
+    store: Store,
+    progress: Progress,
+) -> dict[str, dict[str, Any]]:
+    """The latency of each contender's first finished trial, by its key: answers take other seeds as long."""
+    first: dict[str, tuple[trial.Trial, data.Split]] = {}
+    for (each, split), record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(each.card.contender, (each, split))
+    if not first:
+        return {}
+    timed = [latency.Timed(each.key, each.card.title, each.settings["device"]) for each, _ in first.values()]
+    _, split = next(iter(first.values()))
+    images = np.asarray(prepared.images[split.test[: latency.NUM_IMAGES]])
+    found = latency.take(timed, images, experiment.own_code, store, progress)
+    return {key: {"latency": taken} for key, taken in found.items()}
+
+
 def _altered(
     experiment: Experiment, prepared: data.Prepared, split: data.Split, progress: Progress
 ) -> dict[str, EvaluationBatches]:
@@ -223,12 +257,14 @@ def _announcement(
     lines = "".join(f"\n{line}" for line in foreign_lines(experiment, [each.card for each in trials]))
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
-    steps = sorted({each.card.num_steps for each in trials if each.card.num_steps}) or [experiment.num_steps]
+    spiking = [each.card for each in trials if each.card.num_steps]
+    steps = sorted({card.num_steps for card in spiking if card.num_steps}) or [experiment.num_steps]
+    encodings = sorted({card.encoding for card in spiking if card.encoding}) or [experiment.encoding]
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
-        f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {experiment.encoding} encoding over "
+        f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {' or '.join(encodings)} encoding over "
         f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
         f"{lines}"
     )

@@ -80,7 +80,8 @@ def run(
 
 
 def _of_trial(each: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> Controlled | None:
-    if each.card.num_steps is None or store.record(each.key) is None:
+    # A converted network's twin is its source, which has been trained.
+    if each.card.num_steps is None or "converted" in each.settings or store.record(each.key) is None:
         return None
     found: dict[str, dict[str, Any] | None] = dict.fromkeys(CONTROLS)
     reasons: dict[str, str] = {}

@@ -107,6 +107,11 @@ def environment(compute: Compute) -> dict[str, Any]:
     }
 
 
+def load_average() -> float | None:
+    """Processes that computed or wanted to in the last minute, on average; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

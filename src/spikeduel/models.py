@@ -264,7 +264,7 @@ def build(card: ModelCard) -> nn.Module:
         settings["neuron"] = partial(registry.resolve("neuron", name, NEURONS), **neuron_settings)
     num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
     given = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps, **settings}
-    named = None if card.contender in ARCHITECTURES else names_taken(architecture, given)
+    named = None if card.contender in ARCHITECTURES else names_taken(architecture)
     if named is None:
         module = architecture(card.image_shape, len(card.classes), num_steps, **settings)
     else:
@@ -272,19 +272,23 @@ def build(card: ModelCard) -> nn.Module:
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 
-def names_taken(build: Callable[..., Any], given: Collection[str]) -> Collection[str] | None:
-    """Those of `given` that one's own class or function wants by name; None where it wants them in order."""
+BUILT_WITH = ("image_shape", "num_classes", "num_steps", "hidden", "neuron")
+"""What a class or function of one's own may name, to be told."""
+
+
+def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
+    """Those of `BUILT_WITH` that one's own class or function wants by name; None where it wants them in order."""
     try:
         parameters = inspect.signature(build).parameters.values()
     except (TypeError, ValueError):  # it says nothing about itself
         return None
     if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
         return None
-    if any(p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in given for p in parameters):
+    if any(p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in BUILT_WITH for p in parameters):
         return None
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return given
-    return [p.name for p in parameters if p.name in given]
+        return BUILT_WITH
+    return [p.name for p in parameters if p.name in BUILT_WITH]
 
 
 def outlined(card: ModelCard) -> nn.Module:

@@ -163,6 +163,15 @@ Controls = Annotated[
         rich_help_panel="Duel",
     ),
 ]
+Convert = Annotated[
+    bool | None,
+    typer.Option(
+        "--convert/--no-convert",
+        help="Add each trained ReLU network of the matched shapes, with integrate-and-fire neurons for its ReLU and "
+        "its own weights, as one more contender. Trains nothing. (Steps: --set conversion_steps=32)",
+        rich_help_panel="Duel",
+    ),
+]
 Recipe = Annotated[
     str,
     typer.Option(
@@ -372,6 +381,7 @@ _NAMES = (
     "seeds",
     "epochs",
     "controls",
+    "convert",
     "limit",
     "split",
     "folds",

@@ -33,8 +33,22 @@ class SpikingReadout:
 
     def scores(self, output: Any) -> Tensor:
         """See `Readout.scores`."""
-        first = output[0] if isinstance(output, tuple) else output
-        return self.scores_of(self.accumulate(output), len(first))
+        return self.scores_of(self.accumulate(output), _num_steps(output))
+
+    def running_scores(self, output: Any) -> Tensor:
+        """The scores so far after each of the T steps of `output`: float32 `[T, B, K]`; the last are those of `scores`.
+
+        One pass of the network is enough for what it would have answered at any time.
+        """
+        num_steps = _num_steps(output)
+        total, running = None, []
+        for t in range(num_steps - 1):
+            step = slice(t, t + 1)
+            now = self.accumulate(tuple(part[step] for part in output) if isinstance(output, tuple) else output[step])
+            total = now if total is None else total + now
+            running.append(self.scores_of(total, t + 1))
+        # Sums in another order differ in the last digit, which would let the answer after all steps be another one.
+        return torch.stack([*running, self.scores(output)])
 
 
 class SpikeCount(SpikingReadout):
@@ -102,6 +116,10 @@ class Logits:
     def ties(self, output: Tensor) -> Tensor:
         """See `Readout.ties`."""
         return _has_tie(output)
+
+
+def _num_steps(output: Any) -> int:
+    return len(output[0] if isinstance(output, tuple) else output)
 
 
 def _has_tie(scores: Tensor) -> Tensor:

@@ -67,6 +67,17 @@ _TEST = {
     "tie_share?": Maybe(share),
 }
 _DRAWS = {"accuracies?": Maybe([share]), "standard_deviation?": Maybe(amount)}
+_LEAVING = {"threshold": Maybe(share), "mean_steps": amount, "accuracy": share, "exit_steps": [count]}
+_ANYTIME = {
+    "num_steps": Maybe(count),
+    "accuracies": Maybe([share]),
+    "early_exit": Maybe({**_LEAVING, "curve": [_LEAVING]}),
+}
+_LATENCY = {
+    "machine": {},
+    "one_image": Maybe({"median_ms": amount, "p95_ms": Maybe(amount)}),
+    "stream_ms": Maybe([amount]),
+}
 _TRIAL = {
     "contender": str,
     "family": {"snn", "cnn"},
@@ -75,6 +86,7 @@ _TRIAL = {
     "num_steps": Maybe(count),
     "precision?": Maybe(str),
     "foreign?": Maybe({"way": str}),
+    "converted_from?": Maybe(str),
     "parameters": Maybe(count),
     "status": {"done", "failed"},
     "error": Maybe(str),
@@ -87,6 +99,8 @@ _TRIAL = {
     "test": Maybe({**_TEST, "draws?": Maybe(_DRAWS)}),
     "operations?": Maybe(OPERATIONS),
     "not_counted?": Maybe(str),
+    "latency?": Maybe(_LATENCY),
+    "anytime?": Maybe(_ANYTIME),
     "model": Maybe(inner_path),
 }
 _PAIR = {
@@ -161,6 +175,8 @@ MEASURES = {
     "quality": {**_TEST, "truth": [count], "predicted": [count]},
     "draws": _DRAWS,
     "operations": {"layers": Maybe([_LAYER]), "totals": Maybe(_TOTALS), "reason": Maybe(str)},
+    "anytime": _ANYTIME,
+    "latency": _LATENCY,
 }
 
 
@@ -173,7 +189,19 @@ def require_results(results: Any) -> None:
     for index, trial in enumerate(results["trials"]):
         if trial["status"] == "done" and (trial["model"] is None or trial["validation"] is None):
             raise InputError(f"trials[{index}] is done, and has no model or no validation.")
+        if trial.get("anytime") and not _over_all_steps(trial):
+            raise InputError(f"trials[{index}] says different numbers of time steps in anytime, operations or latency.")
         if trial["test"] is not None:
             sides = [len(trial["test"][name]) for name in ("per_class", "confusion")]
             if {*sides, *map(len, trial["test"]["confusion"])} != {num_classes}:
                 raise InputError(f"trials[{index}].test has other classes than the {num_classes} of the data set.")
+
+
+def _over_all_steps(trial: dict[str, Any]) -> bool:
+    """Whether all that goes over time has as many steps as `anytime` says, and somebody leaves at one of them."""
+    anytime, latency, operations = (trial.get(name) or {} for name in ("anytime", "latency", "operations"))
+    leaving = [anytime["early_exit"], *anytime["early_exit"]["curve"]] if anytime["early_exit"] else []
+    lengths: set[Any] = {len(anytime["accuracies"] or []), *(len(each["exit_steps"]) for each in leaving)}
+    lengths |= {len(latency["stream_ms"])} if latency.get("stream_ms") else set()
+    lengths |= {operations.get("num_steps")} if operations else set()
+    return lengths == {anytime["num_steps"]} and all(any(each["exit_steps"]) for each in leaving)

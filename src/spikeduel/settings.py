@@ -46,6 +46,15 @@ class Experiment:
     seeds: int = _setting(1, "number of seeds: 0 … N−1", at_least=1, at_most=10_000)
     controls: bool = _setting(False, "set each spiking contender against controls that need no spikes: true or false")
 
+    convert: bool = _setting(False, "convert trained ReLU contenders to spiking networks too: true or false")
+    conversion_steps: int = _setting(32, "time steps of a converted network", at_least=1, at_most=100_000)
+    conversion_percentile: float = _setting(
+        99.9,
+        "per cent of a layer's activations that a converted network's spikes can tell apart",
+        above=0.0,
+        at_most=100.0,
+    )
+
     equivalence_margin: float = _setting(
         0.005, "differences in accuracy inside ± this fraction count as none: equivalent", at_least=0.0, at_most=1.0
     )

@@ -106,7 +106,7 @@ def effective(card: ModelCard) -> set[str]:
     if card.foreign is None:
         return set(TUNABLE)
     build = registry.resolve("contender", card.contender, ARCHITECTURES)
-    named = models.names_taken(build, TUNABLE)
+    named = models.names_taken(build)
     if card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named:
         found.add("num_steps")
     return found | {name for name in models.NEURON_SETTINGS if name in card.network and name in TUNABLE}
@@ -164,13 +164,12 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     """`card` of a network that was not made for spikeduel, as what it does with a few images shows it to be."""
-    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES), card.network)
-    network = {} if named is not None else {"hidden": card.network["hidden"]}
-    if named is not None and "hidden" in named:
-        network["hidden"] = card.network["hidden"]
-    if named is None or "neuron" in named:
-        network |= {name: value for name, value in card.network.items() if name != "hidden"}
-    card = replace(card, network=network)
+    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    # Of the neuron's settings, none concerns a network that does not take the neuron.
+    taken = {
+        n: v for n, v in card.network.items() if named is None or ("hidden" if n == "hidden" else "neuron") in named
+    }
+    card = replace(card, network=taken)
     try:
         with torch.random.fork_rng():
             module = models.build(card)
@@ -251,7 +250,8 @@ def _trained(trial: Trial, prepared: Prepared, split: Split, store: Store, progr
     record = store.record(trial.key)
     # Its settings are its key, unless the file was changed by hand.
     if record is not None and digest(record.settings)[:16] == trial.key:
-        progress.say(f"{name}: found in the store, not trained again")
+        if "converted" not in trial.settings:  # which is never trained
+            progress.say(f"{name}: found in the store, not trained again")
         return record
     if damage := store.damage(trial.key):
         progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")

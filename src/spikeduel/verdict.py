@@ -267,7 +267,11 @@ def _ratio(trials: Sequence[dict[str, Any]], one: str, other: str) -> str | None
 def twins(trials: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
     spiking, others = (
-        {t["contender"]: t["weights"] for t in trials if t["family"] == family and t.get("weights")}
+        {
+            t["contender"]: t["weights"]
+            for t in trials
+            if t["family"] == family and t.get("weights") and not t.get("converted_from")
+        }
         for family in ("snn", "cnn")
     )
     return [(a, b) for a, of_a in spiking.items() for b, of_b in others.items() if of_a == of_b]
@@ -287,8 +291,8 @@ def _of_foreign(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> lis
     """What is not the same for networks that were not made for spikeduel."""
     foreign = {t["contender"]: t for t in trials if t.get("foreign") and t["family"] == "snn"}
     said = [
-        f"{name} makes its own {t['num_steps']} time steps from the analogue image: it was trained and tested with "
-        f"direct encoding, where the others that spike have {experiment.encoding} encoding."
+        f"{name} makes its own {t['num_steps']} time steps from the analogue image, which is direct encoding: the "
+        f"setting encoding ({experiment.encoding}) does not reach it."
         for name, t in foreign.items()
         if t["foreign"]["way"] == "loop" and experiment.encoding != "direct"
     ]
@@ -299,6 +303,19 @@ def _of_foreign(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> lis
             "seconds are not to be compared (--precision 32 treats all alike)."
         )
     return said
+
+
+def _of_converted(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> list[str]:
+    converted = {t["contender"]: t for t in trials if t.get("converted_from")}
+    if not converted:
+        return []
+    told = [f"{name} is {t['converted_from']} of the same seed" for name, t in converted.items()]
+    return [
+        f"Not trained but converted: {' and '.join(told)}, with integrate-and-fire neurons for its ReLU, over "
+        f"{experiment.conversion_steps} steps with direct encoding, layers scaled on training images so that "
+        f"{experiment.conversion_percentile:g} % of their activations fit. It cannot be expected to be better than its "
+        "source; more steps (--set conversion_steps=N) bring it nearer, at the cost of more spikes."
+    ]
 
 
 def _at_chance(test: dict[str, Any]) -> bool:
@@ -363,6 +380,7 @@ def caveats(
         )
     said += tuning_caveats(experiment, tuning)
     said += _of_foreign(experiment, trials)
+    said += _of_converted(experiment, trials)
     if len({trial["epochs"] for trial in trials}) > 1:
         said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
     unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from spikeduel.architectures.conv import PooledCounts
 from spikeduel.counting.neurons import NeuronCost, activation_bits, cost_of, is_neuron
 from spikeduel.neurons import ALIF, IF, LIF, PLIF, LeakyReadout, QuantisedReLU, ReLU
 
@@ -22,6 +23,7 @@ neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
         # The level falls by a factor, and rises with every spike.
         (ALIF(0.9), NeuronCost(2, states=2, resets=2, multi_step=True)),
         (LeakyReadout(0.9).integrator, NeuronCost(1, resets=0, multi_step=True, spikes=False)),
+        (PooledCounts(), NeuronCost(0, states=4, resets=0, adds=4, multi_step=True)),
         (snntorch.Leaky(beta=0.9), NeuronCost(1)),
         (snntorch.Leaky(beta=1.0), NeuronCost(0)),
         (snntorch.Leaky(beta=torch.tensor([0.9, 1.0])), NeuronCost(1)),

@@ -15,6 +15,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "small-cnn": small_cnn.build,
     "conv-lif": conv.build_lif,
     "conv-relu": conv.build_relu,
+    "conv-if": conv.build_if,
     "dense-lif": dense.build_lif,
     "dense-relu": dense.build_relu,
 }

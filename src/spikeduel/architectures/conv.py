@@ -6,10 +6,12 @@ Both have the same weights, shape for shape, so that a difference between them i
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spikeduel.constant import Constant, over_time
-from spikeduel.neurons import Neuron
+from spikeduel.neurons import Neuron, State
 from spikeduel.readouts import Logits, MeanOverSteps
 
 CHANNELS = (32, 64)
@@ -39,6 +41,58 @@ class ConvLIF(nn.Module):
         for block, lif in ((self.block1, self.lif1), (self.block2, self.lif2)):
             spk, _ = lif(over_time(block, x), with_mem=False)
             x = over_time(self.pool, spk)
+        spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
+        return over_time(self.linear2, spk)
+
+
+class PooledCounts(Neuron):
+    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most active of its neurons.
+
+    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H/2, W/2]`. (Pooled step
+    by step, a place spikes where any of its neurons does.) Its `mem` are the counts. After Rueckauer et al. 2017, whose
+    gates let the neuron with the highest rate through.
+    """
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Neuron.step`."""
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def over_time(
+        self, current: Tensor | Constant, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`."""
+        sequence = current.expand() if isinstance(current, Constant) else current
+        counts = (self.initial_state(sequence[0]) if state is None else state)["mem"]
+        highest, spikes, membranes = F.max_pool2d(counts, 2), [], []
+        for now in sequence.unbind(0):
+            counts, before = counts + now, highest
+            highest = F.max_pool2d(counts, 2)
+            spikes.append((highest - before).to(sequence.dtype))
+            if with_mem:
+                membranes.append(counts)
+        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
+        return torch.stack(spikes), mem, {"mem": counts}
+
+    def initial_state(self, current: Tensor) -> State:
+        """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
+        return {"mem": torch.zeros_like(current, dtype=torch.float32)}
+
+
+class ConvIF(ConvLIF):
+    """`ConvLIF` with `PooledCounts` for its pooling: what `ConvReLU` becomes when it is converted."""
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_classes: int, neuron: Callable[[], Neuron], hidden: int
+    ) -> None:
+        super().__init__(image_shape, num_classes, neuron, hidden)
+        self.pool1, self.pool2 = PooledCounts(), PooledCounts()
+
+    def forward(self, x: Tensor | Constant) -> Tensor:
+        """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
+        for block, lif, pool in ((self.block1, self.lif1, self.pool1), (self.block2, self.lif2, self.pool2)):
+            spk, _ = lif(over_time(block, x), with_mem=False)
+            x, _ = pool(spk, with_mem=False)
         spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
         return over_time(self.linear2, spk)
 
@@ -102,6 +156,19 @@ def build_lif(
 ) -> ConvLIF:
     """two convolutions with batch norm, one hidden layer, neurons as activation, an integrating readout"""
     return ConvLIF(image_shape, num_classes, neuron, hidden)
+
+
+def build_if(
+    image_shape: tuple[int, int, int],
+    num_classes: int,
+    num_steps: int,
+    *,
+    neuron: Callable[[], Neuron],
+    hidden: int = 256,
+    **settings: Any,
+) -> ConvIF:
+    """conv-lif with max-pooling by counts of spikes: what conv-relu becomes when it is converted"""
+    return ConvIF(image_shape, num_classes, neuron, hidden)
 
 
 def build_relu(

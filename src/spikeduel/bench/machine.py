@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from spikeduel.bench.worker import EXTRA
-from spikeduel.hardware import environment, resolve
+from spikeduel.hardware import environment, load_average, resolve
 
 SQUARE = (2048, 2048, 2048)
 TALL = (3200, 9409, 1024)
@@ -69,11 +69,6 @@ def describe(threads: int) -> dict[str, Any]:
         "load_average": load_average(),
         "peers": {package: _version(package) for package in EXTRA},
     }
-
-
-def load_average() -> float | None:
-    """Processes that computed or wanted to in the last minute, on average; None where the system does not say."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def busy(load: float | None, when: str, own_threads: int = 0) -> list[str]:

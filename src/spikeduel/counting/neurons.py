@@ -108,6 +108,8 @@ def _norse(leaks: int, states: int, multi_step: bool, spikes: bool = True) -> Ca
 
 _KNOWN: dict[tuple[str, str], Callable[[nn.Module], NeuronCost]] = {
     ("spikeduel", "LIF"): _ours,
+    # Each place of the pooled map keeps the counts of the four neurons below it.
+    ("spikeduel", "PooledCounts"): lambda module: NeuronCost(0, states=4, resets=0, adds=4, multi_step=True),
     ("snntorch", "Leaky"): _snntorch(lambda module: _leaks(module.beta), 1),
     ("snntorch", "Lapicque"): _snntorch(lambda module: 1, 1),
     ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha) + _leaks(module.beta), 2),

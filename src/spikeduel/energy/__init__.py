@@ -2,6 +2,7 @@
 
 from spikeduel.energy.break_even import break_even_rate, relu_twin, scaled
 from spikeduel.energy.estimating import COUNTINGS, HEADLINE, MACS, MEMORIES, SCOPES, energies, estimate, joules
+from spikeduel.energy.over_time import mean_at, over_time
 from spikeduel.energy.steps import up_to
 from spikeduel.energy.tables import NAMES, Table, read
 from spikeduel.energy.traffic import traffic
@@ -18,6 +19,8 @@ __all__ = [
     "energies",
     "estimate",
     "joules",
+    "mean_at",
+    "over_time",
     "read",
     "relu_twin",
     "scaled",

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.operations import operations
 from spikeduel.measuring.quality import draws, quality
@@ -17,7 +18,8 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "calibration": calibration,
     "weights": weights,
     "operations": operations,
+    "anytime": anytime,
 }
 
-ALSO_VALIDATION = ("calibration",)
+ALSO_VALIDATION = ("calibration", "anytime")
 """Measures that choose something, and choose it on other images: `(model, batches, validation) -> dict`."""

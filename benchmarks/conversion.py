@@ -1,0 +1,61 @@
+"""How good a converted ReLU network is over T steps, beside its source, on Fashion-MNIST's whole test set.
+
+    python benchmarks/conversion.py RUN [--seeds 1] [--percentile 99.9]
+
+RUN is a run of recipe matched on fashion-mnist (`spikeduel compare fashion-mnist --recipe matched`), whose dense-relu
+and conv-relu are converted, for each T apart. The result goes to benchmarks/results/conversion.json.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikeduel import conversion, data
+from spikeduel.analysis import read_comparison
+from spikeduel.hardware import environment, resolve
+from spikeduel.measuring.quality import answers
+from spikeduel.model_files import load_model
+from spikeduel.training import EvaluationBatches
+
+RESULT = Path(__file__).parent / "results" / "conversion.json"
+STEPS = (4, 8, 16, 32, 64)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--percentile", type=float, default=99.9)
+    options = parser.parse_args()
+
+    experiment = read_comparison(options.run).experiment
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    test = EvaluationBatches(*prepared.held, split.test)
+    sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[: conversion.NUM_IMAGES])]))
+    result: dict[str, Any] = {
+        "settings": {"percentile": options.percentile, "images": len(sample), "limit": experiment.limit},
+        "environment": environment(resolve(experiment.device, experiment.precision)),
+        "n": len(split.test),
+        "rows": [],
+    }
+    for contender in conversion.CONVERTIBLE:
+        for seed in range(options.seeds):
+            source = load_model(options.run / "models" / f"{contender}-seed{seed}.safetensors")
+            row = {"contender": contender, "seed": seed, "precision": source.precision, "converted": {}}
+            row["accuracy"] = answers(source, test).accuracy
+            row["scales"] = conversion.activation_scales(source, sample, options.percentile)
+            result["rows"].append(row)
+            for num_steps in STEPS:
+                found = answers(conversion.converted(source, sample, num_steps, options.percentile), test)
+                row["converted"][num_steps] = {"accuracy": found.accuracy, "tie_share": float(found.tied.mean())}
+                print(contender, seed, num_steps, f"{found.accuracy:.2%} of {row['accuracy']:.2%}", flush=True)
+                RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""How fast a model answers, warm: one image, batches, a stream; and what memory and energy that takes.
+
+`torch.utils.benchmark` averages over many calls, and so has no percentiles of single answers: hence a loop of our own.
+"""
+
+import io
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikeduel.errors import InputError
+from spikeduel.measuring.joules import counters
+from spikeduel.model_files import load_model
+from spikeduel.models import Model
+
+BATCH_SIZES = (1, 32, 256)
+SECONDS = 0.35
+"""How long each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
+FEWEST, MOST = 3, 1000
+FEWEST_FOR_P95 = 20
+"""Of fewer, the 95th percentile is only the slowest."""
+
+
+def main(begun: float, imported: float) -> None:
+    """In a fresh process: loads and times the model that the first argument names (see `latency.latency`).
+
+    Reads images from standard input and writes one JSON document to standard output. `begun` and `imported` are times
+    of `time.perf_counter`, before and after the import of what loads a model.
+    """
+    # What a model prints must not end up in the document.
+    document = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    settings = json.loads(sys.argv[1])
+    images = np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False)
+    torch.set_num_threads(settings["threads"])
+    loading = time.perf_counter()
+    model = load_model(settings["path"], settings["device"], settings["own_code"])
+    loaded = time.perf_counter()
+    model.predict(images[:1])
+    first = time.perf_counter()
+    parts = {"import": imported - begun, "load": loaded - loading, "first_answer": first - loaded}
+    memory = {"first_answer": peak_memory_bytes()}
+    found = timed(model, images)
+    memory[f"batch_{BATCH_SIZES[-1]}"] = peak_memory_bytes()
+    memory["gpu"] = torch.cuda.max_memory_allocated() if model.device.type == "cuda" else None
+    start_up = {f"{name}_seconds": seconds for name, seconds in {**parts, "total": sum(parts.values())}.items()}
+    with document:
+        json.dump({"precision": model.precision, **found, "start_up": start_up, "peak_memory_bytes": memory}, document)
+
+
+def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
+    """Times of `Model.predict` on prepared images uint8 `[N, C, H, W]`: from there to labels, encoding included.
+
+    `one_image` has `median_ms`, `p95_ms` (null of fewer than 20), `min_ms` and the number `n` of answers; `throughput`
+    the same for batches of 1, 32 and 256, with `images_per_second` by the median. `joules_per_image` is what the
+    largest batches took by the counters of `joules_source` (see `joules.counters`); idling is not subtracted.
+    `stream_ms` `[T]`: milliseconds until there are scores after each step of one image's stream, the median of several.
+    `reasons` says why something is null.
+    """
+    throughput, joules, source = {}, None, None
+    for size in BATCH_SIZES:
+        meters = counters(model.device.type) if size == BATCH_SIZES[-1] else []
+        before = [meter.read() for meter in meters]
+        times, calls = repeated(_predicting(model, images, size))
+        found = summary(times)
+        throughput[str(size)] = {"batch_size": size, "images_per_second": 1e3 * size / found["median_ms"], **found}
+        if meters:
+            spent = sum(meter.since(start) for meter, start in zip(meters, before, strict=True))
+            joules, source = spent / (size * calls), meters[0].source
+    reasons = {} if source else {"joules_per_image": "this machine does not tell, or not this user"}
+    try:
+        stream = streamed(model, images)
+    except Exception as error:  # a network of the user's may not go on from a state, and still answers
+        stream, reasons["stream_ms"] = None, str(error) if isinstance(error, InputError) else type(error).__name__
+    return {
+        "one_image": {name: throughput["1"][name] for name in ("median_ms", "p95_ms", "min_ms", "n")},
+        "throughput": throughput,
+        "joules_per_image": joules,
+        "joules_source": source,
+        "stream_ms": stream,
+        "reasons": reasons,
+    }
+
+
+def _predicting(model: Model, images: np.ndarray, size: int) -> Callable[[int], Any]:
+    batches = [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
+    return lambda number: model.predict(batches[number % len(batches)])
+
+
+def repeated(work: Callable[[int], Any]) -> tuple[list[float], int]:
+    """Calls `work(0)`, `work(1)`, … for `SECONDS`: milliseconds of each call but the first, and the number of calls."""
+    times: list[float] = []
+    # The first one makes room, and loads or compiles what it needs.
+    while len(times) <= FEWEST or (sum(times) < SECONDS and len(times) <= MOST):
+        started = time.perf_counter()
+        work(len(times))
+        times.append(time.perf_counter() - started)
+    return [1e3 * seconds for seconds in times[1:]], len(times)
+
+
+def summary(milliseconds: list[float]) -> dict[str, Any]:
+    """`median_ms`, `p95_ms` (null where there are too few), `min_ms`, `n`."""
+    enough = len(milliseconds) >= FEWEST_FOR_P95
+    return {
+        "median_ms": float(np.median(milliseconds)),
+        "p95_ms": float(np.percentile(milliseconds, 95)) if enough else None,
+        "min_ms": min(milliseconds),
+        "n": len(milliseconds),
+    }
+
+
+def streamed(model: Model, images: np.ndarray) -> list[float]:
+    """Milliseconds until the scores after each step are there, `[T]`: one image, encoded whole, then step by step.
+
+    Raises `InputError` for a network that cannot stream.
+    """
+    runs: list[list[float]] = []
+
+    def stream(number: int) -> None:
+        state, times = None, []
+        started = time.perf_counter()
+        for frame in model.frames(images[number % len(images)][None]):
+            scores, state = model.step(frame, state)
+            scores.cpu()  # a GPU has answered only when one can read it
+            times.append(1e3 * (time.perf_counter() - started))
+        runs.append(times)
+
+    repeated(stream)
+    return np.median(runs[1:], axis=0).tolist()
+
+
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not say."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage tells a process that another one has started of that one's peak, if it is higher.
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), None)
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+
+from made_models import make
+from spikeduel.errors import InputError
+from spikeduel.measuring import answering
+from spikeduel.measuring.joules import Counter
+
+CLOCK = 1e-3
+
+
+@pytest.fixture
+def images(random):
+    return random.integers(0, 256, (256, 1, 10, 10), dtype=np.uint8)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that tells a millisecond more whenever it is asked, and stands still in between."""
+
+    class Clock:
+        now = 0.0
+
+        def perf_counter(self):
+            self.now += CLOCK
+            return self.now
+
+    made = Clock()
+    monkeypatch.setattr(answering, "time", made)
+    return made
+
+
+def test_the_first_call_is_not_counted_and_time_is_kept(clock):
+    called = []
+
+    def work(number):
+        called.append(number)
+        clock.now += 0.5 if number == 0 else 0.009
+
+    milliseconds, calls = answering.repeated(work)
+    # Ten milliseconds each, until the first and they make 0.35 s; but at least three.
+    assert called == list(range(4))
+    assert calls == 4
+    assert milliseconds == pytest.approx([10, 10, 10])
+
+    called.clear()
+    clock.now = 0
+    milliseconds, _ = answering.repeated(lambda number: called.append(number))
+    assert len(milliseconds) == len(called) - 1 == pytest.approx(answering.SECONDS / CLOCK, abs=2)
+
+
+def test_a_summary_by_hand():
+    assert answering.summary([3.0, 1.0, 2.0]) == {"median_ms": 2, "p95_ms": None, "min_ms": 1, "n": 3}
+    many = answering.summary([float(ms) for ms in range(21)])
+    assert many == {"median_ms": 10, "p95_ms": 19, "min_ms": 0, "n": 21}
+
+
+def test_what_is_timed_is_predict_in_batches_of_three_sizes(images, monkeypatch):
+    model, asked = make(), {}
+    predict = model.predict
+
+    def predicting(given):
+        asked.setdefault(len(given), []).append(given)
+        return predict(given)
+
+    monkeypatch.setattr(model, "predict", predicting)
+    monkeypatch.setattr(answering, "SECONDS", 0.02)
+    found = answering.timed(model, images)
+    assert set(asked) == {1, 32, 256}
+    for size, entry in ((size, found["throughput"][str(size)]) for size in asked):
+        assert entry["n"] == len(asked[size]) - 1
+        assert entry["images_per_second"] == pytest.approx(1000 * size / entry["median_ms"])
+    np.testing.assert_array_equal(asked[32][1], images[32:64])
+    assert found["one_image"]["median_ms"] == found["throughput"]["1"]["median_ms"]
+    assert len(found["stream_ms"]) == 6
+    assert (np.diff(found["stream_ms"]) > 0).all()
+
+
+def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeypatch):
+    readings = []
+
+    def read():
+        readings.append(0)
+        return 1000.0 if len(readings) == 1 else 1000.0 + 256 * 4 * 0.5
+
+    # Three calls that count and one before them: half a joule an image.
+    monkeypatch.setattr(answering, "SECONDS", 0)
+    monkeypatch.setattr(answering, "counters", lambda device: [Counter("rapl", read)])
+    found = answering.timed(make(), images)
+    assert (found["joules_per_image"], found["joules_source"]) == (0.5, "rapl")
+    assert "joules_per_image" not in found["reasons"]
+    assert len(readings) == 2
+
+
+def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
+    monkeypatch.setattr(answering, "SECONDS", 0)
+    monkeypatch.setattr(answering, "counters", lambda device: [])
+    found = answering.timed(make("small-cnn"), images)
+    assert (found["stream_ms"], found["joules_per_image"], found["joules_source"]) == (None, None, None)
+    assert "does not spike" in found["reasons"]["stream_ms"]
+    assert "does not tell" in found["reasons"]["joules_per_image"]
+
+
+def test_a_stream_sees_every_step(images, clock):
+    # The clock goes on when it is asked: once before the encoding and once after each step.
+    assert answering.streamed(make(), images) == pytest.approx([1, 2, 3, 4, 5, 6])
+    with pytest.raises(InputError, match="does not spike"):
+        answering.streamed(make("small-cnn"), images)
+
+
+def test_the_peak_is_of_this_process():
+    assert 50 << 20 < answering.peak_memory_bytes() < 64 << 30

@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+
+from spikeduel.reporting import anytime, style
+from spikeduel.reporting.estimates import Estimate
+from spikeduel.settings import Experiment
+
+STEPS = [0.4, 0.6, 0.7, 0.75]
+
+
+def followed(shift=0.0, chosen=1):
+    """Three thresholds: all leave at once, half at once and half at the end, nobody early."""
+    curve = [
+        {"threshold": 0.5, "mean_steps": 1.0, "accuracy": 0.4 + shift, "exit_steps": [20, 0, 0, 0]},
+        {"threshold": 0.9, "mean_steps": 2.5, "accuracy": 0.7 + shift, "exit_steps": [10, 0, 0, 10]},
+        {"threshold": None, "mean_steps": 4.0, "accuracy": 0.75 + shift, "exit_steps": [0, 0, 0, 20]},
+    ]
+    exits = {**curve[chosen], "tolerance": 0.002, "validation": {}, "curve": curve}
+    accuracies = [accuracy + shift for accuracy in STEPS]
+    return {"num_steps": 4, "n": 20, "accuracies": accuracies, "validation_accuracies": None, "early_exit": exits}
+
+
+@pytest.fixture
+def results(make_prepared, make_results, monkeypatch):
+    """Two seeds; each step of the spiking network costs a microjoule, the CNN ten."""
+    made = make_results(make_prepared(), Experiment(seeds=2))
+    for seed, trial in enumerate(made["trials"][::2]):
+        trial["anytime"] = followed(0.1 * seed)
+    made["trials"][0]["latency"] = {"one_image": {"median_ms": 1.5, "p95_ms": None}, "stream_ms": [1.0, 2.0, 3.0, 4.0]}
+    made["trials"][1]["latency"] = {"one_image": {"median_ms": 0.5, "p95_ms": None}, "stream_ms": None}
+    monkeypatch.setattr(Estimate, "over_time", lambda self, trial: [1e-6, 2e-6, 3e-6, 4e-6])
+    monkeypatch.setattr(Estimate, "joules", lambda self, entry: 1e-5)
+    return made
+
+
+def panels(results):
+    figure = anytime.curves(results)
+    figure.draw_without_rendering()
+    return dict(zip(("steps", "joules", "left", "times"), figure.axes, strict=True))
+
+
+def dashed(axes):
+    return next(line for line in axes.lines if line.get_linestyle() == "--")
+
+
+def test_the_curves_are_means_over_seeds(results):
+    steps = panels(results)["steps"]
+    solid = steps.lines[0]
+    assert solid.get_color() == style.SPIKING_COLOURS[0]
+    np.testing.assert_allclose(solid.get_xdata(), [1, 2, 3, 4])
+    np.testing.assert_allclose(solid.get_ydata(), np.array(STEPS) + 0.05)
+    band = steps.collections[0].get_paths()[0].vertices
+    at_four = band[band[:, 0] == 4][:, 1]
+    assert np.ptp(at_four) == pytest.approx(2 * np.std([0, 0.1], ddof=1))
+
+
+def test_leaving_early_and_the_chosen_threshold(results):
+    steps = panels(results)["steps"]
+    curve = dashed(steps)
+    x, y = np.array(curve.get_xdata()), np.array(curve.get_ydata())
+    assert (x[0], x[-1]) == (1, 4)
+    assert np.interp([1, 2.5, 4], x, y) == pytest.approx([0.45, 0.75, 0.8], abs=2e-3)
+    (star,) = steps.collections[-1].get_offsets()
+    assert tuple(star) == pytest.approx((2.5, 0.75))
+
+
+def test_energy_is_that_up_to_each_step_and_of_leaving_its_mean(results):
+    joules = panels(results)["joules"]
+    np.testing.assert_allclose(joules.lines[0].get_xdata(), [1e-6, 2e-6, 3e-6, 4e-6])
+    places = [tuple(each.get_offsets()[0]) for each in joules.collections[1:]]
+    assert places[0] == pytest.approx((2.5e-6, 0.75))
+    # The network without time stands at its own energy.
+    accuracy = np.mean([trial["test"]["accuracy"] for trial in results["trials"][1::2]])
+    assert places[1] == pytest.approx((1e-5, accuracy))
+    assert joules.get_xscale() == "log"
+
+
+def test_who_has_left_and_how_long_it_takes(results):
+    drawn = panels(results)
+    np.testing.assert_allclose(drawn["left"].lines[0].get_ydata(), [0.5, 0.5, 0.5, 1])
+    stream, line = drawn["times"].lines
+    np.testing.assert_allclose(stream.get_ydata(), [1, 2, 3, 4])
+    assert set(line.get_ydata()) == {0.5}
+    assert tuple(drawn["times"].collections[0].get_offsets()[0]) == (4, 1.5)
+
+
+def test_seeds_meet_at_equal_cost():
+    one, other = followed()["early_exit"], followed(0.2)["early_exit"]
+    other["curve"][1] = {**other["curve"][1], "exit_steps": [20, 0, 0, 0], "accuracy": 0.6}
+    cost, accuracy = anytime._mean_curve([([1, 2, 3, 4], one), ([1, 2, 3, 4], other)])
+    # The other one has nothing between 1 and 4 steps: a straight line, from 0.6 to 0.95.
+    assert np.interp(2.5, cost, accuracy) == pytest.approx((0.7 + (0.6 + 0.95) / 2) / 2, abs=2e-3)
+
+
+def test_what_is_not_known_is_said_and_nothing_breaks(results, monkeypatch):
+    for trial in results["trials"]:
+        trial["latency"] = None
+    results["trials"][0]["anytime"]["early_exit"] = None
+    monkeypatch.setattr(Estimate, "over_time", lambda self, trial: None)
+    monkeypatch.setattr(Estimate, "joules", lambda self, entry: None)
+    drawn = panels(results)
+    for name in ("joules", "times"):
+        assert [text.get_text() for text in drawn[name].texts] == ["not known"]
+    assert not [line for line in drawn["steps"].lines if line.get_linestyle() == "--"]
+
+
+@pytest.mark.parametrize("num_steps", [1, 300])
+def test_one_step_and_many(make_prepared, make_results, num_steps):
+    made = make_results(make_prepared(), Experiment())
+    leaving = {"threshold": None, "mean_steps": num_steps, "accuracy": 0.5, "exit_steps": [0] * (num_steps - 1) + [20]}
+    made["trials"][0]["anytime"] = {
+        "num_steps": num_steps,
+        "accuracies": [0.5] * num_steps,
+        "early_exit": {**leaving, "curve": [leaving]},
+    }
+    panels(made)
+
+
+def test_contenders_are_those_with_time(results):
+    assert list(anytime.contenders(results)) == ["dense-snn"]
+    assert len(anytime.contenders(results)["dense-snn"]) == 2
