@@ -16,6 +16,14 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.store import TrialRecord
 
 TRUTH = [0, 0, 0, 1, 1, 2]
+NOTHING = {"as_written": 0, "cached": 0}
+NO_TOTALS = {
+    "totals": {
+        "macs": {"dense": NOTHING, "effective": NOTHING},
+        "acs": {"total": 0, "per_step": []},
+        "spikes_per_neuron_and_step": None,
+    }
+}
 # Right on images 0, 1, 3 and 5, and on 1, 2 and 3.
 SNN, CNN = [0, 0, 1, 1, 2, 2], [1, 0, 0, 1, 0, 1]
 CLASSES = ("a", "b", "c")
@@ -536,7 +544,7 @@ def test_runs_are_listed_newest_first(run):
             r"trials\[0\] says different numbers of time steps",
         ),
         (
-            lambda r: r["trials"][0].update(anytime=ANYTIME, operations={"num_steps": 4}),
+            lambda r: r["trials"][0].update(anytime=ANYTIME, operations={"num_steps": 4, "layers": [], **NO_TOTALS}),
             r"trials\[0\] says different numbers of time steps",
         ),
         (
