@@ -310,7 +310,7 @@ def _of_converted(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> l
         return []
     told = [f"{name} is {t['converted_from']} of the same seed" for name, t in converted.items()]
     return [
-        f"Not trained but converted: {' and '.join(told)}, with integrate-and-fire neurons for its ReLU, over "
+        f"Not trained but converted: {' and '.join(told)}, with integrate-and-fire neurons in the place of ReLU, over "
         f"{experiment.conversion_steps} steps with direct encoding, layers scaled on training images so that "
         f"{experiment.conversion_percentile:g} % of their activations fit. It cannot be expected to be better than its "
         "source; more steps (--set conversion_steps=N) bring it nearer, at the cost of more spikes."

@@ -1,6 +1,5 @@
-"""Networks of other libraries as they are: which of their layers spike, how they are called, their state reset."""
+"""Finds out how a network wants to be called, by calling it with a few images."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,95 +7,12 @@ from torch import Tensor, nn
 
 from spikeduel.constant import Constant
 from spikeduel.errors import InputError
-from spikeduel.neurons import Neuron, ReLU
-from spikeduel.readouts import Logits, MeanOverSteps, Readout, SpikeCount
-
-WAYS = ("once", "loop", "step", "sequence")
-OUTPUTS = ("scores", "over_time", "spikes")
-
-_SPIKING = {
-    "snntorch": ("SpikingNeuron", "LeakyParallel", "LeakyKernel"),
-    "spikingjelly": (
-        "BaseNode", "SimpleBaseNode", "ILCBaseNode", "ActivationAwareIFNode", "PSN", "MaskedPSN", "SlidingPSN",
-        "DSRIFNode", "DSRLIFNode",
-    ),
-    "norse": ("SNNCell", "SNNRecurrentCell", "SNN", "SNNRecurrent"),
-}  # fmt: skip
-"""Library to the classes that its spiking layers descend from. Known by their names, so that none is imported."""
-
-_INTEGRATORS = {"norse": ("LICell", "LI", "LIBoxCell"), "spikingjelly": ("NonSpikingBaseNode",)}
-"""What integrates and never spikes, though some of it descends from the same classes."""
+from spikeduel.interop.calling import Calling, called
+from spikeduel.interop.layers import family_of, is_own, reset, spiking_layers
+from spikeduel.neurons import Neuron
 
 _PROBED_IMAGES, _PROBED_STEPS = 11, 2
-"""Numbers that no network has as its own number of steps or neurons, so that an axis can be told by its length."""
-
-
-@dataclass(frozen=True)
-class Calling:
-    """How a foreign network is called, and what it gives.
-
-    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made inside), "step" (called
-    for each time step, keeps its state between), "sequence" (all time steps at once, `[T, B, …]`). With `flat`, images
-    come as `[B, C·H·W]`. `output`: "scores" `[B, K]`, "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]`
-    each; of a single step where it is called for each.
-    """
-
-    way: str
-    flat: bool
-    output: str
-    num_steps: int | None = None
-
-    @property
-    def readout(self) -> Readout:
-        """What makes a loss and scores of its output."""
-        readouts: dict[str, Readout] = {"scores": Logits(), "over_time": MeanOverSteps(), "spikes": SpikeCount()}
-        return readouts[self.output]
-
-
-class Foreign(nn.Module):
-    """A foreign network in the form that spikeduel trains: fresh at every call, with a `family` and a `readout`.
-
-    Its weights have the names that they have in the network itself.
-    """
-
-    def __init__(self, module: nn.Module, calling: Calling, family: str) -> None:
-        super().__init__()
-        self.module = module
-        self.calling = calling
-        self.family = family
-        self.readout = calling.readout
-        for layer in spiking_layers(module).values():
-            layer.register_forward_pre_hook(_in_float32)
-
-    def forward(self, x: Tensor | Constant) -> Any:
-        """Of images `[B, C, H, W]`, `[T, B, C, H, W]` or a `Constant`, what the network gives (`Calling.output`)."""
-        return called(self.module, x, self.calling)
-
-    def state_dict(self, *args: Any, **settings: Any) -> Any:
-        """See `nn.Module`; under the network's own names."""
-        return self.module.state_dict(*args, **settings)
-
-    def load_state_dict(self, state_dict: Any, *args: Any, **settings: Any) -> Any:
-        """See `nn.Module`; under the network's own names."""
-        return self.module.load_state_dict(state_dict, *args, **settings)
-
-
-def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """The layers of neurons in `module` that spike, by name: spikeduel's, snnTorch's, SpikingJelly's, Norse's.
-
-    Layers within such a layer are left out. ReLU in the place of neurons is none, nor is what only integrates.
-    """
-    found: dict[str, nn.Module] = {}
-    for name, layer in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") or outer == "" for outer in found)
-        if not inside and _spikes(layer):
-            found[name] = layer
-    return found
-
-
-def family_of(module: nn.Module) -> str:
-    """ "snn" or "cnn": what the network says of itself, else whether it has layers that spike."""
-    return getattr(module, "family", None) or ("snn" if spiking_layers(module) else "cnn")
+"""Lengths by which the axis of images and that of time are told apart in what a layer receives."""
 
 
 def run(
@@ -116,45 +32,6 @@ def run(
     return called(module, images, calling)
 
 
-def is_own(module: nn.Module) -> bool:
-    """Whether it is made for spikeduel: says its family or its readout."""
-    return hasattr(module, "family") or hasattr(module, "readout")
-
-
-def called(module: nn.Module, x: Tensor | Constant, calling: Calling) -> Any:
-    """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh state."""
-    reset(module)
-    if calling.way in ("once", "loop"):
-        images = x.value if isinstance(x, Constant) else x
-        return _as_tuple(module(images.flatten(1) if calling.flat else images))
-    if calling.way == "sequence":
-        sequence = x.expand() if isinstance(x, Constant) else x
-        return _as_tuple(module(sequence.flatten(2) if calling.flat else sequence))
-    # The same tensor at every step, where it is the same image: who counts operations can tell by that.
-    frames = [x.value.flatten(1) if calling.flat else x.value] * x.num_steps if isinstance(x, Constant) else x.unbind(0)
-    if calling.flat and not isinstance(x, Constant):
-        frames = [frame.flatten(1) for frame in frames]
-    steps = [_as_tuple(module(frame)) for frame in frames]
-    if isinstance(steps[0], tuple):
-        return tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
-    return torch.stack(steps)
-
-
-def reset(module: nn.Module) -> None:
-    """Puts the neurons of this network at rest, and of no other: snnTorch's and SpikingJelly's, and its own `reset()`.
-
-    (snnTorch's `utils.reset` does it to every network of the process.)
-    """
-    for layer in module.modules():
-        if _descends(layer, "snntorch") and hasattr(layer, "reset_mem"):
-            layer.reset_mem()  # type: ignore[operator]
-        elif _descends(layer, "spikingjelly") and hasattr(layer, "reset"):
-            layer.reset()  # type: ignore[operator]
-    own = getattr(module, "reset", None)
-    if callable(own) and not _descends(module, "spikingjelly"):
-        own()
-
-
 def calling_of(
     module: nn.Module, image_shape: tuple[int, ...], num_classes: int | None = None, family: str | None = None
 ) -> Calling:
@@ -169,7 +46,7 @@ def calling_of(
         with torch.no_grad(), torch.random.fork_rng():
             found, output = _found(module, image_shape, family)
             _require_classes(output, num_classes)
-            _require_fresh(module, image_shape, found, output)
+            _require_fresh(module, image_shape, found)
     finally:
         module.train(training)
     return found
@@ -301,7 +178,7 @@ def _require_classes(output: Any, num_classes: int | None) -> None:
         )
 
 
-def _require_fresh(module: nn.Module, image_shape: tuple[int, ...], calling: Calling, first: Any) -> None:
+def _require_fresh(module: nn.Module, image_shape: tuple[int, ...], calling: Calling) -> None:
     images = _probe(module, image_shape)
     answers = []
     for _ in range(2):
@@ -324,10 +201,6 @@ def _steps_of(output: Any) -> int | None:
 def _has_time(output: Any) -> bool:
     parts = output if isinstance(output, tuple | list) else (output,)
     return any(isinstance(part, Tensor) and part.dim() == 3 for part in parts)
-
-
-def _as_tuple(output: Any) -> Any:
-    return tuple(output) if isinstance(output, list) else output
 
 
 def _starts_linear(module: nn.Module) -> bool:
@@ -357,26 +230,6 @@ def _described(output: Any) -> str:
     if isinstance(output, tuple | list):
         return f"{type(output).__name__} of {', '.join(_described(part) for part in output[:4])}"
     return type(output).__name__
-
-
-def _spikes(layer: nn.Module) -> bool:
-    if isinstance(layer, Neuron):
-        return not isinstance(layer, ReLU)
-    if any(_descends(layer, library, names) for library, names in _INTEGRATORS.items()):
-        return False
-    return any(_descends(layer, library, names) for library, names in _SPIKING.items())
-
-
-def _descends(layer: nn.Module, library: str, names: tuple[str, ...] | None = None) -> bool:
-    return any(
-        kind.__module__.partition(".")[0] == library and (names is None or kind.__name__ in names)
-        for kind in type(layer).__mro__
-    )
-
-
-def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Membranes are float32 under any precision, in foreign neurons too, which take the type of their current."""
-    return tuple(part.float() if isinstance(part, Tensor) and part.dtype == torch.bfloat16 else part for part in inputs)
 
 
 def _required(num_steps: int | None) -> int:
