@@ -297,7 +297,9 @@ def test_report_is_written_again(finished, desk):
 def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypatch):
     run, _ = finished
     shown = []
-    monkeypatch.setattr("spikeduel.reporting.report", lambda comparison, *_: shown.append(comparison.results) or "page")
+    monkeypatch.setattr(
+        "spikeduel.reporting.again.report", lambda comparison, *_: shown.append(comparison.results) or "page"
+    )
     (desk / "mine.toml").write_text(
         'title = "mine"\nsource = "here"\n[bits]\nweight = 8\nactivation = 8\nmembrane = 8\naddress = 8\n'
         "[picojoules]\nmultiply = 1\nadd = 1\n"
@@ -903,7 +905,7 @@ def test_ctrl_c_while_waiting_for_another_process(desk):
 
     arguments = ["train", "digits", "--contender", "small-cnn", *QUICKEST]
     spikeduel(*arguments)
-    (key,) = [path.name.removesuffix(".lock") for path in desk.glob("runs/store/*.lock") if path.stem != "ledger"]
+    (key,) = [path.parent.name for path in desk.glob("runs/store/*/trial.json")]
     with files.locked(desk / "runs" / "store" / f"{key}.lock"):
         process = subprocess.Popen(
             [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
