@@ -25,7 +25,7 @@ EXPECTED = {
     "socofing": {"dense-snn": {"as_written": 1108, "cached": 44}, "small-cnn": {"as_written": 122}},
     "fashion-mnist": {"dense-snn": {"as_written": 92, "cached": 3.7}, "small-cnn": {"as_written": 6.8}},
 }
-"""Microjoules that issue 5 names; those of spiking networks are for direct encoding."""
+"""Microjoules that were computed by hand, before there was a counter; of spiking networks for direct encoding."""
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-SECTIONS = ("study", "speed")
+SECTIONS = ("study", "energy", "speed")
 
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
@@ -57,7 +57,38 @@ def end(section: str) -> str:
 
 def table(section: str) -> str:
     """The README's section, Markdown."""
-    return study() if section == "study" else speed()
+    return {"study": study, "energy": energy, "speed": speed}[section]()
+
+
+def energy() -> str:
+    """What an answer of the study's networks is estimated to take, as written and with the first layer computed once."""
+    document = json.loads((HERE / "results" / "energy.json").read_text())
+    lines = [
+        "| µJ an answer (estimates) | encoding | arithmetic, as written | arithmetic, first layer once "
+        "| its ReLU twin | with memory, as written | with memory, first layer once |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    seen = set()
+    for row in document["rows"]:
+        title = f"{DATA[row['run'].rsplit('-', 1)[0]]}, {'SNN' if row['encoding'] else 'CNN'}"
+        if (title, row["encoding"]) in seen:
+            continue
+        seen.add((title, row["encoding"]))
+        twin = row["relu_twin"]
+        cells = [title, row["encoding"] or "–"]
+        cells += [_uj(row["microjoules"], "compute", "synapses", way) for way in ("as_written", "cached")]
+        cells += [_uj(twin, "compute", "synapses", "cached") if twin else "–"]
+        cells += [_uj(row["microjoules"], "on_chip", "with_neurons", way) for way in ("as_written", "cached")]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+DATA = {"fashion-mnist": "Fashion-MNIST", "socofing-published": "SOCOFing"}
+
+
+def _uj(found: dict, memory: str, scope: str, way: str) -> str:
+    number = found["45nm-fp32"][memory][scope][way]["dense"]
+    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
 def speed() -> str:
