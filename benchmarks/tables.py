@@ -61,7 +61,7 @@ def table(section: str) -> str:
 
 
 def energy() -> str:
-    """What an answer of the study's networks is estimated to take, as written and with the first layer computed once."""
+    """What an answer of the study's networks is estimated to take, as written and with the first layer once."""
     document = json.loads((HERE / "results" / "energy.json").read_text())
     lines = [
         "| µJ an answer (estimates) | encoding | arithmetic, as written | arithmetic, first layer once "

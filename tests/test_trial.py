@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from spikeduel import data, hardware, model_files, models, trial
 from spikeduel.errors import InputError
+from spikeduel.exporting import export
 from spikeduel.measuring.calibration import best_temperature, scored
 from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.progress import Progress, TerminalProgress
@@ -832,6 +833,11 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
     assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
     assert store.measure(record.key, "quality")["accuracy"] > 0.5
+    # 64 pixels to 30 neurons, at each of 7 steps or once.
+    first = store.measure(record.key, "operations")["layers"][0]
+    assert (first["name"], first["macs"]["dense"]) == ("fc1", {"as_written": 7 * 1920, "cached": 1920})
+    with pytest.raises(InputError, match="spiking network of another library, whose neurons export does not know"):
+        export(model, tmp_path / "net.onnx", to="onnx")
 
 
 def test_a_foreign_network_that_is_killed_goes_on_to_the_same_weights(quick, tmp_path, write):
@@ -931,5 +937,10 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(na
     predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
     rates = spk.mean(0)
     assert spk.any()
+    first = store.measure(record.key, "operations")["layers"][0]
+    # 9 weights for each of 8 channels, less what lies beyond the border of 8×8 pixels.
+    once = first["macs"]["dense"]["cached"]
+    assert first["macs"]["dense"]["as_written"] == 4 * once
+    assert once == 8 * (3 * 8 - 2) ** 2 or once == 8 * 9 * 64
     # The label has the highest rate; of equal rates, any.
     assert torch.equal(rates.gather(1, predicted[:, None])[:, 0], rates.amax(1))

@@ -73,6 +73,11 @@ def export(
         raise unknown("weights", weights, WEIGHTS)
     if weights == "int8" and not to.startswith("onnx"):
         raise InputError(f"weights int8 are for the ONNX formats; {to} holds floats. Leave --weights out.")
+    if model.card.foreign is not None and model.card.family == "snn":
+        raise InputError(
+            f"{model.card.contender} is a spiking network of another library, whose neurons export does not know: "
+            "build it of spikeduel's (sd.LIF), or export it with that library."
+        )
     path = Path(path)
     if files.is_folder(path):
         raise InputError(f"{path}: a folder; name the file to write.")

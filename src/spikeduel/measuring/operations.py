@@ -9,6 +9,7 @@ from spikeduel.constant import Constant
 from spikeduel.counting import Counter, NotCounted
 from spikeduel.draws import Draw
 from spikeduel.encoders import ENCODERS, SPIKING
+from spikeduel.interop import Foreign
 from spikeduel.models import Model
 
 
@@ -21,12 +22,16 @@ def operations(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     model.module.eval()
     encoding = model.card.encoding
     spiking = encoding is not None and _gives_spikes(encoding)
-    counter = Counter(model.module, model.card.num_steps)
+    # By the names that it has itself.
+    counted = model.module.module if isinstance(model.module, Foreign) else model.module
+    counter = Counter(counted, model.card.num_steps)
     try:
         for images, _, indices in batches:
             x = model.encode(images.to(model.device), Draw.for_evaluation(indices))
             steps = 1 if encoding is None or isinstance(x, Constant) else model.card.num_steps or 1
-            counter.run(partial(model.run, x), x, len(images), "spikes" if spiking else "image", steps)
+            # A network of another library makes its steps itself, or is called for each: the counter sees them.
+            given = x.value if isinstance(x, Constant) and model.card.foreign is not None else x
+            counter.run(partial(model.run, x), given, len(images), "spikes" if spiking else "image", steps)
     except NotCounted as error:
         return {"encoding": encoding, "layers": None, "totals": None, "reason": str(error)}
     return {"encoding": encoding, **counter.operations(), "reason": None}
