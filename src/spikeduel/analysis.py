@@ -16,7 +16,7 @@ from spikeduel.errors import InputError, unknown
 from spikeduel.schema import require_results
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
-from spikeduel.verdict import caveats, leaks, twins, verdict
+from spikeduel.verdict import caveats, leaks, more_groups, twins, verdict
 from spikeduel.version import __version__
 from spikeduel.visible import visible
 
@@ -26,7 +26,7 @@ SCHEMA = 1
 _PAIR_KEYS = (
     "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
     "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right",
-    "only_b_right", "seeds_a_ahead", "seeds_b_ahead",
+    "only_b_right", "seeds_a_ahead", "seeds_b_ahead", "groups",
 )  # fmt: skip
 
 
@@ -45,7 +45,8 @@ class Comparison:
 
     def table(self) -> str:
         """The study's table as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over all trials."""
-        return render(table_rows(self.results["trials"]))
+        table, note = render(table_rows(self.results["trials"])), spread_note(self.results["trials"])
+        return f"{table}\n{note}" if note else table
 
     def best(self, name: str) -> Path:
         """The model file of contender or family `name` with the best validation accuracy. Raises `InputError`."""
@@ -112,7 +113,9 @@ def assemble(
         "trials": trials,
         "comparison": {
             "pairs": pairs,
-            "verdict": verdict(trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0, bool(tuning)),
+            "verdict": verdict(
+                trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0, bool(tuning), more_groups(dataset)
+            ),
             "caveats": caveats(experiment, dataset, trials, tuning),
         },
     }
@@ -264,7 +267,9 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
             ("recall", "recall"),
             ("f1", "F1"),
         ):
-            row[title] = mean_and_spread([trial["test"][name] for trial in done])
+            # Folds may differ in size, and an accuracy is one of images, as in the verdict.
+            images = [trial["test"]["n"] for trial in done] if name == "accuracy" else None
+            row[title] = mean_and_spread([trial["test"][name] for trial in done], images)
         seconds = [second for trial in done for second in trial["epoch_seconds"]]
         row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "failed"
         row["epochs"] = ", ".join(str(trial["epochs"]) for trial in own)
@@ -273,12 +278,20 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     return rows
 
 
-def mean_and_spread(values: Sequence[float]) -> str:
-    """The mean, and with several values ± their standard deviation, in per cent."""
+def mean_and_spread(values: Sequence[float], weights: Sequence[int] | None = None) -> str:
+    """The mean, weighted if asked for, and with several values ± their standard deviation, in per cent."""
     if not values:
         return "failed"
-    mean = f"{100 * statistics.fmean(values):.2f}"
+    mean = f"{100 * statistics.fmean(values, weights):.2f}"
     return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
+
+
+def spread_note(trials: Sequence[dict[str, Any]]) -> str:
+    """Over what the ± of `table_rows` is taken, as a line; empty where there is none."""
+    tested = [trial for trial in trials if trial["test"]]
+    numbers = {name: len({trial.get(name) for trial in tested} - {None}) for name in ("seed", "fold")}
+    over = [f"{number} {name}s" for name, number in numbers.items() if number > 1]
+    return f"± is the standard deviation over {' and '.join(over)}." if over else ""
 
 
 def render(rows: Sequence[dict[str, str]]) -> str:

@@ -130,6 +130,12 @@ def read(run: Path | str) -> Predictions:
         raise InputError(f"{path}: damaged, or not predictions of spikeduel.") from None
 
 
+def num_folds(run: Path | str) -> int | None:
+    """In how many folds a run's contenders were trained; None where there are none, or it does not say."""
+    path = Path(run) / "experiment.toml"
+    return read_experiment(path).folds if path.is_file() else None
+
+
 def _whole(values: Any) -> np.ndarray:
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind != "i":

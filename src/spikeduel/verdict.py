@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikeduel.settings import Experiment
+from spikeduel.significance.reservations import FEWEST_GROUPS, reserved, smallest_p
 from spikeduel.significance.variances import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.tuning_verdict import tuning_caveats
 
 SMALL_TEST_SET = 500
 TOLERATED_SHARE = 0.01
 """Of a data set's own test images, how many may have relatives in training before scores are called memory."""
+FEW_GROUPS = 10
+"""Groups tested below which what sets the groups apart can pass for what sets the contenders apart."""
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 
@@ -21,19 +24,24 @@ MOST_NAMED = 6
 
 
 def verdict(
-    trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]], shared_groups: float = 0.0, tuned: bool = False
+    trials: Sequence[dict[str, Any]],
+    pairs: Sequence[dict[str, Any]],
+    shared_groups: float = 0.0,
+    tuned: bool = False,
+    few_groups: str | None = None,
 ) -> str:
     """What the trials showed, in words, from results.json's `trials` and `pairs`.
 
     Who is better, by how much, how sure that is, what it costs, and what would overturn it. `shared_groups` is the
-    share of test images with relatives in training, `tuned` whether each contender has been tuned.
+    share of test images with relatives in training, `tuned` whether each contender has been tuned, `few_groups` what
+    `more_groups` says of the data.
     """
     compared = [pair for pair in pairs if pair["seeds"]]
     num_folds = len({trial.get("fold") for trial in trials} - {None})
     if not compared:
         done = [trial for trial in trials if trial["test"]]
         sentences = [
-            f"{_title(t)}, is right on {t['test']['accuracy']:.1%} of {t['test']['n']:,} test images." for t in done
+            f"{_title(t)}, is right on {t['test']['accuracy']:.2%} of {t['test']['n']:,} test images." for t in done
         ] or ["No trial was finished: there is nothing to compare."]
     elif len(compared) == 1:
         sentences = [_of_pair(compared[0], num_folds)]
@@ -44,7 +52,7 @@ def verdict(
     if speed := speed_ratio(trials):
         sentences.append(speed)
     if compared:
-        sentences.append(_overturned_by(compared, shared_groups, tuned))
+        sentences.append(_overturned_by(compared, shared_groups, tuned, few_groups))
     return " ".join(sentences)
 
 
@@ -60,8 +68,8 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
         return _of_one_seed(pair, leader, other, accuracy, num_folds)
     folds = f" and {num_folds} folds" if num_folds else ""
     scores = (
-        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
-        f"on average and {other} on {accuracy[other]:.1%}"
+        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.2%} of {pair['n']:,} test images "
+        f"on average and {other} on {accuracy[other]:.2%}"
     )
     points, sure = _points(abs(pair["difference"])), f"({_interval(pair)}; {p_value(pair['p_value'])})"
     if pair["conclusion"].endswith("_better"):
@@ -75,6 +83,8 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
             f"{pair['a']} and {pair['b']} are equivalent at these settings: {scores}, and {leader}'s lead lies between "
             f"{low} and {high} points (90 % interval), inside the ±{_margin(pair)} that count as no difference."
         )
+    if reason := reserved(pair):
+        return f"Inconclusive at these settings: {scores}, {points} apart {sure}. {_sentence(reason)}"
     return (
         f"Inconclusive at these settings: {scores}, {points} apart {sure}. That neither shows one to be better "
         f"nor shows them to be equivalent, that is, within {_margin(pair)} of each other."
@@ -89,24 +99,34 @@ def _of_one_seed(pair: dict[str, Any], leader: str, other: str, accuracy: dict[s
         who = (
             f"Trained once for each of {num_folds} folds, {both}" if num_folds else f"These two trained models, {both},"
         )
-        said = f"{who} are right on equally many of {pair['n']:,} test images ({accuracy[leader]:.1%})."
+        # The p-value of no difference at all is 1, and tells nothing that these numbers do not.
+        said = (
+            f"{who} are right on equally many of {pair['n']:,} test images ({accuracy[leader]:.2%}; {_interval(pair)}; "
+            f"{only[leader]:,.0f} images only {leader} gets right, as many only {other})."
+        )
     else:
         who = f"Trained once for each of {num_folds} folds" if num_folds else "Of these two trained models"
         said = (
-            f"{who}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
-            f"and {other} on {accuracy[other]:.1%}: {_points(abs(pair['difference']))} apart ({_interval(pair)}; "
+            f"{who}, {leader} is right on {accuracy[leader]:.2%} of {pair['n']:,} test images "
+            f"and {other} on {accuracy[other]:.2%}: {_points(abs(pair['difference']))} apart ({_interval(pair)}; "
             f"{only[leader]:,.0f} images only {leader} gets right, {only[other]:,.0f} only {other})."
         )
+    return said + _of_luck(pair)
+
+
+def _of_luck(pair: dict[str, Any]) -> str:
+    """What the choice of test images explains of one seed's difference."""
     chance = p_value(pair["p_value"])
-    luck = {
-        "equivalent": f" Between these two, that is no difference: it lies inside ±{_margin(pair)}.",
-        "inconclusive": f" Which images happened to be in the test set could explain that ({chance}).",
-    }.get(
-        pair["conclusion"],
-        f" That is more than the choice of test images explains ({chance})"
-        + (f", yet inside the {_margin(pair)} that count as no difference." if pair["negligible"] else "."),
-    )
-    return said + luck
+    if pair["conclusion"] == "equivalent":
+        return f" Between these two, that is no difference: it lies inside ±{_margin(pair)}."
+    if reason := reserved(pair):
+        return f" {_sentence(reason)[:-1]} ({chance})."
+    if pair["conclusion"] == "inconclusive" and pair["difference"] == 0:
+        return f" Other test images could show a difference beyond the {_margin(pair)} that count as none."
+    if pair["conclusion"] == "inconclusive":
+        return f" Which images happened to be in the test set could explain that ({chance})."
+    small = f", yet inside the {_margin(pair)} that count as no difference" if pair["negligible"] else ""
+    return f" That is more than the choice of test images explains ({chance}){small}."
 
 
 def _of_many(pairs: Sequence[dict[str, Any]], num_folds: int) -> list[str]:
@@ -125,7 +145,7 @@ def _of_many(pairs: Sequence[dict[str, Any]], num_folds: int) -> list[str]:
     elif one:
         among = f"Of these {len(accuracy)} trained models"
     average = "" if one else " on average"
-    said = [f"{among}, {best} is most often right: on {accuracy[best]:.1%} of {n:,} test images{average}."]
+    said = [f"{among}, {best} is most often right: on {accuracy[best]:.2%} of {n:,} test images{average}."]
     own = [pair for pair in pairs if best in (pair["a"], pair["b"])]
     told = _groups(own, best, one)
     if told:
@@ -145,21 +165,28 @@ def _groups(pairs: Sequence[dict[str, Any]], best: str | None, one: bool) -> lis
     phrases: dict[str, list[str]] = {}
     for pair in pairs:
         leader, other = _by_accuracy(pair)
-        better = pair["conclusion"].endswith("_better")
-        kind = "better" if better else pair["conclusion"]
+        better, reason = pair["conclusion"].endswith("_better"), reserved(pair)
+        kind = reason or ("better" if better else pair["conclusion"])
         if best is None:
-            name = f"{leader} {'ahead of' if one else 'than'} {other}" if better else f"{pair['a']} and {pair['b']}"
+            name = f"{pair['a']} and {pair['b']}"
+            if better or reason:
+                name = f"{leader} {'than' if better and not one else 'ahead of'} {other}"
         else:
             points = _points(abs(pair["difference"]))
-            lead = f"by {points}" if better else f"{points} ahead"
+            lead = f"by {points}" if better or reason else f"{points} ahead"
             name = f"{other if leader == best else leader} ({lead}, {_range(pair)})"
         phrases.setdefault(kind, []).append(name)
     words = {
         "better": ahead if best else ("ahead beyond the choice of test images:" if one else "better:"),
         "equivalent": "equivalent to" if best else "equivalent:",
+        **dict.fromkeys([kind for kind in phrases if kind.startswith("the interval")], "ahead of" if best else ""),
         "inconclusive": "not clearly better or worse than, nor equivalent to," if best else "inconclusive:",
     }
-    return [f"{words[kind]} {_listed(phrases[kind])}" for kind in words if kind in phrases]
+    return [
+        f"{words[kind]} {_listed(phrases[kind])}{f', where {kind}' if kind.startswith('the interval') else ''}".strip()
+        for kind in words
+        if kind in phrases
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -175,13 +202,17 @@ def _parameters(trials: Sequence[dict[str, Any]], pair: dict[str, Any]) -> str |
     return f"{pair['a']} has {number[pair['a']]:,} parameters, {pair['b']} {number[pair['b']]:,}."
 
 
-def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float, tuned: bool) -> str:
+def _overturned_by(
+    pairs: Sequence[dict[str, Any]], shared_groups: float, tuned: bool, few_groups: str | None = None
+) -> str:
     """What would change the verdict, as one sentence."""
     reasons = []
     if shared_groups:
         reasons.append(
             f"a split that keeps relatives together ({shared_groups:.0%} of test images have some in training)"
         )
+    if few_groups:
+        reasons.append(few_groups)
     seeds = max(pair["seeds"] for pair in pairs)
     open_pairs = [pair for pair in pairs if pair["conclusion"] == "inconclusive"]
     if seeds == 1:
@@ -196,13 +227,49 @@ def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float, tuned:
         if None not in needed:
             reasons.append(f"more seeds (about {max(needed)} would show a difference of {margin}, if there is one)")
         elif at_best > open_pairs[0]["margin"]:
-            reasons.append(
+            more = (
                 f"more test images (on these, any number of seeds shows differences from about {_points(at_best)} up)"
             )
+            # With few groups, it has been said which images are wanted.
+            reasons += [] if few_groups else [more]
         else:
             reasons.append(f"more than {MOST_SEEDS} seeds (so many it would take to show a difference of {margin})")
     reasons.append(TUNED if tuned else UNTUNED)
     return f"What could overturn this: {'; '.join(reasons)}."
+
+
+def more_groups(dataset: Mapping[str, Any]) -> str | None:
+    """Where few groups of images are tested: what would be enough, as a clause; None where they are enough."""
+    tested, known = dataset.get("groups_tested"), dataset.get("groups")
+    if not tested or not known or tested >= FEW_GROUPS:
+        return None
+    of_all = f" of {known:,}" if tested < known else ""
+    remedy = "; --folds 5 tests them all" if _folds_help(dataset) else ""
+    return f"more groups of test images ({tested}{of_all} {'is' if tested == 1 else 'are'} tested{remedy})"
+
+
+def _folds_help(dataset: Mapping[str, Any]) -> bool:
+    return dataset["groups_tested"] < dataset["groups"] and dataset.get("split") == "grouped"
+
+
+def _of_few_groups(dataset: Mapping[str, Any], seeds: int) -> list[str]:
+    if more_groups(dataset) is None:
+        return []
+    tested, known = dataset["groups_tested"], dataset["groups"]
+    said = (
+        f"The test images come from {_groups_counted(tested)} alone (such as so many people)"
+        + (f", of {known:,}" if tested < known else "")
+        + ": what is special to these groups weighs heavily, and more seeds do not help against that."
+    )
+    if seeds == 1 and tested < FEWEST_GROUPS:
+        said += f" Two trainings cannot be told apart on so few: no p-value is below {smallest_p(tested):.2g}."
+    if _folds_help(dataset):
+        said += " --folds 5 tests all groups, in five trainings of each."
+    return [said]
+
+
+def _groups_counted(number: int) -> str:
+    return f"{number} group{'' if number == 1 else 's'}"
 
 
 def _by_accuracy(pair: dict[str, Any]) -> tuple[str, str]:
@@ -227,13 +294,25 @@ def _points(share: float) -> str:
     return f"{100 * share:.2f} points"
 
 
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."
+
+
 def _margin(pair: dict[str, Any]) -> str:
     return f"{100 * pair['margin']:g} points"
 
 
 def p_value(p: float) -> str:
-    """A p-value in words: "p = 0.031", "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    """A p-value in words: "p = 0.031", "p < 0.001", "p = 1"."""
+    number = p_number(p)
+    return f"p {number}" if number.startswith("<") else f"p = {number}"
+
+
+def p_number(p: float) -> str:
+    """A p-value in three digits. Three digits of 1 would look like certainty: it is no evidence, either way."""
+    if p < 0.001:
+        return "< 0.001"
+    return "1" if p >= 0.9995 else f"{p:.3f}"
 
 
 def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
@@ -282,10 +361,49 @@ def _of_twins(pairs: Sequence[tuple[str, str]], num_contenders: int) -> str:
     )
 
 
-def _at_chance(test: dict[str, Any]) -> bool:
-    chance = max(row["support"] for row in test["per_class"]) / test["n"]
+def _of_chance(trials: Sequence[dict[str, Any]]) -> list[str]:
+    """Who did no better than always naming the most frequent class: on average, or in some trainings."""
+    tested: dict[str, list[dict[str, Any]]] = {}
+    for trial in trials:
+        if trial["test"]:
+            tested.setdefault(trial["contender"], []).append(trial)
+    always, sometimes = [], []
+    for name, own in tested.items():
+        at_chance = [trial for trial in own if _at_chance([trial])]
+        if _at_chance(own):
+            always.append(name)
+        elif at_chance:
+            sometimes.append(f"{name} in {len(at_chance)} of {len(own)}")
+    said = []
+    if always:
+        early = all(trial["stopped"] == "early" for name in always for trial in tested[name])
+        longer = "--set patience=N, since it stopped early, and --epochs" if early else "--epochs"
+        said.append(
+            f"{' and '.join(sorted(always))} did no better than always naming the most frequent class: not trained for "
+            f"long enough ({longer}), or unable to learn this."
+        )
+    if sometimes:
+        said.append(
+            f"In some trainings the score is not clearly above that of always naming the most frequent class "
+            f"({', '.join(sometimes)}); on average over all trainings it is."
+        )
+    return said
+
+
+def _at_chance(trials: Sequence[dict[str, Any]]) -> bool:
+    """Whether one contender's trials, on average over their images, are as good as naming the most frequent class."""
+    answers = sum(trial["test"]["n"] for trial in trials)
+    right = sum(trial["test"]["accuracy"] * trial["test"]["n"] for trial in trials)
+    support = [sum(row) for row in zip(*(_support(trial) for trial in trials), strict=True)]
+    chance = max(support) / answers
+    # Seeds answer the same images again.
+    images = answers / len({trial["seed"] for trial in trials})
     # Two standard errors: a lucky guesser is not taken for one who has learned.
-    return test["accuracy"] <= chance + 2 * (chance * (1 - chance) / test["n"]) ** 0.5
+    return right / answers <= chance + 2 * (chance * (1 - chance) / images) ** 0.5
+
+
+def _support(trial: dict[str, Any]) -> list[int]:
+    return [row["support"] for row in trial["test"]["per_class"]]
 
 
 def _beaten_by_memory(dataset: dict[str, Any], trials: Sequence[dict[str, Any]]) -> list[str]:
@@ -299,7 +417,8 @@ def _beaten_by_memory(dataset: dict[str, Any], trials: Sequence[dict[str, Any]])
     if not beaten:
         return []
     return [
-        f"Taking the label of the most similar training image, with nothing trained, is right on {probe:.1%} of the "
+        f"Taking the label of the training image that looks most alike when small and grey (the audit's nearest "
+        f"neighbour), with nothing trained, is right on {probe:.1%} of the "
         f"test images: more than {_listed(beaten)}. So far none of what {'they have' if len(beaten) > 1 else 'it has'} "
         "learned is needed for these images: train longer (--epochs), or look for leaks (spikeduel audit)."
     ]
@@ -342,11 +461,8 @@ def caveats(
         said.append("One seed: differences of a point or more can be luck of initialisation and order.")
     if (num_test := dataset["counts"]["test"]) < SMALL_TEST_SET:
         said.append(f"Only {num_test:,} test images: a single image is worth {100 / num_test:.1f} points.")
-    if at_chance := sorted({trial["contender"] for trial in trials if trial["test"] and _at_chance(trial["test"])}):
-        said.append(
-            f"{' and '.join(at_chance)} did no better than always naming the most frequent class: not trained for long "
-            "enough (--epochs), or unable to learn this."
-        )
+    said += _of_few_groups(dataset, experiment.seeds)
+    said += _of_chance(trials)
     said += _beaten_by_memory(dataset, trials)
     if pairs := twins(trials):
         said.append(_of_twins(pairs, len({trial["contender"] for trial in trials})))
@@ -357,8 +473,8 @@ def caveats(
         )
     if folds := dataset.get("folds"):
         said.append(
-            f"Scores are means over {len(folds)} folds, each trained and tested apart. Folds share training images, so "
-            "that the spread over them is no spread over independent data."
+            f"Scores are means over {len(folds)} folds, each trained and tested apart (accuracy: over all images). Folds "
+            "share training images, so that the spread over them is no spread over independent data."
         )
     said += tuning_caveats(experiment, tuning)
     if len({trial["epochs"] for trial in trials}) > 1:
