@@ -96,8 +96,8 @@ def test_better():
     said = verdict(DUEL, [pair(0.02, seeds=6, p_value=0.0022, conclusion="a_better")])
     assert said == (
         "snn is better than cnn at these settings: over 6 seeds, snn is right on 90.00% of 2,000 test images on "
-        "average and cnn on 88.00%, a lead of 2.00 points (95 % interval 1.00 to 3.00; p = 0.002). What could overturn this: "
-        + UNTUNED
+        "average and cnn on 88.00%, a lead of 2.00 points (95 % interval 1.00 to 3.00; p = 0.002). What could overturn "
+        "this: " + UNTUNED
     )
 
 

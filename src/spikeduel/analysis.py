@@ -64,7 +64,8 @@ def read_comparison(run: Path) -> Comparison:
     """The comparison in a run's folder. Raises `InputError` where it is not one."""
     run = Path(run)
     if not (run / "results.json").is_file():
-        raise InputError(f"{run}: no run here (no results.json). `spikeduel runs` lists the runs at hand.")
+        there = "no run here (no results.json)" if run.is_dir() else "no run here (no such folder)"
+        raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
     results = files.read_json(run / "results.json")
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise InputError(f"{run / 'results.json'}: not results of this version of spikeduel (schema {SCHEMA}).")

@@ -473,8 +473,8 @@ def caveats(
         )
     if folds := dataset.get("folds"):
         said.append(
-            f"Scores are means over {len(folds)} folds, each trained and tested apart (accuracy: over all images). Folds "
-            "share training images, so that the spread over them is no spread over independent data."
+            f"Scores are means over {len(folds)} folds, each trained and tested apart (accuracy: over all images). "
+            "Folds share training images, so that the spread over them is no spread over independent data."
         )
     said += tuning_caveats(experiment, tuning)
     if len({trial["epochs"] for trial in trials}) > 1:

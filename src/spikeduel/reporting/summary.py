@@ -241,8 +241,8 @@ def first_fold(results: dict[str, Any]) -> str | None:
     if not (folds := results["dataset"].get("folds")):
         return None
     return (
-        f"This looks at the first of the {len(folds)} folds only: its training, validation and test images. Between the "
-        "sides of the other folds, copies, relatives and scores can differ."
+        f"This looks at the first of the {len(folds)} folds only: its training, validation and test images. Between "
+        "the sides of the other folds, copies, relatives and scores can differ."
     )
 
 
