@@ -402,6 +402,13 @@ def test_seeds_answer_the_same_images():
     assert any("no better than always" in line for line in said)
 
 
+def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at():
+    dataset = {**DATASET, "folds": [{"test": 100}] * 2, "audit": {"probe": {"accuracy": 0.6}, "problems": []}}
+    said = " ".join(caveats(EXPERIMENT, dataset, [fold(0.5, 0), fold(0.9, 1)]))
+    assert "is right on 60.0% of the test images of the first fold: more than snn" in said
+    assert "more than snn" not in " ".join(caveats(EXPERIMENT, dataset, [fold(0.7, 0), fold(0.3, 1)]))
+
+
 @pytest.mark.parametrize(("stopped", "hint"), [("early", "--set patience=N"), ("limit", "long enough (--epochs)")])
 def test_who_stopped_early_at_chance_gets_patience(stopped, hint):
     said = caveats(EXPERIMENT, DATASET, [fold(0.2, None, stopped=stopped)])

@@ -411,15 +411,17 @@ def _beaten_by_memory(dataset: dict[str, Any], trials: Sequence[dict[str, Any]])
     probe = ((dataset.get("audit") or {}).get("probe") or {}).get("accuracy")
     scores: dict[str, list[float]] = {}
     for trial in trials:
-        if trial["test"]:
+        # With folds, the audit looks at the images of the first one.
+        if trial["test"] and not trial.get("fold"):
             scores.setdefault(trial["contender"], []).append(trial["test"]["accuracy"])
     beaten = [name for name, found in scores.items() if probe is not None and statistics.fmean(found) < probe]
     if not beaten:
         return []
+    where = " of the first fold" if dataset.get("folds") else ""
     return [
-        f"Taking the label of the training image that looks most alike when small and grey (the audit's nearest "
-        f"neighbour), with nothing trained, is right on {probe:.1%} of the "
-        f"test images: more than {_listed(beaten)}. So far none of what {'they have' if len(beaten) > 1 else 'it has'} "
+        "Taking the label of the training image that looks most alike when small and grey (the audit's nearest "
+        f"neighbour), with nothing trained, is right on {probe:.1%} of the test images{where}: more than "
+        f"{_listed(beaten)}. So far none of what {'they have' if len(beaten) > 1 else 'it has'} "
         "learned is needed for these images: train longer (--epochs), or look for leaks (spikeduel audit)."
     ]
 

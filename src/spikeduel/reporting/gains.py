@@ -85,7 +85,8 @@ def _note(rows: list[dict[str, Any]]) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
+    text = f"{100 * share:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
 
 
 def accuracies(results: dict[str, Any]) -> Figure:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spikeduel import auditing, data, files
-from spikeduel.analysis import Comparison
+from spikeduel.analysis import Comparison, spread_note
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
@@ -59,6 +59,7 @@ def report(
         "caveats": summary.caveats(results),
         "leakage": summary.leakage(results),
         "contenders": contenders,
+        "spread_note": spread_note(results["trials"]),
         "pairs": summary.pairs(results),
         "how_compared": summary.how_compared(results),
         "differences": _differences(results, folder),
