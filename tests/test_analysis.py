@@ -272,7 +272,7 @@ def test_a_seed_with_an_unfinished_fold_is_not_compared():
     results = assembled(records, [measured(SNN), measured(CNN), {}, measured(CNN)], splits=FOLDS)
     (pair,) = results["comparison"]["pairs"]
     assert (pair["seeds"], pair["difference"]) == (0, None)
-    assert "snn, seed 0, fold 0, is right on 66.7% of 6 test images" in results["comparison"]["verdict"]
+    assert "snn, seed 0, fold 0, is right on 66.67% of 6 test images" in results["comparison"]["verdict"]
 
 
 # ---- pairs
@@ -304,10 +304,39 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
     assert pair["accuracy_a"] == pytest.approx((4 / 6 + 3 / 6) / 2)
     assert (pair["only_a_right"], pair["only_b_right"]) == (1.0, 0.5)
     assert (pair["seeds_a_ahead"], pair["seeds_b_ahead"]) == (1, 0)
-    assert "over 2 seeds, snn is right on 58.3%" in results["comparison"]["verdict"]
+    assert "over 2 seeds, snn is right on 58.33%" in results["comparison"]["verdict"]
     # Of six ways to give four trainings to two sides, at least two are as far apart.
     assert pair["p_permutation"] >= 2 / 6
     assert pair["p_value"] == max(pair["p_value_raw"], pair["p_permutation"])
+
+
+def test_the_table_and_the_verdict_name_one_accuracy():
+    """Folds of different sizes: the mean of 2 of 3 and 3 of 9 is no share of the 12 images."""
+    trials = [
+        {**assembled()["trials"][0], "fold": fold, "test": {**assembled()["trials"][0]["test"], "n": n, "accuracy": a}}
+        for fold, n, a in ((0, 3, 2 / 3), (1, 9, 1 / 3))
+    ]
+    (row,) = analysis.table_rows(trials)
+    assert row["accuracy"] == f"{100 * 5 / 12:.2f} ± {100 * np.std([2 / 3, 1 / 3], ddof=1):.2f}"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "folds", "note"),
+    [
+        (1, None, ""),
+        (3, None, "± is the standard deviation over 3 seeds."),
+        (1, 5, "± is the standard deviation over 5 folds."),
+        (3, 5, "± is the standard deviation over 3 seeds and 5 folds."),
+    ],
+)
+def test_a_line_under_the_table_says_what_plus_or_minus_is(seeds, folds, note):
+    one = assembled()["trials"][0]
+    trials = [
+        {**one, "seed": seed, "fold": fold} for seed in range(seeds) for fold in (range(folds) if folds else [None])
+    ]
+    assert analysis.spread_note(trials) == note
+    table = analysis.Comparison(EXPERIMENT, {"trials": trials}, Path()).table()
+    assert ("±" in table.splitlines()[-1]) == bool(note)
 
 
 def test_no_seed_in_common():
@@ -317,7 +346,7 @@ def test_no_seed_in_common():
     assert (pair["difference"], pair["n"], pair["seeds"], pair["conclusion"]) == (None, 0, 0, None)
     # The keys are those of a pair that was compared.
     assert set(pair) == set(assembled()["comparison"]["pairs"][0])
-    assert "snn, seed 0, is right on 66.7% of 6 test images" in results["comparison"]["verdict"]
+    assert "snn, seed 0, is right on 66.67% of 6 test images" in results["comparison"]["verdict"]
     json.dumps(results, allow_nan=False)
 
 

@@ -216,6 +216,26 @@ def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, pictu
     assert "text.png" in one_line(done)
 
 
+def test_predict_labels_the_others_where_a_path_leads_nowhere(finished, picture, tmp_path):
+    (tmp_path / "bare").mkdir()
+    paths = [tmp_path / "nowhere.png", picture, tmp_path / "bare"]
+    done = spikeduel("predict", model(finished[0]), *paths, "--json")
+    assert done.exit_code == 2
+    assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
+    absent, bare = done.stderr.strip().splitlines()
+    assert absent.endswith("nowhere.png: no such file.")
+    assert "bare: holds no images" in bare
+
+
+def test_a_misspelt_folder_is_offered(desk):
+    (desk / "mine").mkdir()
+    line = refused(desk, "compare", "mien")
+    assert "unknown data set 'mien'" in line
+    assert "No folder of that name is here either (there is mine/)." in line
+    (desk / "mine").rmdir()
+    assert "No folder of that name is here either. A folder" in refused(desk, "compare", "mien")
+
+
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
 def test_inspect(contender, finished, picture, desk):
     done = spikeduel("inspect", model(finished[0], contender), picture, "--out", "inside")
@@ -330,7 +350,11 @@ def test_a_run_is_tested_from_its_predictions(finished, desk):
 def test_what_cannot_be_tested_is_named(finished, desk):
     run, _ = finished
     refused(desk, "test", "nowhere")
-    assert "has no predictions.json" in one_line(spikeduel("test", "nowhere"))
+    line = one_line(spikeduel("test", "nowhere"))
+    assert "nowhere: no such folder" in line
+    assert "experiment.toml" not in line
+    (desk / "empty").mkdir()
+    assert "empty: has no predictions.json, and is no run's folder." in one_line(spikeduel("test", "empty"))
     assert "unknown contender 'smal-cnn': did you mean 'small-cnn'" in one_line(
         spikeduel("test", run, "--a", "smal-cnn")
     )
@@ -804,7 +828,7 @@ def test_evaluate_on_other_data(desk, finished):
 
 
 def test_report_of_what_is_no_run(desk, finished):
-    assert "nowhere: no run here" in refused(desk, "report", "nowhere")
+    assert "nowhere: no run here (no such folder)" in refused(desk, "report", "nowhere")
     assert "no run here" in refused(desk, "report", ".")
     shutil.copytree(finished[0], desk / "run")
     (desk / "run" / "results.json").write_text("{")

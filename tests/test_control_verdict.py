@@ -64,12 +64,12 @@ def test_the_words_say_who_is_better_and_by_how_much():
         shuffled=[quality(800, start=3)],
         nearest_neighbour=[quality(750)],
     )["text"]
-    assert "its ReLU twin, the same network in one pass without spikes, is 10.0 points (8.11 to 11.85) better" in text
+    assert "its ReLU twin, the same network in one pass without spikes, is better (−10.00, −11.85 to −8.11)" in text
     assert "With activations of 3 bits, as many as tell a neuron's spike counts of 0 to 4 apart" in text
-    assert "the ReLU twin is 10.0 points (8.11 to 11.85) worse" in text
-    assert "Trained with a single time step instead of 4, it is 30.0 points" in text
-    assert "What the timing of its spikes carries: nothing that counts (0.00 points, " in text
-    assert "nearest neighbour on the pixels is right on 75.0%: 5.0 points" in text
+    assert "the ReLU twin is worse (+10.00, +8.11 to +11.85)" in text
+    assert "Trained with a single time step instead of 4, it is worse (+30.00, " in text
+    assert "The timing of its spikes carries nothing that counts (0.00, " in text
+    assert "nearest neighbour on all pixels is right on 75.00%: worse (+5.00, " in text
     assert "So spiking over 4 steps buys conv-lif no accuracy, it costs some" in text
     assert "another training could end otherwise" in text
 
@@ -81,7 +81,7 @@ def test_timing_that_carries_something_and_spikes_that_pay():
         quantised_twin=[quality(700, bits=3)] * 6,
         shuffled=[quality(300)] * 6,
     )["text"]
-    assert "Its spikes' timing carries 50.0 points" in text
+    assert "Its spikes' timing carries something: shuffled in time, it is worse (+50.00, " in text
     assert "buys conv-lif accuracy that its twins do not have" in text
     assert "means of 6 seeds" in text
     assert "another training" not in text
@@ -99,3 +99,34 @@ def test_nothing_is_said_of_time_where_there_is_one_step():
     assert "single time step" not in text
     assert "is as good (" in text
     assert "not shown that spiking over 1 step buys" in text
+
+
+def test_words_and_rows_have_one_sign():
+    """Wherever the text names a difference, it is the row's: contender − control."""
+    found = concluded(
+        [quality(800)],
+        relu_twin=[quality(820, start=5)],
+        quantised_twin=[quality(900, bits=3)],
+        one_step=[quality(802)],
+        shuffled=[quality(799, start=300)],
+        nearest_neighbour=[quality(500)],
+    )
+    for row in found["rows"]:
+        low, high = row["ci95"]
+        amount = f"({100 * row['difference']:+.2f}, {100 * low:+.2f} to {100 * high:+.2f})".replace("-", "−")
+        assert amount in found["text"]
+    assert "in brackets conv-lif − control in points" in found["text"]
+
+
+def test_two_seeds_whose_interval_excludes_0_are_not_called_alike():
+    twin = [quality(900), quality(901)]
+    found = concluded([quality(800), quality(801)], relu_twin=twin, shuffled=twin, nearest_neighbour=twin)
+    row = rows_of(found)["relu_twin"]
+    assert (row["conclusion"], row["ci95"][1] < 0) == ("inconclusive", True)
+    text = found["text"]
+    assert "without spikes, is better in these trainings (−10.00, " in text
+    assert "Shuffled in time, it is better in these trainings (−10.00, " in text
+    assert "neither better nor worse" not in text
+    said = "Where it says “in these trainings”, the interval excludes 0, yet with 2 seeds nobody can be called better"
+    assert text.count(said) == 1
+    assert "it is not shown that spiking" in text

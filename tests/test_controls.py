@@ -130,6 +130,20 @@ def test_controls_are_found_again_and_shown_in_the_report(controlled):
     assert analysis.read_comparison(controlled.out).experiment.controls
 
 
+def test_a_contender_that_is_the_twin_is_named(tmp_path):
+    contenders = ("dense-lif", "dense-relu", "small-cnn")
+    told = Telling()
+    lif, relu, _ = run(replace(EXPERIMENT, contenders=contenders, epochs=1), tmp_path / "store", told)
+    assert relu is None
+    (line,) = [line for line in told.lines if "shape for shape" in line]
+    assert "dense-lif has the weights of the contender dense-relu" in line
+    # What the line says is to be expected.
+    twin = Store(tmp_path / "store").record(lif.found["relu_twin"]["key"])
+    others = [Store(tmp_path / "store").record(path.parent.name) for path in tmp_path.glob("store/*/trial.json")]
+    (itself,) = [record for record in others if record.settings["contender"] == "dense-relu"]
+    assert twin.history == itself.history
+
+
 TAKES = """
 from torch import nn
 import spikeduel as sd

@@ -268,12 +268,12 @@ def test_more_files_than_a_batch(model, tmp_path):
     assert [row["file"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(260)]
 
 
-def test_nothing_to_read_is_refused(model, tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.png: no such file"):
-        predict_files(model, [tmp_path / "nowhere.png"])
+def test_paths_that_lead_nowhere_are_named(model, tmp_path):
     (tmp_path / "bare").mkdir()
-    with pytest.raises(InputError, match="bare: holds no images"):
-        predict_files(model, [tmp_path / "bare"])
+    rows, (absent, bare) = predict_files(model, [tmp_path / "nowhere.png", tmp_path / "bare"])
+    assert rows == []
+    assert absent.endswith("nowhere.png: no such file.")
+    assert "bare: holds no images" in bare
 
 
 def test_a_model_and_a_picture_for_it(trained, tmp_path):

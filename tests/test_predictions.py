@@ -145,6 +145,8 @@ def test_no_seed_in_common(make_run):
 
 
 def test_a_run_without_predictions_says_how_to_get_them(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "experiment.toml").touch()
     with pytest.raises(InputError, match=r"old: has no predictions\.json.*compare --experiment .*old/experiment\.toml"):
         predictions.read(tmp_path / "old")
 

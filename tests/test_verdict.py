@@ -1,26 +1,11 @@
 import re
-from dataclasses import replace
 
 import pytest
 
-from spikeduel.settings import Experiment
-from spikeduel.verdict import caveats, speed_ratio, twins, verdict
+from made_trials import FOUR, trial
+from spikeduel.verdict import p_value, speed_ratio, twins, verdict
 
 CLAIMS = re.compile(r"better|worse|proves|superior|outperform|\bbeats\b|equivalent")
-
-
-def trial(contender, accuracy=None, *, seed=0, seconds=(), **changes):
-    made = {
-        "contender": contender,
-        "family": "cnn" if "cnn" in contender else "snn",
-        "seed": seed,
-        "status": "failed" if accuracy is None else "done",
-        "epochs": 2,
-        "stopped": "early",
-        "epoch_seconds": list(seconds),
-        "test": None if accuracy is None else {"n": 2000, "accuracy": accuracy, "per_class": [{"support": 200}] * 10},
-    }
-    return {**made, **changes}
 
 
 def pair(difference, *, seeds=1, accuracy_a=0.9, only_a=120.0, only_b=80.0, half=0.01, **changes):
@@ -57,7 +42,7 @@ ONE_SEED = (
 def test_one_seed_speaks_of_these_two_models_only():
     said = verdict(DUEL, [pair(0.02, p_value=0.004, conclusion="a_better")])
     assert said == (
-        "Of these two trained models, snn is right on 90.0% of 2,000 test images and cnn on 88.0%: 2.00 points apart "
+        "Of these two trained models, snn is right on 90.00% of 2,000 test images and cnn on 88.00%: 2.00 points apart "
         "(95 % interval 1.00 to 3.00; 120 images only snn gets right, 80 only cnn). That is more than the choice of "
         f"test images explains (p = 0.004). {ONE_SEED}"
     )
@@ -65,15 +50,17 @@ def test_one_seed_speaks_of_these_two_models_only():
 
 def test_the_one_ahead_is_named_first():
     said = verdict(DUEL, [pair(-0.05, accuracy_a=0.85, only_a=50.0, only_b=150.0, p_value=0.0, conclusion="b_better")])
-    assert said.startswith("Of these two trained models, cnn is right on 90.0% of 2,000 test images and snn on 85.0%")
+    assert said.startswith("Of these two trained models, cnn is right on 90.00% of 2,000 test images and snn on 85.00%")
     assert "5.00 points apart (95 % interval 4.00 to 6.00; 150 images only cnn gets right, 50 only snn)" in said
     assert "(p < 0.001)" in said
 
 
-def test_equal_accuracies():
-    assert verdict(DUEL, [pair(0.0, p_value=1.0)]) == (
-        "These two trained models, snn and cnn, are right on equally many of 2,000 test images (90.0%). Which images "
-        f"happened to be in the test set could explain that (p = 1.000). {ONE_SEED}"
+def test_equal_accuracies_are_no_luck():
+    said = verdict(DUEL, [pair(0.0, p_value=1.0, only_a=80.0)])
+    assert said == (
+        "These two trained models, snn and cnn, are right on equally many of 2,000 test images (90.00%; 95 % interval "
+        "−1.00 to 1.00; 80 images only snn gets right, as many only cnn). Other test images could show a difference "
+        f"beyond the 0.5 points that count as none. {ONE_SEED}"
     )
 
 
@@ -93,16 +80,16 @@ def test_one_seed_claims_nothing_of_contenders(difference, conclusion, negligibl
 def test_better():
     said = verdict(DUEL, [pair(0.02, seeds=6, p_value=0.0022, conclusion="a_better")])
     assert said == (
-        "snn is better than cnn at these settings: over 6 seeds, snn is right on 90.0% of 2,000 test images on average "
-        "and cnn on 88.0%, a lead of 2.00 points (95 % interval 1.00 to 3.00; p = 0.002). What could overturn this: "
-        + UNTUNED
+        "snn is better than cnn at these settings: over 6 seeds, snn is right on 90.00% of 2,000 test images on "
+        "average and cnn on 88.00%, a lead of 2.00 points (95 % interval 1.00 to 3.00; p = 0.002). What could overturn "
+        "this: " + UNTUNED
     )
 
 
 def test_folds_are_no_two_models():
     in_folds = [trial(name, 0.9, fold=fold) for fold in range(5) for name in ("snn", "cnn")]
     assert verdict(in_folds, [pair(0.02)]).startswith(
-        "Trained once for each of 5 folds, snn is right on 90.0% of 2,000 test images and cnn on 88.0%"
+        "Trained once for each of 5 folds, snn is right on 90.00% of 2,000 test images and cnn on 88.00%"
     )
     assert verdict(in_folds, [pair(0.0)]).startswith("Trained once for each of 5 folds, snn and cnn are right on equal")
     assert "over 6 seeds and 5 folds, snn is right on" in verdict(in_folds, [pair(0.02, seeds=6)])
@@ -110,7 +97,7 @@ def test_folds_are_no_two_models():
 
 def test_the_interval_is_the_leaders():
     said = verdict(DUEL, [pair(-0.02, seeds=6, accuracy_a=0.88, half=0.03, p_value=0.1)])
-    assert "cnn is right on 90.0% of 2,000 test images on average and snn on 88.0%" in said
+    assert "cnn is right on 90.00% of 2,000 test images on average and snn on 88.00%" in said
     assert "2.00 points apart (95 % interval −1.00 to 5.00; p = 0.100)" in said
 
 
@@ -122,7 +109,7 @@ def test_better_by_less_than_counts_is_said_as_such():
 
 def test_equivalent_and_inconclusive_are_different_words():
     equal = verdict(DUEL, [pair(0.001, seeds=6, half=0.003, conclusion="equivalent", negligible=True)])
-    assert equal.startswith("snn and cnn are equivalent at these settings: over 6 seeds, snn is right on 90.0%")
+    assert equal.startswith("snn and cnn are equivalent at these settings: over 6 seeds, snn is right on 90.00%")
     assert "lies between −0.14 and 0.34 points (90 % interval), inside the ±0.5 points that count" in equal
     assert "nconclusive" not in equal
     unsure = verdict(DUEL, [pair(0.001, seeds=6)])
@@ -161,7 +148,7 @@ def test_the_cost_is_named():
 
 def test_accuracies_are_those_of_the_seeds_that_both_finished():
     trials = [trial("snn", 0.9), trial("snn", 0.1, seed=1), trial("cnn", 0.88), trial("cnn", seed=1)]
-    assert "snn is right on 90.0%" in verdict(trials, [pair(0.02)])
+    assert "snn is right on 90.00%" in verdict(trials, [pair(0.02)])
 
 
 def test_nothing_finished():
@@ -171,15 +158,15 @@ def test_nothing_finished():
 def test_one_contender():
     trials = [trial("snn", 0.9), trial("snn", 0.85, seed=1)]
     assert verdict(trials, []) == (
-        "snn, seed 0, is right on 90.0% of 2,000 test images. snn, seed 1, is right on 85.0% of 2,000 test images."
+        "snn, seed 0, is right on 90.00% of 2,000 test images. snn, seed 1, is right on 85.00% of 2,000 test images."
     )
 
 
 def test_only_one_of_two_finished():
-    assert verdict([trial("snn", 0.9), trial("cnn")], []) == "snn, seed 0, is right on 90.0% of 2,000 test images."
+    assert verdict([trial("snn", 0.9), trial("cnn")], []) == "snn, seed 0, is right on 90.00% of 2,000 test images."
     # Both finished, but no seed in common.
     trials = [trial("snn", 0.9), trial("cnn", 0.8, seed=1)]
-    assert verdict(trials, [pair(None, seeds=0)]).startswith("snn, seed 0, is right on 90.0%")
+    assert verdict(trials, [pair(None, seeds=0)]).startswith("snn, seed 0, is right on 90.00%")
 
 
 def many(seeds):
@@ -192,7 +179,7 @@ def many(seeds):
     return [
         pair(
             accuracy[one] - accuracy[other], a=one, b=other, seeds=seeds, conclusion=concluded[one + other],
-            accuracy_a=accuracy[one], accuracy_b=accuracy[other],
+            accuracy_a=accuracy[one], accuracy_b=accuracy[other], half=0.06 if one + other == "cd" else 0.01,
         )
         for one, other in concluded
     ]  # fmt: skip
@@ -200,7 +187,7 @@ def many(seeds):
 
 def test_many_contenders_are_told_by_the_best():
     assert verdict(DUEL, many(6)) == (
-        "Of 4 contenders over 6 seeds, a is most often right: on 90.0% of 2,000 test images on average. It is better "
+        "Of 4 contenders over 6 seeds, a is most often right: on 90.00% of 2,000 test images on average. It is better "
         "than b (by 10.00 points, 9.00 to 11.00) and c (by 5.00 points, 4.00 to 6.00); equivalent to d (0.10 points "
         "ahead, −0.90 to 1.10). Among the others: better: c than b and d than b; inconclusive: c and d. Leads come "
         "with their 95 % intervals, and conclusions are adjusted for 6 comparisons (Holm). All this is at these "
@@ -213,7 +200,7 @@ def test_many_contenders_are_told_by_the_best():
 def test_many_trained_models_stay_these_models():
     said = verdict(DUEL, many(1))
     assert said.startswith(
-        "Of these 4 trained models, a is most often right: on 90.0% of 2,000 test images. It is ahead,"
+        "Of these 4 trained models, a is most often right: on 90.00% of 2,000 test images. It is ahead,"
     )
     assert "by more than the choice of test images explains, of b (by 10.00 points" in said
     assert "better" not in said
@@ -239,83 +226,50 @@ def test_the_speed_ratio_is_one_of_medians():
     assert speed_ratio([trials[0], trial("cnn")]) is None
 
 
-# ---- caveats
+# ---- intervals that exclude 0, and nobody better
 
 
-EXPERIMENT = Experiment(seeds=3)
-DATASET = {"shared_groups": None, "split": "grouped", "notes": [], "counts": {"test": 2000}}
-TUNED_FOR_NONE = "Learning rate and all other settings are the same for every contender and tuned for none."
+FEW_SEEDS = {"seeds": 2, "p_value": 1 / 3, "p_value_raw": 0.001, "p_permutation": 1 / 3}
+FEW_GROUPS = {"p_value": 0.0625, "p_value_raw": 0.0625, "p_permutation": None, "groups": 5}
 
 
-def test_what_always_holds():
-    assert caveats(EXPERIMENT, DATASET, [trial("snn", 0.9), trial("snn2", 0.9)]) == [TUNED_FOR_NONE]
+def test_two_seeds_with_an_interval_that_excludes_0():
+    said = verdict(DUEL, [pair(0.1, **FEW_SEEDS)])
+    assert (
+        "10.00 points apart (95 % interval 9.00 to 11.00; p = 0.333). The interval excludes 0, yet with 2 seeds" in said
+    )
+    assert "nobody can be called better, however large the difference (exchanging them gives no p below 0.33" in said
+    assert "neither shows" not in said
+    assert "neither shows" in verdict(DUEL, [pair(0.005, **FEW_SEEDS)])
 
 
-@pytest.mark.parametrize(
-    ("changes", "dataset", "trials", "expected"),
-    [
-        ({}, {"shared_groups": 0.87}, [], "LEAKAGE: 87% of the test images come from a group"),
-        ({}, {"shared_groups": 0.87}, [], "--split default keeps groups whole."),
-        ({}, {"shared_groups": 0.01, "split": "official"}, [], "LEAKAGE: 1% of the test images come from a group"),
-        ({}, {"shared_groups": 0.01, "split": "official"}, [], "divide the data anew"),
-        ({}, {"shared_groups": 0.0012, "split": "official"}, [], "0.12% of the data's own test images"),
-        ({}, {"folds": [{"test": 400}] * 5}, [], "means over 5 folds"),
-        (
-            {},
-            {"audit": {"probe": {"accuracy": 0.91}, "problems": []}},
-            [trial("snn2", 0.95)],
-            "right on 91.0% of the test images: more than snn. So far none of what it has learned",
-        ),
-        ({}, {}, [trial("snn2", seed=4, fold=1)], "Failed and left out: snn2 with seed 4, fold 1."),
-        ({"seeds": 1}, {}, [], "One seed: "),
-        ({}, {}, [trial("cnn", 0.5)], "confounds spiking with"),
-        ({}, {}, [trial("snn2", 0.5, epochs=3)], "different numbers of epochs"),
-        (
-            {"epochs": 7},
-            {},
-            [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
-            "snn2 ran until the limit of epochs (7)",
-        ),
-        ({}, {"counts": {"test": 50}}, [], "Only 50 test images: a single image is worth 2.0 points."),
-        # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-        ({}, {}, [trial("snn2", 0.112)], "snn2 did no better than always naming the most frequent class"),
-        ({"limit": 1234}, {}, [], "limited to 1,234 images"),
-        ({}, {}, [trial("snn2", seed=4)], "Failed and left out: snn2 with seed 4."),
-        (
-            {},
-            {},
-            [trial("snn2", 0.9, failed_measures={"draws": "it broke."})],
-            "draws of snn2 with seed 0 failed (it broke)",
-        ),
-        ({}, {"test_uses": 5}, [trial("snn2", 0.9)], "5 models have been asked about these test images"),
-        ({}, {"notes": ["The raw images are transposed."]}, [], "The raw images are transposed."),
-    ],
-)
-def test_each_condition_adds_its_own_caveat(changes, dataset, trials, expected):
-    said = caveats(replace(EXPERIMENT, **changes), {**DATASET, **dataset}, [trial("snn", 0.9), *trials])
-    new = [line for line in said if line != TUNED_FOR_NONE]
-    assert len(new) == 1
-    assert expected in new[0]
+def test_one_pair_in_few_groups():
+    groups = "more groups of test images (5 of 48 are tested; --folds 5 tests them all)"
+    said = verdict(DUEL, [pair(0.1, **FEW_GROUPS)], few_groups=groups)
+    assert "The interval excludes 0, yet 5 groups of test images can show no difference, however large" in said
+    assert "no p below 0.062) (p = 0.062)" in said
+    assert "could explain that" not in said
+    # Seeds alone are no way out.
+    assert f"What could overturn this: {groups}; another training" in said
+    several = pair(0.1, seeds=6, seeds_needed=None, detectable_at_best=0.3)
+    said = verdict(DUEL, [several], few_groups=groups)
+    assert f"What could overturn this: {groups}; other settings" in said
 
 
-def test_a_little_better_than_chance_is_better():
-    assert caveats(EXPERIMENT, DATASET, [trial("snn", 0.115)]) == [TUNED_FOR_NONE]
+def test_among_many_what_is_held_back_is_a_group_of_its_own():
+    a, b, c = ({"a": one, "b": other, **FEW_SEEDS} for one, other in ("xy", "xz", "yz"))
+    said = verdict(DUEL, [pair(0.1, **a), pair(0.2, **b), pair(0.1, **{**c, "accuracy_a": 0.8})])
+    assert (
+        "It is ahead of y (by 10.00 points, 9.00 to 11.00) and z (by 20.00 points, 19.00 to 21.00), where the" in said
+    )
+    assert "Among the others: y ahead of z, where the interval excludes 0, yet with 2 seeds nobody" in said
+    assert "not clearly" not in said
+    assert "inconclusive" not in said
 
 
-def test_groups_that_are_whole_are_no_leakage():
-    assert caveats(EXPERIMENT, {**DATASET, "shared_groups": 0.0}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
-
-
-# ---- twins
-
-
-DENSE, CONV = {"linear.weight": [10, 64]}, {"block.weight": [8, 1, 3, 3], "linear.weight": [10, 64]}
-FOUR = [
-    trial("dense-snn", 0.5, weights=DENSE, seconds=[2.0]),
-    trial("dense-cnn", 0.5, weights=DENSE, seconds=[1.0]),
-    trial("conv-snn", 0.5, weights=CONV, seconds=[9.0]),
-    trial("conv-cnn", 0.5, weights=CONV, seconds=[3.0]),
-]
+@pytest.mark.parametrize(("p", "said"), [(1.0, "p = 1"), (0.9994, "p = 0.999"), (0.0004, "p < 0.001")])
+def test_p_values_in_words(p, said):
+    assert p_value(p) == said
 
 
 def test_twins_are_known_by_their_weights():
@@ -328,29 +282,8 @@ def test_twins_are_known_by_their_weights():
     assert twins([FOUR[0], other]) == []
 
 
-def test_of_twins_the_difference_is_the_activations():
-    said = " ".join(caveats(EXPERIMENT, DATASET, FOUR[:2]))
-    assert "dense-snn and dense-cnn have the same weights, shape for shape" in said
-    assert "confounds" not in said
-    said = " ".join(caveats(EXPERIMENT, DATASET, FOUR))
-    assert "dense-snn and dense-cnn; conv-snn and conv-cnn. A difference within such a pair is the activation's" in said
-    assert "any others differ in shape as well" in said
-    assert "confounds" in " ".join(caveats(EXPERIMENT, DATASET, [FOUR[0], FOUR[3]]))
-
-
 def test_the_speed_of_twins_is_told_pair_by_pair():
     said = speed_ratio(FOUR)
     assert said.count("a ratio of 2.0") == said.count("a ratio of 3.0") == 1
     assert "An epoch of conv-snn took 9.0 s and one of conv-cnn 3.0 s" in said
     assert "study" not in said
-
-
-def test_test_uses_that_this_runs_trials_explain_need_no_words():
-    for uses in (None, 0, 1):
-        assert caveats(EXPERIMENT, {**DATASET, "test_uses": uses}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
-
-
-def test_what_the_audit_calls_a_problem_is_a_caveat_and_its_notes_are_not():
-    audit = {"problems": ["Two labels are wrong."], "notes": ["Classes are unbalanced."]}
-    said = caveats(EXPERIMENT, {**DATASET, "audit": audit}, [trial("snn", 0.9)])
-    assert said == [TUNED_FOR_NONE, "The audit of the data: Two labels are wrong."]

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from spikeduel import files, predictions, significance
+from spikeduel.caveats import caveats, leaks, more_groups
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import InputError, unknown
 from spikeduel.schema import require_results
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.store import TrialRecord
 from spikeduel.trial_costs import cost_entry
-from spikeduel.verdict import caveats, leaks, twins, verdict
+from spikeduel.verdict import twins, verdict
 from spikeduel.version import __version__
 from spikeduel.visible import visible
 
@@ -27,7 +28,7 @@ SCHEMA = 1
 _PAIR_KEYS = (
     "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
     "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right",
-    "only_b_right", "seeds_a_ahead", "seeds_b_ahead",
+    "only_b_right", "seeds_a_ahead", "seeds_b_ahead", "groups",
 )  # fmt: skip
 
 
@@ -46,7 +47,8 @@ class Comparison:
 
     def table(self) -> str:
         """The study's table as text: accuracy, precision, recall, F1, seconds an epoch; mean ± sd over all trials."""
-        return render(table_rows(self.results["trials"]))
+        table, note = render(table_rows(self.results["trials"])), spread_note(self.results["trials"])
+        return f"{table}\n{note}" if note else table
 
     def best(self, name: str) -> Path:
         """The model file of contender or family `name` with the best validation accuracy. Raises `InputError`."""
@@ -64,7 +66,8 @@ def read_comparison(run: Path) -> Comparison:
     """The comparison in a run's folder. Raises `InputError` where it is not one."""
     run = Path(run)
     if not (run / "results.json").is_file():
-        raise InputError(f"{run}: no run here (no results.json). `spikeduel runs` lists the runs at hand.")
+        there = "no run here (no results.json)" if run.is_dir() else "no run here (no such folder)"
+        raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
     results = files.read_json(run / "results.json")
     if not isinstance(results, dict) or results.get("schema") != SCHEMA:
         raise InputError(f"{run / 'results.json'}: not results of this version of spikeduel (schema {SCHEMA}).")
@@ -111,7 +114,9 @@ def assemble(
         "trials": trials,
         "comparison": {
             "pairs": pairs,
-            "verdict": verdict(trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0, bool(tuning)),
+            "verdict": verdict(
+                trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0, bool(tuning), more_groups(dataset)
+            ),
             "caveats": caveats(experiment, dataset, trials, tuning),
         },
     }
@@ -269,7 +274,9 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
             ("recall", "recall"),
             ("f1", "F1"),
         ):
-            row[title] = mean_and_spread([trial["test"][name] for trial in done])
+            # Folds may differ in size, and an accuracy is one of images, as in the verdict.
+            images = [trial["test"]["n"] for trial in done] if name == "accuracy" else None
+            row[title] = mean_and_spread([trial["test"][name] for trial in done], images)
         seconds = [second for trial in done for second in trial["epoch_seconds"]]
         row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "failed" if not done else "converted"
         row["epochs"] = ", ".join(str(trial["epochs"]) for trial in own)
@@ -278,12 +285,20 @@ def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     return rows
 
 
-def mean_and_spread(values: Sequence[float]) -> str:
-    """The mean, and with several values ± their standard deviation, in per cent."""
+def mean_and_spread(values: Sequence[float], weights: Sequence[int] | None = None) -> str:
+    """The mean, weighted if asked for, and with several values ± their standard deviation, in per cent."""
     if not values:
         return "failed"
-    mean = f"{100 * statistics.fmean(values):.2f}"
+    mean = f"{100 * statistics.fmean(values, weights):.2f}"
     return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
+
+
+def spread_note(trials: Sequence[dict[str, Any]]) -> str:
+    """Over what the ± of `table_rows` is taken, as a line; empty where there is none."""
+    tested = [trial for trial in trials if trial["test"]]
+    numbers = {name: len({trial.get(name) for trial in tested} - {None}) for name in ("seed", "fold")}
+    over = [f"{number} {name}s" for name, number in numbers.items() if number > 1]
+    return f"± is the standard deviation over {' and '.join(over)}." if over else ""
 
 
 def render(rows: Sequence[dict[str, str]]) -> str:

@@ -443,7 +443,7 @@ def test(
             print_json({"a": a, "b": b, "measure": "accuracy", **found.to_dict()})
         else:
             shown = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-            typer.echo(wrapped(found.words(*shown)))
+            typer.echo(wrapped(found.words(*shown, num_folds=predictions.num_folds(run))))
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel import significance
+from spikeduel.significance.reservations import reserved
 
 Quality = Mapping[str, Any]
 
@@ -68,7 +69,10 @@ def right(qualities: Sequence[Quality]) -> np.ndarray:
 def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]) -> str:
     seeds = max(row["seeds"] for row in rows.values())
     over = f"means of {seeds} seeds" if seeds > 1 else "one seed"
-    told = [f"What spiking buys {contender}, by accuracy ({over}, with 95 % intervals):"]
+    told = [
+        f"What spiking buys {contender}, by accuracy ({over}; in brackets {contender} − control in points, with 95 % "
+        "intervals):"
+    ]
     steps = f"{num_steps} steps" if num_steps > 1 else "1 step"
     if (row := rows["relu_twin"])["seeds"]:
         told.append(f"its ReLU twin, the same network in one pass without spikes, is {_than_it(row)}.")
@@ -82,7 +86,9 @@ def _in_words(contender: str, num_steps: int, rows: Mapping[str, dict[str, Any]]
     if (row := rows["shuffled"])["seeds"] and num_steps > 1:
         told.append(_of_timing(row, rows["one_step"]))
     if (row := rows["nearest_neighbour"])["seeds"]:
-        told.append(f"An untrained nearest neighbour on the pixels is right on {row['accuracy']:.1%}: {_than_it(row)}.")
+        told.append(f"An untrained nearest neighbour on all pixels is right on {row['accuracy']:.2%}: {_than_it(row)}.")
+    for reason in dict.fromkeys(filter(None, map(reserved, rows.values()))):
+        told.append(f"Where it says “in these trainings”, {reason}.")
     if left_out := [row["reason"] for row in rows.values() if row["reason"]]:
         told.append(f"Left out, since {' '.join(dict.fromkeys(left_out))}")
     if rows["relu_twin"]["seeds"]:
@@ -94,12 +100,14 @@ def _of_timing(row: dict[str, Any], one_step: dict[str, Any]) -> str:
     if row["conclusion"] == "a_better":
         needless = one_step["seeds"] and one_step["conclusion"] != "a_better"
         without = " It uses it, yet trained with a single step, which has none, it does no worse." if needless else ""
-        return f"Its spikes' timing carries {_points(row)}: so much it loses when they are shuffled in time.{without}"
-    amount = f"{_signed(-row['difference'])} points, {_interval(row)}, when shuffled"
+        return f"Its spikes' timing carries something: shuffled in time, it is {_than_it(row)}.{without}"
     if row["conclusion"] == "b_better":
         return f"Its spikes' timing carries nothing that helps: shuffled in time, it is {_than_it(row)}."
-    carried = "nothing that counts" if row["conclusion"] == "equivalent" else "nothing measurable"
-    return f"What the timing of its spikes carries: {carried} ({amount})."
+    if row["conclusion"] == "equivalent":
+        return f"The timing of its spikes carries nothing that counts {_amount(row)}."
+    if reserved(row):
+        return f"Shuffled in time, it is {_than_it(row)}."
+    return f"Whether the timing of its spikes carries anything is not shown {_amount(row)}."
 
 
 def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> str:
@@ -115,23 +123,22 @@ def _summary(contender: str, steps: str, rows: Mapping[str, dict[str, Any]]) -> 
 
 
 def _than_it(row: dict[str, Any]) -> str:
-    """How good the control is, measured by its contender."""
-    if row["conclusion"] not in ("a_better", "b_better"):
-        known = "as good" if row["conclusion"] == "equivalent" else "neither better nor worse that one could tell"
-        return f"{known} ({_signed(-row['difference'])} points, {_interval(row)})"
-    return f"{_points(row)} {'worse' if row['conclusion'] == 'a_better' else 'better'}"
+    """How good the control is beside its contender; the numbers are the contender's lead, as in the table."""
+    behind = "worse" if row["difference"] > 0 else "better"
+    known = {
+        "equivalent": "as good",
+        "inconclusive": "neither better nor worse that one could tell",
+        "a_better": "worse",
+        "b_better": "better",
+    }[row["conclusion"]]
+    if reserved(row):
+        known = f"{behind} in these trainings"
+    return f"{known} {_amount(row)}"
 
 
-def _points(row: dict[str, Any]) -> str:
-    """The amount of a difference that is one, without its sign."""
-    low, high = sorted(100 * abs(end) for end in row["ci95"])
-    return f"{100 * abs(row['difference']):.1f} points ({low:.2f} to {high:.2f})"
-
-
-def _interval(row: dict[str, Any]) -> str:
-    """As seen from the control, like all words here."""
+def _amount(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
-    return f"{_signed(-high)} to {_signed(-low)}"
+    return f"({_signed(row['difference'])}, {_signed(low)} to {_signed(high)})"
 
 
 def _signed(share: float) -> str:

@@ -76,7 +76,25 @@ def run(
     Each comes with the split that it was trained on. Those that need a training are trials like any other: stored by
     their key, found again, never trained twice.
     """
+    for line in _trained_twice(trials, store):
+        progress.say(line)
     return [_of_trial(each, prepared, split, store, progress) for each, split in trials]
+
+
+def _trained_twice(trials: Sequence[tuple[Trial, Split]], store: Store) -> list[str]:
+    """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it."""
+    shapes: dict[str, Any] = {}
+    for each, _ in trials:
+        if (found := store.measure(each.key, "weights")) is not None:
+            shapes.setdefault(each.card.contender, (each.card.num_steps is not None, found["shapes"]))
+    return [
+        f"  control, relu twin: {spiking} has the weights of the contender {other}, shape for shape. Its twin is "
+        "trained all the same, since their code could differ otherwise; equal numbers are to be expected."
+        for spiking, (spikes, weights) in shapes.items()
+        if spikes
+        for other, (also_spikes, others) in shapes.items()
+        if not also_spikes and weights == others
+    ]
 
 
 def _of_trial(each: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> Controlled | None:

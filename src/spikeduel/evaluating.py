@@ -166,11 +166,11 @@ def predict_files(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities.
 
-    Second, one line for each file that cannot be read. Raises `InputError` where there is no file at all.
+    Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
     """
     progress = progress or Progress()
-    pictures = data.picture_files(paths)
-    rows, unreadable = [], []
+    pictures, unreadable = data.picture_files(paths)
+    rows = []
     for start in range(0, len(pictures), EVALUATION_BATCH):
         names, images = [], []
         for path in progress.track(pictures[start : start + EVALUATION_BATCH], "reading images"):

@@ -110,10 +110,14 @@ def read(run: Path | str) -> Predictions:
     """The predictions in a run's folder. Raises `InputError` where there are none, or damaged ones."""
     path = Path(run) / FILE
     if not path.is_file():
-        raise InputError(
-            f"{run}: has no {FILE}. Is it a run's folder? `spikeduel compare --experiment {Path(run)}/experiment.toml` "
-            "writes it anew, and trains nothing that the store holds."
-        )
+        again = path.with_name("experiment.toml")
+        if again.is_file():
+            raise InputError(
+                f"{run}: has no {FILE}. `spikeduel compare --experiment {again}` writes it anew, and trains nothing "
+                "that the store holds."
+            )
+        there = f"has no {FILE}, and is no run's folder" if path.parent.is_dir() else "no such folder"
+        raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
     content = files.read_json(path)
     try:
         if content["schema"] != SCHEMA:
@@ -128,6 +132,12 @@ def read(run: Path | str) -> Predictions:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: damaged, or not predictions of spikeduel.") from None
+
+
+def num_folds(run: Path | str) -> int | None:
+    """In how many folds a run's contenders were trained; None where there are none, or it does not say."""
+    path = Path(run) / "experiment.toml"
+    return read_experiment(path).folds if path.is_file() else None
 
 
 def _whole(values: Any) -> np.ndarray:

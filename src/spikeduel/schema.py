@@ -126,6 +126,9 @@ _PAIR = {
     "test?": Maybe(str),
     "conclusion?": Maybe({"a_better", "b_better", "equivalent", "inconclusive"}),
     "margin?": Maybe(amount),
+    "groups?": Maybe(count),
+    "p_value_raw?": Maybe(share),
+    "p_permutation?": Maybe(share),
 }
 TUNING = {
     "schema": count,

@@ -1,16 +1,12 @@
 """The conclusion in plain words, claiming no more than the trials can bear."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from spikeduel.settings import Experiment
+from spikeduel.significance.reservations import reserved
 from spikeduel.significance.variances import FEWEST_SEEDS, MOST_SEEDS
-from spikeduel.tuning_verdict import tuning_caveats
 
-SMALL_TEST_SET = 500
-TOLERATED_SHARE = 0.01
-"""Of a data set's own test images, how many may have relatives in training before scores are called memory."""
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 
@@ -21,19 +17,24 @@ MOST_NAMED = 6
 
 
 def verdict(
-    trials: Sequence[dict[str, Any]], pairs: Sequence[dict[str, Any]], shared_groups: float = 0.0, tuned: bool = False
+    trials: Sequence[dict[str, Any]],
+    pairs: Sequence[dict[str, Any]],
+    shared_groups: float = 0.0,
+    tuned: bool = False,
+    few_groups: str | None = None,
 ) -> str:
     """What the trials showed, in words, from results.json's `trials` and `pairs`.
 
     Who is better, by how much, how sure that is, what it costs, and what would overturn it. `shared_groups` is the
-    share of test images with relatives in training, `tuned` whether each contender has been tuned.
+    share of test images with relatives in training, `tuned` whether each contender has been tuned, `few_groups` what
+    `more_groups` says of the data.
     """
     compared = [pair for pair in pairs if pair["seeds"]]
     num_folds = len({trial.get("fold") for trial in trials} - {None})
     if not compared:
         done = [trial for trial in trials if trial["test"]]
         sentences = [
-            f"{_title(t)}, is right on {t['test']['accuracy']:.1%} of {t['test']['n']:,} test images." for t in done
+            f"{title(t)}, is right on {t['test']['accuracy']:.2%} of {t['test']['n']:,} test images." for t in done
         ] or ["No trial was finished: there is nothing to compare."]
     elif len(compared) == 1:
         sentences = [_of_pair(compared[0], num_folds)]
@@ -44,11 +45,11 @@ def verdict(
     if speed := speed_ratio(trials):
         sentences.append(speed)
     if compared:
-        sentences.append(_overturned_by(compared, shared_groups, tuned))
+        sentences.append(_overturned_by(compared, shared_groups, tuned, few_groups))
     return " ".join(sentences)
 
 
-def _title(trial: dict[str, Any], joined: str = ",") -> str:
+def title(trial: dict[str, Any], joined: str = ",") -> str:
     fold = trial.get("fold")
     return f"{trial['contender']}{joined} seed {trial['seed']}" + ("" if fold is None else f", fold {fold}")
 
@@ -60,8 +61,8 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
         return _of_one_seed(pair, leader, other, accuracy, num_folds)
     folds = f" and {num_folds} folds" if num_folds else ""
     scores = (
-        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
-        f"on average and {other} on {accuracy[other]:.1%}"
+        f"over {pair['seeds']} seeds{folds}, {leader} is right on {accuracy[leader]:.2%} of {pair['n']:,} test images "
+        f"on average and {other} on {accuracy[other]:.2%}"
     )
     points, sure = _points(abs(pair["difference"])), f"({_interval(pair)}; {p_value(pair['p_value'])})"
     if pair["conclusion"].endswith("_better"):
@@ -75,6 +76,8 @@ def _of_pair(pair: dict[str, Any], num_folds: int) -> str:
             f"{pair['a']} and {pair['b']} are equivalent at these settings: {scores}, and {leader}'s lead lies between "
             f"{low} and {high} points (90 % interval), inside the ±{_margin(pair)} that count as no difference."
         )
+    if reason := reserved(pair):
+        return f"Inconclusive at these settings: {scores}, {points} apart {sure}. {_sentence(reason)}"
     return (
         f"Inconclusive at these settings: {scores}, {points} apart {sure}. That neither shows one to be better "
         f"nor shows them to be equivalent, that is, within {_margin(pair)} of each other."
@@ -89,24 +92,34 @@ def _of_one_seed(pair: dict[str, Any], leader: str, other: str, accuracy: dict[s
         who = (
             f"Trained once for each of {num_folds} folds, {both}" if num_folds else f"These two trained models, {both},"
         )
-        said = f"{who} are right on equally many of {pair['n']:,} test images ({accuracy[leader]:.1%})."
+        # The p-value of no difference at all is 1, and tells nothing that these numbers do not.
+        said = (
+            f"{who} are right on equally many of {pair['n']:,} test images ({accuracy[leader]:.2%}; {_interval(pair)}; "
+            f"{only[leader]:,.0f} images only {leader} gets right, as many only {other})."
+        )
     else:
         who = f"Trained once for each of {num_folds} folds" if num_folds else "Of these two trained models"
         said = (
-            f"{who}, {leader} is right on {accuracy[leader]:.1%} of {pair['n']:,} test images "
-            f"and {other} on {accuracy[other]:.1%}: {_points(abs(pair['difference']))} apart ({_interval(pair)}; "
+            f"{who}, {leader} is right on {accuracy[leader]:.2%} of {pair['n']:,} test images "
+            f"and {other} on {accuracy[other]:.2%}: {_points(abs(pair['difference']))} apart ({_interval(pair)}; "
             f"{only[leader]:,.0f} images only {leader} gets right, {only[other]:,.0f} only {other})."
         )
+    return said + _of_luck(pair)
+
+
+def _of_luck(pair: dict[str, Any]) -> str:
+    """What the choice of test images explains of one seed's difference."""
     chance = p_value(pair["p_value"])
-    luck = {
-        "equivalent": f" Between these two, that is no difference: it lies inside ±{_margin(pair)}.",
-        "inconclusive": f" Which images happened to be in the test set could explain that ({chance}).",
-    }.get(
-        pair["conclusion"],
-        f" That is more than the choice of test images explains ({chance})"
-        + (f", yet inside the {_margin(pair)} that count as no difference." if pair["negligible"] else "."),
-    )
-    return said + luck
+    if pair["conclusion"] == "equivalent":
+        return f" Between these two, that is no difference: it lies inside ±{_margin(pair)}."
+    if reason := reserved(pair):
+        return f" {_sentence(reason)[:-1]} ({chance})."
+    if pair["conclusion"] == "inconclusive" and pair["difference"] == 0:
+        return f" Other test images could show a difference beyond the {_margin(pair)} that count as none."
+    if pair["conclusion"] == "inconclusive":
+        return f" Which images happened to be in the test set could explain that ({chance})."
+    small = f", yet inside the {_margin(pair)} that count as no difference" if pair["negligible"] else ""
+    return f" That is more than the choice of test images explains ({chance}){small}."
 
 
 def _of_many(pairs: Sequence[dict[str, Any]], num_folds: int) -> list[str]:
@@ -125,7 +138,7 @@ def _of_many(pairs: Sequence[dict[str, Any]], num_folds: int) -> list[str]:
     elif one:
         among = f"Of these {len(accuracy)} trained models"
     average = "" if one else " on average"
-    said = [f"{among}, {best} is most often right: on {accuracy[best]:.1%} of {n:,} test images{average}."]
+    said = [f"{among}, {best} is most often right: on {accuracy[best]:.2%} of {n:,} test images{average}."]
     own = [pair for pair in pairs if best in (pair["a"], pair["b"])]
     told = _groups(own, best, one)
     if told:
@@ -145,24 +158,31 @@ def _groups(pairs: Sequence[dict[str, Any]], best: str | None, one: bool) -> lis
     phrases: dict[str, list[str]] = {}
     for pair in pairs:
         leader, other = _by_accuracy(pair)
-        better = pair["conclusion"].endswith("_better")
-        kind = "better" if better else pair["conclusion"]
+        better, reason = pair["conclusion"].endswith("_better"), reserved(pair)
+        kind = reason or ("better" if better else pair["conclusion"])
         if best is None:
-            name = f"{leader} {'ahead of' if one else 'than'} {other}" if better else f"{pair['a']} and {pair['b']}"
+            name = f"{pair['a']} and {pair['b']}"
+            if better or reason:
+                name = f"{leader} {'than' if better and not one else 'ahead of'} {other}"
         else:
             points = _points(abs(pair["difference"]))
-            lead = f"by {points}" if better else f"{points} ahead"
+            lead = f"by {points}" if better or reason else f"{points} ahead"
             name = f"{other if leader == best else leader} ({lead}, {_range(pair)})"
         phrases.setdefault(kind, []).append(name)
     words = {
         "better": ahead if best else ("ahead beyond the choice of test images:" if one else "better:"),
         "equivalent": "equivalent to" if best else "equivalent:",
+        **dict.fromkeys([kind for kind in phrases if kind.startswith("the interval")], "ahead of" if best else ""),
         "inconclusive": "not clearly better or worse than, nor equivalent to," if best else "inconclusive:",
     }
-    return [f"{words[kind]} {_listed(phrases[kind])}" for kind in words if kind in phrases]
+    return [
+        f"{words[kind]} {listed(phrases[kind])}{f', where {kind}' if kind.startswith('the interval') else ''}".strip()
+        for kind in words
+        if kind in phrases
+    ]
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     if len(names) > MOST_NAMED:
         return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
@@ -175,13 +195,17 @@ def _parameters(trials: Sequence[dict[str, Any]], pair: dict[str, Any]) -> str |
     return f"{pair['a']} has {number[pair['a']]:,} parameters, {pair['b']} {number[pair['b']]:,}."
 
 
-def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float, tuned: bool) -> str:
+def _overturned_by(
+    pairs: Sequence[dict[str, Any]], shared_groups: float, tuned: bool, few_groups: str | None = None
+) -> str:
     """What would change the verdict, as one sentence."""
     reasons = []
     if shared_groups:
         reasons.append(
             f"a split that keeps relatives together ({shared_groups:.0%} of test images have some in training)"
         )
+    if few_groups:
+        reasons.append(few_groups)
     seeds = max(pair["seeds"] for pair in pairs)
     open_pairs = [pair for pair in pairs if pair["conclusion"] == "inconclusive"]
     if seeds == 1:
@@ -196,9 +220,11 @@ def _overturned_by(pairs: Sequence[dict[str, Any]], shared_groups: float, tuned:
         if None not in needed:
             reasons.append(f"more seeds (about {max(needed)} would show a difference of {margin}, if there is one)")
         elif at_best > open_pairs[0]["margin"]:
-            reasons.append(
+            more = (
                 f"more test images (on these, any number of seeds shows differences from about {_points(at_best)} up)"
             )
+            # With few groups, it has been said which images are wanted.
+            reasons += [] if few_groups else [more]
         else:
             reasons.append(f"more than {MOST_SEEDS} seeds (so many it would take to show a difference of {margin})")
     reasons.append(TUNED if tuned else UNTUNED)
@@ -227,13 +253,25 @@ def _points(share: float) -> str:
     return f"{100 * share:.2f} points"
 
 
+def _sentence(clause: str) -> str:
+    return f"{clause[0].upper()}{clause[1:]}."
+
+
 def _margin(pair: dict[str, Any]) -> str:
     return f"{100 * pair['margin']:g} points"
 
 
 def p_value(p: float) -> str:
-    """A p-value in words: "p = 0.031", "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    """A p-value in words: "p = 0.031", "p < 0.001", "p = 1"."""
+    number = p_number(p)
+    return f"p {number}" if number.startswith("<") else f"p = {number}"
+
+
+def p_number(p: float) -> str:
+    """A p-value in three digits. Three digits of 1 would look like certainty: it is no evidence, either way."""
+    if p < 0.001:
+        return "< 0.001"
+    return "1" if p >= 0.9995 else f"{p:.3f}"
 
 
 def speed_ratio(trials: Sequence[dict[str, Any]]) -> str | None:
@@ -274,154 +312,3 @@ def twins(trials: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
         for family in ("snn", "cnn")
     )
     return [(a, b) for a, of_a in spiking.items() for b, of_b in others.items() if of_a == of_b]
-
-
-def _of_twins(pairs: Sequence[tuple[str, str]], num_contenders: int) -> str:
-    listed = "; ".join(f"{snn} and {cnn}" for snn, cnn in pairs)
-    if num_contenders == 2:
-        return f"{listed} have the same weights, shape for shape: a difference between them is the activation's."
-    return (
-        f"Twins, with the same weights shape for shape: {listed}. A difference within such a pair is the activation's; "
-        "any others differ in shape as well, and what sets them apart cannot be put down to spikes alone."
-    )
-
-
-def _of_foreign(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> list[str]:
-    """What is not the same for networks that were not made for spikeduel."""
-    foreign = {t["contender"]: t for t in trials if t.get("foreign") and t["family"] == "snn"}
-    said = [
-        f"{name} makes its own {t['num_steps']} time steps from the analogue image, which is direct encoding: the "
-        f"setting encoding ({experiment.encoding}) does not reach it."
-        for name, t in foreign.items()
-        if t["foreign"]["way"] == "loop" and experiment.encoding != "direct"
-    ]
-    others = {t.get("precision") for t in trials if t["contender"] not in foreign}
-    if slower := [name for name, t in foreign.items() if t.get("precision") == "32" and "bf16" in others]:
-        said.append(
-            f"{' and '.join(slower)} computed in float32, to answer as in its own library, and the others in bf16: "
-            "seconds are not to be compared (--precision 32 treats all alike)."
-        )
-    return said
-
-
-def _of_converted(experiment: Experiment, trials: Sequence[dict[str, Any]]) -> list[str]:
-    converted = {t["contender"]: t for t in trials if t.get("converted_from")}
-    if not converted:
-        return []
-    told = [f"{name} is {t['converted_from']} of the same seed" for name, t in converted.items()]
-    return [
-        f"Not trained but converted: {' and '.join(told)}, with integrate-and-fire neurons in the place of ReLU, over "
-        f"{experiment.conversion_steps} steps with direct encoding, layers scaled on training images so that "
-        f"{experiment.conversion_percentile:g} % of their activations fit. It cannot be expected to be better than its "
-        "source; more steps (--set conversion_steps=N) bring it nearer, at the cost of more spikes."
-    ]
-
-
-def _at_chance(test: dict[str, Any]) -> bool:
-    chance = max(row["support"] for row in test["per_class"]) / test["n"]
-    # Two standard errors: a lucky guesser is not taken for one who has learned.
-    return test["accuracy"] <= chance + 2 * (chance * (1 - chance) / test["n"]) ** 0.5
-
-
-def _beaten_by_memory(dataset: dict[str, Any], trials: Sequence[dict[str, Any]]) -> list[str]:
-    """Whom the audit's untrained search for the most similar training image outdoes."""
-    probe = ((dataset.get("audit") or {}).get("probe") or {}).get("accuracy")
-    scores: dict[str, list[float]] = {}
-    for trial in trials:
-        if trial["test"]:
-            scores.setdefault(trial["contender"], []).append(trial["test"]["accuracy"])
-    beaten = [name for name, found in scores.items() if probe is not None and statistics.fmean(found) < probe]
-    if not beaten:
-        return []
-    return [
-        f"Taking the label of the most similar training image, with nothing trained, is right on {probe:.1%} of the "
-        f"test images: more than {_listed(beaten)}. So far none of what {'they have' if len(beaten) > 1 else 'it has'} "
-        "learned is needed for these images: train longer (--epochs), or look for leaks (spikeduel audit)."
-    ]
-
-
-def leaks(dataset: dict[str, Any]) -> bool:
-    """Whether results.json's `dataset` says that relatives of test images in training can explain a score.
-
-    Any will do for a split made here; a few copies in a data set's own test set are no reason to mistrust all of it.
-    """
-    shared = dataset.get("shared_groups") or 0
-    return shared >= TOLERATED_SHARE if dataset.get("split") == "official" else shared > 0
-
-
-def caveats(
-    experiment: Experiment,
-    dataset: dict[str, Any],
-    trials: Sequence[dict[str, Any]],
-    tuning: Mapping[str, Any] | None = None,
-) -> list[str]:
-    """What a careful reader would object, as sentences."""
-    said = []
-    shared, official = dataset["shared_groups"] or 0, dataset.get("split") == "official"
-    if leaks(dataset):
-        remedy = (
-            "The data's own test set is left as it is: divide the data anew to mend that."
-            if official
-            else "--split default keeps groups whole."
-        )
-        said.append(
-            f"LEAKAGE: {shared:.0%} of the test images come from a group (a person, or a set of duplicates) that is "
-            f"also in training. These scores measure memory as much as recognition. {remedy}"
-        )
-    elif shared:
-        said.append(
-            f"{shared:.2%} of the data's own test images come from a group (such as a set of copies) that is also in "
-            "training: too few to explain more than that share of a score."
-        )
-    if experiment.seeds == 1:
-        said.append("One seed: differences of a point or more can be luck of initialisation and order.")
-    if (num_test := dataset["counts"]["test"]) < SMALL_TEST_SET:
-        said.append(f"Only {num_test:,} test images: a single image is worth {100 / num_test:.1f} points.")
-    if at_chance := sorted({trial["contender"] for trial in trials if trial["test"] and _at_chance(trial["test"])}):
-        said.append(
-            f"{' and '.join(at_chance)} did no better than always naming the most frequent class: not trained for long "
-            "enough (--epochs), or unable to learn this."
-        )
-    said += _beaten_by_memory(dataset, trials)
-    if pairs := twins(trials):
-        said.append(_of_twins(pairs, len({trial["contender"] for trial in trials})))
-    elif len({trial["family"] for trial in trials}) > 1:
-        said.append(
-            "These networks differ in shape as well as in spiking, which confounds spiking with, for example, "
-            "convolution: a difference cannot be put down to spikes alone."
-        )
-    if folds := dataset.get("folds"):
-        said.append(
-            f"Scores are means over {len(folds)} folds, each trained and tested apart. Folds share training images, so "
-            "that the spread over them is no spread over independent data."
-        )
-    said += tuning_caveats(experiment, tuning)
-    said += _of_foreign(experiment, trials)
-    said += _of_converted(experiment, trials)
-    if len({trial["epochs"] for trial in trials}) > 1:
-        said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
-    unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})
-    if unfinished:
-        said.append(
-            f"{' and '.join(unfinished)} ran until the limit of epochs ({experiment.epochs}) and might gain from more."
-        )
-    if experiment.limit is not None:
-        said.append(f"Training and validation were limited to {experiment.limit:,} images.")
-    if failed := [_title(t, " with") for t in trials if t["status"] == "failed"]:
-        said.append(f"Failed and left out: {', '.join(failed)}.")
-    for t in trials:
-        for name, reason in (t.get("failed_measures") or {}).items():
-            said.append(
-                f"Not measured: {name} of {t['contender']} with seed {t['seed']} failed ({reason.rstrip('.')}). The "
-                "training is kept; the same command tries to measure it again."
-            )
-    for reason in dict.fromkeys(f"{t['contender']}: {t['not_counted']}" for t in trials if t.get("not_counted")):
-        said.append(f"Operations and energy are not known of {reason}")
-    own = dataset.get("test_uses_here") or sum(trial["status"] == "done" for trial in trials)
-    if (uses := dataset.get("test_uses") or 0) > own:
-        said.append(
-            f"{uses:,} models have been asked about these test images from this store, and this run has {own:,} of "
-            "them. Whoever chooses among many by their test scores reports luck: choose on validation."
-        )
-    said += [f"The audit of the data: {problem}" for problem in (dataset.get("audit") or {}).get("problems", ())]
-    return said + dataset["notes"]

@@ -38,7 +38,14 @@ def test_a_high_score_alone_is_no_leak():
         ({"groups_cut": 1, "groups_cut_test_images": 1}, "The split cuts 1 group: 0.1% of the test images"),
         ({"probe": {"accuracy_if_grouped": 0.9, "siblings_in_train": 0.1}}, "Leakage: an untrained nearest neighbour"),
         ({"probe": {"siblings_in_train": 0.06}}, "6.0% of the test images have a near duplicate in training"),
-        ({"unreadable": ["x.png: broken"]}, "1 file cannot be read as images"),
+        (
+            {"unreadable": ["x.png: broken"]},
+            "1 file cannot be read as an image, and nothing can be trained before it is removed or replaced: x.png",
+        ),
+        (
+            {"unreadable": ["x.png: broken", "y.png: empty"]},
+            "2 files cannot be read as images, and nothing can be trained before they are removed or replaced",
+        ),
     ],
 )
 def test_what_invalidates_a_result(changes, words):
@@ -89,5 +96,15 @@ def test_the_remedy_fits_the_split():
 
 def test_rows_are_text():
     table = {row["what"]: row["found"] for row in rows(clean())}
-    assert table["untrained nearest neighbour"] == "97.0% right (chance 50.0%)"
+    assert table["nearest neighbour on small grey versions"] == "97.0% right, nothing trained"
+    assert table["  chance: always naming training's most frequent class"] == "50.0%"
     assert "  on a split over files" not in table
+
+
+def test_groups_that_copies_join_are_said_to_be_joined():
+    def groups(**exact):
+        found = clean(groups=47, exact_duplicates=exact)
+        return {row["what"]: row["found"] for row in rows(found)}["groups"]
+
+    assert groups(across_groups=0) == "47, 0 cut"
+    assert groups(across_groups=1) == "47 (those that share copies are joined into one), 0 cut"

@@ -45,6 +45,12 @@ def test_a_row_a_pair_with_both_intervals_and_the_dot():
     assert axes.get_yticklabels()[0].get_text() == "dense-snn − small-cnn"
 
 
+def test_too_few_seeds_are_said_beside_an_interval_that_excludes_0():
+    held_back = pair(0.1, 0.01, "inconclusive", seeds=2, p_value_raw=0.001, p_permutation=1 / 3)
+    axes = differences.forest([held_back, {**held_back, "seeds": 1, "groups": 5}]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["too few seeds", "too few groups"]
+
+
 def test_the_margin_is_shaded_and_nothing_is_cut_off():
     axes = differences.forest(PAIRS).axes[0]
 

@@ -72,3 +72,21 @@ def test_without_controls_there_is_none(make_run):
     made = make_run()
     assert "What spiking buys" not in report(made).read_text()
     assert gains.contenders(made.results) == []
+
+
+def test_the_table_says_what_was_tested_and_what_too_few_seeds_hold_back(comparison):
+    n = 400
+    own, twin = ({"truth": [0] * n, "predicted": [0] * k + [1] * (n - k), "accuracy": k / n} for k in (300, 390))
+    names = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
+    given = {name: [None, None] for name in names} | {"relu_twin": [twin, twin], "shuffled": [own, own]}
+    comparison.results["comparison"]["controls"] = [conclude("dense-snn", 6, [own, own], given, {})]
+    (shown,) = gains.contenders(comparison.results)
+    rows = {row["name"]: row for row in shown["rows"]}
+    assert rows["ReLU twin"]["conclusion"] == "inconclusive: too few seeds"
+    assert rows["shuffled in time"]["conclusion"] == "equivalent"
+    assert shown["note"].startswith("Test: t test over seeds and images, and exact permutation of the seeds, each")
+    assert "Better: p is at most 0.05" in shown["note"]
+    assert shown["note"].count("the interval excludes 0, yet with 2 seeds nobody can be called better") == 1
+    page = report(comparison).read_text()
+    assert "inconclusive: too few seeds" in page
+    assert "each control apart. Better: p is at most 0.05." in page

@@ -109,6 +109,25 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data):
     assert "−1.23 −2.00 to +0.10 0.030" in shown
     assert "of these two models: small-cnn is better" in shown
     assert "Test: a coin." in shown
+    assert "Where the thin line crosses 0, neither is shown to be better." in shown
+    assert "keeps clear of 0" not in shown
+
+
+def test_a_line_clear_of_0_that_shows_nothing_is_explained(comparison, no_data):
+    comparison.results["comparison"]["pairs"][0].update(
+        ci95=[-0.02, -0.01], ci90=[-0.018, -0.012], p_value=0.1, margin=0.005, negligible=False, test="a coin",
+        conclusion="inconclusive", seeds=3, p_value_raw=0.001, p_permutation=0.1,
+    )  # fmt: skip
+    shown = Page(report(comparison)).text
+    assert "A thin line that keeps clear of 0 does not show it either where seeds" in shown
+    assert "inconclusive: too few seeds" in shown
+
+
+def test_that_the_audit_is_of_the_first_fold_is_said(comparison, monkeypatch):
+    monkeypatch.setattr("spikeduel.reporting.page._audited", lambda *given: None)
+    assert "first of the" not in Page(report(comparison)).text
+    comparison.results["dataset"].update(folds=[{"train": 30, "val": 10, "test": 20}] * 3, audit={"problems": ["Cut."]})
+    assert "This looks at the first of the 3 folds only" in Page(report(comparison)).text
 
 
 def test_names_are_text_never_markup(make_run, make_prepared):

@@ -103,6 +103,47 @@ def test_the_note_says_what_was_tested(results):
     assert "allow for other seeds and for other test images" in said
 
 
+HELD_BACK = {
+    "ci95": [0.01, 0.03], "p_value": 1 / 3, "p_value_raw": 0.001, "p_permutation": 1 / 3, "seeds": 2,
+    "conclusion": "inconclusive", "margin": 0.005, "test": "a coin",
+}  # fmt: skip
+
+
+def test_an_interval_that_excludes_0_is_explained(results):
+    (pair,) = results["comparison"]["pairs"]
+    pair.update(HELD_BACK)
+    assert summary.pairs(results)[0]["conclusion"] == "inconclusive: too few seeds"
+    assert "the interval excludes 0, yet with 2 seeds nobody can be called better" in summary.how_compared(results)
+    pair.update(ci95=[-0.01, 0.03])
+    assert summary.pairs(results)[0]["conclusion"] == "inconclusive"
+    assert "excludes 0" not in summary.how_compared(results)
+
+
+def test_a_p_of_1_is_no_certainty(results):
+    (pair,) = results["comparison"]["pairs"]
+    pair.update(HELD_BACK, p_value=0.9999)
+    assert summary.pairs(results)[0]["p_value"] == "1"
+    assert "A p of 1 is no evidence, neither of a difference nor of none." in summary.how_compared(results)
+    pair.update(p_value=0.2)
+    assert "A p of 1" not in summary.how_compared(results)
+
+
+def test_one_seed_in_folds_is_no_two_models(results):
+    (pair,) = results["comparison"]["pairs"]
+    pair.update(HELD_BACK, seeds=1, conclusion="a_better")
+    assert summary.pairs(results)[0]["conclusion"] == "of these two models: dense-snn is better"
+    results["dataset"]["folds"] = [{"train": 1, "val": 1, "test": 10}] * 2
+    assert summary.pairs(results)[0]["conclusion"] == "of these trainings, one in each fold: dense-snn is better"
+    assert "about these trainings, one in each fold, and other test" in summary.how_compared(results)
+
+
+def test_folds_of_different_sizes_count_by_their_images(results):
+    own = [t for t in results["trials"] if t["contender"] == "dense-snn"]
+    for trial, n, accuracy in zip(own, (10, 30), (0.9, 0.5), strict=True):
+        trial["test"].update(n=n, accuracy=accuracy)
+    assert summary.contenders(results)[0]["scores"]["accuracy"].startswith("60.00 ± ")
+
+
 @pytest.mark.parametrize(
     ("changes", "warned"),
     [

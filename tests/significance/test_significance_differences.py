@@ -43,6 +43,26 @@ def test_one_seed_in_groups_flips_whole_groups():
     assert sd.test_difference(labels, a, b, np.arange(40)).p_value == pytest.approx(2 / 2**8)
 
 
+def test_what_holds_a_conclusion_back_is_said():
+    rng = np.random.default_rng(0)
+    a, b = answers(rng, 0.9, seeds=2), answers(rng, 0.7, seeds=2)
+    found = significance.difference(a, b)
+    assert found.ci95[0] > 0
+    assert "2 seeds: inconclusive: the interval excludes 0, yet with 2 seeds nobody can be called better" in str(found)
+    labels, right = np.zeros(50, int), np.zeros(50, int)
+    wrong = np.where(np.arange(50) % 10 < 8, 1, 0)
+    found = sd.test_difference(labels, right, wrong, np.arange(50) // 10)
+    assert (found.groups, found.p_value) == (5, pytest.approx(2 / 2**5))
+    assert "inconclusive: the interval excludes 0, yet 5 groups of test images can show no difference" in str(found)
+    assert sd.test_difference(labels, right, wrong).groups is None
+
+
+def test_what_was_trained_in_folds_is_no_two_models():
+    found = sd.test_difference(LABELS, LABELS, LABELS)
+    assert "these two trained models" in found.words()
+    assert "trained once for each of 5 folds: inconclusive" in found.words(num_folds=5)
+
+
 def test_the_p_value_is_the_larger_of_two():
     rng = np.random.default_rng(0)
     a, b = answers(rng, 0.9, images=20_000), answers(rng, 0.8, images=20_000)

@@ -24,6 +24,12 @@ def test_agresti_and_mins_interval_by_hand():
     assert found.interval(0.95) == pytest.approx((8 / 102 - half, 8 / 102 + half), rel=1e-6)
 
 
+def test_nothing_lies_beyond_what_accuracies_allow():
+    wide = Uncertainty(centre=0.9, images=1.0, image_freedom=1.0)
+    assert wide.interval(0.95) == (-1.0, 1.0)
+    assert wide.detectable == 1.0
+
+
 def test_no_differing_image_is_not_certainty():
     right = np.ones(50, bool)
     low, high = variances.of_one_seed(right, right, None).interval(0.95)

@@ -17,7 +17,7 @@ from spikeduel.errors import InputError
 from spikeduel.progress import Progress
 from spikeduel.settings import Experiment, digest
 
-VERSION = 2
+VERSION = 3
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201

@@ -37,9 +37,10 @@ def problems(found: dict[str, Any]) -> list[str]:
         )
     said += _siblings(probe, cut > 0, found["split"])
     if found["unreadable"]:
+        images, they_are = ("an image", "it is") if len(found["unreadable"]) == 1 else ("images", "they are")
         said.append(
-            f"{_counted(len(found['unreadable']), 'file')} cannot be read as images, and nothing can be trained before "
-            f"they are removed or replaced: {_some(found['unreadable'])}."
+            f"{_counted(len(found['unreadable']), 'file')} cannot be read as {images}, "
+            f"and nothing can be trained before {they_are} removed or replaced: {_some(found['unreadable'])}."
         )
     return said
 
@@ -97,11 +98,12 @@ def rows(found: dict[str, Any]) -> list[dict[str, str]]:
         "exact copies": f"{exact['within']:,} within a side, {exact['across']:,} across sides",
         "equal images with different labels": f"{exact['conflicting']:,}",
         "near duplicates": f"{near['within']:,} images within a side, {near['across']:,} across sides",
-        "groups": "none known" if found["groups"] is None else f"{found['groups']:,}, {found['groups_cut']:,} cut",
+        "groups": _groups(found),
         "unreadable files": f"{len(found['unreadable']):,}",
-        "untrained nearest neighbour": f"{share(probe['accuracy'])} right (chance {share(probe['chance'])})",
+        "nearest neighbour on small grey versions": f"{share(probe['accuracy'])} right, nothing trained",
         "  without siblings in training": share(probe["accuracy_if_grouped"]),
         "  on a split over files": share(probe["accuracy_if_ungrouped"]),
+        "  chance: always naming training's most frequent class": share(probe["chance"]),
         "test images with a sibling in training": share(probe["siblings_in_train"]),
     }
     if exact["across_groups"] is not None:
@@ -115,6 +117,13 @@ def rows(found: dict[str, Any]) -> list[dict[str, str]]:
     return [{"what": what, "found": value} for what, value in table.items()]
 
 
+def _groups(found: dict[str, Any]) -> str:
+    if found["groups"] is None:
+        return "none known"
+    joined = " (those that share copies are joined into one)" if found["exact_duplicates"]["across_groups"] else ""
+    return f"{found['groups']:,}{joined}, {found['groups_cut']:,} cut"
+
+
 def _siblings(probe: dict[str, Any], cut: bool, split: str) -> list[str]:
     if not probe["n"]:
         return []
@@ -124,7 +133,8 @@ def _siblings(probe: dict[str, Any], cut: bool, split: str) -> list[str]:
         return [
             f"Leakage: an untrained nearest neighbour on small pixels is right on {probe['accuracy']:.1%} of the test "
             f"images, and on {probe['accuracy_if_grouped']:.1%} once each test image's siblings (same group, or "
-            f"nearly the same picture) are taken out of training; chance is {probe['chance']:.1%}. "
+            f"nearly the same picture) are taken out of training; always naming training's most frequent class "
+            f"is right on {probe['chance']:.1%}. "
             f"{share:.1%} of the test images have such a sibling. A network can answer them from memory. "
             + _keep_groups(split)
         ]

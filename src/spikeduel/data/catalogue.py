@@ -1,5 +1,6 @@
 """The data sets by name, and the way from a name to prepared arrays."""
 
+import difflib
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -91,11 +92,22 @@ def resolve(name: str) -> Source:
     if "/" in name or os.sep in name or name.startswith((".", "~")):
         raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")
     if ":" not in name:
-        raise unknown("data set", name, DATASETS, _HINT)
+        raise unknown("data set", name, DATASETS, f"{_no_such_folder(name)} {_HINT}")
     source = registry.resolve("data set", name, DATASETS, _HINT)
     if not callable(source):
         raise InputError(f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset.")
     return source
+
+
+def _no_such_folder(name: str) -> str:
+    """That no folder has this name either, with those of the current folder that are called much like it."""
+    try:
+        here = [path.name for path in Path.cwd().iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        here = []
+    alike = difflib.get_close_matches(name, here, n=3, cutoff=0.5)
+    near = f" (there is {', '.join(f'{other}/' for other in alike)})" if alike else ""
+    return f"No folder of that name is here either{near}."
 
 
 def describe(name: str) -> str:

@@ -18,20 +18,21 @@ from spikeduel.errors import InputError
 Taken = TypeVar("Taken")
 
 
-def picture_files(paths: Sequence[Path]) -> list[Path]:
-    """The files among `paths`, and all images in the folders among them, in order. Raises `InputError`."""
+def picture_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files among `paths`, and all images in the folders among them, in order; and what is wrong with the rest."""
     found: list[Path] = []
+    unusable: list[str] = []
     for path in paths:
         if files.is_folder(path):
             inside = list(walk(path, set()))
             if not inside:
-                raise InputError(f"{path}: holds no images ({', '.join(e[1:] for e in EXTENSIONS)}).")
+                unusable.append(f"{path}: holds no images ({', '.join(e[1:] for e in EXTENSIONS)}).")
             found += inside
         elif files.is_file(path):
             found.append(path)
         else:
-            raise InputError(f"{path}: {'not a regular file' if os.path.lexists(path) else 'no such file'}.")
-    return found
+            unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else 'no such file'}.")
+    return found, unusable
 
 
 def open_picture(path: Path | str) -> Image.Image:

@@ -75,13 +75,30 @@ def words(results: dict[str, Any]) -> str | None:
     worst = {name: min(area[name], key=area[name].__getitem__) for name in ranked}
     said.append(f"What costs most is {_listed([f'{worst[n]} for {n} ({area[n][worst[n]]:.1%})' for n in ranked])}.")
     if len(ranked) > 1:
-        ahead: dict[str, list[str]] = {}
-        for corruption in CORRUPTIONS:
-            ahead.setdefault(max(ranked, key=lambda name: area[name][corruption]), []).append(corruption)
-        said.append(f"Ahead: {'; '.join(f'{name} under {_listed(kinds)}' for name, kinds in ahead.items())}.")
+        said.append(_leads(found))
     if not _several(found):
         said.append("One seed each: other trainings of the same networks can differ.")
     return " ".join(said)
+
+
+def _leads(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Who had the highest mean under what, leaving out leads that the spread over trainings swallows."""
+    leads: dict[str, list[str]] = {}
+    left_out = []
+    for corruption in CORRUPTIONS:
+        areas = {name: [trial["area"][corruption] for trial in trials] for name, trials in found.items()}
+        first, second = sorted(areas, key=lambda name: -_mean(areas[name]))[:2]
+        spread = max(statistics.stdev(areas[name]) if len(areas[name]) > 1 else 0.0 for name in (first, second))
+        if _mean(areas[first]) - _mean(areas[second]) > spread:
+            leads.setdefault(first, []).append(corruption)
+        else:
+            left_out.append(corruption)
+    over = ", by more than the spread over trainings" if _several(found) else ""
+    said = [f"{name} under {_listed(kinds)}" for name, kinds in leads.items()]
+    if said:
+        close = f" Under {_listed(left_out)} the first two are no farther apart than that." if left_out else ""
+        return f"The highest observed mean{over}: {'; '.join(said)} (not tested for significance).{close}"
+    return "Under no corruption is one's observed mean ahead by more than the spread over trainings."
 
 
 def curves(results: dict[str, Any]) -> Figure:

@@ -168,11 +168,11 @@ def words(results: dict[str, Any]) -> str | None:
     ranked = sorted(found, key=found.__getitem__)
     listed = _listed([f"{name} {_energy(found[name])}" for name in ranked])
     said = [f"Estimated energy of one answer, of arithmetic alone ({_title(results)}): {listed}."]
-    for how, value in (
+    for how, of in (
         ("Written as a loop that computes the first layer anew at each step", _as_written),
         ("With neurons, and with reads and writes of weights, activations and membranes on the chip", _with_memory),
     ):
-        other = {name: _number(trials, value) for name, trials in _by_contender(results).items() if name in found}
+        other = {name: _number(trials, of) for name, trials in _by_contender(results).items() if name in found}
         known = {name: joules for name, joules in other.items() if joules is not None}
         if len(known) < len(found) or all(known[name] < 1.005 * found[name] for name in found):
             continue

@@ -6,10 +6,12 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from spikeduel.reporting import style
+from spikeduel.significance.reservations import BRIEF, reservation
 
 ROW = 0.3
 """Inches a pair."""
 _COLOURS = {"a_better": style.INK, "b_better": style.INK, "equivalent": style.RIGHT, "inconclusive": style.QUIET}
+_NARROW = {**BRIEF, "few_groups": "too few groups", "comparisons": "not after adjusting", "exact_test": "inconclusive"}
 _WORDS = {"equivalent": "equivalent", "inconclusive": "inconclusive"}
 
 
@@ -45,6 +47,8 @@ def forest(pairs: Sequence[dict[str, Any]]) -> Figure:
 
 
 def _concluded(pair: dict[str, Any]) -> str:
+    if reason := reservation(pair):
+        return _NARROW[reason]
     if pair["conclusion"] in _WORDS:
         return _WORDS[pair["conclusion"]]
     better = style.shortened(pair["a"] if pair["conclusion"] == "a_better" else pair["b"], 24)

@@ -7,14 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spikeduel.reporting import style
+from spikeduel.reporting import style, summary
+from spikeduel.significance.reservations import BRIEF, reservation
 
 CONTROLS = {
     "relu_twin": ("ReLU twin", "the same network with ReLU for its neurons: one pass, no spikes, no time"),
     "quantised_twin": ("quantised twin", "the ReLU twin, trained with activations as coarse as a count of spikes"),
     "one_step": ("one time step", "the same neurons, trained and used with T = 1: spikes without time"),
     "shuffled": ("shuffled in time", "the trained network, each neuron's spikes in random order, as many as before"),
-    "nearest_neighbour": ("nearest neighbour", "the label of the most similar training image: nothing is trained"),
+    "nearest_neighbour": (
+        "nearest neighbour",
+        "the label of the training image whose pixels differ least, in full size (the audit's looks at small grey "
+        "versions): nothing is trained",
+    ),
 }
 """A short name for each control, and what it is."""
 
@@ -22,7 +27,7 @@ _CONCLUSIONS = {
     "a_better": "{a} is better",
     "b_better": "the control is better",
     "equivalent": "equivalent",
-    "inconclusive": "no difference shown",
+    "inconclusive": "inconclusive",
 }
 PANELS_ABREAST = 2
 
@@ -38,6 +43,7 @@ def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
             "steps": found["num_steps"],
             "text": found["text"],
             "rows": [_row(row) for row in found["rows"]],
+            "note": _note(found["rows"]),
         }
         for found in (results.get("comparison") or {}).get("controls") or []
     ]
@@ -54,12 +60,33 @@ def _row(row: dict[str, Any]) -> dict[str, str]:
         "accuracy": "" if row["accuracy"] is None else f"{100 * row['accuracy']:.2f}",
         "difference": "" if row["difference"] is None else _signed(row["difference"]),
         "interval": f"{_signed(interval[0])} to {_signed(interval[1])}" if interval else "",
-        "conclusion": _CONCLUSIONS[row["conclusion"]].format(**row) if row.get("conclusion") else "",
+        "conclusion": _concluded(row),
     }
 
 
+def _concluded(row: dict[str, Any]) -> str:
+    if not row.get("conclusion"):
+        return ""
+    reason = reservation(row)
+    return _CONCLUSIONS[row["conclusion"]].format(**row) + (f": {BRIEF[reason]}" if reason else "")
+
+
+def _note(rows: list[dict[str, Any]]) -> str:
+    """By which test each row was concluded, and what its words mean."""
+    tested = [row for row in rows if row.get("conclusion")]
+    if not tested:
+        return ""
+    tests = "; ".join(dict.fromkeys(row["test"] for row in tested))
+    return (
+        f"Test: {tests}, each control apart. Better: p is at most 0.05. Equivalent: the 90 % interval lies inside "
+        f"±{100 * tested[0]['margin']:g} points. Inconclusive: neither; a difference may or may not be there."
+        + summary.reservations(tested)
+    )
+
+
 def _signed(share: float) -> str:
-    return f"{100 * share:+.2f}".replace("-", "−")
+    text = f"{100 * share:+.2f}"
+    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
 
 
 def accuracies(results: dict[str, Any]) -> Figure:

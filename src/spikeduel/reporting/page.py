@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spikeduel import auditing, data, energy, files
-from spikeduel.analysis import Comparison
+from spikeduel.analysis import Comparison, spread_note
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
@@ -31,6 +31,7 @@ from spikeduel.reporting import (
 )
 from spikeduel.reporting.gallery import Shown
 from spikeduel.reporting.tuning import section
+from spikeduel.significance.reservations import reservation
 from spikeduel.visible import visible
 
 SCREEN_DPI = 107
@@ -70,6 +71,7 @@ def report(
         "caveats": summary.caveats(results),
         "leakage": summary.leakage(results),
         "contenders": contenders,
+        "spread_note": spread_note(results["trials"]),
         "pairs": summary.pairs(results),
         "how_compared": summary.how_compared(results),
         "differences": _differences(results, folder),
@@ -78,6 +80,7 @@ def report(
         "dynamics": summary.dynamics(results),
         "audit": [] if checked else summary.audit(results),
         "audited": checked,
+        "first_fold": summary.first_fold(results),
         "environment": summary.settings(results.get("environment") or {}),
         "settings": summary.settings(results.get("experiment") or {}),
         "tuning": section(results.get("tuning"), folder),
@@ -185,7 +188,13 @@ def _differences(results: dict[str, Any], folder: Path) -> Shown | None:
         "differences in accuracy between contenders, with their 95 % and 90 % intervals and the margin of equivalence",
         "Dot: the difference in accuracy; thin line: its 95 % interval; thick line: its 90 % interval. The shaded band "
         f"is the margin of ±{100 * pairs[0]['margin']:g} points: where the thick line lies wholly inside, the two are "
-        "equivalent. Where the thin line crosses 0, neither is shown to be better.",
+        "equivalent. Where the thin line crosses 0, neither is shown to be better."
+        + (
+            " A thin line that keeps clear of 0 does not show it either where seeds or groups of test images are too "
+            "few, or an exact test disagrees: grey lines, with the words at their right."
+            if any(map(reservation, pairs))
+            else ""
+        ),
         "Differences in accuracy",
     )
 

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from spikeduel.analysis import mean_and_spread
+from spikeduel.caveats import leaks
 from spikeduel.reporting import style
+from spikeduel.significance.reservations import BRIEF, reservation, reserved
 from spikeduel.tuning_verdict import in_words
-from spikeduel.verdict import leaks
+from spikeduel.verdict import p_number
 
 NOT_MEASURED = "not measured"
 _SCORES = ("accuracy", "precision", "recall", "f1")
@@ -39,7 +42,9 @@ def contenders(results: dict[str, Any]) -> list[dict[str, Any]]:
             "seeds": len(tested),
             "trained": _trained(tested),
             "failed": sum(trial["status"] == "failed" for trial in trials),
-            "scores": {score: _over(tested, partial(_score, score), _per_cent) for score in _SCORES},
+            "scores": {score: _over(tested, partial(_score, score), _per_cent) for score in _SCORES}
+            | {"accuracy": mean_and_spread([t["test"]["accuracy"] for t in tested], [t["test"]["n"] for t in tested])
+               if tested else NOT_MEASURED},
             "epoch_seconds": _median([second for trial in tested for second in trial["epoch_seconds"]]),
             "epochs": _span([trial["epochs"] for trial in tested]),
             "kept": _span([t["best_epoch"] + 1 for t in tested if t["best_epoch"] is not None]),
@@ -102,11 +107,11 @@ def pairs(results: dict[str, Any]) -> list[dict[str, str]]:
             "measure": pair["measure"],
             "difference": f"{100 * pair['difference']:+.2f}".replace("-", "−"),
             "interval": f"{100 * interval[0]:+.2f} to {100 * interval[1]:+.2f}".replace("-", "−") if interval else "",
-            "p_value": "" if p_value is None else ("< 0.001" if p_value < 0.001 else f"{p_value:.3f}"),
+            "p_value": "" if p_value is None else p_number(p_value),
             "test": pair.get("test") or "",
             "n": f"{pair['n']:,}",
             "seeds": str(pair["seeds"]),
-            "conclusion": _concluded(pair),
+            "conclusion": _concluded(pair, bool(results["dataset"].get("folds"))),
         })  # fmt: skip
     return rows
 
@@ -120,9 +125,9 @@ def how_compared(results: dict[str, Any]) -> str:
     margin = f"{100 * tested[0]['margin']:g} points"
     tests = "; ".join(dict.fromkeys(pair["test"] for pair in tested))
     seeds = max(pair["seeds"] for pair in tested)
+    once = "these trainings, one in each fold," if results["dataset"].get("folds") else "these two trained models"
     about = (
-        "Interval and p-value are about these two trained models and other test images; one seed says nothing of other "
-        "trainings."
+        f"Interval and p-value are about {once} and other test images; one seed says nothing of other trainings."
         if seeds == 1
         else "Interval and p-value allow for other seeds and for other test images."
     )
@@ -130,16 +135,32 @@ def how_compared(results: dict[str, Any]) -> str:
     return (
         f"Test: {tests}.{many} {about} Better: p is at most 0.05. Equivalent: the 90 % interval lies inside ±{margin}, "
         "which count as no difference. Inconclusive: neither, so that a difference may or may not be there."
+        + reservations(tested)
+        + (" A p of 1 is no evidence, neither of a difference nor of none." if _of_one(tested) else "")
     )
 
 
-def _concluded(pair: dict[str, Any]) -> str:
+def reservations(pairs: Sequence[dict[str, Any]]) -> str:
+    """Why some pairs with intervals that exclude 0 are called inconclusive, as sentences; empty where none is."""
+    clauses = dict.fromkeys(filter(None, (reserved(pair) for pair in pairs)))
+    return "".join(f" Inconclusive may also mean: {clause}." for clause in clauses)
+
+
+def _of_one(pairs: Sequence[dict[str, Any]]) -> bool:
+    return any(p_number(pair["p_value"]) == "1" for pair in pairs)
+
+
+def _concluded(pair: dict[str, Any], in_folds: bool) -> str:
     if not pair.get("conclusion"):
         return ""
     text = _CONCLUSIONS[pair["conclusion"]].format(**pair)
+    if reason := reservation(pair):
+        text += f": {BRIEF[reason]}"
     if pair.get("negligible") and pair["conclusion"] != "equivalent":
         text += ", by less than counts"
-    return f"of these two models: {text}" if pair["seeds"] == 1 else text
+    if pair["seeds"] > 1:
+        return text
+    return f"of these {'trainings, one in each fold' if in_folds else 'two models'}: {text}"
 
 
 def leakage(results: dict[str, Any]) -> str | None:
@@ -209,11 +230,21 @@ def audit(results: dict[str, Any]) -> list[str]:
     said = [str(text) for text in [*(found.get("problems") or []), *(found.get("notes") or [])]]
     probe = found.get("probe") or {}
     if probe.get("accuracy") is not None:
-        text = f"An untrained nearest neighbour on small pixels scores {probe['accuracy']:.1%} on this split"
+        text = f"An untrained nearest neighbour on small grey versions scores {probe['accuracy']:.1%} on this split"
         if probe.get("accuracy_if_grouped") is not None:
             text += f", and {probe['accuracy_if_grouped']:.1%} where groups are kept whole"
         said.append(text + ".")
     return said
+
+
+def first_fold(results: dict[str, Any]) -> str | None:
+    """Of which images the audit speaks where there are folds; None where there are none."""
+    if not (folds := results["dataset"].get("folds")):
+        return None
+    return (
+        f"This looks at the first of the {len(folds)} folds only: its training, validation and test images. Between "
+        "the sides of the other folds, copies, relatives and scores can differ."
+    )
 
 
 def failures(results: dict[str, Any]) -> list[dict[str, Any]]:

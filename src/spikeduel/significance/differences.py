@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from spikeduel.errors import InputError
 from spikeduel.significance import permutations, variances
+from spikeduel.significance.reservations import reserved
 from spikeduel.significance.variances import ALPHA
 
 MARGIN = 0.005
@@ -38,6 +39,8 @@ class Difference:
 
     `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
     seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's exact test, before Holm.
+
+    `groups` is the number of groups that the images come in, None where each stands for itself.
 
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
     `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
@@ -59,6 +62,7 @@ class Difference:
     detectable: float
     detectable_at_best: float | None
     seeds_needed: int | None
+    groups: int | None = None
 
     @property
     def negligible(self) -> bool:
@@ -69,13 +73,16 @@ class Difference:
         """As in results.json."""
         return {**asdict(self), "ci95": list(self.ci95), "ci90": list(self.ci90), "negligible": self.negligible}
 
-    def words(self, a: str = "a", b: str = "b") -> str:
-        """One line for people, the contenders by name."""
+    def words(self, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
+        """One line for people, the contenders by name; `num_folds` where each was trained once for every fold."""
         low, high = (f"{100 * bound:+.2f}" for bound in self.ci95)
-        trained = "these two trained models" if self.seeds == 1 else f"{self.seeds} seeds"
+        once = f"trained once for each of {num_folds} folds" if num_folds else "these two trained models"
+        trained = once if self.seeds == 1 else f"{self.seeds} seeds"
         concluded = {"a_better": f"{a} is better", "b_better": f"{b} is better"}.get(self.conclusion, self.conclusion)
         if self.negligible and concluded != self.conclusion:
             concluded += f", by less than the {100 * self.margin:g} points that count"
+        if reason := reserved(self.to_dict()):
+            concluded += f": {reason}"
         numbers = f"{100 * self.difference:+.2f} points, 95 % interval {low} to {high}, p = {self.p_value:.3g}"
         return f"{a} − {b}: {numbers.replace('-', '−')} ({self.test}), {self.n:,} test images, {trained}: {concluded}"
 
@@ -152,6 +159,7 @@ def difference(
         detectable=uncertainty.detectable,
         detectable_at_best=uncertainty.detectable_at_best if num_seeds > 1 else None,
         seeds_needed=uncertainty.seeds_needed(margin) if num_seeds > 1 else None,
+        groups=None if cluster is None else int(cluster.max()) + 1,
     )
     return _concluded(found, p_value)
 

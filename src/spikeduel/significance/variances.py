@@ -59,8 +59,8 @@ class Uncertainty:
 
     @property
     def detectable(self) -> float:
-        """The true difference that would be found significant in 80 % of cases."""
-        return float(self._reach(ALPHA / 2) + self._reach(1 - POWER))
+        """The true difference that would be found significant in 80 % of cases; 1, the largest there is, at most."""
+        return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
 
     @property
     def detectable_at_best(self) -> float:
