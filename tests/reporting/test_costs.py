@@ -4,7 +4,7 @@ import torch
 
 from spikeduel import energy
 from spikeduel.measuring.operations import operations
-from spikeduel.reporting import costs
+from spikeduel.reporting import cost_numbers, costs
 from spikeduel.settings import Experiment
 from spikeduel.trial_costs import with_energy
 
@@ -38,7 +38,7 @@ def test_the_table_by_hand(results):
     snn, cnn = costs.contenders(results)
     # The first layer has 64 · 16 weights, once or at each of 6 steps.
     assert (snn["MACs"], snn["as written"]) == ("1.02 k", "6.14 k")
-    assert snn["ACs"] == costs.amount(results["trials"][0]["operations"]["totals"]["acs"]["total"]) != "0"
+    assert snn["ACs"] == cost_numbers.amount(results["trials"][0]["operations"]["totals"]["acs"]["total"]) != "0"
     spikes = results["trials"][0]["operations"]["totals"]["spikes_per_neuron_and_step"]
     assert snn["spikes"] == f"{100 * spikes:.1f} %"
     acs = results["trials"][0]["operations"]["totals"]["acs"]["total"]
@@ -103,7 +103,7 @@ def test_the_section_has_its_rows_figures_and_reasons(results, tmp_path):
     [(0, "0"), (7.25, "7.25"), (1024, "1.02 k"), (1.2e7, "12.0 M"), (240.87e6, "241 M"), (2e9, "2.00 G")],
 )
 def test_amounts_have_three_digits(number, text):
-    assert costs.amount(number) == text
+    assert cost_numbers.amount(number) == text
 
 
 def test_another_table_leads_where_it_is_asked_for(results, tmp_path):
@@ -116,3 +116,23 @@ def test_another_table_leads_where_it_is_asked_for(results, tmp_path):
     assert rows["energy, computation alone (estimate)"][0] in (
         f"{(1024 * 0.3 + acs * 0.1):.0f} pJ", f"{(1024 * 0.3 + acs * 0.1) / 1000:.2f} nJ",
     )  # fmt: skip
+
+
+def test_twins_stand_beside_what_they_take(results, tmp_path):
+    (snn, cnn) = results["trials"]
+    assert costs.twins(results) == []
+    twin = {"accuracy": 0.75, "operations": cnn["operations"], "energy": cnn["energy"], "bits": 3}
+    snn["controls"] = {
+        "quantised_twin": twin, "relu_twin": None, "shuffled": {"accuracy": 0.5}, "one_step": {"accuracy": 0.4},
+        "reasons": {},
+    }  # fmt: skip
+    (found,) = costs.twins(results)
+    assert [row["name"] for row in found["rows"]] == ["itself", "quantised twin (3 bits)"]
+    itself, quantised = found["rows"]
+    by_name = {row["model"]: row for row in costs.contenders(results)}
+    assert itself["accuracy"] == f"{100 * snn['test']['accuracy']:.2f}"
+    assert (itself["energy"], itself["with memory"]) == tuple(
+        by_name["dense-snn"][k] for k in ("energy", "with memory")
+    )
+    assert (quantised["accuracy"], quantised["MACs"]) == ("75.00", by_name["small-cnn"]["MACs"])
+    assert costs.section(results, tmp_path)["twins"] == [found]

@@ -1,12 +1,25 @@
 """What an answer costs: operations, estimated energy and measured time of every contender, as tables and words."""
 
-import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeduel.energy import Table, joules
+from spikeduel.energy import Table
 from spikeduel.reporting import anytime, break_even, conversion, pareto, style
+from spikeduel.reporting.cost_numbers import (
+    amount,
+    as_written,
+    by_contender,
+    energy_in_words,
+    headline,
+    joules_of,
+    listed,
+    mean,
+    mean_in_words,
+    per_cent,
+    table_title,
+    with_memory,
+)
 from spikeduel.reporting.estimates import Estimate
 from spikeduel.reporting.gallery import Shown
 
@@ -19,7 +32,7 @@ MEMORIES = {
 
 
 def section(results: dict[str, Any], folder: Path, table: Table | None = None) -> dict[str, Any] | None:
-    """What the page's section needs: `words`, `rows`, `energies`, `layers`, `figures`, `left_out`; None without counts.
+    """What the page's section needs: `words`, `rows`, `twins`, `energies`, `layers`, `figures`, `left_out`; else None.
 
     Energies are by the first table of each trial's, which is `table` where that is given. `left_out` says why a
     contender could not be counted.
@@ -31,11 +44,12 @@ def section(results: dict[str, Any], folder: Path, table: Table | None = None) -
     reasons = {t["contender"]: t["not_counted"] for t in results["trials"] if t.get("not_counted")}
     return {
         "words": words(results),
-        "table": _title(results),
+        "table": table_title(results),
         "contenders": [{"name": row["model"], "colour": colours[row["model"]]} for row in rows],
         "rows": _rows(results),
         "energies": energies(results),
         "layers": layers(results),
+        "twins": twins(results),
         "figures": _figures(results, folder, Estimate(table) if table else Estimate()),
         "left_out": [f"{name}: {reason}" for name, reason in reasons.items()],
     }
@@ -53,7 +67,7 @@ def _figures(results: dict[str, Any], folder: Path, estimate: Estimate) -> list[
             "Accuracy against cost",
         ))  # fmt: skip
     colours = style.contender_colours(results["trials"])
-    for name, trials in _by_contender(results).items():
+    for name, trials in by_contender(results).items():
         counted = next((t["operations"] for t in trials if t.get("operations")), None)
         if counted and trials[0]["family"] == "snn" and counted["totals"]["neurons"]:
             shown.append(Shown(
@@ -88,17 +102,17 @@ def _figures(results: dict[str, Any], folder: Path, estimate: Estimate) -> list[
 def contenders(results: dict[str, Any]) -> list[dict[str, str]]:
     """A row of text for each contender: what one answer takes, as means over its trials; "" where it is not known."""
     rows = []
-    for name, trials in _by_contender(results).items():
+    for name, trials in by_contender(results).items():
         operations = [trial["operations"] for trial in trials if trial.get("operations")]
         latency = next((trial["latency"] for trial in trials if trial.get("latency")), None)
         rows.append({
             "model": name,
-            "MACs": _mean(operations, lambda each: each["totals"]["macs"]["dense"]["cached"], amount),
-            "as written": _mean(operations, lambda each: each["totals"]["macs"]["dense"]["as_written"], amount),
-            "ACs": _mean(operations, lambda each: each["totals"]["acs"]["total"], amount),
-            "spikes": _mean(operations, lambda each: each["totals"]["spikes_per_neuron_and_step"], _share),
-            "energy": _mean(trials, _headline, _energy),
-            "with memory": _mean(trials, _with_memory, _energy),
+            "MACs": mean_in_words(operations, lambda each: each["totals"]["macs"]["dense"]["cached"], amount),
+            "as written": mean_in_words(operations, lambda each: each["totals"]["macs"]["dense"]["as_written"], amount),
+            "ACs": mean_in_words(operations, lambda each: each["totals"]["acs"]["total"], amount),
+            "spikes": mean_in_words(operations, lambda each: each["totals"]["spikes_per_neuron_and_step"], per_cent),
+            "energy": mean_in_words(trials, headline, energy_in_words),
+            "with memory": mean_in_words(trials, with_memory, energy_in_words),
             "one image": f"{latency['one_image']['median_ms']:.2f} ms" if latency and latency["one_image"] else "",
             "images/s": _fastest(latency) if latency and latency["throughput"] else "",
         })  # fmt: skip
@@ -120,7 +134,7 @@ def _rows(results: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     for term, value in _MEASURED.items():
         cells = []
-        for trials in _by_contender(results).values():
+        for trials in by_contender(results).values():
             latency = next((trial["latency"] for trial in trials if trial.get("latency")), None)
             cells.append("" if latency is None else value(latency))
         rows.append({"term": term, "cells": cells})
@@ -133,7 +147,7 @@ def energies(results: dict[str, Any]) -> list[dict[str, Any]]:
 
     Each cell has `cached`, `as_written` (empty where it is the same) and `effective` as text.
     """
-    found = _by_contender(results)
+    found = by_contender(results)
     known = [trial for trials in found.values() for trial in trials if trial.get("energy")]
     if not known:
         return []
@@ -146,10 +160,42 @@ def energies(results: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def twins(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each spiking contender that has them, itself and its trained controls: accuracy beside cost, as text."""
+    shown = []
+    for name, trials in by_contender(results).items():
+        controlled = [trial for trial in trials if trial.get("controls")]
+        rows = [_twin("itself", [{**trial, "accuracy": trial["test"]["accuracy"]} for trial in controlled])]
+        for control, title in _TWINS.items():
+            found = [trial["controls"][control] for trial in controlled if trial["controls"].get(control)]
+            if any(each.get("energy") for each in found):
+                bits = f" ({found[0]['bits']} bits)" if found[0].get("bits") else ""
+                rows.append(_twin(f"{title}{bits}", found))
+        if len(rows) > 1:
+            shown.append({"name": name, "rows": rows})
+    return shown
+
+
+_TWINS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin", "one_step": "one time step"}
+
+
+def _twin(name: str, entries: Sequence[dict[str, Any]]) -> dict[str, str]:
+    counted = [each["operations"]["totals"] for each in entries if each.get("operations")]
+    return {
+        "name": name,
+        "accuracy": mean_in_words(entries, lambda each: each["accuracy"], lambda value: f"{100 * value:.2f}"),
+        "MACs": mean_in_words(counted, lambda each: each["macs"]["dense"]["cached"], amount),
+        "ACs": mean_in_words(counted, lambda each: each["acs"]["total"], amount),
+        "energy": mean_in_words(entries, headline, energy_in_words),
+        "as written": mean_in_words(entries, as_written, energy_in_words),
+        "with memory": mean_in_words(entries, with_memory, energy_in_words),
+    }
+
+
 def layers(results: dict[str, Any]) -> list[dict[str, Any]]:
     """For each contender its layers, of the first trial that was counted: rows of text."""
     shown = []
-    for name, trials in _by_contender(results).items():
+    for name, trials in by_contender(results).items():
         counted = next((trial["operations"] for trial in trials if trial.get("operations")), None)
         if counted is not None:
             shown.append({"name": name, "rows": [_layer(layer) for layer in counted["layers"]]})
@@ -160,25 +206,25 @@ def words(results: dict[str, Any]) -> str | None:
     """What the estimates say, in words; None where nothing was counted."""
     found = {
         name: value
-        for name, trials in _by_contender(results).items()
-        if (value := _number([t for t in trials if t.get("energy")], _headline)) is not None
+        for name, trials in by_contender(results).items()
+        if (value := mean([t for t in trials if t.get("energy")], headline)) is not None
     }
     if not found:
         return None
     ranked = sorted(found, key=found.__getitem__)
-    listed = _listed([f"{name} {_energy(found[name])}" for name in ranked])
-    said = [f"Estimated energy of one answer, of arithmetic alone ({_title(results)}): {listed}."]
+    told = listed([f"{name} {energy_in_words(found[name])}" for name in ranked])
+    said = [f"Estimated energy of one answer, of arithmetic alone ({table_title(results)}): {told}."]
     for how, of in (
-        ("Written as a loop that computes the first layer anew at each step", _as_written),
-        ("With neurons, and with reads and writes of weights, activations and membranes on the chip", _with_memory),
+        ("Written as a loop that computes the first layer anew at each step", as_written),
+        ("With neurons, and with reads and writes of weights, activations and membranes on the chip", with_memory),
     ):
-        other = {name: _number(trials, of) for name, trials in _by_contender(results).items() if name in found}
+        other = {name: mean(trials, of) for name, trials in by_contender(results).items() if name in found}
         known = {name: joules for name, joules in other.items() if joules is not None}
         if len(known) < len(found) or all(known[name] < 1.005 * found[name] for name in found):
             continue
-        listed = _listed([f"{name} {_energy(known[name])}" for name in sorted(known, key=known.__getitem__)])
+        told = listed([f"{name} {energy_in_words(known[name])}" for name in sorted(known, key=known.__getitem__)])
         turned = sorted(known, key=known.__getitem__) != ranked
-        said.append(f"{how}: {listed}{', another order: what is counted decides' if turned else ''}.")
+        said.append(f"{how}: {told}{', another order: what is counted decides' if turned else ''}.")
     said.append("These are estimates from counted operations, not measurements.")
     return " ".join(said)
 
@@ -189,7 +235,7 @@ def _gigabytes(size: float | None) -> str:
 
 def _joules_measured(latency: dict[str, Any]) -> str:
     joules_per_image = latency["joules_per_image"]
-    return "" if joules_per_image is None else f"{_energy(joules_per_image)} ({latency['joules_source']})"
+    return "" if joules_per_image is None else f"{energy_in_words(joules_per_image)} ({latency['joules_source']})"
 
 
 _TERMS = {
@@ -218,72 +264,22 @@ _MEASURED: dict[str, Callable[[dict[str, Any]], str]] = {
 }
 
 
-def amount(number: float) -> str:
-    """A count in three digits: 12.3 M."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
-            return f"{_three_digits(number / size)}{unit}"
-    return _three_digits(number)
-
-
-def _energy(value: float) -> str:
-    for size, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
-        if value >= size:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e-12)} pJ"
-
-
-def _three_digits(number: float) -> str:
-    return f"{number:.0f}" if number >= 100 or number == 0 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
-
-
-def _share(number: float) -> str:
-    return f"{100 * number:.1f} %"
-
-
 def _fastest(latency: dict[str, Any]) -> str:
     return f"{max(each['images_per_second'] for each in latency['throughput'].values()):,.0f}"
 
 
-def _first(trial: dict[str, Any]) -> str:
-    """The name of the table that leads."""
-    return next(iter((trial.get("energy") or {}).get("tables") or [""]))
-
-
-def _title(results: dict[str, Any]) -> str:
-    known = [trial["energy"]["tables"] for trial in results["trials"] if trial.get("energy")]
-    return next(iter(known[0].values()))["title"] if known else ""
-
-
-def _headline(trial: dict[str, Any]) -> float | None:
-    return _joules(trial, _first(trial), "compute", "cached", "dense")
-
-
-def _as_written(trial: dict[str, Any]) -> float | None:
-    return _joules(trial, _first(trial), "compute", "as_written", "dense")
-
-
-def _with_memory(trial: dict[str, Any]) -> float | None:
-    return _joules(trial, _first(trial), "on_chip", "cached", "dense", "with_neurons")
-
-
-def _joules(
-    trial: dict[str, Any], table: str, memory: str, counting: str, macs: str, scope: str = "synapses"
-) -> float | None:
-    tables = (trial.get("energy") or {}).get("tables") or {}
-    return joules(tables[table], memory, scope, counting, macs) if table in tables else None
-
-
 def _cell(trials: Sequence[dict[str, Any]], table: str, memory: str) -> dict[str, str]:
-    def mean(counting: str, macs: str) -> float | None:
-        return _number(trials, lambda trial: _joules(trial, table, memory, counting, macs, "with_neurons"))
+    def estimated(counting: str, macs: str) -> float | None:
+        return mean(trials, lambda trial: joules_of(trial, table, memory, counting, macs, "with_neurons"))
 
-    cached, written, effective = mean("cached", "dense"), mean("as_written", "dense"), mean("cached", "effective")
+    cached, written, effective = (
+        estimated(*ways) for ways in (("cached", "dense"), ("as_written", "dense"), ("cached", "effective"))
+    )
     differs = None not in (cached, written) and written > 1.005 * cached  # type: ignore[operator]
     return {
-        "cached": "" if cached is None else _energy(cached),
-        "as_written": _energy(written) if differs and written is not None else "",
-        "effective": "" if effective is None else _energy(effective),
+        "cached": "" if cached is None else energy_in_words(cached),
+        "as_written": energy_in_words(written) if differs and written is not None else "",
+        "effective": "" if effective is None else energy_in_words(effective),
     }
 
 
@@ -298,27 +294,8 @@ def _layer(layer: dict[str, Any]) -> dict[str, str]:
         "MACs": amount(dense["cached"]) if dense["cached"] else "",
         "as written": amount(dense["as_written"]) if dense["as_written"] != dense["cached"] else "",
         "ACs": amount(layer["acs"]["total"]) if layer["acs"]["total"] else "",
-        "zeros": "" if layer["input_zeros"] is None else _share(layer["input_zeros"]),
+        "zeros": "" if layer["input_zeros"] is None else per_cent(layer["input_zeros"]),
         "neurons": f"{layer['neurons']:,}" if layer.get("neurons") else "",
-        "rate": "" if rate is None else _share(rate),
+        "rate": "" if rate is None else per_cent(rate),
         "note": layer.get("note") or (f"folded into {layer['folded_into']}" if layer.get("folded_into") else ""),
     }
-
-
-def _by_contender(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    names = style.contender_colours(results["trials"])
-    return {name: [t for t in results["trials"] if t["contender"] == name and t["status"] == "done"] for name in names}
-
-
-def _number(items: Sequence[Any], value: Callable[[Any], float | None]) -> float | None:
-    values = [found for item in items if (found := value(item)) is not None]
-    return statistics.fmean(values) if values else None
-
-
-def _mean(items: Sequence[Any], value: Callable[[Any], float | None], form: Callable[[float], str]) -> str:
-    found = _number(items, value)
-    return "" if found is None else form(found)
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
