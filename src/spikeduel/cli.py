@@ -595,7 +595,7 @@ def _compare(
     else:
         typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.results['comparison']['verdict'])}\n")
         if rows := costs.table_rows(comparison.results):
-            typer.echo(f"{render(rows)}\n\n{wrapped(costs.words(comparison.results) or '')}\n")
+            typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(comparison.results) or '')}\n")
         if robustness := conditions.words(comparison.results):
             typer.echo(f"{wrapped(robustness)}\n")
         for caveat in comparison.results["comparison"]["caveats"]:

@@ -100,7 +100,15 @@ def test_the_section_has_its_rows_figures_and_reasons(results, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0"), (7.25, "7.25"), (1024, "1.02 k"), (1.2e7, "12.0 M"), (240.87e6, "241 M"), (2e9, "2.00 G")],
+    [
+        (0, "0"),
+        (7.25, "7.25"),
+        (1024, "1.02 k"),
+        (1.2e7, "12.0 M"),
+        (240.87e6, "241 M"),
+        (2e9, "2.00 G"),
+        (999.7, "1.00 k"),
+    ],
 )
 def test_amounts_have_three_digits(number, text):
     assert cost_numbers.amount(number) == text

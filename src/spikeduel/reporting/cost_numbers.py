@@ -7,6 +7,9 @@ from typing import Any
 from spikeduel.energy import joules
 from spikeduel.reporting import style
 
+ALMOST = 0.9995
+"""What is as much of a unit as this is written as one of it, not as a thousand of the smaller."""
+
 
 def by_contender(results: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The finished trials of each contender, in the order of results.json."""
@@ -63,7 +66,7 @@ def table_title(results: dict[str, Any]) -> str:
 def amount(number: float) -> str:
     """A count in three digits: 12.3 M."""
     for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if number >= size:
+        if number >= ALMOST * size:
             return f"{_three_digits(number / size)}{unit}"
     return _three_digits(number)
 
@@ -71,7 +74,7 @@ def amount(number: float) -> str:
 def energy_in_words(value: float) -> str:
     """Joules in three digits: 12.3 µJ."""
     for size, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
-        if value >= size:
+        if value >= ALMOST * size:
             return f"{_three_digits(value / size)} {unit}"
     return f"{_three_digits(value / 1e-12)} pJ"
 

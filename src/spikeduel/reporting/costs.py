@@ -119,6 +119,14 @@ def contenders(results: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+LEGEND = (
+    "Of one image, means over the whole test set. MACs: multiplications where numbers arrive, the first layer counted "
+    "once; as written: at every time step. ACs: additions that spikes cause. Spikes: per neuron and step. Energies are "
+    "estimates, of arithmetic alone, and with neurons and on-chip memory. Times are measured here."
+)
+"""What the columns of `table_rows` are."""
+
+
 def table_rows(results: dict[str, Any]) -> list[dict[str, str]]:
     """`contenders` for the terminal, without the columns that nobody has; nothing where nothing was counted."""
     rows = contenders(results)
@@ -270,7 +278,8 @@ def _fastest(latency: dict[str, Any]) -> str:
 
 def _cell(trials: Sequence[dict[str, Any]], table: str, memory: str) -> dict[str, str]:
     def estimated(counting: str, macs: str) -> float | None:
-        return mean(trials, lambda trial: joules_of(trial, table, memory, counting, macs, "with_neurons"))
+        scope = "synapses" if memory == "compute" else "with_neurons"
+        return mean(trials, lambda trial: joules_of(trial, table, memory, counting, macs, scope))
 
     cached, written, effective = (
         estimated(*ways) for ways in (("cached", "dense"), ("as_written", "dense"), ("cached", "effective"))
