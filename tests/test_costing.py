@@ -177,3 +177,9 @@ def test_a_network_called_for_each_step_needs_their_number():
         sd.cost(module, IMAGES)
     with pytest.raises(InputError, match="for how many time steps"):
         sd.cost(DenseSNN(64, 3, lambda: LIF(0.95), 20), IMAGES)
+
+
+@pytest.mark.parametrize(("given", "said"), [(nn.Identity, "not the class Identity: call it"), ("net", "not str")])
+def test_what_is_no_network_is_said(given, said):
+    with pytest.raises(InputError, match=said):
+        sd.cost(given, torch.rand(2, 4))

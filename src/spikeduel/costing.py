@@ -68,6 +68,8 @@ def cost(
     output) -> dict` of `macs`, `effective_macs`, `acs`, `additions`, `multiplications`, `functions` (of the whole
     batch) and `output` ("real" or "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
     """
+    if not isinstance(module, nn.Module | Model):
+        raise InputError(f"give a network, an instance of torch.nn.Module, not {_kind(module)}.")
     given = _prepared(images)
     if isinstance(module, Model):
         return _of_model(module, images if isinstance(images, Tensor) else torch.from_numpy(np.array(images)))
@@ -110,6 +112,10 @@ def _of_model(model: Model, images: Tensor) -> Cost:
     if found["layers"] is None:
         raise InputError(found["reason"])
     return Cost(found)
+
+
+def _kind(given: Any) -> str:
+    return f"the class {given.__name__}: call it" if isinstance(given, type) else type(given).__name__
 
 
 def _prepared(images: Tensor | np.ndarray) -> Tensor:

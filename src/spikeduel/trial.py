@@ -215,7 +215,8 @@ def _tried(card: ModelCard) -> nn.Module:
     except Exception as error:  # it may be the user's code
         raise InputError(
             f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and "
-            f"{len(card.classes)} classes ({type(error).__name__}: {error})."
+            f"{len(card.classes)} classes ({type(error).__name__}: {error}). What builds it is told those of "
+            f"{', '.join(models.BUILT_WITH)} that it names."
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")

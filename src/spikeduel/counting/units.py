@@ -63,7 +63,8 @@ class Units:
         who = f"'{name}' ({kind})" if name else kind
         return NotCounted(
             f"{who} {what}, so that its cost would be a guess. Say what it costs: sd.cost(…, declared={{{kind}: "
-            "function}), with function(module, inputs, output) -> a dict such as {'macs': …, 'output': 'real'}."
+            "function}), with function(module, inputs, output) -> a dict such as {'macs': …, 'output': 'real'}, of the "
+            "whole batch."
         )
 
     def _enter(self, part: nn.Module, inputs: Any) -> None:
