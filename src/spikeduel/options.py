@@ -305,7 +305,8 @@ EnergyTables = Annotated[
     typer.Option(
         "--energy-table",
         metavar="NAME|FILE.toml",
-        help="What operations cost: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a table of your own; repeatable.",
+        help="What operations cost: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a table of your own "
+        "(its form: docs/energy-tables.md); repeatable.",
     ),
 ]
 OwnCode = Annotated[

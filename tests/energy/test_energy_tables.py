@@ -1,6 +1,7 @@
 import re
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -99,3 +100,15 @@ def test_damaged_tables_are_errors_or_tables(tmp_path_factory, noise, place):
     path.write_bytes(GOOD.encode()[:place] + noise + GOOD.encode()[place:])
     with suppress(InputError):
         read(path)
+
+
+def test_the_tables_of_the_docs_can_be_read(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "energy-tables.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
+    found = []
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block, encoding="utf-8")
+        found.append(read(path))
+    assert [table.chip is None for table in found] == [True, False]
+    assert found[0].bits["weight"] == 16

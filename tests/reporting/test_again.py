@@ -46,3 +46,9 @@ def test_what_only_a_figure_stumbles_over_is_an_error_for_people(run, path, valu
     change(run, *path, value=value)
     with pytest.raises(InputError, match=r"results\.json: "):
         report_again(run)
+
+
+def test_a_folder_is_no_page(run):
+    with pytest.raises(InputError, match=r"figures: a folder; name the page to write, such as .*report\.html"):
+        (run / "figures").mkdir(exist_ok=True)
+        report_again(run, run / "figures")

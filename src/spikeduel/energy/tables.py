@@ -81,7 +81,9 @@ def read(name: str | Path) -> Table:
     try:
         return _table(path.stem, content.decode("utf-8"))
     except (UnicodeDecodeError, InputError) as error:
-        raise InputError(f"{path}: not an energy table: {_one_line(error)}") from None
+        raise InputError(
+            f"{path}: not an energy table: {_one_line(error)} (Its form: docs/energy-tables.md.)"
+        ) from None
 
 
 def picojoules(value: Any) -> bool:

@@ -63,7 +63,8 @@ def _figures(results: dict[str, Any], folder: Path, estimate: Estimate) -> list[
             "accuracy of every contender against its estimated energy, and against the measured time of one image",
             "Up and to the left is better; the dashed line joins those that no other beats. Energy is an estimate, "
             f"of arithmetic alone ({estimate.table.title}), the first layer counted once. Times are this machine's, "
-            "which runs spikes as ordinary numbers; early exit is timed as a stream, step after step.",
+            "which runs spikes as ordinary numbers; early exit is timed as a stream, step after step. Accuracies are "
+            "of the networks as trained, whatever the width of the table.",
             "Accuracy against cost",
         ))  # fmt: skip
     colours = style.contender_colours(results["trials"])
