@@ -206,7 +206,8 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append((
         "training",
         f"Adam, learning rate {_learning_rates(experiment)}, batches of {experiment['batch_size']}, at most "
-        f"{experiment['epochs']} epoch{'s' if experiment['epochs'] > 1 else ''}; stops after {experiment['patience']} epochs in a row that do not lower the "
+        f"{experiment['epochs']} epoch{'s' if experiment['epochs'] > 1 else ''}; stops after "
+        f"{experiment['patience']} epochs in a row that do not lower the "
         f"validation loss by {experiment['min_delta']:g}; keeps the weights of the best validation accuracy. The same "
         "images, order of batches and rules for every contender.",
     ))  # fmt: skip
