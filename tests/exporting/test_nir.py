@@ -58,6 +58,8 @@ def test_the_neurons_by_hand(tmp_path):
     about = json.loads(graph.metadata["spikeduel"])
     assert about["classes"] == ["a", "b", "c"]
     assert about["num_steps"] == 4
+    assert about["input"].startswith("float32 at each step, [B, C·H·W], an image's rows one after the other; ")
+    assert about["input"].endswith("prepared pixels / 255")
 
 
 @pytest.mark.parametrize("program", ["snntorch", "norse"])

@@ -21,7 +21,7 @@ from spikeduel.architectures.conv import ChannelsLastFlatten
 from spikeduel.errors import InputError, MissingExtra
 from spikeduel.exporting import nir_programs
 from spikeduel.exporting.folding import folded
-from spikeduel.exporting.runs import Runner
+from spikeduel.exporting.runs import Runner, frames_of
 from spikeduel.importing.nir_graphs import METADATA, STEP_SECONDS
 from spikeduel.models import Model
 from spikeduel.neurons import ALIF, IF, LIF, Neuron
@@ -51,6 +51,7 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         "preprocessing": vars(card.preprocessing),
         "encoding": card.encoding,
         "num_steps": card.num_steps,
+        "input": f"float32 at each step, {_input_shape(model)}; {frames_of(model)}",
         "answer": "the mean of the output over the steps is the score of each class",
     }
     edges = list(itertools.pairwise(chain))
@@ -65,6 +66,12 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         if _installed(package) and not (package == "norse" and pooled):
             runners[f"{package} {version(package)}"] = program(path, names)
     return runners
+
+
+def _input_shape(model: Model) -> str:
+    """What the graph's first node takes of images `[B, C, H, W]`."""
+    flat = not any(isinstance(layer, nn.Conv2d) for layer in model.module.modules())
+    return "[B, C·H·W], an image's rows one after the other" if flat else "[B, C, H, W]"
 
 
 def _require_expressible(model: Model) -> None:

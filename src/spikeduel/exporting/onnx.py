@@ -17,7 +17,7 @@ from spikeduel.constant import Constant
 from spikeduel.encoders import latency
 from spikeduel.errors import InputError, MissingExtra
 from spikeduel.exporting import int8
-from spikeduel.exporting.runs import Batch, Run, Runner, spikes_of
+from spikeduel.exporting.runs import Batch, Run, Runner, frames_of, spikes_of
 from spikeduel.models import Model
 from spikeduel.neurons import carried
 from spikeduel.readouts import SpikingReadout
@@ -99,7 +99,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     proto = _traced(network, (example, states), shapes, ["frame", *state_names], outputs)
     about = {
         "inputs": {
-            "frame": "float32 [B, C, H, W]: what the network sees at this step",
+            "frame": f"float32 [B, C, H, W], {frames_of(model)}",
             **dict.fromkeys(state_names, "the state, zeros at first"),
         },
         "outputs": {

@@ -80,3 +80,12 @@ def flip_sizes(module: nn.Module) -> dict[str, float]:
         elif isinstance(neuron, Neuron) and not isinstance(neuron, ReLU):
             sizes[name] = 0.5
     return sizes
+
+
+def frames_of(model: Model) -> str:
+    """What a network sees at one time step, in words."""
+    return {
+        "direct": "at every step the same: prepared pixels / 255",
+        "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",
+        "latency": "1 once for each pixel above 0, at step round((1 − pixel / 255) · (T − 1)), else 0",
+    }.get(model.card.encoding or "", f"what the encoding {model.card.encoding} gives at this step")
