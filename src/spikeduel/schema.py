@@ -88,6 +88,11 @@ _LATENCY = {
     "machine": {},
     "one_image": Maybe({"median_ms": amount, "p95_ms": Maybe(amount)}),
     "stream_ms": Maybe([amount]),
+    "throughput?": Maybe({f"{size}?": Maybe({"images_per_second": amount}) for size in (1, 32, 256)}),
+    "start_up?": Maybe({"total_seconds": amount}),
+    "peak_memory_bytes?": Maybe({"first_answer": Maybe(count)}),
+    "joules_per_image?": Maybe(amount),
+    "joules_source?": Maybe(str),
 }
 _TRIAL = {
     "contender": str,

@@ -144,3 +144,13 @@ def test_twins_stand_beside_what_they_take(results, tmp_path):
     )
     assert (quantised["accuracy"], quantised["MACs"]) == ("75.00", by_name["small-cnn"]["MACs"])
     assert costs.section(results, tmp_path)["twins"] == [found]
+
+
+def test_times_of_few_repetitions_have_no_95th_percentile(results, tmp_path):
+    results["trials"][1]["latency"] = {
+        **LATENCY, "one_image": {**LATENCY["one_image"], "p95_ms": None}, "throughput": None, "start_up": None,
+        "peak_memory_bytes": {"first_answer": None},
+    }  # fmt: skip
+    rows = {row["term"]: row["cells"] for row in costs.section(results, tmp_path)["rows"]}
+    assert rows["time of one image, median (95 % within)"] == ["", "0.50 ms"]
+    assert "start of a process until its first answer" not in rows
