@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from typing import Any
 
 from PIL import Image
 
-from spikeduel import comparing, data, hardware, models, training, trial
+from spikeduel import comparing, data, hardware, model_files, training, trial
 from spikeduel.data import cache
 from spikeduel.settings import Experiment
 from spikeduel.training import Loop
@@ -100,6 +101,8 @@ def attempt(
             announce_stages(os.fdopen(writing, "w", buffering=1).write)
             comparing.compare(experiment, folder / "out", folder / "store")
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     os.close(writing)
@@ -148,7 +151,7 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
         (cache, "fetch", "preparing data"),
         (Loop, "_epoch", lambda loop, epoch, *_: EPOCHS[epoch]),
         (training, "write_checkpoint", "writing a checkpoint"),
-        (models, "save_model", "saving a model"),
+        (model_files, "save_model", "saving a model"),
         (trial, "_measure", "measuring"),
         (comparing, "write", "writing results"),
         (comparing, "report", "report"),

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spikeduel import analysis, data, hardware, models, trial
+from spikeduel import analysis, data, hardware, model_files, models, trial
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES
 from spikeduel.measuring.quality import answers
@@ -88,7 +88,7 @@ def main() -> None:
             "calibration": {**calibration, "scaled": scaled},
         })  # fmt: skip
         if planned.card.seed == 0:
-            model = models.load_model(store.model_path(record.key))
+            model = model_files.load_model(store.model_path(record.key))
             batches = EvaluationBatches(*prepared.held, split.test[: options.timed])
             cost[planned.card.contender] = timed(model, batches)
     results = {

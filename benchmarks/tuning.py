@@ -37,7 +37,7 @@ def main() -> None:
     tuned = tune(experiment, options.trials, store=store, progress=progress)
     write_tuning(tuned, options.runs / "tuning")
     before = compare(replace(tuned.experiment, per_contender=None), options.runs / "before", store, progress)
-    after = compare(tuned.experiment, options.runs / "after", store, progress, tuned)
+    after = compare(tuned.experiment, options.runs / "after", store, progress, tuned=tuned)
     # Where the files lie is nobody's business.
     tuned.record["experiment"]["data_dir"] = None
     results = {
