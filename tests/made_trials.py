@@ -17,8 +17,8 @@ def trial(contender, accuracy=None, *, seed=0, seconds=(), **changes):
 
 DENSE, CONV = {"linear.weight": [10, 64]}, {"block.weight": [8, 1, 3, 3], "linear.weight": [10, 64]}
 FOUR = [
-    trial("dense-snn", 0.5, weights=DENSE, seconds=[2.0]),
-    trial("dense-cnn", 0.5, weights=DENSE, seconds=[1.0]),
-    trial("conv-snn", 0.5, weights=CONV, seconds=[9.0]),
-    trial("conv-cnn", 0.5, weights=CONV, seconds=[3.0]),
+    trial("dense-snn", 0.5, weights=DENSE, seconds=[2.0] * 3),
+    trial("dense-cnn", 0.5, weights=DENSE, seconds=[1.0] * 3),
+    trial("conv-snn", 0.5, weights=CONV, seconds=[9.0] * 3),
+    trial("conv-cnn", 0.5, weights=CONV, seconds=[3.0] * 3),
 ]

@@ -377,3 +377,12 @@ def test_a_folder_of_somebody_elses_is_named(tmp_path):
         pytest.skip("the package lies where only root may read")
     assert done.stdout.count("Permission denied. Choose another folder") == 3, done.stderr
     assert list((tmp_path / "closed").iterdir()) == []
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with (
+        pytest.raises(InputError, match="a folder; name the file to write"),
+        files.atomic_path(tmp_path) as temporary,
+    ):
+        temporary.write_text("x")
+    assert list(tmp_path.iterdir()) == []

@@ -214,15 +214,16 @@ def test_long_lists_are_cut():
 
 
 def test_the_speed_ratio_is_one_of_medians():
-    trials = [trial("snn", 0.9, seconds=[3.0, 90.0, 4.0]), trial("cnn", 0.8, seconds=[2.0, 2.0])]
+    trials = [trial("snn", 0.9, seconds=[3.0, 90.0, 4.0]), trial("cnn", 0.8, seconds=[2.0, 2.0, 2.0])]
     assert speed_ratio(trials).startswith(
         "An SNN epoch took 4.0 s and a CNN epoch 2.0 s here (medians; other work on the machine distorts them): "
         "a ratio of 2.0."
     )
     assert "a ratio of 2.0" in verdict(trials, [])
     assert speed_ratio(trials[:1]) is None
-    # Epochs of a few milliseconds say nothing.
-    assert speed_ratio([trial("snn", 0.9, seconds=[0.5]), trial("cnn", 0.9, seconds=[0.01])]) is None
+    # Epochs of a few milliseconds say nothing, nor do two, of which one is the first.
+    assert speed_ratio([trial("snn", 0.9, seconds=[0.5] * 3), trial("cnn", 0.9, seconds=[0.01] * 3)]) is None
+    assert speed_ratio([trial("snn", 0.9, seconds=[50.0, 0.5]), trial("cnn", 0.9, seconds=[0.1] * 3)]) is None
     assert speed_ratio([trials[0], trial("cnn")]) is None
 
 

@@ -33,8 +33,13 @@ def cache_dir() -> Path:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it to `path` if the block succeeds, else removes it."""
+    """Yields a temporary path beside `path`; renames it to `path` if the block succeeds, else removes it.
+
+    Raises `InputError` where it cannot be written, or is a folder.
+    """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; name the file to write.")
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)

@@ -412,6 +412,18 @@ ImportedFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="A NIR graph, or the study's network as a state_dict of snnTorch.")
 ]
 ImportOut = Annotated[Path, typer.Option("--out", metavar="MODEL.safetensors", help="The model file to write.")]
+ImportEncoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="direct|rate|latency",
+        help="How the network is to see an image. (Default: what the file says, else direct)",
+    ),
+]
+ImportSteps = Annotated[
+    int | None,
+    typer.Option("--num-steps", metavar="T", help="Its time steps. (Default: what the file says, else 25)"),
+]
 StepSeconds = Annotated[
     float | None,
     typer.Option("--dt", metavar="SECONDS", help="NIR: what a step lasts. (Default: what the file says, else 0.0001)"),

@@ -10,6 +10,9 @@ from spikeduel.significance.variances import FEWEST_SEEDS, MOST_SEEDS
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 
+FEWEST_TIMED = 3
+"""Epochs of each family whose median the first one, which also loads and compiles, cannot make."""
+
 TUNED = "more trials of tuning, or wider ranges for it"
 UNTUNED = "other settings, which were tuned for none of them"
 """What would overturn a verdict, unless settings were searched for each contender."""
@@ -290,7 +293,7 @@ def _ratio(trials: Sequence[dict[str, Any]], one: str, other: str) -> str | None
     seconds = {
         family: [s for t in trials if t["family"] == family for s in t["epoch_seconds"]] for family in ("snn", "cnn")
     }
-    if not all(seconds.values()):
+    if min(map(len, seconds.values())) < FEWEST_TIMED:
         return None
     snn, cnn = (statistics.median(seconds[family]) for family in ("snn", "cnn"))
     if min(snn, cnn) < SHORTEST_TIMED:

@@ -57,14 +57,19 @@ def section(results: dict[str, Any], folder: Path, table: Table | None = None) -
 
 def _figures(results: dict[str, Any], folder: Path, estimate: Estimate) -> list[Shown]:
     shown = []
+    known = any(headline(trial) is not None for trial in results["trials"])
+    of_energy = (
+        f"Energy is an estimate, of arithmetic alone ({estimate.table.title}), the first layer counted once. "
+        if known
+        else f"By {estimate.table.title}, arithmetic alone has no energy to show. "
+    )
     if (figure := pareto.pareto(results, estimate)) is not None:
         shown.append(Shown(
             style.save(figure, folder / "pareto.png"),
             "accuracy of every contender against its estimated energy, and against the measured time of one image",
-            "Up and to the left is better; the dashed line joins those that no other beats. Energy is an estimate, "
-            f"of arithmetic alone ({estimate.table.title}), the first layer counted once. Times are this machine's, "
-            "which runs spikes as ordinary numbers; early exit is timed as a stream, step after step. Accuracies are "
-            "of the networks as trained, whatever the width of the table.",
+            f"Up and to the left is better; the dashed line joins those that no other beats. {of_energy}Times are this "
+            "machine's, which runs spikes as ordinary numbers; early exit is timed as a stream, step after step. "
+            "Accuracies are of the networks as trained, whatever the width of the table.",
             "Accuracy against cost",
         ))  # fmt: skip
     colours = style.contender_colours(results["trials"])

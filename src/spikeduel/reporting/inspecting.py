@@ -13,7 +13,8 @@ def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None 
     """Writes the figures for one image into the folder `out`, and returns their paths.
 
     `image` is prepared: uint8 `[C, H, W]`; `truth` is its class name, where known. Of a spiking model: its input, the
-    animation and the raster of its rate encoding, one neuron, the answer; of any other: its input and the answer.
+    animation and the raster of its encoding where that is rate encoding, one neuron over 100 steps, the answer; of any
+    other: its input and the answer.
     Raises `InputError` for an unknown class, an image of another shape, or a folder that cannot be written to.
     """
     folder = Path(out)
@@ -31,8 +32,9 @@ def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None 
     height, width = image.shape[1:]
     style.show_image(figure.subplots(), image, f"what the network gets: {width}×{height}")
     paths = [style.save(figure, folder / "input.png")]
-    if model.card.encoding is not None:
+    if model.card.encoding == "rate":
         paths += gallery.rate_figures(image, folder)
+    if model.card.encoding is not None:
         paths += [shown.path for shown in gallery.of_neuron(model, image, folder)]
     paths.append(gallery.of_answer(model, image, label, folder / "answer.png").path)
     return paths
