@@ -25,10 +25,11 @@ def read(content: bytes) -> ImportedNetwork:
     """
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    # Torch's own words go on to advise opening it all the same.
+    except pickle.UnpicklingError:
         raise InputError(
-            "it holds more than tensors, which could run code when opened, so that it is not opened "
-            f"({str(error).splitlines()[0]}). Save net.state_dict(), not the network itself."
+            "it holds more than tensors, which could run code when opened, so that it is not opened. Save "
+            "net.state_dict(), not the network itself."
         ) from None
     except Exception as error:  # a damaged file can fail anywhere in torch
         raise InputError(f"not a state_dict, or a damaged one ({type(error).__name__}).") from None
