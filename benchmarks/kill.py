@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
 from spikeduel import comparing, data, hardware, model_files, training, trial
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=3, help="a stage")
     parser.add_argument("--limit", type=int, default=400)
     options = parser.parse_args()
+    # Each attempt is a fork of this process, and GNU OpenMP's threads do not survive one.
+    torch.set_num_threads(1)
     numbers = random.Random(0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
