@@ -9,13 +9,11 @@ that were published beside it where there are some (compute only, 45 nm, 32-bit 
 
 import argparse
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 from spikeduel import analysis, data, energy, hardware
 from spikeduel.measuring.operations import operations
-from spikeduel.measuring.quality import answers
 from spikeduel.model_files import load_model
 from spikeduel.training import EvaluationBatches
 
@@ -52,11 +50,7 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
         if trial["seed"] != seed or not trial["model"]:
             continue
         model = load_model(run / trial["model"])
-        started = time.perf_counter()
-        answers(model, batches)
-        evaluated = time.perf_counter()
         counted = operations(model, batches)
-        finished = time.perf_counter()
         totals = counted["totals"]
         acs = totals["acs"]["total"]
         rows.append(
@@ -76,7 +70,6 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 "expected": EXPECTED.get(prepared.name, {}).get(trial["contender"])
                 if trial["encoding"] in ("direct", None)
                 else None,
-                "seconds": {"one_evaluation": evaluated - started, "counting": finished - evaluated},
             }
         )
     return rows

@@ -28,7 +28,7 @@ def operations():
 def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operations):
     figure = break_even(operations, "net")
     assert [axes.get_title("left") for axes in figure.axes] == [
-        "arithmetic alone", "with memory, on chip", "with memory, weights outside",
+        "arithmetic alone", "with memory on the chip", "with weights off the chip",
     ]  # fmt: skip
     for axes, memory in zip(figure.axes, energy.MEMORIES, strict=True):
         *borders, network = axes.lines

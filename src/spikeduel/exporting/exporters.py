@@ -79,8 +79,6 @@ def export(
             "build it of spikeduel's (sd.LIF), or export it with that library."
         )
     path = Path(path)
-    if files.is_folder(path):
-        raise InputError(f"{path}: a folder; name the file to write.")
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
     original = _in_float32(model)

@@ -10,14 +10,10 @@ from matplotlib.figure import Figure
 from spikeduel import energy
 from spikeduel.energy import Table
 from spikeduel.reporting import style
+from spikeduel.reporting.estimates import MEMORIES
 
 MOST_STEPS = 128
 LOWEST_RATE = 1e-4
-_TITLES = {
-    "compute": "arithmetic alone",
-    "on_chip": "with memory, on chip",
-    "off_chip": "with memory, weights outside",
-}
 _COLOURS = (style.OTHER_COLOURS[0], style.OTHER_COLOURS[2], style.OTHER_COLOURS[3], style.OTHER_COLOURS[1], style.QUIET)
 _LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 
@@ -65,7 +61,7 @@ def _panel(
     name: str,
     colour: str,
 ) -> None:
-    style.quiet(axes, _TITLES[memory], x="time steps T")
+    style.quiet(axes, MEMORIES[memory], x="time steps T")
     steps = np.geomspace(1, MOST_STEPS, 300)
     there, drawn = operations["num_steps"], False
     for place, table in enumerate(tables):

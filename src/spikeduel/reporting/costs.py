@@ -13,22 +13,15 @@ from spikeduel.reporting.cost_numbers import (
     energy_in_words,
     headline,
     joules_of,
-    listed,
     mean,
     mean_in_words,
     per_cent,
     table_title,
     with_memory,
 )
-from spikeduel.reporting.estimates import Estimate
+from spikeduel.reporting.estimates import MEMORIES, Estimate
 from spikeduel.reporting.gallery import Shown
-
-MEMORIES = {
-    "compute": "computation only",
-    "on_chip": "with memory on the chip",
-    "off_chip": "with weights off the chip",
-}
-"""The memory models of an estimate, in words."""
+from spikeduel.verdict import listed
 
 
 def section(results: dict[str, Any], folder: Path, table: Table | None = None) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ SMALLEST_RANGE = 0.02
 _COUNTINGS = {"as_written": "the first layer at every step"}
 _SCOPES = {"with_neurons": "neurons too"}
 _MACS = {"effective": "no products with 0"}
-_MEMORIES = {
+MEMORIES = {
     "compute": "arithmetic alone",
     "on_chip": "with memory on the chip",
     "off_chip": "with weights off the chip",
@@ -38,7 +38,7 @@ class Estimate:
     def words(self) -> str:
         """What stands beside every number."""
         more = [text for text in (_COUNTINGS.get(self.counting), _SCOPES.get(self.scope), _MACS.get(self.macs)) if text]
-        return f"estimate: {self.table.name}, {_MEMORIES[self.memory]}" + (f";\n{', '.join(more)}" if more else "")
+        return f"estimate: {self.table.name}, {MEMORIES[self.memory]}" + (f";\n{', '.join(more)}" if more else "")
 
     def joules(self, entry: dict[str, Any]) -> float | None:
         """Joules per image of a trial, or of a control of one."""

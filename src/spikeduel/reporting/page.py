@@ -13,7 +13,7 @@ from PIL import Image
 from spikeduel import auditing, data, energy, files
 from spikeduel.analysis import Comparison, spread_note
 from spikeduel.data import Prepared, Split
-from spikeduel.errors import InputError, SpikeduelError
+from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
 from spikeduel.models import Model
 from spikeduel.progress import Progress
@@ -53,8 +53,6 @@ def report(
     """
     progress = progress or Progress()
     path = Path(path) if path else comparison.out / "report.html"
-    if files.is_folder(path):
-        raise InputError(f"{path}: a folder; name the page to write, such as {path / 'report.html'}.")
     results, folder = comparison.results, comparison.out / "figures"
     missing: list[str] = []
     contenders = summary.contenders(results)
