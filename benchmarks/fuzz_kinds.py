@@ -115,7 +115,7 @@ def finished() -> tuple[dict[str, Any], str, str]:
 
 
 def results() -> Kind:
-    from spikeduel import analysis, reporting
+    from spikeduel import analysis, reporting, text_tables
     from spikeduel.settings import write_experiment
 
     content, _, _ = finished()
@@ -124,7 +124,7 @@ def results() -> Kind:
 
     def read(path: Path) -> None:
         write_experiment(path.parent / "experiment.toml", EXPERIMENT)
-        analysis.run_rows(analysis.list_runs(path.parent.parent))
+        text_tables.run_rows(analysis.list_runs(path.parent.parent))
         comparison = analysis.read_comparison(path.parent)
         comparison.table()
         reporting.report_again(path.parent)

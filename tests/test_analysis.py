@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 
 from damage import FUZZED, changed, problem
-from spikeduel import analysis
+from spikeduel import analysis, text_tables
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.errors import InputError
@@ -187,7 +187,7 @@ def test_calibration_and_robustness_of_a_trial():
     assert entry["test"]["calibration"] == more["calibration"]
     assert entry["robustness"]["clean"] == 4 / 6
     assert entry["robustness"]["area"] == {"blur": 0.4, "altered-hard": 0.125}
-    blur, hard = analysis.robustness_rows(entry["robustness"])
+    blur, hard = text_tables.robustness_rows(entry["robustness"])
     assert list(blur.values()) == ["blur", "50.00", "50.00", "50.00", "25.00", "25.00", "40.00", "6"]
     assert list(hard.values()) == ["altered-hard", "", "", "", "", "", "12.50", "1,200"]
 
@@ -316,7 +316,7 @@ def test_the_table_and_the_verdict_name_one_accuracy():
         {**assembled()["trials"][0], "fold": fold, "test": {**assembled()["trials"][0]["test"], "n": n, "accuracy": a}}
         for fold, n, a in ((0, 3, 2 / 3), (1, 9, 1 / 3))
     ]
-    (row,) = analysis.table_rows(trials)
+    (row,) = text_tables.table_rows(trials)
     assert row["accuracy"] == f"{100 * 5 / 12:.2f} ± {100 * np.std([2 / 3, 1 / 3], ddof=1):.2f}"
 
 
@@ -334,7 +334,7 @@ def test_a_line_under_the_table_says_what_plus_or_minus_is(seeds, folds, note):
     trials = [
         {**one, "seed": seed, "fold": fold} for seed in range(seeds) for fold in (range(folds) if folds else [None])
     ]
-    assert analysis.spread_note(trials) == note
+    assert text_tables.spread_note(trials) == note
     table = analysis.Comparison(EXPERIMENT, {"trials": trials}, Path()).table()
     assert ("±" in table.splitlines()[-1]) == bool(note)
 
@@ -395,7 +395,7 @@ def test_the_margin_is_the_experiments():
 
 
 def test_table_cells():
-    rows = analysis.table_rows(assembled()["trials"])
+    rows = text_tables.table_rows(assembled()["trials"])
     assert [row["model"] for row in rows] == ["snn", "cnn"]
     assert (rows[0]["family"], rows[0]["encoding"], rows[1]["encoding"]) == ("SNN", "rate", "analogue")
     assert (rows[0]["accuracy"], rows[1]["accuracy"]) == ("66.67", "50.00")
@@ -405,7 +405,7 @@ def test_table_cells():
 
 def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
     records = [record("snn", 0), record("snn", 1, val=(0.1, 0.2, 0.3))]
-    (row,) = analysis.table_rows(
+    (row,) = text_tables.table_rows(
         assembled(records, [measured(SNN), measured(CNN)], replace(EXPERIMENT, contenders=("snn",)))["trials"]
     )
     # 4/6 and 3/6: mean 7/12, sd (1/6)/sqrt(2).
@@ -416,15 +416,15 @@ def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
 
 def test_the_table_names_everybodys_twin():
     trials = assembled()["trials"]
-    assert all("same weights as" not in row for row in analysis.table_rows(trials))
+    assert all("same weights as" not in row for row in text_tables.table_rows(trials))
     for trial in trials:
         trial["weights"] = {"linear.weight": [2, 3]}
-    assert [row["same weights as"] for row in analysis.table_rows(trials)] == ["cnn", "snn"]
+    assert [row["same weights as"] for row in text_tables.table_rows(trials)] == ["cnn", "snn"]
 
 
 def test_a_failed_contender_stays_in_the_table():
     results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
-    row = analysis.table_rows(results["trials"])[1]
+    row = text_tables.table_rows(results["trials"])[1]
     assert (row["accuracy"], row["F1"], row["s/epoch"], row["epochs"]) == ("failed", "failed", "failed", "0")
     lines = [line for line in comparison(results).table().splitlines() if line]
     assert " ".join(lines[0].split()) == (
@@ -436,11 +436,11 @@ def test_a_failed_contender_stays_in_the_table():
 
 def test_long_names_are_not_cut():
     name = "a_module_with_a_long_name.and_a_part:build_the_network_of_my_dreams"
-    assert name in analysis.render([{"model": name, "family": "SNN", "F1": "1.00"}])
+    assert name in text_tables.render([{"model": name, "family": "SNN", "F1": "1.00"}])
 
 
 def test_class_rows():
-    rows = analysis.class_rows(assembled()["trials"][0]["test"])
+    rows = text_tables.class_rows(assembled()["trials"][0]["test"])
     assert rows[0] == {"class": "a", "precision": "50.00", "recall": "25.00", "f1": "33.33", "images": "2"}
     assert rows[3] == {"class": "macro average", "precision": "50.00", "recall": "25.00", "f1": "33.33", "images": "6"}
     assert (rows[4]["class"], rows[4]["f1"]) == ("accuracy", "66.67")
@@ -544,7 +544,7 @@ def test_runs_are_listed_newest_first(run):
     assert [entry["run"] for entry in runs] == [str(run), str(older)]
     assert runs[0]["accuracy"] == {"snn": [4 / 6], "cnn": [0.5]}
     assert runs[0]["models"] == [str(run / "models" / f"{name}-seed0.safetensors") for name in ("snn", "cnn")]
-    row = analysis.run_rows(runs)[1]
+    row = text_tables.run_rows(runs)[1]
     assert row["created"] == "2001-02-03 04:05"
     assert row["accuracy"] == "snn 66.67, cnn 50.00"
     assert row["models"] == "2"
@@ -597,7 +597,9 @@ def test_damaged_results_are_named_with_the_place(change, said, run):
 
 
 def test_names_in_a_table_are_text_never_markup():
-    shown = analysis.render([{"class": "[red]x[/blue] :smile:", "images": "1"}, {"class": "two\nlines", "images": "2"}])
+    shown = text_tables.render(
+        [{"class": "[red]x[/blue] :smile:", "images": "1"}, {"class": "two\nlines", "images": "2"}]
+    )
     assert "[red]x[/blue] :smile:" in shown
     assert r"two\nlines" in shown
 
@@ -611,4 +613,4 @@ def test_changed_results_are_listed_and_shown_or_an_input_error(run, content):
         assert analysis.list_runs(run.parent) == []
     else:
         assert analysis.read_comparison(run).table()
-        assert analysis.render(analysis.run_rows(analysis.list_runs(run.parent)))
+        assert text_tables.render(text_tables.run_rows(analysis.list_runs(run.parent)))

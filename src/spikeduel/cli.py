@@ -213,7 +213,7 @@ def evaluate(
     """
     given = options.given_options(locals())
     with for_people("Nothing was measured."):
-        from spikeduel import analysis, evaluating
+        from spikeduel import evaluating, text_tables
         from spikeduel.model_files import load_model
 
         experiment = options.experiment_from(dataset, "baseline", None, given, set_)
@@ -223,9 +223,9 @@ def evaluate(
             print_json(test)
             return
         typer.echo(f"{model} on {test['n']:,} images of {dataset}\n")
-        typer.echo(analysis.render(analysis.class_rows(test)))
+        typer.echo(text_tables.render(text_tables.class_rows(test)))
         if test["robustness"]:
-            typer.echo(f"\n{analysis.render(analysis.robustness_rows(test['robustness']))}")
+            typer.echo(f"\n{text_tables.render(text_tables.robustness_rows(test['robustness']))}")
 
 
 @app.command(epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png")
@@ -453,7 +453,7 @@ def runs(
 ) -> None:
     """List the runs at hand, newest first, with their accuracies and where their models are."""
     with for_people():
-        from spikeduel import analysis
+        from spikeduel import analysis, text_tables
 
         found = analysis.list_runs(folder)
         if as_json:
@@ -461,7 +461,7 @@ def runs(
         elif not found:
             typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
         else:
-            typer.echo(analysis.render(analysis.run_rows(found)))
+            typer.echo(text_tables.render(text_tables.run_rows(found)))
 
 
 @app.command(epilog="Examples: spikeduel bench --quick · spikeduel bench --only snn-28-rate --out speed.json")
@@ -504,8 +504,8 @@ def settings() -> None:
     """List every setting that --set takes, with its default and meaning."""
     from dataclasses import fields
 
-    from spikeduel.analysis import render
     from spikeduel.settings import Experiment
+    from spikeduel.text_tables import render
 
     typer.echo(
         render(
@@ -521,13 +521,13 @@ def settings() -> None:
 def data_list(as_json: options.Json = False) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
     with for_people():
-        from spikeduel import analysis, data
+        from spikeduel import data, text_tables
 
         rows = data.listing()
         if as_json:
             print_json(rows)
         else:
-            typer.echo(analysis.render([{key: str(value) for key, value in row.items()} for row in rows]))
+            typer.echo(text_tables.render([{key: str(value) for key, value in row.items()} for row in rows]))
             typer.echo("\nYour own: any folder of images with one sub-folder a class.")
 
 
@@ -585,9 +585,9 @@ def _compare(
     strict: bool = False,
     tuned: "Tuning | None" = None,
 ) -> None:
-    from spikeduel.analysis import render
     from spikeduel.comparing import compare
     from spikeduel.reporting import conditions, costs
+    from spikeduel.text_tables import render
 
     comparison = compare(experiment, out, store, progress_for(quiet, as_json), strict, tuned)
     if as_json:
@@ -608,9 +608,9 @@ def _compare(
 
 
 def _audit_text(found: "Audit") -> str:
-    from spikeduel import analysis, auditing
+    from spikeduel import auditing, text_tables
 
-    parts = [analysis.render(auditing.rows(found.results))]
+    parts = [text_tables.render(auditing.rows(found.results))]
     for title, texts in (("Problems, which invalidate a result", found.problems), ("Worth knowing", found.notes)):
         if texts:
             parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))

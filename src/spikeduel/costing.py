@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel import energy, interop
-from spikeduel.analysis import render
 from spikeduel.constant import Constant
 from spikeduel.counting import Counter
 from spikeduel.counting.units import Declared
@@ -20,6 +19,7 @@ from spikeduel.energy import Table
 from spikeduel.errors import InputError
 from spikeduel.measuring.operations import operations
 from spikeduel.models import Model
+from spikeduel.text_tables import render
 
 
 @dataclass(frozen=True)

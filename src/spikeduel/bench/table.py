@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from spikeduel.analysis import render
 from spikeduel.bench.results import CNN, FASTEST_PEER, FASTEST_WITH_MEMORY, STUDY
+from spikeduel.text_tables import render
 
 _AXES = {"num_steps": "steps T", "batch_size": "batch", "hidden": "width", "threads": "threads"}
 

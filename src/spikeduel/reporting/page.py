@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from spikeduel import auditing, data, energy, files
-from spikeduel.analysis import Comparison, spread_note
+from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared, Split
 from spikeduel.errors import SpikeduelError
 from spikeduel.model_files import load_model
@@ -32,6 +32,7 @@ from spikeduel.reporting import (
 from spikeduel.reporting.gallery import Shown
 from spikeduel.reporting.tuning import section
 from spikeduel.significance.reservations import reservation
+from spikeduel.text_tables import spread_note
 from spikeduel.visible import visible
 
 SCREEN_DPI = 107

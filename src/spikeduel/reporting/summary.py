@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from spikeduel.analysis import mean_and_spread
 from spikeduel.caveats import leaks
 from spikeduel.reporting import style
 from spikeduel.significance.reservations import BRIEF, reservation, reserved
+from spikeduel.text_tables import mean_and_spread
 from spikeduel.tuning_verdict import in_words
 from spikeduel.verdict import p_number
 

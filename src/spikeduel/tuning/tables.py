@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from spikeduel.analysis import render
+from spikeduel.text_tables import render
 from spikeduel.tuning_verdict import in_words
 
 
