@@ -121,7 +121,7 @@ def test_another_table_leads_where_it_is_asked_for(results, tmp_path):
     assert f"of arithmetic alone ({table.title}): " in found["words"]
     acs = results["trials"][0]["operations"]["totals"]["acs"]["total"]
     rows = {row["term"]: row["cells"] for row in found["rows"]}
-    assert rows["energy, computation alone (estimate)"][0] in (
+    assert rows["energy, arithmetic alone (estimate)"][0] in (
         f"{(1024 * 0.3 + acs * 0.1):.0f} pJ", f"{(1024 * 0.3 + acs * 0.1) / 1000:.2f} nJ",
     )  # fmt: skip
 

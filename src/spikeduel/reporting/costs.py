@@ -258,7 +258,7 @@ _TERMS = {
     "MACs as written, the first layer at every step": "as written",
     "ACs": "ACs",
     "spikes a neuron and step": "spikes",
-    "energy, computation alone (estimate)": "energy",
+    "energy, arithmetic alone (estimate)": "energy",
     "energy with memory (estimate)": "with memory",
 }
 _MEASURED: dict[str, Callable[[dict[str, Any]], str]] = {
