@@ -274,7 +274,7 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
                 "dataset": results["dataset"]["name"],
                 "encoding": results["experiment"]["encoding"],
                 "seeds": results["experiment"]["seeds"],
-                "epochs": results["experiment"]["epochs"],
+                "epochs": max((trial["epochs"] for trial in results["trials"]), default=0),
                 "accuracy": accuracies,
                 "models": [str(path.parent / trial["model"]) for trial in results["trials"] if trial["model"]],
             }

@@ -64,10 +64,11 @@ def caveats(
     said += _of_converted(experiment, trials)
     if len({trial["epochs"] for trial in trials}) > 1:
         said.append("The contenders ran different numbers of epochs, by the same stopping rule.")
-    unfinished = sorted({trial["contender"] for trial in trials if trial["stopped"] == "limit"})
+    unfinished = {trial["contender"]: trial["epochs"] for trial in trials if trial["stopped"] == "limit"}
     if unfinished:
         said.append(
-            f"{' and '.join(unfinished)} ran until the limit of epochs ({experiment.epochs}) and might gain from more."
+            f"{' and '.join(sorted(unfinished))} ran until the limit of epochs ({max(unfinished.values())}) and might "
+            "gain from more."
         )
     if experiment.limit is not None:
         said.append(f"Training and validation were limited to {experiment.limit:,} images.")

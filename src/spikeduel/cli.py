@@ -52,7 +52,7 @@ def _program(
 @app.command(epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6")
 def compare(
     dataset: options.OptionalDataset = None,
-    recipe: options.Recipe = "baseline",
+    recipe: options.Recipe = None,
     contender: options.Contenders = None,
     family: options.Family = None,
     encoding: options.Encoding = None,
@@ -105,7 +105,7 @@ def tune(
     dataset: options.OptionalDataset = None,
     trials: options.Trials = 10,
     ranges: options.Ranges = None,
-    recipe: options.Recipe = "baseline",
+    recipe: options.Recipe = None,
     contender: options.Contenders = None,
     family: options.Family = None,
     encoding: options.Encoding = None,
@@ -158,7 +158,7 @@ def train(
         typer.Option("--contender", metavar="NAME", help="An architecture's name, or module:function."),
     ],
     family: options.Family = None,
-    recipe: options.Recipe = "baseline",
+    recipe: options.Recipe = None,
     encoding: options.Encoding = None,
     num_steps: options.NumSteps = None,
     seeds: options.Seeds = None,
@@ -216,7 +216,7 @@ def evaluate(
         from spikeduel import evaluating, text_tables
         from spikeduel.model_files import load_model
 
-        experiment = options.experiment_from(dataset, "baseline", None, given, set_)
+        experiment = options.experiment_from(dataset, None, None, given, set_)
         loaded = load_model(model, own_code=own_code or ())
         test = evaluating.evaluate(loaded, experiment, part, progress_for(quiet, as_json), store)
         if as_json:
@@ -310,7 +310,7 @@ def export(
         from spikeduel.model_files import load_model
 
         loaded = load_model(model, own_code=own_code or ())
-        experiment = options.experiment_from(dataset or exporting.trained_on(loaded), "baseline", None, given, set_)
+        experiment = options.experiment_from(dataset or exporting.trained_on(loaded), None, None, given, set_)
         progress = progress_for(quiet, as_json)
         found = exporting.export(
             loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=store
@@ -344,7 +344,7 @@ def import_(
         from spikeduel import importing
         from spikeduel.model_files import save_model
 
-        experiment = options.experiment_from(dataset, "baseline", None, given, set_) if dataset else None
+        experiment = options.experiment_from(dataset, None, None, given, set_) if dataset else None
         progress = progress_for(quiet, False)
         found = importing.import_model(
             file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=progress
@@ -383,7 +383,7 @@ def audit(
     with for_people(when_stopped="Nothing is kept."):
         from spikeduel import auditing
 
-        chosen = options.experiment_from(dataset, "baseline", experiment, given, set_)
+        chosen = options.experiment_from(dataset, None, experiment, given, set_)
         found, prepared = auditing.audited(chosen, progress=progress_for(quiet, as_json))
         if out is not None:
             from spikeduel.reporting import audit_page
@@ -544,7 +544,7 @@ def data_prepare(
     with for_people("Sets that were prepared and files that were downloaded whole are kept."):
         from spikeduel import data
 
-        experiment = options.experiment_from(dataset, "baseline", None, given, set_)
+        experiment = options.experiment_from(dataset, None, None, given, set_)
         progress = progress_for(quiet, False)
         prepared = data.load(experiment, progress.track, say=progress.say)
         channels, height, width = prepared.image_shape

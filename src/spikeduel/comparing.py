@@ -264,7 +264,7 @@ def _announcement(
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
-        f"{_counted(experiment.epochs, 'epoch')}; spiking contenders see {' or '.join(encodings)} encoding over "
+        f"{_counted(experiment.num_epochs(len(split.train)), 'epoch')}; spiking contenders see {' or '.join(encodings)} encoding over "
         f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
         f"{lines}"
     )

@@ -86,7 +86,8 @@ Contenders = Annotated[
         "--contender",
         metavar="NAME",
         help="Which networks to compare: an architecture's name or module:function; repeatable. "
-        "(Default: the recipe's; of baseline dense-snn and small-cnn)",
+        "Each brings the settings of its recipe, unless they are given. (Default: the recipe's; of twins conv-lif and "
+        "conv-relu)",
         rich_help_panel="Duel",
     ),
 ]
@@ -106,7 +107,7 @@ Encoding = Annotated[
         "--encoding",
         metavar="direct|rate|latency",
         help="How a spiking contender sees an image: the same grey values at every step (direct), random spikes "
-        "(rate), or one spike a pixel, the earlier the brighter (latency). (Recipe baseline: rate, matched: direct)",
+        "(rate), or one spike a pixel, the earlier the brighter (latency). (Recipe baseline: rate, else direct)",
         rich_help_panel="Duel",
     ),
 ]
@@ -115,7 +116,7 @@ NumSteps = Annotated[
     typer.Option(
         "--num-steps",
         metavar="T",
-        help="Time steps of a spiking contender. (Recipe baseline: 25, matched: 4)",
+        help="Time steps of a spiking contender. (Recipe baseline: 25, else 4)",
         rich_help_panel="Duel",
     ),
 ]
@@ -150,7 +151,8 @@ Epochs = Annotated[
     typer.Option(
         "--epochs",
         metavar="N",
-        help="At most N epochs. (Recipe baseline: 20, and 4 on the embedded set, for speed; matched: 10)",
+        help="At most N epochs. (Recipe twins: 10, or on a small set as many as 400 training steps take, and 3 on the "
+        "embedded set; baseline: 20, and 4 on the embedded set; matched: 10)",
         rich_help_panel="Duel",
     ),
 ]
@@ -173,12 +175,13 @@ Convert = Annotated[
     ),
 ]
 Recipe = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--recipe",
-        metavar="baseline|matched",
-        help="The named experiment to start from: the study's two networks (baseline), or a dense and a convolutional "
-        "shape, each with ReLU and with spiking neurons and equal weights (matched).",
+        metavar="twins|baseline|matched",
+        help="The named experiment to start from: a convolutional network with spiking neurons and with ReLU and the "
+        "same weights (twins), the study's two networks (baseline), or a dense and a convolutional shape, each with "
+        "both (matched). (Default: that of the contenders named, else twins)",
         rich_help_panel="Duel",
     ),
 ]
@@ -462,7 +465,7 @@ def given_options(values: dict[str, Any]) -> dict[str, Any]:
 
 def experiment_from(
     dataset: str | None,
-    recipe: str,
+    recipe: str | None,
     file: Path | None,
     given: dict[str, Any],
     assignments: list[str] | None,
@@ -470,19 +473,14 @@ def experiment_from(
 ) -> "Experiment":
     """The experiment in `file`, or of `recipe` on `dataset`, changed by options and `--set`.
 
+    Without a recipe, each contender brings the settings of its own (`recipes.for_contenders`).
+
     Raises `InputError`, also where `file` names code of one's own that neither `own_code` nor an option names: a file
     from someone else must not be enough to run code.
     """
-    from spikeduel.recipes import RECIPES
+    from spikeduel.recipes import RECIPES, for_contenders
     from spikeduel.settings import read_experiment, with_settings
 
-    if file is not None:
-        experiment = read_experiment(file)
-        experiment = replace(experiment, dataset=dataset) if dataset else experiment
-    elif recipe in RECIPES:
-        experiment = RECIPES[recipe](dataset) if dataset else RECIPES[recipe]()
-    else:
-        raise unknown("recipe", recipe, RECIPES)
     pairs = {}
     for text in assignments or ():
         name, separator, value = text.partition("=")
@@ -490,6 +488,15 @@ def experiment_from(
             raise InputError(f"--set {text}: write it as name=value.")
         pairs[name.strip()] = value.strip()
     changes = {name: value for name, value in given.items() if value is not None}
+    on = {"dataset": dataset} if dataset else {}
+    if file is not None:
+        experiment = replace(read_experiment(file), **on)
+    elif recipe is None and (contenders := changes.get("contenders")):
+        experiment = for_contenders(contenders, **on, given={*changes, *pairs})
+    elif recipe is None or recipe in RECIPES:
+        experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
+    else:
+        raise unknown("recipe", recipe, RECIPES)
     in_file = experiment.own_code if file is not None else ()
     named = {*own_code, dataset, *(changes.get("contenders") or ()), changes.get("encoding"), *pairs.values()}
     changed = with_settings(replace(experiment, **changes), pairs)

@@ -138,7 +138,7 @@ _PAIR = {
 TUNING = {
     "schema": count,
     "dataset": {"fingerprint": str, "test": str},
-    "experiment": {"epochs": count},
+    "experiment": {"epochs": Maybe(count)},
     "num_trials": positive,
     "ranges": all_ranges,
     "contenders": [
@@ -188,10 +188,10 @@ _RESULTS = {
     "experiment": {
         "encoding": str,
         "seeds": count,
-        "epochs": count,
+        "epochs": Maybe(count),
         "learning_rate": amount,
         "batch_size": count,
-        "patience": count,
+        "patience": Maybe(count),
         "min_delta": amount,
         "neuron": str,
         "reset_mechanism": str,

@@ -24,6 +24,8 @@ MOST_BYTES = 1 << 20
 """Larger experiment files are refused."""
 LONGEST = 4096
 """Characters of a setting that is text."""
+EPOCHS, FEWEST_STEPS = 10, 400
+"""How long is trained where `epochs` is unset: so many epochs, and on a small set so many steps."""
 
 
 def _setting(default: Any, help: str, **rules: Any) -> Any:
@@ -38,8 +40,8 @@ class Experiment:
     """
 
     dataset: str = _setting("fashion-mnist-mini", "a data set's name, or a folder of images")
-    recipe: str = _setting("baseline", "the named experiment that this one started from")
-    contenders: tuple[str, ...] = _setting(("dense-snn", "small-cnn"), "architectures, by name or module:function")
+    recipe: str = _setting("twins", "the named experiment that this one started from")
+    contenders: tuple[str, ...] = _setting(("conv-lif", "conv-relu"), "architectures, by name or module:function")
     family: tuple[str, ...] = _setting(
         (), "what one's own networks are, where their layers do not show it: module:name=snn or module:name=cnn"
     )
@@ -59,8 +61,8 @@ class Experiment:
         0.005, "differences in accuracy inside ± this fraction count as none: equivalent", at_least=0.0, at_most=1.0
     )
 
-    encoding: str = _setting("rate", "how a spiking contender sees an image: direct, rate or latency")
-    num_steps: int = _setting(25, "time steps T of a spiking contender", at_least=1, at_most=100_000, tunable="snn")
+    encoding: str = _setting("direct", "how a spiking contender sees an image: direct, rate or latency")
+    num_steps: int = _setting(4, "time steps T of a spiking contender", at_least=1, at_most=100_000, tunable="snn")
     neuron: str = _setting(
         "lif", "the spiking contenders' neuron: lif, if, plif, alif; without spikes: relu, quantised-relu"
     )
@@ -75,7 +77,7 @@ class Experiment:
     surrogate_alpha: float | None = _setting(
         None, "width of the surrogate; unset: its customary value", above=0.0, tunable="snn"
     )
-    hidden: int = _setting(1024, "width of the hidden layer of both baseline shapes", at_least=1, at_most=1_000_000)
+    hidden: int = _setting(256, "width of the hidden layers", at_least=1, at_most=1_000_000)
     pooling: str = _setting("max", "how the matched convolutional twins pool: max or avg", choices=("max", "avg"))
 
     adaptation_decay: float = _setting(
@@ -90,9 +92,9 @@ class Experiment:
     )
     activation_bits: int = _setting(3, "neuron quantised-relu: bits of its activations", at_least=1, at_most=16)
 
-    epochs: int = _setting(
-        20,
-        "at most this many epochs; recipe baseline takes 4 on the embedded set",
+    epochs: int | None = _setting(
+        None,
+        f"at most this many epochs; unset: {EPOCHS}, or on a small set as many as {FEWEST_STEPS} training steps take",
         at_least=1,
         at_most=1_000_000,
     )
@@ -103,9 +105,11 @@ class Experiment:
     augmentation: str = _setting(
         "none", "what training does to every contender's images: none, shift, flip or shift-flip"
     )
-    learning_rate: float = _setting(8.5e-5, "Adam's learning rate", above=0.0, tunable="any")
-    patience: int = _setting(3, "stop after this many epochs without min_delta of improvement", at_least=1)
-    min_delta: float = _setting(0.01, "improvement of the validation loss that counts", at_least=0.0)
+    learning_rate: float = _setting(1e-3, "Adam's learning rate", above=0.0, tunable="any")
+    patience: int | None = _setting(
+        None, "stop after this many epochs without min_delta of improvement; unset: train to the end", at_least=1
+    )
+    min_delta: float = _setting(0.0, "improvement of the validation loss that counts", at_least=0.0)
 
     split: str = _setting("default", "how images are split where there is a choice", choices=("default", "published"))
     folds: int | None = _setting(
@@ -170,6 +174,10 @@ class Experiment:
         """The experiment as `contender` runs it: its own settings in the place of the common ones."""
         own = (self.per_contender or {}).get(contender, {})
         return replace(self, per_contender=None, **own)
+
+    def num_epochs(self, num_train: int) -> int:
+        """At most how many epochs are trained on `num_train` images."""
+        return self.epochs or max(EPOCHS, math.ceil(FEWEST_STEPS / math.ceil(num_train / self.batch_size)))
 
     def given_family(self, contender: str) -> str | None:
         """ "snn" or "cnn" where `family` says so of `contender`, else None."""

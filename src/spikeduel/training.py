@@ -188,7 +188,7 @@ class Loop:
             self.progress.say(f"  {self._name}: goes on after epoch {len(training.history)}")
 
         num_batches = math.ceil(len(self.split.train) / self.experiment.batch_size)
-        steps = range(len(training.history) * num_batches, self.experiment.epochs * num_batches)
+        steps = range(len(training.history) * num_batches, self._num_epochs * num_batches)
         ticks = iter(self.progress.track(steps, f"  {self._name}"))
         try:
             while training.stopped is None:
@@ -209,7 +209,7 @@ class Loop:
                     "val_accuracy": seen.accuracy,
                 }
                 history = [*training.history, entry]
-                training = Training(history, [*training.epoch_seconds, seconds], stopped(history, self.experiment))
+                training = Training(history, [*training.epoch_seconds, seconds], stopped(history, self.experiment, self._num_epochs))
                 if training.best_epoch == epoch:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
                 state = {
@@ -220,7 +220,7 @@ class Loop:
                 }
                 write_checkpoint(self.checkpoint, state)
                 self.progress.say(
-                    f"  {self._name}, epoch {epoch + 1}/{self.experiment.epochs}: {seconds:.1f} s, loss {loss:.3f}, "
+                    f"  {self._name}, epoch {epoch + 1}/{self._num_epochs}: {seconds:.1f} s, loss {loss:.3f}, "
                     f"accuracy {accuracy:.1%}; validation loss {seen.loss:.3f}, accuracy {seen.accuracy:.1%}"
                 )
         finally:
@@ -232,6 +232,10 @@ class Loop:
             module.load_state_dict(best_weights)
         module.eval()
         return training
+
+    @property
+    def _num_epochs(self) -> int:
+        return self.experiment.num_epochs(len(self.split.train))
 
     @property
     def _name(self) -> str:
@@ -269,9 +273,9 @@ class Loop:
         return float(total_loss) / len(train), step.num_right() / len(train)
 
 
-def stopped(history: list[dict[str, float]], experiment: Experiment) -> str | None:
+def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:
     """ "early" after `patience` consecutive epochs whose validation loss is not at least `min_delta` below the best so
-    far (a smaller improvement does not move that best), "limit" after `epochs`, else None.
+    far (a smaller improvement does not move that best), "limit" after `num_epochs`, else None.
     """
     best, stale = math.inf, 0
     for entry in history:
@@ -279,9 +283,9 @@ def stopped(history: list[dict[str, float]], experiment: Experiment) -> str | No
             best, stale = entry["val_loss"], 0
         else:
             stale += 1
-    if stale >= experiment.patience:
+    if experiment.patience is not None and stale >= experiment.patience:
         return "early"
-    return "limit" if len(history) >= experiment.epochs else None
+    return "limit" if len(history) >= num_epochs else None
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:

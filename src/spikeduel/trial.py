@@ -77,6 +77,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
             precision = _precision(card, its, compute)
             seeded = replace(card, seed=seed, precision=precision, trained_on=trained_on)
             training = {name: getattr(its, name) for name in TRAINING_SETTINGS}
+            training["epochs"] = its.num_epochs(len(split.train))
             settings = {**asdict(seeded), "training": training, **common, "sources": _sources(card, its)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]

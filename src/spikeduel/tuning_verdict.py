@@ -26,11 +26,16 @@ def tuning_caveats(experiment: Experiment, tuning: Mapping[str, Any] | None) -> 
             "other settings and on the data of this comparison, and without its test set."
         ]
     return [
-        f"Each contender was tuned with {tuning['num_trials']} trials of at most {tuning['experiment']['epochs']} "
+        f"Each contender was tuned with {tuning['num_trials']} trials of at most {_most_epochs(tuning)} "
         "epochs, the first at the settings given and the others drawn at random, judged on validation images with one "
         "seed. All other settings are the same for every contender.",
         *tuning_limits(tuning),
     ]
+
+
+def _most_epochs(tuning: Mapping[str, Any]) -> int:
+    ran = (entry["epochs"] for each in tuning["contenders"] for entry in each["trials"])
+    return tuning["experiment"]["epochs"] or max(ran)
 
 
 def tuning_limits(tuning: Mapping[str, Any]) -> list[str]:

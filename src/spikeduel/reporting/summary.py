@@ -205,10 +205,8 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("other input", "the analogue image, once: pixels from 0 to 1"))
     rows.append((
         "training",
-        f"Adam, learning rate {_learning_rates(experiment)}, batches of {experiment['batch_size']}, at most "
-        f"{experiment['epochs']} epoch{'s' if experiment['epochs'] > 1 else ''}; stops after "
-        f"{experiment['patience']} epochs in a row that do not lower the "
-        f"validation loss by {experiment['min_delta']:g}; keeps the weights of the best validation accuracy. The same "
+        f"Adam, learning rate {_learning_rates(experiment)}, batches of {experiment['batch_size']}, "
+        f"{_epochs(results)}; {_stopping(experiment)}; keeps the weights of the best validation accuracy. The same "
         "images, order of batches and rules for every contender.",
     ))  # fmt: skip
     if own := experiment.get("per_contender"):
@@ -217,6 +215,20 @@ def rules(results: dict[str, Any]) -> list[tuple[str, str]]:
     if experiment.get("recipe"):
         rows.append(("recipe", str(experiment["recipe"])))
     return rows
+
+
+def _epochs(results: dict[str, Any]) -> str:
+    most = results["experiment"]["epochs"] or max(trial["epochs"] for trial in results["trials"])
+    return f"at most {most} epoch{'s' if most > 1 else ''}"
+
+
+def _stopping(experiment: dict[str, Any]) -> str:
+    if experiment["patience"] is None:
+        return "never stops early"
+    return (
+        f"stops after {experiment['patience']} epochs in a row that do not lower the validation loss by "
+        f"{experiment['min_delta']:g}"
+    )
 
 
 def dynamics(results: dict[str, Any]) -> str | None:
