@@ -20,11 +20,11 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.auditing import examining, similarity
-from spikeduel.auditing.neighbours import closest
 from spikeduel.data import Prepared, Preprocessing
-from spikeduel.progress import Progress
+from spikeduel.data.auditing import examining, similarity
+from spikeduel.data.auditing.neighbours import closest
 from spikeduel.settings import Experiment
+from spikeduel.system.progress import Progress
 
 RESULT = Path(__file__).parent / "results" / "audit.json"
 NUM_QUERIES = 4000

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel import conversion, data
-from spikeduel.analysis import read_comparison
-from spikeduel.hardware import environment, resolve
+from spikeduel import data
 from spikeduel.measuring.quality import answers
-from spikeduel.model_files import load_model
-from spikeduel.training import EvaluationBatches
+from spikeduel.networks.model_files import load_model
+from spikeduel.results.comparison import read_comparison
+from spikeduel.system.hardware import environment, resolve
+from spikeduel.trials import conversion
+from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "conversion.json"
 STEPS = (4, 8, 16, 32, 64)

@@ -12,10 +12,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spikeduel import analysis, data, energy, hardware
+from spikeduel import data
+from spikeduel.measuring import energy
 from spikeduel.measuring.operations import operations
-from spikeduel.model_files import load_model
-from spikeduel.training import EvaluationBatches
+from spikeduel.networks.model_files import load_model
+from spikeduel.results.comparison import read_comparison
+from spikeduel.system import hardware
+from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "energy.json"
 SHOWN = ("macs", "acs", "neurons", "spikes_per_neuron_and_step", "leaks", "resets", "membrane_reads", "traffic")
@@ -41,7 +44,7 @@ def main() -> None:
 
 
 def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
-    comparison = analysis.read_comparison(run)
+    comparison = read_comparison(run)
     prepared = data.load(comparison.experiment)
     split = data.split(prepared, comparison.experiment)
     batches = EvaluationBatches(*prepared.held, split.test)

@@ -17,12 +17,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from spikeduel import data, hardware, models, trial
-from spikeduel.draws import Draw
-from spikeduel.models import Model
-from spikeduel.progress import Progress
-from spikeduel.recipes import baseline
-from spikeduel.training import Loop, TrainingStep
+from spikeduel import data
+from spikeduel.networks import models
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings.recipes import baseline
+from spikeduel.spiking.draws import Draw
+from spikeduel.system import hardware
+from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
+from spikeduel.trials.training import Loop
 
 RESULTS = Path(__file__).parent / "results"
 NUM_STEPS = 100

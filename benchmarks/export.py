@@ -14,10 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import exporting, files, hardware, model_files
-from spikeduel.errors import SpikeduelError
-from spikeduel.hardware import Compute
+from spikeduel.exchange import exporting
+from spikeduel.networks import model_files
 from spikeduel.settings import Experiment
+from spikeduel.system import files, hardware
+from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.hardware import Compute
 
 RESULT = Path(__file__).parent / "results" / "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")

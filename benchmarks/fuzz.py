@@ -115,7 +115,7 @@ class TooSlow(BaseException):
 
 def worker(name: str, seconds: float, seed: int, keep: Path) -> dict[str, Any]:
     """Reads damaged files of one kind until the time is over."""
-    from spikeduel.errors import SpikeduelError
+    from spikeduel.system.errors import SpikeduelError
 
     def too_slow(*_: Any) -> None:
         raise TooSlow

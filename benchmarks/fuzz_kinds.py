@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
-EXPERIMENT = Experiment(dataset="digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
+EXPERIMENT = baseline("digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def picture(suffix: str, mode: str) -> Kind:
 
 
 def toml() -> Kind:
-    from spikeduel import trial
-    from spikeduel.settings import Experiment, read_experiment, write_experiment
+    from spikeduel.settings import read_experiment, write_experiment
+    from spikeduel.trials import trial
 
     with TemporaryDirectory() as folder:
         write_experiment(Path(folder, "e.toml"), Experiment(limit=50, surrogate_alpha=2.0, image_size=8))
@@ -73,8 +74,8 @@ def model(contender: str) -> Kind:
     import torch
 
     from spikeduel.data import Preprocessing
-    from spikeduel.model_files import load_model, save_model
-    from spikeduel.models import Model, ModelCard, build
+    from spikeduel.networks.model_files import load_model, save_model
+    from spikeduel.networks.models import Model, ModelCard, build
 
     spiking = contender == "dense-snn"
     card = ModelCard(
@@ -98,10 +99,11 @@ def model(contender: str) -> Kind:
 
 def finished() -> tuple[dict[str, Any], str, str]:
     """results.json, a trial's record and a measure, of a real run of a second."""
-    from spikeduel import analysis, data, trial
+    from spikeduel import data
     from spikeduel.measuring import MEASURES
-    from spikeduel.progress import Progress
-    from spikeduel.store import Store
+    from spikeduel.system.progress import Progress
+    from spikeduel.trials import assembling, trial
+    from spikeduel.trials.store import Store
 
     prepared, split = data.load(EXPERIMENT), data.split(data.load(EXPERIMENT), EXPERIMENT)
     with TemporaryDirectory() as folder:
@@ -109,13 +111,15 @@ def finished() -> tuple[dict[str, Any], str, str]:
         trials = trial.plan(EXPERIMENT, prepared, split)
         records = [trial.run(each, prepared, split, store, Progress()) for each in trials]
         measures = [{name: store.measure(record.key, name) for name in MEASURES} for record in records]
-        content = analysis.assemble(EXPERIMENT, prepared, [split], records, measures)
+        content = assembling.assemble(EXPERIMENT, prepared, [split], records, measures)
         kept = store.folder(records[0].key)
         return content, (kept / "trial.json").read_text(), (kept / "measures" / "quality.json").read_text()
 
 
 def results() -> Kind:
-    from spikeduel import analysis, reporting, text_tables
+    from spikeduel import reporting
+    from spikeduel.results import comparison
+    from spikeduel.results.words import tables as text_tables
     from spikeduel.settings import write_experiment
 
     content, _, _ = finished()
@@ -124,17 +128,16 @@ def results() -> Kind:
 
     def read(path: Path) -> None:
         write_experiment(path.parent / "experiment.toml", EXPERIMENT)
-        text_tables.run_rows(analysis.list_runs(path.parent.parent))
-        comparison = analysis.read_comparison(path.parent)
-        comparison.table()
+        text_tables.run_rows(comparison.list_runs(path.parent.parent))
+        comparison.read_comparison(path.parent).table()
         reporting.report_again(path.parent)
 
     return Kind(json.dumps(content).encode(), "results.json", read, is_json=True)
 
 
 def stored(which: str) -> Kind:
-    from spikeduel.analysis import trial_entry
-    from spikeduel.store import Store
+    from spikeduel.trials.assembling import trial_entry
+    from spikeduel.trials.store import Store
 
     _, trial, quality = finished()
 

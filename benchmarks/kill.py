@@ -25,10 +25,14 @@ from typing import Any
 import torch
 from PIL import Image
 
-from spikeduel import comparing, data, hardware, model_files, training, trial
+from spikeduel import comparing, data
 from spikeduel.data import cache
+from spikeduel.networks import model_files
 from spikeduel.settings import Experiment
-from spikeduel.training import Loop
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
+from spikeduel.trials import training, trial
+from spikeduel.trials.training import Loop
 
 RESULT = Path(__file__).parent / "results" / "kill.json"
 SETTINGS: dict[str, Any] = {"hidden": 64, "num_steps": 5, "epochs": 3, "learning_rate": 1e-3, "device": "cpu"}
@@ -49,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_pictures(folder / "pictures")
-        experiment = Experiment(dataset=str(folder / "pictures"), limit=options.limit, **SETTINGS)
+        experiment = baseline(str(folder / "pictures"), limit=options.limit, **SETTINGS)
         # What is loaded here, every attempt has: each is a fork of this process.
         comparing.compare(experiment, folder / "warm" / "out", folder / "warm" / "store")
         whole = attempt(experiment, folder / "whole")

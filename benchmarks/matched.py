@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import data, trial
-from spikeduel.progress import TerminalProgress
-from spikeduel.recipes import matched
-from spikeduel.store import Store
+from spikeduel import data
+from spikeduel.settings.recipes import matched
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.trials import trial
+from spikeduel.trials.store import Store
 
 RESULT = Path(__file__).parent / "results" / "matched.json"
 VARIANTS: list[tuple[str, dict[str, Any]]] = [

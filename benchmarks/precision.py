@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from spikeduel import data, trial
-from spikeduel.progress import TerminalProgress
-from spikeduel.recipes import baseline
-from spikeduel.store import Store
+from spikeduel import data
+from spikeduel.settings.recipes import baseline
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.trials import trial
+from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
 MARGIN = 0.003

@@ -16,15 +16,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spikeduel import analysis, data, hardware, model_files, models, trial
+from spikeduel import data
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES
 from spikeduel.measuring.quality import answers
 from spikeduel.measuring.robustness import Corrupted
-from spikeduel.progress import TerminalProgress
-from spikeduel.recipes import baseline
-from spikeduel.store import Store
-from spikeduel.training import EvaluationBatches
+from spikeduel.networks import model_files, models
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.trials import assembling, trial
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import EvaluationBatches
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3
@@ -80,7 +83,7 @@ def main() -> None:
         record = trial.run(planned, prepared, split, store, progress)
         names = (*MEASURES, *robustness.NAMES)
         found = {name: value for name in names if (value := store.measure(record.key, name)) is not None}
-        entry = analysis.trial_entry(record, found)
+        entry = assembling.trial_entry(record, found)
         calibration = {key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")}
         scaled = {key: entry["test"]["calibration"]["scaled"][key] for key in ("ece", "nll", "brier")}
         trials.append({

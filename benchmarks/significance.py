@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, stats
 
-from spikeduel import significance
-from spikeduel.progress import TerminalProgress
-from spikeduel.significance import Difference
+from spikeduel.results import significance
+from spikeduel.results.significance import Difference
+from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
 ACCURACY = 0.875

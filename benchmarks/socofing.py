@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from spikeduel import auditing
-from spikeduel.progress import TerminalProgress
-from spikeduel.recipes import baseline
+from spikeduel.data import auditing
 from spikeduel.reporting import style
+from spikeduel.settings.recipes import baseline
+from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"

@@ -8,8 +8,8 @@ The result goes to benchmarks/results/speed-<name>.json, written anew after each
 import argparse
 from pathlib import Path
 
-from spikeduel import bench
-from spikeduel.progress import TerminalProgress
+from spikeduel.measuring import bench
+from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
 

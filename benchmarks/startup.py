@@ -20,10 +20,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spikeduel import data, hardware, model_files, models, trial
-from spikeduel.models import Model
-from spikeduel.recipes import baseline
+from spikeduel import data
+from spikeduel.networks import model_files, models
+from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
+from spikeduel.trials import trial
 
 RESULT = Path(__file__).parent / "results" / "startup.json"
 NUM_IMAGES = 1000
@@ -31,8 +34,8 @@ FIRST_STEP = """
 import sys
 from pathlib import Path
 from spikeduel.comparing import compare
-from spikeduel.progress import Progress
-from spikeduel.recipes import baseline
+from spikeduel.system.progress import Progress
+from spikeduel.settings.recipes import baseline
 
 class UntilTheFirstStep(Progress):
     def track(self, items, description, total=None):

@@ -17,13 +17,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import data, hardware, models, trial
+from spikeduel import data
 from spikeduel.comparing import compare
-from spikeduel.models import Model
-from spikeduel.progress import Progress, TerminalProgress
-from spikeduel.recipes import baseline
+from spikeduel.networks import models
+from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
-from spikeduel.training import Loop
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
+from spikeduel.system.progress import Progress, TerminalProgress
+from spikeduel.trials import trial
+from spikeduel.trials.training import Loop
 
 RESULTS = Path(__file__).parent / "results"
 COMPARISONS = {

@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from spikeduel.comparing import compare, tune, write_tuning
-from spikeduel.progress import TerminalProgress
-from spikeduel.recipes import baseline
+from spikeduel.settings.recipes import baseline
+from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
 

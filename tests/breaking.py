@@ -23,10 +23,11 @@ import numpy as np
 from PIL import Image
 
 from made_times import untimed
-from spikeduel import comparing, files
+from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.measuring import latency
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import files
 
 SETTINGS = {"hidden": 8, "num_steps": 2, "epochs": 3, "batch_size": 8, "learning_rate": 0.005, "device": "cpu"}
 COMPARE = ["compare", "../pictures", "--contender", "dense-snn", "--store", "store", "--out", "out"]
@@ -50,7 +51,7 @@ def main(folder: Path, way: str) -> None:
 
 def warm_up(folder: Path) -> None:
     """Loads here, once for all forks, what a run needs."""
-    experiment = Experiment(dataset="digits", limit=100, **{**SETTINGS, "epochs": 1})
+    experiment = baseline("digits", limit=100, **{**SETTINGS, "epochs": 1})
     comparing.compare(experiment, folder / "out", folder / "store")
 
 

@@ -51,8 +51,6 @@ def random():
 @pytest.fixture
 def small():
     """An experiment that is real but takes a second: scikit-learn's digits, narrow networks, few steps."""
-    from spikeduel.settings import Experiment
+    from spikeduel.settings.recipes import baseline
 
-    return Experiment(
-        dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
-    )
+    return baseline(dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu")

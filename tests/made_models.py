@@ -3,7 +3,7 @@
 import torch
 
 from spikeduel.data import Preprocessing
-from spikeduel.models import Model, ModelCard, build
+from spikeduel.networks.models import Model, ModelCard, build
 
 
 def make(shape="dense-snn", **changes):

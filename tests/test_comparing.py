@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 
 from made_times import untimed
-from spikeduel import comparing, data, files, predictions
-from spikeduel.analysis import read_comparison
+from spikeduel import comparing, data
 from spikeduel.comparing import compare, default_name, require_runs_folder, tune, write_tuning
-from spikeduel.errors import InputError
 from spikeduel.measuring import MEASURES
-from spikeduel.model_files import load_model
-from spikeduel.progress import Progress
-from spikeduel.settings import Experiment, read_experiment, write_experiment
-from spikeduel.tuning import Range, read_tuning
+from spikeduel.networks.model_files import load_model
+from spikeduel.results import predictions
+from spikeduel.results.comparison import read_comparison
+from spikeduel.settings import read_experiment, write_experiment
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials.tuning import Range, read_tuning
 
-EXPERIMENT = Experiment(
+EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
 )
 
@@ -389,8 +392,9 @@ def start_together(*commands):
 
 TOGETHER = """
 import sys
-from spikeduel import comparing, files
-from spikeduel.progress import Progress
+from spikeduel import comparing
+from spikeduel.system import files
+from spikeduel.system.progress import Progress
 from spikeduel.settings import read_experiment
 
 class Telling(Progress):

@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import analysis, auditing, controls, conversion, data, evaluating, files, predictions, trial, tuning
-from spikeduel.analysis import Comparison
-from spikeduel.auditing import Audit
-from spikeduel.errors import AuditFailed, InputError
+from spikeduel import data
+from spikeduel.data import auditing
+from spikeduel.data.auditing import Audit
 from spikeduel.measuring import MEASURES, latency, robustness
-from spikeduel.models import ModelCard
-from spikeduel.progress import Progress
+from spikeduel.networks.models import ModelCard
 from spikeduel.reporting import report, report_tuning
+from spikeduel.results.comparison import Comparison
 from spikeduel.settings import Experiment, digest, write_experiment
-from spikeduel.store import Store, TrialRecord
-from spikeduel.training import EvaluationBatches
-from spikeduel.tuning import Range, Tuning
+from spikeduel.system import files
+from spikeduel.system.errors import AuditFailed, InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import answers, assembling, controls, conversion, evaluating, timing, trial, tuning
+from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.training import EvaluationBatches
+from spikeduel.trials.tuning import Range, Tuning
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
@@ -73,7 +76,7 @@ def compare(
     measures = [
         _measures(experiment, store, record, audit, splits[0]) | timed.get(record.key, {}) for record in records
     ]
-    results = analysis.assemble(
+    results = assembling.assemble(
         experiment,
         prepared,
         splits,
@@ -92,7 +95,7 @@ def compare(
     with files.locked(folder / LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
         write(comparison, records, store)
         data.write_splits(comparison.out / "split.csv", prepared, splits)
-        predictions.write(comparison.out, prepared, splits, records, measures)
+        answers.write(comparison.out, prepared, splits, records, measures)
         report(comparison, progress=progress, own_code=experiment.own_code)
     return comparison
 
@@ -197,7 +200,7 @@ def _measures(
     if record.status == "done":
         found = {name: store.measure(record.key, name) for name in names}
     # With folds, the audit looks at the first one's split.
-    if (quality := found.get("quality")) and predictions.fold_of(record) == audited.fold:
+    if (quality := found.get("quality")) and answers.fold_of(record) == audited.fold:
         found["by_distance"] = auditing.accuracy_by_distance(audit, quality["truth"], quality["predicted"])
     return {name: value for name, value in found.items() if value is not None}
 
@@ -217,10 +220,10 @@ def _timed(
             first.setdefault(each.card.contender, (each, split))
     if not first:
         return {}
-    timed = [latency.Timed(each.key, each.card.title, each.settings["device"]) for each, _ in first.values()]
+    timed = [timing.Timed(each.key, each.card.title, each.settings["device"]) for each, _ in first.values()]
     _, split = next(iter(first.values()))
     images = np.asarray(prepared.images[split.test[: latency.NUM_IMAGES]])
-    found = latency.take(timed, images, experiment.own_code, store, progress)
+    found = timing.take(timed, images, experiment.own_code, store, progress)
     return {key: {"latency": taken} for key, taken in found.items()}
 
 
@@ -264,8 +267,8 @@ def _announcement(
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {_counted(experiment.seeds, 'seed')}, at most "
-        f"{_counted(experiment.num_epochs(len(split.train)), 'epoch')}; spiking contenders see {' or '.join(encodings)} encoding over "
-        f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
+        f"{_counted(experiment.num_epochs(len(split.train)), 'epoch')}; spiking contenders see "
+        f"{' or '.join(encodings)} encoding over {' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
         f"{lines}"
     )
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_files import MakePrepared, write_pictures
 
 from spikeduel.data import mnist_like
 from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_raw
+from synthetic_files import MakePrepared, write_pictures
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import HANDS_AND_FINGERS, ridges, write_socofing
 
 from spikeduel import data
 from spikeduel.data import altered
 from spikeduel.data.splits import Split
 from spikeduel.settings import Experiment
+from synthetic_files import HANDS_AND_FINGERS, ridges, write_socofing
 
 NUM_PEOPLE = 10
 

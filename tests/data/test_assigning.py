@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spikeduel.data.assigning import assign
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 THREE = [0.8, 0.1, 0.1]
 

@@ -8,7 +8,7 @@ import spikeduel.data
 from spikeduel.data import idx, prepare
 from spikeduel.data.built_in import EMBEDDED, digits, fashion_mnist_mini
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 FULL = Path("/usr/share/datasets/fashion-mnist")
 

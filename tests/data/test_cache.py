@@ -11,7 +11,7 @@ import pytest
 
 from spikeduel.data import cache as prepared_cache
 from spikeduel.data.prepared import TEST, TRAIN, Prepared, Preprocessing, RawDataset
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 
 class Maker:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import write_mnist_like, write_pictures, write_socofing
 
 from spikeduel.data import (
     DATASETS,
@@ -23,8 +22,9 @@ from spikeduel.data import (
 )
 from spikeduel.data.mnist_like import EMNIST_STEMS
 from spikeduel.data.prepared import DataOptions
-from spikeduel.errors import InputError
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError
+from synthetic_files import write_mnist_like, write_pictures, write_socofing
 
 
 def synthetic_source(name: str, folder: Path) -> Path | None:

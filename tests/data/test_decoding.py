@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import png_that_claims
 
 from spikeduel.data import decoding, preprocessing
 from spikeduel.data.decoding import opened, over_pictures
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
+from synthetic_files import png_that_claims
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (8_001, 10_000), (2**31 - 1, 2**31 - 1)])

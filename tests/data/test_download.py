@@ -13,7 +13,7 @@ import pytest
 
 from spikeduel.data import download as downloading
 from spikeduel.data.download import Remote, download
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 CONTENT = bytes(range(256)) * 3000
 MD5 = hashlib.md5(CONTENT).hexdigest()

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import png_that_claims, write_pictures
 
 from spikeduel.data import folder as module
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
+from synthetic_files import png_that_claims, write_pictures
 
 
 def load(root: Path, **more: object) -> RawDataset:

@@ -6,7 +6,7 @@ import pytest
 
 from spikeduel.data.group_by import names_a_file, regrouped, rule
 from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_raw
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 NAMES = ("cat/tom_1.png", "cat/tom_2.png", "cat/kit_1.png", "dog/rex_1.png", "dog/rex_2.png", "dog/ace/ace_1.png")
 REGEX = r"([^/_]+)_\d\.png$"

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synthetic_files import idx_bytes
 
 from spikeduel.data import idx
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
+from synthetic_files import idx_bytes
 
 ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic_files import MakePrepared
 
 from spikeduel.data import cache as prepared_cache
 from spikeduel.data import memory
 from spikeduel.data.loader import AHEAD, evaluation_batches, on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
+from synthetic_files import MakePrepared
 
 INDICES = np.arange(3, 40)
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_files import idx_bytes, write_mnist_like
 
 from spikeduel.data import mnist_like
 from spikeduel.data.download import Remote
 from spikeduel.data.mnist_like import EMNIST_STEMS, MNIST_STEMS, emnist_digits, fashion_mnist, mnist
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
+from synthetic_files import idx_bytes, write_mnist_like
 
 
 def options(folder: Path) -> DataOptions:

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import write_pictures, write_socofing
 
 from spikeduel import data
 from spikeduel.data import origins
-from spikeduel.errors import InputError, UnreadableFiles
-from spikeduel.progress import Progress
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.progress import Progress
+from synthetic_files import write_pictures, write_socofing
 
 TRACK = Progress().track
 

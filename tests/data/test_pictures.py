@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from synthetic_files import png_that_claims
 
 from damage import FUZZED, damaged, problem
 from spikeduel.data import Preprocessing, open_picture, picture_files, prepared_picture
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
+from synthetic_files import png_that_claims
 
 
 def save(path, size=(6, 4)):

@@ -8,7 +8,7 @@ import torch
 from spikeduel.data import cache as prepared_cache
 from spikeduel.data import memory
 from spikeduel.data.prepared import TEST, TRAIN, Prepared, Preprocessing, RawDataset, from_raw
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 
 @pytest.fixture

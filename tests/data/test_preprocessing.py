@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from spikeduel.data.preprocessing import Preprocessing, plain
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 GREY = np.array([[0, 100], [200, 255]], dtype=np.uint8)
 AS_IS = Preprocessing(1, 2, 2)

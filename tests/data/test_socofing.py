@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from synthetic_files import ridges, write_real, write_socofing
 
 from spikeduel.data import grouping, kaggle, prepare
 from spikeduel.data import socofing as module
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.socofing import CLASSES, parse, socofing
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
+from synthetic_files import ridges, write_real, write_socofing
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from synthetic_files import MakePrepared
 
 from spikeduel.data import splits
 from spikeduel.data.split_files import write_splits
 from spikeduel.settings import Experiment
+from synthetic_files import MakePrepared
 
 LABELS, GROUPS = np.tile([0, 1], 20), np.repeat(np.arange(10), 4)
 

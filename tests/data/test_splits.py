@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic_files import MakePrepared
 
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared, Preprocessing, RawDataset, from_raw
 from spikeduel.data.splits import Split, split, splits
-from spikeduel.errors import InputError
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError
+from synthetic_files import MakePrepared
 
 
 def by(prepared: Prepared, **settings: object) -> Split:

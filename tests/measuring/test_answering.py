@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from made_models import make
-from spikeduel.errors import InputError
 from spikeduel.measuring import answering
 from spikeduel.measuring.joules import Counter
+from spikeduel.system.errors import InputError
 
 CLOCK = 1e-3
 

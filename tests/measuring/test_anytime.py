@@ -7,11 +7,11 @@ from torch import nn
 
 from made_models import make
 from spikeduel.data import Preprocessing
-from spikeduel.draws import Draw
 from spikeduel.measuring.anytime import TOLERANCE, Running, anytime, early_exit, followed, thresholds
 from spikeduel.measuring.quality import quality
-from spikeduel.models import Model, ModelCard
-from spikeduel.readouts import MeanOverSteps, SpikeCount
+from spikeduel.networks.models import Model, ModelCard
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.readouts import MeanOverSteps, SpikeCount
 
 
 def batches(num_images=40, size=16, shape=(1, 10, 10), seed=0):

@@ -3,13 +3,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from test_quality import CARD, Oracle, batches
 from torch import nn
 
+from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
-from spikeduel.draws import Draw
 from spikeduel.measuring.calibration import NUM_BINS, best_temperature, calibration, judged, scored
-from spikeduel.models import Model, ModelCard, build
+from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.spiking.draws import Draw
 
 
 def scores_of(probabilities):

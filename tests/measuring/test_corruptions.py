@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spikeduel.draws import Draw
 from spikeduel.measuring import corruptions
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from spikeduel.spiking.draws import Draw
 
 
 def pictures(number, shape, seed=0):

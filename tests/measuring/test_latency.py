@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from made_models import make
-from spikeduel.measuring.latency import Timed, latency, machine, take
-from spikeduel.model_files import save_model
-from spikeduel.progress import Progress
-from spikeduel.store import Store
+from spikeduel.measuring.latency import latency, machine
+from spikeduel.networks.model_files import save_model
+from spikeduel.system.progress import Progress
+from spikeduel.trials.store import Store
+from spikeduel.trials.timing import Timed, take
 
 
 @pytest.fixture

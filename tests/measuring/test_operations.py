@@ -4,10 +4,10 @@ import torch
 from torch import nn
 
 from made_models import make
-from spikeduel.draws import Draw
 from spikeduel.measuring.operations import operations
-from spikeduel.schema import MEASURES
-from spikeduel.shapes import require
+from spikeduel.results.schema import MEASURES
+from spikeduel.spiking.draws import Draw
+from spikeduel.system.shapes import require
 
 
 def batches(*sizes):

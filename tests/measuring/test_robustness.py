@@ -6,8 +6,8 @@ from torch import nn
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
 from spikeduel.measuring.robustness import NAMES, Corrupted, measures, summary
-from spikeduel.models import Model, ModelCard
-from spikeduel.progress import Progress
+from spikeduel.networks.models import Model, ModelCard
+from spikeduel.system.progress import Progress
 
 CARD = ModelCard("by-brightness", "cnn", (1, 20, 20), ("dark", "bright"), Preprocessing(1, 20, 20), {})
 

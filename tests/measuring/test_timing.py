@@ -6,9 +6,9 @@ from torch import nn
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.quality import quality
 from spikeduel.measuring.timing import shuffled_quality
-from spikeduel.models import Model, ModelCard
-from spikeduel.neurons import IF, LIF
-from spikeduel.readouts import MeanOverSteps
+from spikeduel.networks.models import Model, ModelCard
+from spikeduel.spiking.neurons import IF, LIF
+from spikeduel.spiking.readouts import MeanOverSteps
 
 NUM_IMAGES = 200
 
@@ -105,7 +105,7 @@ def test_each_layer_is_shuffled_in_its_own_way():
 
 
 def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(generator):
-    from spikeduel.readouts import SpikeCount
+    from spikeduel.spiking.readouts import SpikeCount
 
     class OutputOnly(nn.Module):
         family = "snn"

@@ -2,7 +2,7 @@ import torch
 
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.weights import weights
-from spikeduel.models import Model, ModelCard, build
+from spikeduel.networks.models import Model, ModelCard, build
 
 
 def model(contender, **network):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.analysis import Comparison
 from spikeduel.data import Prepared, Preprocessing, Split
-from spikeduel.model_files import save_model
-from spikeduel.models import Model, ModelCard, build
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.networks.model_files import save_model
+from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.results.comparison import Comparison
+from spikeduel.settings import write_experiment
+from spikeduel.settings.recipes import baseline
 
 FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn"}
 
@@ -179,7 +180,7 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
 
     def make(prepared=None, contenders=("dense-snn", "small-cnn"), **changes):
         prepared = prepared or make_prepared()
-        experiment = replace(Experiment(dataset="digits", num_steps=6, epochs=5), contenders=contenders, **changes)
+        experiment = replace(baseline("digits", num_steps=6, epochs=5), contenders=contenders, **changes)
         run = tmp_path / "run"
         results = make_results(prepared, experiment)
         for trial in results["trials"]:

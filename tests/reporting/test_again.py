@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from spikeduel.errors import InputError
 from spikeduel.reporting import report_again
+from spikeduel.system.errors import InputError
 
 
 def change(run, *path, value):

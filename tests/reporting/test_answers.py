@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.collections import LineCollection
 
-from spikeduel.models import Trace
+from spikeduel.networks.models import Trace
 from spikeduel.reporting import answer, probabilities
 from spikeduel.reporting.answers import predicted_class
 

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from spikeduel.auditing import examine
 from spikeduel.data import Split
+from spikeduel.data.auditing import examine
 from spikeduel.reporting import audit_page, audited, report
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
 
@@ -20,7 +20,7 @@ def planted(make_prepared):
 
 
 def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
-    found = examine(Experiment(dataset="digits"), planted, SPLIT)
+    found = examine(baseline(dataset="digits"), planted, SPLIT)
     page = audit_page(found, planted, tmp_path / "audit").read_text()
     assert "What would invalidate a result" in page
     assert "1 set of equal images (2 images in all) has different labels" in page
@@ -33,14 +33,14 @@ def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
 
 def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
     prepared = make_prepared()
-    page = audit_page(examine(Experiment(dataset="digits"), prepared, SPLIT), prepared, tmp_path).read_text()
+    page = audit_page(examine(baseline(dataset="digits"), prepared, SPLIT), prepared, tmp_path).read_text()
     assert "Nothing was found that would invalidate a result." in page
     assert "Pixels cannot show every leak" in page
     assert "What would invalidate a result" not in page
 
 
 def test_pictures_of_a_pair_lie_side_by_side(planted):
-    found = examine(Experiment(dataset="digits"), planted, SPLIT)
+    found = examine(baseline(dataset="digits"), planted, SPLIT)
     figure = audited.pairs(found.details["pairs"][:1], planted)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in shown] == ["test\nthree", "training\ntwo"]
@@ -50,7 +50,7 @@ def test_pictures_of_a_pair_lie_side_by_side(planted):
 
 
 def test_distances_are_drawn_from_nearest_to_farthest(planted):
-    found = examine(Experiment(dataset="digits"), planted, SPLIT)
+    found = examine(baseline(dataset="digits"), planted, SPLIT)
     training, test = audited.distances(found).axes[0].lines
     assert test.get_xdata().tolist() == sorted(found.details["test_distances"])
     assert list(training.get_xdata()) == found.details["within_quantiles"]

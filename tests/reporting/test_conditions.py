@@ -5,7 +5,7 @@ import torch
 from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
 from spikeduel.measuring.robustness import summary
 from spikeduel.reporting import conditions, style
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 def robustness(clean, last, altered=()):
@@ -22,7 +22,7 @@ def robustness(clean, last, altered=()):
 @pytest.fixture
 def results(make_prepared, make_results):
     """One seed each; the CNN is better as it is and worse when spoilt, but under noise."""
-    made = make_results(make_prepared(), Experiment())
+    made = make_results(make_prepared(), baseline())
     made["trials"][0]["robustness"] = robustness(0.8, 0.6)
     made["trials"][1]["robustness"] = robustness(0.9, 0.3)
     return made
@@ -41,7 +41,7 @@ def test_words_by_hand(results):
 
 
 def test_leads_within_the_spread_over_seeds_are_left_out(make_prepared, make_results):
-    results = make_results(make_prepared(), Experiment(seeds=2))
+    results = make_results(make_prepared(), baseline(seeds=2))
     # Two seeds of each, by turns. The SNN's and the CNN's means at the end: 0.5 and 0.5, alike under noise.
     for trial, last in zip(results["trials"], (0.6, 0.45, 0.4, 0.5), strict=True):
         trial["robustness"] = robustness(0.8, last)
@@ -69,7 +69,7 @@ def test_curves_start_at_the_clean_accuracy(results):
 
 
 def test_seeds_make_a_band(make_prepared, make_results):
-    results = make_results(make_prepared(), Experiment(seeds=2))
+    results = make_results(make_prepared(), baseline(seeds=2))
     for trial, last in zip(results["trials"], (0.6, 0.3, 0.4, 0.5), strict=True):
         trial["robustness"] = robustness(0.8, last)
     axes = conditions.curves(results).axes[1]
@@ -115,6 +115,6 @@ def test_the_section(results, make_prepared, tmp_path):
 
 
 def test_where_nobody_asked_there_is_no_section(make_prepared, make_results, tmp_path):
-    results = make_results(make_prepared(), Experiment())
+    results = make_results(make_prepared(), baseline())
     assert conditions.section(results, None, None, tmp_path) is None
     assert conditions.words(results) is None

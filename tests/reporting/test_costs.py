@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel import energy
+from spikeduel.measuring import energy
 from spikeduel.measuring.operations import operations
+from spikeduel.measuring.trial_costs import with_energy
 from spikeduel.reporting import cost_numbers, costs
-from spikeduel.settings import Experiment
-from spikeduel.trial_costs import with_energy
+from spikeduel.settings.recipes import baseline
 
 LATENCY = {
     "machine": {},
@@ -24,7 +24,7 @@ LATENCY = {
 def results(make_prepared, make_results, make_model):
     """8×8 pixels; 16 hidden neurons over 6 steps with direct encoding, and the CNN; counted, the CNN timed."""
     prepared = make_prepared()
-    made = make_results(prepared, Experiment(encoding="direct", num_steps=6))
+    made = make_results(prepared, baseline(encoding="direct", num_steps=6))
     images, labels = torch.from_numpy(prepared.images[:12]), torch.from_numpy(prepared.labels[:12])
     for trial in made["trials"]:
         model = make_model(trial["contender"], prepared, "direct")

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from made_models import make
-from spikeduel import energy
+from spikeduel.measuring import energy
 from spikeduel.measuring.operations import operations as operations_of
 from spikeduel.reporting import estimates, style
 from spikeduel.reporting.estimates import Estimate
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 def entry(joules):
@@ -41,7 +41,7 @@ def test_energy_up_to_each_step_is_by_the_same_rules():
 
 
 def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
-    trials = make_results(make_prepared(), Experiment(seeds=2))["trials"]
+    trials = make_results(make_prepared(), baseline(seeds=2))["trials"]
     assert estimates.one_image_ms(trials) is None
     trials[1]["latency"] = {"one_image": {"median_ms": 2.5, "p95_ms": None}, "stream_ms": [1.0, 2.0]}
     assert estimates.one_image_ms(trials) == 2.5

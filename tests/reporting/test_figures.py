@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spikeduel.reporting import confusion_matrix, figures, learning_curves, samples, style
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 @pytest.mark.parametrize(("num_classes", "shape"), [(2, (1, 8, 8)), (10, (3, 9, 7)), (50, (1, 28, 28))])
@@ -27,7 +27,7 @@ def test_without_originals_the_prepared_images_are_shown(make_prepared):
 
 
 def test_learning_curves_show_every_history(make_prepared, make_results):
-    results = make_results(make_prepared(), Experiment(seeds=1))
+    results = make_results(make_prepared(), baseline(seeds=1))
 
     panels = learning_curves(results).axes
 
@@ -40,7 +40,7 @@ def test_learning_curves_show_every_history(make_prepared, make_results):
 
 
 def test_several_seeds_are_thin_lines_and_their_mean(make_prepared, make_results):
-    results = make_results(make_prepared(), Experiment(seeds=3))
+    results = make_results(make_prepared(), baseline(seeds=3))
     results["trials"][0]["history"] = results["trials"][0]["history"][:4]
 
     lines = [
@@ -56,7 +56,7 @@ def test_several_seeds_are_thin_lines_and_their_mean(make_prepared, make_results
 
 
 def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
-    results = make_results(make_prepared(), Experiment(seeds=2))
+    results = make_results(make_prepared(), baseline(seeds=2))
     results["trials"][0].update(status="failed", best_epoch=None)
     results["trials"][0]["history"] = [dict.fromkeys(results["trials"][0]["history"][0])]
     results["trials"][1]["history"] = []

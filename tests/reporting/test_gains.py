@@ -1,7 +1,7 @@
 import pytest
 
-from spikeduel.control_verdict import conclude
 from spikeduel.reporting import gains, report
+from spikeduel.results.words.controls import conclude
 
 
 def quality(num_right, **more):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from spikeduel.draws import Draw
 from spikeduel.reporting import gallery
+from spikeduel.spiking.draws import Draw
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])

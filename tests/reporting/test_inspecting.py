@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.errors import InputError
 from spikeduel.reporting import inspect
+from spikeduel.system.errors import InputError
 
 
 @pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])

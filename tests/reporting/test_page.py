@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from spikeduel import data
-from spikeduel.errors import InputError
 from spikeduel.measuring.calibration import judged
 from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.measuring.robustness import summary
 from spikeduel.reporting import page, report
+from spikeduel.system.errors import InputError
 
 ADDRESSES = ("src", "srcset", "href", "data", "action", "poster")
 

@@ -6,13 +6,13 @@ from matplotlib.text import Annotation
 
 from spikeduel.reporting import pareto, style
 from spikeduel.reporting.estimates import Estimate
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 @pytest.fixture
 def results(make_prepared, make_results, monkeypatch):
     """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4, 2 and 8 µJ, where the test says so."""
-    made = make_results(make_prepared(), Experiment(seeds=2))
+    made = make_results(make_prepared(), baseline(seeds=2))
     for trial, accuracy in zip(made["trials"], (0.8, 0.7, 0.9, 0.7), strict=True):
         trial["test"]["accuracy"] = accuracy
         trial["energy"] = 4e-6 if trial["family"] == "snn" else 8e-6

@@ -4,7 +4,7 @@ import torch
 
 from spikeduel.measuring.calibration import judged
 from spikeduel.reporting import reliability
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 def calibration(seed, temperature=2.0):
@@ -16,7 +16,7 @@ def calibration(seed, temperature=2.0):
 @pytest.fixture
 def results(make_prepared, make_results):
     """Two contenders, two seeds each, all with a calibration."""
-    made = make_results(make_prepared(), Experiment(seeds=2))
+    made = make_results(make_prepared(), baseline(seeds=2))
     for number, trial in enumerate(made["trials"]):
         trial["test"]["calibration"] = calibration(number, temperature=2.0 + number)
     return made
@@ -90,7 +90,7 @@ def test_spike_counts_are_explained_and_logits_are_not(results, make_prepared, m
 
 
 def test_old_results_have_no_section(make_prepared, make_results, tmp_path):
-    results = make_results(make_prepared(), Experiment())
+    results = make_results(make_prepared(), baseline())
     assert reliability.section(results, {}, tmp_path) is None
     results["trials"][0]["test"] = None
     assert reliability.section(results, {}, tmp_path) is None

@@ -3,7 +3,7 @@ import pytest
 
 from spikeduel.reporting import anytime, style
 from spikeduel.reporting.estimates import Estimate
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 STEPS = [0.4, 0.6, 0.7, 0.75]
 
@@ -23,7 +23,7 @@ def followed(shift=0.0, chosen=1):
 @pytest.fixture
 def results(make_prepared, make_results, monkeypatch):
     """Two seeds; each step of the spiking network costs a microjoule, the CNN ten."""
-    made = make_results(make_prepared(), Experiment(seeds=2))
+    made = make_results(make_prepared(), baseline(seeds=2))
     for seed, trial in enumerate(made["trials"][::2]):
         trial["anytime"] = followed(0.1 * seed)
     made["trials"][0]["latency"] = {"one_image": {"median_ms": 1.5, "p95_ms": None}, "stream_ms": [1.0, 2.0, 3.0, 4.0]}
@@ -106,7 +106,7 @@ def test_what_is_not_known_is_said_and_nothing_breaks(results, monkeypatch):
 
 @pytest.mark.parametrize("num_steps", [1, 300])
 def test_one_step_and_many(make_prepared, make_results, num_steps):
-    made = make_results(make_prepared(), Experiment())
+    made = make_results(make_prepared(), baseline())
     leaving = {"threshold": None, "mean_steps": num_steps, "accuracy": 0.5, "exit_steps": [0] * (num_steps - 1) + [20]}
     made["trials"][0]["anytime"] = {
         "num_steps": num_steps,

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel import energy
-from spikeduel.architectures.dense_snn import DenseSNN
-from spikeduel.constant import Constant
-from spikeduel.counting import Counter
-from spikeduel.neurons import LIF
+from spikeduel.measuring import energy
+from spikeduel.measuring.counting import Counter
+from spikeduel.networks.architectures.dense_snn import DenseSNN
 from spikeduel.reporting.break_even import break_even
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.neurons import LIF
 
 
 def counted(encoded):

@@ -3,12 +3,12 @@ import statistics
 import pytest
 
 from spikeduel.reporting import summary
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 @pytest.fixture
 def results(make_prepared, make_results):
-    return make_results(make_prepared(), Experiment(seeds=2))
+    return make_results(make_prepared(), baseline(seeds=2))
 
 
 def test_the_table_gives_means_over_seeds(results):

@@ -4,7 +4,7 @@ import pytest
 
 from spikeduel.reporting import report, report_tuning, tuning_trials
 from spikeduel.reporting.tuning import section
-from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline
 
 
 def entry(number, accuracy, **settings):
@@ -111,4 +111,4 @@ def test_rules_name_own_settings():
 
     shown = dict(summary.settings({"per_contender": {"a": {"beta": 0.5}, "b": {"num_steps": 4}}}))
     assert shown == {"per_contender": "a: beta 0.5; b: num_steps 4"}
-    assert Experiment().per_contender is None
+    assert baseline().per_contender is None

@@ -9,8 +9,8 @@ from spikeduel.data import socofing
 from spikeduel.data.decoding import over_pictures, room_for
 from spikeduel.data.prepared import Prepared
 from spikeduel.data.splits import Split
-from spikeduel.errors import InputError
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError
 
 HARDER = {"altered-medium": "Medium", "altered-hard": "Hard"}
 

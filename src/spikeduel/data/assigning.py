@@ -3,7 +3,7 @@
 import numpy as np
 
 from spikeduel.data import grouping
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 MOST_NODES = 200
 """Of the exact search, which mostly needs few. A limit in seconds would give a busy machine another split."""

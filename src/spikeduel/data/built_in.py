@@ -7,7 +7,7 @@ import numpy as np
 
 from spikeduel.data.mnist_like import DIGITS, GARMENTS
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, Preprocessing, RawDataset
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 EMBEDDED = "fashion_mnist_mini.npz"
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import files, schema
 from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_raw
-from spikeduel.errors import InputError
+from spikeduel.results import schema
 from spikeduel.settings import digest
-from spikeduel.shapes import require
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+from spikeduel.system.shapes import require
 
 FORMAT = 2
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel import files, registry
 from spikeduel.data import built_in, cache, folder, group_by, mnist_like, socofing
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
 from spikeduel.data.preprocessing import Preprocessing
-from spikeduel.errors import InputError, unknown
 from spikeduel.settings import Experiment
+from spikeduel.system import files, registry
+from spikeduel.system.errors import InputError, unknown
 
 Source = Callable[[DataOptions], RawDataset]
 

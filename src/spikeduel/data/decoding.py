@@ -13,9 +13,9 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from spikeduel import files
 from spikeduel.data.preprocessing import MOST_PIXELS, Preprocessing, too_large
-from spikeduel.errors import InputError, UnreadableFiles
+from spikeduel.system import files
+from spikeduel.system.errors import InputError, UnreadableFiles
 
 # Pillow knows some forty formats, and hands some of them to other programs: EPS to Ghostscript, whatever the file is
 # called. These it decodes itself.

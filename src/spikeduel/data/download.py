@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spikeduel import files
-from spikeduel.errors import InputError
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
 
 CHUNK = 1 << 18
 TIMEOUT_SECONDS = 30

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel import files
 from spikeduel.data.decoding import opened, over_pictures, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Preprocessing, RawDataset
 from spikeduel.data.preprocessing import plain
-from spikeduel.errors import InputError
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 DEFAULT_SIZE = 64

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeduel.data import grouping
 from spikeduel.data.prepared import Prepared, fingerprint
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 Rule = Callable[[str], str | None]
 """From an image's path, relative to its folder with forward slashes, to the name of its group, or None."""

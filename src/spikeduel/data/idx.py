@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 _KINDS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"

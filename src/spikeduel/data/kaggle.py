@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 
 def download_from_kaggle(handle: str, name: str) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 from spikeduel.data import idx
 from spikeduel.data.download import Remote, download, downloads
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, Preprocessing, RawDataset
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 DIGITS = tuple("0123456789")
 GARMENTS = (

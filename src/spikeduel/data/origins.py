@@ -13,8 +13,8 @@ from spikeduel.data import cache, catalogue, folder, socofing
 from spikeduel.data.decoding import opened, over_pictures
 from spikeduel.data.group_by import regrouped
 from spikeduel.data.prepared import DataOptions, Prepared, from_raw
-from spikeduel.errors import UnreadableFiles
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import UnreadableFiles
 
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 

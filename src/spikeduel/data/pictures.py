@@ -9,11 +9,11 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from spikeduel import files
 from spikeduel.data.decoding import opened, reason
 from spikeduel.data.folder import EXTENSIONS, walk
 from spikeduel.data.preprocessing import Preprocessing
-from spikeduel.errors import InputError
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
 
 Taken = TypeVar("Taken")
 

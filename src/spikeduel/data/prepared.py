@@ -12,7 +12,7 @@ import numpy as np
 
 from spikeduel.data import grouping, memory
 from spikeduel.data.preprocessing import Preprocessing
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

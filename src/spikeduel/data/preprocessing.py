@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from spikeduel.errors import InputError
+from spikeduel.system.errors import InputError
 
 MOST_PIXELS = 80_000_000
 """Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""

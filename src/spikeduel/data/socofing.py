@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from spikeduel import files
 from spikeduel.data import grouping
 from spikeduel.data.decoding import opened, over_pictures, room_for
 from spikeduel.data.kaggle import download_from_kaggle
 from spikeduel.data.prepared import DataOptions, Preprocessing, RawDataset
-from spikeduel.errors import InputError
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 Result = TypeVar("Result")

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from spikeduel import files
 from spikeduel.data.prepared import Prepared
 from spikeduel.data.splits import Split
+from spikeduel.system import files
 
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:

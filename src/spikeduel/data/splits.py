@@ -6,8 +6,8 @@ import numpy as np
 
 from spikeduel.data.assigning import assign
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
-from spikeduel.errors import InputError
 from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError
 
 HELD_OUT = 0.1
 """The share of validation, and of test where there is no official one."""

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel.errors import InputError
 from spikeduel.measuring.joules import counters
-from spikeduel.model_files import load_model
-from spikeduel.models import Model
+from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import Model
+from spikeduel.system.errors import InputError
 
 BATCH_SIZES = (1, 32, 256)
 SECONDS = 0.35

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel.draws import Draw
-from spikeduel.models import Model
-from spikeduel.readouts import SpikingReadout
+from spikeduel.networks.models import Model
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.readouts import SpikingReadout
 
 TOLERANCE = 0.002
 """How much accuracy on validation images leaving early may cost: two images in a thousand."""

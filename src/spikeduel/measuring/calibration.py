@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.draws import Draw
-from spikeduel.models import Model
+from spikeduel.networks.models import Model
+from spikeduel.spiking.draws import Draw
 
 NUM_BINS = 15
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0

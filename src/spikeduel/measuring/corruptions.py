@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.draws import Draw
+from spikeduel.spiking.draws import Draw
 
 SEVERITIES = (1, 2, 3, 4, 5)
 

@@ -5,23 +5,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from spikeduel import files, hardware
-from spikeduel.hardware import Compute
 from spikeduel.measuring.answering import BATCH_SIZES
-from spikeduel.progress import Progress
-from spikeduel.store import Store
+from spikeduel.system import hardware
+from spikeduel.system.hardware import Compute
 
 NUM_IMAGES = max(BATCH_SIZES)
 MOST_SECONDS = 120
-_SAME = ("cpu", "cores", "threads", "device", "gpu", "torch", "python", "platform")
+SAME = ("cpu", "cores", "threads", "device", "gpu", "torch", "python", "platform")
 _EMPTY = (
     "precision", "one_image", "throughput", "start_up", "peak_memory_bytes", "joules_per_image", "joules_source",
     "stream_ms",
@@ -29,44 +26,11 @@ _EMPTY = (
 _PROCESS = """
 import time
 begun = time.perf_counter()
-from spikeduel.model_files import load_model
+from spikeduel.networks.model_files import load_model
 imported = time.perf_counter()
 from spikeduel.measuring import answering
 answering.main(begun, imported)
 """
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A stored trial whose model is to be timed: its key, its title for the progress, and where it computes."""
-
-    key: str
-    title: str
-    device: str
-
-
-def take(
-    trials: Sequence[Timed], images: np.ndarray, own_code: Collection[str], store: Store, progress: Progress
-) -> dict[str, dict[str, Any]]:
-    """`latency` of each trial by its key, kept in the store beside it. Nothing else should be running meanwhile.
-
-    Where the store has all of them from this machine (processor, threads, device, versions), it is not measured again;
-    where one is missing, all are measured, one after the other, since times compare only within one sitting.
-    `images` are uint8 `[N, C, H, W]`.
-    """
-    # Two that time answers at once would time each other; the second one finds what the first took.
-    with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
-        known = {each.key: _from_here(store.measure(each.key, "latency"), each.device) for each in trials}
-        if all(known.values()):
-            return {key: found for key, found in known.items() if found}
-        taken = {}
-        for each in progress.track(trials, "timing answers", len(trials)):
-            taken[each.key] = latency(store.model_path(each.key), images, each.device, own_code)
-            if taken[each.key]["one_image"] is None:
-                progress.say(f"  {each.title}: not timed, {taken[each.key]['reasons']['process']}")
-            else:
-                store.save_measure(each.key, "latency", taken[each.key])
-    return taken
 
 
 def latency(
@@ -110,12 +74,7 @@ def latency(
 def machine(device: str) -> dict[str, Any]:
     """Where it is measured, and how busy that is: `load_average` over the last minute."""
     surroundings = hardware.environment(Compute(device))
-    return {**{name: surroundings[name] for name in _SAME}, "load_average": hardware.load_average()}
-
-
-def _from_here(found: dict[str, Any] | None, device: str) -> dict[str, Any] | None:
-    here = machine(device)
-    return found if found and all(found["machine"].get(name) == here[name] for name in _SAME) else None
+    return {**{name: surroundings[name] for name in SAME}, "load_average": hardware.load_average()}
 
 
 def _as_many(images: np.ndarray) -> np.ndarray:

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from spikeduel import registry
-from spikeduel.constant import Constant
-from spikeduel.counting import Counter, NotCounted
-from spikeduel.draws import Draw
-from spikeduel.encoders import ENCODERS, SPIKING
-from spikeduel.interop import Foreign
-from spikeduel.models import Model
+from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.networks.foreign import Foreign
+from spikeduel.networks.models import Model
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.encoders import ENCODERS, SPIKING
+from spikeduel.system import registry
 
 
 def operations(model: Model, batches: Iterable[Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from spikeduel.draws import Draw
-from spikeduel.models import Model
+from spikeduel.networks.models import Model
+from spikeduel.spiking.draws import Draw
 
 NUM_DRAWS = 5
 

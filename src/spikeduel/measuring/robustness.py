@@ -7,11 +7,11 @@ from statistics import fmean
 from typing import Any
 
 from spikeduel.data.alterations import HARDER
-from spikeduel.hardware import keep_freed_memory
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.measuring.quality import answers
-from spikeduel.models import Model
-from spikeduel.progress import Progress
+from spikeduel.networks.models import Model
+from spikeduel.system.hardware import keep_freed_memory
+from spikeduel.system.progress import Progress
 
 ALTERATIONS = tuple(HARDER)
 """Other images of a data set's own that count as a corruption with one severity (see `spikeduel.data.altered`)."""

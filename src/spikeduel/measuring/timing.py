@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from spikeduel.draws import Draw
 from spikeduel.measuring.quality import quality
-from spikeduel.models import Model
-from spikeduel.neurons import Neuron
+from spikeduel.networks.models import Model
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.neurons import Neuron
 
 
 def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
     (`SpikeCount`) are permuted too, which it does not see. Which permutation depends on image index and layer alone.
     """
-    from spikeduel.kernels.permuting import permuted_over_time
+    from spikeduel.spiking.kernels.permuting import permuted_over_time
 
     layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
     draw = Draw(np.empty(0))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from spikeduel.models import Model
+from spikeduel.networks.models import Model
 
 
 def weights(model: Model, batches: Iterable[Any]) -> dict[str, Any]:

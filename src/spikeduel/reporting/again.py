@@ -4,11 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spikeduel import energy, trial_costs
-from spikeduel.analysis import read_comparison
-from spikeduel.errors import InputError, SpikeduelError
-from spikeduel.progress import Progress
+from spikeduel.measuring import energy, trial_costs
 from spikeduel.reporting.page import report
+from spikeduel.results.comparison import read_comparison
+from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.progress import Progress
 
 
 def report_again(

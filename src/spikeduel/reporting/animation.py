@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spikeduel import files
 from spikeduel.reporting import style
+from spikeduel.system import files
 
 LARGEST_BYTES = 300_000
 PANEL = 224

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spikeduel.models import Trace
-from spikeduel.readouts import SpikeCount
+from spikeduel.networks.models import Trace
 from spikeduel.reporting import style
+from spikeduel.spiking.readouts import SpikeCount
 
 MOST_CLASSES = 12
 

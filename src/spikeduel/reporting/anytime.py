@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from spikeduel import energy
+from spikeduel.measuring import energy
 from spikeduel.reporting import estimates, style
 from spikeduel.reporting.estimates import Estimate
 

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from spikeduel import files
-from spikeduel.auditing import PIXELS_ARE_NOT_ALL, Audit, rows
+from spikeduel.data.auditing import PIXELS_ARE_NOT_ALL, Audit, rows
 from spikeduel.data.prepared import Prepared
 from spikeduel.reporting import style
 from spikeduel.reporting.gallery import Shown
+from spikeduel.system import files
 
 MOST_PICTURED = 12
 PAIRS_A_ROW = 3

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from spikeduel import energy
-from spikeduel.energy import Table
+from spikeduel.measuring import energy
+from spikeduel.measuring.energy import Table
 from spikeduel.reporting import style
 from spikeduel.reporting.estimates import MEMORIES
 

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from spikeduel.energy import joules
+from spikeduel.measuring.energy import joules
 from spikeduel.reporting import style
 
 ALMOST = 0.9995

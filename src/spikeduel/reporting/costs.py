@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeduel.energy import Table
+from spikeduel.measuring.energy import Table
 from spikeduel.reporting import anytime, break_even, conversion, pareto, style
 from spikeduel.reporting.cost_numbers import (
     amount,
@@ -21,7 +21,7 @@ from spikeduel.reporting.cost_numbers import (
 )
 from spikeduel.reporting.estimates import MEMORIES, Estimate
 from spikeduel.reporting.gallery import Shown
-from spikeduel.verdict import listed
+from spikeduel.results.words.verdict import listed
 
 
 def section(results: dict[str, Any], folder: Path, table: Table | None = None) -> dict[str, Any] | None:

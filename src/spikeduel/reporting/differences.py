@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from spikeduel.reporting import style
-from spikeduel.significance.reservations import BRIEF, reservation
+from spikeduel.results.significance.reservations import BRIEF, reservation
 
 ROW = 0.3
 """Inches a pair."""

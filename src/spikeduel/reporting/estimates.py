@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullLocator
 
-from spikeduel import energy
+from spikeduel.measuring import energy
 
 SMALLEST_RANGE = 0.02
 """Two points of accuracy: about what seeds and ten thousand images leave open."""
@@ -26,7 +26,7 @@ MEMORIES = {
 
 @dataclass(frozen=True)
 class Estimate:
-    """By which table, memory model, scope and counting energy is estimated; see `spikeduel.energy.estimate`."""
+    """By which table, memory model, scope and counting energy is estimated; see `energy.estimate`."""
 
     table: energy.Table = field(default_factory=lambda: energy.read(energy.HEADLINE[0]))
     memory: str = energy.HEADLINE[1]

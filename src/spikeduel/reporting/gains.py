@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spikeduel.reporting import style, summary
-from spikeduel.significance.reservations import BRIEF, reservation
+from spikeduel.results.significance.reservations import BRIEF, reservation
 
 CONTROLS = {
     "relu_twin": ("ReLU twin", "the same network with ReLU for its neurons: one pass, no spikes, no time"),

@@ -9,12 +9,12 @@ import torch
 from matplotlib.figure import Figure
 
 from spikeduel.data.prepared import Prepared
-from spikeduel.draws import Draw
-from spikeduel.encoders import rate
-from spikeduel.models import Model
-from spikeduel.readouts import SpikeCount
+from spikeduel.networks.models import Model
 from spikeduel.reporting import answers, figures, spikes, style
 from spikeduel.reporting.animation import encoded_animation
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.encoders import rate
+from spikeduel.spiking.readouts import SpikeCount
 
 RASTER_STEPS = 100
 ANIMATION_STEPS = 40

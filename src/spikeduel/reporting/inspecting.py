@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.errors import InputError, unknown
-from spikeduel.models import Model
+from spikeduel.networks.models import Model
 from spikeduel.reporting import gallery, style
+from spikeduel.system.errors import InputError, unknown
 
 
 def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None = None) -> list[Path]:

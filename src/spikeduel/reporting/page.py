@@ -10,13 +10,11 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from spikeduel import auditing, data, energy, files
-from spikeduel.analysis import Comparison
-from spikeduel.data import Prepared, Split
-from spikeduel.errors import SpikeduelError
-from spikeduel.model_files import load_model
-from spikeduel.models import Model
-from spikeduel.progress import Progress
+from spikeduel import data
+from spikeduel.data import Prepared, Split, auditing
+from spikeduel.measuring import energy
+from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import Model
 from spikeduel.reporting import (
     audited,
     conditions,
@@ -31,9 +29,13 @@ from spikeduel.reporting import (
 )
 from spikeduel.reporting.gallery import Shown
 from spikeduel.reporting.tuning import section
-from spikeduel.significance.reservations import reservation
-from spikeduel.text_tables import spread_note
-from spikeduel.visible import visible
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.significance.reservations import reservation
+from spikeduel.results.words.tables import spread_note
+from spikeduel.system import files
+from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.progress import Progress
+from spikeduel.system.visible import visible
 
 SCREEN_DPI = 107
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from spikeduel import energy
+from spikeduel.measuring import energy
 from spikeduel.reporting import estimates, style
 from spikeduel.reporting.estimates import Estimate
 from spikeduel.reporting.labelling import label_points

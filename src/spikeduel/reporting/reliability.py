@@ -11,10 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
-from spikeduel.models import Model
-from spikeduel.readouts import SpikeCount
+from spikeduel.networks.models import Model
 from spikeduel.reporting import style
 from spikeduel.reporting.gallery import Shown
+from spikeduel.spiking.readouts import SpikeCount
 
 _BESIDE = 3
 """Diagrams in a row."""

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import nn
 
-from spikeduel.models import Model, Trace
+from spikeduel.networks.models import Model, Trace
 from spikeduel.reporting import style
 
 STRONGEST_INPUTS = 20

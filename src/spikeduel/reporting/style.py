@@ -16,8 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from spikeduel import files
-from spikeduel.visible import visible
+from spikeduel.system import files
+from spikeduel.system.visible import visible
 
 SPIKING_COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#8C510A")
 """Warm colours for spiking contenders, told apart by colour-blind readers (after Okabe and Ito, 2008)."""

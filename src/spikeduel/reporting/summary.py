@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from spikeduel.caveats import leaks
 from spikeduel.reporting import style
-from spikeduel.significance.reservations import BRIEF, reservation, reserved
-from spikeduel.text_tables import mean_and_spread
-from spikeduel.tuning_verdict import in_words
-from spikeduel.verdict import p_number
+from spikeduel.results.significance.reservations import BRIEF, reservation, reserved
+from spikeduel.results.words.caveats import leaks
+from spikeduel.results.words.tables import mean_and_spread
+from spikeduel.results.words.tuning import in_words
+from spikeduel.results.words.verdict import p_number
 
 NOT_MEASURED = "not measured"
 _SCORES = ("accuracy", "precision", "recall", "f1")

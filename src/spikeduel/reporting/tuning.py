@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from spikeduel.reporting import style
 from spikeduel.reporting.gallery import Shown
-from spikeduel.tuning_verdict import in_words, tuning_limits
+from spikeduel.results.words.tuning import in_words, tuning_limits
 
 
 def section(tuning: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | None:

@@ -1,0 +1,5 @@
+"""The commands."""
+
+from spikeduel.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,266 @@
+"""ONNX files: the network unrolled over its time steps, or one step with its state going in and out."""
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikeduel.exchange.exporting import int8
+from spikeduel.exchange.exporting.runs import Batch, Run, Runner, frames_of, spikes_of
+from spikeduel.networks.models import Model
+from spikeduel.spiking import kernels
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.encoders import latency
+from spikeduel.spiking.neurons import carried
+from spikeduel.spiking.readouts import SpikingReadout
+from spikeduel.system import __version__
+from spikeduel.system.errors import InputError, MissingExtra
+
+OPSET = 18
+_EXAMPLES = 2
+"""Images in the batch that is traced: 1 would be taken for a fixed size."""
+
+
+def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
+    """Writes `model` with all its time steps; returns who can run the file.
+
+    `images` float32 `[B, C, H, W]` in [0, 1] go in, `scores` `[B, K]` come out. Where the encoding draws at random, or
+    is the user's own, `encoded` `[T, B, C, H, W]` goes in.
+    """
+    _require_extra()
+    takes_images = model.card.encoding in (None, "direct", "latency")
+    network = _Unrolled(model)
+    shape = (_EXAMPLES, *model.card.image_shape)
+    example = torch.rand(shape if takes_images else (model.card.num_steps or 1, *shape)).round()
+    names = _traced_names(network, (example,))
+    input_name, batch_axis = ("images", 0) if takes_images else ("encoded", 1)
+    proto = _traced(network, (example,), ({batch_axis: _batch()},), [input_name], ["scores", *_spikes(names)])
+    what = (
+        "float32 [B, C, H, W] in [0, 1]: prepared pixels / 255"
+        if takes_images
+        else f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is not in the graph"
+        + (" (each pixel fires at every step with probability pixel / 255)" if model.card.encoding == "rate" else "")
+    )
+    about = {"inputs": {input_name: what}, "outputs": {"scores": "[B, K]: the label is the index of the largest"}}
+    final, checking = _finished(proto, model, about, weights, num_outputs=1)
+    path.write_bytes(final)
+
+    def given(batch: Batch) -> np.ndarray:
+        return ((batch.images / 255) if takes_images else batch.frames).numpy()
+
+    session, with_spikes = _session(path.read_bytes()), _session(checking) if names else None
+
+    def run(batch: Batch) -> Run:
+        (scores,) = session.run(None, {input_name: given(batch)})
+        spikes = with_spikes.run(_spikes(names), {input_name: given(batch)}) if with_spikes else ()
+        return Run(scores, dict(zip(names, spikes, strict=True)))
+
+    return {_onnxruntime(): run}
+
+
+def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
+    """Writes one time step of `model`, for streams and small devices; returns who can run the file.
+
+    `frame` float32 `[B, C, H, W]` and the state go in, the scores so far and the next state come out: each layer's
+    `NAME.mem` becomes `NAME.mem.next`, and so do `readout.total` and `readout.num_steps`. All states start from zero.
+    Raises `InputError` for a network that cannot stream.
+    """
+    _require_extra()
+    if model.card.encoding is None:
+        raise InputError(f"{model.card.contender} has no time steps to take one by one: export it with --to onnx.")
+    if not isinstance(model.readout, SpikingReadout):
+        raise InputError(
+            f"{model.card.contender} gives its answer for all time steps at once, so that one step alone has none: "
+            "export it with --to onnx."
+        )
+    shape = (_EXAMPLES, *model.card.image_shape)
+    example = torch.rand(shape).round()
+    _, start = model.step(example)
+    if start.total is None or not start.neurons:
+        raise InputError(f"{model.card.contender} has no layer of neurons that spikeduel knows: it cannot stream.")
+    keys = [(layer, key) for layer, state in start.neurons.items() for key in state]
+    network = _Step(model, keys)
+    held = [torch.zeros_like(start.neurons[layer][key]) for layer, key in keys]
+    states = [*held, torch.zeros_like(start.total), torch.zeros(1)]
+    names = _traced_names(network, (example, states))
+    batch_axes = [*(0 for _ in held), start.total.ndim - 2]
+    batch = _batch()
+    shapes = ({0: batch}, [*({axis: batch} for axis in batch_axes), None])
+    state_names = [*(f"{layer}.{key}" for layer, key in keys), "readout.total", "readout.num_steps"]
+    next_names = [f"{name}.next" for name in state_names]
+    outputs = ["scores", *next_names, *_spikes(names)]
+    proto = _traced(network, (example, states), shapes, ["frame", *state_names], outputs)
+    about = {
+        "inputs": {
+            "frame": f"float32 [B, C, H, W], {frames_of(model)}",
+            **dict.fromkeys(state_names, "the state, zeros at first"),
+        },
+        "outputs": {
+            "scores": "[B, K]: those so far; the label is the index of the largest",
+            **dict.fromkeys(next_names, "the state for the next step"),
+        },
+    }
+    final, checking = _finished(proto, model, about, weights, num_outputs=1 + len(next_names))
+    path.write_bytes(final)
+    session, with_spikes = _session(path.read_bytes()), _session(checking)
+
+    def run(batch: Batch) -> Run:
+        size = len(batch.images)
+        state = {
+            name: np.zeros([size if i == axis else side for i, side in enumerate(tensor.shape)], np.float32)
+            for name, tensor, axis in zip(state_names, states, [*batch_axes, None], strict=True)
+        }
+        scores, spikes = np.empty(0), []
+        for frame in batch.frames.numpy():
+            given = {"frame": frame, **state}
+            spikes.append(with_spikes.run(_spikes(names), given))
+            scores, *after = session.run(None, given)
+            state = dict(zip(state_names, after, strict=True))
+        by_layer = (np.concatenate(steps) for steps in zip(*spikes, strict=True))
+        return Run(scores, dict(zip(names, by_layer, strict=True)))
+
+    return {_onnxruntime(): run}
+
+
+class _Unrolled(nn.Module):
+    """What `unrolled` writes: scores, then every layer's spikes, by which the file is checked."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.network, self.readout, self.card = model.module, model.readout, model.card
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        num_steps = self.card.num_steps or 1
+        network_input: Tensor | Constant = x
+        if self.card.encoding == "direct":
+            network_input = Constant(x, num_steps)
+        elif self.card.encoding == "latency":
+            network_input = latency((x * 255).round().to(torch.uint8), num_steps, None)  # type: ignore[arg-type]
+        with spikes_of(self.network) as spikes:
+            output = self.network(network_input)
+        return (self.readout.scores(output), *spikes.values())
+
+
+class _Step(nn.Module):
+    """What `step` writes: scores so far, the next state, then every layer's spikes."""
+
+    def __init__(self, model: Model, keys: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self.network, self.readout, self.keys = model.module, model.readout, keys
+
+    def forward(self, frame: Tensor, states: list[Tensor]) -> tuple[Tensor, ...]:
+        *held, total, num_steps = states
+        before: dict[str, dict[str, Tensor]] = {}
+        for (layer, key), tensor in zip(self.keys, held, strict=True):
+            before.setdefault(layer, {})[key] = tensor
+        with carried(self.network, before) as after, spikes_of(self.network) as spikes:
+            output = self.network(frame.unsqueeze(0))
+        assert isinstance(self.readout, SpikingReadout)
+        total, num_steps = total + self.readout.accumulate(output), num_steps + 1
+        scores = self.readout.scores_of(total, num_steps)  # type: ignore[arg-type]
+        return (scores, *(after[layer][key] for layer, key in self.keys), total, num_steps, *spikes.values())
+
+
+def _require_extra() -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            __import__(package)
+        except ModuleNotFoundError:
+            raise MissingExtra(package, "export") from None
+
+
+def _batch() -> Any:
+    return torch.export.Dim("batch")
+
+
+def _spikes(names: Sequence[str]) -> list[str]:
+    return [f"{name}.spk" for name in names]
+
+
+@torch.no_grad()
+def _traced_names(network: _Unrolled | _Step, example: tuple[Any, ...]) -> list[str]:
+    """The layers of neurons in the order in which they run."""
+    with spikes_of(network.network) as spikes:
+        network.eval()(*example)
+    return list(spikes)
+
+
+def _traced(
+    network: nn.Module, example: tuple[Any, ...], shapes: Any, input_names: list[str], output_names: list[str]
+) -> Any:
+    with torch.no_grad(), kernels.unfused(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
+        try:
+            program = torch.onnx.export(
+                network.eval(),
+                example,
+                dynamo=True,
+                opset_version=OPSET,
+                dynamic_shapes=shapes,
+                input_names=input_names,
+                output_names=output_names,
+                custom_translation_table={torch.ops.aten.sort.stable: _sort_stable()},
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            # It may be the user's own network, of which anything can be.
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise InputError(f"this network cannot be written as ONNX: {reason}") from error
+    assert program is not None
+    return program.model_proto
+
+
+def _sort_stable() -> Callable[..., Any]:
+    """`aten.sort.stable` in ONNX's words: TopK of all, which puts the lower index first among equals."""
+    from onnxscript import opset18 as op
+
+    def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
+        axis = op.Constant(value_ints=[dim])
+        length = op.Gather(op.Shape(values), axis, axis=0)  # type: ignore[type-var]
+        return op.TopK(values, length, axis=dim, largest=int(descending), sorted=1)
+
+    return sort
+
+
+def _finished(proto: Any, model: Model, about: dict[str, Any], weights: str, num_outputs: int) -> tuple[bytes, bytes]:
+    """The file's bytes, and those of the same graph with every layer's spikes as further outputs."""
+    from onnxscript import optimizer
+
+    if weights == "int8":
+        int8.store(proto)
+    card = model.card
+    metadata = {
+        **{name: value for name, value in asdict(card).items() if name not in ("trained_on", "precision")},
+        "weights": weights,
+        **about,
+    }
+    proto.producer_name, proto.producer_version = "spikeduel", __version__
+    proto.doc_string = f"{card.title}, made by spikeduel {__version__}"
+    # torch's own notes: where on this machine each operation's source lies.
+    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.functions):
+        del part.metadata_props[:]
+    del proto.graph.value_info[:]
+    proto.metadata_props.add(key="spikeduel", value=json.dumps(metadata))
+    checking = proto.SerializeToString()
+    del proto.graph.output[num_outputs:]
+    optimizer.remove_unused_nodes(proto)
+    return proto.SerializeToString(), checking
+
+
+def _session(content: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _onnxruntime() -> str:
+    return f"onnxruntime {version('onnxruntime')}"

@@ -1,0 +1,223 @@
+"""What a network costs that one already has: counted on a few images, without training, whichever library it is of."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikeduel.measuring import energy
+from spikeduel.measuring.counting import Counter
+from spikeduel.measuring.counting.units import Declared
+from spikeduel.measuring.energy import Table
+from spikeduel.measuring.operations import operations
+from spikeduel.networks import foreign
+from spikeduel.networks.models import Model
+from spikeduel.results.words.tables import render
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.encoders import analogue
+from spikeduel.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What `cost` found; `print` shows it as a table. `operations` has the shape of results.json's."""
+
+    operations: dict[str, Any]
+
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """What was counted layer by layer: means per image."""
+        return self.operations["layers"]
+
+    def energy(self, table: str | Path | Table = energy.HEADLINE[0]) -> dict[str, Any]:
+        """Joules of one image, an estimate, as `spikeduel.measuring.energy.estimate` gives it.
+
+        `table` is a name ("45nm-fp32", "45nm-fp16", "45nm-int8", "loihi") or a TOML file. Raises `InputError`.
+        """
+        return energy.estimate(self.operations, table if isinstance(table, Table) else energy.read(table))
+
+    def __str__(self) -> str:
+        totals, steps = self.operations["totals"], self.operations["num_steps"]
+        rows = [_row(layer) for layer in self.layers]
+        images = f"{self.operations['images']:,} image{'s' if self.operations['images'] > 1 else ''}"
+        lines = [
+            f"Operations of one image, means over {images}, {steps} time step{'s' if steps > 1 else ''}",
+            render([*rows, _row({"name": "total", "type": "", "input": None, **_nothing(), **totals})]),
+            *_legend(self.operations),
+            *_in_words(self.operations, self.energy()),
+        ]
+        return "\n".join(lines)
+
+
+def cost(
+    module: nn.Module | Model,
+    images: Tensor | np.ndarray,
+    num_steps: int | None = None,
+    declared: Declared | None = None,
+    batch_size: int = 256,
+) -> Cost:
+    """What `module` computes for an image: any network of snnTorch, SpikingJelly, Norse, plain PyTorch or spikeduel.
+
+    `images` are float, as the network wants them, or uint8, which become [0, 1]: `[N, C, H, W]`, `[N, H, W]` or
+    `[N, F]`; each is shown at every time step. `num_steps` counts where the network does not make its steps itself.
+    `declared` says what a module costs that is not known: it maps its name or class to a function `(module, inputs,
+    output) -> dict` of `macs`, `effective_macs`, `acs`, `additions`, `multiplications`, `functions` (of the whole
+    batch) and `output` ("real" or "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
+    """
+    if not isinstance(module, nn.Module | Model):
+        raise InputError(f"give a network, an instance of torch.nn.Module, not {_kind(module)}.")
+    given = _prepared(images)
+    if isinstance(module, Model):
+        return _of_model(module, images if isinstance(images, Tensor) else torch.from_numpy(np.array(images)))
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    given = given.to(device)
+    training = module.training
+    module.eval()
+    try:
+        own = foreign.is_own(module)
+        calling = None if own else foreign.calling_of(module, tuple(given.shape[1:]))
+        steps = _num_steps(module, calling, num_steps)
+        counter = Counter(module, steps, declared)
+        for part in given.split(batch_size):
+            spiking = own and foreign.family_of(module) == "snn"
+            x = Constant(part, steps or 1) if spiking else part
+            run = partial(module, x) if own else partial(foreign.run, module, part, steps, calling)
+            counter.run(run, x, len(part))
+    finally:
+        foreign.reset(module)
+        module.train(training)
+    found = counter.operations()
+    if not found["layers"]:
+        raise InputError(f"{type(module).__name__}: it did nothing with these images that costs anything.")
+    return Cost({"encoding": "direct" if found["num_steps"] > 1 else None, **found, "reason": None})
+
+
+def _of_model(model: Model, images: Tensor) -> Cost:
+    if images.dim() == 3:
+        images = images.unsqueeze(1)
+    if images.dtype != torch.uint8 or tuple(images.shape[1:]) != model.card.image_shape:
+        shape = ", ".join(map(str, model.card.image_shape))
+        raise InputError(f"images of {model.card.contender} are prepared: uint8 [N, {shape}].")
+
+    def batches() -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+        for start in range(0, len(images), 256):
+            part = images[start : start + 256]
+            yield part, torch.zeros(len(part)), np.arange(start, start + len(part))
+
+    found = operations(model, batches())
+    if found["layers"] is None:
+        raise InputError(found["reason"])
+    return Cost(found)
+
+
+def _kind(given: Any) -> str:
+    return f"the class {given.__name__}: call it" if isinstance(given, type) else type(given).__name__
+
+
+def _prepared(images: Tensor | np.ndarray) -> Tensor:
+    """float `[N, C, H, W]` or `[N, F]`."""
+    try:
+        given = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+    except (TypeError, ValueError):
+        raise InputError("images: give a tensor or an array.") from None
+    if given.dim() == 3:
+        given = given.unsqueeze(1)
+    usable = given.dtype == torch.uint8 or given.is_floating_point()
+    if given.dim() not in (2, 4) or not len(given) or not usable:
+        kind = str(given.dtype).removeprefix("torch.")
+        raise InputError(f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} {list(given.shape)}.")
+    return analogue(given) if given.dtype == torch.uint8 else given.float()
+
+
+def _num_steps(module: nn.Module, calling: foreign.Calling | None, given: int | None) -> int | None:
+    if given is not None and given < 1:
+        raise InputError(f"num_steps must be at least 1, not {given}.")
+    if calling is None:
+        if foreign.family_of(module) == "snn" and given is None:
+            raise InputError("num_steps: say for how many time steps the network is to run.")
+        return given if foreign.family_of(module) == "snn" else None
+    if calling.way in ("step", "sequence"):
+        if given is None:
+            raise InputError("num_steps: this network is called for each time step; say how many.")
+        return given
+    if given is not None and calling.num_steps is not None and calling.num_steps != given:
+        raise InputError(f"num_steps: this network makes {calling.num_steps} steps itself; leave it out.")
+    return calling.num_steps
+
+
+def _nothing() -> dict[str, Any]:
+    return {"passes": None, "weights": None, "folded_into": None}
+
+
+def _row(layer: dict[str, Any]) -> dict[str, str]:
+    macs, rate, passes = layer["macs"], layer["spikes_per_neuron_and_step"], layer["passes"]
+    return {
+        "layer": layer["name"] or layer["type"],
+        "type": layer["type"] if layer["name"] else "",
+        "takes": layer["input"] or "",
+        "passes": _both(passes),
+        "MACs": _both(macs["dense"]),
+        "effective": _both(macs["effective"]),
+        "ACs": _amount(layer["acs"]["total"]),
+        "neurons": _amount(layer["neurons"] or 0),
+        "spikes/neuron/step": f"{rate:.4f}" if rate is not None else "",
+        "weights": _amount(layer["weights"] or 0),
+        "else": _else(layer),
+    }
+
+
+def _else(layer: dict[str, Any]) -> str:
+    if layer["folded_into"]:
+        return f"folded into {layer['folded_into']}"
+    amounts = {name: layer[name]["cached"] for name in ("additions", "multiplications", "functions")}
+    return ", ".join(f"{_amount(amount)} {name}" for name, amount in amounts.items() if amount)
+
+
+def _both(amounts: dict[str, float] | None) -> str:
+    """As written, and where that differs also cached."""
+    if amounts is None:
+        return ""
+    as_written, cached = _amount(amounts["as_written"]), _amount(amounts["cached"])
+    return as_written if as_written == cached else f"{as_written} ({cached})"
+
+
+def _amount(number: float) -> str:
+    return f"{number:,.0f}" if number else ""
+
+
+def _legend(operations: dict[str, Any]) -> list[str]:
+    lines = [
+        "MACs: multiplications with additions; effective: those whose input is not 0. ACs: additions that spikes cause."
+    ]
+    passes = [layer["passes"] for layer in operations["layers"]]
+    if any(each["as_written"] != each["cached"] for each in passes):
+        lines.append("In brackets: with what does not change from step to step computed once.")
+    return lines
+
+
+def _in_words(operations: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    once = operations["totals"]["macs"]["dense"]
+    lines = [f"Energy of one image, an ESTIMATE by table {energy.HEADLINE[0]} ({entry['title']}), MACs dense:"]
+    for memory, title in (
+        ("compute", "arithmetic of synapses alone"),
+        ("on_chip", "with memory, all on the chip"),
+        ("off_chip", "with memory, weights outside"),
+    ):
+        numbers = {way: energy.joules(entry, memory, counting=way) for way in energy.COUNTINGS}
+        told = _microjoules(numbers["as_written"])
+        if once["as_written"] != once["cached"]:
+            told += f" as written, {_microjoules(numbers['cached'])} with the first layer cached"
+        lines.append(f"  {title + ':':<30} {told}")
+    return lines
+
+
+def _microjoules(joules: float | None) -> str:
+    if joules is None:
+        return "not known"
+    amount = 1e6 * joules
+    return f"{amount:,.0f} µJ" if amount >= 1000 else f"{amount:.3g} µJ"

@@ -1,0 +1,216 @@
+"""The counter: watches a module run, operator by operator, and keeps the books."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from spikeduel.measuring.counting import tags
+from spikeduel.measuring.counting.call import Call
+from spikeduel.measuring.counting.layout import VIEWS
+from spikeduel.measuring.counting.operators import RULES, SILENT
+from spikeduel.measuring.counting.rows import Row, totals
+from spikeduel.measuring.counting.tags import IMAGE, REAL, WEIGHT, CannotCount, Tag, flat
+from spikeduel.measuring.counting.units import Declared, Units
+from spikeduel.measuring.energy.traffic import traffic
+from spikeduel.spiking.constant import Constant
+
+
+class Counter:
+    """Counts what `module` does, over as many passes as `run` is called; `operations` tells.
+
+    `num_steps`: how many time steps there are, where that is known beforehand. `declared`: see `units.Units`.
+    """
+
+    def __init__(self, module: nn.Module, num_steps: int | None = None, declared: Declared | None = None) -> None:
+        self.module, self.num_steps = module, num_steps
+        self.num_images = 0
+        self._images = 0
+        self._values = self._last_step = 0
+        self._names: dict[nn.Module, str] = {}
+        for name, part in module.named_modules():
+            self._names.setdefault(part, name)
+        self._rows: dict[tuple[str, str], Row] = {}
+        self._tags: Any = WeakTensorKeyDictionary()
+        self._bases: Any = WeakTensorKeyDictionary()
+        for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
+            self.give(parameter, Tag(WEIGHT, label=name))
+        self._units = Units(self, self._names, dict(declared or {}))
+        self._seen: dict[Any, tuple[int, ...]] = {}
+
+    # ---- running
+
+    def run(
+        self, call: Callable[[], Any], x: Tensor | Constant, num_images: int, kind: str = IMAGE, num_steps: int = 1
+    ) -> Any:
+        """What `call()` returns, which runs the module on `x`: `num_images` images.
+
+        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of `x`. Raises
+        `NotCounted`.
+        """
+        self.num_images = num_images
+        self._seen.clear()
+        if isinstance(x, Constant):
+            self.give(x.value, Tag(kind, copies=x.num_steps, encoded=True))
+            self.reach(x.num_steps - 1)
+        else:
+            self.give(x, Tag(kind, steps=num_steps, encoded=True))
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with torch.no_grad(), self._units.watched(), _attention_in_parts(), _Watch(self):
+                result = call()
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
+        self._images += num_images
+        return result
+
+    def operations(self) -> dict[str, Any]:
+        """`num_steps`, `images`, `parameters`, `bytes`, `layers` and `totals`: means per image."""
+        num_steps = self.num_steps or self._last_step + 1
+        rows = [row.entry(num_steps, self._images) for row in self._rows.values()]
+        layers = [{**row, "traffic": {way: traffic(row, way) for way in ("as_written", "cached")}} for row in rows]
+        kept = [*self.module.parameters(), *self.module.buffers()]
+        return {
+            "num_steps": num_steps,
+            "images": self._images,
+            "parameters": sum(p.numel() for p in self.module.parameters()),
+            "bytes": sum(x.numel() * x.element_size() for x in kept),
+            "layers": layers,
+            "totals": totals(layers, num_steps) if layers else None,
+        }
+
+    # ---- books
+
+    def tag(self, x: Tensor) -> Tag:
+        """What is known of `x`; what does not come from the input is a weight."""
+        found = self._tags.get(x)
+        if found is None:
+            self.give(x, Tag(WEIGHT))
+            found = self._tags[x]
+        return found
+
+    def give(self, x: Tensor, tag: Tag) -> None:
+        """From now on `tag` is known of `x`, which holds something new."""
+        self._values += 1
+        self._tags[x] = replace(tag, value=self._values)
+        self.reach(tag.last_step)
+
+    def reach(self, step: int) -> None:
+        """There is a time step of this number."""
+        self._last_step = max(self._last_step, step)
+
+    def row(self, kind: str, label: str | None = None) -> Row:
+        """See `Books.row`."""
+        module = self._units.running
+        name = self._names.get(module, "")
+        if label is not None:
+            owner, _, attribute = label.rpartition(".")
+            module = self.module.get_submodule(owner)
+            name = self._names.get(module, owner) if attribute == "weight" else label
+        return self.row_named(name, type(module).__name__, kind)
+
+    def row_named(self, name: str, type_name: str = "", kind: str = "synapses") -> Row:
+        """See `Books.row_named`."""
+        if (name, kind) not in self._rows:
+            self._rows[name, kind] = Row(name, type_name, kind)
+        return self._rows[name, kind]
+
+    # ---- operators
+
+    def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        """Counts one operator that has just been applied."""
+        if self._units.inside is not None:
+            return
+        full_name = func._schema.name.split("::")
+        name = full_name[-1]
+        given = [x for x in (*flat(args), *flat(kwargs)) if isinstance(x, Tensor)]
+        in_place = name.endswith("_") and not name.endswith("__")
+        base_name = name.rstrip("_") if in_place else name
+        outs = [x for x in flat(result) if isinstance(x, Tensor)]
+        if base_name in VIEWS and outs and given:
+            for out in outs:
+                if out is not given[0]:
+                    self._bases[out] = given[0]
+        data = [(x, tag) for x in given if (tag := self.tag(x)).is_data]
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        key = None if random or in_place else self._key(name, args, kwargs)
+        values = self._seen.get(key) if key is not None else None
+        if not data or not outs or base_name in SILENT:
+            if outs and not data and not in_place:
+                self._number(outs, key, values, [Tag(WEIGHT, label=self._label(base_name, given))] * len(outs))
+            elif in_place and not data and outs:
+                self.give(outs[0], Tag(WEIGHT))
+            return
+        if base_name in ("zero", "fill") and in_place:
+            self._overwrite(outs[0], Tag(WEIGHT))
+            return
+        rule = RULES.get(base_name) if full_name[0] in ("aten", "prims") else None
+        if rule is None:
+            raise self._units.unknown(f"uses {'.'.join(full_name)}, which is not known here")
+        try:
+            found = rule(Call(self, base_name, args, kwargs, outs, data, fresh=values is None))
+        except CannotCount as error:
+            raise self._units.unknown(f"uses {error}, which is not known here") from None
+        after = found if isinstance(found, list) else [found, *[Tag(REAL)] * (len(outs) - 1)]
+        if in_place:
+            self._overwrite(outs[0], after[0])
+        else:
+            self._number(outs, key, values, after)
+
+    def _key(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        parts = [self.tag(x).value if isinstance(x, Tensor) else ("=", repr(x)) for x in (*flat(args), *flat(kwargs))]
+        return (name, *parts)
+
+    def _number(self, outs: list[Tensor], key: Any, values: tuple[int, ...] | None, after: list[Tag]) -> None:
+        for out, tag in zip(outs, after, strict=True):
+            self.give(out, tag)
+        if values is not None:
+            for out, value in zip(outs, values, strict=True):
+                self._tags[out] = replace(self._tags[out], value=value)
+        elif key is not None:
+            self._seen[key] = tuple(self._tags[out].value for out in outs)
+
+    def _label(self, name: str, given: list[Tensor]) -> str | None:
+        """A weight that is only turned or cast is still that parameter."""
+        turned = name in VIEWS or name in ("_to_copy", "clone")
+        return self.tag(given[0]).label if turned and given else None
+
+    def _overwrite(self, x: Tensor, tag: Tag) -> None:
+        """`x` was written in place: so was what it is a part of."""
+        self.give(x, tag)
+        base = self._bases.get(x)
+        while base is not None:
+            before = self.tag(base)
+            alike = not before.is_data or (before.kind, before.unit) == (tag.kind, tag.unit)
+            merged = tag if alike and tag.is_data else replace(before, kind=REAL if tag.is_data else before.kind)
+            latest = max(before.last_step if before.is_data else 0, tag.last_step)
+            self.give(base, replace(tags.without_time(tags.altered(merged)), first_step=latest))
+            base = self._bases.get(base)
+
+
+class _Watch(TorchDispatchMode):
+    def __init__(self, counter: Counter) -> None:
+        super().__init__()
+        self.counter = counter
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # Torch would import all of torch._dynamo, which takes seconds, to keep itself from compiling this.
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.counter.watched(func, args, kwargs or {}, result)
+        return result
+
+
+def _attention_in_parts() -> Any:
+    """Attention as its products and its softmax, which are known, in place of one fused operator."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    return sdpa_kernel(SDPBackend.MATH)

@@ -1,0 +1,1 @@
+"""Networks: their shapes, models, model files, and networks of other libraries."""

@@ -1,0 +1,192 @@
+"""Trained networks on disk: safetensors files, whose opening runs no code."""
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from spikeduel.data.prepared import Preprocessing
+from spikeduel.networks.foreign import OUTPUTS, WAYS, Calling
+from spikeduel.networks.models import Model, ModelCard, build, family_of, outlined
+from spikeduel.spiking.encoders import ENCODERS
+from spikeduel.system import files, registry
+from spikeduel.system.errors import InputError
+from spikeduel.system.hardware import has_bf16
+from spikeduel.system.shapes import Maybe, count, require
+from spikeduel.system.visible import visible
+
+FORMAT = 1
+"""Version of the metadata in a model file."""
+MOST_HEADER_BYTES = 8 << 20
+"""Larger headers are refused: a few bytes can claim one of any size, and it would be read into memory whole."""
+_OTHERS = {
+    b"PK\x03\x04": "a zip, as torch.save writes it",
+    b"\x80\x02": "a pickle",
+    b"\x80\x03": "a pickle",
+    b"\x80\x04": "a pickle",
+    b"\x80\x05": "a pickle",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "a gzip file",
+}
+
+
+def save_model(path: Path, model: Model) -> None:
+    """Writes weights and card to a safetensors file, atomically."""
+    metadata = {"spikeduel": json.dumps({"format": FORMAT, **asdict(model.card)})}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
+    # Written by Python, whose errors say what is wrong with the disk.
+    with files.atomic_path(Path(path)) as temporary:
+        temporary.write_bytes(save(weights, metadata))
+
+
+def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = ()) -> Model:
+    """The model in a file that spikeduel wrote. Raises `InputError`.
+
+    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron or encoder needs that
+    code: `own_code` lists the `module:attribute` names that may be imported for it. A model trained in bfloat16
+    computes in float32 where `device` has no hardware for it.
+    """
+    path = Path(path)
+    if files.is_folder(path):
+        raise InputError(f"{path}: a folder; a run's models are the .safetensors files in its models/.")
+    if not files.is_file(path):
+        raise InputError(f"{path}: no such model file. `spikeduel runs` lists the models at hand.")
+    try:
+        _require_reasonable_header(path)
+        with safetensors.safe_open(path, "pt") as file:
+            card = _card((file.metadata() or {}).get("spikeduel"))
+            _require_known(card, own_code)
+            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        _require_fitting(card, shapes)
+        weights = load_file(path, device=str(device))
+        with torch.random.fork_rng():
+            module = build(card).to(device)
+        _require_usable(module, weights, card)
+        module.load_state_dict(weights)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a model file of spikeduel, or a damaged one ({error}).") from None
+    # What is wrong with its settings is found by whoever stumbles on it: torch, or the user's own code.
+    except Exception as error:
+        raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error}).") from None
+    model = Model(module.eval(), card)
+    if not has_bf16(model.device.type):
+        model.precision = "32"
+    return model
+
+
+def _require_reasonable_header(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(8)
+    # The first eight bytes are the size of the header.
+    if (size := int.from_bytes(start, "little")) > MOST_HEADER_BYTES:
+        for magic, kind in _OTHERS.items():
+            if start.startswith(magic):
+                raise InputError(
+                    f"{kind}, not a model file of spikeduel. It is not opened, since that could run code hidden in it: "
+                    "give the .safetensors file from a run's models/, or write one with save_model."
+                )
+        raise InputError(
+            f"not a model file of spikeduel, or a damaged one: it claims a header of {size:,} bytes, and at most "
+            f"{MOST_HEADER_BYTES:,} are read."
+        )
+
+
+def _require_known(card: ModelCard, own_code: Collection[str]) -> None:
+    for name in (card.contender, card.network.get("neuron"), card.encoding):
+        if name is not None and ":" in name and name not in own_code:
+            raise InputError(
+                f"this model needs the code {visible(name)}, which is not spikeduel's. If you trust it, add --own-code "
+                f"{visible(name)} (in Python: own_code=[…])."
+            )
+
+
+def _require_fitting(card: ModelCard, shapes: dict[str, list[int]]) -> None:
+    """Without memory, so that a card cannot ask for more than its file holds."""
+    module = outlined(card)
+    if family_of(module) != card.family:
+        raise InputError(f"its card says {card.family}, and {card.contender} is of family {family_of(module)}.")
+    if shapes != {name: list(value.shape) for name, value in module.state_dict().items()}:
+        raise InputError(f"its weights do not fit {card.contender}. Was it written by other code?")
+
+
+def _require_usable(module: nn.Module, weights: dict[str, Tensor], card: ModelCard) -> None:
+    trained = dict(module.named_parameters())
+    for name, own in module.state_dict().items():
+        stored = weights[name]
+        if stored.dtype != own.dtype:
+            found, wanted = (str(tensor.dtype).removeprefix("torch.") for tensor in (stored, own))
+            raise InputError(f"its weights {name} are {found}, and {card.contender} has {wanted}.")
+        # What is not trained, such as a mask, may well be infinite.
+        if not bool(stored.isfinite().all() if name in trained else ~stored.isnan().any()):
+            raise InputError(f"its weights {name} are not all numbers (NaN or infinite): train it again.")
+
+
+def _card(text: str | None) -> ModelCard:
+    if text is None:
+        raise InputError("not a model file of spikeduel: its weights are there, but nothing says what they are.")
+    try:
+        content = files.parse_json(text)
+    except ValueError as error:
+        raise InputError(f"what it says about itself cannot be read ({error}).") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError("written by another version of spikeduel: train it again, or use that version.")
+    try:
+        require(content, _CARD)
+        if content.get("trained_on"):
+            require(content["trained_on"], _TRAINED_ON, "trained_on")
+    except InputError as error:
+        raise InputError(f"what it says about itself is wrong: {error}") from None
+    content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
+    content["image_shape"] = tuple(content["image_shape"])
+    content["classes"] = tuple(content["classes"])
+    if content.get("foreign") is not None:
+        if ":" not in content["contender"]:
+            raise InputError(f"it calls {visible(content['contender'])} foreign, which is spikeduel's own.")
+        content["foreign"] = Calling(**{f.name: content["foreign"][f.name] for f in fields(Calling)})
+    card = ModelCard(**{f.name: content[f.name] for f in fields(ModelCard) if f.name in content})
+    how = card.preprocessing
+    if card.image_shape != (how.channels, how.height, how.width):
+        raise InputError(f"it takes images {list(card.image_shape)}, and its preprocessing makes others.")
+    if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
+        raise InputError("it names fewer than two classes, or one twice.")
+    if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
+        raise InputError("a spiking network has an encoding and a number of steps, and no other has.")
+    if card.encoding is not None and ":" not in card.encoding:
+        registry.resolve("encoding", card.encoding, ENCODERS)
+    return card
+
+
+def _size(value: Any) -> bool:
+    """a whole number above 0"""
+    return count(value) and value > 0
+
+
+def _steps(value: Any) -> bool:
+    """a whole number from 1 to 100,000"""
+    return count(value) and 1 <= value <= 100_000
+
+
+_CARD = {
+    "contender": str,
+    "family": {"snn", "cnn"},
+    "image_shape": (_size, _size, _size),
+    "classes": [str],
+    "preprocessing": {},
+    "network": {"neuron?": Maybe(str)},
+    "encoding": Maybe(str),
+    "num_steps": Maybe(_steps),
+    "precision?": {"32", "bf16"},
+    "seed?": count,
+    "dataset?": str,
+    "trained_on?": {},
+    "foreign?": Maybe({"way": set(WAYS), "flat": bool, "output": set(OUTPUTS), "num_steps": Maybe(_steps)}),
+}
+_TRAINED_ON = {"fingerprint": str, "split": str, "split_seed": count, "limit": Maybe(count)}

@@ -1,0 +1,335 @@
+"""Trained networks as people use them: asked for labels, stepped through a stream, looked into."""
+
+import inspect
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikeduel.data.prepared import Preprocessing
+from spikeduel.networks import foreign
+from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.foreign import Calling, Foreign
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.encoders import ENCODERS, STEPWISE, analogue
+from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried
+from spikeduel.spiking.readouts import Logits, Readout, SpikingReadout
+from spikeduel.system import registry
+from spikeduel.system.errors import InputError
+from spikeduel.system.hardware import Compute
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is and how it wants its images: the metadata of a model file.
+
+    `network` holds what its architecture was built with: `hidden`, and for a spiking one `neuron` and its settings.
+    `encoding` and `num_steps` are None for a network that takes the analogue image. `precision` is the one that it was
+    trained and tested in ("32" or "bf16"). `trained_on` identifies the data
+    (`fingerprint`, and `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`),
+    so that it is never tested on what it has seen. `foreign` says how a network is called that was not made for
+    spikeduel (`foreign`), None for all others.
+    """
+
+    contender: str
+    family: str
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    network: dict[str, Any]
+    encoding: str | None = None
+    num_steps: int | None = None
+    precision: str = "32"
+    seed: int = 0
+    dataset: str = ""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    foreign: Calling | None = None
+
+    @property
+    def title(self) -> str:
+        """What a trial is called where people read of it."""
+        fold = self.trained_on.get("fold")
+        return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened inside a spiking network, step by step.
+
+    `encoded` `[T, B, C, H, W]` is its input; `current`, `spk` and `mem` map each layer of neurons to
+    `[T, B, …]`. All are float32, on the CPU.
+    """
+
+    encoded: Tensor
+    current: dict[str, Tensor] = field(default_factory=dict)
+    spk: dict[str, Tensor] = field(default_factory=dict)
+    mem: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def output_layer(self) -> str:
+        """The name of the last layer of neurons."""
+        return list(self.spk)[-1]
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """Where a stream is: each layer's neurons, what the readout summed up `[…, B, K]`, the steps taken so far."""
+
+    neurons: dict[str, State] = field(default_factory=dict)
+    total: Tensor | None = None
+    num_steps: int = 0
+
+
+class Model:
+    """A network and its card. It computes in `precision`: the card's, unless set otherwise."""
+
+    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view().
+        as_is = card.foreign is not None
+        self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.card = card
+        self.precision = card.precision
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights lie."""
+        return next(self.module.parameters()).device
+
+    @property
+    def readout(self) -> Readout:
+        """What turns the network's output into a loss and scores; plain modules return logits."""
+        return getattr(self.module, "readout", Logits())
+
+    def encode(self, images: Tensor, draw: Draw, window: range | None = None) -> Tensor | Constant:
+        """What the network takes, for prepared images uint8 `[B, C, H, W]`; of a spiking one's time steps, `window`."""
+        with self.autocast():
+            return self._encode(images, draw, window)
+
+    def _encode(self, images: Tensor, draw: Draw, window: range | None) -> Tensor | Constant:
+        if self.card.encoding is None or self.card.num_steps is None:
+            return analogue(images)
+        encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
+        if window is None:
+            return encoder(images, self.card.num_steps, draw)
+        if self.card.encoding in STEPWISE:
+            return encoder(images, len(window), draw.starting_at(window.start))
+        encoded = encoder(images, self.card.num_steps, draw)
+        if isinstance(encoded, Constant):
+            return Constant(encoded.value, len(window))
+        return encoded[window.start : window.stop]
+
+    def run(self, x: Tensor | Constant) -> Any:
+        """The network's output for what `encode` gives, computed in the model's precision."""
+        with self.autocast():
+            return self.module(x)
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Within, torch computes in the model's precision."""
+        return Compute(self.device.type, self.precision).autocast()
+
+    @torch.inference_mode()
+    def predict(
+        self, images: Tensor | np.ndarray, draw: Draw | None = None, batch_size: int = 256
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Class indices int64 `[N]` and probabilities float32 `[N, K]`.
+
+        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw by `draw`, or by the
+        images' content, so that the same image always gets the same answer. Raises `InputError`.
+        """
+        prepared = self._checked(images)
+        draw = draw or Draw.for_content(prepared)
+        self.module.eval()
+        scores = [torch.empty(0, len(self.card.classes))]
+        for start in range(0, len(prepared), batch_size):
+            part = slice(start, start + batch_size)
+            x = self.encode(prepared[part].to(self.device), Draw(draw.keys[part]))
+            scores.append(self.readout.scores(self.run(x)).cpu())
+        probabilities = torch.cat(scores).softmax(1)
+        return probabilities.argmax(1).numpy(), probabilities.numpy()
+
+    def frames(self, images: Tensor | np.ndarray, draw: Draw | None = None) -> Iterator[Tensor]:
+        """What the network sees of prepared images (see `predict`), step by step: `[B, C, H, W]` each, for `step`.
+
+        Raises `InputError` for a network that does not spike.
+        """
+        prepared = self._checked(images).to(self.device)
+        self._require_steps()
+        yield from _as_sequence(self.encode(prepared, draw or Draw.for_content(prepared))).unbind(0)
+
+    @torch.inference_mode()
+    def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
+        """One time step of a stream: `(scores so far [B, K], state)`, for what the network sees now.
+
+        `frame` is float32 `[B, C, H, W]`: an encoded step of `frames`, or what comes from a sensor. Without a state a
+        new stream begins. After the model's `num_steps` frames of an image, the scores are those of `predict`. Raises
+        `InputError` for a network that does not spike, or whose readout needs all steps at once.
+        """
+        self._require_steps()
+        self._require_own("it cannot stream, since spikeduel can neither take out its state nor put it back")
+        readout = self.readout
+        if not isinstance(readout, SpikingReadout):
+            raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
+        if not frame.is_floating_point() or tuple(frame.shape[1:]) != self.card.image_shape:
+            channels, height, width = self.card.image_shape
+            raise InputError(
+                f"a frame is float32 [B, {channels}, {height}, {width}], not {str(frame.dtype).removeprefix('torch.')} "
+                f"{list(frame.shape)}. model.frames(images) makes the frames of prepared images."
+            )
+        before = state or StreamState()
+        self.module.eval()
+        with carried(self.module, before.neurons) as after:
+            output = self.run(frame.to(self.device).unsqueeze(0))
+        now = readout.accumulate(output)
+        total = now if before.total is None else before.total + now
+        num_steps = before.num_steps + 1
+        return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
+
+    @torch.no_grad()
+    def trace(self, images: Tensor | np.ndarray, draw: Draw | None = None, num_steps: int | None = None) -> Trace:
+        """What each layer of neurons received and did, for a few images (see `predict`) over `num_steps` steps.
+
+        Raises `InputError` for a network that does not spike, and for a foreign one.
+        """
+        self._require_steps()
+        self._require_own("spikeduel cannot look into its layers")
+        prepared = self._checked(images).to(self.device)
+        as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
+        as_long.precision = self.precision
+        x = as_long.encode(prepared, draw or Draw.for_content(prepared))
+        trace = Trace(_as_sequence(x).float().cpu())
+
+        def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+            trace.current[name] = _as_sequence(inputs[0]).float().cpu()
+            trace.spk[name], trace.mem[name] = (part.float().cpu() for part in output)
+
+        def with_mem(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return inputs, {**settings, "with_mem": True}
+
+        neurons = [(name, module) for name, module in self.module.named_modules() if isinstance(module, Neuron)]
+        hooks = [module.register_forward_hook(partial(keep, name)) for name, module in neurons]
+        hooks += [module.register_forward_pre_hook(with_mem, with_kwargs=True) for _, module in neurons]
+        try:
+            self.module.eval()
+            self.run(x)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return trace
+
+    def _require_steps(self) -> None:
+        if self.card.encoding is None:
+            raise InputError(f"{self.card.contender} does not spike: it has no time steps to look at.")
+
+    def _require_own(self, why: str) -> None:
+        if self.card.foreign is not None:
+            raise InputError(f"{self.card.contender} was not made of spikeduel's neurons: {why}.")
+
+    def _checked(self, images: Tensor | np.ndarray) -> Tensor:
+        try:
+            prepared = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
+        except (TypeError, ValueError):
+            prepared = torch.empty(0)
+        if prepared.ndim == 3:
+            prepared = prepared.unsqueeze(1)
+        if prepared.dtype != torch.uint8 or tuple(prepared.shape[1:]) != self.card.image_shape:
+            channels, height, width = self.card.image_shape
+            raise InputError(
+                f"{self.card.contender} takes prepared images, uint8 [N, {channels}, {height}, {width}]; got "
+                f"{str(prepared.dtype).removeprefix('torch.')} {list(prepared.shape)}. "
+                "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
+            )
+        return prepared
+
+
+def _as_sequence(x: Tensor | Constant) -> Tensor:
+    return x.expand() if isinstance(x, Constant) else x
+
+
+def build(card: ModelCard) -> nn.Module:
+    """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises `InputError`.
+
+    One's own class or function is called with those of `image_shape`, `num_classes`, `num_steps`, `hidden` and `neuron`
+    that it names; where it must have others, with the first three in this order, and the rest by name.
+    """
+    architecture = registry.resolve("contender", card.contender, ARCHITECTURES)
+    settings = dict(card.network)
+    name = settings.pop("neuron", None)
+    if name is not None:
+        neuron_settings = {key: settings.pop(key) for key in NEURON_SETTINGS if key in settings}
+        settings["neuron"] = partial(registry.resolve("neuron", name, NEURONS), **neuron_settings)
+    num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
+    given = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps, **settings}
+    named = None if card.contender in ARCHITECTURES else names_taken(architecture)
+    if named is None:
+        module = architecture(card.image_shape, len(card.classes), num_steps, **settings)
+    else:
+        module = architecture(**{name: value for name, value in given.items() if name in named})
+    return module if card.foreign is None else Foreign(module, card.foreign, card.family)
+
+
+BUILT_WITH = ("image_shape", "num_classes", "num_steps", "hidden", "neuron")
+"""What a class or function of one's own may name, to be told."""
+
+
+def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
+    """Those of `BUILT_WITH` that one's own class or function wants by name; None where it wants them in order."""
+    try:
+        parameters = inspect.signature(build).parameters.values()
+    except (TypeError, ValueError):  # it says nothing about itself
+        return None
+    if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
+        return None
+    if any(p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in BUILT_WITH for p in parameters):
+        return None
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return BUILT_WITH
+    return [p.name for p in parameters if p.name in BUILT_WITH]
+
+
+def outlined(card: ModelCard) -> nn.Module:
+    """The network of `card` without memory, only to see that it can be built, and what it is.
+
+    Foreign ones decide by values while they are built, and so do some of one's own: they get memory. Raises whatever
+    building them raises.
+    """
+    if card.foreign is None:
+        try:
+            with torch.device("meta"):
+                return build(card)
+        except Exception:
+            if card.contender in ARCHITECTURES:
+                raise
+    with torch.random.fork_rng():
+        return build(card)
+
+
+NEURON_SETTINGS = (
+    "beta", "threshold", "reset_mechanism", "surrogate", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
+    "activation_bits",
+)  # fmt: skip
+"""The settings that go to the neuron, not to the architecture."""
+
+
+def neuron_settings(neuron: str) -> tuple[str, ...]:
+    """Those of `NEURON_SETTINGS` that the neuron of this name takes. Raises `InputError`."""
+    try:
+        taken = inspect.signature(registry.resolve("neuron", neuron, NEURONS)).parameters
+    except (TypeError, ValueError):  # something of the user's that says nothing about itself
+        return ()
+    return tuple(name for name in NEURON_SETTINGS if name in taken)
+
+
+def family_of(module: nn.Module) -> str:
+    """ "snn" or "cnn", as the network says, or as its layers show (`foreign.family_of`)."""
+    return foreign.family_of(module)
+
+
+def num_parameters(module: nn.Module) -> int:
+    """The number of trainable numbers."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,113 @@
+"""One step of training, for both families."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+from spikeduel.networks.models import Model
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.neurons import State, carried
+from spikeduel.spiking.readouts import Logits, SpikingReadout
+from spikeduel.system.errors import InputError
+from spikeduel.system.hardware import keep_freed_memory
+
+COUNTED_AT_ONCE = 16
+"""Steps whose right answers are counted together: one by one, the many small calls add up beside a short step."""
+
+
+class TrainingStep:
+    """One step of training, for both families: forward, backward, Adam. Its model is trained in place.
+
+    With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of those before only the
+    neurons' states: backward computes them again.
+    """
+
+    def __init__(self, model: Model, learning_rate: float, chunk_steps: int | None = None) -> None:
+        keep_freed_memory()
+        self.model = model
+        self.module = model.module
+        self.weights = list(self.module.parameters())
+        self._given: list[tuple[Any, Tensor]] = []
+        self._right: int | Tensor = 0
+        # Momenta and epsilon are torch's defaults, as in the study.
+        self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
+        self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
+        if self.chunk_steps is not None and model.card.foreign is not None:
+            raise InputError(
+                f"chunk_steps: {model.card.contender} was not made of spikeduel's neurons, so that its state cannot be "
+                "handed to the next chunk. Leave chunk_steps unset; a smaller batch_size also takes less memory."
+            )
+        if self.chunk_steps is not None and any(isinstance(m, _BatchNorm) for m in self.module.modules()):
+            raise InputError(
+                f"chunk_steps: {model.card.contender} has batch normalisation, whose statistics are taken over all "
+                "time steps at once. Leave chunk_steps unset; a smaller batch_size also takes less memory."
+            )
+
+    def __call__(self, images: Tensor, labels: Tensor, draw: Draw) -> Tensor:
+        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
+
+        Returns the loss as it was before it learned: a tensor, since reading a number would make a device wait.
+        """
+        output = self._forward(images, draw)
+        readout = self.model.readout
+        loss = readout.loss(output, labels)
+        for weights in self.weights:
+            weights.grad = None
+        loss.backward()
+        self.optimizer.step()
+        if isinstance(readout, SpikingReadout | Logits):
+            self._given.append((_detached(output), labels))
+            if len(self._given) == COUNTED_AT_ONCE:
+                self._count()
+        else:
+            # Somebody's own may give what cannot be joined.
+            self._add_right(output, labels)
+        return loss.detach()
+
+    def num_right(self) -> int:
+        """The right answers since this was last asked, as they were before it learned from them."""
+        self._count()
+        right, self._right = int(self._right), 0
+        return right
+
+    def _count(self) -> None:
+        if self._given:
+            outputs, labels = zip(*self._given, strict=True)
+            self._add_right(_joined(outputs, axis=-2), torch.cat(labels))
+            self._given.clear()
+
+    @torch.no_grad()
+    def _add_right(self, output: Any, labels: Tensor) -> None:
+        self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
+
+    def _forward(self, images: Tensor, draw: Draw) -> Any:
+        num_steps = self.model.card.num_steps
+        if self.chunk_steps is None or num_steps is None:
+            return self.model.run(self.model.encode(images, draw))
+        outputs: list[Any] = []
+        state: dict[str, State] = {}
+        for start in range(0, num_steps, self.chunk_steps):
+            window = range(start, min(start + self.chunk_steps, num_steps))
+            output, state = checkpoint(self._window, images, draw, window, state, use_reentrant=False)
+            outputs.append(output)
+        return _joined(outputs, axis=0)
+
+    def _window(self, images: Tensor, draw: Draw, window: range, state: dict[str, State]) -> tuple[Any, Any]:
+        with carried(self.module, state) as after:
+            output = self.model.run(self.model.encode(images, draw, window))
+        return output, after
+
+
+def _detached(output: Any) -> Any:
+    return tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
+
+
+def _joined(outputs: Sequence[Any], axis: int) -> Any:
+    """A network's outputs, tensors or tuples of them, one after another along `axis`."""
+    if isinstance(outputs[0], tuple):
+        return tuple(torch.cat(parts, axis) for parts in zip(*outputs, strict=True))
+    return torch.cat(list(outputs), axis)

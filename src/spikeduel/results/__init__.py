@@ -1,0 +1,1 @@
+"""What a run says: its types, what may be concluded from them, and the words for it."""

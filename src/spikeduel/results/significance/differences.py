@@ -1,0 +1,214 @@
+"""Two contenders on the same test images: the difference, its interval, its p-value, and what may be concluded.
+
+**Several seeds.** Which seeds were trained and which images are in the test set are both left to chance. The interval
+is of the crossed model (`variances`). The p-value is the larger of two, because a difference has to hold against both
+kinds of luck: the t test of that model, the interval's dual, asks about other seeds and other images; the permutation
+test, which lets the 2S trainings change sides, asks about other seeds on these images and needs no normal distribution.
+With six seeds the latter cannot fall below 2/924 = 0.002, with three not below 0.1: fewer than four seeds make no
+contender better. Alone it would not do, since it takes the luck of these images for a real difference
+(`benchmarks/significance.py` counts how often). Over several pairs the t tests' p-values are adjusted by Holm, the
+permutations' are not: they are a second condition on each pair, and adjusting anything so coarse would forbid all
+conclusions.
+
+**One seed** says nothing about other seeds. These two trained models are tested: exactly, by McNemar's test, or by
+flipping the signs of whole groups where images come in groups.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from spikeduel.results.significance import permutations, variances
+from spikeduel.results.significance.reservations import reserved
+from spikeduel.results.significance.variances import ALPHA
+from spikeduel.system.errors import InputError
+
+MARGIN = 0.005
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How contenders a and b differ in accuracy on the same `n` test images: fractions, a − b.
+
+    `conclusion` is "a_better" or "b_better" where `p_value` is at most 0.05; else "equivalent" where `ci90` lies inside
+    ±`margin` (two one-sided tests at 5 %: Schuirmann 1987); else "inconclusive". A difference that is significant and
+    yet inside the margin is called better, and is `negligible`.
+
+    `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
+    seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's exact test, before Holm.
+
+    `groups` is the number of groups that the images come in, None where each stands for itself.
+
+    `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
+    `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
+    found: None where 100 are too few. With one seed, which says nothing of their spread, the last two are None, and
+    the first is about these models.
+    """
+
+    difference: float
+    ci95: tuple[float, float]
+    ci90: tuple[float, float]
+    p_value: float
+    p_value_raw: float
+    p_permutation: float | None
+    test: str
+    n: int
+    seeds: int
+    margin: float
+    conclusion: str
+    detectable: float
+    detectable_at_best: float | None
+    seeds_needed: int | None
+    groups: int | None = None
+
+    @property
+    def negligible(self) -> bool:
+        """Whether the difference is wholly inside the margin, significant or not."""
+        return -self.margin < self.ci90[0] and self.ci90[1] < self.margin
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in results.json."""
+        return {**asdict(self), "ci95": list(self.ci95), "ci90": list(self.ci90), "negligible": self.negligible}
+
+    def words(self, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
+        """One line for people, the contenders by name; `num_folds` where each was trained once for every fold."""
+        low, high = (f"{100 * bound:+.2f}" for bound in self.ci95)
+        once = f"trained once for each of {num_folds} folds" if num_folds else "these two trained models"
+        trained = once if self.seeds == 1 else f"{self.seeds} seeds"
+        concluded = {"a_better": f"{a} is better", "b_better": f"{b} is better"}.get(self.conclusion, self.conclusion)
+        if self.negligible and concluded != self.conclusion:
+            concluded += f", by less than the {100 * self.margin:g} points that count"
+        if reason := reserved(self.to_dict()):
+            concluded += f": {reason}"
+        numbers = f"{100 * self.difference:+.2f} points, 95 % interval {low} to {high}, p = {self.p_value:.3g}"
+        return f"{a} − {b}: {numbers.replace('-', '−')} ({self.test}), {self.n:,} test images, {trained}: {concluded}"
+
+    def __str__(self) -> str:
+        return self.words()
+
+
+def test_difference(
+    labels: ArrayLike,
+    predictions_a: ArrayLike,
+    predictions_b: ArrayLike,
+    groups: ArrayLike | None = None,
+    margin: float = MARGIN,
+) -> Difference:
+    """Compares two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S seeds.
+
+    `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one person's, say) and
+    are not independent. Differences inside ±`margin` (a fraction: 0.005 is half a point) count as none. With one seed
+    the answer holds for these two trained models only. Raises `InputError`.
+    """
+    truth = _names("labels", labels)
+    if truth.ndim != 1 or not truth.size:
+        raise InputError(f"labels must hold one label an image, [N], not an array of shape {list(truth.shape)}.")
+    right = []
+    for name, given in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
+        predicted = _names(name, given)
+        if predicted.ndim not in (1, 2) or predicted.shape[-1] != len(truth) or not predicted.size:
+            raise InputError(
+                f"{name} must hold a label for each of the {len(truth):,} images, [N] or [seeds, N], not an array of "
+                f"shape {list(predicted.shape)}."
+            )
+        if (predicted.dtype.kind in "US") != (truth.dtype.kind in "US"):
+            raise InputError(f"{name} and labels must both be numbers, or both be text.")
+        right.append(np.atleast_2d(predicted == truth))
+    if len(right[0]) != len(right[1]):
+        raise InputError(
+            f"predictions_a has {len(right[0])} seeds and predictions_b {len(right[1])}: give as many of each."
+        )
+    return difference(right[0], right[1], groups, margin)
+
+
+def difference(
+    right_a: np.ndarray, right_b: np.ndarray, groups: ArrayLike | None = None, margin: float = MARGIN
+) -> Difference:
+    """The same from whether each seed of a contender is right on each image: bool `[S, N]`. Raises `InputError`."""
+    if not 0 <= margin <= 1:
+        raise InputError(f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}.")
+    num_seeds, num_images = right_a.shape
+    cluster = _clusters(groups, num_images)
+    if num_seeds == 1:
+        uncertainty = variances.of_one_seed(right_a[0], right_b[0], cluster)
+        p_value, test = _exact_test(right_a[0], right_b[0], cluster)
+        p_permutation = None
+    else:
+        uncertainty = variances.of_crossed(right_a, right_b, cluster)
+        p_value = uncertainty.p_value
+        p_permutation = permutations.exchanged(right_a.sum(1), right_b.sum(1))
+        test = (
+            f"t test over seeds and {'images' if cluster is None else 'groups of images'}, and "
+            f"{'exact' if permutations.is_exact(num_seeds) else 'Monte Carlo'} permutation of the seeds"
+        )
+    found = Difference(
+        difference=float(right_a.mean() - right_b.mean()),
+        ci95=uncertainty.interval(0.95),
+        ci90=uncertainty.interval(0.90),
+        p_value=p_value,
+        p_value_raw=p_value,
+        p_permutation=p_permutation,
+        test=test,
+        n=num_images,
+        seeds=num_seeds,
+        margin=float(margin),
+        conclusion="inconclusive",
+        detectable=uncertainty.detectable,
+        detectable_at_best=uncertainty.detectable_at_best if num_seeds > 1 else None,
+        seeds_needed=uncertainty.seeds_needed(margin) if num_seeds > 1 else None,
+        groups=None if cluster is None else int(cluster.max()) + 1,
+    )
+    return _concluded(found, p_value)
+
+
+def adjusted(differences: Sequence[Difference]) -> list[Difference]:
+    """The comparisons of one experiment, with `p_value` and `conclusion` after Holm."""
+    p_values = permutations.holm([found.p_value_raw for found in differences])
+    return [_concluded(found, p_value) for found, p_value in zip(differences, p_values, strict=True)]
+
+
+def _concluded(found: Difference, p_value: float) -> Difference:
+    p_value = max(p_value, found.p_permutation or 0.0)
+    if p_value <= ALPHA:
+        conclusion = "a_better" if found.difference > 0 else "b_better"
+    else:
+        conclusion = "equivalent" if found.negligible else "inconclusive"
+    return replace(found, p_value=p_value, conclusion=conclusion)
+
+
+def _exact_test(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> tuple[float, str]:
+    if cluster is None:
+        return permutations.mcnemar(right_a, right_b), "exact McNemar test"
+    sums = np.bincount(cluster, weights=right_a.astype(float) - right_b).astype(np.int64)
+    return permutations.sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
+
+
+def _clusters(groups: ArrayLike | None, num_images: int) -> np.ndarray | None:
+    """Groups numbered from 0, or None where each image is a group of its own."""
+    if groups is None:
+        return None
+    names = _names("groups", groups)
+    if names.shape != (num_images,):
+        raise InputError(
+            f"groups must name one group for each of the {num_images:,} images, [N], not be an array of shape "
+            f"{list(names.shape)}."
+        )
+    distinct, cluster = np.unique(names, return_inverse=True)
+    return None if len(distinct) == num_images else cluster
+
+
+def _names(name: str, given: ArrayLike) -> np.ndarray:
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise InputError(f"{name}: its rows have different lengths.") from None
+    if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
+        raise InputError(f"{name} has missing values (NaN or infinity): every image needs one.")
+    if array.dtype.kind == "f" and (array != np.round(array)).any():
+        raise InputError(f"{name} must be whole numbers or text, not scores or probabilities.")
+    if array.dtype.kind not in "iufbUS":
+        raise InputError(f"{name} must be whole numbers or text, not {array.dtype}.")
+    return array

@@ -1,0 +1,1 @@
+"""Conclusions and results in words: sentences and tables of text."""

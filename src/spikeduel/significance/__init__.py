@@ -1,5 +1,0 @@
-"""Is one contender better than another, on the same test images? Usable alone, on anybody's predictions."""
-
-from spikeduel.significance.differences import ALPHA, MARGIN, Difference, adjusted, difference, test_difference
-
-__all__ = ["ALPHA", "MARGIN", "Difference", "adjusted", "difference", "test_difference"]

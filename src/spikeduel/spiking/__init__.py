@@ -1,0 +1,1 @@
+"""Spiking dynamics: neurons, encoders, readouts, surrogates, and the kernels that run them."""

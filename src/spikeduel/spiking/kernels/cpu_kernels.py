@@ -1,0 +1,350 @@
+"""The compiled part of the CPU's scans: steps on rows of neurons, and two scans made of them.
+
+They share a file because Numba caches by file. A function on rows has one plain loop over contiguous float32, which
+LLVM turns into vector instructions; larger ones it leaves scalar, at a fifth of the speed. Operations come in the order
+of `reference`, and no multiply-add is fused, so that results equal the reference's to the last bit.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from spikeduel.spiking.kernels.compiling import is_kept
+
+COMPILED: dict[str, Any] = {"nogil": True, "cache": is_kept(), "error_model": "numpy"}
+SUBTRACT, ZERO = 0, 1
+"""Positions in `RESET_MECHANISMS`."""
+
+# Without these, a literal would be a double, and so would all that it touches.
+_0, _1 = np.float32(0), np.float32(1)
+
+
+def as_float32(row: Any, buffer: Any) -> Any:
+    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into `buffer`."""
+
+
+@overload(as_float32, jit_options=COMPILED)  # type: ignore[arg-type]
+def _as_float32(row, buffer):  # type: ignore[no-untyped-def]
+    if isinstance(row.dtype, types.Float):
+        return lambda row, buffer: row
+
+    def widened(row, buffer):  # type: ignore[no-untyped-def]
+        _widen(row, buffer)
+        return buffer
+
+    return widened
+
+
+@njit(**COMPILED)
+def _widen(row, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] = np.int32(np.int32(row[i]) << 16).view(np.float32)
+
+
+def write(values: Any, out: Any) -> None:
+    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to nearest, ties to even)."""
+
+
+@overload(write, jit_options=COMPILED)  # type: ignore[arg-type]
+def _write(values, out):  # type: ignore[no-untyped-def]
+    if isinstance(out.dtype, types.Float):
+
+        def copied(values, out):  # type: ignore[no-untyped-def]
+            for i in range(len(out)):
+                out[i] = values[i]
+
+        return copied
+
+    def narrowed(values, out):  # type: ignore[no-untyped-def]
+        for i in range(len(out)):
+            bits = np.float32(values[i]).view(np.uint32)
+            rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+            # Rounding could carry a NaN's bits over into another number's.
+            out[i] = np.int16(np.uint32(0x7FC0) if values[i] != values[i] else rounded)
+
+    return narrowed
+
+
+@njit(**COMPILED)
+def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):  # type: ignore[no-untyped-def]
+    """`membrane` and `spikes` in one pass, for neurons whose `level` stays."""
+    n = len(mem)
+    if reset == SUBTRACT:
+        for i in range(n):
+            r = _1 if before[i] > level[i] else _0
+            m = (beta * before[i] + current[i]) - r * threshold
+            mem[i] = m
+            spk[i] = one if m > level[i] else 0
+    elif reset == ZERO:
+        for i in range(n):
+            r = _1 if before[i] > level[i] else _0
+            m = beta * ((_1 - r) * before[i]) + current[i]
+            mem[i] = m
+            spk[i] = one if m > level[i] else 0
+    else:
+        for i in range(n):
+            m = beta * before[i] + current[i]
+            mem[i] = m
+            spk[i] = one if m > level[i] else 0
+
+
+@njit(**COMPILED)
+def membrane(current, before, reset_before, mem, beta, threshold, reset):  # type: ignore[no-untyped-def]
+    """The membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must not overlap."""
+    n = len(mem)
+    if reset == SUBTRACT:
+        for i in range(n):
+            r = _1 if before[i] > reset_before[i] else _0
+            mem[i] = (beta * before[i] + current[i]) - r * threshold
+    elif reset == ZERO:
+        for i in range(n):
+            r = _1 if before[i] > reset_before[i] else _0
+            mem[i] = beta * ((_1 - r) * before[i]) + current[i]
+    else:
+        for i in range(n):
+            mem[i] = beta * before[i] + current[i]
+
+
+@njit(**COMPILED)
+def adapted(before, level_before, adaptation_before, adaptation, decay):  # type: ignore[no-untyped-def]
+    """An adaptive neuron's `adaptation` `[n]` after a step that spiked where `before > level_before`."""
+    for i in range(len(adaptation)):
+        z = _1 if before[i] > level_before[i] else _0
+        adaptation[i] = decay * adaptation_before[i] + z
+
+
+@njit(**COMPILED)
+def raised(adaptation, threshold, gain, level):  # type: ignore[no-untyped-def]
+    """The `level` `[n]` that an adaptive neuron's membrane has to pass."""
+    for i in range(len(level)):
+        level[i] = threshold + gain * adaptation[i]
+
+
+@njit(**COMPILED)
+def spikes(mem, level, one, spk):  # type: ignore[no-untyped-def]
+    """`spk` `[n]`: `one` where the membrane is above its level."""
+    for i in range(len(spk)):
+        spk[i] = one if mem[i] > level[i] else 0
+
+
+@njit(**COMPILED)
+def _exp_of_negative(x):  # type: ignore[no-untyped-def]
+    """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from vectorising."""
+    x = np.float32(-87) if x < np.float32(-87) else x
+    k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
+    p = np.float32(1 / 720)
+    for coefficient in (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0):
+        p = p * r + np.float32(coefficient)
+    power_of_two = np.int32((np.int32(k) + 127) << 23).view(np.float32)
+    return p * power_of_two
+
+
+@njit(**COMPILED)
+def surrogate_gradient(mem, level, surrogate, alpha, out):  # type: ignore[no-untyped-def]
+    """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in `SURROGATE_KERNELS`."""
+    width = np.float32(alpha)
+    if surrogate == 0:
+        scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
+        for i in range(len(out)):
+            x = scale * (mem[i] - level[i])
+            out[i] = half / (_1 + x * x)
+    elif surrogate == 1:
+        for i in range(len(out)):
+            x = _1 + width * abs(mem[i] - level[i])
+            out[i] = _1 / (x * x)
+    elif surrogate == 2:
+        for i in range(len(out)):
+            # s·(1 − s), written so that neither end of the range overflows or cancels.
+            e = _exp_of_negative(-abs(width * (mem[i] - level[i])))
+            out[i] = width * e / ((_1 + e) * (_1 + e))
+    elif surrogate == 3:
+        for i in range(len(out)):
+            x = _1 - width * abs(mem[i] - level[i])
+            out[i] = width * (_0 if x < _0 else x)
+    else:
+        out[:] = _1
+
+
+@njit(**COMPILED)
+def carry_back(adjoint, mem, level, beta, reset):  # type: ignore[no-untyped-def]
+    """Turns the adjoint `[n]` of the next membrane into what of it reaches `mem`."""
+    if reset == ZERO:
+        for i in range(len(adjoint)):
+            adjoint[i] *= _0 if mem[i] > level[i] else beta
+    else:
+        for i in range(len(adjoint)):
+            adjoint[i] *= beta
+
+
+@njit(**COMPILED)
+def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):  # type: ignore[no-untyped-def]
+    """`carry_back`, and what reaches `mem` through its spike, in one pass."""
+    if reset == ZERO:
+        for i in range(len(adjoint)):
+            adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + incoming[i] * slope[i]
+    else:
+        for i in range(len(adjoint)):
+            adjoint[i] = adjoint[i] * beta + incoming[i] * slope[i]
+
+
+@njit(**COMPILED)
+def carry_adaptation_back(adjoint, slope, decay, gain):  # type: ignore[no-untyped-def]
+    """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose spike raised it."""
+    for i in range(len(adjoint)):
+        adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
+
+
+@njit(**COMPILED)
+def add_product(total, a, b):  # type: ignore[no-untyped-def]
+    """`total += a·b`, rows `[n]`."""
+    for i in range(len(total)):
+        total[i] += a[i] * b[i]
+
+
+@njit(**COMPILED)
+def subtract_product(total, factor, a, b):  # type: ignore[no-untyped-def]
+    """`total −= factor·(a·b)`, rows `[n]`."""
+    for i in range(len(total)):
+        total[i] -= factor * (a[i] * b[i])
+
+
+@njit(**COMPILED)
+def add(total, a):  # type: ignore[no-untyped-def]
+    """`total += a`, rows `[n]`."""
+    for i in range(len(total)):
+        total[i] += a[i]
+
+
+@njit(**COMPILED)
+def add_decay_gradient(total, adjoint, before, level_before, reset):  # type: ignore[no-untyped-def]
+    """Adds to `total` `[n]` what one step's adjoint says about beta."""
+    for i in range(len(total)):
+        kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
+        total[i] += adjoint[i] * kept
+
+
+@njit(**COMPILED)
+def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, stop):  # type: ignore[no-untyped-def]
+    """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and `last` `[S, N]`.
+
+    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest.
+    """
+    threshold, reset, _, _, decay, gain = dynamics
+    adaptive, constant = len(last) > 1, len(current) == 1
+    mems, levels = np.empty((2, block), np.float32), np.full((2, block), threshold, np.float32)
+    adaptations, buffer = np.empty((2, block), np.float32), np.empty(block, np.float32)
+    for first in range(start, stop, block):
+        n = min(block, stop - first)
+        here = slice(first, first + n)
+        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 1)
+        now = as_float32(current[0, here], buffer[:n])
+        for t in range(len(spk)):
+            k = t % 2
+            if t > 0 and not constant:
+                now = as_float32(current[t, here], buffer[:n])
+            if adaptive:
+                adapted(mems[1 - k, :n], levels[1 - k, :n], adaptations[1 - k, :n], adaptations[k, :n], decay)
+                raised(adaptations[k, :n], threshold, gain, levels[k, :n])
+                membrane(now, mems[1 - k, :n], levels[1 - k, :n], mems[k, :n], beta, threshold, reset)
+                spikes(mems[k, :n], levels[k, :n], one, spk[t, here])
+            else:
+                before, level, m = mems[1 - k, :n], levels[0, :n], mems[k, :n]
+                membrane_and_spikes(now, before, m, level, beta, threshold, reset, one, spk[t, here])
+            if len(mem):
+                write(mems[k, :n], mem[t, here])
+        k = (len(spk) - 1) % 2
+        write(mems[k, :n], last[0, here])
+        if adaptive:
+            write(adaptations[k, :n], last[1, here])
+
+
+@njit(**COMPILED)
+def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):  # type: ignore[no-untyped-def]
+    """Sets `row` of a block's scratch to the state of neurons `here`."""
+    if len(state) == 0:
+        mems[row, :n] = np.float32(0)
+        adaptations[row, :n] = np.float32(0)
+    else:
+        write(state[0, here], mems[row, :n])
+        write(state[len(state) - 1, here], adaptations[row, :n])
+    if len(state) != 1:
+        raised(adaptations[row, :n], threshold, gain, levels[row, :n])
+
+
+@njit(**COMPILED)
+def backward(  # type: ignore[no-untyped-def]
+    grad_spk, grad_mem, grad_last, current, state, beta, dynamics, num_steps,
+    grad_current, grad_state, grad_beta, block, start, stop,
+):  # fmt: skip
+    """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S, N]` and `grad_beta`
+    `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are none.
+    """
+    threshold, reset, surrogate, alpha, decay, gain = dynamics
+    adaptive, constant = len(grad_state) > 1, len(current) == 1
+    # Row 0 is the state, row t + 1 the step t.
+    mems = np.empty((num_steps + 1, block), np.float32)
+    num_levels = num_steps + 1 if adaptive else 1
+    levels = np.full((num_levels, block), threshold, np.float32)
+    adaptations = np.empty((num_levels, block), np.float32)
+    buffers = np.empty((6, block), np.float32)
+    for first in range(start, stop, block):
+        n = min(block, stop - first)
+        here = slice(first, first + n)
+        buffer, slope, adjoint = buffers[0, :n], buffers[1, :n], buffers[2, :n]
+        total, about_beta, adaptation_adjoint = buffers[3, :n], buffers[4, :n], buffers[5, :n]
+
+        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
+        now = as_float32(current[0, here], buffer)
+        for t in range(num_steps):
+            if t > 0 and not constant:
+                now = as_float32(current[t, here], buffer)
+            if adaptive:
+                adapted(mems[t, :n], levels[t, :n], adaptations[t, :n], adaptations[t + 1, :n], decay)
+                raised(adaptations[t + 1, :n], threshold, gain, levels[t + 1, :n])
+            level = levels[t if adaptive else 0, :n]
+            membrane(now, mems[t, :n], level, mems[t + 1, :n], beta, threshold, reset)
+
+        total[:], about_beta[:] = np.float32(0), np.float32(0)
+        adjoint[:], adaptation_adjoint[:] = np.float32(0), np.float32(0)
+        for t in range(num_steps - 1, -2, -1):
+            # What step t owes to the steps after it; t = −1 is the state.
+            mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
+            if (t >= 0 and len(grad_spk)) or (adaptive and t < num_steps - 1):
+                surrogate_gradient(mem, level, surrogate, alpha, slope)
+            if t >= 0 and len(grad_spk) and not adaptive:
+                carry_back_and_add(adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope)
+            elif t < num_steps - 1:
+                carry_back(adjoint, mem, level, beta, reset)
+            if adaptive and t < num_steps - 1:
+                # The spike raised the next adaptation.
+                add_product(adjoint, adaptation_adjoint, slope)
+                carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
+            if t < 0:
+                break
+            if len(grad_spk) and adaptive:
+                incoming = as_float32(grad_spk[t, here], buffer)
+                add_product(adjoint, incoming, slope)
+                subtract_product(adaptation_adjoint, gain, incoming, slope)
+            if len(grad_mem):
+                add(adjoint, grad_mem[t, here])
+            if t == num_steps - 1 and len(grad_last):
+                add(adjoint, grad_last[0, here])
+                if adaptive:
+                    add(adaptation_adjoint, grad_last[1, here])
+            if len(grad_beta):
+                add_decay_gradient(about_beta, adjoint, mems[t, :n], levels[t if adaptive else 0, :n], reset)
+            if constant:
+                add(total, adjoint)
+            else:
+                write(adjoint, grad_current[t, here])
+        if constant:
+            write(total, grad_current[0, here])
+        write(adjoint, grad_state[0, here])
+        if adaptive:
+            write(adaptation_adjoint, grad_state[1, here])
+        if len(grad_beta):
+            write(about_beta, grad_beta[here])

@@ -1,0 +1,299 @@
+"""Spiking neurons: layers without weights, from currents to spikes."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+from spikeduel.spiking import kernels
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.kernels import Dynamics, reference
+from spikeduel.spiking.quantisation import quantised
+from spikeduel.spiking.surrogates import resolve_alpha
+from spikeduel.system.errors import InputError, unknown
+
+State = dict[str, Tensor]
+
+
+class Neuron(nn.Module):
+    """A layer of neurons without weights: `spk, mem = neuron(current)`, all `[T, B, …]`, from a fresh state.
+
+    A subclass gives `initial_state` and `step`; `forward` runs them over time. Nothing is kept between calls, so
+    nothing has to be reset; to go on from an earlier state, see `carried`.
+    """
+
+    def initial_state(self, current: Tensor) -> State:
+        """The state before the first step, for `current` `[B, …]`; `state["mem"]` is the membrane."""
+        return {"mem": torch.zeros_like(current)}
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """One step: `current` `[B, …]` and a state to spikes `[B, …]` and the next state."""
+        raise TypeError(f"{type(self).__name__} must define step(current, state).")
+
+    def forward(self, current: Tensor | Constant, *, with_mem: bool = True) -> tuple[Tensor, Tensor]:
+        """Spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `Constant`.
+
+        Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer has no use for them.
+        """
+        # Dynamo cannot trace a ContextVar; what it compiles starts from rest.
+        carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
+        spk, mem, last = self.over_time(current, carry.take(self) if carry else None, with_mem)
+        if carry:
+            carry.leave(self, last)
+        return spk, mem
+
+    def over_time(
+        self, current: Tensor | Constant, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """`step` over time from `state`, or from a fresh one: `(spk, mem, last state)`."""
+        sequence = current.expand() if isinstance(current, Constant) else current
+        if state is None:
+            state = self.initial_state(sequence[0])
+        spikes, membranes = [], []
+        for now in sequence.unbind(0):
+            spk, state = self.step(now, state)
+            spikes.append(spk)
+            membranes.append(state["mem"])
+        return torch.stack(spikes), torch.stack(membranes), state
+
+
+class LIF(Neuron):
+    """Leaky integrate-and-fire, as snnTorch's `Leaky` defines it (`kernels/reference.py` has the equations).
+
+    `beta` (clamped to [0, 1]) is the decay per step, `threshold` (> 0) the membrane above which it spikes,
+    `reset_mechanism` one of `subtract`, `zero`, `none`; `surrogate` names the gradient of the spike, and
+    `surrogate_alpha` its width. Membranes are float32, also where the current is bfloat16; spikes have the current's
+    type. Raises `InputError`.
+    """
+
+    _STATE_NAMES: tuple[str, ...] = ("mem",)
+
+    def __init__(
+        self,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__()
+        if reset_mechanism not in reference.RESET_MECHANISMS:
+            raise unknown("reset_mechanism", reset_mechanism, reference.RESET_MECHANISMS)
+        if not threshold > 0:
+            raise InputError(f"threshold must be greater than 0, not {threshold}.")
+        self.beta: float | Tensor = min(max(float(beta), 0.0), 1.0)
+        self.threshold = float(threshold)
+        self.reset_mechanism = reset_mechanism
+        self.surrogate = surrogate
+        self.surrogate_alpha = resolve_alpha(surrogate, surrogate_alpha)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What the kernels are told."""
+        return Dynamics(self.threshold, self.reset_mechanism, self.surrogate, self.surrogate_alpha)
+
+    def initial_state(self, current: Tensor) -> State:
+        """See `Neuron.initial_state`."""
+        return {name: torch.zeros_like(current, dtype=_wide(current)) for name in self._STATE_NAMES}
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Neuron.step`."""
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def over_time(
+        self, current: Tensor | Constant, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`; fused where a kernel exists."""
+        before = None if state is None else torch.stack([state[name] for name in self._STATE_NAMES])
+        spk, mem, last = kernels.scan(current, self.beta, self.dynamics, before, with_mem=with_mem)
+        return spk, mem, dict(zip(self._STATE_NAMES, last.unbind(0), strict=True))
+
+    def extra_repr(self) -> str:
+        beta = torch.as_tensor(self.beta).item()
+        return (
+            f"beta={beta:g}, threshold={self.threshold}, reset_mechanism={self.reset_mechanism!r}, "
+            f"surrogate={self.surrogate!r}, surrogate_alpha={self.surrogate_alpha}"
+        )
+
+
+class IF(LIF):
+    """Integrate-and-fire: a `LIF` that leaks nothing."""
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(1.0, threshold, reset_mechanism, surrogate, surrogate_alpha)
+
+
+class PLIF(LIF):
+    """A `LIF` whose decay is learned, one for the layer: beta = sigmoid(`beta_logit`), from `beta` in (0, 1) on.
+
+    Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking neural networks",
+    but with the current unscaled, as in `LIF`.
+    """
+
+    def __init__(
+        self,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(beta, threshold, reset_mechanism, surrogate, surrogate_alpha)
+        if not 0 < beta < 1:
+            raise InputError(f"a learned beta starts between 0 and 1, not at {beta}.")
+        del self.beta
+        self.beta_logit = nn.Parameter(torch.tensor(math.log(beta / (1 - beta))))
+
+    def __getattr__(self, name: str) -> Tensor | nn.Module:
+        return torch.sigmoid(self.beta_logit) if name == "beta" else super().__getattr__(name)
+
+
+class ALIF(LIF):
+    """Adaptive LIF: every spike raises the level that the next one has to pass, by `adaptation_gain`; what it raised
+    falls by the factor `adaptation_decay` a step.
+
+    Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons".
+    """
+
+    _STATE_NAMES = ("mem", "adaptation")
+
+    def __init__(
+        self,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+        adaptation_decay: float = 0.9,
+        adaptation_gain: float = 0.1,
+    ) -> None:
+        super().__init__(beta, threshold, reset_mechanism, surrogate, surrogate_alpha)
+        if not 0 <= adaptation_decay <= 1:
+            raise InputError(f"adaptation_decay must be between 0 and 1, not {adaptation_decay}.")
+        self.adaptation_decay = float(adaptation_decay)
+        self.adaptation_gain = float(adaptation_gain)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What the kernels are told."""
+        return super().dynamics._replace(adaptation=(self.adaptation_decay, self.adaptation_gain))
+
+    def extra_repr(self) -> str:
+        adaptation = f"adaptation_decay={self.adaptation_decay}, adaptation_gain={self.adaptation_gain}"
+        return f"{super().extra_repr()}, {adaptation}"
+
+
+class LeakyReadout(nn.Module):
+    """An output layer that integrates and never spikes: `mem = readout(current)`, `[T, B, K]` both.
+
+    Its network's `readout` is `MeanOverSteps`.
+    """
+
+    def __init__(self, beta: float = 0.95) -> None:
+        super().__init__()
+        self.integrator = LIF(beta, threshold=math.inf, reset_mechanism="none")
+
+    def forward(self, current: Tensor | Constant) -> Tensor:
+        """Membranes, float32."""
+        return self.integrator(current)[1]
+
+
+class ReLU(Neuron):
+    """No neuron but its null: the positive part of the current, no memory, no spikes; `mem` is the current.
+
+    Any spiking architecture becomes a conventional network with the same weights by it, at one time step.
+    """
+
+    def activation(self, current: Tensor) -> Tensor:
+        """What it gives for a current, elementwise."""
+        return current.relu()
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Neuron.step`."""
+        return self.activation(current), {"mem": current.to(_wide(current))}
+
+    def over_time(
+        self, current: Tensor | Constant, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`; all steps at once."""
+        sequence = current.expand() if isinstance(current, Constant) else current
+        mem = sequence.to(_wide(sequence))
+        return self.activation(sequence), mem, {"mem": mem[-1]}
+
+
+class QuantisedReLU(ReLU):
+    """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantisation.quantised`).
+
+    The step between levels is learned; at first the highest level is `threshold`, which is what an integrate-and-fire
+    neuron gives that fires at every step. Raises `InputError`.
+    """
+
+    def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
+        super().__init__()
+        if activation_bits < 1:
+            raise InputError(f"activation_bits must be at least 1, not {activation_bits}.")
+        self.activation_bits = activation_bits
+        self.level_step = nn.Parameter(torch.tensor(threshold / (2**activation_bits - 1)))
+
+    def activation(self, current: Tensor) -> Tensor:
+        """See `ReLU.activation`."""
+        step = self.level_step.abs().clamp(min=1e-30)  # training can push it below 0
+        return quantised(current.to(_wide(current)), step, self.activation_bits).to(current.dtype)
+
+
+NEURONS: dict[str, Callable[..., Neuron]] = {
+    "lif": LIF, "if": IF, "plif": PLIF, "alif": ALIF, "relu": ReLU, "quantised-relu": QuantisedReLU,
+}  # fmt: skip
+
+
+class _Carry:
+    def __init__(self, module: nn.Module, before: dict[str, State]) -> None:
+        self.names = {neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)}
+        self.before = before
+        self.after: dict[str, State] = {}
+
+    def take(self, neuron: Neuron) -> State | None:
+        name = self.names.get(neuron)
+        if name is None or name in self.after:
+            raise InputError(
+                "a layer of neurons that a network uses twice in one pass, or does not hold as a submodule, has no "
+                "state of its own to go on from: give each place a layer of its own."
+            )
+        return self.before.get(name)
+
+    def leave(self, neuron: Neuron, last: State) -> None:
+        self.after[self.names[neuron]] = last
+
+
+_CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
+
+
+@contextmanager
+def carried(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
+    """Within, each layer of neurons in `module` goes on from its state in `before` (none: a fresh one).
+
+    Yields a dict that gets the states in which they end. Both are keyed by the layer's name. In this way a network
+    takes its time steps a few at a time, without an architecture having to hand states around. Raises `InputError`.
+    """
+    carry = _Carry(module, before)
+    token = _CARRY.set(carry)
+    try:
+        yield carry.after
+    finally:
+        _CARRY.reset(token)
+    if carry.names and not carry.after:
+        raise InputError("no layer of neurons has left a state: a compiled network cannot go on from one.")
+
+
+def _wide(current: Tensor) -> torch.dtype:
+    return torch.float64 if current.dtype == torch.float64 else torch.float32

@@ -1,0 +1,291 @@
+"""Files that are either whole or not there: atomic writes, locks, and where the cache lives."""
+
+import errno
+import glob
+import hashlib
+import json
+import math
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from spikeduel.system.errors import InputError
+
+MOST_BYTES = 1 << 30
+"""Larger settings, results and manifests are refused: they would be read into memory whole."""
+LEFT_BEHIND_SECONDS = 24 * 60 * 60
+"""A temporary file that nobody has written to for this long belongs to a process that was killed."""
+
+
+def cache_dir() -> Path:
+    """The folder for prepared data and downloads: `SPIKEDUEL_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("SPIKEDUEL_CACHE") or platformdirs.user_cache_dir("spikeduel"))
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`; renames it to `path` if the block succeeds, else removes it.
+
+    Raises `InputError` where it cannot be written, or is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: a folder; name the file to write.")
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(descriptor)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _to_disk(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+            _names_to_disk(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside `path`; puts it in `path`'s place if the block succeeds, else removes it."""
+    path = Path(path)
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        try:
+            yield temporary
+            for written in temporary.rglob("*"):
+                if written.is_file():
+                    _to_disk(written)
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                shutil.rmtree(path)
+            temporary.replace(path)
+            _names_to_disk(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
+    """Removes from `folder` what killed processes left of writing `name` (of writing anything) and not touched since.
+
+    With `seconds` 0 it is for who holds the lock under which alone `folder` is written.
+    """
+    pattern = f".{glob.escape(name) if name else '*'}.????????.part"
+    for path in Path(folder).glob(pattern):
+        # Whoever else may be cleaning up here may be faster.
+        with suppress(OSError):
+            newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+            if time.time() - newest >= seconds:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word for them."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_sealed(path: Path, content: bytes | memoryview) -> None:
+    """Writes `content` and its checksum to `path`, atomically, so that `read_sealed` sees any damage."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.write(hashlib.sha256(content).digest())
+
+
+def read_sealed(path: Path) -> bytes:
+    """What `write_sealed` wrote to `path`. Raises `InputError` where it is missing, cut short or changed."""
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    size = hashlib.sha256().digest_size
+    if hashlib.sha256(memoryview(content)[:-size]).digest() != content[-size:]:
+        raise InputError(f"{path}: damaged (its checksum is wrong).")
+    return content[:-size]
+
+
+def checksum(path: Path) -> str:
+    """sha256 of a file, 64 hex digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises `InputError` naming the file, also for a pipe or device, which could make one wait for ever.
+    """
+    try:
+        # A pipe that nobody writes to would block here without O_NONBLOCK.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InputError(f"{path}: not a regular file.")
+            content = file.read(most + 1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file.") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if len(content) > most:
+        raise InputError(f"{path}: larger than {most / 1e6:,.0f} MB, which cannot be right.")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file; `InputError` where it is missing or broken. See `read_bytes` and `parse_json`."""
+    content = read_bytes(path)
+    try:
+        return parse_json(content)
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error}).") from None
+
+
+def parse_json(content: str | bytes) -> Any:
+    """What JSON says. Raises `ValueError`, also for NaN, infinity and numbers or nesting beyond all reason."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"the number {text[:40]} is not possible")
+        return value
+
+    try:
+        return json.loads(content, parse_float=number, parse_constant=number)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether there is a folder called so; what cannot be a path is none."""
+    try:
+        return Path(path).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def is_file(path: Path | str) -> bool:
+    """Whether there is a regular file called so; a pipe or a device is none, nor is what cannot be a path."""
+    try:
+        return Path(path).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def located(text: str) -> Path:
+    """The absolute path that a user's `text` means, `~` and links followed. Raises `InputError`."""
+    try:
+        return Path(text).expanduser().resolve()
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"'{text[:80]}{'…' if len(text) > 80 else ''}' is no path ({reason}).") from None
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Holds `path` (a `.lock` file, made if missing) for this process; others call `waiting` once, and wait.
+
+    The system takes the lock from a process that is killed, and the file alone means nothing. Raises `InputError`
+    where files cannot be locked.
+    """
+    with writing_to(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Its way round, a file that means "locked" by being there, would outlive a killed process.
+        lock = filelock.FileLock(path, fallback_to_soft=False)
+        _acquire(lock, waiting)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock, waiting: Callable[[], None] | None) -> None:
+    try:
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            if waiting is not None:
+                waiting()
+            lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+            raise
+        raise InputError(
+            f"cannot lock files in {Path(lock.lock_file).parent}: its file system (a network drive?) does not support "
+            "it, and two processes could spoil each other's work. Choose a folder on a local disk: --store and --out "
+            "for trials and runs, SPIKEDUEL_CACHE for data."
+        ) from error
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turns the operating system's refusals (read-only, full, not a folder) into an `InputError` naming `folder`."""
+    try:
+        yield
+    except OSError as error:
+        if (
+            isinstance(error, (PermissionError, NotADirectoryError, FileExistsError))
+            or error.errno in _FULL_OR_READ_ONLY
+        ):
+            raise _cannot_write(folder, error) from error
+        raise
+
+
+def require_writable(folder: Path) -> None:
+    """Raises `InputError` unless files can be made in `folder`, or it in the nearest folder above; leaves no trace."""
+    folder = Path(folder).absolute()
+    nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+_FULL_OR_READ_ONLY = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG}
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+
+
+def _cannot_write(folder: Path, error: OSError) -> InputError:
+    return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder, or make room.")
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as written:
+        os.fsync(written.fileno())
+
+
+def _names_to_disk(folder: Path) -> None:
+    """Without it, a power cut may undo a renaming after what relied on it was done."""
+    # Windows cannot open folders, and some network drives cannot flush them.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

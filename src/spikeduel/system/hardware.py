@@ -1,0 +1,120 @@
+"""The machine: where and in which precision to compute, and what to tell about it."""
+
+import ctypes
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikeduel.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device ("cpu" or "cuda") and a precision ("32", or "bf16": matrix products and convolutions in bfloat16)."""
+
+    device: str = "cpu"
+    precision: str = "32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Within, torch computes in this precision; weights stay float32."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+def resolve(device: str = "auto", precision: str = "auto") -> Compute:
+    """What `device` and `precision` mean on this machine.
+
+    `auto` is a GPU where there is one, and bfloat16 where the device has it in hardware; float32 elsewhere, where
+    bfloat16 would be slower. Raises `InputError` where CUDA is asked for and absent.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no CUDA GPU here. Use --device cpu, or auto.")
+    resolved = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    if precision == "auto":
+        precision = "bf16" if has_bf16(resolved) else "32"
+    return Compute(resolved, precision)
+
+
+@cache
+def has_bf16(device: str) -> bool:
+    """Whether `device` multiplies matrices of bfloat16 in hardware: AMX or AVX512-BF16, tensor cores."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(cpu_features() & {"avx512_bf16", "amx_bf16"})
+
+
+@cache
+def cpu_features() -> frozenset[str]:
+    """Those of the instruction sets that decide about speed which this CPU has."""
+    wanted = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
+    if hasattr(torch.cpu, "get_capabilities"):
+        found = torch.cpu.get_capabilities()
+        return frozenset(name for name in wanted if found.get(name))
+    return frozenset(wanted) & _flags(Path("/proc/cpuinfo"))
+
+
+def _flags(cpuinfo: Path) -> set[str]:
+    """The flags in Linux's description of the CPU, named as PyTorch names them; empty where there is none."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    found = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
+    return found | {"avx512_f"} if "avx512f" in found else found
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Has the C library keep freed memory for the next request; True where it can (glibc).
+
+    By default it gives large blocks back to Linux, which has to fill them with zeros anew at the next training step.
+    Holds for the process; `release_freed_memory` gives back what is not in use.
+    """
+    if not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    trim_threshold, mmap_max = -1, -4
+    return bool(mallopt(mmap_max, 0)) and bool(mallopt(trim_threshold, 2**31 - 1))
+
+
+def release_freed_memory() -> None:
+    """Gives back to the system what `keep_freed_memory` kept and nobody uses."""
+    if keep_freed_memory.cache_info().currsize and keep_freed_memory():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def environment(compute: Compute) -> dict[str, Any]:
+    """The surroundings of a measurement."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cpu_features": sorted(cpu_features()),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if compute.device == "cuda" else None,
+        "device": compute.device,
+        "precision": compute.precision,
+    }
+
+
+def load_average() -> float | None:
+    """Processes that computed or wanted to in the last minute, on average; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,81 @@
+"""Names to things: from a plain dict, or from the user's own code as `module:attribute`."""
+
+import hashlib
+import importlib
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from spikeduel.system.errors import InputError, unknown
+
+
+def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:
+    """`registry[name]`, or what `module:attribute` names; the current folder's modules can be imported.
+
+    Raises `InputError`: an unknown name (offering the nearest), no such module or attribute, an error in it.
+    """
+    if name in registry:
+        return registry[name]
+    if ":" not in name:
+        raise unknown(kind, name, registry, hint)
+    module_name, _, attribute = name.partition(":")
+    if not module_name or not attribute or not all(part.isidentifier() for part in module_name.split(".")):
+        raise InputError(f"{kind} '{name}': write it as module:attribute, such as my_code:my_function.")
+    thing = _imported(kind, name, module_name)
+    for part in attribute.split("."):
+        if not hasattr(thing, part):
+            raise unknown(f"attribute of {module_name}", attribute, [n for n in dir(thing) if not n.startswith("_")])
+        thing = getattr(thing, part)
+    return thing
+
+
+def source_hash(thing: Any) -> str:
+    """sha256 (64 hex digits) of the source file in which `thing` is defined; not of what that file imports.
+
+    Of the source of `thing` itself where there is no file. Raises `InputError` where there is neither.
+    """
+    if not hasattr(thing, "__module__"):
+        thing = type(thing)
+    module = sys.modules.get(thing.__module__)
+    path = getattr(module, "__file__", None)
+    try:
+        content = Path(path).read_bytes() if path else inspect.getsource(thing).encode()
+    except (OSError, TypeError):
+        name = getattr(thing, "__qualname__", repr(thing))
+        raise InputError(f"the source of {name} cannot be read: put it in a file of its own.") from None
+    return hashlib.sha256(content).hexdigest()
+
+
+def _imported(kind: str, name: str, module_name: str) -> Any:
+    try:
+        with _current_folder_importable():
+            return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise InputError(
+                f"{kind} '{name}': no module '{module_name}', neither in {Path.cwd()} nor installed."
+            ) from None
+        raise InputError(f"{kind} '{name}': {module_name} cannot be imported ({error}).") from error
+    # It is the user's code that runs here: it can raise anything, even SystemExit.
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"{kind} '{name}': {module_name} cannot be imported ({type(error).__name__}: {error})."
+        ) from error
+
+
+@contextmanager
+def _current_folder_importable() -> Iterator[None]:
+    here = str(Path.cwd())
+    if here in sys.path or "" in sys.path:
+        yield
+        return
+    sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)

@@ -1,0 +1,1 @@
+"""Trials: trained, stored, measured, controlled, converted, tuned."""

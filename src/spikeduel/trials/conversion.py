@@ -1,0 +1,201 @@
+"""A trained ReLU network as a network of integrate-and-fire neurons with its weights: ANN-to-SNN conversion.
+
+What a neuron can say in T steps lies between no spike and T of them, so that each layer's weights are divided by what
+its activations hardly ever exceed (a percentile of those on training images) and multiplied by the layer before's:
+Rueckauer et al. 2017, "Conversion of Continuous-Valued Deep Networks to Efficient Event-Driven Networks for Image
+Classification". A spike takes the threshold off the membrane (reset by subtraction), the image comes as it
+is at every step, and the last layer does not spike: the mean of its current is the score. A neuron rounds down what
+it could not send; half a threshold more, spread over the T steps, makes that a rounding to the nearest (Deng and Gu
+2021, "Optimal Conversion of Conventional Artificial Neural Networks to Spiking Neural Networks"). All of it goes into
+the weights, so that the result is a model like any other: dense-lif with neuron `if`, or conv-if, which max-pools
+counts of spikes. (Where any spike of a step passes, as in conv-lif, a pooled place spikes more often than the most
+active of its neurons, and more steps make that worse.)
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikeduel.data import Prepared, Split
+from spikeduel.measuring.quality import answers
+from spikeduel.networks import model_files, models
+from spikeduel.networks.models import Model
+from spikeduel.settings import Experiment
+from spikeduel.spiking.encoders import analogue
+from spikeduel.system import files, hardware
+from spikeduel.system.errors import InputError
+from spikeduel.system.hardware import Compute
+from spikeduel.system.progress import Progress
+from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.training import EvaluationBatches
+from spikeduel.trials.trial import Trial
+
+NUM_IMAGES = 1024
+"""Training images on which activations are looked at: some 25 million of them in the first layer of conv-relu."""
+_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Where a ReLU network goes: the spiking architecture with its weights, each layer of neurons there with what
+    feeds it, in order, and the last layer.
+    """
+
+    spiking: str
+    feeds: dict[str, str]
+    last: str
+
+
+CONVERTIBLE = {
+    "dense-relu": Shape("dense-lif", {"lif1": "block1", "lif2": "block2"}, "linear"),
+    "conv-relu": Shape("conv-if", {"lif1": "block1", "lif2": "block2", "lif3": "linear1"}, "linear2"),
+}
+
+
+def require_convertible(experiment: Experiment) -> None:
+    """Raises `InputError` where `experiment` asks for a conversion and none of its contenders can be converted."""
+    if experiment.convert and not any(name in CONVERTIBLE for name in experiment.contenders):
+        raise InputError(
+            f"convert: none of {', '.join(experiment.contenders)} can be converted. {' and '.join(CONVERTIBLE)} can, "
+            "which --recipe matched has."
+        )
+
+
+def name_of(contender: str) -> str:
+    """What the conversion of `contender` is called as a contender."""
+    return f"{contender}-converted"
+
+
+def run(
+    trials: Sequence[tuple[Trial, Split]], prepared: Prepared, store: Store, progress: Progress
+) -> list[tuple[Trial, Split]]:
+    """The conversion of each of `trials` that is finished and can be converted, as a trial that the store holds."""
+    found = []
+    for each, split in trials:
+        if each.card.contender in CONVERTIBLE and store.record(each.key) is not None:
+            found.append((_stored(each, prepared, split, store, progress), split))
+    return found
+
+
+def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
+    """`model`, of one of `CONVERTIBLE`, over `num_steps` steps of integrate-and-fire neurons.
+
+    `images` uint8 `[N, C, H, W]` are training images; of their positive activations in each layer, `percentile` per
+    cent fit between no spike and one at every step.
+    """
+    shape = CONVERTIBLE[model.card.contender]
+    card = replace(
+        model.card,
+        contender=shape.spiking,
+        family="snn",
+        network={**model.card.network, "neuron": "if", "threshold": 1.0, "reset_mechanism": "subtract"},
+        encoding="direct",
+        num_steps=num_steps,
+    )
+    scales = activation_scales(model, images, percentile)
+    with torch.random.fork_rng():
+        module = models.build(card)
+    module.load_state_dict(model.module.state_dict())
+    before = 1.0
+    with torch.no_grad():
+        for neurons, feeding in shape.feeds.items():
+            _scale(module.get_submodule(feeding), before, scales[neurons], 0.5 / num_steps)
+            before = scales[neurons]
+        module.get_parameter(f"{shape.last}.weight").mul_(before)
+    spiking = Model(module.to(model.device).eval(), card)
+    spiking.precision = model.precision
+    return spiking
+
+
+def activation_scales(model: Model, images: Tensor, percentile: float) -> dict[str, float]:
+    """For each layer of neurons of the spiking shape, the `percentile` of the positive activations in its place."""
+    shape = CONVERTIBLE[model.card.contender]
+    as_relu = replace(
+        model.card, contender=shape.spiking, family="snn", network={**model.card.network, "neuron": "relu"},
+        encoding="direct", num_steps=1,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        module = models.build(as_relu)
+    # The same network, with a layer where the neurons will be: it is there that one has to look.
+    module.load_state_dict(model.module.state_dict())
+    twin = module.to(model.device).eval()
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in shape.feeds}
+
+    def note(name: str, activations: Tensor) -> None:
+        seen[name].append(activations[activations > 0].float().cpu().numpy())
+
+    hooks = [
+        twin.get_submodule(name).register_forward_hook(lambda layer, inputs, output, name=name: note(name, output[0]))
+        for name in shape.feeds
+    ]
+    with torch.inference_mode():
+        for start in range(0, len(images), _BATCH):
+            twin(analogue(images[start : start + _BATCH].to(model.device)).unsqueeze(0))
+    for hook in hooks:
+        hook.remove()
+    return {name: _percentile(parts, percentile) for name, parts in seen.items()}
+
+
+def _percentile(parts: Sequence[np.ndarray], percentile: float) -> float:
+    values = np.concatenate(parts) if parts else np.empty(0)
+    # A layer that is silent on all of them has nothing to scale.
+    return float(np.percentile(values, percentile)) if len(values) else 1.0
+
+
+def _scale(layer: nn.Module, before: float, scale: float, shift: float) -> None:
+    """Takes inputs that are 1/`before` of what they were, and gives currents that are 1/`scale`, plus `shift`."""
+    weighted, affine = (layer[-2], layer[-1]) if isinstance(layer, nn.Sequential) else (layer, layer)
+    weighted.get_parameter("weight").mul_(before)
+    affine.get_parameter("weight").div_(scale)
+    affine.get_parameter("bias").div_(scale).add_(shift)
+
+
+def _stored(source: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> Trial:
+    experiment, record = source.experiment, store.record(source.key)
+    how = {
+        "contender": source.card.contender,
+        "key": source.key,
+        "epochs": len(record.history) if record else 0,
+        "percentile": experiment.conversion_percentile,
+        "images": min(NUM_IMAGES, len(split.train)),
+    }
+    name = name_of(source.card.contender)
+    model = model_files.load_model(store.model_path(source.key), source.settings["device"])
+    model.precision = source.card.precision
+    images, labels = prepared.held
+    sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
+    spiking = converted(model, sample, experiment.conversion_steps, experiment.conversion_percentile)
+    card = replace(spiking.card, trained_on={**spiking.card.trained_on, "converted_from": source.card.contender})
+    kept = {name: source.settings[name] for name in ("training", "data", "device", "numerics_version", "sources")}
+    settings = {**asdict(card), **kept, "contender": name, "converted": how}
+    for unused in ("dataset", "trained_on", "foreign"):
+        settings.pop(unused, None)
+    trial = Trial(experiment, replace(card, contender=name), settings)
+    with store.locked(trial.key):
+        if store.record(trial.key) is not None:
+            return trial
+        progress.say(
+            f"  {trial.card.title}: {source.card.title} as integrate-and-fire neurons over {card.num_steps} steps"
+        )
+        seen = answers(spiking, EvaluationBatches(images, labels, split.val))
+        model_files.save_model(store.model_path(trial.key), Model(spiking.module, card))
+        store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
+        store.save(
+            TrialRecord(
+                key=trial.key,
+                settings=settings,
+                parameters=models.num_parameters(spiking.module),
+                status="done",
+                error=None,
+                best_epoch=0,
+                stopped=None,
+                epoch_seconds=[],
+                history=[{"val_loss": seen.loss, "val_accuracy": seen.accuracy}],
+                environment=hardware.environment(Compute(source.settings["device"], card.precision)),
+                model_digest=files.checksum(store.model_path(trial.key)),
+            )
+        )
+    return trial

@@ -1,0 +1,194 @@
+"""Trained models on images they have not met: whole data sets, and single files."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from spikeduel import data
+from spikeduel.data import Prepared, Split
+from spikeduel.measuring import robustness
+from spikeduel.measuring.calibration import calibration
+from spikeduel.measuring.quality import draws, quality
+from spikeduel.networks.models import Model, ModelCard
+from spikeduel.settings import Experiment
+from spikeduel.spiking.draws import seeded
+from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.progress import Progress
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import EVALUATION_BATCH, EvaluationBatches
+
+PARTS = ("test", "all")
+
+
+def evaluate(
+    model: Model,
+    experiment: Experiment,
+    part: str = "test",
+    progress: Progress | None = None,
+    store: Store | Path | str | None = None,
+) -> dict[str, Any]:
+    """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
+
+    A folder of images is prepared as the model was trained; data that it was trained on is split (and grouped) as it
+    was then, and its fold's test part taken: then alone is there a temperature, fitted on the validation part. Its
+    `robustness` is null unless `experiment` asks for it. That the test part was asked is noted in `store` (see
+    `Store`), or it is said why it cannot be. Raises `InputError` where images or classes do not match, or where that
+    split cannot be found again.
+    """
+    progress = progress or Progress()
+    if part not in PARTS:
+        raise unknown("part", part, PARTS)
+    card = model.card
+    prepared = _prepared(card, experiment, progress)
+    if part == "all":
+        nothing = np.arange(0)
+        split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
+        if prepared.fingerprint in (card.trained_on.get("fingerprint"), card.trained_on.get("ungrouped")):
+            progress.say(
+                f"warning: {card.contender} was trained on most of these images. That it is right on them says nothing "
+                "of images that it has not seen: take --part test."
+            )
+    else:
+        split, known = _split(card, prepared, experiment)
+        _note_use(prepared, split, progress, store)
+    images, labels = prepared.held
+    batches = EvaluationBatches(images, labels, split.test)
+    validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
+    with seeded(card.seed):
+        found = quality(model, progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
+    del found["truth"], found["predicted"]
+    with seeded(card.seed):
+        calibrated = calibration(model, batches, validation)
+    with seeded(card.seed):
+        luck = draws(model, batches)
+    return {
+        **found,
+        "ece": calibrated["ece"],
+        "draws": luck,
+        "calibration": calibrated,
+        "robustness": _robustness(model, found["accuracy"], experiment, prepared, split, progress),
+    }
+
+
+def test_images(
+    model: Model,
+    experiment: Experiment,
+    most: int,
+    progress: Progress | None = None,
+    store: Store | Path | str | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`.
+
+    That the test part was asked is noted in `store`. Raises `InputError` as `evaluate` does.
+    """
+    progress = progress or Progress()
+    prepared = _prepared(model.card, experiment, progress)
+    split, _ = _split(model.card, prepared, experiment)
+    _note_use(prepared, split, progress, store)
+    chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
+    return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64)
+
+
+def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:
+    prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
+    if prepared.image_shape != card.image_shape:
+        raise InputError(
+            f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
+            f"{prepared.name} has {list(prepared.image_shape)}."
+        )
+    if prepared.classes != card.classes:
+        raise InputError(
+            f"{card.contender} knows the classes {', '.join(card.classes)}; {prepared.name} has "
+            f"{', '.join(prepared.classes)}. They must be the same."
+        )
+    return prepared
+
+
+def _note_use(prepared: Prepared, split: Split, progress: Progress, store: Store | Path | str | None) -> None:
+    try:
+        (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
+    except InputError as error:
+        progress.say(f"this use of the test images is not counted: {error}")
+
+
+def _split(card: ModelCard, prepared: Prepared, experiment: Experiment) -> tuple[Split, bool]:
+    """The split of `prepared`, and whether the model was trained on it: then it is the split that it was trained by."""
+    known = card.trained_on
+    if known.get("group_by") is not None and prepared.fingerprint == known["ungrouped"]:
+        prepared = data.regrouped(prepared, known["group_by"])
+        if prepared.fingerprint != known["fingerprint"]:
+            raise InputError(
+                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained, so "
+                "that its test part cannot be told from its training images. Restore the file, or train again."
+            )
+    if prepared.fingerprint != known.get("fingerprint"):
+        return data.split(prepared, experiment), False
+    # Models of earlier versions know nothing of folds.
+    as_then = replace(
+        experiment,
+        split=known["split"],
+        split_seed=known["split_seed"],
+        limit=known["limit"],
+        folds=known.get("folds"),
+    )
+    return data.split(prepared, as_then, known.get("fold") or 0), True
+
+
+def _robustness(
+    model: Model, clean: float, experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
+) -> dict[str, Any] | None:
+    if not experiment.robustness:
+        return None
+    measures = robustness.measures(altered(experiment, prepared, split, progress), progress, model.card.contender)
+    batches = EvaluationBatches(*prepared.held, split.test)
+    return robustness.summary(clean, {name: measure(model, batches) for name, measure in measures.items()})
+
+
+def altered(
+    experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
+) -> dict[str, EvaluationBatches]:
+    """The batches of `data.altered`, by name; says what is left out."""
+    found, missing = data.altered(prepared, split, experiment, progress.track)
+    for line in missing:
+        progress.say(f"  {line}")
+    return {
+        name: EvaluationBatches(torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels)))
+        for name, (images, labels) in found.items()
+    }
+
+
+def predict_files(
+    model: Model, paths: Sequence[Path], progress: Progress | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities.
+
+    Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
+    """
+    progress = progress or Progress()
+    pictures, unreadable = data.picture_files(paths)
+    rows = []
+    for start in range(0, len(pictures), EVALUATION_BATCH):
+        names, images = [], []
+        for path in progress.track(pictures[start : start + EVALUATION_BATCH], "reading images"):
+            try:
+                images.append(data.prepared_picture(path, model.card.preprocessing))
+                names.append(str(path))
+            except InputError as error:
+                unreadable.append(str(error))
+        if not images:
+            continue
+        labels, probabilities = model.predict(np.stack(images))
+        for name, label, row in zip(names, labels, probabilities, strict=True):
+            by_class = {known: float(p) for known, p in zip(model.card.classes, row, strict=True)}
+            best = model.card.classes[label]
+            rows.append({"file": name, "label": best, "probability": by_class[best], "probabilities": by_class})
+    return rows, unreadable
+
+
+def open_for(model: Model, image: Path) -> np.ndarray:
+    """One image file, prepared for `model`: uint8 `[C, H, W]`. Raises `InputError`."""
+    return data.prepared_picture(image, model.card.preprocessing)

@@ -1,0 +1,215 @@
+"""Trials on disk: each in a folder named by its key, found again by it, whole or not there."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel.results import schema
+from spikeduel.settings import digest
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+from spikeduel.system.shapes import require
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One trained contender: what was asked for (`settings`, hashed into `key`) and how training went.
+
+    `history` has a dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy; `epoch_seconds` is training
+    only. `stopped` is "limit", "early" or "nan"; `status` "done" or "failed", then `error` says why. `model_digest` is
+    the checksum of the model's file.
+    """
+
+    key: str
+    settings: dict[str, Any]
+    parameters: int
+    status: str
+    error: str | None
+    best_epoch: int | None
+    stopped: str | None
+    epoch_seconds: list[float]
+    history: list[dict[str, float]]
+    environment: dict[str, Any] = field(default_factory=dict)
+    model_digest: str | None = None
+
+
+class Store:
+    """The folder of trials. Safe for several processes: each trial is locked while it is trained."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        """`root` defaults to the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
+        self.root = Path(root or os.environ.get("SPIKEDUEL_STORE") or "runs/store")
+
+    def folder(self, key: str) -> Path:
+        """Where a trial lies."""
+        return self.root / key
+
+    def model_path(self, key: str) -> Path:
+        """The trial's trained model."""
+        return self.folder(key) / "model.safetensors"
+
+    def checkpoint_path(self, key: str) -> Path:
+        """The state after the last finished epoch of a trial under way."""
+        return self.folder(key) / "checkpoint.pt"
+
+    def split_path(self, key: str) -> Path:
+        """The indices of the images that the trial trains on, validates on and is tested on: train, val and test."""
+        return self.folder(key) / "split.npz"
+
+    @contextmanager
+    def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+        """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
+        with files.locked(self.root / f"{key}.lock", waiting):
+            for folder in (self.folder(key), self.folder(key) / "measures"):
+                files.remove_left_behind(folder)
+            yield
+
+    def record(self, key: str) -> TrialRecord | None:
+        """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it is trained again."""
+        try:
+            record = self._record(key)
+        except InputError:
+            return None
+        return record if record is not None and record.status == "done" else None
+
+    def damage(self, key: str) -> str | None:
+        """What is wrong with what lies there of trial `key`; None where nothing is, or nothing lies there."""
+        try:
+            self._record(key)
+        except InputError as error:
+            return str(error).rstrip(".")
+        return None
+
+    def save(self, record: TrialRecord) -> None:
+        """Writes the record; from then on the trial is found again."""
+        _write(self.folder(record.key) / "trial.json", asdict(record))
+
+    def save_split(self, key: str, **indices: np.ndarray) -> None:
+        """Keeps the split of trial `key`: an array of image indices for each side, by name."""
+        with files.atomic_path(self.split_path(key)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **indices)
+
+    def measure(self, key: str, name: str) -> dict[str, Any] | None:
+        """What measure `name` found for trial `key`, or None where it is missing or damaged."""
+        try:
+            found = _read(self.measure_path(key, name))
+            require(found, schema.MEASURES.get(name, {}))
+        except InputError:
+            return None
+        return found
+
+    def save_measure(self, key: str, name: str, value: dict[str, Any]) -> None:
+        """Keeps what measure `name` found; an old trial can gain a new measure."""
+        _write(self.measure_path(key, name), value)
+
+    def measure_path(self, key: str, name: str) -> Path:
+        """Where what measure `name` found lies."""
+        return self.folder(key) / "measures" / f"{name.replace(':', '.')}.json"
+
+    def failed_measures(self, key: str) -> dict[str, str]:
+        """Why measures of trial `key` failed when they were last tried, by name."""
+        try:
+            return _read(self.folder(key) / "failed-measures.json")
+        except InputError:
+            return {}
+
+    def save_failed_measures(self, key: str, reasons: dict[str, str]) -> None:
+        """Keeps why measures failed, in place of what was kept before; they are tried again when next asked for."""
+        path = self.folder(key) / "failed-measures.json"
+        if reasons:
+            _write(path, reasons)
+        else:
+            path.unlink(missing_ok=True)
+
+    def note_test_use(self, fingerprint: str, test: np.ndarray, trial: str | None = None) -> None:
+        """Adds to the ledger that a model was asked about a data set's test images `test` `[N]` (their indices).
+
+        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured.
+        """
+        use = {"data": fingerprint, "test": _test_digest(test), "trial": trial}
+        with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
+            if trial is not None and use in [{name: entry.get(name) for name in use} for entry in self._ledger()]:
+                return
+            line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
+            with (self.root / "ledger.jsonl").open("ab") as file:
+                # On a line of its own even after one that a full disk cut short.
+                file.write(f"{line}\n".encode() if file.tell() == 0 or self._ends_a_line() else f"\n{line}\n".encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+    def test_uses(self, fingerprint: str, test: np.ndarray, trials: Iterable[str] = ()) -> int:
+        """How many models were asked about these test images from this store; `trials` were, noted or not."""
+        asked, wanted = set(trials), _test_digest(test)
+        others = 0
+        for entry in self._ledger():
+            if (entry.get("data"), entry.get("test")) == (fingerprint, wanted):
+                if entry.get("trial") is None:
+                    others += 1
+                else:
+                    asked.add(entry["trial"])
+        return len(asked) + others
+
+    def _ledger(self) -> list[dict[str, Any]]:
+        try:
+            lines = (self.root / "ledger.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            return []
+        entries = []
+        for line in lines:
+            # A line that a full disk cut short says nothing; the others still do.
+            with suppress(json.JSONDecodeError):
+                entries.append(json.loads(line))
+        return [entry for entry in entries if isinstance(entry, dict)]
+
+    def _ends_a_line(self) -> bool:
+        return (self.root / "ledger.jsonl").read_bytes().endswith(b"\n")
+
+    def _record(self, key: str) -> TrialRecord | None:
+        """The trial `key`, done or failed; None where there is none. Raises `InputError` where it is damaged."""
+        path = self.folder(key) / "trial.json"
+        if not path.exists():
+            return None
+        # An older version wrote no checksum; what it trained is kept.
+        content = _read(path, with_checksum=False)
+        try:
+            require(content, schema.TRIAL_RECORD)
+            record = TrialRecord(**content)
+        except (InputError, TypeError) as error:
+            raise InputError(f"{path}: not the record of a trial ({error}).") from None
+        if record.best_epoch is not None and record.best_epoch >= len(record.history):
+            raise InputError(f"{path}: its best epoch is not among its epochs.")
+        if record.status == "done":
+            model = self.model_path(key)
+            if not model.is_file():
+                raise InputError(f"{model}: no such file.")
+            if record.model_digest is not None and files.checksum(model) != record.model_digest:
+                raise InputError(f"{model}: damaged (its checksum is wrong).")
+        return record
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    as_read = json.loads(json.dumps(value))
+    files.write_json(path, {**as_read, "digest": digest(as_read)})
+
+
+def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
+    """What `_write` wrote. Raises `InputError` where it is damaged, or lacks a checksum that it must have."""
+    value = files.read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: damaged (not what was written here).")
+    written = value.pop("digest", None)
+    if written != digest(value) and (with_checksum or written is not None):
+        raise InputError(f"{path}: damaged (its checksum is wrong).")
+    return value
+
+
+def _test_digest(test: np.ndarray) -> str:
+    return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()

@@ -1,0 +1,202 @@
+"""One training loop for both families."""
+
+import io
+import math
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikeduel.data import Split, evaluation_batches, on_device, training_batches
+from spikeduel.measuring.quality import answers
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings import Experiment
+from spikeduel.spiking.draws import Draw, seeded
+from spikeduel.system import files
+from spikeduel.system.progress import Progress
+from spikeduel.trials.augmentations import augment
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a training went. `stopped`: "limit" of epochs, "early", "nan", or None while it goes on."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    epoch_seconds: list[float] = field(default_factory=list)
+    stopped: str | None = None
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The first epoch with the highest validation accuracy."""
+        accuracies = [epoch["val_accuracy"] for epoch in self.history]
+        return accuracies.index(max(accuracies)) if accuracies else None
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """The images of `indices` in order, as often as one iterates."""
+
+    images: Tensor | np.memmap
+    labels: Tensor
+    indices: np.ndarray
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+        return iter(evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What a training needs: the model (trained in place), `images` and `labels` as `Prepared.held` gives them, their
+    split, the rules, where to keep the state, whom to tell.
+    """
+
+    model: Model
+    images: Tensor | np.memmap
+    labels: Tensor
+    split: Split
+    experiment: Experiment
+    checkpoint: Path
+    progress: Progress
+
+    def run(self) -> Training:
+        """Trains to the end and leaves the model with the weights of its best validation epoch.
+
+        Goes on from the checkpoint where there is one, and writes it after every epoch. All randomness depends on
+        seed, epoch and image only (see also `draws.seeded`), so a resumed training ends in the numbers of an
+        uninterrupted one.
+        """
+        module = self.model.module
+        step = TrainingStep(self.model, self.experiment.learning_rate, self.experiment.chunk_steps)
+        validation = EvaluationBatches(self.images, self.labels, self.split.val)
+        best_weights: dict[str, Tensor] = {}
+        training = Training()
+        if (saved := self._saved()) is not None:
+            module.load_state_dict(saved["weights"])
+            step.optimizer.load_state_dict(saved["optimizer"])
+            best_weights, training = saved["best_weights"], Training(**saved["training"])
+            self.progress.say(f"  {self._name}: goes on after epoch {len(training.history)}")
+
+        num_batches = math.ceil(len(self.split.train) / self.experiment.batch_size)
+        steps = range(len(training.history) * num_batches, self._num_epochs * num_batches)
+        ticks = iter(self.progress.track(steps, f"  {self._name}"))
+        try:
+            while training.stopped is None:
+                epoch = len(training.history)
+                started = time.perf_counter()
+                loss, accuracy = self._epoch(epoch, step, ticks)
+                seconds = time.perf_counter() - started
+                # NaN weights before a neuron can leave the loss finite: it just never spikes.
+                if not (math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in module.parameters())):
+                    training = Training(training.history, training.epoch_seconds, "nan")
+                    break
+                with seeded(self.model.card.seed):
+                    seen = answers(self.model, validation)
+                entry = {
+                    "train_loss": loss,
+                    "train_accuracy": accuracy,
+                    "val_loss": seen.loss,
+                    "val_accuracy": seen.accuracy,
+                }
+                history = [*training.history, entry]
+                ended = stopped(history, self.experiment, self._num_epochs)
+                training = Training(history, [*training.epoch_seconds, seconds], ended)
+                if training.best_epoch == epoch:
+                    best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                state = {
+                    "weights": module.state_dict(),
+                    "optimizer": step.optimizer.state_dict(),
+                    "best_weights": best_weights,
+                    "training": asdict(training),
+                }
+                write_checkpoint(self.checkpoint, state)
+                self.progress.say(
+                    f"  {self._name}, epoch {epoch + 1}/{self._num_epochs}: {seconds:.1f} s, loss {loss:.3f}, "
+                    f"accuracy {accuracy:.1%}; validation loss {seen.loss:.3f}, accuracy {seen.accuracy:.1%}"
+                )
+        finally:
+            if isinstance(ticks, Generator):
+                # Takes the bar away, also where training stops early or is interrupted.
+                ticks.close()
+
+        if best_weights:
+            module.load_state_dict(best_weights)
+        module.eval()
+        return training
+
+    @property
+    def _num_epochs(self) -> int:
+        return self.experiment.num_epochs(len(self.split.train))
+
+    @property
+    def _name(self) -> str:
+        return self.model.card.title
+
+    def _saved(self) -> dict[str, Any] | None:
+        """The checkpoint, where there is one to go on from."""
+        saved = read_checkpoint(self.checkpoint)
+        if saved is None:
+            if self.checkpoint.exists():
+                self.progress.say(f"  {self._name}: its checkpoint is damaged, so it begins anew")
+            return None
+        shapes = [{name: value.shape for name, value in w.items()} for w in (saved["weights"], self._weights)]
+        if shapes[0] != shapes[1]:
+            # A user's architecture may import what has changed since, which its key does not see.
+            self.progress.say(f"  {self._name}: its checkpoint is of another network, so it begins anew")
+            return None
+        return saved
+
+    @property
+    def _weights(self) -> dict[str, Tensor]:
+        return self.model.module.state_dict()
+
+    def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
+        """One pass over the training images: mean loss and accuracy, as they were while it trained."""
+        seed, device = self.model.card.seed, self.model.device
+        train, batch_size = self.split.train, self.experiment.batch_size
+        total_loss = torch.zeros((), dtype=torch.float64, device=device)
+        batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
+        step.module.train()
+        with closing(batches), seeded(seed * 1_000_003 + epoch):
+            for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
+                images = augment(self.experiment.augmentation, images, Draw.for_augmentation(seed, epoch, indices))
+                total_loss += step(images, labels, Draw.for_training(seed, epoch, indices)) * len(labels)
+        return float(total_loss) / len(train), step.num_right() / len(train)
+
+
+def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:
+    """ "early" after `patience` consecutive epochs whose validation loss is not at least `min_delta` below the best so
+    far (a smaller improvement does not move that best), "limit" after `num_epochs`, else None.
+    """
+    best, stale = math.inf, 0
+    for entry in history:
+        if entry["val_loss"] <= best - experiment.min_delta:
+            best, stale = entry["val_loss"], 0
+        else:
+            stale += 1
+    if experiment.patience is not None and stale >= experiment.patience:
+        return "early"
+    return "limit" if len(history) >= num_epochs else None
+
+
+def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not notice changed bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    files.write_sealed(path, buffer.getbuffer())
+
+
+def read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state after the last finished epoch, or None where there is none or it cannot be read."""
+    try:
+        return torch.load(io.BytesIO(files.read_sealed(path)), weights_only=True)
+    except Exception:  # whatever is wrong with it, training anew is right
+        return None

@@ -1,0 +1,203 @@
+"""Every contender's trials, and the best of each."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel.data import Prepared, Split
+from spikeduel.networks import models
+from spikeduel.networks.models import ModelCard
+from spikeduel.results.schema import require_tuning
+from spikeduel.results.words.tuning import in_words
+from spikeduel.settings import TUNABLE, Experiment
+from spikeduel.system import __version__, files
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
+from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.tuning import tables
+from spikeduel.trials.tuning.expectation import expected_best
+from spikeduel.trials.tuning.ranges import RANGES, SEED, Range, draw, require_optuna
+
+SCHEMA = 1
+"""Version of tuning.json. Keys are added freely; renaming or removing one raises this."""
+
+_FREE = ("recipe", "seeds", "epochs", "limit", "dataset", "data_dir", "device", "per_contender")
+"""What a comparison may change after tuning. Epochs are told, and data are compared by content."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What `tune` found: the experiment with each contender's own settings, and the content of tuning.json."""
+
+    experiment: Experiment
+    record: dict[str, Any]
+
+    def table(self) -> str:
+        """Every trial, and the expected best against the number of trials, as text."""
+        return f"{tables.of_trials(self.record)}\n\n{tables.of_expected_best(self.record)}"
+
+
+def search(
+    experiment: Experiment,
+    prepared: Prepared,
+    split: Split,
+    num_trials: int,
+    ranges: Mapping[str, Range] | None = None,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Tuning:
+    """Trains `num_trials` trials of each contender, with seed 0, and chooses the best validation accuracy of each.
+
+    The first trial has the settings that `experiment` comes with; the others are drawn from `ranges`. All have its
+    epoch limit and stopping rule, and no test image is looked at. What the store holds is not trained again. Where
+    two are equally good, the earlier is chosen. Raises `InputError`.
+    """
+    require_optuna()
+    store, progress = store or Store(), progress or Progress()
+    if num_trials < 2:
+        raise InputError(
+            f"tuning takes at least 2 trials, the first of which has the given settings, not {num_trials}."
+        )
+    cards = {name: trial.describe(name, experiment.of(name), prepared) for name in experiment.contenders}
+    own = _own_ranges(experiment, cards, ranges)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in cards}
+    # Trial by trial, so that contenders are equally far whenever it is interrupted.
+    for number in range(num_trials):
+        for name in cards:
+            given = {setting: getattr(experiment.of(name), setting) for setting in own[name]}
+            settings = draw(own[name], number) if number else given
+            progress.say(f"{name}, trial {number + 1} of {num_trials}: {in_words(settings)}")
+            planned = trial.plan(_alone(experiment, name, settings), prepared, split)[0]
+            record = trial.train(planned, prepared, split, store, progress)
+            found[name].append(_trial_entry(number, settings, record))
+    record_of_all: dict[str, Any] = {
+        "schema": SCHEMA,
+        "spikeduel": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": record.environment,
+        "dataset": {"name": prepared.name, "fingerprint": prepared.fingerprint, "test": _digest(split.test)},
+        "experiment": asdict(experiment),
+        "num_trials": num_trials,
+        "seed": SEED,
+        "sampler": "random",
+        "ranges": {name: asdict(each) for name, each in (ranges or RANGES).items()},
+        "contenders": [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards],
+    }
+    best = _with_the_best(experiment, record_of_all["contenders"])
+    return Tuning(best, {**record_of_all, "per_contender": best.per_contender})
+
+
+def _own_ranges(
+    experiment: Experiment, cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None
+) -> dict[str, dict[str, Range]]:
+    """What each contender tunes: of `ranges`, what has an effect on it."""
+    given = RANGES if ranges is None else ranges
+    effective = {"num_steps", *models.neuron_settings(experiment.neuron)}
+    if experiment.surrogate == "straight_through_estimator":
+        effective.discard("surrogate_alpha")
+    own = {
+        name: {
+            s: r
+            for s, r in given.items()
+            if s in trial.effective(card) and (TUNABLE[s] == "any" or (card.family == "snn" and s in effective))
+        }
+        for name, card in cards.items()
+    }
+    for name in own:
+        if not own[name]:
+            raise InputError(
+                f"the ranges leave {name} nothing to tune, which would not be equal. Add one that concerns it, such "
+                "as learning_rate."
+            )
+    idle = [] if ranges is None else [s for s in ranges if not any(s in each for each in own.values())]
+    if idle:
+        raise InputError(f"the ranges name {idle[0]}, which has no effect on any contender here. Take it out.")
+    return own
+
+
+def _alone(experiment: Experiment, name: str, settings: Mapping[str, Any]) -> Experiment:
+    own = {**(experiment.per_contender or {}).get(name, {}), **settings}
+    return replace(experiment, contenders=(name,), seeds=1, per_contender={name: own})
+
+
+def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> dict[str, Any]:
+    best = record.history[record.best_epoch] if record.status == "done" and record.best_epoch is not None else None
+    return {
+        "number": number,
+        "settings": settings,
+        "key": record.key,
+        "status": record.status,
+        "error": record.error,
+        "epochs": len(record.history),
+        "best_epoch": record.best_epoch,
+        "stopped": record.stopped,
+        "training_seconds": sum(record.epoch_seconds),
+        "validation": best and {"accuracy": best["val_accuracy"], "loss": best["val_loss"]},
+    }
+
+
+def _contender_entry(name: str, family: str, names: list[str], trials: list[dict[str, Any]]) -> dict[str, Any]:
+    # A failed trial leaves nobody better off: as good as an accuracy of 0.
+    accuracies = [each["validation"]["accuracy"] if each["validation"] else 0.0 for each in trials]
+    expected = expected_best(accuracies)
+    done = [each["number"] for each in trials if each["validation"]]
+    return {
+        "contender": name,
+        "family": family,
+        "tuned": names,
+        "trials": trials,
+        "best": max(done, key=accuracies.__getitem__) if done else None,
+        "expected_best": expected,
+        "gain_of_last_doubling": expected[-1]["mean"] - expected[len(expected) // 2 - 1]["mean"],
+    }
+
+
+def _with_the_best(experiment: Experiment, contenders: list[dict[str, Any]]) -> Experiment:
+    own = dict(experiment.per_contender or {})
+    for each in contenders:
+        if each["best"] is not None:
+            settings = each["trials"][each["best"]]["settings"]
+            own[each["contender"]] = {**own.get(each["contender"], {}), **settings}
+    return replace(experiment, per_contender=own or None)
+
+
+def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
+    """The tuning in a tuning.json beside the file that `experiment` comes from; None where there is no such file.
+
+    Raises `InputError` where the file is broken.
+    """
+    if not Path(path).is_file():
+        return None
+    record = files.read_json(path)
+    try:
+        require_tuning(record)
+    except InputError as error:
+        raise InputError(f"{path}: not a tuning, or a damaged one: {error} Tune again, or remove it.") from None
+    if record["schema"] != SCHEMA:
+        raise InputError(f"{path}: a tuning of another version of spikeduel: tune again, or remove it.")
+    return Tuning(experiment, record)
+
+
+def record_for(tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split) -> Any:
+    """The tuning's record if it is what `experiment` has its settings from: at the same common settings but those of
+    `_FREE`, on the same data, without an image of this test set. Else None: what cannot be shown is not claimed.
+    """
+    if tuning is None or experiment.per_contender is None:
+        return None
+    record = tuning.record
+    now, then = (json.loads(json.dumps(settings)) for settings in (asdict(experiment), record["experiment"]))
+    same = all(now[name] == value for name, value in then.items() if name in now and name not in _FREE)
+    of_this_data = {"fingerprint": prepared.fingerprint, "test": _digest(split.test)}
+    same_data = of_this_data == {name: record["dataset"][name] for name in of_this_data}
+    return record if same and same_data and record["per_contender"] == experiment.per_contender else None
+
+
+def _digest(indices: np.ndarray) -> str:
+    return hashlib.sha256(np.asarray(indices, np.int64).tobytes()).hexdigest()

@@ -1,0 +1,968 @@
+import gzip
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from spikeduel.cli import app
+from spikeduel.data import mnist_like
+from spikeduel.settings import Experiment
+from spikeduel.system import __version__
+from spikeduel.trials import training
+
+FAST = ["--recipe", "baseline", "--num-steps", "4", "--device", "cpu"]
+FAST += ["--set", "hidden=32", "--set", "learning_rate=5e-3"]
+QUICKEST = [*FAST, "--epochs", "1", "--limit", "200"]
+
+
+def spikeduel(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """The user's current folder: empty, and the store where it is by default."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("SPIKEDUEL_STORE")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run's folder, and what the command printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    arguments = ["digits", *FAST, "--epochs", 2, "--json", "--out", folder / "run", "--store", folder / "store"]
+    return folder / "run", spikeduel("compare", *arguments)
+
+
+@pytest.fixture
+def picture(tmp_path, random):
+    path = tmp_path / "picture.png"
+    Image.fromarray(random.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(path)
+    return path
+
+
+def model(run, contender="dense-snn"):
+    return run / "models" / f"{contender}-seed0.safetensors"
+
+
+def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
+    twins = ("--contender", "dense-lif", "--contender", "dense-relu")
+    quick = ("--limit", 100, "--epochs", 1, "--set", "hidden=16", "--device", "cpu", "--out", "run")
+    done = spikeduel("compare", "--recipe", "matched", *twins, "--controls", *quick)
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.stdout.split())
+    assert "What spiking buys dense-lif" in words
+    assert "dense-lif and dense-relu have the same weights, shape for shape" in words
+    assert "same weights as" in words
+    assert "confounds" not in words
+    results = json.loads((desk / "run" / "results.json").read_text())
+    assert results["experiment"]["recipe"] == "matched"
+    found = results["trials"][0]["controls"]
+    assert found["reasons"] == {}
+    assert all(found[name]["n"] == 2000 for name in ("relu_twin", "quantised_twin", "one_step", "shuffled"))
+    # At one step, with ReLU for neurons, it is its twin: the same weights to begin with, the same order of batches.
+    assert found["relu_twin"]["accuracy"] == pytest.approx(results["trials"][1]["test"]["accuracy"], abs=0.01)
+
+
+# ---- help
+
+
+COMMANDS = {
+    ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
+                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness",
+                   "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json",
+                   "--quiet"],
+    ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
+    ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
+    ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
+    ("predict",): ["MODEL", "IMAGE", "--json"],
+    ("inspect",): ["MODEL", "IMAGE", "--out"],
+    ("export",): ["MODEL", "--to", "--out", "--weights", "--images", "--dataset", "--data-dir", "--own-code", "--json"],
+    ("import",): ["FILE", "--out", "--dataset", "--encoding", "--num-steps", "--dt"],
+    ("report",): ["RUN", "--out", "--energy-table"],
+    ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
+    ("runs",): ["DIR", "--json"],
+    ("bench",): ["--quick", "--only", "--rounds", "--threads", "--scaling", "--out", "--json", "--quiet"],
+    ("settings",): [],
+    ("data", "list"): ["--json"],
+    ("data", "prepare"): ["DATASET", "--data-dir", "--image-size"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command):
+    done = spikeduel(*command, "--help")
+    assert done.exit_code == 0
+    for name in COMMANDS[command]:
+        assert name in done.stdout
+    assert spikeduel(*command, "-h").stdout == done.stdout
+
+
+def test_the_help_names_every_command():
+    done = spikeduel("--help")
+    assert done.exit_code == 0
+    for command in COMMANDS:
+        assert re.search(rf"\b{command[0]} ", done.stdout)
+    assert spikeduel().stdout.strip() == done.stdout.strip()
+
+
+def test_the_version():
+    done = spikeduel("--version")
+    assert (done.exit_code, done.stdout) == (0, f"spikeduel {__version__}\n")
+
+
+# ---- what it is for
+
+
+def test_compare_prints_one_json_document_and_nothing_else(finished):
+    run, done = finished
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == json.loads((run / "results.json").read_text())
+    assert done.stdout.startswith("{")
+    assert "epoch 1/2" in done.stderr
+    assert [trial["status"] for trial in json.loads(done.stdout)["trials"]] == ["done", "done"]
+    assert json.loads(done.stdout)["experiment"]["hidden"] == 32
+
+
+def test_compare_prints_table_verdict_caveats_and_where_things_are(desk):
+    done = spikeduel("compare", "digits", *QUICKEST)
+    assert (done.exit_code, done.stderr) == (0, "")
+    (run,) = [path for path in (desk / "runs").iterdir() if path.name != "store"]
+    results = json.loads((run / "results.json").read_text())
+    said = " ".join(done.stdout.split())
+    assert f"{100 * results['trials'][0]['test']['accuracy']:.2f}" in said
+    for sentence in (results["comparison"]["verdict"], *results["comparison"]["caveats"]):
+        assert " ".join(sentence.split()) in said
+    assert f"report: {Path('runs') / run.name / 'report.html'}" in said
+    assert "epoch 1/1" in said
+    rerun = spikeduel("compare", "--experiment", run / "experiment.toml", "--json")
+    assert rerun.stderr.count("found in the store, not trained again") == 2
+    assert json.loads(rerun.stdout)["trials"] == results["trials"]
+
+
+def test_worse_images_for_those_who_ask(desk):
+    done = spikeduel("compare", "digits", *QUICKEST, "-q", "--robustness", "--out", "run")
+    assert done.exit_code == 0
+    assert "Over seven corruptions at five severities," in " ".join(done.stdout.split())
+    trial = json.loads((desk / "run" / "results.json").read_text())["trials"][0]
+    assert (desk / "run" / "figures" / "robustness.png").is_file()
+    done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "--json", "-q")
+    assert json.loads(done.stdout)["robustness"] == trial["robustness"]
+    done = spikeduel("evaluate", model(desk / "run"), "digits", "--robustness", "-q")
+    (blur,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["blur"]]
+    assert blur[1:6] == [f"{100 * accuracy:.2f}" for accuracy in trial["robustness"]["corruptions"]["blur"]]
+    # The same trials, asked for less.
+    spikeduel("compare", "digits", *QUICKEST, "-q", "--out", "less")
+    assert json.loads((desk / "less" / "results.json").read_text())["trials"][0] == {**trial, "robustness": None}
+
+
+def test_train_keeps_the_model_of_one_network(desk):
+    done = spikeduel("train", "digits", "--contender", "small-cnn", *QUICKEST, "-q", "--out", "run", "--store", "kept")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "epoch 1/1" not in done.stdout
+    assert "small-cnn, seed 0, is right on" in done.stdout
+    assert [path.name for path in (desk / "run" / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
+    assert sorted(path.name for path in desk.iterdir()) == ["kept", "run"]
+
+
+def test_evaluate(finished):
+    run, _ = finished
+    done = spikeduel("evaluate", model(run), "digits", "--json")
+    assert done.exit_code == 0
+    test = json.loads((run / "results.json").read_text())["trials"][0]["test"]
+    # Which images lie near training images is the audit's to say.
+    assert test.pop("by_distance")
+    assert json.loads(done.stdout) == {**test, "robustness": None}
+    done = spikeduel("evaluate", model(run), "digits")
+    assert done.exit_code == 0
+    assert "179 images" in done.stdout
+    accuracy = next(line for line in done.stdout.splitlines() if line.split()[:1] == ["accuracy"])
+    assert accuracy.split() == ["accuracy", f"{100 * test['accuracy']:.2f}"]
+    assert len([line for line in done.stdout.splitlines() if re.match(r" ?\d ", line)]) == 10
+
+
+def test_predict(finished, picture):
+    run, _ = finished
+    done = spikeduel("predict", model(run), picture, picture, "--json")
+    assert done.exit_code == 0
+    first, second = json.loads(done.stdout)
+    assert first == second
+    assert set(first) == {"file", "label", "probability", "probabilities"}
+    assert first["file"] == str(picture)
+    assert list(first["probabilities"]) == list("0123456789")
+    assert first["probability"] == max(first["probabilities"].values())
+    done = spikeduel("predict", model(run), picture)
+    assert done.stdout.split() == [str(picture), first["label"], f"{first['probability']:.1%}"]
+
+
+def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, picture, tmp_path):
+    (tmp_path / "text.png").write_text("not an image")
+    done = spikeduel("predict", model(finished[0]), tmp_path / "text.png", picture, "--json")
+    assert done.exit_code == 2
+    assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
+    assert one_line(done).startswith("error:")
+    assert "text.png" in one_line(done)
+
+
+def test_predict_labels_the_others_where_a_path_leads_nowhere(finished, picture, tmp_path):
+    (tmp_path / "bare").mkdir()
+    paths = [tmp_path / "nowhere.png", picture, tmp_path / "bare"]
+    done = spikeduel("predict", model(finished[0]), *paths, "--json")
+    assert done.exit_code == 2
+    assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
+    absent, bare = done.stderr.strip().splitlines()
+    assert absent.endswith("nowhere.png: no such file.")
+    assert "bare: holds no images" in bare
+
+
+def test_a_misspelt_folder_is_offered(desk):
+    (desk / "mine").mkdir()
+    line = refused(desk, "compare", "mien")
+    assert "unknown data set 'mien'" in line
+    assert "No folder of that name is here either (there is mine/)." in line
+    (desk / "mine").rmdir()
+    assert "No folder of that name is here either. A folder" in refused(desk, "compare", "mien")
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
+def test_inspect(contender, finished, picture, desk):
+    done = spikeduel("inspect", model(finished[0], contender), picture, "--out", "inside")
+    assert done.exit_code == 0
+    paths = [desk / line for line in done.stdout.splitlines()]
+    assert paths
+    assert all(path.is_file() and path.parent.name == "inside" for path in paths)
+
+
+def test_tune_then_compare(desk):
+    (desk / "ranges.toml").write_text("[learning_rate]\nlow = 4e-3\nhigh = 2e-2\n")
+    arguments = ["digits", *QUICKEST, "--ranges", "ranges.toml"]
+    done = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned")
+    assert done.exit_code == 0
+    assert "small-cnn, trial 2 of 2: learning_rate 0.0" in done.stdout
+    record = json.loads((desk / "tuned" / "tuning.json").read_text())
+    said = " ".join(done.stdout.split())
+    for each in record["contenders"]:
+        for entry in each["trials"]:
+            assert f"{100 * entry['validation']['accuracy']:.2f}" in said
+    assert "spikeduel compare --experiment tuned/experiment.toml" in said
+    assert not list((desk / "runs" / "store").glob("*/measures"))
+
+    as_json = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned", "--json")
+    assert json.loads(as_json.stdout)["contenders"] == record["contenders"]
+    assert as_json.stderr.count("not trained again") == 4
+
+    compared = spikeduel("compare", "--experiment", "tuned/experiment.toml", "--json")
+    results = json.loads(compared.stdout)
+    assert results["tuning"]["contenders"] == record["contenders"]
+    assert compared.stderr.count("not trained again") == 2
+    at_once = spikeduel("compare", *arguments, "--tune", 2, "--json")
+    assert json.loads(at_once.stdout)["trials"] == results["trials"]
+    assert json.loads(at_once.stdout)["tuning"]["per_contender"] == record["per_contender"]
+
+
+def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
+    (desk / "mine").mkdir()
+    (desk / "mine" / "notes.txt").write_text("precious")
+    assert "mine: holds other things than a run" in refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
+
+
+def test_a_model_goes_out_as_nir_and_comes_in_again(desk):
+    network = ["--contender", "dense-lif", "--set", "reset_mechanism=zero", "--encoding", "direct"]
+    done = spikeduel("train", "digits", *network, *QUICKEST, "--out", "run")
+    assert done.exit_code == 0, done.output
+    model = desk / "run" / "models" / "dense-lif-seed0.safetensors"
+    done = spikeduel("export", model, "--to", "nir", "--out", "a.nir", "--quiet")
+    assert done.exit_code == 0, done.output
+    words = " ".join(done.stdout.split())
+    assert "snntorch 1" in words
+    assert "the same label on 100.00% of 179 test images" in words
+    assert "check: a.nir.check.json" in words
+    done = spikeduel("export", model, "--to", "nir", "--out", "b.nir", "--images", 20, "--json")
+    assert json.loads(done.stdout)["n"] == 20
+    done = spikeduel("import", "a.nir", "--out", "again.safetensors")
+    assert done.exit_code == 0, done.output
+    accuracies = [
+        json.loads(spikeduel("evaluate", path, "digits", "--json", "--quiet").stdout)["accuracy"]
+        for path in (model, "again.safetensors")
+    ]
+    assert accuracies[0] == accuracies[1]
+    done = spikeduel("export", model, "--to", "nir", "--out", "c.nir", "--weights", "int8")
+    assert done.exit_code == 2
+    assert "for the ONNX formats" in done.output
+    assert not (desk / "c.nir").exists()
+
+
+def test_report_is_written_again(finished, desk):
+    run, _ = finished
+    results = (run / "results.json").read_bytes()
+    done = spikeduel("report", run, "--out", "page.html")
+    assert done.exit_code == 0
+    assert done.stdout.strip().endswith("page.html")
+    assert "dense-snn" in (desk / "page.html").read_text()
+    assert (run / "results.json").read_bytes() == results
+
+
+def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypatch):
+    run, _ = finished
+    shown = []
+    monkeypatch.setattr(
+        "spikeduel.reporting.again.report", lambda comparison, *_: shown.append(comparison.results) or "page"
+    )
+    (desk / "mine.toml").write_text(
+        'title = "mine"\nsource = "here"\n[bits]\nweight = 8\nactivation = 8\nmembrane = 8\naddress = 8\n'
+        "[picojoules]\nmultiply = 1\nadd = 1\n"
+    )
+    done = spikeduel("report", run, "--energy-table", "mine.toml", "--energy-table", "45nm-int8")
+    assert done.exit_code == 0, done.output
+    for trial in shown[0]["trials"]:
+        tables, totals = trial["energy"]["tables"], trial["operations"]["totals"]
+        assert list(tables) == ["mine", "45nm-int8", "45nm-fp32", "45nm-fp16", "loihi"]
+        expected = 1e-12 * (2 * totals["macs"]["dense"]["cached"] + totals["acs"]["total"])
+        assert tables["mine"]["compute"]["synapses"]["cached"]["dense"] == pytest.approx(expected)
+    assert "did you mean '45nm-fp32'" in refused(desk, "report", run, "--energy-table", "45nm-fp33")
+
+
+def test_a_run_is_tested_from_its_predictions(finished, desk):
+    run, done = finished
+    (pair,) = json.loads(done.stdout)["comparison"]["pairs"]
+    found = json.loads(spikeduel("test", run, "--json").stdout)
+    assert {name: found[name] for name in found if name in pair} == {name: pair[name] for name in found if name in pair}
+    assert (found["a"], found["b"], found["p_value"]) == ("dense-snn", "small-cnn", pair["p_value"])
+    said = " ".join(spikeduel("test", run, "--a", "small-cnn", "--margin", "0.9").stdout.split())
+    assert said.startswith("small-cnn − dense-snn: ")
+    assert said.endswith(("equivalent", "by less than the 90 points that count"))
+    itself = " ".join(spikeduel("test", run, "--a", "small-cnn", "--against", run).stdout.split())
+    assert itself.startswith(f"small-cnn of {run} − small-cnn of {run}: +0.00 points")
+
+
+def test_what_cannot_be_tested_is_named(finished, desk):
+    run, _ = finished
+    refused(desk, "test", "nowhere")
+    line = one_line(spikeduel("test", "nowhere"))
+    assert "nowhere: no such folder" in line
+    assert "experiment.toml" not in line
+    (desk / "empty").mkdir()
+    assert "empty: has no predictions.json, and is no run's folder." in one_line(spikeduel("test", "empty"))
+    assert "unknown contender 'smal-cnn': did you mean 'small-cnn'" in one_line(
+        spikeduel("test", run, "--a", "smal-cnn")
+    )
+    assert "margin must be a fraction" in one_line(spikeduel("test", run, "--margin", "5"))
+
+
+def test_runs(finished, desk):
+    run, _ = finished
+    done = spikeduel("runs", run.parent, "--json")
+    (found,) = json.loads(done.stdout)
+    assert found["run"] == str(run)
+    assert set(found["accuracy"]) == {"dense-snn", "small-cnn"}
+    assert all(Path(path).is_file() for path in found["models"])
+    assert str(run) in spikeduel("runs", run.parent).stdout
+    done = spikeduel("runs")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("no runs in runs/. Make one")
+    assert json.loads(spikeduel("runs", "--json").stdout) == []
+
+
+def test_settings_lists_every_setting():
+    done = spikeduel("settings")
+    assert done.exit_code == 0
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.split()}
+    assert set(Experiment.__dataclass_fields__) <= listed
+    assert "0.001" in done.stdout
+
+
+def test_data_list_and_prepare():
+    done = spikeduel("data", "list", "--json")
+    assert {"digits", "fashion-mnist", "socofing"} <= {row["name"] for row in json.loads(done.stdout)}
+    assert "emnist-digits" in spikeduel("data", "list").stdout
+    done = spikeduel("data", "prepare", "digits")
+    assert done.exit_code == 0
+    assert "digits: 1,797 images of 8×8, 1 channel, 10 classes, ready." in done.stdout
+
+
+def test_a_folder_of_ones_own_images(desk, random):
+    for name, level in (("dark", 0), ("light", 200)):
+        (desk / "pictures" / name).mkdir(parents=True)
+        for number in range(12):
+            pixels = random.integers(level, level + 50, (14, 14), dtype=np.uint8)
+            Image.fromarray(pixels).save(desk / "pictures" / name / f"{number}.png")
+    done = spikeduel("compare", "pictures", *FAST, "--epochs", 3, "--out", "run", "--json", "--encoding", "direct")
+    assert done.exit_code == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["dataset"]["classes"] == ["dark", "light"]
+    assert sum(results["dataset"]["counts"].values()) == 24
+    assert [row["name"] for row in json.loads(spikeduel("data", "list", "--json").stdout)][-1] == "pictures"
+
+
+def test_a_folder_whose_files_belong_together(desk, random):
+    """Ten people, whose pictures a split by class alone would put on several sides."""
+    for name, level in (("dark", 0), ("light", 200)):
+        (desk / "pictures" / name).mkdir(parents=True)
+        for number in range(40):
+            pixels = random.integers(level, level + 50, (10, 10), dtype=np.uint8)
+            Image.fromarray(pixels).save(desk / "pictures" / name / f"person{number % 10}_{number}.png")
+    arguments = ["pictures", *FAST, "--epochs", 1, "--json", "--group-by", r"person(\d+)_"]
+    done = spikeduel("compare", *arguments, "--out", "run")
+    assert done.exit_code == 0, done.stderr
+    dataset = json.loads(done.stdout)["dataset"]
+    assert (dataset["split"], dataset["groups"], dataset["shared_groups"]) == ("grouped", 10, 0)
+    assert dataset["counts"] == {"train": 64, "val": 8, "test": 8}
+    rows = [line.split(",") for line in (desk / "run" / "split.csv").read_text().splitlines()[1:]]
+    sides = {(re.search(r"person(\d+)", path)[1], side) for path, side, _ in rows}
+    assert len(sides) == 10
+    # The same people in a table, and the same trials: nothing is trained, whichever way they are told.
+    table = "".join(f"{path},{re.search(r'person(.)', path)[1]}\n" for path, *_ in rows)
+    (desk / "people.csv").write_text(f"path,group\n{table}")
+    again = spikeduel("compare", *arguments[:-1], "people.csv", "--out", "again")
+    assert again.exit_code == 0, again.stderr
+    keys = [[trial["key"] for trial in json.loads(each.stdout)["trials"]] for each in (done, again)]
+    assert keys[0] == keys[1]
+    assert f'group_by = "{desk / "people.csv"}"' in (desk / "again" / "experiment.toml").read_text()
+    evaluated = spikeduel("evaluate", model(desk / "run", "small-cnn"), "pictures", "--json")
+    assert json.loads(evaluated.stdout)["n"] == 8
+    assert "one group" in refused(desk, "compare", "pictures", "--group-by", r"(person)\d")
+
+
+def test_a_failed_trial_has_its_own_exit_code(desk):
+    (desk / "own_fails.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Linear):\n"
+        "    family = 'cnn'\n"
+        "    def forward(self, x):\n"
+        "        raise RuntimeError('no more')\n"
+        "def build(image_shape, num_classes, num_steps, **settings):\n"
+        "    return Net(64, num_classes)\n"
+    )
+    done = spikeduel("compare", "digits", "--contender", "own_fails:build", "--contender", "small-cnn", *QUICKEST)
+    sys.modules.pop("own_fails")
+    assert done.exit_code == 3
+    assert "RuntimeError: no more" in done.stdout
+    assert "Traceback" not in done.output
+    assert "small-cnn, seed 0, is right on" in done.stdout
+
+
+# ---- bench
+
+
+BENCH = ["bench", "--quick", "--only", "cnn-28", "--rounds", "1", "--threads", "1"]
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Limits that are known, and steps that take 5 ms each."""
+    from spikeduel.measuring.bench import machine, running
+
+    class Steady:
+        precision = "float32"
+        error = None
+
+        def __init__(self, contender, workload, threads):
+            if self.error and contender.name == self.error[0]:
+                raise self.error[1]
+
+        def steps(self, count):
+            return [5.0] * count
+
+        def peak_memory_bytes(self):
+            return 1 << 28
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(running, "call", lambda *given: machine.Limits(200.0, 100.0, 10.0))
+    monkeypatch.setattr(running.run, "__defaults__", (*running.run.__defaults__[:-1], Steady))
+    return Steady
+
+
+def test_bench_prints_tables_or_one_json_document(measured, desk):
+    done = spikeduel(*BENCH, "--out", "speed.json")
+    assert done.exit_code == 0
+    assert re.search(r"cnn-28 +torch-cnn +float32 +5\.00", done.stdout)
+    assert re.search(r"torch-cnn / spikeduel +1\.00", done.stdout)
+    assert "torch-cnn: the study's CNN in plain PyTorch; float32." in done.stdout
+    assert done.stdout.endswith("measurements: speed.json\n")
+    kept = json.loads((desk / "speed.json").read_text())
+    document = json.loads(spikeduel(*BENCH, "--json").stdout)
+    assert [row["ms"] for row in document["rows"]] == [row["ms"] for row in kept["rows"]]
+    assert {row["contender"] for row in document["rows"]} == {"spikeduel", "torch-cnn", "torch-cnn-tuned"}
+
+
+def test_bench_has_its_own_exit_code_where_spikeduel_fails_but_not_where_a_peer_does(measured):
+    from spikeduel.measuring.bench.worker import Failed
+
+    measured.error = ("torch-cnn", Failed("gone"))
+    done = spikeduel(*BENCH)
+    assert (done.exit_code, "torch-cnn: gone" in done.stdout) == (0, True)
+    measured.error = ("spikeduel", Failed("gone"))
+    assert spikeduel(*BENCH, "--json").exit_code == 3
+
+
+def test_bench_stopped_says_what_is_kept(measured, desk):
+    measured.error = ("torch-cnn", KeyboardInterrupt())
+    done = spikeduel(*BENCH, "--out", "speed.json")
+    assert done.exit_code == 130
+    assert "stopped. What was measured so far is in speed.json." in done.stderr
+    assert json.loads((desk / "speed.json").read_text())["finished"] is False
+    assert "--out FILE.json keeps what is done" in spikeduel(*BENCH).stderr
+
+
+def test_bench_knows_its_workloads():
+    done = spikeduel("bench", "--only", "snn-28-rat")
+    assert done.exit_code == 2
+    assert "unknown workload 'snn-28-rat': did you mean 'snn-28-rate'?" in done.stderr
+
+
+# ---- Ctrl-C
+
+
+def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch):
+    batches = training.training_batches
+
+    def interrupted(images, labels, indices, batch_size, seed, epoch):
+        for number, batch in enumerate(batches(images, labels, indices, batch_size, seed, epoch)):
+            if (epoch, number) == (1, 1):
+                raise KeyboardInterrupt
+            yield batch
+
+    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--limit", 400, "--epochs", 3]
+    uninterrupted = json.loads(spikeduel(*arguments, "--store", "other", "--json").stdout)
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "training_batches", interrupted)
+        done = spikeduel(*arguments)
+    assert done.exit_code == 130
+    assert "the same command goes on from there" in done.stderr
+    assert "Traceback" not in done.output
+    again = spikeduel(*arguments, "--json")
+    assert again.exit_code == 0
+    assert "goes on after epoch 1" in again.stderr
+    assert "epoch 2/3" in again.stderr
+    assert "epoch 1/3" not in again.stderr
+    resumed = json.loads(again.stdout)
+    assert resumed["trials"][0]["history"] == uninterrupted["trials"][0]["history"]
+    assert resumed["trials"][0]["test"] == uninterrupted["trials"][0]["test"]
+
+
+def test_a_real_ctrl_c(desk):
+    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--epochs", "5000", "--set", "patience=5000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if "epoch 2/5000" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.strip() == "stopped. Finished epochs are saved: the same command goes on from there."
+    assert list(desk.glob("runs/store/*/checkpoint.pt"))
+
+
+# ---- bad input
+
+
+def one_line(done):
+    assert "Traceback" not in done.output
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.strip()
+
+
+def contents(folder):
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+def refused(desk, *arguments):
+    """The one line that a command says before it ends with exit code 2, leaving the user's folder as it was."""
+    before = contents(desk)
+    done = spikeduel(*arguments)
+    assert done.exit_code == 2, done.output
+    line = one_line(done)
+    assert line.startswith("error: ")
+    assert done.stdout == ""
+    assert contents(desk) == before
+    return line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["fashion-mnits"], "data set 'fashion-mnits': did you mean 'fashion-mnist'?"),
+        (["./nowhere"], "./nowhere': no such folder"),
+        (["digits", "--data-dir", "x"], "data_dir: digits is built in"),
+        (["digits", "--image-size", "9"], "image_size: images of digits are 8×8"),
+        (["mnist", "--data-dir", "nowhere"], "nowhere"),
+        (["digits", "--set", "bta=0.5"], "setting 'bta': did you mean 'beta'?"),
+        (["digits", "--set", "beta"], "--set beta: write it as name=value"),
+        (["digits", "--set", "beta=high"], "beta must be a number, not 'high'"),
+        (["digits", "--set", "beta=2"], "beta must be at most 1"),
+        (["digits", "--set", "learning_rate=nan"], "learning_rate must be a finite number"),
+        (["digits", "--epochs", "-1"], "epochs must be at least 1, not -1"),
+        (["digits", "--seeds", "0"], "seeds must be at least 1"),
+        (["digits", "--limit", "5"], "limit 5 is too small"),
+        (["digits", "--encoding", "rats"], "encoding 'rats': did you mean 'rate'?"),
+        (["digits", "--contender", "dens-snn"], "contender 'dens-snn': did you mean 'dense-snn'?"),
+        (["digits", "--contender", "nowhere:build"], "no module 'nowhere'"),
+        (["digits", "--contender", "small-cnn", "--contender", "small-cnn"], "named twice"),
+        (["digits", "--recipe", "basline"], "recipe 'basline': did you mean 'baseline'?"),
+        (["digits", "--set", "neuron=lfi"], "neuron 'lfi': did you mean 'lif'?"),
+        (["digits", "--set", "surrogate=attan"], "surrogate 'attan': did you mean 'atan'?"),
+        (["digits", "--set", "reset_mechanism=zro"], "reset_mechanism 'zro': did you mean 'zero'?"),
+        (["digits", "--split", "publishd"], "split 'publishd': did you mean 'published'?"),
+        (["digits", "--folds", "1"], "folds must be at least 2"),
+        (["digits", "--folds", "3", "--split", "published"], "folds: the published split is the study's one split"),
+        (["fashion-mnist-mini", "--folds", "3"], "folds: fashion-mnist-mini has a test set of its own"),
+        (["digits", "--group-by", "(a)"], "group_by: digits has no files to group by"),
+        (["socofing", "--group-by", "(a)"], "group_by: socofing is grouped by person as it is"),
+        (["digits", "--device", "gpu"], "device 'gpu'"),
+        (["digits", "--precision", "16"], "precision '16'"),
+        (["digits", "--ranges", "r.toml"], "give --tune N as well"),
+        (["digits", "--tune", "2", "--ranges", "r.toml"], "r.toml: cannot be read"),
+        (["digits", "--tune", "1"], "at least 2 trials"),
+        (["--experiment", "nowhere.toml"], "nowhere.toml: no such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_names_and_values(arguments, problem, desk):
+    assert problem in refused(desk, "compare", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("beta = [", "not a TOML file"),
+        ("bta = 0.5", "did you mean 'beta'?"),
+        ("beta = 'high'", "beta must be a number"),
+        ("\x00", "not a TOML file"),
+        ("contenders = []", "contenders is empty"),
+    ],
+)
+def test_a_broken_experiment_file(content, problem, desk):
+    (desk / "e.toml").write_text(content)
+    line = refused(desk, "compare", "--experiment", "e.toml")
+    assert "e.toml" in line
+    assert problem in line
+
+
+@pytest.mark.parametrize("option", ["--out", "--store"])
+def test_a_folder_that_cannot_be_written(option, desk):
+    (desk / "file").write_text("in the way")
+    line = refused(desk, "compare", "digits", *QUICKEST, option, "file/below")
+    assert "cannot write to" in line
+    assert "file/below" in line
+
+
+def write_classes(folder, **counts):
+    random = np.random.default_rng(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (12, 12), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
+    return folder
+
+
+def test_a_folder_without_images(desk):
+    (desk / "pictures").mkdir()
+    assert "pictures: holds no images" in refused(desk, "compare", "pictures")
+    (desk / "pictures" / "cat").mkdir()
+    (desk / "pictures" / "cat" / "notes.txt").write_text("hello")
+    assert "holds no images" in refused(desk, "compare", "pictures")
+
+
+def test_images_without_class_folders(desk):
+    write_classes(desk, pictures=3)
+    assert "3 images but no class sub-folders" in refused(desk, "compare", "pictures")
+
+
+def test_one_class_only(desk):
+    write_classes(desk / "pictures", cat=5)
+    assert "one class only (cat); two are needed" in refused(desk, "compare", "pictures")
+
+
+def test_an_empty_class(desk):
+    write_classes(desk / "pictures", cat=5, dog=5, emu=0)
+    assert "emu: holds no images" in refused(desk, "compare", "pictures")
+
+
+def test_too_few_images_of_a_class(desk):
+    write_classes(desk / "pictures", cat=5, dog=2)
+    assert "class 'dog' has 2 images" in refused(desk, "compare", "pictures")
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty"])
+def test_an_unreadable_image_is_named(damage, desk):
+    broken = write_classes(desk / "pictures", cat=5, dog=5) / "dog" / "3.jpg"
+    content = {"truncated": broken.read_bytes()[:300], "text": b"not an image", "empty": b""}
+    broken.write_bytes(content[damage])
+    if damage == "text":
+        broken = broken.rename(broken.with_suffix(".png"))
+    assert f"dog/{broken.name}: cannot be read as an image" in refused(desk, "compare", "pictures")
+
+
+def test_a_file_instead_of_a_folder(desk):
+    (desk / "picture.png").write_bytes(b"")
+    assert "is a file; name a folder of images" in refused(desk, "compare", "picture.png")
+
+
+def write_idx(folder, change=lambda contents: None):
+    """Four idx files with 20 images each, after `change` of {stem: bytes}."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    labels = np.arange(20, dtype=np.uint8) % 10
+    made = {
+        stem: struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+        for stem, array in zip(mnist_like.MNIST_STEMS, (images, labels) * 2, strict=True)
+    }
+    change(made)
+    folder.mkdir()
+    for stem, content in made.items():
+        (folder / stem).write_bytes(content)
+
+
+IMAGES, LABELS = mnist_like.MNIST_STEMS[:2]
+
+
+def change_magic(made):
+    made[IMAGES] = b"\x01\x02\x03\x04" + made[IMAGES][4:]
+
+
+def cut_short(made):
+    made[IMAGES] = made[IMAGES][:-100]
+
+
+def cut_gzip_short(made):
+    made[IMAGES] = gzip.compress(made[IMAGES])[:-100]
+
+
+def drop_a_label(made):
+    made[LABELS] = struct.pack(">BBBBI", 0, 0, 8, 1, 19) + made[LABELS][8:-1]
+
+
+def foreign_label(made):
+    made[LABELS] = made[LABELS][:-1] + b"\x0b"
+
+
+def lose_a_file(made):
+    del made[LABELS]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (change_magic, f"{IMAGES}: not an idx file (magic number 0x01020304)"),
+        (cut_short, f"{IMAGES}: cut off after 15580 of 15680 bytes"),
+        (cut_gzip_short, f"{IMAGES}: its gzip data is damaged or cut off"),
+        (drop_a_label, "19 labels for the 20 images"),
+        (foreign_label, "label 11 is not one of the 10 classes"),
+        (lose_a_file, LABELS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_broken_idx_files(change, problem, desk):
+    write_idx(desk / "files", change)
+    assert problem in refused(desk, "compare", "mnist", "--data-dir", "files")
+
+
+def test_whole_idx_files_are_taken(desk):
+    write_idx(desk / "files")
+    done = spikeduel("data", "prepare", "mnist", "--data-dir", "files")
+    assert done.exit_code == 0
+    assert "mnist: 40 images of 28×28" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["1__M_Left_toe_finger.BMP", "fingerprint.bmp", "1_M_Left_index_finger.BMP"])
+def test_a_fingerprint_whose_name_says_nothing(name, desk):
+    for folder in ("Real", "Altered/Altered-Easy"):
+        (desk / "prints" / folder).mkdir(parents=True)
+        Image.new("L", (96, 103)).save(desk / "prints" / folder / "1__M_Left_index_finger.BMP")
+    Image.new("L", (96, 103)).save(desk / "prints" / "Real" / name)
+    line = refused(desk, "compare", "socofing", "--data-dir", "prints")
+    assert f"Real/{name}: not a name of SOCOFing's" in line
+
+
+def test_fingerprints_without_their_folders(desk):
+    (desk / "prints").mkdir()
+    assert "has no folder Real" in refused(desk, "compare", "socofing", "--data-dir", "prints")
+
+
+@pytest.mark.parametrize("damage", ["missing", "garbage", "cut", "folder"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "inspect"])
+def test_a_broken_model_file(command, damage, desk, finished, picture):
+    path = desk / "m.safetensors"
+    if damage == "garbage":
+        path.write_bytes(b"not a model at all")
+    elif damage == "cut":
+        path.write_bytes(model(finished[0]).read_bytes()[:-50])
+    elif damage == "folder":
+        path.mkdir()
+    line = refused(desk, command, path, "digits" if command == "evaluate" else picture)
+    assert "m.safetensors" in line
+
+
+def test_predict_and_inspect_without_a_readable_image(desk, finished):
+    (desk / "text.png").write_text("not an image")
+    (desk / "bare").mkdir()
+    for command in ("predict", "inspect"):
+        assert "text.png: cannot be read as an image" in refused(desk, command, model(finished[0]), "text.png")
+        assert "nowhere.png" in refused(desk, command, model(finished[0]), "nowhere.png")
+    assert "bare: holds no images" in refused(desk, "predict", model(finished[0]), "bare")
+
+
+def test_evaluate_on_other_data(desk, finished):
+    assert "fashion-mnits" in refused(desk, "evaluate", model(finished[0]), "fashion-mnits")
+    assert "part 'tset'" in refused(desk, "evaluate", model(finished[0]), "digits", "--part", "tset")
+    write_classes(desk / "pictures", cat=5, dog=5)
+    line = refused(desk, "evaluate", model(finished[0]), "pictures")
+    assert "knows the classes 0, 1" in line
+    assert "cat, dog" in line
+
+
+def test_report_of_what_is_no_run(desk, finished):
+    assert "nowhere: no run here (no such folder)" in refused(desk, "report", "nowhere")
+    assert "no run here" in refused(desk, "report", ".")
+    shutil.copytree(finished[0], desk / "run")
+    (desk / "run" / "results.json").write_text("{")
+    assert "run/results.json: not a JSON file" in refused(desk, "report", "run")
+    (desk / "run" / "results.json").write_text('{"schema": 1}')
+    assert "run/results.json" in refused(desk, "report", "run")
+    assert spikeduel("runs", ".").stdout.startswith("no runs in ./")
+
+
+def test_the_program_itself_says_one_line(desk):
+    done = subprocess.run(
+        [sys.executable, "-m", "spikeduel", "compare", "fashion-mnits", "--json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "40"},
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: unknown data set 'fashion-mnits'")
+    assert done.stderr.count("\n") == 1
+    assert list(desk.iterdir()) == []
+
+
+# ---- audit
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """A folder of two classes with train/ and test/, and nothing wrong with it."""
+    random = np.random.default_rng(0)
+    for side, count in (("train", 20), ("test", 12)):
+        for label in ("cat", "dog"):
+            folder = tmp_path / "pets" / side / label
+            folder.mkdir(parents=True)
+            for k in range(count):
+                pixels = np.kron(random.integers(0, 256, (5, 5)), np.ones((4, 4))).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / f"{k:02}.png")
+    return tmp_path / "pets"
+
+
+def test_audit_of_clean_data(pets):
+    done = spikeduel("audit", pets, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["ok"]
+    assert found["problems"] == found["unreadable"] == []
+    keys = ("within", "across", "conflicting")
+    assert [found["exact_duplicates"][key] for key in keys] == [0, 0, 0]
+    assert [found["near_duplicates"][key] for key in keys[:2]] == [0, 0]
+    assert found["groups_cut"] == 0
+    assert {"accuracy", "accuracy_if_grouped", "chance", "siblings_in_train"} <= set(found["probe"])
+    assert found["classes"] == {"cat": 32, "dog": 32}
+
+
+def test_audit_finds_and_shows_a_copy_between_train_and_test(pets, desk):
+    shutil.copy(pets / "train" / "cat" / "03.png", pets / "test" / "cat" / "copy.png")
+    done = spikeduel("audit", pets, "--out", "audit")
+    assert done.exit_code == 1
+    assert "equals a training image, pixel for pixel" in " ".join(done.output.split())
+    assert "Remove the copies from train/ or test/." in " ".join(done.output.split())
+    assert "copy.png" in (desk / "audit" / "audit.html").read_text()
+    assert not json.loads((desk / "audit" / "audit.json").read_text())["ok"]
+
+
+def test_audit_takes_another_definition_of_near(pets):
+    done = spikeduel("audit", pets, "--json", "--near", "0.2")
+    assert json.loads(done.stdout)["near"] == 0.2
+    assert "below 0.2 times the usual one" in json.loads(done.stdout)["near_definition"]
+    assert spikeduel("audit", pets, "--near", "2").exit_code == 2
+
+
+def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk):
+    shutil.copy(pets / "train" / "cat" / "03.png", pets / "test" / "dog" / "copy.png")
+    strict = spikeduel("compare", pets, *QUICKEST[:-2], "--strict")
+    assert strict.exit_code == 1
+    assert "error: the audit found what would invalidate a result: 1 test image" in strict.output
+    assert not list(desk.glob("runs/*/results.json"))
+    done = spikeduel("compare", pets, *QUICKEST[:-2], "--out", "run")
+    assert done.exit_code == 0, done.output
+    assert "PROBLEM with the data: 1 test image" in done.output
+    results = json.loads((desk / "run" / "results.json").read_text())
+    assert results["dataset"]["audit"]["exact_duplicates"]["conflicting"] == 1
+    assert any("The audit of the data: 1 set of equal" in text for text in results["comparison"]["caveats"])
+    for trial in results["trials"]:
+        bins = trial["test"]["by_distance"]
+        right = sum(b["accuracy"] * b["n"] for b in bins if b["n"])
+        assert sum(b["n"] for b in bins) == trial["test"]["n"]
+        assert right == pytest.approx(trial["test"]["accuracy"] * trial["test"]["n"])
+    page = (desk / "run" / "report.html").read_text()
+    assert "Can this data be trusted?" in page
+    assert "Accuracy by distance to training" in page
+
+
+# ---- Ctrl-C while others work, and twice
+
+
+def test_ctrl_c_while_waiting_for_another_process(desk):
+    from spikeduel.system import files
+
+    arguments = ["train", "digits", "--contender", "small-cnn", *QUICKEST]
+    spikeduel(*arguments)
+    (key,) = [path.parent.name for path in desk.glob("runs/store/*/trial.json")]
+    with files.locked(desk / "runs" / "store" / f"{key}.lock"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert any("another process is training this trial; waiting" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.strip().startswith("stopped. ")
+
+
+TIDIES = """
+import time
+from spikeduel.cli.terminal import for_people
+with for_people():
+    try:
+        print("works", flush=True)
+        time.sleep(600)
+    finally:
+        print("tidies", flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    process = subprocess.Popen(
+        [sys.executable, "-c", TIDIES], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "works\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "tidies\n"
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert stderr == ""

@@ -1,0 +1,70 @@
+import json
+import signal
+
+import pytest
+import typer
+
+from spikeduel.cli.terminal import for_people, print_json, progress_for, wrapped
+from spikeduel.system.errors import InputError, SpikeduelError
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (InputError("a\n  file is missing"), 2, "error: a file is missing\n"),
+        (SpikeduelError("no"), 1, "error: no\n"),
+        (KeyboardInterrupt(), 130, "\nstopped. Finished epochs are saved: the same command goes on from there.\n"),
+    ],
+)
+def test_errors_become_one_line_and_a_code(error, code, says, capsys):
+    with pytest.raises(typer.Exit) as caught, for_people():
+        raise error
+    assert caught.value.exit_code == code
+    assert capsys.readouterr() == ("", says)
+
+
+def test_a_command_says_itself_what_is_kept_when_it_is_stopped(capsys):
+    with pytest.raises(typer.Exit), for_people(when_stopped="All is in a file."):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "\nstopped. All is in a file.\n"
+
+
+def test_a_defect_is_not_hidden():
+    with pytest.raises(ZeroDivisionError), for_people():
+        raise ZeroDivisionError
+
+
+def test_text_is_wrapped_under_its_bullet(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    assert wrapped("one two three four --seeds 6", "· ") == "· one two three four\n  --seeds 6"
+
+
+def test_json_is_the_only_thing_on_standard_output(capsys):
+    progress_for(quiet=False, as_json=True).say("news")
+    print_json({"a": None})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"a": None}
+    assert err == "news\n"
+    progress_for(quiet=True, as_json=True).say("news")
+    assert capsys.readouterr().err == ""
+
+
+def test_names_cannot_command_the_terminal(capsys):
+    with pytest.raises(typer.Exit), for_people():
+        raise InputError("\x1b]0;owned\x07 caf\udce9: no such file")
+    assert capsys.readouterr().err == "error: \\x1b]0;owned\\x07 caf\\udce9: no such file\n"
+    assert wrapped("a \x1b[31m b") == r"a \x1b[31m b"
+
+
+def test_the_handler_of_ctrl_c_is_put_back():
+    before = signal.getsignal(signal.SIGINT)
+    with for_people():
+        assert signal.getsignal(signal.SIGINT) is not before
+    assert signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with for_people():
+            # As under nohup.
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,77 @@
+import numpy as np
+
+from spikeduel.data import Split
+from spikeduel.data.auditing.duplicates import conflicting, cut, earliest, exact, near_ones, pairs, sides_of
+from spikeduel.data.auditing.similarity import Neighbourhood
+
+SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
+
+
+def test_sides():
+    assert sides_of(Split(np.array([0, 1]), np.array([3]), np.array([2]), "x"), 5).tolist() == [0, 0, 2, 1, -1]
+
+
+def test_exact_counts_by_hand():
+    same = np.array([0, 0, 1, 1, 2, 0, 2, 1])  # 0: train, train, test; 1: train, val (and one left out); 2: val, test
+    labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
+    assert exact(same, labels, SIDE, np.array([0, 0, 0, 1, 1, 0, 1, 5])) == {
+        "within": 1, "across": 3, "conflicting": 1, "conflicting_images": 2, "sets": 3, "images": 7,
+        "test_in_training": 1, "across_groups": 1,
+    }  # fmt: skip
+    assert exact(same, labels, SIDE, None)["across_groups"] is None
+
+
+def test_images_with_conflicting_labels_come_set_by_set():
+    same, labels = np.array([3, 1, 3, 1, 2, 3, 1, 1]), np.array([0, 0, 1, 0, 0, 0, 2, 1])
+    # Set 1: labels 0, 0, 2, and a 1 that is left out; set 3: 0, 1, 0.
+    assert conflicting(same, labels, SIDE).tolist() == [1, 3, 6, 0, 2, 5]
+    assert conflicting(same, np.zeros(8, int), SIDE).tolist() == []
+
+
+def test_the_earliest_of_equal_images():
+    assert earliest(np.array([0, 1, 0, 1, 0]), np.array([2, 1, 0, 0, 0])).tolist() == [2, 3, 2, 3, 2]
+
+
+def test_cut_groups_leave_out_those_of_equal_images():
+    groups = np.array([0, 1, 2, 0, 3, 0, 1, 2])
+    same = np.array([0, 1, 2, 0, 4, 9, 1, 2])
+    # Group 0 lies on all sides and is no set of copies; group 1 is a pair of equal images; 2's other half is left out.
+    assert cut(groups, same, SIDE) == (1, 1)
+    assert cut(None, same, SIDE) == (0, 0)
+    assert cut(np.arange(8), np.arange(8), SIDE) == (0, 0)
+
+
+def neighbourhood(own, earlier, usual=1.0):
+    count = len(own)
+
+    def of(neighbours):
+        index = np.array([-1 if n is None else n[0] for n in neighbours])
+        return index, np.array([np.inf if n is None else n[1] for n in neighbours], dtype=np.float32)
+
+    return Neighbourhood(of(own), of(earlier), of(own), np.full(count, usual, np.float32), {})
+
+
+def test_near_is_a_share_of_the_usual_distance_and_leaves_out_equal_ones():
+    own = [(1, 0.1), (0, 0.1), (1, 0.0), None]
+    earlier = [None, None, (0, 0.29), (0, 0.31)]
+    same = np.array([0, 1, 1, 3])
+    within, across = near_ones(neighbourhood(own, earlier), same, 0.3)
+    assert within.tolist() == [True, True, False, False]
+    assert across.tolist() == [False, False, True, False]
+    unknown = neighbourhood(own, earlier, usual=np.nan)
+    assert not np.any(near_ones(unknown, same, 0.3))
+
+
+def test_pairs_are_listed_the_gravest_first_and_once():
+    own = [(1, 0.1), (0, 0.1), None, None, None, None]
+    earlier = [None, None, None, (0, 0.25), (0, 0.2), None]
+    same = np.array([0, 1, 2, 3, 4, 2])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    side = np.array([0, 0, 0, 2, 2, 2])
+    listed = pairs(neighbourhood(own, earlier), same, labels, side, 0.3)
+    assert [(p["kind"], p["a"], p["b"]) for p in listed] == [
+        ("equal images, different labels", 5, 2),
+        ("near on two sides", 4, 0),
+        ("near on two sides", 3, 0),
+        ("near on one side", 0, 1),
+    ]

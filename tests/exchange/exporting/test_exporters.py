@@ -1,0 +1,160 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from made_models import make
+from spikeduel.data import Preprocessing
+from spikeduel.exchange import exporting
+from spikeduel.exchange.exporting import exporters
+from spikeduel.exchange.exporting.runs import Run
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
+LABELS = np.arange(60) % 3
+
+
+def answering(changed):
+    """An exporter whose file would be run with the answers of the model, `changed`."""
+
+    def write(model, path, weights):
+        path.write_text(weights)
+
+        @torch.inference_mode()
+        def run(batch):
+            ours = exporters.checking.reference_run(model, batch)
+            return changed(ours)
+
+        return {"program 1.0": run}
+
+    return write
+
+
+def test_what_agrees_is_kept_with_its_check(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    model = make()
+    found = exporting.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
+    assert (tmp_path / "a.same").read_text() == "float32"
+    assert json.loads((tmp_path / "a.same.check.json").read_text()) == found
+    assert found["n"] == 60
+    assert found["sha256"] == files.checksum(tmp_path / "a.same")
+    assert found["accuracy"] == found["accuracy_float32"] == found["programs"]["program 1.0"]["accuracy"]
+    predicted, _ = model.predict(IMAGES)
+    assert found["accuracy"] == pytest.approx((predicted == LABELS).mean())
+    spikes = 60 * 6 * (12 + 3)
+    assert found["programs"]["program 1.0"] == {
+        "ok": True,
+        "same_label": 1.0,
+        "largest_score_difference": 0.0,
+        "spikes_flipped": 0,
+        "spikes_compared": spikes,
+        "images_with_flips": 0,
+        "accuracy": found["accuracy"],
+    }
+
+
+def one_flip(run):
+    flipped = {name: spk.copy() for name, spk in run.spikes.items()}
+    flipped["lif1"][2, 0, 5] = 1 - flipped["lif1"][2, 0, 5]
+    scores = run.scores.copy()
+    scores[0, scores[0].argmax()] += 0.01
+    return Run(scores, flipped)
+
+
+def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "flip", answering(one_flip))
+    found = exporting.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)["programs"]["program 1.0"]
+    assert (found["spikes_flipped"], found["images_with_flips"]) == (2, 2)  # one in each of two batches
+    assert found["largest_score_difference"] == 0.0
+
+
+def all_flipped(run):
+    return Run(run.scores, {name: 1 - spk for name, spk in run.spikes.items()})
+
+
+FAULTS = {
+    "the right answers by another way": all_flipped,
+    "another label": lambda run: Run(-run.scores, run.spikes),
+    "scores that differ without a flip": lambda run: Run(run.scores + 2e-4, run.spikes),
+    "scores that are not numbers": lambda run: Run(np.full_like(run.scores, np.nan), run.spikes),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "faulty", answering(FAULTS[fault]))
+    (tmp_path / "a").write_text("what was there before")
+    with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: same label on") as caught:
+        exporting.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
+    assert caught.value.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
+    assert (tmp_path / "a").read_text() == "what was there before"
+
+
+def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "onnx-same", answering(lambda run: run))
+    model = make(precision="bf16")
+    before = {name: value.clone() for name, value in model.module.state_dict().items()}
+    found = exporting.export(model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS)
+    assert model.precision == "bf16"
+    assert all(torch.equal(value, before[name]) for name, value in model.module.state_dict().items())
+    assert found["model"]["trained_in"] == "bf16"
+    assert found["accuracy_lost"] == pytest.approx(found["accuracy_float32"] - found["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"to": "onx"}, "did you mean 'onnx'"),
+        ({"weights": "int4"}, "unknown weights"),
+        ({"to": "nir", "weights": "int8"}, "for the ONNX formats"),
+        ({"images": IMAGES}, "give both"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
+    with pytest.raises(InputError, match=problem):
+        exporting.export(make(), tmp_path / "a", **settings)
+    with pytest.raises(InputError, match="a folder"):
+        exporting.export(make(), tmp_path)
+
+
+@pytest.mark.parametrize(("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")])
+def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"):
+        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS)
+
+
+def test_lines_say_what_was_found():
+    its = {"same_label": 0.999, "largest_score_difference": 2e-6, "spikes_flipped": 3, "spikes_compared": 1000}
+    found = {"programs": {"p 1": its}, "n": 1000, "weights": "int8"}
+    found |= {"accuracy_float32": 0.87, "accuracy": 0.861, "accuracy_lost": 0.009}
+    alone = {**found, "weights": "float32", "programs": {"spikeduel": its}}
+    assert "with snntorch and nirtorch" in exporting.lines(alone)[1]
+    assert exporting.lines(found) == [
+        "p 1: the same label on 99.90% of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
+        "3 of 1,000 spikes flipped.",
+        "Accuracy on these images: 87.00%, with int8 weights 86.10% (lost: 0.90 points).",
+    ]
+
+
+def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
+    with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
+        exporting.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
+    assert not (tmp_path / "a").exists()
+
+
+def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    digits = tuple("0123456789")
+    model = make(
+        dataset="digits", classes=digits, image_shape=(1, 8, 8), preprocessing=Preprocessing(1, 8, 8), num_steps=4
+    )
+    found = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
+    assert (found["n"], found["dataset"]) == (20, "digits")
+    assert (tmp_path / "store" / "ledger.jsonl").exists()

@@ -1,0 +1,118 @@
+import json
+
+import nir
+import numpy as np
+import pytest
+import torch
+
+from made_models import make
+from spikeduel.exchange import exporting
+from spikeduel.exchange.exporting import nir_programs
+from spikeduel.system.errors import InputError
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (30, 1, 10, 10), np.uint8)
+LABELS = np.arange(30) % 3
+NETWORK = {"hidden": 12, "neuron": "lif", "beta": 0.9, "threshold": 0.5, "reset_mechanism": "zero"}
+
+
+def made(shape="dense-lif", **network):
+    card = {"family": "snn", "encoding": "direct", "num_steps": 4, "network": {**NETWORK, **network}}
+    model = make(shape, **card)
+    for module in model.module.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.3, 0.3)
+            module.running_var.uniform_(0.05, 0.5)
+    return model
+
+
+def exported(model, path):
+    return exporting.export(model, path, "nir", images=IMAGES, labels=LABELS)
+
+
+def test_snntorch_and_norse_give_the_models_answers(tmp_path):
+    found = exported(made(), tmp_path / "a.nir")["programs"]
+    assert {name.split()[0] for name in found} == {"spikeduel", "snntorch", "norse"}
+    assert all(its["ok"] and its["spikes_compared"] == 30 * 4 * 24 for its in found.values())
+
+
+def test_average_pooling_and_the_order_of_flattened_features(tmp_path):
+    found = exported(made("conv-lif", pooling="avg"), tmp_path / "a.nir")["programs"]
+    assert {name.split()[0] for name in found} == {"spikeduel", "snntorch"}
+    assert all(its["ok"] for its in found.values())
+    graph = nir.read(tmp_path / "a.nir")  # it passes nir's own check of shapes
+    kinds = [type(node).__name__ for node in graph.nodes.values()]
+    assert sorted(kinds) == sorted(
+        ["Input", *["Conv2d", "LIF", "AvgPool2d"] * 2, "Flatten", "Affine", "LIF", "Affine", "Output"]
+    )
+
+
+def test_the_neurons_by_hand(tmp_path):
+    exported(made(), tmp_path / "a.nir")
+    graph = nir.read(tmp_path / "a.nir")
+    (lif, _) = [node for node in graph.nodes.values() if isinstance(node, nir.LIF)]
+    np.testing.assert_allclose(lif.tau, np.full(12, 1e-3), rtol=1e-6)  # dt / (1 − 0.9)
+    np.testing.assert_allclose(lif.v_threshold, np.full(12, 0.05), rtol=1e-6)  # 0.5 · (1 − 0.9)
+    assert (lif.r == 1).all()
+    assert (lif.v_leak == 0).all()
+    assert (lif.v_reset == 0).all()
+    about = json.loads(graph.metadata["spikeduel"])
+    assert about["classes"] == ["a", "b", "c"]
+    assert about["num_steps"] == 4
+    assert about["input"].startswith("float32 at each step, [B, C·H·W], an image's rows one after the other; ")
+    assert about["input"].endswith("prepared pixels / 255")
+
+
+@pytest.mark.parametrize("program", ["snntorch", "norse"])
+def test_a_program_that_reads_something_else_is_found_out(program, tmp_path, monkeypatch):
+    def wrong(path, names):
+        graph = nir.read(path)
+        for node in graph.nodes.values():
+            if isinstance(node, nir.LIF):
+                node.v_threshold[:] *= 1.5
+        nir.write(tmp_path / "wrong.nir", graph)
+        return honest(tmp_path / "wrong.nir", names)
+
+    honest = nir_programs.PROGRAMS[program]
+    monkeypatch.setattr(nir_programs, "PROGRAMS", {program: wrong})
+    with pytest.raises(exporting.ExportDisagrees, match=program):
+        exported(made(), tmp_path / "a.nir")
+    assert not (tmp_path / "a.nir").exists()
+
+
+@pytest.mark.parametrize(
+    ("shape", "network", "remedy"),
+    [
+        ("dense-lif", {"reset_mechanism": "subtract"}, "--set reset_mechanism=zero"),
+        ("dense-lif", {"reset_mechanism": "none"}, "--set reset_mechanism=zero"),
+        ("dense-lif", {"neuron": "alif"}, "--set neuron=lif"),
+        ("dense-lif", {"neuron": "relu"}, "--set neuron=lif"),
+        ("dense-lif", {"neuron": "if"}, "a beta below 1"),
+        ("dense-lif", {"beta": 0.0}, "a beta above 0"),
+        ("conv-lif", {}, "--set pooling=avg"),
+        ("dense-snn", {}, "--contender dense-lif"),
+    ],
+)
+def test_what_nir_cannot_say_is_refused_with_a_remedy(shape, network, remedy, tmp_path):
+    model = made(shape)
+    taken = {**NETWORK, **network}
+    if taken["neuron"] == "relu":
+        taken = {"hidden": 12, "neuron": "relu"}
+    if taken["neuron"] == "if":
+        del taken["beta"]
+    model = make(shape, family="snn", encoding="direct", num_steps=4, network=taken)
+    with pytest.raises(InputError, match=remedy):
+        exported(model, tmp_path / "a.nir")
+    assert not list(tmp_path.glob("a.nir*"))
+
+
+def test_all_remedies_at_once(tmp_path):
+    with pytest.raises(InputError) as caught:
+        exported(made("conv-lif", reset_mechanism="subtract"), tmp_path / "a.nir")
+    # One for its three layers of neurons, one for its pooling.
+    assert str(caught.value).count("train with") == 2
+    assert str(caught.value).count("reset_mechanism=zero") == str(caught.value).count("pooling=avg") == 1
+
+
+def test_what_does_not_spike_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no ReLU.*--to onnx"):
+        exported(make("small-cnn"), tmp_path / "a.nir")

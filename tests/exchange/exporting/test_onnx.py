@@ -1,0 +1,113 @@
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from made_models import make
+from spikeduel.exchange import exporting
+from spikeduel.spiking.draws import Draw
+from spikeduel.system.errors import InputError
+
+BRIGHTNESS = np.linspace(0, 1, 40).reshape(40, 1, 1, 1)
+IMAGES = (np.random.default_rng(0).integers(0, 256, (40, 1, 10, 10)) * BRIGHTNESS).astype(np.uint8)
+LABELS = np.arange(40) % 3
+LIF = {"hidden": 12, "neuron": "lif", "beta": 0.9, "threshold": 0.5}
+SPIKING = {"family": "snn", "encoding": "direct", "num_steps": 4}
+
+
+def spiking(shape, encoding="direct", **network):
+    model = make(shape, **{**SPIKING, "encoding": encoding}, network={**LIF, **network})
+    model.module.eval()
+    return model
+
+
+def exported(model, path, to, **more):
+    found = exporting.export(model, path, to, images=IMAGES, labels=LABELS, **more)
+    return found, onnxruntime.InferenceSession(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("shape", "encoding", "network"),
+    [
+        ("dense-snn", "latency", {}),
+        ("dense-snn", "direct", {"neuron": "alif", "reset_mechanism": "zero"}),
+        ("conv-lif", "direct", {"neuron": "plif"}),
+        ("small-cnn", None, {}),
+    ],
+)
+def test_images_in_scores_out(shape, encoding, network, tmp_path):
+    model = make(shape) if encoding is None else spiking(shape, encoding, **network)
+    found, session = exported(model, tmp_path / "a.onnx", "onnx")
+    (its,) = found["programs"].values()
+    assert its["ok"]
+    # Another batch size than any that was traced or checked.
+    (scores,) = session.run(None, {"images": IMAGES[::6].astype(np.float32) / 255})
+    _, probabilities = model.predict(IMAGES[::6])
+    np.testing.assert_allclose(torch.tensor(scores).softmax(1), probabilities, atol=1e-5)
+    assert len(np.unique(probabilities.round(4), axis=0)) > 1
+    (opset,) = onnx.load(tmp_path / "a.onnx").opset_import
+    assert opset.version >= 18
+
+
+def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_path):
+    model = spiking("dense-snn", "rate")
+    _, session = exported(model, tmp_path / "a.onnx", "onnx")
+    prepared = torch.from_numpy(IMAGES[:5])
+    encoded = model.encode(prepared, Draw.for_content(prepared))
+    (scores,) = session.run(None, {"encoded": encoded.numpy()})
+    np.testing.assert_allclose(torch.tensor(scores).softmax(1), model.predict(IMAGES[:5])[1], atol=1e-5)
+    written = onnx.load(tmp_path / "a.onnx")
+    about = json.loads(written.metadata_props[0].value)
+    assert "probability pixel / 255" in about["inputs"]["encoded"]
+    assert (about["classes"], about["num_steps"], about["encoding"]) == (["a", "b", "c"], 4, "rate")
+    assert about["preprocessing"]["crop"] == [1, 2, 3, 4]
+    assert written.producer_name == "spikeduel"
+    assert "made by spikeduel" in written.doc_string
+    # Nothing of the machine on which it was made.
+    assert b".py" not in (tmp_path / "a.onnx").read_bytes()
+    assert [output.name for output in written.graph.output] == ["scores"]
+
+
+@pytest.mark.parametrize(("shape", "neuron"), [("dense-snn", "lif"), ("conv-lif", "alif")])
+def test_step_by_step_as_the_model_streams(shape, neuron, tmp_path):
+    model = spiking(shape, neuron=neuron)
+    _, session = exported(model, tmp_path / "a.onnx", "onnx-step")
+    prepared = torch.from_numpy(IMAGES[:3])
+    names = [given.name for given in session.get_inputs() if given.name != "frame"]
+    assert "lif1.mem" in names
+    assert ("lif1.adaptation" in names) == (neuron == "alif")
+    assert [given.name for given in session.get_outputs()] == ["scores", *(f"{name}.next" for name in names)]
+    shapes = {given.name: [3 if side == "batch" else side for side in given.shape] for given in session.get_inputs()}
+    held = {name: np.zeros(shapes[name], np.float32) for name in names}
+    state = None
+    for frame in model.frames(prepared):
+        expected, state = model.step(frame, state)
+        scores, *after = session.run(None, {"frame": frame.numpy(), **held})
+        held = dict(zip(names, after, strict=True))
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+        np.testing.assert_allclose(held["lif1.mem"], state.neurons["lif1"]["mem"], atol=1e-5)
+    assert held["readout.num_steps"] == 4
+
+
+def test_what_has_no_steps_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"no time steps.*--to onnx"):
+        exported(make("small-cnn"), tmp_path / "a.onnx", "onnx-step")
+    assert not list(tmp_path.glob("a*"))
+
+
+def test_int8_weights_are_stored_so_and_computed_with(tmp_path):
+    model = spiking("dense-lif")
+    with torch.no_grad():
+        model.module.block1[1].running_mean.uniform_(-0.2, 0.2)
+        model.module.block1[1].running_var.uniform_(0.5, 2)
+    found, _ = exported(model, tmp_path / "a.onnx", "onnx", weights="int8")
+    written = onnx.load(tmp_path / "a.onnx")
+    kept = {tensor.name: tensor for tensor in written.graph.initializer}
+    weights = [tensor for tensor in kept.values() if tensor.data_type == onnx.TensorProto.INT8]
+    assert sorted(np.prod(tensor.dims) for tensor in weights) == [36, 144, 1200]
+    large = [t for t in kept.values() if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) > 12]
+    assert not large
+    assert found["weights"] == "int8"

@@ -1,0 +1,215 @@
+import contextlib
+import io
+import itertools
+import json
+import warnings
+
+import h5py
+import nir
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spikeduel.exchange.importing import import_model, nir_graphs
+from spikeduel.networks.model_files import load_model, save_model
+from spikeduel.system.errors import InputError
+
+RANDOM = np.random.default_rng(0)
+
+
+def lif(shape=(5,), **changes):
+    full = {"tau": 1e-3, "r": 2.0, "v_leak": 0.0, "v_threshold": 0.3, "v_reset": 0.0, **changes}
+    return nir.LIF(**{name: np.broadcast_to(np.float32(value), shape).copy() for name, value in full.items()})
+
+
+def affine(num_outputs, num_inputs):
+    return nir.Affine(
+        weight=RANDOM.normal(size=(num_outputs, num_inputs)).astype(np.float32),
+        bias=RANDOM.normal(size=num_outputs).astype(np.float32),
+    )
+
+
+def chain(*nodes, given=(16,), out=(3,), **more):
+    named = {"input": nir.Input(np.array(given)), **{f"n{i}": node for i, node in enumerate(nodes)}}
+    named["output"] = nir.Output(np.array(out))
+    names = list(named)
+    return nir.NIRGraph(named, list(itertools.pairwise(names)), type_check=False, **more)
+
+
+def written(graph, path):
+    nir.write(path, graph)
+    return path
+
+
+def dense(**changes):
+    return chain(affine(5, 16), lif(**changes), affine(3, 5))
+
+
+def test_a_dense_network_computes_what_snntorch_and_nirs_equations_say(tmp_path):
+    from snntorch.import_nir import import_from_nir
+
+    path = written(dense(), tmp_path / "a.nir")
+    model = import_model(path, num_steps=7)
+    images = RANDOM.integers(0, 256, (20, 1, 4, 4), np.uint8)
+    trace = model.trace(images)
+    (spk,), (mem,) = trace.spk.values(), trace.mem.values()
+    # Euler's step of tau·v' = −v + r·I with dt/tau = 0.1; at once to 0 where v > 0.3.
+    graph = nir.read(path)
+    x = images.reshape(20, 16) / 255
+    current = x @ graph.nodes["n0"].weight.T + graph.nodes["n0"].bias
+    v, scores = np.zeros((20, 5)), 0
+    for t in range(7):
+        v = v + 0.1 * (-v + 2 * current)
+        np.testing.assert_allclose(mem[t], v / 0.2, atol=1e-4)
+        fires = v > 0.3
+        assert np.array_equal(spk[t].numpy() > 0, fires)
+        v = np.where(fires, 0, v)
+        scores = scores + (fires @ graph.nodes["n2"].weight.T + graph.nodes["n2"].bias) / 7
+    assert 0 < spk.mean() < 1
+    np.testing.assert_allclose(model.predict(images)[1], torch.tensor(scores).softmax(1), atol=1e-5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = import_from_nir(graph)
+    with torch.no_grad():
+        outputs = [theirs(torch.tensor(x, dtype=torch.float32)) for _ in range(7)]
+    total = torch.stack([out[0] if isinstance(out, tuple) else out for out in outputs]).mean(0)
+    np.testing.assert_allclose(total, scores, atol=1e-4)
+
+
+def test_neurons_that_differ_keep_their_own_values(tmp_path):
+    tau = np.array([2e-4, 5e-4, 1e-3, 2e-3, 1e-2], np.float32)
+    path = written(dense(tau=tau, v_threshold=0.1 * np.arange(1, 6)), tmp_path / "a.nir")
+    model = import_model(path)
+    (layer,) = [each for each in model.module.modules() if "EachItsOwn" in type(each).__name__]
+    np.testing.assert_allclose(layer.beta, [0.5, 0.8, 0.9, 0.95, 0.99], rtol=1e-6)
+    np.testing.assert_allclose(layer.thresholds, 0.1 * np.arange(1, 6) / (2 * 1e-4 / tau), rtol=1e-6)
+    save_model(tmp_path / "a.safetensors", model)
+    again = load_model(tmp_path / "a.safetensors")
+    images = RANDOM.integers(0, 256, (20, 1, 4, 4), np.uint8)
+    assert np.array_equal(model.predict(images)[1], again.predict(images)[1])
+    # The seconds of a step are the importer's choice where the file says nothing.
+    slower = import_model(path, dt=5e-5)
+    (layer,) = [each for each in slower.module.modules() if "EachItsOwn" in type(each).__name__]
+    np.testing.assert_allclose(layer.beta, [0.75, 0.9, 0.95, 0.975, 0.995], rtol=1e-6)
+
+
+def test_convolutions_pooling_and_an_if_that_counts(tmp_path):
+    kernel = np.ones((2, 1, 3, 3), np.float32)
+    convolution = nir.Conv2d((6, 6), kernel, 1, 1, 1, 1, np.zeros(2, np.float32))
+    two = np.array([2, 2])
+    no = np.array([0, 0])
+    unit = {"r": np.ones((2, 6, 6), np.float32), "v_threshold": np.full((2, 6, 6), 2.5, np.float32)}
+    path = written(
+        chain(
+            convolution, nir.IF(**unit), nir.SumPool2d(two, two, no), nir.AvgPool2d(np.array([3, 3]), two, no),
+            nir.Flatten({"input": np.array([2, 1, 1])}, 0, -1), affine(3, 2), given=(1, 6, 6),
+        ),
+        tmp_path / "a.nir",
+    )  # fmt: skip
+    model = import_model(path, num_steps=4)
+    assert model.card.image_shape == (1, 6, 6)
+    white = np.full((1, 1, 6, 6), 255, np.uint8)
+    (spk,) = model.trace(white).spk.values()
+    # Nine pixels in the middle, six at a side, four in a corner: all pass 2.5 at once, and start again from 0.
+    assert (spk == 1).all()
+    pooled = torch.full((1, 2), 4.0)  # four spikes summed, the mean of nine such sums
+    expected = model.module.chain[-1](pooled).softmax(1)
+    np.testing.assert_allclose(model.predict(white)[1], expected.detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("graph", "problem"),
+    [
+        (lambda: dense(v_reset=0.1), "n1: its neurons leak or reset"),
+        (lambda: dense(v_leak=0.1), "n1: its neurons leak or reset"),
+        (lambda: dense(tau=5e-5), "shorter than a step.*--dt"),
+        (lambda: dense(r=-1.0), "r must be above 0"),
+        (lambda: dense(v_threshold=0.0), "thresholds must be above 0"),
+        (lambda: dense(tau=np.nan), "shorter than a step"),
+        (lambda: chain(affine(5, 16), nir.Scale(np.ones(5)), affine(3, 5)), "n1: Scale is not among"),
+        (lambda: chain(affine(5, 16), lif(), affine(3, 4)), "does not fit what it is given"),
+        (lambda: chain(affine(5, 16), lif((4,), tau=[2e-4, 3e-4, 4e-4, 5e-4]), affine(3, 5)), "does not fit"),
+        (lambda: chain(affine(1, 16), out=(1,)), "as many as there are classes"),
+    ],
+)
+def test_what_cannot_be_expressed_is_refused_with_its_reason(graph, problem, tmp_path):
+    with pytest.raises(InputError, match=problem):
+        import_model(written(graph(), tmp_path / "a.nir"))
+
+
+def test_loops_and_branches_are_refused(tmp_path):
+    graph = dense()
+    graph.edges.append(("n1", "n0"))
+    with pytest.raises(InputError, match="n1 it branches or goes back"):
+        import_model(written(graph, tmp_path / "a.nir"))
+    graph = dense()
+    graph.edges.remove(("n1", "n2"))
+    with pytest.raises(InputError, match="not one chain"):
+        import_model(written(graph, tmp_path / "a.nir"))
+
+
+def test_what_a_file_says_of_itself_cannot_name_code_to_run(tmp_path):
+    about = {"encoding": "os:system", "num_steps": 10**9, "classes": ["x", "y", "z"], "dataset": 3}
+    graph = chain(affine(5, 16), lif(), affine(3, 5), metadata={"spikeduel": json.dumps(about)})
+    card = import_model(written(graph, tmp_path / "a.nir")).card
+    assert (card.encoding, card.num_steps, card.classes, card.dataset) == ("direct", 25, ("x", "y", "z"), "a")
+
+
+def test_files_that_point_elsewhere_or_unpack_to_anything_are_refused(tmp_path, monkeypatch):
+    path = written(dense(), tmp_path / "a.nir")
+    with h5py.File(tmp_path / "secret.h5", "w") as secret:
+        secret["s"] = np.ones(3)
+    with h5py.File(path, "a") as file:
+        file["node"]["elsewhere"] = h5py.ExternalLink("secret.h5", "s")
+    with pytest.raises(InputError, match="elsewhere is a link"):
+        import_model(path)
+    path = written(dense(), tmp_path / "b.nir")
+    (tmp_path / "raw").write_bytes(bytes(100))
+    with h5py.File(path, "a") as file:
+        file["node"].create_dataset("raw", (10,), "u1", external=[(str(tmp_path / "raw"), 0, 10)])
+    with pytest.raises(InputError, match="raw lies in another file"):
+        import_model(path)
+    path = written(dense(), tmp_path / "c.nir")
+    with h5py.File(path, "a") as file:
+        file["node"].create_dataset("zeros", (1 << 40,), "u1", chunks=(1 << 16,), compression="gzip")
+    with pytest.raises(InputError, match="unpacks to more than"):
+        import_model(path)
+    path = written(dense(), tmp_path / "d.nir")
+    with h5py.File(path, "a") as file:
+        file["node"]["circle"] = file["node"]
+    with pytest.raises(InputError, match="too many entries, or nests"):
+        import_model(path)
+
+
+def _bytes_of(graph):
+    file = io.BytesIO()
+    nir.write(file, graph)
+    return file.getvalue()
+
+
+GOOD = _bytes_of(dense())
+
+
+# The same damage each time: what HDF5's own C code does to a file that nobody has tried could end the process.
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(st.tuples(st.integers(8, len(GOOD) - 1), st.integers(0, 255)), min_size=1, max_size=12), st.booleans())
+def test_a_damaged_file_is_a_clear_error_or_still_a_network(changes, cut):
+    content = bytearray(GOOD)
+    for place, value in changes:
+        content[place] = value
+    damaged = bytes(content[: changes[0][0]] if cut else content)
+    with contextlib.suppress(InputError):
+        assert nir_graphs.read(damaged).num_classes > 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x07\x12\x07pytorch", nir_graphs.METADATA.encode()])
+def test_other_files_are_named(content, tmp_path):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(InputError, match="a: neither a NIR graph"):
+        import_model(tmp_path / "a")
+    with pytest.raises(InputError, match="no such file"):
+        import_model(tmp_path / "missing.nir")

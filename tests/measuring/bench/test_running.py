@@ -1,0 +1,143 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from bench_fakes import Fake
+from spikeduel.measuring.bench import running
+from spikeduel.measuring.bench.contenders import CONTENDERS
+from spikeduel.measuring.bench.machine import Limits
+from spikeduel.measuring.bench.running import plan, run
+from spikeduel.measuring.bench.worker import Failed
+from spikeduel.measuring.bench.workloads import WORKLOADS, Workload
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+
+LIMITS = Limits(bf16_gflops=200.0, float32_gflops=100.0, bandwidth_gbs=10.0)
+KEYS = {
+    "schema", "spikeduel", "created", "settings", "machine", "limits", "roofline", "contenders", "workloads", "rows",
+    "ratios", "scaling", "warnings", "finished",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _known_limits(monkeypatch):
+    monkeypatch.setattr(running, "call", lambda function, threads, seconds: LIMITS)
+
+
+def fake(contender, workload, threads):
+    if contender.name.startswith("spikingjelly"):
+        raise Failed("needs spikingjelly: pip install 'spikeduel[bench]'")
+    return Fake(contender.name, [], {"spikeduel": 10.0}.get(contender.name, 50.0))
+
+
+def test_the_defaults_of_the_plan():
+    full, quick = plan(), plan(quick=True)
+    assert full.workloads == quick.workloads == tuple(WORKLOADS)
+    assert (full.scaling, quick.scaling) == (True, False)
+    assert (full.rounds, quick.rounds) == (10, 2)
+    assert full.threads >= 1
+    chosen = plan(only=["cnn-28", "snn-28-rate"], rounds=2, threads=3, scaling=False)
+    assert (chosen.workloads, chosen.rounds, chosen.threads) == (("snn-28-rate", "cnn-28"), 2, 3)
+    assert not chosen.scaling
+    assert plan(quick=True, scaling=True).scaling
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"only": ["snn-28-rat"]}, "unknown workload 'snn-28-rat': did you mean 'snn-28-rate'?"),
+        ({"rounds": 0}, "--rounds must be at least 1, not 0."),
+        ({"threads": -1}, "--threads must be at least 1, not -1."),
+    ],
+)
+def test_mistakes_are_said_before_anything_runs(given, says):
+    with pytest.raises(InputError) as caught:
+        plan(**given)
+    assert str(caught.value).startswith(says)
+
+
+def test_the_document(tmp_path):
+    out = tmp_path / "speed.json"
+    chosen = plan(only=["snn-28-direct", "cnn-28"], quick=True, rounds=2, scaling=True)
+    document = run(chosen, out=out, start=fake)
+    assert json.loads(out.read_text()) == json.loads(json.dumps(document))
+    assert set(document) == KEYS
+    assert document["finished"] is True
+    assert document["limits"] == {"bf16_gflops": 200.0, "float32_gflops": 100.0, "bandwidth_gbs": 10.0}
+    assert [(row["workload"], row["contender"]) for row in document["rows"]] == [
+        ("snn-28-direct", "spikeduel"),
+        ("snn-28-direct", "snntorch-study"),
+        ("snn-28-direct", "snntorch-fastest-bf16"),
+        ("snn-28-direct", "spikingjelly-hoisted-bf16"),
+        ("cnn-28", "spikeduel"),
+        ("cnn-28", "torch-cnn"),
+        ("cnn-28", "torch-cnn-tuned"),
+    ]
+    ours, _, _, missing, *_ = document["rows"]
+    assert ours["ms"]["median"] == 10.0
+    assert 0 < ours["roofline_fraction"] < 1
+    assert missing["error"] == "needs spikingjelly: pip install 'spikeduel[bench]'"
+    assert missing["ms"] is None
+    assert document["ratios"]["snn-28-direct"]["snntorch-study"]["median"] == 5.0
+    assert document["ratios"]["snn-28-direct"]["cnn"]["median"] == 1.0
+    assert document["ratios"]["cnn-28"]["torch-cnn-tuned"]["median"] == 5.0
+    assert {entry["axis"] for entry in document["scaling"]} == {"num_steps", "batch_size", "hidden", "threads"}
+    assert set(document["contenders"]) == set(CONTENDERS)
+    assert str(tmp_path) not in out.read_text()
+
+
+def test_the_bar_has_a_step_for_each_start_and_visit():
+    class Counting(Progress):
+        def track(self, items, description, total=None):
+            self.total, self.taken = len(items), 0
+            for item in items:
+                self.taken += 1
+                yield item
+
+    progress = Counting()
+    run(plan(only=["snn-28-rate"], quick=True, rounds=2, scaling=True), progress, start=fake)
+    assert progress.taken == progress.total
+
+
+def test_an_interruption_keeps_the_workloads_that_are_done(tmp_path):
+    log = []
+
+    def start(contender, workload, threads):
+        if workload.name == "cnn-28":
+            raise KeyboardInterrupt
+        return Fake(contender.name, log)
+
+    out = tmp_path / "speed.json"
+    with pytest.raises(KeyboardInterrupt):
+        run(plan(only=["cnn-28", "cnn-97"], quick=True, rounds=1), out=out, start=start)
+    kept = json.loads(out.read_text())
+    assert (kept["rows"], kept["finished"]) == ([], False)
+    with pytest.raises(KeyboardInterrupt):
+        run(replace(plan(quick=True, rounds=1), workloads=("cnn-97", "cnn-28")), out=out, start=start)
+    kept = json.loads(out.read_text())
+    assert [row["contender"] for row in kept["rows"]] == ["spikeduel", "torch-cnn", "torch-cnn-tuned"]
+    assert kept["finished"] is False
+    assert log.count(("spikeduel", "start")) == log.count(("spikeduel", "close")) == 1
+
+
+def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write to"):
+        run(plan(only=["cnn-28"]), out=tmp_path / "file" / "speed.json", start=fake)
+
+
+def test_the_real_thing_in_processes_of_its_own(monkeypatch):
+    small = {"batch_size": 4, "hidden": 8}
+    monkeypatch.setitem(WORKLOADS, "snn-28-rate", Workload("snn-28-rate", "dense", 28, "rate", 2, **small))
+    monkeypatch.setitem(WORKLOADS, "cnn-28", Workload("cnn-28", "cnn", 28, **small))
+    document = run(plan(only=["snn-28-rate", "cnn-28"], quick=True, rounds=1, threads=1))
+    timed = {(row["workload"], row["contender"]): row for row in document["rows"]}
+    for key in (("snn-28-rate", "spikeduel"), ("cnn-28", "spikeduel"), ("cnn-28", "torch-cnn")):
+        assert timed[key]["error"] is None
+        assert timed[key]["ms"]["median"] > 0
+        assert timed[key]["peak_memory_bytes"] > 50 << 20
+    for row in document["rows"]:
+        assert row["error"] is None or row["error"].startswith("needs ")
+    assert document["ratios"]["snn-28-rate"]["cnn"]["median"] > 0
+    assert document["finished"]

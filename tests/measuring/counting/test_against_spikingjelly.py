@@ -1,0 +1,101 @@
+"""SpikingJelly's operation counters as oracle. Where they differ from ours, the difference is theirs by design:
+
+- they count what is executed: a first layer that our networks run once under direct encoding is counted once, and that
+  it stands for T passes as the study wrote it cannot be seen (`as_written`);
+- whether a layer multiplies is decided by whether a batch happens to hold only zeros and ones, so that an image in
+  black and white counts as spikes, silent activations of a ReLU as well, and average-pooled spikes as numbers.
+"""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from spikeduel.measuring.counting import Counter
+from spikeduel.networks.architectures.conv import ConvLIF
+from spikeduel.networks.architectures.dense_snn import DenseSNN
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.neurons import LIF
+
+op_counter = pytest.importorskip("spikingjelly.activation_based.op_counter")
+
+
+def theirs(call):
+    """MACs of products and convolutions, and synaptic operations, of a whole batch."""
+    macs, acs = op_counter.MACCounter(), op_counter.SynOpCounter()
+    with torch.no_grad(), op_counter.DispatchCounterMode([macs, acs]):
+        call()
+    linear = ("addmm", "mm", "convolution")
+    counted = {str(func): value for func, value in macs.get_counts()["Global"].items()}
+    return sum(v for name, v in counted.items() if any(part in name for part in linear)), acs.get_total()
+
+
+def ours(module, x, num_images, kind="image", along=1, num_steps=None):
+    counter = Counter(module, num_steps)
+    counter.run(lambda: module(x), x, num_images, kind, along)
+    return counter.operations()["totals"]
+
+
+@pytest.fixture
+def baseline():
+    """The study's network on 28×28, its weights drawn large enough to spike."""
+    torch.manual_seed(0)
+    module = DenseSNN(784, 10, lambda: LIF(0.95), 1024).eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter *= 2
+    return module
+
+
+def test_the_baseline_network_under_direct_encoding(baseline):
+    x = Constant(torch.rand(16, 1, 28, 28), 25)
+    macs, acs = theirs(lambda: baseline(x))
+    found = ours(baseline, x, 16, num_steps=25)
+    assert found["acs"]["total"] * 16 == acs > 0
+    assert found["macs"]["dense"]["cached"] * 16 == macs == 16 * 784 * 1024
+    assert found["macs"]["dense"]["as_written"] == 25 * 784 * 1024
+
+
+def test_the_baseline_network_under_rate_encoding(baseline):
+    spikes = (torch.rand(25, 16, 1, 28, 28) < 0.3).float()
+    macs, acs = theirs(lambda: baseline(spikes))
+    found = ours(baseline, spikes, 16, "spikes", 25, 25)
+    assert found["acs"]["total"] * 16 == acs > 0
+    assert found["macs"]["dense"]["as_written"] == macs == 0
+
+
+def test_a_convolutional_network_with_borders():
+    torch.manual_seed(0)
+    module = ConvLIF((1, 9, 9), 5, lambda: LIF(0.5, threshold=0.3), 16).eval()
+    x = Constant(torch.rand(4, 1, 9, 9), 6)
+    macs, acs = theirs(lambda: module(x))
+    found = ours(module, x, 4, num_steps=6)
+    assert found["acs"]["total"] * 4 == acs > 0
+    assert found["macs"]["dense"]["cached"] * 4 == macs
+
+
+def test_a_black_and_white_image_is_an_image(baseline):
+    x = Constant((torch.rand(4, 1, 28, 28) < 0.5).float(), 3)
+    macs, acs = theirs(lambda: baseline(x))
+    found = ours(baseline, x, 4, num_steps=3)
+    first_layer = x.value.sum().item() * 1024
+    assert macs == 0
+    assert acs - first_layer == found["acs"]["total"] * 4
+    assert found["macs"]["dense"]["cached"] == 784 * 1024
+    assert found["macs"]["effective"]["cached"] * 4 == first_layer
+
+
+def test_average_pooled_spikes_are_events():
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 3, bias=False)
+
+        def forward(self, x):
+            return self.linear(F.avg_pool2d(x, 2).flatten(1))
+
+    module, spikes = Pooled(), torch.eye(4).view(1, 1, 4, 4)
+    macs, acs = theirs(lambda: module(spikes))
+    found = ours(module, spikes, 1, "spikes")
+    assert (macs, acs) == (12, 0)
+    assert (found["macs"]["dense"]["as_written"], found["acs"]["total"]) == (0, 12)

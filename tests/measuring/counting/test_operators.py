@@ -1,0 +1,134 @@
+"""What arithmetic makes of spikes, and what it costs; per image, where two images are given."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from spikeduel.measuring.counting import Counter
+
+
+def after(function, x, kind="spikes", steps=1):
+    class Network(nn.Module):
+        def forward(self, x):
+            return function(x)
+
+    counter = Counter(Network().eval())
+    out = counter.run(lambda: counter.module(x), x, 2, kind, steps)
+    return counter.tag(out), counter.operations()["totals"]
+
+
+def amounts(totals):
+    names = ("additions", "multiplications", "functions")
+    return tuple(totals[name]["as_written"] if totals else 0 for name in names)
+
+
+SPIKES = torch.ones(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("function", "unit"),
+    [
+        (lambda x: F.avg_pool2d(x, 2), 1 / 4),
+        (lambda x: F.avg_pool2d(x, 2, divisor_override=3), 1 / 3),
+        (lambda x: F.adaptive_avg_pool2d(x, 2), 1 / 4),
+        (lambda x: F.adaptive_avg_pool2d(x, 1), 1 / 16),
+        (lambda x: F.adaptive_avg_pool2d(x, 4), 1),
+        (lambda x: x.amin(1), 1),
+        (lambda x: F.avg_pool2d(F.avg_pool2d(x, 2), 2), 1 / 16),
+        (lambda x: x.mean((2, 3)), 1 / 16),
+        (lambda x: x.sum(1), 1),
+        (lambda x: 3 * x, 3),
+        (lambda x: x / 4, 1 / 4),
+        (lambda x: x + x.clone(), 1),
+        (lambda x: sum([x, x.clone()]), 1),
+        (lambda x: F.max_pool2d(F.avg_pool2d(x, 2), 2), 1 / 4),
+        (lambda x: F.relu(x), 1),
+        (lambda x: (torch.sigmoid(x) > 0.5).float(), 1),
+    ],
+)
+def test_events_stay_events(function, unit):
+    tag, _ = after(function, SPIKES)
+    assert tag.kind == "spikes"
+    assert tag.unit == pytest.approx(unit)
+
+
+def test_what_stays_events_costs_nothing():
+    _, totals = after(lambda x: F.avg_pool2d(x + x.clone(), 2).sum(1), SPIKES)
+    assert amounts(totals) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("function", "cost"),
+    [
+        (lambda x: x * torch.full((4,), 0.5), (0, 16, 0)),
+        (lambda x: x + 1, (16, 0, 0)),
+        (lambda x: 1 - x, (16, 0, 0)),
+        (lambda x: x * x.clone(), (0, 16, 0)),
+        (lambda x: x + 0.5 * x, (16, 0, 0)),
+        (lambda x: -1 * x, (0, 16, 0)),
+        (lambda x: torch.sigmoid(x), (0, 0, 16)),
+        (lambda x: x.clamp(0, 0.5), (0, 0, 0)),
+        # Padding makes the windows at the border smaller: these averages are no whole numbers of events.
+        (lambda x: F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False), (16 * 8, 16, 0)),
+        (lambda x: F.adaptive_avg_pool2d(x, 3), (7, 9, 0)),
+    ],
+)
+def test_other_arithmetic_makes_numbers(function, cost):
+    tag, totals = after(function, SPIKES)
+    assert tag.kind == "real"
+    assert amounts(totals) == cost
+
+
+@pytest.mark.parametrize(
+    ("function", "cost"),
+    [
+        (lambda x: F.relu(x), (0, 0, 0)),
+        (lambda x: F.max_pool2d(x, 2), (0, 0, 0)),
+        (lambda x: F.avg_pool2d(x, 2), (12, 4, 0)),
+        (lambda x: x.mean((2, 3)), (15, 1, 0)),
+        (lambda x: x.sum((2, 3)), (15, 0, 0)),
+        (lambda x: x.softmax(3), (0, 0, 16)),
+        (lambda x: F.layer_norm(x, (4,)), (0, 32, 0)),
+        (lambda x: x + x.clone(), (16, 0, 0)),
+        (lambda x: F.leaky_relu(x), (0, 16, 0)),
+        (lambda x: F.gelu(x), (0, 0, 16)),
+    ],
+)
+def test_numbers_by_the_operator(function, cost):
+    tag, totals = after(function, SPIKES, "real")
+    assert tag.kind == "real"
+    assert amounts(totals) == cost
+
+
+def test_work_on_weights_alone_is_done_once_and_for_all():
+    scale = torch.rand(4)
+    _, totals = after(lambda x: x * (scale * 2 + 1).exp(), SPIKES, "real")
+    assert amounts(totals) == (0, 16, 0)
+
+
+def test_average_pooled_spikes_cause_one_addition_a_synapse_each():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(4, 10)
+
+        def forward(self, x):
+            return self.linear(F.avg_pool2d(x, 2).flatten(1))
+
+    module = Network()
+    x = torch.zeros(1, 1, 4, 4)
+    x[0, 0, 0, 0] = x[0, 0, 1, 1] = x[0, 0, 3, 0] = 1
+    counter = Counter(module)
+    counter.run(lambda: module(x), x, 1, "spikes")
+    (layer,) = (row for row in counter.operations()["layers"] if row["kind"] == "synapses")
+    assert layer["input"] == "spikes"
+    assert (layer["events"]["total"], layer["acs"]["total"]) == (3, 30)
+    assert layer["macs"]["dense"]["as_written"] == 0
+
+
+def test_one_of_two():
+    tag, _ = after(lambda x: torch.where(x > 0, x, x.clone()), SPIKES)
+    assert tag.kind == "spikes"
+    tag, _ = after(lambda x: torch.where(x > 0, x, torch.sigmoid(x)), SPIKES)
+    assert tag.kind == "real"

@@ -1,0 +1,119 @@
+"""Modules that are counted as one."""
+
+import pytest
+import torch
+from torch import nn
+
+from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.networks.architectures.dense_snn import DenseSNN
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.neurons import LIF, Neuron, QuantisedReLU, ReLU
+
+
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+
+    def forward(self, x):
+        return torch.fft.fft(x).real
+
+
+def counted(module, declared=None, x=None, kind="image", steps=1, num_steps=None):
+    x = torch.ones(2, 3) if x is None else x
+    counter = Counter(module, num_steps, declared)
+    counter.run(lambda: module(x), x, 2, kind, steps)
+    return {layer["name"]: layer for layer in counter.operations()["layers"]}
+
+
+def test_what_is_declared_is_taken_by_name_or_class():
+    module = nn.Sequential(nn.Linear(3, 4), Odd(), nn.Linear(4, 1))
+
+    def says(part, inputs, output):
+        assert isinstance(part, Odd)
+        return {"macs": 10 * len(output), "functions": 6, "output": "spikes"}
+
+    for key in ("1", Odd):
+        layers = counted(module, {key: says})
+        odd = layers["1"]
+        assert (odd["kind"], odd["type"], odd["weights"]) == ("declared", "Odd", 5)
+        assert odd["macs"]["dense"] == odd["macs"]["effective"] == {"as_written": 10, "cached": 10}
+        assert odd["functions"]["as_written"] == 3
+        assert layers["2"]["input"] == "spikes"
+    assert counted(module, {Odd: lambda *_: {"macs": 8, "effective_macs": 2}})["1"]["macs"]["effective"]["cached"] == 1
+    assert counted(module, {Odd: lambda *_: {}})["2"]["input"] == "real"
+
+
+def test_declared_work_is_spread_over_the_steps_and_cached_like_any():
+    module = nn.Sequential(Odd(), nn.Flatten(0, 1))
+    found = counted(module, {Odd: lambda *_: {"acs": 12}}, torch.ones(3, 2, 4), "spikes", 3, 3)["0"]
+    assert found["acs"] == {"total": 6, "per_step": [2, 2, 2]}
+    assert found["passes"]["as_written"] == 3
+
+
+@pytest.mark.parametrize(
+    ("counts", "problem"),
+    [
+        (None, "must return a dict, not NoneType"),
+        ({"mac": 3}, "'mac', which is none of macs, effective_macs"),
+        ({"macs": -1}, "macs must be a number of at least 0, not -1"),
+        ({"acs": float("nan")}, "acs must be a number of at least 0, not nan"),
+        ({"macs": True}, "macs must be a number"),
+        ({"output": "image"}, "gives output 'image'"),
+    ],
+)
+def test_a_wrong_declaration_is_said(counts, problem):
+    with pytest.raises(NotCounted, match=problem):
+        counted(nn.Sequential(Odd()), {Odd: lambda *_: counts})
+
+
+def test_neurons_that_are_not_known_have_to_be_declared():
+    snntorch = pytest.importorskip("snntorch")
+    module = nn.Sequential(nn.Linear(3, 2), snntorch.RLeaky(0.9, linear_features=2, init_hidden=True))
+    with pytest.raises(NotCounted, match=r"'1' \(RLeaky\) is a layer of neurons that is not known here"):
+        counted(module)
+
+
+class Own(Neuron):
+    """A neuron of the user's, by spikeduel's base class alone."""
+
+    def step(self, current, state):
+        return (current > 0.5).float(), {"mem": state["mem"] + current}
+
+
+def test_a_neuron_of_ones_own_is_counted_by_what_it_does():
+    layers = counted(nn.Sequential(nn.Linear(3, 2, bias=False), Own()), x=torch.ones(4, 2, 3), steps=4, num_steps=4)
+    # Its membranes are added up at each step, by two neurons.
+    assert layers["1"]["additions"]["as_written"] == 8
+
+
+def test_the_twin_of_a_network_is_counted_as_a_network_without_time():
+    for neuron, bits in ((ReLU, None), (lambda: QuantisedReLU(1.0, 3), 3)):
+        module = DenseSNN(4, 2, neuron, 3)
+        layers = counted(module, x=Constant(torch.rand(2, 1, 2, 2), 1), num_steps=1)
+        assert [layer["kind"] for layer in layers.values()] == ["synapses", "synapses"]
+        assert layers["linear2"]["input"] == "real"
+        assert layers["linear2"]["input_bits"] == bits
+        assert layers["linear2"]["macs"]["dense"] == {"as_written": 6, "cached": 6}
+
+
+def test_time_begins_anew_with_every_pass():
+    module = DenseSNN(4, 2, lambda: LIF(0.9, threshold=1e-6), 3)
+    counter = Counter(module, 2)
+    for _ in range(3):
+        x = Constant(torch.rand(2, 1, 2, 2), 2)
+        counter.run(lambda x=x: module(x), x, 2)
+    hidden = next(layer for layer in counter.operations()["layers"] if layer["name"] == "lif1")
+    assert len(hidden["spikes"]["per_step"]) == 2
+    assert hidden["leaks"] == 2 * 3
+
+
+def test_a_network_that_fails_leaves_no_hooks():
+    class Failing(nn.Module):
+        def forward(self, x):
+            raise ValueError("no")
+
+    module = nn.Sequential(Failing())
+    with pytest.raises(ValueError, match="no"):
+        counted(module)
+    assert not module[0]._forward_hooks

@@ -1,0 +1,263 @@
+import json
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from damage import FUZZED, changed, damaged, problem
+from made_models import make
+from spikeduel.networks.model_files import load_model, save_model
+from spikeduel.system.errors import InputError
+
+
+@pytest.fixture
+def images(random):
+    return random.integers(0, 256, (5, 1, 10, 10), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
+def test_a_saved_model_comes_back_whole(contender, tmp_path, images):
+    model = make(contender)
+    save_model(tmp_path / "m.safetensors", model)
+    again = load_model(tmp_path / "m.safetensors")
+    assert again.card == model.card
+    for one, other in zip(model.predict(images), again.predict(images), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_neuron_settings_reach_the_neurons(tmp_path):
+    save_model(tmp_path / "m.safetensors", make())
+    assert load_model(tmp_path / "m.safetensors").module.lif1.threshold == 0.5
+
+
+def _overwrite(path, metadata, weights=None):
+    weights = weights or {"x": torch.zeros(1)}
+    save_file({name: value.contiguous() for name, value in weights.items()}, path, metadata)
+
+
+def test_broken_and_foreign_files_are_named(tmp_path):
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(InputError, match=r"m\.safetensors: no such model file"):
+        load_model(path)
+    save_model(path, make())
+    whole = path.read_bytes()
+    with_card = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    for content in (b"", b"PK\x03\x04 not safetensors", whole[:100], whole[:-10], b"\xff" * 8 + whole[8:]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"m\.safetensors"):
+            load_model(path)
+    for metadata in (
+        None,
+        {"other": "1"},
+        {"spikeduel": "not json"},
+        {"spikeduel": "[]"},
+        {"spikeduel": '"text"'},
+        {"spikeduel": json.dumps({**json.loads(with_card), "network": ["hidden"]})},
+        {"spikeduel": json.dumps({**json.loads(with_card), "classes": 3})},
+        {"spikeduel": json.dumps({**json.loads(with_card), "format": 99})},
+        {"spikeduel": json.dumps({**json.loads(with_card), "contender": "dens-snn"})},
+        {"spikeduel": with_card},
+    ):
+        _overwrite(path, metadata)
+        with pytest.raises(InputError, match=r"m\.safetensors"):
+            load_model(path)
+
+
+def test_a_file_cannot_make_spikeduel_run_code_that_the_user_did_not_name(tmp_path):
+    path, trace = tmp_path / "m.safetensors", tmp_path / "was run"
+    save_model(path, make())
+    whole = path.read_bytes()
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    for changes in (
+        {"contender": "subprocess:call", "image_shape": ["touch", str(trace), "-c"]},
+        {"contender": "os:system"},
+        {"encoding": "os:system"},
+        {"network": {"hidden": 12, "neuron": "os:system"}},
+    ):
+        _overwrite(path, {"spikeduel": json.dumps({**json.loads(header), **changes})})
+        with pytest.raises(InputError, match=r"m\.safetensors"):
+            load_model(path)
+    assert not trace.exists()
+    with pytest.raises(InputError, match=r"needs the code os:system.*--own-code os:system"):
+        load_model(path)
+
+
+def test_a_card_cannot_ask_for_more_than_its_file_holds(tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, make())
+    whole = path.read_bytes()
+    header = json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"]
+    for changes in (
+        {"network": {"hidden": 10**9}},
+        {"network": {"hidden": -1}},
+        {"network": {"hidden": "many"}},
+        {"network": {"hidden": 12, "neuron": "lif", "beta": "x"}},
+        {"image_shape": [1, 10**6, 10**6]},
+        {"image_shape": [1, 10]},
+        {"image_shape": [1, 10.5, 10]},
+        {"num_steps": -3},
+        {"classes": ["a"]},
+    ):
+        _overwrite(path, {"spikeduel": json.dumps({**json.loads(header), **changes})}, make().module.state_dict())
+        with pytest.raises(InputError, match=r"m\.safetensors"):
+            load_model(path)
+
+
+def test_own_code_is_run_where_it_is_named(tmp_path):
+    (tmp_path / "my_net.py").write_text(
+        "import torch\n"
+        "def build(image_shape, num_classes, num_steps, **settings):\n"
+        "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(100, num_classes))\n"
+    )
+    model = make("small-cnn", contender="my_net:build", network={})
+    save_model(tmp_path / "m.safetensors", model)
+    with pytest.raises(InputError, match="needs the code my_net:build"):
+        load_model(tmp_path / "m.safetensors")
+    assert load_model(tmp_path / "m.safetensors", own_code=["my_net:build"]).card == model.card
+
+
+def test_a_model_answers_in_the_precision_of_its_card_where_the_hardware_has_it(tmp_path, images, monkeypatch):
+    save_model(tmp_path / "m.safetensors", make(precision="bf16"))
+    for has_bf16, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("spikeduel.networks.model_files.has_bf16", lambda device, found=has_bf16: found)
+        model = load_model(tmp_path / "m.safetensors")
+        seen = []
+        model.module.linear1.register_forward_hook(lambda layer, inputs, output, seen=seen: seen.append(output.dtype))
+        model.predict(images)
+        assert seen == [dtype]
+
+
+def _card_of(whole):
+    return json.loads(json.loads(whole[8 : 8 + int.from_bytes(whole[:8], "little")])["__metadata__"]["spikeduel"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"image_shape": [1, 10**6, 10**6]}, "its preprocessing makes others"),
+        ({"image_shape": [1, 10, 10.5]}, r"image_shape\[2\] must be a whole number above 0, not 10\.5"),
+        ({"image_shape": "abc"}, "image_shape must be a list"),
+        ({"preprocessing": {"channels": 1, "height": 10**6, "width": 10**6}}, "is not possible"),
+        ({"preprocessing": []}, "preprocessing must be an object"),
+        ({"network": {"hidden": 10**12, "neuron": "lif"}}, "do not fit dense-snn"),
+        ({"network": {"hidden": 12, "neuron": 5}}, r"network\.neuron must be text"),
+        ({"network": {"hidden": 12, "neuron": "lif", "threshold": -1}}, "threshold must be greater than 0"),
+        ({"num_steps": 10**12}, "num_steps must be a whole number from 1 to 100,000"),
+        ({"num_steps": None}, "a spiking network has an encoding and a number of steps"),
+        ({"family": "cnn", "encoding": None, "num_steps": None}, "dense-snn is of family snn"),
+        ({"encoding": "rats"}, "unknown encoding 'rats': did you mean 'rate'"),
+        ({"classes": ["a", "a", "b"]}, "or one twice"),
+        ({"classes": ["a"] + ["b"] * 10**4}, "or one twice"),
+        ({"precision": "64"}, "precision must be one of 32, bf16"),
+        ({"trained_on": {"fingerprint": "f"}}, "trained_on has no 'split'"),
+        ({"format": 99}, "written by another version"),
+    ],
+)
+def test_what_a_file_says_about_itself_is_checked(changes, says, tmp_path):
+    path = tmp_path / "m.safetensors"
+    save_model(path, make())
+    card = {**_card_of(path.read_bytes()), **changes}
+    _overwrite(path, {"spikeduel": json.dumps(card)}, make().module.state_dict())
+    with pytest.raises(InputError, match=rf"m\.safetensors: .*{says}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"seed": NaN}', "NaN is not possible"),
+        ('{"seed": ' + "9" * 5000 + "}", ""),
+    ],
+)
+def test_metadata_beyond_reason(text, says, tmp_path):
+    path = tmp_path / "m.safetensors"
+    _overwrite(path, {"spikeduel": text})
+    with pytest.raises(InputError, match=rf"m\.safetensors: what it says about itself cannot be read .*{says}"):
+        load_model(path)
+
+
+def test_weights_are_checked_before_they_are_taken(tmp_path):
+    path, model = tmp_path / "m.safetensors", make()
+    save_model(path, model)
+    card = {"spikeduel": json.dumps(_card_of(path.read_bytes()))}
+    whole = {name: value.clone() for name, value in model.module.state_dict().items()}
+    name = "linear1.weight"
+    for wrong, says in (
+        ({**whole, name: whole[name][:, :50].clone()}, "do not fit dense-snn"),
+        ({**whole, "other": torch.zeros(1)}, "do not fit"),
+        ({key: value for key, value in whole.items() if key != name}, "do not fit"),
+        ({**whole, name: whole[name].half()}, f"weights {name} are float16, and dense-snn has float32"),
+        ({**whole, name: torch.full_like(whole[name], torch.nan)}, f"weights {name} are not all numbers"),
+        ({**whole, name: torch.full_like(whole[name], torch.inf)}, f"weights {name} are not all numbers"),
+    ):
+        _overwrite(path, card, wrong)
+        with pytest.raises(InputError, match=rf"m\.safetensors: .*{says}"):
+            load_model(path)
+
+
+@pytest.mark.parametrize("size", [2**40, 100 << 20, 2**64 - 1])
+def test_a_header_of_any_size_is_not_read(size, tmp_path):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(size.to_bytes(8, "little") + b"{}")
+    with pytest.raises(InputError, match=f"m.safetensors: .*claims a header of {size:,} bytes"):
+        load_model(path)
+
+
+class _Planted:
+    """Whoever unpickles this leaves a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_renamed_pickle_or_torch_file_runs_no_code(tmp_path):
+    path, trace = tmp_path / "m.safetensors", tmp_path / "was run"
+    planted = _Planted(trace)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps({"weights": planted, "padding": "x" * 200}, protocol))
+        with pytest.raises(InputError, match=r"m\.safetensors: (a pickle, )?not a model file of spikeduel"):
+            load_model(path)
+    torch.save(planted, path)
+    with pytest.raises(InputError, match=r"m\.safetensors: a zip, as torch\.save writes it, .*could run code"):
+        load_model(path)
+    assert not trace.exists()
+    pickle.loads(pickle.dumps(planted))  # the trap works
+    assert trace.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match=r"m\.safetensors: no such model file"):
+        load_model(tmp_path / "m.safetensors")
+
+
+def _made(tmp_path, shape):
+    save_model(tmp_path / "m.safetensors", make(shape))
+    return (tmp_path / "m.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("shape", ["dense-snn", "small-cnn"])
+@FUZZED
+@given(data=st.data())
+def test_damaged_files_give_a_model_or_an_input_error(shape, data, tmp_path):
+    path, whole = tmp_path / "m.safetensors", _made(tmp_path, shape)
+    if data.draw(st.booleans()):
+        path.write_bytes(data.draw(damaged(whole)))
+    else:
+        card = data.draw(changed(_card_of(whole)))
+        _overwrite(path, {"spikeduel": json.dumps(card)}, make(shape).module.state_dict())
+    if said := problem(load_model, path):
+        assert "m.safetensors" in said
+    else:
+        load_model(path).predict(np.zeros((1, 10, 10), np.uint8))

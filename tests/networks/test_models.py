@@ -1,0 +1,98 @@
+import numpy as np
+import pytest
+import torch
+
+from made_models import make
+from spikeduel.spiking.draws import Draw
+from spikeduel.system.errors import InputError
+
+
+@pytest.fixture
+def images(random):
+    return random.integers(0, 256, (5, 1, 10, 10), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
+def test_an_image_gets_one_answer_in_whatever_company(encoding, images):
+    model = make(encoding=encoding)
+    labels, probabilities = model.predict(images)
+    assert labels.dtype == np.int64
+    assert probabilities.shape == (5, 3)
+    assert np.allclose(probabilities.sum(1), 1)
+    assert np.array_equal(labels, probabilities.argmax(1))
+    one_by_one = [model.predict(image[None]) for image in images]
+    assert np.array_equal(labels, np.concatenate([answer[0] for answer in one_by_one]))
+    assert np.allclose(probabilities, np.concatenate([answer[1] for answer in one_by_one]), atol=1e-6)
+    assert np.array_equal(labels, model.predict(images, batch_size=2)[0])
+
+
+def test_grey_images_may_lack_a_channel_axis_and_none_is_fine(images):
+    model = make()
+    assert np.array_equal(model.predict(images[:, 0])[1], model.predict(images)[1])
+    labels, probabilities = model.predict(images[:0])
+    assert labels.shape == (0,)
+    assert probabilities.shape == (0, 3)
+
+
+def test_wrong_images_are_refused(images):
+    for wrong in (images.astype(np.float32), images[:, :, :5], images[0, 0]):
+        with pytest.raises(InputError, match=r"uint8 \[N, 1, 10, 10\]"):
+            make().predict(wrong)
+
+
+def test_a_trace_is_what_the_network_did(images):
+    model = make()
+    draw = Draw.for_evaluation(np.arange(5))
+    trace = model.trace(images, draw)
+    assert trace.encoded.shape == (6, 5, 1, 10, 10)
+    assert list(trace.spk) == ["lif1", "lif2"]
+    assert trace.output_layer == "lif2"
+    x = model.encode(torch.from_numpy(images), draw)
+    spk, mem = model.module(x)
+    assert torch.equal(trace.spk["lif2"], spk)
+    assert torch.equal(trace.mem["lif2"], mem)
+    torch.testing.assert_close(trace.current["lif2"], model.module.linear2(trace.spk["lif1"]))
+    assert model.trace(images, num_steps=9).mem["lif1"].shape == (9, 5, 12)
+    with pytest.raises(InputError, match="does not spike"):
+        make("small-cnn").trace(images)
+
+
+@pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
+@pytest.mark.parametrize("contender", ["dense-snn", "conv-lif"])
+def test_streaming_ends_in_the_scores_of_predict(contender, encoding, images):
+    model = make(contender, encoding=encoding, num_steps=6, family="snn", network={"hidden": 12, "neuron": "lif"})
+    model.module.eval()
+    state = None
+    frames = list(model.frames(images))
+    assert len(frames) == 6
+    for frame in frames:
+        scores, state = model.step(frame, state)
+    assert state.num_steps == 6
+    labels, probabilities = model.predict(images)
+    assert np.array_equal(scores.argmax(1).numpy(), labels)
+    assert np.allclose(scores.softmax(1).numpy(), probabilities, atol=1e-5)
+    # Another stream begins anew.
+    again, _ = model.step(frames[0])
+    assert torch.equal(again, model.step(frames[0])[0])
+
+
+def test_two_streams_do_not_disturb_each_other(images):
+    model = make(encoding="direct")
+    one, other = (torch.from_numpy(images[i : i + 1]).float() / 255 for i in (0, 1))
+    alone = None
+    for _ in range(4):
+        expected, alone = model.step(one, alone)
+    state, between = None, None
+    for _ in range(4):
+        scores, state = model.step(one, state)
+        _, between = model.step(other, between)
+    assert torch.equal(scores, expected)
+
+
+def test_what_cannot_stream_is_told_why(images):
+    with pytest.raises(InputError, match="does not spike"):
+        make("small-cnn").step(torch.zeros(1, 1, 10, 10))
+    with pytest.raises(InputError, match=r"model\.frames\(images\)"):
+        make().step(torch.from_numpy(images))
+    with pytest.raises(InputError, match=r"float32 \[B, 1, 10, 10\]"):
+        make().step(torch.zeros(1, 1, 9, 10))

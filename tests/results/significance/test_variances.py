@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from spikeduel.results.significance import variances
+from spikeduel.results.significance.variances import Uncertainty
+
+
+def crossed(rng, seeds=6, images=400, by_seed=0.0, by_image=0.0, groups=1):
+    """Right answers of one contender: a level per seed, a difficulty per image or group of images."""
+    difficulty = np.repeat(rng.standard_normal(images // groups), groups)
+    latent = (
+        1 + by_seed * rng.standard_normal((seeds, 1)) + by_image * difficulty + rng.standard_normal((seeds, images))
+    )
+    return latent > 0
+
+
+def test_agresti_and_mins_interval_by_hand():
+    # 100 images, 12 only a, 4 only b: (12 − 4)/102 ± 1.96·sqrt(17 − 64/102)/102.
+    right_a = np.array([True] * 12 + [False] * 4 + [True] * 84)
+    right_b = np.array([False] * 12 + [True] * 4 + [True] * 84)
+    found = variances.of_one_seed(right_a, right_b, None)
+    half = 1.959964 * np.sqrt(17 - 64 / 102) / 102
+    assert found.interval(0.95) == pytest.approx((8 / 102 - half, 8 / 102 + half), rel=1e-6)
+
+
+def test_nothing_lies_beyond_what_accuracies_allow():
+    wide = Uncertainty(centre=0.9, images=1.0, image_freedom=1.0)
+    assert wide.interval(0.95) == (-1.0, 1.0)
+    assert wide.detectable == 1.0
+
+
+def test_no_differing_image_is_not_certainty():
+    right = np.ones(50, bool)
+    low, high = variances.of_one_seed(right, right, None).interval(0.95)
+    assert (low, high) == pytest.approx((-1.96 / 52, 1.96 / 52), rel=1e-4)
+
+
+def test_the_two_way_table_by_hand():
+    # Two seeds, four images. a's accuracies are 3/4 and 2/4, b's 1/4 and 1/4.
+    a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
+    b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
+    found = variances.of_crossed(a, b, None)
+    # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 + 2·9/64 = 24/64.
+    # b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
+    remainder = 4 / 3 * (24 / 64 + 1) / (1 * 2 * 16)
+    by_seed = (1 / 32) / 2 + 0
+    mean_differences = np.array([0.5, 0.5, 0.5, 0.0])
+    images = (np.sum(mean_differences**2) + 1 - 1.5**2 / 6) / 36
+    assert found.seeds == pytest.approx(max(by_seed, remainder))
+    assert found.images == pytest.approx(max(images - remainder, 0))
+    assert found.centre == pytest.approx(1.5 / 6)
+
+
+def test_the_remainder_is_not_counted_twice():
+    # Images and seeds have no effects of their own: the variance is that of 2·S·N independent answers.
+    rng = np.random.default_rng(0)
+    found = [variances.of_crossed(crossed(rng), crossed(rng), None) for _ in range(200)]
+    p = stats.norm.cdf(1)
+    expected = 2 * p * (1 - p) / (6 * 400)
+    total = np.mean([u.seeds + u.images for u in found])
+    # Truncating parts at 0 and Agresti's images make it somewhat larger; counting twice would double it.
+    assert expected < total < 1.4 * expected
+
+
+@pytest.mark.parametrize("groups", [1, 20])
+def test_the_estimate_is_the_variance_that_one_sees(groups):
+    rng = np.random.default_rng(1)
+    cluster = None if groups == 1 else np.arange(400) // groups
+    found = [
+        variances.of_crossed(
+            crossed(rng, by_seed=0.1, by_image=0.7, groups=groups),
+            crossed(rng, by_seed=0.1, by_image=0.7, groups=groups),
+            cluster,
+        )
+        for _ in range(400)
+    ]
+    seen = np.var([u.centre for u in found])
+    assert np.mean([u.seeds + u.images for u in found]) == pytest.approx(seen, rel=0.2)
+    if groups > 1:
+        unaware = np.mean([u.images for u in found]) / 2
+        assert unaware > np.mean([u.images / groups for u in found])
+
+
+def test_only_seeds_is_welchs_t_interval():
+    found = Uncertainty(centre=0.02, images=0.0, image_freedom=np.inf, seeds=0.01**2, seed_freedom=7.3, num_seeds=6)
+    half = stats.t.isf(0.025, 7.3) * 0.01
+    assert found.interval(0.95) == pytest.approx((0.02 - half, 0.02 + half))
+    assert found.p_value == pytest.approx(2 * stats.t.sf(2, 7.3))
+
+
+def test_welchs_degrees_of_freedom():
+    rng = np.random.default_rng(2)
+    a = rng.random((6, 1)) * 0.5 + 0.4 > rng.random((6, 5000))
+    b = rng.random((6, 1)) * 0.1 + 0.6 > rng.random((6, 5000))
+    found = variances.of_crossed(a, b, None)
+    assert found.seed_freedom == pytest.approx(stats.ttest_ind(a.mean(1), b.mean(1), equal_var=False).df)
+
+
+def test_only_images_is_a_normal_interval():
+    found = Uncertainty(centre=0.02, images=0.01**2, image_freedom=np.inf)
+    assert found.interval(0.9) == pytest.approx((0.02 - 0.01 * 1.6448536, 0.02 + 0.01 * 1.6448536), rel=1e-6)
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(2), rel=1e-6)
+
+
+def test_the_p_value_is_the_intervals_dual():
+    found = Uncertainty(0.011, images=0.003**2, image_freedom=40, seeds=0.004**2, seed_freedom=8.0, num_seeds=6)
+    low, high = found.interval(1 - found.p_value)
+    assert low == pytest.approx(0, abs=1e-9)
+    assert high == pytest.approx(0.022)
+    assert Uncertainty(0.9, 1e-8, np.inf).p_value == variances.SMALLEST_P
+
+
+def test_what_can_be_detected():
+    by_images = Uncertainty(0.0, images=0.001**2, image_freedom=np.inf, seeds=0.002**2, seed_freedom=10.0, num_seeds=6)
+    assert by_images.detectable_at_best == pytest.approx(0.001 * (1.959964 + 0.841621), rel=1e-5)
+    needed = by_images.seeds_needed(0.005)
+    # Seeds contribute 0.002²·6/S: with that many it is enough, with one fewer it is not.
+    for number, enough in ((needed, True), (needed - 1, False)):
+        part = 0.002**2 * 6 / number
+        freedom = 2.0 * (number - 1)
+        reach = [
+            np.sqrt(stats.t.isf(tail, freedom) ** 2 * part + stats.norm.isf(tail) ** 2 * 0.001**2)
+            for tail in (0.025, 0.2)
+        ]
+        assert (sum(reach) <= 0.005) == enough
+    assert by_images.seeds_needed(0.0027) is None
+
+
+def test_few_clusters_widen_and_one_says_nothing():
+    rng = np.random.default_rng(3)
+    a, b = crossed(rng, seeds=1, images=100)[0], crossed(rng, seeds=1, images=100)[0]
+    narrow, wide = (variances.of_one_seed(a, b, cluster).interval(0.95) for cluster in (None, np.arange(100) // 50))
+    assert wide[1] - wide[0] > narrow[1] - narrow[0]
+    assert variances.of_one_seed(a, b, np.zeros(100, int)).interval(0.95) == (-1.0, 1.0)
+
+
+def test_seeds_that_end_level_are_not_certainty():
+    # All accuracies are one half, but the trainings disagree about half of the images.
+    a = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], bool)
+    found = variances.of_crossed(a, a[:, ::-1], None)
+    assert found.seeds > 0

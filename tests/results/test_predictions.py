@@ -1,0 +1,184 @@
+import json
+
+import numpy as np
+import pytest
+
+import spikeduel as sd
+from spikeduel.data import Preprocessing, Split
+from spikeduel.data.prepared import Prepared
+from spikeduel.results import predictions
+from spikeduel.settings import Experiment, write_experiment
+from spikeduel.system.errors import InputError
+from spikeduel.trials import answers
+from spikeduel.trials.store import TrialRecord
+
+LABELS = np.arange(60) % 3
+TEST = np.arange(20, 60)
+
+
+def prepared(groups=None, fingerprint="f" * 64):
+    return Prepared(
+        name="made up",
+        images=np.zeros((60, 1, 4, 4), np.uint8),
+        labels=LABELS,
+        classes=("a", "b", "c"),
+        preprocessing=Preprocessing(1, 4, 4),
+        groups=groups,
+        official=None,
+        samples=[],
+        fingerprint=fingerprint,
+    )
+
+
+def record(contender, seed):
+    return TrialRecord(
+        f"{contender}{seed}", {"contender": contender, "seed": seed}, 1, "done", None, 0, "limit", [], []
+    )
+
+
+def predicted(num_wrong, first=0):
+    answers = LABELS[TEST].copy()
+    answers[first : first + num_wrong] = (answers[first : first + num_wrong] + 1) % 3
+    return answers.tolist()
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Makes a run's folder with predictions: {contender: [wrong answers of each seed]}."""
+
+    def make(wrong, name="run", groups=None, test=TEST, fingerprint="f" * 64, **settings):
+        run = tmp_path / name
+        records, measures = [], []
+        for contender, numbers in wrong.items():
+            for seed, number in enumerate(numbers):
+                records.append(record(contender, seed))
+                measures.append({} if number is None else {"quality": {"predicted": predicted(number)}})
+        write_experiment(run / "experiment.toml", Experiment(**settings))
+        split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
+        answers.write(run, prepared(groups, fingerprint), [split], records, measures)
+        return run
+
+    return make
+
+
+def test_what_is_written_is_read_again(make_run):
+    run = make_run({"snn": [3, 1], "cnn": [8, None]}, groups=np.arange(60) // 4)
+    found = predictions.read(run)
+    assert found.contenders == ("snn", "cnn")
+    assert (found.seeds("snn"), found.seeds("cnn")) == ({0, 1}, {0})
+    np.testing.assert_array_equal(found.labels, LABELS[TEST])
+    np.testing.assert_array_equal(found.indices, TEST)
+    np.testing.assert_array_equal(found.groups, TEST // 4)
+    np.testing.assert_array_equal(found.answers["snn", 1], predicted(1))
+    # What anybody may rely on who reads it without spikeduel.
+    content = json.loads((run / "predictions.json").read_text())
+    assert set(content) == {"schema", "dataset", "fingerprint", "classes", "indices", "labels", "groups", "trials"}
+    assert content["trials"][2] == {"contender": "cnn", "seed": 0, "predicted": predicted(8)}
+
+
+def test_two_contenders_of_one_run(make_run):
+    run = make_run({"snn": [0], "cnn": [8]})
+    found = sd.test_results(run)
+    assert found == sd.test_difference(LABELS[TEST], predicted(0), predicted(8))
+    assert found.difference == pytest.approx(0.2)
+    assert found.p_value == pytest.approx(2 / 2**8)
+    assert sd.test_results(run, a="cnn").difference == pytest.approx(-0.2)
+    assert sd.test_results(run, b="snn").difference == pytest.approx(-0.2)
+
+
+def test_only_seeds_that_both_have(make_run):
+    found = sd.test_results(make_run({"snn": [0, 2, 4], "cnn": [8, None, 6]}))
+    assert found.seeds == 2
+    assert found.difference == pytest.approx(((8 - 0) + (6 - 4)) / 2 / 40)
+
+
+def test_groups_count(make_run):
+    found = sd.test_results(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
+    assert found.test == "exact sign flips of 10 groups"
+    assert found.p_value == pytest.approx(2 / 4)
+
+
+def test_the_margin_is_the_runs_unless_given(make_run):
+    run = make_run({"snn": [0], "cnn": [1]}, equivalence_margin=0.2)
+    assert (sd.test_results(run).margin, sd.test_results(run).conclusion) == (0.2, "equivalent")
+    assert sd.test_results(run, margin=0.01).conclusion == "inconclusive"
+
+
+def test_a_contender_in_two_runs(make_run):
+    run, other = make_run({"snn": [0], "cnn": [8]}), make_run({"snn": [5], "new": [1]}, "other")
+    assert predictions.names(run, other_run=other) == ("snn", "snn")
+    assert sd.test_results(run, other_run=other).difference == pytest.approx(5 / 40)
+    assert predictions.names(run, b="new", a="cnn", other_run=other) == ("cnn", "new")
+    assert sd.test_results(run, "cnn", "new", other).difference == pytest.approx(-7 / 40)
+    assert predictions.names(run, a="snn", other_run=other) == ("snn", "snn")
+
+
+def test_other_test_images_are_refused(make_run):
+    run = make_run({"snn": [0], "cnn": [8]})
+    split = make_run({"snn": [0]}, "split", test=np.arange(19, 59))
+    data = make_run({"snn": [0]}, "data", fingerprint="0" * 64)
+    with pytest.raises(InputError, match=r"run and .*split have different test images"):
+        sd.test_results(run, other_run=split)
+    with pytest.raises(InputError, match=r"run and .*data are of different data"):
+        sd.test_results(run, other_run=data)
+
+
+def test_where_there_is_a_choice_it_must_be_made(make_run):
+    three = make_run({"snn": [0], "cnn": [8], "new": [None]}, "three")
+    assert predictions.names(three) == ("snn", "cnn")
+    three = make_run({"snn": [0], "cnn": [8], "new": [4]}, "three")
+    with pytest.raises(InputError, match=r"has 3 contenders \(snn, cnn, new\): name two"):
+        sd.test_results(three)
+    with pytest.raises(InputError, match="unknown contender 'ccn': did you mean 'cnn'"):
+        sd.test_results(three, "snn", "ccn")
+    with pytest.raises(InputError, match="snn is named twice"):
+        sd.test_results(three, "snn", "snn")
+    other = make_run({"snn": [0], "cnn": [8]}, "other")
+    with pytest.raises(InputError, match="have 2 contenders in common: name --a and --b"):
+        sd.test_results(three, other_run=other)
+    with pytest.raises(InputError, match="name --a and --b"):
+        sd.test_results(three, "new", other_run=other)
+
+
+def test_no_seed_in_common(make_run):
+    with pytest.raises(InputError, match="snn and cnn have no finished seed in common"):
+        sd.test_results(make_run({"snn": [0, None], "cnn": [None, 8]}))
+
+
+def test_a_run_without_predictions_says_how_to_get_them(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "experiment.toml").touch()
+    with pytest.raises(InputError, match=r"old: has no predictions\.json.*compare --experiment .*old/experiment\.toml"):
+        predictions.read(tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"schema": 2},
+        {"labels": [0, 1]},
+        {"labels": None},
+        {"indices": [[1]]},
+        {"groups": ["x"] * 40},
+        {"trials": [{"contender": "snn", "seed": 0, "predicted": [0.5] * 40}]},
+        {"trials": [{"contender": "snn"}]},
+        {"trials": 3},
+        {"labels": [], "indices": [], "trials": []},
+        {"labels": [10**30] * 40},
+    ],
+    ids=str,
+)
+def test_a_damaged_file_is_named(damage, make_run):
+    run = make_run({"snn": [0], "cnn": [8]})
+    path = run / "predictions.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+    with pytest.raises(InputError, match=r"run/predictions\.json"):
+        predictions.read(run)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": 1}'])
+def test_a_file_that_is_something_else_is_named(content, make_run):
+    run = make_run({"snn": [0], "cnn": [8]})
+    (run / "predictions.json").write_text(content)
+    with pytest.raises(InputError, match=r"run/predictions\.json"):
+        predictions.read(run)

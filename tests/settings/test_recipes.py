@@ -1,0 +1,77 @@
+from dataclasses import asdict, replace
+
+import pytest
+
+from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import RECIPES, baseline, for_contenders, matched, twins
+from spikeduel.system.errors import InputError
+
+
+def test_the_baseline_is_the_studys():
+    experiment = baseline("fashion-mnist")
+    assert experiment.contenders == ("dense-snn", "small-cnn")
+    assert (experiment.encoding, experiment.num_steps, experiment.neuron) == ("rate", 25, "lif")
+    assert (experiment.beta, experiment.threshold, experiment.reset_mechanism) == (0.95, 1.0, "subtract")
+    assert (experiment.surrogate, experiment.hidden) == ("atan", 1024)
+    assert (experiment.epochs, experiment.batch_size, experiment.learning_rate) == (20, 128, 8.5e-5)
+    assert (experiment.patience, experiment.min_delta) == (3, 0.01)
+    assert experiment.seeds == 1
+
+
+def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
+    assert baseline().dataset == "fashion-mnist-mini"
+    assert baseline().epochs == 4
+    assert baseline(epochs=7).epochs == 7
+    assert replace(baseline(), epochs=20, dataset="mnist") == baseline("mnist")
+
+
+def test_changes_reach_the_experiment_and_are_checked():
+    assert twins("mnist", seeds=6, encoding="rate") == Experiment(dataset="mnist", seeds=6, encoding="rate")
+    assert baseline("mnist", seeds=6).seeds == 6
+    with pytest.raises(InputError, match="seeds must be at least 1"):
+        baseline("mnist", seeds=0)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_names_itself_and_says_what_it_is(name):
+    recipe = RECIPES[name]
+    assert recipe("digits").recipe == name
+    assert asdict(recipe("digits"))["dataset"] == "digits"
+    assert recipe.__doc__.strip()
+
+
+def test_matched_is_two_pairs_of_twins_under_one_rule():
+    experiment = matched("my_images", seeds=3, num_steps=6)
+    assert experiment.contenders == ("dense-lif", "dense-relu", "conv-lif", "conv-relu")
+    assert (experiment.encoding, experiment.num_steps, experiment.seeds) == ("direct", 6, 3)
+    assert 4 <= matched().num_steps <= 8
+    # Nobody stops before the others.
+    assert experiment.patience >= experiment.epochs
+    assert matched(contenders=("conv-lif",)).contenders == ("conv-lif",)
+
+
+def test_the_default_is_twins_with_a_budget_that_lets_small_sets_train():
+    experiment = Experiment(dataset="my_images")
+    assert experiment == twins("my_images")
+    assert experiment.contenders == ("conv-lif", "conv-relu")
+    assert (experiment.encoding, experiment.num_steps, experiment.patience) == ("direct", 4, None)
+    # 400 steps of 128 images: 34 epochs of 12 steps; from 40 steps an epoch on, ten epochs.
+    assert [experiment.num_epochs(n) for n in (100, 1500, 5000, 54_000)] == [400, 34, 10, 10]
+    assert replace(experiment, epochs=3).num_epochs(100) == 3
+    assert twins().epochs == 3
+
+
+def test_contenders_named_by_hand_bring_the_settings_of_their_recipe():
+    both = ("small-cnn", "dense-snn")
+    assert for_contenders(both, "mnist") == baseline("mnist", contenders=both)
+    assert for_contenders(("dense-lif",), "mnist") == matched("mnist", contenders=("dense-lif",))
+    assert for_contenders(("m:net",), "mnist") == twins("mnist", contenders=("m:net",))
+    # The first decides what all have in common; the other brings what a contender may have to itself.
+    mixed = for_contenders(("conv-lif", "dense-snn", "small-cnn"), "mnist")
+    assert replace(mixed, per_contender=None) == twins("mnist", contenders=("conv-lif", "dense-snn", "small-cnn"))
+    assert mixed.per_contender == {
+        "dense-snn": {"learning_rate": 8.5e-5, "num_steps": 25},
+        "small-cnn": {"learning_rate": 8.5e-5},
+    }
+    given = for_contenders(("conv-lif", "dense-snn"), "mnist", given=("num_steps",))
+    assert given.per_contender == {"dense-snn": {"learning_rate": 8.5e-5}}

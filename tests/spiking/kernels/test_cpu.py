@@ -1,0 +1,301 @@
+"""The fused scan against the reference: to the last bit forward, to 1e-4 backward."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel.spiking import kernels
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference, threads
+from spikeduel.spiking.surrogates import SURROGATES
+
+SHAPES = [(1, 1), (7, 5, 3), (25, 2, 2049), (3, 0, 4), (6, 3, 2, 5, 7), (60, 700)]
+ADAPTATIONS = {"LIF": None, "ALIF": (0.9, 0.3)}
+RESULTS = ("spk", "mem", "last")
+
+
+@pytest.fixture(autouse=True)
+def buffers_full_of_nan(monkeypatch):
+    """What a kernel fails to write shows."""
+
+    def full_of_nan(shape, dtype=torch.float32):
+        return torch.full(shape, float("nan"), dtype=dtype)
+
+    monkeypatch.setattr(cpu, "empty", full_of_nan)
+
+
+def sequence(shape, seed=0, dtype=torch.float32):
+    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.8 + 0.3).to(dtype)
+
+
+def forward_and_backward(scan, current, beta, dynamics, state=None, outputs=RESULTS):
+    """The results and the gradients of current, state and beta; the reference is given a `Constant` as a sequence."""
+    leaf = (current.value if isinstance(current, Constant) else current).detach().clone().requires_grad_()
+    x = Constant(leaf, current.num_steps) if isinstance(current, Constant) else leaf
+    if scan is reference.scan:
+        leaf = leaf.detach().float().requires_grad_()
+        x = leaf.expand(current.shape) if isinstance(current, Constant) else leaf
+    before = None if state is None else state.clone().requires_grad_()
+    decay = torch.tensor(beta, requires_grad=True)
+    results = scan(x, decay, dynamics, before)
+    used = [r for name, r in zip(RESULTS, results, strict=True) if name in outputs]
+    sum((r.float() * sequence(r.shape, seed)).sum() for seed, r in enumerate(used, 1)).backward()
+    gradients = leaf.grad, torch.zeros(0) if before is None else before.grad, decay.grad
+    return [r.detach() for r in results], gradients
+
+
+def assert_agree(current, beta, dynamics, state=None, outputs=RESULTS, rtol=1e-4, atol=1e-6):
+    theirs, their_gradients = forward_and_backward(reference.scan, current, beta, dynamics, state, outputs)
+    ours, our_gradients = forward_and_backward(kernels.scan, current, beta, dynamics, state, outputs)
+    dtype = current.value.dtype if isinstance(current, Constant) else current.dtype
+    assert [r.dtype for r in ours] == [dtype, torch.float32, torch.float32]
+    for our, their in zip(ours, theirs, strict=True):
+        assert our.float().numpy().tobytes() == their.numpy().tobytes()
+    for our, their in zip(our_gradients, their_gradients, strict=True):
+        # Relative to the size of the gradients: single elements can cancel.
+        scale = their.float().abs().max().item() if their.numel() else 1.0
+        torch.testing.assert_close(our.float(), their, rtol=rtol, atol=atol * max(scale, 1.0))
+
+
+def a_state(shape, adaptation):
+    return sequence((1 if adaptation is None else 2, *shape[1:]), seed=9) + 0.4
+
+
+@pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+@pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
+def test_agrees_with_the_reference(adaptation, reset_mechanism, shape, constant):
+    current = Constant(sequence(shape[1:]), shape[0]) if constant else sequence(shape)
+    dynamics = Dynamics(0.7, reset_mechanism, adaptation=adaptation)
+    assert_agree(current, 0.95, dynamics)
+    assert_agree(current, 0.95, dynamics, a_state(shape, adaptation))
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
+def test_agrees_under_every_surrogate(adaptation, surrogate):
+    dynamics = Dynamics(0.7, "subtract", surrogate, SURROGATES[surrogate].alpha, adaptation)
+    assert_agree(sequence((9, 4, 33)), 0.9, dynamics, a_state((9, 4, 33), adaptation))
+
+
+@pytest.mark.parametrize("outputs", [("spk",), ("mem",), ("last",)])
+@pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
+@pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
+def test_a_loss_on_one_output_only(adaptation, outputs, constant):
+    current = Constant(sequence((5, 11)), 9) if constant else sequence((9, 5, 11))
+    assert_agree(current, 0.8, Dynamics(1.0, "zero", adaptation=adaptation), outputs=outputs)
+
+
+@pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
+def test_bfloat16_is_read_exactly_and_written_rounded(constant):
+    current = sequence((9, 5, 333), dtype=torch.bfloat16)
+    current = Constant(current[0], 9) if constant else current
+    # Gradients come and go in the type of the current, rounded to 8 bits.
+    assert_agree(current, 0.9, Dynamics(0.8), rtol=2**-7, atol=2**-8)
+
+
+def test_bfloat16_is_rounded_as_torch_rounds_it():
+    values = torch.cat([sequence((4096,)) * 1e3, torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan")])])
+    values = torch.cat(
+        [values, torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF], dtype=torch.int32).view(torch.float32)]
+    )
+    spk = torch.zeros(1, len(values), dtype=torch.bfloat16)
+    grad = torch.zeros(1, len(values), dtype=torch.bfloat16)
+    out = cpu.scan_backward(None, values[None], None, spk, None, torch.tensor(0.5), Dynamics(1.0), 1, False)[0]
+    assert out.dtype == grad.dtype
+    assert torch.equal(out[0].nan_to_num(nan=7.0), values.bfloat16().nan_to_num(nan=7.0))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.3, 0.95, 1.0])
+@pytest.mark.parametrize("threshold", [-0.5, 0.0, 0.1, 1.0])
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+def test_forward_to_the_last_bit(reset_mechanism, threshold, beta):
+    current, dynamics = sequence((40, 4099), seed=3), Dynamics(threshold, reset_mechanism)
+    for ours, theirs in zip(
+        kernels.scan(current, beta, dynamics), reference.scan(current, beta, dynamics), strict=True
+    ):
+        assert ours.numpy().tobytes() == theirs.numpy().tobytes()
+
+
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("alpha", [0.5, 2.0, 25.0])
+def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
+    """A new surrogate works without one, through the reference: give it one, or leave it out here."""
+    u = torch.cat([torch.linspace(-30, 30, 2001), torch.tensor([0.0, -0.0, 1e-8, float("inf"), -float("inf")])])
+    out, level = np.full(len(u), np.nan, np.float32), np.zeros(len(u), np.float32)
+    cpu_kernels.surrogate_gradient(u.numpy(), level, reference.SURROGATE_KERNELS.index(surrogate), alpha, out)
+    exact = SURROGATES[surrogate].gradient(u.double(), alpha).float()
+    torch.testing.assert_close(torch.from_numpy(out), exact, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+def test_gradients_equal_finite_differences_where_they_are_smooth(reset_mechanism, adaptation):
+    """Where no spike flips, membranes are smooth in current, state and beta, but for the surrogate's own gradient."""
+    if adaptation is not None:
+        # An adaptation of gain 0 is driven by the spikes, and the loss is on the membranes.
+        adaptation = (0.9, 0.0)
+    dynamics = Dynamics(1.0, reset_mechanism, adaptation=adaptation)
+    current, state = sequence((6, 5), seed=4), a_state((6, 5), adaptation)
+    weights = sequence((6, 5), seed=5).double()
+
+    def loss(current, state, beta):
+        return (reference.scan(current, beta, dynamics, state)[1] * weights).sum().item()
+
+    leaves = [current.clone().requires_grad_(), state.clone().requires_grad_(), torch.tensor(0.8, requires_grad=True)]
+    (kernels.scan(leaves[0], leaves[2], dynamics, leaves[1])[1] * weights.float()).sum().backward()
+    exact = [x.double() for x in (current, state, torch.tensor(0.8))]
+    for which, (leaf, at) in enumerate(zip(leaves, exact, strict=True)):
+        for i in range(at.numel()):
+            sides = []
+            for step in (1e-6, -1e-6):
+                moved = [x.clone() for x in exact]
+                moved[which].view(-1)[i] += step
+                sides.append(loss(*moved))
+            assert leaf.grad.view(-1)[i].item() == pytest.approx((sides[0] - sides[1]) / 2e-6, rel=1e-3, abs=1e-4)
+
+
+def test_nan_is_passed_on():
+    current = sequence((4, 3))
+    current[1, 2] = float("nan")
+    spk, mem, _ = kernels.scan(current, 0.9, Dynamics(1.0))
+    assert mem[1:, 2].isnan().all()
+    assert not mem[:, :2].isnan().any()
+    assert (spk[1:, 2] == 0).all()
+
+
+def test_membranes_are_left_out_where_nobody_wants_them():
+    spk, mem, _ = kernels.scan(sequence((4, 3)), 0.9, Dynamics(1.0), with_mem=False)
+    assert mem.shape == (0, 3)
+    assert torch.equal(spk, kernels.scan(sequence((4, 3)), 0.9, Dynamics(1.0))[0])
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(lambda x: x.transpose(1, 2), id="transposed"),
+        pytest.param(lambda x: x[:, :, ::2], id="strided"),
+        pytest.param(lambda x: x.transpose(0, 1), id="batch first"),
+        pytest.param(lambda x: x[:, :1].expand(-1, 5, -1), id="expanded"),
+    ],
+)
+def test_inputs_that_are_not_contiguous(view):
+    current, dynamics = view(sequence((6, 7, 8))), Dynamics(1.0)
+    state = view(sequence((6, 7, 8), seed=1))[:1]
+    for ours, theirs in zip(
+        kernels.scan(current, 0.9, dynamics, state), reference.scan(current, 0.9, dynamics, state), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+
+
+def test_channels_last_stays_channels_last():
+    images = sequence((6 * 2, 3, 5, 4)).contiguous(memory_format=torch.channels_last)
+    gradients = []
+    for scan in (kernels.scan, reference.scan):
+        current = images.unflatten(0, (6, 2)).detach().clone().requires_grad_()
+        spk, mem, _ = scan(current, 0.9, Dynamics(1.0))
+        if scan is kernels.scan:
+            for x in (spk, mem):
+                assert x.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
+        (spk + mem).sum().backward()
+        gradients.append(current.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def run_large(seed):
+    """Large enough to be cut into parts; bytes of results and gradients."""
+    current = sequence((25, 16, 1024), seed=seed)
+    assert current.numel() >= 4 * threads.SMALLEST_PART
+    results, gradients = forward_and_backward(kernels.scan, current, 0.95, Dynamics(1.0))
+    return [x.numpy().tobytes() for x in (*results, *gradients)]
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for num_threads in (1, 2, 3):
+            torch.set_num_threads(num_threads)
+            results.append(run_large(0))
+    finally:
+        torch.set_num_threads(before)
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("openmp", [True, False], ids=["PyTorch's threads", "own threads"])
+def test_threads_that_call_at_once_agree_with_one(openmp, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    if not openmp:
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    alone = [run_large(seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as callers:
+        assert list(callers.map(run_large, range(4))) == alone
+
+
+def run_forward(seed):
+    """Nothing here needs PyTorch's own threads, which do not survive a fork."""
+    current = np.random.default_rng(seed).standard_normal((25, 16 * 1024), np.float32)
+    results = cpu.scan_forward(
+        torch.from_numpy(current), None, torch.tensor(0.95), Dynamics(1.0), 25, torch.float32, True
+    )
+    return [x.numpy().tobytes() for x in results]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_kernels_work_after_a_fork(monkeypatch):
+    monkeypatch.undo()
+    # Whatever the machine has: the parent's threads must exist, and the child need its own.
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    parent = run_forward(0)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(run_forward(0)))
+    child.start()
+    try:
+        assert receiver.poll(30), "the child hangs"
+        assert receiver.recv() == parent
+        child.join(30)
+        assert child.exitcode == 0
+    finally:
+        child.kill()
+
+
+AVX2_ONLY = """
+import torch
+from numba.core import config
+assert config.CPU_NAME == "haswell"
+from spikeduel.spiking.kernels import Dynamics, cpu_kernels, reference, scan
+current = torch.randn(9, 333, generator=torch.Generator().manual_seed(0)).requires_grad_()
+for dynamics in (Dynamics(0.7), Dynamics(0.7, "zero", adaptation=(0.9, 0.2))):
+    results = []
+    for run in (scan, reference.scan):
+        spk, mem, _ = run(current, 0.9, dynamics)
+        (gradient,) = torch.autograd.grad((spk * mem.detach()).sum() + mem.square().sum(), current)
+        results.append((spk, mem, gradient))
+    for ours, theirs in zip(*results):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert torch.equal(results[0][1], results[1][1])
+assembly = "".join(cpu_kernels.backward.inspect_asm().values())
+assert "%ymm" in assembly and "%zmm" not in assembly
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="another instruction set")
+def test_a_cpu_with_avx2_and_no_more_gets_the_same(tmp_path):
+    """The compiler is told of an older CPU, and PyTorch to keep to AVX2."""
+    limited = {
+        "NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,-avx512f", "NUMBA_CACHE_DIR": str(tmp_path),
+        "ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+    }  # fmt: skip
+    run = subprocess.run(
+        [sys.executable, "-c", AVX2_ONLY], env={**os.environ, **limited}, capture_output=True, text=True, timeout=300
+    )
+    assert run.returncode == 0, run.stderr

@@ -1,0 +1,76 @@
+"""Fused rate encoding against the reference, to the last bit."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel.spiking.kernels import cpu_encoding, reference
+
+DTYPES = list(cpu_encoding.WRITTEN_DTYPES)
+SHAPES = [(1, 1), (3, 1, 5, 7), (2, 1025), (5, 3, 31, 33), (2, 4096)]
+
+
+@pytest.fixture(autouse=True)
+def dirty_buffers(monkeypatch):
+    """What a kernel fails to write shows: neither 0 nor 1 in any type."""
+
+    def dirty(shape, dtype=torch.float32):
+        size = math.prod(shape) * dtype.itemsize
+        return torch.full((size,), 0x7F, dtype=torch.uint8).view(dtype).view(shape)
+
+    monkeypatch.setattr(cpu_encoding, "empty", dirty)
+
+
+def draw(shape, seed=0):
+    generator = np.random.default_rng(seed)
+    images = generator.integers(0, 256, shape, dtype=np.uint8)
+    images.flat[: min(2, images.size)] = (0, 255)[: min(2, images.size)]
+    return torch.from_numpy(images), generator.integers(0, 2**64, shape[0], dtype=np.uint64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("num_steps", [1, 4])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_equals_the_reference(shape, num_steps, dtype):
+    images, keys = draw(shape)
+    spikes = cpu_encoding.rate_spikes(images, keys, num_steps, dtype)
+    assert spikes.dtype == dtype
+    assert torch.equal(spikes, reference.rate_spikes(images, keys, num_steps).to(dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(0, 1, 4, 4), (3, 0)], ids=str)
+def test_nothing_to_draw(shape, dtype):
+    images, keys = draw(shape)
+    assert cpu_encoding.rate_spikes(images, keys, 5, dtype).shape == (5, *shape)
+
+
+def test_inputs_that_are_not_contiguous_or_read_only():
+    images, keys = draw((6, 8, 10))
+    keys.setflags(write=False)
+    view = images[::2].transpose(1, 2)
+    spikes = cpu_encoding.rate_spikes(view, keys[::2], 3)
+    assert torch.equal(spikes.bool(), reference.rate_spikes(view.contiguous(), keys[::2], 3))
+
+
+@pytest.mark.parametrize("pixel", [1, 128, 254])
+def test_firing_rate_is_unbiased(pixel):
+    images = torch.full((64, 97 * 97), pixel, dtype=torch.uint8)
+    spikes = cpu_encoding.rate_spikes(images, np.arange(64, dtype=np.uint64), 10, torch.bool)
+    rate, trials = pixel / 255, spikes.numel()
+    z = (spikes.sum().item() - trials * rate) / (trials * rate * (1 - rate)) ** 0.5
+    assert abs(z) < 4
+
+
+def test_spikes_depend_on_neither_threads_nor_batching(monkeypatch):
+    images, keys = draw((9, 4000))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    alone = cpu_encoding.rate_spikes(images, keys, 4, torch.bool)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    with ThreadPoolExecutor(3) as callers:
+        for spikes in callers.map(lambda _: cpu_encoding.rate_spikes(images, keys, 4, torch.bool), range(3)):
+            assert torch.equal(spikes, alone)
+    assert torch.equal(cpu_encoding.rate_spikes(images[4:6], keys[4:6], 2, torch.bool), alone[:2, 4:6])

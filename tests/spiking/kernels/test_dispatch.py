@@ -1,0 +1,142 @@
+"""Which kernel is used, and that it makes no difference to what is seen."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel.networks.architectures import dense_snn
+from spikeduel.spiking import kernels
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.kernels import Dynamics, cpu, reference
+from spikeduel.spiking.neurons import LIF, NEURONS
+from spikeduel.spiking.surrogates import SURROGATES, SurrogateChoice
+from spikeduel.system.errors import InputError
+
+
+def test_importing_does_not_import_numba():
+    code = "import sys, spikeduel.spiking.kernels; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("constant", [False, True])
+def test_a_fused_kernel_is_used(surrogate, dtype, constant, monkeypatch):
+    calls = []
+    whole = cpu.scan_forward
+    monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append(a) or whole(*a))
+    monkeypatch.setattr(reference, "scan", None)
+    value = torch.zeros(3, 4, dtype=dtype)
+    for beta in (0.9, 1, torch.tensor(0.9)):
+        kernels.scan(Constant(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate))
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize("name", [name for name, neuron in NEURONS.items() if issubclass(neuron, LIF)])
+@pytest.mark.parametrize("constant", [False, True])
+def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    encoded = torch.rand(5, 2, 1, 4, 4, generator=generator) * 3
+    encoded = Constant(encoded[0], 5) if constant else encoded
+    calls = []
+    forward, backward = cpu.scan_forward, cpu.scan_backward
+    monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append("forward") or forward(*a))
+    monkeypatch.setattr(cpu, "scan_backward", lambda *a: calls.append("backward") or backward(*a))
+    network = dense_snn.build((1, 4, 4), 3, 5, neuron=NEURONS[name], hidden=6)
+    network.readout.loss(network(encoded), torch.tensor([0, 2])).backward()
+    assert calls == ["forward", "forward", "backward", "backward"]
+    assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("current", "beta", "threshold", "surrogate"),
+    [
+        (torch.zeros(3, 4, dtype=torch.float64), 0.9, 1.0, "atan"),
+        (torch.zeros(3, 4, dtype=torch.float16), 0.9, 1.0, "atan"),
+        (torch.zeros(3, 4), torch.full((4,), 0.9), 1.0, "atan"),
+        (torch.zeros(3, 4), 0.9, torch.tensor(1.0), "atan"),
+        (torch.zeros(3, 4), 0.9, 1.0, "somebody's own"),
+    ],
+    ids=["float64", "float16", "beta per neuron", "tensor threshold", "surrogate"],
+)
+def test_the_reference_is_used_for_the_rest(current, beta, threshold, surrogate):
+    assert not kernels.is_fused(current, beta, Dynamics(threshold, surrogate=surrogate))
+
+
+def test_a_surrogate_without_a_kernel_works(monkeypatch):
+    monkeypatch.setitem(SURROGATES, "flat", SurrogateChoice(lambda u, alpha: torch.full_like(u, alpha), 0.25))
+    value = torch.ones(2, 3, requires_grad=True)
+    spk, _, _ = kernels.scan(Constant(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25))
+    spk.sum().backward()
+    assert (value.grad == 0.25).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("constant", [False, True])
+def test_membranes_are_float32_under_any_precision(dtype, constant):
+    values = (torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0)) + 0.3).to(dtype)
+    leaf = (values[0] if constant else values).clone().requires_grad_()
+    spk, mem, last = kernels.scan(Constant(leaf, 5) if constant else leaf, 0.9, Dynamics(1.0))
+    wide = torch.float64 if dtype == torch.float64 else torch.float32
+    assert (spk.dtype, mem.dtype, last.dtype) == (dtype, wide, wide)
+    values = values.to(wide)
+    expected = reference.scan(values[:1].expand(5, -1, -1) if constant else values, 0.9, Dynamics(1.0))
+    assert torch.equal(spk, expected[0].to(dtype))
+    assert torch.equal(mem, expected[1])
+    spk.sum().backward()
+    assert leaf.grad.dtype == dtype
+
+
+def test_a_beta_per_neuron_gets_its_gradient():
+    beta = torch.full((3,), 0.9, requires_grad=True)
+    _, mem, _ = kernels.scan(torch.ones(2, 3), beta, Dynamics(10.0))
+    mem[1].sum().backward()
+    assert beta.grad.tolist() == [1, 1, 1]
+
+
+def test_mistakes_are_named():
+    current = torch.zeros(2, 3)
+    with pytest.raises(InputError, match="did you mean 'subtract'"):
+        kernels.scan(current, 0.9, Dynamics(1.0, reset_mechanism="substract"))
+    with pytest.raises(InputError, match="did you mean 'atan'"):
+        kernels.scan(current, 0.9, Dynamics(1.0, surrogate="atann"))
+    with pytest.raises(InputError, match="at least one time step"):
+        kernels.scan(Constant(current, 0), 0.9, Dynamics(1.0))
+    with pytest.raises(InputError, match="uint8"):
+        kernels.rate_spikes(current, np.zeros(2, np.uint64), 3)
+    with pytest.raises(InputError, match="a key for each of 2 images"):
+        kernels.rate_spikes(current.byte(), np.zeros(3, np.uint64), 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_rate_spikes_in_any_type(dtype):
+    generator = np.random.default_rng(0)
+    images = torch.from_numpy(generator.integers(0, 256, (3, 1, 5, 5), dtype=np.uint8))
+    keys = generator.integers(0, 2**64, 3, dtype=np.uint64)
+    spikes = kernels.rate_spikes(images, keys, 4, dtype)
+    assert torch.equal(spikes, reference.rate_spikes(images, keys, 4).to(dtype))
+
+
+def test_a_window_of_steps_is_cut_from_the_same_draws():
+    images = torch.full((2, 1, 3, 3), 128, dtype=torch.uint8)
+    keys = np.array([3, 4], np.uint64)
+    whole = kernels.rate_spikes(images, keys, 7)
+    assert torch.equal(kernels.rate_spikes(images, keys, 3, first_step=4), whole[4:])
+
+
+def test_unfused_it_is_the_reference_and_gives_the_same(monkeypatch):
+    current = torch.randn(6, 4, 5, generator=torch.Generator().manual_seed(0))
+    fused = kernels.scan(current, 0.9, Dynamics(0.7))
+    used = []
+    honest = reference.scan
+    monkeypatch.setattr(reference, "scan", lambda *given: used.append(1) or honest(*given))
+    with kernels.unfused():
+        plain = kernels.scan(current, 0.9, Dynamics(0.7))
+    assert used == [1]
+    assert all(torch.equal(one, other) for one, other in zip(fused, plain, strict=True))
+    kernels.scan(current, 0.9, Dynamics(0.7))
+    assert used == [1]

@@ -1,0 +1,317 @@
+"""The Triton scans against the reference: to the last bit forward, to 1e-4 backward."""
+
+import re
+
+import pytest
+import torch
+
+from spikeduel.spiking.kernels import RESET_MECHANISMS, gpu, reference
+from spikeduel.spiking.kernels.reference import Dynamics
+from spikeduel.spiking.surrogates import resolve_alpha
+from triton_device import DEVICE, compiled
+
+ADAPTATIONS = {"lif": None, "alif": (0.9, 0.3)}
+
+adaptations = pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
+constants = pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
+
+
+@pytest.fixture(autouse=True)
+def buffers_full_of_nan(monkeypatch):
+    """What a kernel fails to write shows."""
+    monkeypatch.setattr(gpu, "empty", lambda shape, dtype, device: torch.full(shape, torch.nan, dtype=dtype).to(device))
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 0.3
+
+
+def dynamics(adaptation=None, reset_mechanism="subtract", surrogate="atan", threshold=0.7):
+    return Dynamics(threshold, reset_mechanism, surrogate, resolve_alpha(surrogate), adaptation)
+
+
+def some_state(neurons, num_neurons):
+    """Some membranes above the threshold; adaptations that are not negative."""
+    state = normal(1 if neurons.adaptation is None else 2, num_neurons, seed=7)
+    state[1:].abs_()
+    return state
+
+
+def by_reference(current, state, beta, neurons, num_steps):
+    """`(spk, mem, last)` of plain PyTorch, in `current`'s dtype."""
+    if state is None:
+        state = current.new_zeros((1 if neurons.adaptation is None else 2, current.shape[1]))
+    settings = neurons.reset_mechanism, neurons.surrogate, neurons.alpha
+    mem, *adaptation = state
+    spikes, membranes = [], []
+    for t in range(num_steps):
+        now = current[min(t, len(current) - 1)]
+        if adaptation:
+            spk, mem, adaptation[0] = reference.alif_step(
+                now, mem, adaptation[0], beta, neurons.threshold, *neurons.adaptation, *settings
+            )
+        else:
+            spk, mem = reference.lif_step(now, mem, beta, neurons.threshold, *settings)
+        spikes.append(spk)
+        membranes.append(mem)
+    return torch.stack(spikes), torch.stack(membranes), torch.stack([mem, *adaptation])
+
+
+def by_autograd(current, state, beta, neurons, num_steps, gradients):
+    """The gradients of `current`, `state` and `beta`, by autograd of the reference in float64."""
+    if state is None:
+        state = torch.zeros(1 if neurons.adaptation is None else 2, current.shape[1])
+    leaves = [x.double().requires_grad_() for x in (current, state, beta)]
+    results = by_reference(*leaves, neurons, num_steps)
+    given = [(result, gradient) for result, gradient in zip(results, gradients, strict=True) if gradient is not None]
+    found = torch.autograd.grad(
+        [result for result, _ in given],
+        leaves,
+        [gradient.double() for _, gradient in given],
+        allow_unused=True,
+    )
+    return [
+        torch.zeros_like(leaf) if gradient is None else gradient for leaf, gradient in zip(leaves, found, strict=True)
+    ]
+
+
+def on_device(*tensors):
+    return [None if x is None else x.to(DEVICE) for x in tensors]
+
+
+def forward(current, state, beta, neurons, num_steps, spk_dtype=torch.float32, with_mem=True):
+    arguments = *on_device(current, state, beta), neurons, num_steps, spk_dtype, with_mem
+    return [x.cpu() for x in gpu.scan_forward(*arguments)]
+
+
+def backward(gradients, current, state, beta, neurons, num_steps, needs_beta=True):
+    arguments = *on_device(*gradients, current, state, beta), neurons, num_steps, needs_beta
+    return [x.cpu() for x in gpu.scan_backward(*arguments)]
+
+
+def some_gradients(results):
+    return [normal(*result.shape, seed=seed) for seed, result in enumerate(results, start=1)]
+
+
+def assert_same(found, expected):
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.dtype == torch.float32
+        assert torch.equal(mine, theirs)
+
+
+def assert_close(found, expected, rtol=1e-4):
+    for mine, theirs in zip(found, expected, strict=True):
+        # Relative to the size of the gradients: single elements can cancel.
+        scale = theirs.abs().max().item() if theirs.numel() else 1.0
+        torch.testing.assert_close(mine.double(), theirs, rtol=rtol, atol=1e-6 * max(scale, 1.0))
+
+
+def assert_agree(current, state, neurons, num_steps, beta=0.95):
+    beta = torch.tensor(beta)
+    exactly = by_reference(current.double(), None if state is None else state.double(), beta, neurons, num_steps)
+    results = forward(current, state, beta, neurons, num_steps)
+    assert_same(results, by_reference(current.float(), state, beta, neurons, num_steps))
+    # Or else the gradients of float64 would be those of other spikes.
+    assert torch.equal(results[0].double(), exactly[0])
+    gradients = some_gradients(results)
+    found = backward(gradients, current, state, beta, neurons, num_steps)
+    assert found[0].dtype == current.dtype
+    # A gradient in bfloat16 is right to its 8 bits.
+    rtol = max(1e-4, torch.finfo(current.dtype).eps)
+    assert_close(found, by_autograd(current, state, beta, neurons, num_steps, gradients), rtol)
+
+
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+@pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
+@adaptations
+def test_agrees_with_the_reference(adaptation, surrogate, reset_mechanism):
+    neurons = dynamics(adaptation, reset_mechanism, surrogate)
+    assert_agree(normal(8, 37), some_state(neurons, 37), neurons, 8)
+
+
+@pytest.mark.parametrize("with_state", [False, True], ids=["from rest", "from a state"])
+@pytest.mark.parametrize("num_steps", [1, 5])
+@pytest.mark.parametrize("num_neurons", [1, 7, 128, 129])
+@constants
+@adaptations
+def test_any_size(adaptation, constant, num_neurons, num_steps, with_state):
+    neurons = dynamics(adaptation, "zero", "triangular")
+    current = normal(1 if constant else num_steps, num_neurons)
+    assert_agree(current, some_state(neurons, num_neurons) if with_state else None, neurons, num_steps)
+
+
+@constants
+@adaptations
+def test_many_neurons(adaptation, constant):
+    neurons = dynamics(adaptation)
+    assert_agree(normal(1 if constant else 3, 2049), some_state(neurons, 2049), neurons, 3)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+@constants
+@pytest.mark.parametrize("adaptation", [None, (0.5, 0.25)], ids=ADAPTATIONS)
+def test_to_the_last_bit_where_floats_are_exact(adaptation, constant, reset_mechanism, beta):
+    neurons = dynamics(adaptation, reset_mechanism, "straight_through_estimator", threshold=1.0)
+    generator = torch.Generator().manual_seed(3)
+    current = torch.randint(-16, 112, (1 if constant else 4, 50), generator=generator) / 64
+    state = torch.randint(0, 160, (1 if adaptation is None else 2, 50), generator=generator) / 64
+    beta = torch.tensor(beta)
+    results = forward(current, state, beta, neurons, 4)
+    assert 0 < results[0].mean() < 1
+    expected = by_reference(current.double(), state.double(), beta.double(), neurons, 4)
+    assert_same(results, [x.float() for x in expected])
+    gradients = [torch.randint(-8, 9, x.shape, generator=generator) / 8 for x in results]
+    found = backward(gradients, current, state, beta, neurons, 4)
+    assert_same(found, [x.float() for x in by_autograd(current, state, beta, neurons, 4, gradients)])
+
+
+@pytest.mark.parametrize("given", [(0,), (1,), (2,), (0, 1), ()], ids=str)
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+@adaptations
+def test_gradients_of_some_results_only(adaptation, reset_mechanism, given):
+    neurons = dynamics(adaptation, reset_mechanism)
+    current, beta = normal(5, 19), torch.tensor(0.8)
+    state = some_state(neurons, 19)
+    gradients = some_gradients(forward(current, state, beta, neurons, 5))
+    gradients = [gradient if i in given else None for i, gradient in enumerate(gradients)]
+    found = backward(gradients, current, state, beta, neurons, 5)
+    if given:
+        assert_close(found, by_autograd(current, state, beta, neurons, 5, gradients))
+    else:
+        assert all((gradient == 0).all() for gradient in found)
+
+
+@constants
+@adaptations
+def test_the_gradient_of_beta_is_zero_unless_asked_for(adaptation, constant):
+    neurons = dynamics(adaptation)
+    current, beta = normal(1 if constant else 4, 130), torch.tensor(0.8)
+    gradients = some_gradients(forward(current, None, beta, neurons, 4))
+    asked = backward(gradients, current, None, beta, neurons, 4, needs_beta=True)
+    not_asked = backward(gradients, current, None, beta, neurons, 4, needs_beta=False)
+    assert_same(not_asked[:2], asked[:2])
+    assert asked[2].item() != 0
+    assert not_asked[2].item() == 0
+    assert not_asked[2].shape == asked[2].shape == ()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@constants
+@adaptations
+def test_currents_of_two_bytes(adaptation, constant, dtype):
+    neurons = dynamics(adaptation)
+    assert_agree(normal(1 if constant else 5, 33).to(dtype), some_state(neurons, 33), neurons, 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_spikes_in_any_type(dtype):
+    neurons, current, beta = dynamics(), normal(5, 33), torch.tensor(0.9)
+    expected = forward(current, None, beta, neurons, 5)
+    spk, mem, last = forward(current, None, beta, neurons, 5, spk_dtype=dtype)
+    assert spk.dtype == dtype
+    assert torch.equal(spk.float(), expected[0])
+    assert_same([mem, last], expected[1:])
+    grad_spk = normal(5, 33, seed=1).to(dtype)
+    found = backward([grad_spk, None, None], current, None, beta, neurons, 5)
+    assert_close(found, by_autograd(current, None, beta, neurons, 5, [grad_spk, None, None]))
+
+
+@adaptations
+def test_membranes_only_where_they_are_wanted(adaptation):
+    neurons, current, beta = dynamics(adaptation), normal(5, 33), torch.tensor(0.9)
+    spk, mem, last = forward(current, None, beta, neurons, 5, with_mem=False)
+    assert mem.shape == (0, 33)
+    expected = forward(current, None, beta, neurons, 5)
+    assert_same([spk, last], [expected[0], expected[2]])
+
+
+@constants
+@adaptations
+def test_no_neurons(adaptation, constant):
+    neurons, beta = dynamics(adaptation), torch.tensor(0.9)
+    current = torch.zeros(1 if constant else 4, 0)
+    results = forward(current, None, beta, neurons, 4)
+    assert [x.shape[1] for x in results] == [0, 0, 0]
+    grad_current, grad_state, grad_beta = backward(results, current, None, beta, neurons, 4)
+    assert grad_current.shape == current.shape
+    assert grad_state.shape == results[2].shape
+    assert grad_beta.item() == 0
+
+
+def test_gradients_and_states_that_are_not_contiguous():
+    neurons, current, beta = dynamics((0.9, 0.3)), normal(4, 9), torch.tensor(0.9)
+    state = some_state(neurons, 9).T.contiguous().T
+    gradients = [torch.ones(1, 1).expand(4, 9), normal(9, 4, seed=1).T, normal(9, 2, seed=2).T]
+    assert_same(forward(current, state, beta, neurons, 4), forward(current, state.contiguous(), beta, neurons, 4))
+    found = backward(gradients, current, state, beta, neurons, 4)
+    assert_close(found, by_autograd(current, state, beta, neurons, 4, gradients))
+
+
+def test_nan_is_passed_on():
+    current = normal(4, 3)
+    current[1, 2] = float("nan")
+    spk, mem, _ = forward(current, None, torch.tensor(0.9), dynamics(), 4)
+    assert mem[1:, 2].isnan().all()
+    assert not mem[:, :2].isnan().any()
+    assert (spk[1:, 2] == 0).all()
+
+
+def test_nan_stays_out_of_the_gradient_where_spikes_have_none():
+    current = torch.full((3, 2), torch.nan)
+    found = backward([None, torch.ones(3, 2), None], current, None, torch.tensor(0.5), dynamics(), 3, needs_beta=False)
+    assert_same(found[:1], [torch.tensor([[1.75], [1.5], [1.0]]).expand(3, 2)])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "num_rows", "adaptation", "traces"),
+    [
+        (torch.float32, 6, None, 0),
+        (torch.float32, 6, (0.9, 0.3), 1),
+        (torch.bfloat16, 6, None, 1),
+        (torch.float32, 1, None, 1),
+    ],
+    ids=["shared", "adaptation", "other type", "constant"],
+)
+def test_going_back_keeps_the_membranes_where_the_gradient_will_be(monkeypatch, dtype, num_rows, adaptation, traces):
+    shapes = []
+
+    def recorded(shape, dtype, device):
+        shapes.append(tuple(shape))
+        return torch.empty(shape, dtype=dtype, device=device)
+
+    monkeypatch.setattr(gpu, "empty", recorded)
+    current = normal(num_rows, 40).to(dtype)
+    backward([normal(6, 40), None, None], current, None, torch.tensor(0.9), dynamics(adaptation), 6)
+    assert shapes.count((6, 40)) == traces + (num_rows == 6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "pointer", "adaptation", "left_out"),
+    [
+        ("_forward", "*fp32", None, ("state", "mem_out")),
+        ("_forward", "*bf16", (0.9, 0.3), ()),
+        ("_backward", "*bf16", None, ("state", "grad_spk", "adaptation_trace", "grad_beta_parts")),
+        ("_backward", "*fp32", (0.9, 0.3), ()),
+    ],
+    ids=["forward lif", "forward alif", "backward lif", "backward alif"],
+)
+def test_compiles_without_fused_multiply_add_and_for_one_neuron_a_thread(
+    tmp_path, kernel, pointer, adaptation, left_out
+):
+    """What the equality with the reference, and reading back what was written without waiting, rest on."""
+    launch = gpu.launch_options(torch.empty(2, 0), dynamics(adaptation, "zero"))
+    if kernel == "_backward":
+        launch["SURROGATE"] = "atan"
+    constants = {name: value for name, value in launch.items() if name.isupper()} | dict.fromkeys(left_out)
+    options = {name: value for name, value in launch.items() if not name.isupper()}
+    types = dict.fromkeys(("current", "spk", "grad_spk", "grad_current"), pointer)
+    types |= dict.fromkeys(("state", "beta", "mem_out", "last", "grad_mem", "grad_last", "grad_state"), "*fp32")
+    types |= dict.fromkeys(("mem_trace", "adaptation_trace", "grad_beta_parts"), "*fp32")
+    types |= dict.fromkeys(("threshold", "decay", "gain", "alpha"), "fp32")
+    types |= dict.fromkeys(("num_neurons", "num_steps"), "i32")
+    stages = compiled(tmp_path, gpu.__name__, kernel, types, constants, **options)
+    assert not re.search(r"\bfma\.", stages["ptx"])
+    (layout,) = set(re.findall(r"#ttg\.blocked<.*?>", stages["ttgir"]))
+    assert "sizePerThread = [1]" in layout
+    assert launch["BLOCK"] == 32 * launch["num_warps"]

@@ -1,0 +1,181 @@
+"""The reference against hand-computed values, published vectors, and snnTorch."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel.spiking.kernels import RESET_MECHANISMS, reference
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import snntorch
+
+SNNTORCH_SURROGATES = {
+    "atan": (2.0, snntorch.surrogate.atan(alpha=2.0)),
+    "fast_sigmoid": (25.0, snntorch.surrogate.fast_sigmoid(slope=25)),
+    "sigmoid": (25.0, snntorch.surrogate.sigmoid(slope=25)),
+    "straight_through_estimator": (1.0, snntorch.surrogate.straight_through_estimator()),
+}
+
+
+def lif_scan(current, beta, threshold, reset_mechanism="subtract", surrogate="atan", alpha=2.0):
+    dynamics = reference.Dynamics(threshold, reset_mechanism, surrogate, alpha)
+    return reference.scan(current, beta, dynamics)[:2]
+
+
+def alif_scan(current, beta, threshold, decay, gain, reset_mechanism="subtract", surrogate="atan", alpha=2.0):
+    dynamics = reference.Dynamics(threshold, reset_mechanism, surrogate, alpha, (decay, gain))
+    return reference.scan(current, beta, dynamics)[:2]
+
+
+def snntorch_scan(current, beta, threshold, reset_mechanism, spike_grad):
+    neuron = snntorch.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset_mechanism, spike_grad=spike_grad)
+    mem = neuron.init_leaky()
+    steps = []
+    for now in current.unbind(0):
+        spk, mem = neuron(now, mem)
+        steps.append((spk, mem))
+    return tuple(torch.stack(x) for x in zip(*steps, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("reset_mechanism", "expected_mem", "expected_spk"),
+    [
+        # Input 1.5, 0, 0.75, 0.75; beta 0.5; threshold 1. A reset acts one step after its spike.
+        ("subtract", [1.5, -0.25, 0.625, 1.0625], [1, 0, 0, 1]),
+        ("zero", [1.5, 0.0, 0.75, 1.125], [1, 0, 0, 1]),
+        ("none", [1.5, 0.75, 1.125, 1.3125], [1, 0, 1, 1]),
+    ],
+)
+def test_four_steps_by_hand(reset_mechanism, expected_mem, expected_spk):
+    current = torch.tensor([1.5, 0.0, 0.75, 0.75]).view(4, 1)
+    spk, mem = lif_scan(current, 0.5, 1.0, reset_mechanism)
+    assert mem.flatten().tolist() == expected_mem
+    assert spk.flatten().tolist() == expected_spk
+
+
+def test_a_membrane_at_the_threshold_does_not_fire():
+    spk, _ = lif_scan(torch.ones(1, 1), 0.5, 1.0)
+    assert spk.item() == 0
+
+
+def test_gradient_by_hand():
+    # Straight through, beta 0.5, reset to zero: a step's gradient reaches back until the last spike.
+    current = torch.tensor([1.5, 0.25, 0.25]).view(3, 1).requires_grad_()
+    spk, _ = lif_scan(current, 0.5, 1.0, "zero", "straight_through_estimator")
+    spk[2].sum().backward()
+    assert current.grad.flatten().tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("reset_mechanism", "expected_mem", "expected_spk"),
+    [
+        # Input 1.5, 1, 0.75, 1; beta 0.5; threshold 1; decay 0.5; gain 0.5. After the first spike the adaptation is
+        # 1, 0.5, 0.25, hence the threshold 1.5, 1.25, 1.125.
+        ("subtract", [1.5, 0.75, 1.125, 1.5625], [1, 0, 0, 1]),
+        ("zero", [1.5, 1.0, 1.25, 1.625], [1, 0, 0, 1]),
+        # A second spike at once: 1, 1.5, 0.75, hence 1.5, 1.75, 1.375.
+        ("none", [1.5, 1.75, 1.625, 1.8125], [1, 1, 0, 1]),
+    ],
+)
+def test_four_adaptive_steps_by_hand(reset_mechanism, expected_mem, expected_spk):
+    current = torch.tensor([1.5, 1.0, 0.75, 1.0]).view(4, 1)
+    spk, mem = alif_scan(current, 0.5, 1.0, 0.5, 0.5, reset_mechanism)
+    assert mem.flatten().tolist() == expected_mem
+    assert spk.flatten().tolist() == expected_spk
+
+
+def test_adaptive_gradient_by_hand():
+    # Straight through, beta b = 0.5, decay d = 0.5, gain g = 0.25: a step back, the membrane counts through the next
+    # one and through the adaptation of the spike: b − g; two steps back: b·(b − g) − g·d + g².
+    current = torch.full((3, 1), 0.5, requires_grad=True)
+    spk, _ = alif_scan(current, 0.5, 1.0, 0.5, 0.25, "subtract", "straight_through_estimator")
+    spk[2].sum().backward()
+    assert current.grad.flatten().tolist() == [0.0625, 0.25, 1.0]
+
+
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+def test_adaptation_without_gain_is_none(reset_mechanism):
+    current = torch.randn(12, 50, generator=torch.Generator().manual_seed(4)) + 0.3
+    expected = lif_scan(current, 0.9, 1.0, reset_mechanism)
+    for mine, theirs in zip(alif_scan(current, 0.9, 1.0, 0.8, 0.0, reset_mechanism), expected, strict=True):
+        assert torch.equal(mine, theirs)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+@pytest.mark.parametrize("surrogate", SNNTORCH_SURROGATES)
+def test_agrees_with_snntorch(surrogate, reset_mechanism, beta):
+    alpha, spike_grad = SNNTORCH_SURROGATES[surrogate]
+    generator = torch.Generator().manual_seed(1)
+    # Multiples of 1/64: every sum and product is exact, so that nothing may differ in the last bit.
+    # Not below −1/4: snnTorch's sigmoid gradient is NaN where exp(−25·u) overflows, at u < −3.55.
+    current = torch.randint(-16, 112, (8, 3, 17), generator=generator) / 64
+    weights = torch.randn(2, 8, 3, 17, generator=generator)
+
+    results = []
+    for scan, settings in (
+        (lif_scan, (surrogate, alpha)),
+        (snntorch_scan, (spike_grad,)),
+    ):
+        x = current.clone().requires_grad_()
+        spk, mem = scan(x, beta, 1.0, reset_mechanism, *settings)
+        ((spk * weights[0]).sum() + (mem * weights[1]).sum()).backward()
+        results.append((spk, mem, x.grad))
+    ours, theirs = results
+    assert 0 < ours[0].mean() < 1
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    torch.testing.assert_close(ours[2], theirs[2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("surrogate", ["atan", "straight_through_estimator"])
+def test_membrane_gradient_equals_finite_differences(surrogate):
+    # Without a reset the membrane is linear in the current, so that finite differences apply.
+    current = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    assert torch.autograd.gradcheck(lambda x: lif_scan(x, 0.9, 1.0, "none", surrogate)[1], current.requires_grad_())
+
+
+@pytest.mark.parametrize(
+    ("word", "rounds", "expected"),
+    [
+        (0x00000000, 10, (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        (0xFFFFFFFF, 10, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (0x00000000, 7, (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)),
+    ],
+)
+def test_philox_known_answers(word, rounds, expected):
+    """The vectors published with Random123 (`kat_vectors`)."""
+    words = reference.philox(np.full(4, word, np.uint32), np.full(2, word, np.uint32), rounds)
+    assert tuple(words.tolist()) == expected
+
+
+def test_a_level_depends_on_key_step_and_pixel_only():
+    keys = np.array([7, 2**63 + 1, 12345], np.uint64)
+    levels = reference.draw_levels(keys, 6, 101)
+    assert np.array_equal(reference.draw_levels(keys[1:], 4, 50), levels[:4, 1:, :50])
+
+
+@pytest.mark.parametrize("pixel", [0, 1, 128, 254, 255])
+def test_firing_rate_is_unbiased(pixel):
+    images = torch.full((40, 50, 50), pixel, dtype=torch.uint8)
+    spikes = reference.rate_spikes(images, np.arange(40, dtype=np.uint64), 10)
+    rate, trials = pixel / 255, spikes.numel()
+    if rate in (0, 1):
+        assert spikes.float().mean() == rate
+    else:
+        z = (spikes.sum().item() - trials * rate) / (trials * rate * (1 - rate)) ** 0.5
+        assert abs(z) < 4
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2], ids=["steps", "images", "pixels"])
+@pytest.mark.parametrize("lag", [1, 2, 4])
+def test_levels_do_not_correlate(axis, lag):
+    # Keys differ in their lowest bits only, as those of neighbouring images may.
+    levels = reference.draw_levels(np.arange(32, dtype=np.uint64), 32, 400).astype(np.float64) - 127
+    levels = np.moveaxis(levels, axis, 0)
+    products = levels[lag:] * levels[:-lag]
+    z = products.sum() / (np.sqrt(products.size) * levels.var())
+    assert abs(z) < 4

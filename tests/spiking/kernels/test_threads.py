@@ -1,0 +1,59 @@
+import threading
+
+import pytest
+import torch
+
+from spikeduel.spiking.kernels import threads
+
+LARGE = 1000 * threads.SMALLEST_PART
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, 17, 100, 1000])
+@pytest.mark.parametrize("num_threads", [1, 2, 3, 7])
+@pytest.mark.parametrize("work", [0, LARGE])
+def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: num_threads)
+    parts, used = [], set()
+
+    def kernel(start, stop):
+        parts.append((start, stop))
+        used.add(threading.current_thread())
+
+    threads.run_chunks(kernel, length, work=work, grain=16)
+    assert sorted(i for part in parts for i in range(*part)) == list(range(length))
+    assert all(start % 16 == 0 for start, _ in parts)
+    assert len(used) <= num_threads
+
+
+def test_small_work_stays_in_the_calling_thread(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    used = []
+    threads.run_chunks(lambda *_: used.append(threading.current_thread()), 100, work=2 * threads.SMALLEST_PART - 1)
+    assert used == [threading.current_thread()]
+
+
+def test_parts_run_side_by_side(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    meeting = threading.Barrier(2, timeout=30)
+    threads.run_chunks(lambda *_: meeting.wait(), 2, work=LARGE)
+
+
+@pytest.mark.parametrize("failing_start", [0, 1])
+def test_an_error_in_any_part_is_raised(monkeypatch, failing_start):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+
+    def kernel(start, stop):
+        if start == failing_start:
+            raise IndexError("broken part")
+
+    with pytest.raises(IndexError, match="broken part"):
+        threads.run_chunks(kernel, 2, work=LARGE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool])
+@pytest.mark.parametrize("shape", [(), (3,), (0, 4), (2, 3, 5)], ids=str)
+def test_empty_has_the_shape_and_type(shape, dtype):
+    x = threads.empty(shape, dtype)
+    assert x.shape == shape
+    assert x.dtype == dtype
+    assert x.is_contiguous()

@@ -1,0 +1,217 @@
+import pytest
+import snntorch
+import torch
+
+from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.kernels import reference
+from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, QuantisedReLU, ReLU, carried
+from spikeduel.system.errors import InputError
+
+
+def test_the_registry_is_not_empty():
+    assert "lif" in NEURONS
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_forward_equals_its_own_steps(name, generator):
+    neuron = NEURONS[name]()
+    current = torch.randn(6, 3, 5, generator=generator)
+    spk, mem = neuron(current)
+    state = neuron.initial_state(current[0])
+    for t in range(6):
+        now, state = neuron.step(current[t], state)
+        assert torch.equal(now, spk[t])
+        assert torch.equal(state["mem"], mem[t])
+
+
+@pytest.mark.parametrize("name", NEURONS)
+def test_a_constant_equals_its_sequence_and_nothing_is_kept_between_calls(name, generator):
+    neuron = NEURONS[name]()
+    value = torch.rand(4, 7, generator=generator, requires_grad=True)
+    once = neuron(Constant(value, 9))
+    again = neuron(value.expand(9, 4, 7))
+    assert torch.equal(once[0], again[0])
+    assert torch.equal(once[1], again[1])
+    assert once[0].shape == (9, 4, 7)
+    (once[0].sum() + once[1].sum()).backward()
+    assert value.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("reset_mechanism", ["subtract", "zero", "none"])
+def test_lif_is_snntorchs_leaky(reset_mechanism, generator):
+    # Multiples of 1/64 and beta 0.5 over a few steps are exact in float32, so spikes and membranes must be equal.
+    current = torch.randint(-64, 128, (8, 4, 50), generator=generator) / 64
+    leaky = snntorch.Leaky(beta=0.5, reset_mechanism=reset_mechanism)
+    mem = leaky.init_leaky()
+    spikes, membranes = [], []
+    for now in current:
+        spk, mem = leaky(now, mem)
+        spikes.append(spk)
+        membranes.append(mem)
+    spk, mem = LIF(beta=0.5, reset_mechanism=reset_mechanism)(current)
+    assert 0 < spk.mean() < 1
+    assert torch.equal(spk, torch.stack(spikes))
+    assert torch.equal(mem, torch.stack(membranes))
+
+
+def test_membranes_stay_float32():
+    spk, mem = LIF()(torch.ones(3, 2, dtype=torch.bfloat16))
+    assert spk.dtype == torch.bfloat16
+    assert mem.dtype == torch.float32
+
+
+def test_if_leaks_nothing():
+    _, mem = IF(threshold=10)(torch.ones(3, 1))
+    assert mem.flatten().tolist() == [1, 2, 3]
+
+
+def test_plif_learns_its_decay():
+    neuron = PLIF(beta=0.8, threshold=10)
+    assert neuron.beta.item() == pytest.approx(0.8)
+    _, mem = neuron(torch.ones(2, 1))
+    assert mem[1].item() == pytest.approx(1.8)
+    mem[1].sum().backward()
+    # d(beta·1 + 1)/d logit = beta·(1 − beta)
+    assert neuron.beta_logit.grad.item() == pytest.approx(0.16)
+    assert "beta=0.8" in repr(neuron)
+    for beta in (0.0, 1.0):
+        with pytest.raises(InputError, match="between 0 and 1"):
+            PLIF(beta=beta)
+
+
+def test_alif_by_hand():
+    # Input 1.5 at each step, no leak in effect (beta 0): without adaptation it fires always.
+    # Levels: 1; after a spike 1 + 1·1 = 2 (silent); 1 + 0.5 = 1.5 (1.5 is not above it); 1.25: fires; 1.125 + 1.
+    neuron = ALIF(beta=0.0, reset_mechanism="none", adaptation_decay=0.5, adaptation_gain=1.0)
+    spk, _ = neuron(torch.full((5, 1), 1.5))
+    assert spk.flatten().tolist() == [1, 0, 0, 1, 0]
+    assert neuron.dynamics.adaptation == (0.5, 1.0)
+    with pytest.raises(InputError, match="adaptation_decay"):
+        ALIF(adaptation_decay=1.5)
+
+
+def test_alif_without_gain_is_lif(generator):
+    current = torch.randn(6, 3, generator=generator)
+    for one, other in zip(ALIF(adaptation_gain=0.0)(current), LIF()(current), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_leaky_readout_integrates_and_never_spikes():
+    mem = LeakyReadout(beta=0.5)(torch.full((3, 1, 1), 100.0))
+    assert mem.flatten().tolist() == [100, 150, 175]
+
+
+@pytest.mark.parametrize("name", NEURONS)
+@pytest.mark.parametrize("constant", [False, True])
+def test_going_on_from_a_state_equals_going_through(name, constant, generator):
+    network = torch.nn.Sequential(NEURONS[name]())
+    values = torch.randn(7, 2, 3, generator=generator) + 0.4
+    whole = values[:1].expand(7, 2, 3) if constant else values
+    spk, mem = network(whole)
+    state, spikes, membranes = {}, [], []
+    for window in (slice(0, 3), slice(3, 4), slice(4, 7)):
+        part = Constant(values[0], window.stop - window.start) if constant else whole[window]
+        with carried(network, state) as after:
+            now = network(part)
+        state = after
+        spikes.append(now[0])
+        membranes.append(now[1])
+    assert torch.equal(torch.cat(spikes), spk)
+    assert torch.equal(torch.cat(membranes), mem)
+    # Outside, nothing is carried on.
+    assert torch.equal(network(whole)[1], mem)
+
+
+def test_gradients_go_through_a_carried_state(generator):
+    current = (torch.randn(6, 4, generator=generator) + 0.3).requires_grad_()
+    for name, make in NEURONS.items():
+        network = torch.nn.Sequential(make())
+        network(current)[0].square().sum().backward()
+        expected, current.grad = current.grad, None
+        with carried(network, {}) as state:
+            first = network(current[:2])[0]
+        with carried(network, state):
+            second = network(current[2:])[0]
+        torch.cat([first, second]).square().sum().backward()
+        torch.testing.assert_close(current.grad, expected, msg=name)
+        current.grad = None
+
+
+def test_a_layer_used_twice_cannot_be_carried():
+    neuron = LIF()
+    twice = torch.nn.Sequential(neuron)
+    with pytest.raises(InputError, match="layer of its own"), carried(twice, {}):
+        neuron(torch.ones(1, 2))
+        neuron(torch.ones(1, 2))
+
+
+def test_a_compiled_network_says_that_it_cannot_go_on():
+    network = torch.nn.Sequential(LIF())
+    compiled = torch.compile(network, backend="eager")
+    with pytest.raises(InputError, match="compiled"), carried(network, {}):
+        compiled(torch.ones(1, 2))
+    torch._dynamo.reset()
+
+
+def test_a_step_is_the_references(generator):
+    current, mem = torch.randn(2, 3, 4, generator=generator)
+    neuron = LIF(beta=0.9, reset_mechanism="zero")
+    spk, state = neuron.step(current, {"mem": mem})
+    expected = reference.lif_step(current, mem, 0.9, 1.0, "zero", "atan", 2.0)
+    assert torch.equal(spk, expected[0])
+    assert torch.equal(state["mem"], expected[1])
+
+
+def test_settings_are_checked():
+    assert LIF(beta=1.7).beta == 1.0
+    for wrong in (
+        {"threshold": 0.0},
+        {"reset_mechanism": "hard"},
+        {"surrogate": "step"},
+        {"surrogate_alpha": -1.0},
+    ):
+        with pytest.raises(InputError):
+            LIF(**wrong)
+
+
+def test_a_neuron_of_ones_own_needs_only_a_step():
+    class Counter(Neuron):
+        def step(self, current, state):
+            mem = state["mem"] + current
+            return (mem >= 3).float(), {"mem": mem}
+
+    spk, mem = Counter()(torch.ones(4, 1))
+    assert spk.flatten().tolist() == [0, 0, 1, 1]
+    assert mem.flatten().tolist() == [1, 2, 3, 4]
+
+
+def test_relu_is_no_neuron_and_forgets():
+    current = torch.tensor([[-1.0], [2.0], [0.5]])
+    spk, mem = ReLU()(current)
+    assert spk.flatten().tolist() == [0, 2, 0.5]
+    assert torch.equal(mem, current)
+
+
+@pytest.mark.parametrize("bits", [1, 3, 5])
+def test_a_quantised_relu_has_at_most_two_to_the_bits_values_also_after_training(bits, generator):
+    neuron = QuantisedReLU(activation_bits=bits)
+    assert neuron.level_step.item() == pytest.approx(1 / (2**bits - 1))
+    optimizer = torch.optim.Adam(neuron.parameters(), lr=0.02)
+    current = torch.randn(1, 500, generator=generator) * 3
+    for _ in range(20):
+        optimizer.zero_grad()
+        (neuron(current)[0] - current.relu()).square().mean().backward()
+        optimizer.step()
+    spk, _ = neuron(current)
+    assert 1 < len(spk.unique()) <= 2**bits
+    # Its levels have widened to reach the currents.
+    assert neuron.level_step.item() > 1.2 / (2**bits - 1)
+
+
+def test_a_quantised_relu_keeps_the_type_and_starts_at_the_threshold():
+    neuron = QuantisedReLU(threshold=2.0, activation_bits=2)
+    spk, mem = neuron(torch.tensor([[0.5, 9.0]], dtype=torch.bfloat16))
+    assert (spk.dtype, mem.dtype) == (torch.bfloat16, torch.float32)
+    assert spk.flatten().tolist() == pytest.approx([2 / 3, 2.0], rel=0.01)
+    with pytest.raises(InputError, match="activation_bits must be at least 1"):
+        QuantisedReLU(activation_bits=0)

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from spikeduel.spiking.readouts import Logits, MeanOverSteps, SpikeCount
+
+
+def test_spike_count_by_hand():
+    spk = torch.tensor([[[1.0, 0, 0]], [[0, 1.0, 0]]])
+    mem = torch.tensor([[[2.0, 1.0, 0.0]], [[0.0, 2.0, 0.5]]])
+    readout = SpikeCount()
+    # Counts 1, 1, 0; summed membranes 2, 3, 0.5 have ranks 1, 2, 0: class 1 wins the tie.
+    assert readout.scores((spk, mem)).tolist() == [[pytest.approx(1 + 1 / 6), pytest.approx(1 + 2 / 6), 0]]
+    assert readout.ties((spk, mem)).tolist() == [True]
+    labels = torch.tensor([1])
+    per_step = torch.nn.functional.cross_entropy
+    expected = (per_step(mem[0], labels) + per_step(mem[1], labels)) / 2
+    torch.testing.assert_close(readout.loss((spk, mem), labels), expected)
+
+
+def test_a_spike_outweighs_every_membrane():
+    spk = torch.zeros(1, 1, 4)
+    spk[0, 0, 2] = 1
+    mem = torch.tensor([[[9.0, 8.0, -50.0, 7.0]]])
+    assert SpikeCount().scores((spk, mem)).argmax(1).tolist() == [2]
+    assert SpikeCount().ties((spk, mem)).tolist() == [False]
+
+
+def test_logits_are_their_own_scores():
+    logits = torch.tensor([[0.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
+    assert torch.equal(Logits().scores(logits), logits)
+    assert Logits().ties(logits).tolist() == [True, False]
+
+
+def test_the_mean_over_steps_is_the_score():
+    output = torch.tensor([[[0.0, 4.0]], [[2.0, 0.0]]], dtype=torch.bfloat16)
+    readout = MeanOverSteps()
+    assert readout.scores(output).tolist() == [[1, 2]]
+    assert readout.ties(output).tolist() == [False]
+    expected = torch.nn.functional.cross_entropy(torch.tensor([[1.0, 2.0]]), torch.tensor([1]))
+    assert readout.loss(output, torch.tensor([1])) == expected
+
+
+@pytest.mark.parametrize("readout", [SpikeCount(), MeanOverSteps()], ids=lambda r: type(r).__name__)
+def test_scores_can_be_summed_up_step_by_step(readout, generator):
+    mem = torch.randn(6, 4, 3, generator=generator)
+    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCount) else mem
+    total = 0
+    for t in range(6):
+        now = tuple(part[t : t + 1] for part in output) if isinstance(output, tuple) else output[t : t + 1]
+        total = total + readout.accumulate(now)
+    torch.testing.assert_close(readout.scores_of(total, 6), readout.scores(output))
+
+
+def test_bfloat16_spikes_are_counted_beyond_256():
+    spk, mem = torch.ones(300, 1, 2, dtype=torch.bfloat16), torch.zeros(300, 1, 2)
+    spk[299, 0, 0] = 0
+    assert SpikeCount().scores((spk, mem)).tolist() == [[299, 300.25]]
+
+
+@pytest.mark.parametrize("readout", [SpikeCount(), MeanOverSteps()], ids=lambda r: type(r).__name__)
+def test_running_scores_are_those_of_the_steps_so_far(readout, generator):
+    mem = torch.randn(6, 4, 3, generator=generator)
+    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCount) else mem
+    running = readout.running_scores(output)
+    assert running.shape == (6, 4, 3)
+    for t in range(1, 6):
+        so_far = tuple(part[:t] for part in output) if isinstance(output, tuple) else output[:t]
+        torch.testing.assert_close(running[t - 1], readout.scores(so_far))
+    assert torch.equal(running[-1], readout.scores(output))

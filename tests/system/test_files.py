@@ -1,0 +1,389 @@
+import errno
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from damage import problem
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "a.txt"
+    files.write_text(path, "old")
+    with pytest.raises(RuntimeError), files.atomic_path(path) as temporary:
+        temporary.write_text("new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
+    folder = tmp_path / "set"
+    with files.atomic_directory(folder) as temporary:
+        (temporary / "a").write_text("old")
+    with pytest.raises(RuntimeError), files.atomic_directory(folder) as temporary:
+        (temporary / "a").write_text("new")
+        raise RuntimeError
+    assert (folder / "a").read_text() == "old"
+    assert list(tmp_path.iterdir()) == [folder]
+    with files.atomic_directory(folder) as temporary:
+        (temporary / "b").write_text("newer")
+    assert [p.name for p in folder.iterdir()] == ["b"]
+
+
+def test_written_files_have_ordinary_permissions(tmp_path):
+    files.write_text(tmp_path / "a", "x")
+    (tmp_path / "b").write_text("x")
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_json_round_trip_refuses_nan(tmp_path):
+    files.write_json(tmp_path / "a.json", {"x": [1, None, 0.5]})
+    assert files.read_json(tmp_path / "a.json") == {"x": [1, None, 0.5]}
+    with pytest.raises(ValueError):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None, 0.5]}
+
+
+def test_broken_json_is_named(tmp_path):
+    (tmp_path / "a.json").write_text("{")
+    for name in ("a.json", "absent.json"):
+        with pytest.raises(InputError, match=name):
+            files.read_json(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=r"cannot write to .*file"):
+            files.require_writable(folder)
+    with pytest.raises(InputError, match="cannot write to"):
+        files.write_text(tmp_path / "file" / "x" / "a.txt", "x")
+
+
+def test_a_full_disk_is_an_error_for_people(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        files.write_text(tmp_path / "a", "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_cache_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "c"))
+    assert files.cache_dir() == tmp_path / "c"
+    monkeypatch.delenv("SPIKEDUEL_CACHE")
+    assert files.cache_dir().name == "spikeduel"
+
+
+def _count(folder: Path, times: int) -> None:
+    for _ in range(times):
+        with files.locked(folder / "x.lock"):
+            number = int((folder / "n").read_text())
+            (folder / "n").write_text(str(number + 1))
+
+
+def test_locks_exclude_other_processes(tmp_path):
+    (tmp_path / "n").write_text("0")
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_count, args=(tmp_path, 50)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert (tmp_path / "n").read_text() == "100"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": NaN}', "the number NaN is not possible"),
+        (b"[-Infinity]", "not possible"),
+        (b"[1e999]", "the number 1e999 is not possible"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"9" * 5000, "not a JSON file"),
+        (b"\xff\xfe\x00", "not a JSON file"),
+    ],
+)
+def test_json_beyond_reason_is_named(content, said, tmp_path):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=rf"a\.json: not a JSON file.*{said}|a\.json: {said}"):
+        files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path):
+        with pytest.raises(InputError, match=f"{path}: (not a regular file|cannot be read)"):
+            files.read_bytes(path)
+    assert not files.is_file(tmp_path / "pipe")
+
+
+def test_too_large_a_file_is_refused(tmp_path):
+    (tmp_path / "a").write_bytes(bytes(11))
+    assert files.read_bytes(tmp_path / "a", 11) == bytes(11)
+    with pytest.raises(InputError, match="a: larger than"):
+        files.read_bytes(tmp_path / "a", 10)
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "a\0b", "~nobody-of-this-name/x"])
+def test_what_cannot_be_a_path_is_no_traceback(text):
+    assert not files.is_folder(text)
+    assert not files.is_file(text)
+    with pytest.raises(InputError, match=r"no such file|cannot be read"):
+        files.read_bytes(text)
+    assert "is no path" in (problem(files.located, text) or "is no path")
+
+
+# ---- what killed processes leave
+
+
+def aged(path, seconds):
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+
+
+def test_what_a_killed_process_left_of_a_file_goes_with_the_next_write_a_day_later(tmp_path):
+    left, fresh, others = (tmp_path / name for name in (".a.txt.abcd_123.part", ".a.txt.efgh4567.part", ".b.x.part"))
+    for path in (left, fresh, others):
+        path.write_text("half")
+    aged(left, 25 * 3600)
+    aged(others, 25 * 3600)
+    files.write_text(tmp_path / "a.txt", "whole")
+    # What may still be written to stays, and so does what is not ours.
+    assert sorted(tmp_path.iterdir()) == sorted([fresh, others, tmp_path / "a.txt"])
+
+
+def test_a_folder_left_behind_is_as_old_as_the_newest_file_in_it(tmp_path):
+    left = tmp_path / ".set.abcdefgh.part"
+    left.mkdir()
+    (left / "images").write_text("half")
+    aged(left, 25 * 3600)
+    files.remove_left_behind(tmp_path, "set", 24 * 3600)
+    assert left.is_dir()
+    files.remove_left_behind(tmp_path, "other")
+    assert left.is_dir()
+    files.remove_left_behind(tmp_path, "set")
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spikeduel.system import files
+with files.locked(Path("x.lock")), files.atomic_path(Path("a.txt")) as temporary:
+    temporary.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    assert subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path).returncode == -signal.SIGKILL
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".part"]
+    asked = []
+    with files.locked(tmp_path / "x.lock", lambda: asked.append(1)):
+        files.remove_left_behind(tmp_path)
+    assert asked == []
+    assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
+
+
+# ---- locks
+
+
+WAITS = """
+from pathlib import Path
+from spikeduel.system import files
+with files.locked(Path("x.lock"), lambda: print("waits", flush=True)):
+    print("has it", flush=True)
+"""
+
+
+def waiting_process(folder):
+    return subprocess.Popen(
+        [sys.executable, "-c", WAITS], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_who_waits_says_so_once(tmp_path):
+    with files.locked(tmp_path / "x.lock"):
+        other = waiting_process(tmp_path)
+        assert other.stdout.readline() == "waits\n"
+    assert other.communicate(timeout=60)[0] == "has it\n"
+
+
+def test_ctrl_c_ends_the_waiting(tmp_path):
+    with files.locked(tmp_path / "x.lock"):
+        other = waiting_process(tmp_path)
+        assert other.stdout.readline() == "waits\n"
+        other.send_signal(signal.SIGINT)
+        _, errors = other.communicate(timeout=60)
+    assert errors.strip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("refusal", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_files_cannot_be_locked_it_says_so(refusal, tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*arguments):
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(InputError, match=r"does not support it.*local disk"), files.locked(tmp_path / "x.lock"):
+        pass
+
+
+# ---- checksums
+
+
+def test_sealed_content_comes_back_or_is_known_to_be_damaged(tmp_path, random):
+    content, path = random.bytes(1000), tmp_path / "sealed"
+    files.write_sealed(path, content)
+    assert files.read_sealed(path) == content
+    whole = path.read_bytes()
+    damaged = [whole[:length] for length in (0, 1, 31, 32, 500, len(whole) - 1)] + [whole + b"x"]
+    for place in random.integers(0, len(whole), 20):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 1 << int(random.integers(8))]) + whole[place + 1 :])
+    for each in damaged:
+        path.write_bytes(each)
+        with pytest.raises(InputError, match="sealed: damaged"):
+            files.read_sealed(path)
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        files.read_sealed(path)
+
+
+# ---- disks that are full, folders that are somebody else's
+
+
+FULL = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+from spikeduel.system import files
+from spikeduel.data import cache, load
+from spikeduel.system.errors import InputError
+from spikeduel.networks.model_files import save_model
+from spikeduel.networks.models import Model, build
+from spikeduel.reporting import style
+from spikeduel.reporting.animation import encoded_animation
+from spikeduel.settings import write_experiment
+from spikeduel.settings.recipes import baseline
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import write_checkpoint
+from spikeduel.trials.trial import describe
+import torch
+
+full = Path(sys.argv[1])
+experiment = baseline("digits", contenders=("small-cnn",), device="cpu")
+prepared = load(experiment)
+card = describe("small-cnn", experiment, prepared)
+noise = np.random.default_rng(0).integers(0, 2, (30, 1, 64, 64))
+figure = style.new_figure(4.0)
+figure.add_subplot().imshow(noise[0, 0])
+store = Store(full / "store")
+kinds = {
+    "experiment": lambda: [write_experiment(full / f"{n}.toml", experiment) for n in range(900)],
+    "cache": lambda: cache.write(full / "set", prepared),
+    "checkpoint": lambda: write_checkpoint(full / "c.pt", {"weights": torch.randn(200_000)}),
+    "model": lambda: save_model(full / "m.safetensors", Model(build(card), card)),
+    "measure": lambda: store.save_measure("k", "quality", {"predicted": list(range(200_000))}),
+    "ledger": lambda: [store.note_test_use("f" * 50_000, np.arange(3)) for _ in range(20)],
+    "report": lambda: files.write_text(full / "report.html", "x" * 500_000),
+    "figure": lambda: [style.save(figure, full / f"{n}.png") for n in range(60)],
+    "animation": lambda: [encoded_animation(noise, noise[0] * 255, full / f"{n}.gif") for n in range(60)],
+}
+for name, write in kinds.items():
+    try:
+        write()
+        print(name, "was written")
+    except InputError as error:
+        print(name, error)
+    print(name, "left", sorted(str(path) for path in full.rglob("*.part")))
+    if name in ("experiment", "ledger", "figure", "animation"):
+        for path in full.iterdir():
+            path.unlink() if path.is_file() else None
+        (full / "store" / "ledger.jsonl").unlink(missing_ok=True)
+"""
+
+
+@pytest.fixture
+def in_a_small_file_system(tmp_path):
+    """Runs Python code, which is given a folder with room for 100 KB."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = f'mount -t tmpfs -o size=100k none {small} && exec "$@"'
+    command = ["unshare", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    return lambda code: subprocess.run(
+        [*command, sys.executable, "-c", code, str(small)], capture_output=True, text=True, cwd=tmp_path
+    )
+
+
+def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(in_a_small_file_system):
+    done = in_a_small_file_system(FULL)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    kinds = ["experiment", "cache", "checkpoint", "model", "measure", "ledger", "report", "figure", "animation"]
+    assert [line.split()[0] for line in said] == [kind for kind in kinds for _ in range(2)]
+    for line in said[::2]:
+        assert re.search(r"cannot write to .*: No space left on device\. Choose another folder, or make room", line)
+    assert [line for line in said[1::2] if not line.endswith("left []")] == []
+
+
+REQUIRES = """
+import sys
+from pathlib import Path
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+for write in (
+    lambda: files.require_writable(Path("closed")),
+    lambda: files.write_text(Path("closed/a"), "x"),
+    lambda: files.locked(Path("closed/x.lock")).__enter__(),
+):
+    try:
+        write()
+    except InputError as error:
+        print(error)
+"""
+
+
+def test_a_folder_of_somebody_elses_is_named(tmp_path):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed").chmod(0o555)
+    command = [sys.executable, "-c", REQUIRES]
+    if os.geteuid() == 0:
+        # Root may write everywhere, so that somebody else has to try.
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere, and there is no setpriv to be somebody else")
+        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+        for folder in (tmp_path, *tmp_path.parents[:-1]):
+            if not folder.stat().st_mode & 0o001:
+                folder.chmod(folder.stat().st_mode | 0o011)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    if "ModuleNotFoundError" in done.stderr or "Permission denied" in done.stderr:
+        pytest.skip("the package lies where only root may read")
+    assert done.stdout.count("Permission denied. Choose another folder") == 3, done.stderr
+    assert list((tmp_path / "closed").iterdir()) == []
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    with (
+        pytest.raises(InputError, match="a folder; name the file to write"),
+        files.atomic_path(tmp_path) as temporary,
+    ):
+        temporary.write_text("x")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,86 @@
+import io
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from spikeduel.system.progress import Progress, TerminalProgress
+
+
+def on_a_terminal():
+    progress = TerminalProgress()
+    progress.console = Console(file=io.StringIO(), force_terminal=True, width=100, highlight=False)
+    return progress, progress.console.file
+
+
+def test_silence(capsys):
+    progress = Progress()
+    items = [1, 2, 3]
+    assert list(progress.track(items, "counting")) == items
+    assert list(progress.track(iter(items), "counting", 3)) == items
+    progress.say("news")
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_all_items_pass_with_or_without_a_known_number(terminal):
+    progress = on_a_terminal()[0] if terminal else TerminalProgress()
+    assert list(progress.track(range(5), "counting")) == list(range(5))
+    assert list(progress.track(iter("abc"), "counting")) == list("abc")
+    assert list(progress.track(iter("abc"), "counting", 3)) == list("abc")
+    assert list(progress.track([], "counting")) == []
+
+
+def test_items_are_taken_one_by_one():
+    taken = []
+
+    def source():
+        for number in range(3):
+            taken.append(number)
+            yield number
+
+    tracked = iter(TerminalProgress().track(source(), "counting"))
+    assert taken == []
+    next(tracked)
+    assert taken == [0]
+
+
+def test_no_terminal_no_bars_but_lines(capsys):
+    progress = TerminalProgress()
+    list(progress.track(range(3), "counting sheep"))
+    progress.say("[epoch] 1/3: 100 %")
+    progress.say("x" * 300)
+    assert capsys.readouterr() == (f"[epoch] 1/3: 100 %\n{'x' * 300}\n", "")
+
+
+def test_a_terminal_shows_bars_that_vanish_and_lines_that_stay():
+    progress, screen = on_a_terminal()
+    for _ in progress.track(range(3), "counting sheep"):
+        progress.say("a line")
+    assert "counting sheep" in screen.getvalue()
+    assert "3/3" in screen.getvalue()
+    assert screen.getvalue().count("a line") == 3
+    erase_line = "\x1b[2K"
+    assert screen.getvalue().rstrip().endswith(erase_line)
+
+
+def test_a_bar_that_was_left_early_does_not_block_the_next():
+    progress, _ = on_a_terminal()
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            for number in progress.track(range(3), "counting"):
+                number / 0
+    assert list(progress.track(range(3), "counting")) == [0, 1, 2]
+
+
+def test_standard_error_keeps_standard_output_clean(capsys):
+    progress = TerminalProgress(stderr=True)
+    progress.say("news")
+    list(progress.track(range(3), "counting"))
+    assert capsys.readouterr() == ("", "news\n")
+
+
+def test_it_costs_nothing_to_import():
+    code = "import sys, spikeduel.system.progress; sys.exit('rich' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,142 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel.spiking.draws import Draw
+from spikeduel.system.errors import InputError
+from spikeduel.trials.augmentations import AUGMENTATIONS, augment, flip, shift, shift_flip
+
+SHAPES = [(64, 1, 8, 8), (40, 3, 28, 20), (33, 1, 97, 40), (1, 1, 4, 4)]
+
+
+def noise(*shape):
+    """Images without a black pixel, so that what has entered can be told from what was there."""
+    return torch.randint(1, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+
+
+def draw(images, seed=0, epoch=0):
+    return Draw.for_augmentation(seed, epoch, np.arange(len(images)))
+
+
+def moved(image, down, right):
+    """`image` `[C, H, W]` moved by whole pixels; what enters is 0."""
+    result = torch.roll(image, (down, right), (1, 2))
+    result[:, : max(down, 0)] = 0
+    result[:, result.shape[1] + min(down, 0) :] = 0
+    result[:, :, : max(right, 0)] = 0
+    result[:, :, result.shape[2] + min(right, 0) :] = 0
+    return result
+
+
+def place(image, changed, reach):
+    """By how much `changed` is `image` moved: (down, right)."""
+    places = [
+        (down, right)
+        for down in range(-reach[0], reach[0] + 1)
+        for right in range(-reach[1], reach[1] + 1)
+        if torch.equal(moved(image, down, right), changed)
+    ]
+    assert len(places) == 1
+    return places[0]
+
+
+def test_the_registry_holds_the_four():
+    assert set(AUGMENTATIONS) >= {"none", "shift", "flip", "shift-flip"}
+    assert all(function.__doc__ for function in AUGMENTATIONS.values())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_type_shape_and_the_images_themselves_stay(name, shape):
+    images = noise(*shape)
+    before = images.clone()
+    changed = augment(name, images, draw(images))
+    assert changed.dtype == torch.uint8
+    assert changed.shape == shape
+    assert changed.is_contiguous()
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_what_an_image_becomes_depends_on_neither_batch_nor_order(name):
+    images, order = noise(50, 1, 8, 8), np.array([40, 3, 17])
+    whole = augment(name, images, Draw.for_augmentation(2, 3, np.arange(50)))
+    assert torch.equal(augment(name, images[order], Draw.for_augmentation(2, 3, order)), whole[order])
+
+
+@pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
+def test_every_seed_and_epoch_changes_images_anew(name):
+    images = noise(64, 1, 8, 8)
+    results = [augment(name, images, draw(images, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)]
+    assert not any(torch.equal(results[i], results[j]) for i in range(4) for j in range(i))
+    assert torch.equal(augment(name, images, draw(images, 1, 1)), results[3])
+
+
+def test_none_changes_nothing():
+    images = noise(5, 1, 8, 8)
+    assert torch.equal(augment("none", images, draw(images)), images)
+
+
+@pytest.mark.parametrize(
+    ("shape", "reach"),
+    [((60, 1, 8, 8), (2, 2)), ((30, 3, 47, 32), (2, 2)), ((20, 1, 64, 48), (4, 3)), ((12, 1, 97, 97), (6, 6))],
+    ids=str,
+)
+def test_a_shift_moves_by_whole_pixels_within_reach_and_fills_with_black(shape, reach):
+    images = noise(*shape)
+    changed = shift(images, draw(images))
+    places = [place(image, after, reach) for image, after in zip(images, changed, strict=True)]
+    assert len(set(places)) > 8
+    # Its size says nothing of its direction, and one axis nothing of the other.
+    assert any(down * right > 0 for down, right in places)
+    assert any(down * right < 0 for down, right in places)
+
+
+def test_every_place_within_reach_is_as_likely_as_any_other():
+    images = torch.zeros(25_000, 1, 5, 5, dtype=torch.uint8)
+    images[:, 0, 2, 2] = 1
+    changed = shift(images, draw(images))
+    counts = changed.sum(0, dtype=torch.float)[0]
+    assert counts.sum() == 25_000
+    # 1000 in each of 25 places; chi-square with 24 degrees of freedom below 52 (0.1 %).
+    assert ((counts - 1000) ** 2 / 1000).sum() < 52
+
+
+def test_a_flip_exchanges_left_and_right_of_every_second_image():
+    images = noise(2000, 2, 3, 4)
+    changed = flip(images, draw(images))
+    same = (changed == images).flatten(1).all(1)
+    mirrored = (changed == images[:, :, :, [3, 2, 1, 0]]).flatten(1).all(1)
+    assert (same ^ mirrored).all()
+    # 2000 fair coins, standard deviation 22.
+    assert 900 < same.sum() < 1100
+
+
+def test_shift_and_flip_are_drawn_independently():
+    images = torch.zeros(20_000, 1, 5, 6, dtype=torch.uint8)
+    images[:, 0, 2, 2] = 1
+    images[:, 0, 2, 3] = 2
+    changed = shift_flip(images, draw(images))
+    mirrored = (changed == 2).flatten(1).int().argmax(1) < (changed == 1).flatten(1).int().argmax(1)
+    up = (changed[:, 0, :2] > 0).flatten(1).any(1)
+    down = (changed[:, 0, 3:] > 0).flatten(1).any(1)
+    # 8000 images each, half of them mirrored; standard deviation of the share 0.0056.
+    assert mirrored[up].float().mean() == pytest.approx(0.5, abs=0.025)
+    assert mirrored[down].float().mean() == pytest.approx(0.5, abs=0.025)
+    assert mirrored.float().mean() == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("result", "got"),
+    [
+        (torch.zeros(2, 1, 4, 4), "torch.float32 [2, 1, 4, 4]"),
+        (torch.zeros(2, 1, 4, 5, dtype=torch.uint8), "torch.uint8 [2, 1, 4, 5]"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
+    monkeypatch.setitem(AUGMENTATIONS, "broken", lambda images, draw: result)
+    with pytest.raises(InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\] again, not {re.escape(got)}"):
+        augment("broken", noise(2, 1, 4, 4), Draw.for_augmentation(0, 0, np.arange(2)))

@@ -1,0 +1,330 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from spikeduel import data
+from spikeduel.data import Preprocessing, cache, memory
+from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
+from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.settings.recipes import baseline
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
+from spikeduel.trials.evaluating import altered, evaluate, open_for, predict_files
+from spikeduel.trials.evaluating import test_images as images_to_test
+from spikeduel.trials.store import Store
+
+EXPERIMENT = baseline(
+    dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Each contender's model file, and what its trial measured."""
+    store = Store(tmp_path_factory.mktemp("store"))
+    prepared = data.load(EXPERIMENT)
+    split = data.split(prepared, EXPERIMENT)
+    found = {}
+    for each in trial.plan(EXPERIMENT, prepared, split):
+        record = trial.run(each, prepared, split, store, Progress())
+        found[each.card.contender] = (
+            store.model_path(record.key),
+            store.measure(record.key, "quality"),
+            {name: store.measure(record.key, name) for name in ("draws", "calibration")},
+        )
+    return found
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
+def test_the_trials_numbers_are_found_again(contender, trained):
+    path, quality, others = trained[contender]
+    found = evaluate(load_model(path), EXPERIMENT)
+    expected = {name: value for name, value in quality.items() if name not in ("truth", "predicted")}
+    expected["ece"] = others["calibration"]["ece"]
+    assert found == {**expected, **others, "robustness": None}
+    assert evaluate(load_model(path), EXPERIMENT) == found
+
+
+def test_worse_images_where_they_are_asked_for(trained):
+    path, quality, _ = trained["small-cnn"]
+    found = evaluate(load_model(path), replace(EXPERIMENT, robustness=True))["robustness"]
+    assert found["clean"] == quality["accuracy"]
+    assert set(found["corruptions"]) == set(CORRUPTIONS)
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    spoilt = corrupt("rotation", torch.from_numpy(prepared.images[test]), 4, test)
+    labels, _ = load_model(path).predict(spoilt)
+    assert found["corruptions"]["rotation"][3] == float((labels == prepared.labels[test]).mean())
+
+
+def test_images_it_does_not_know_give_no_temperature(trained):
+    found = evaluate(load_model(trained["small-cnn"][0]), EXPERIMENT, "all")
+    assert (found["calibration"]["temperature"], found["calibration"]["scaled"]) == (None, None)
+    assert sum(entry["count"] for entry in found["calibration"]["bins"]) == 1797
+
+
+def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch):
+    images, labels = np.zeros((300, 1, 8, 8), np.uint8), np.arange(300) % 10
+    monkeypatch.setattr(data, "altered", lambda *given: ({"altered-hard": (images, labels)}, ["medium is left out."]))
+
+    class Telling(Progress):
+        lines: tuple = ()
+
+        def say(self, text):
+            self.lines += (text,)
+
+    progress = Telling()
+    prepared = data.load(EXPERIMENT)
+    found = altered(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT), progress)
+    assert progress.lines == ("  medium is left out.",)
+    parts = list(found["altered-hard"])
+    assert [len(part[0]) for part in parts] == [256, 44]
+    assert torch.cat([part[1] for part in parts]).tolist() == labels.tolist()
+
+
+def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):
+    path, _, _ = trained["dense-snn"]
+    expected = evaluate(load_model(path), EXPERIMENT)
+    cache.write(tmp_path / "digits", data.load(EXPERIMENT))
+    mapped = cache.read(tmp_path / "digits")
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(data, "load", lambda *arguments: mapped)
+    assert evaluate(load_model(path), EXPERIMENT) == expected
+    assert isinstance(mapped.held[0], np.memmap)
+
+
+def test_data_that_it_was_trained_on_is_split_as_it_was_then(trained):
+    path, _, _ = trained["small-cnn"]
+    expected = evaluate(load_model(path), EXPERIMENT)
+    assert evaluate(load_model(path), replace(EXPERIMENT, split_seed=5)) == expected
+
+
+def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
+    experiment = replace(EXPERIMENT, contenders=("small-cnn",), epochs=1, folds=3, limit=300)
+    store, prepared = Store(tmp_path / "s"), data.load(experiment)
+    for split in data.splits(prepared, experiment)[1:]:
+        (each,) = trial.plan(experiment, prepared, split)
+        record = trial.run(each, prepared, split, store, Progress())
+        found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
+        assert found["n"] == len(split.test) == 599
+        assert found["accuracy"] == store.measure(record.key, "quality")["accuracy"]
+
+
+def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tmp_path):
+    plain = write_folder(tmp_path / "pets", ["cat", "dog"], 8, count=12)
+    names = [f"{name}/{k}.png" for name in ("cat", "dog") for k in range(12)]
+    table = tmp_path / "groups.csv"
+    table.write_text("path,group\n" + "".join(f"{name},{name[:3]}{int(name[4:-4]) // 3}\n" for name in names))
+    experiment = replace(plain, contenders=("small-cnn",), epochs=1, group_by=str(table))
+    store, prepared = Store(tmp_path / "s"), data.load(experiment)
+    split = data.split(prepared, experiment)
+    (each,) = trial.plan(experiment, prepared, split)
+    record = trial.run(each, prepared, split, store, Progress())
+    model = load_model(store.model_path(record.key))
+    assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
+    asked = []
+    expected = store.measure(record.key, "quality")
+    for given in (plain, experiment):
+        found = evaluate(model, given)
+        asked.append((found["n"], found["loss"]))
+    assert asked == [(expected["n"], expected["loss"])] * 2
+    table.write_text(table.read_text().replace(",cat0", ",cat1"))
+    with pytest.raises(InputError, match=r"groups.csv: no longer groups these images as when small-cnn was trained"):
+        evaluate(model, plain)
+    table.unlink()
+    with pytest.raises(InputError, match=r"groups.csv: no such file"):
+        evaluate(model, plain)
+    assert evaluate(model, plain, "all")["n"] == 24
+
+
+def test_all_images_instead_of_the_test_part(trained):
+    path, quality, _ = trained["small-cnn"]
+    found = evaluate(load_model(path), EXPERIMENT, "all")
+    assert found["n"] == 1797
+    assert found["accuracy"] != quality["accuracy"]
+    told = []
+    progress = Progress()
+    progress.say = told.append
+    evaluate(load_model(path), EXPERIMENT, "all", progress)
+    assert told[0].startswith("warning: small-cnn was trained on most of these images.")
+    with pytest.raises(InputError, match="unknown part 'tset': did you mean 'test'"):
+        evaluate(load_model(path), EXPERIMENT, "tset")
+
+
+def write_folder(root, names, side, count=4, mode="L"):
+    random = np.random.default_rng(0)
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).convert(mode).save(root / name / f"{number}.png")
+    return replace(EXPERIMENT, dataset=str(root))
+
+
+def test_other_shapes_and_classes_are_refused(trained, tmp_path):
+    path = trained["dense-snn"][0]
+    with pytest.raises(InputError, match=r"dense-snn takes images of shape \[1, 8, 8\].*mini has \[1, 28, 28\]"):
+        evaluate(load_model(path), replace(EXPERIMENT, dataset="fashion-mnist-mini"))
+    with pytest.raises(InputError, match=r"knows the classes 0, 1, .*; pets has cat, dog\. They must be the same"):
+        evaluate(load_model(path), write_folder(tmp_path / "pets", ["cat", "dog"], 8))
+
+
+def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
+    """The set's own images, enlarged, in colour and upside down in polarity are not what the model knows; its
+    own pictures, stored larger and in colour, are brought back to 8×8 grey."""
+    path = trained["small-cnn"][0]
+    prepared = data.load(EXPERIMENT)
+    for digit in range(10):
+        (tmp_path / "again" / str(digit)).mkdir(parents=True)
+    rows = np.concatenate([np.flatnonzero(prepared.labels == digit)[:6] for digit in range(10)])
+    for row in rows:
+        large = np.kron(prepared.images[row, 0], np.ones((4, 4), np.uint8))
+        picture = Image.fromarray(large).convert("RGB")
+        picture.save(tmp_path / "again" / str(prepared.labels[row]) / f"{row}.png")
+    found = evaluate(load_model(path), replace(EXPERIMENT, dataset=str(tmp_path / "again")), "all")
+    model = load_model(path)
+    pictures = sorted((tmp_path / "again").rglob("*.png"))
+    images = np.stack([model.card.preprocessing(data.open_picture(picture)) for picture in pictures])
+    labels, _ = model.predict(images)
+    assert found["n"] == 60
+    assert found["accuracy"] == np.mean([int(picture.parent.name) for picture in pictures] == labels)
+    assert found["accuracy"] > 0.5
+
+
+# ---- single files
+
+
+@pytest.fixture
+def model():
+    """A model of 6×6 grey images that was never trained: its answers depend on the image all the same."""
+    card = ModelCard(
+        contender="small-cnn",
+        family="cnn",
+        image_shape=(1, 6, 6),
+        classes=("left", "right", "neither"),
+        preprocessing=Preprocessing(1, 6, 6, invert=True),
+        network={"hidden": 8},
+    )
+    return Model(build(card), card)
+
+
+def test_good_truncated_and_other_files_in_one_go(model, tmp_path, random):
+    picture = Image.fromarray(random.integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    picture.save(tmp_path / "good.png")
+    picture.save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "empty.png").touch()
+    names = ("good.png", "cut.jpg", "text.png", "whole.jpg", "empty.png")
+    rows, unreadable = predict_files(model, [tmp_path / name for name in names])
+    assert [row["file"] for row in rows] == [str(tmp_path / "good.png"), str(tmp_path / "whole.jpg")]
+    assert len(unreadable) == 3
+    for name, line in zip(("cut.jpg", "text.png", "empty.png"), unreadable, strict=True):
+        assert name in line
+        assert "\n" not in line
+
+
+def test_a_row_says_label_and_probabilities(model, tmp_path, random):
+    Image.fromarray(random.integers(0, 256, (6, 6), dtype=np.uint8)).save(tmp_path / "a.png")
+    ((row,), _) = predict_files(model, [tmp_path / "a.png"])
+    assert list(row["probabilities"]) == ["left", "right", "neither"]
+    assert sum(row["probabilities"].values()) == pytest.approx(1)
+    assert row["probability"] == max(row["probabilities"].values()) == row["probabilities"][row["label"]]
+    image = 255 - np.asarray(Image.open(tmp_path / "a.png"))
+    labels, probabilities = model.predict(image[None, None])
+    assert row["label"] == model.card.classes[labels[0]]
+    assert row["probability"] == pytest.approx(float(probabilities.max()))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("size", [(6, 6), (1, 1), (50, 13)])
+def test_any_size_and_mode(mode, size, model, tmp_path):
+    path = tmp_path / "picture.tiff"
+    Image.new(mode, size).save(path)
+    rows, unreadable = predict_files(model, [path])
+    assert (len(rows), unreadable) == (1, [])
+
+
+def test_folders_give_their_images_in_order_and_ignore_the_rest(model, tmp_path, random):
+    for name in ("b.png", "a.png", "sub/c.bmp"):
+        (tmp_path / "pictures" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(tmp_path / "pictures" / name)
+    (tmp_path / "pictures" / "notes.txt").write_text("hello")
+    rows, unreadable = predict_files(model, [tmp_path / "pictures"])
+    assert [row["file"] for row in rows] == [
+        str(tmp_path / "pictures" / name) for name in ("a.png", "b.png", "sub/c.bmp")
+    ]
+    assert unreadable == []
+
+
+def test_more_files_than_a_batch(model, tmp_path):
+    for number in range(260):
+        Image.new("L", (2, 2), number % 256).save(tmp_path / f"{number:03}.png")
+    rows, _ = predict_files(model, [tmp_path])
+    assert [row["file"] for row in rows] == [str(tmp_path / f"{number:03}.png") for number in range(260)]
+
+
+def test_paths_that_lead_nowhere_are_named(model, tmp_path):
+    (tmp_path / "bare").mkdir()
+    rows, (absent, bare) = predict_files(model, [tmp_path / "nowhere.png", tmp_path / "bare"])
+    assert rows == []
+    assert absent.endswith("nowhere.png: no such file.")
+    assert "bare: holds no images" in bare
+
+
+def test_a_model_and_a_picture_for_it(trained, tmp_path):
+    Image.new("RGB", (30, 20), (255, 255, 255)).save(tmp_path / "white.png")
+    model = load_model(trained["dense-snn"][0])
+    image = open_for(model, tmp_path / "white.png")
+    assert image.shape == model.card.image_shape == (1, 8, 8)
+    # 30×20 becomes a square with black above and below.
+    assert image.dtype == np.uint8
+    assert image[0, 4].min() == 255
+    assert image[0, 0].max() < 10
+    with pytest.raises(InputError, match=r"broken\.png"):
+        (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        open_for(model, tmp_path / "broken.png")
+
+
+def test_the_store_counts_how_often_the_test_images_were_asked(trained, tmp_path):
+    model, store = load_model(trained["small-cnn"][0]), Store(tmp_path / "s")
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    evaluate(model, EXPERIMENT, store=store)
+    evaluate(model, EXPERIMENT, store=tmp_path / "s")
+    evaluate(model, EXPERIMENT, "all", store=store)
+    assert store.test_uses(prepared.fingerprint, test) == 2
+
+
+def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_path):
+    class Telling(Progress):
+        said = ""
+
+        def say(self, text):
+            self.said += text
+
+    (tmp_path / "file").write_text("in the way")
+    told = Telling()
+    model = load_model(trained["small-cnn"][0])
+    assert evaluate(model, EXPERIMENT, progress=told, store=tmp_path / "file" / "s")["n"] == 179
+    assert told.said.startswith("this use of the test images is not counted: cannot write to")
+
+
+def test_some_test_images_evenly_spread(trained, tmp_path):
+    model = load_model(trained["small-cnn"][0])
+    prepared = data.load(EXPERIMENT)
+    test = data.split(prepared, EXPERIMENT).test
+    images, labels = images_to_test(model, EXPERIMENT, 3, store=tmp_path / "counting")
+    chosen = test[[0, (len(test) - 1) // 2, len(test) - 1]]
+    assert np.array_equal(images, prepared.images[chosen])
+    assert np.array_equal(labels, prepared.labels[chosen])
+    everything, _ = images_to_test(model, EXPERIMENT, 10**6, store=tmp_path / "counting")
+    assert np.array_equal(everything, prepared.images[test])
+    assert Store(tmp_path / "counting").test_uses(prepared.fingerprint, test) == 2
+    with pytest.raises(InputError, match="takes images of shape"):
+        images_to_test(model, replace(EXPERIMENT, dataset="fashion-mnist-mini"), 3)

@@ -1,0 +1,254 @@
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikeduel.system import files
+from spikeduel.trials.store import Store, TrialRecord
+
+RECORD = TrialRecord(
+    key="k1",
+    settings={"contender": "dense-snn", "seed": 3, "network": {"hidden": 8}},
+    parameters=2410,
+    status="done",
+    error=None,
+    best_epoch=1,
+    stopped="limit",
+    epoch_seconds=[0.5, 0.25],
+    history=[{"val_loss": 2.0, "val_accuracy": 0.5}, {"val_loss": 1.0, "val_accuracy": 0.75}],
+    environment={"cpu": "a chip"},
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "trials")
+
+
+def keep(store, record=RECORD):
+    store.save(record)
+    store.model_path(record.key).write_bytes(b"weights")
+
+
+def test_a_split_is_kept_whole_and_without_pickles(store):
+    store.save_split("k1", train=np.arange(5), val=np.array([7]), test=np.array([6, 8]))
+    with np.load(store.split_path("k1"), allow_pickle=False) as kept:
+        assert {name: kept[name].tolist() for name in kept.files} == {
+            "train": [0, 1, 2, 3, 4], "val": [7], "test": [6, 8],
+        }  # fmt: skip
+    assert [path.name for path in store.folder("k1").iterdir()] == ["split.npz"]
+
+
+def test_a_record_comes_back_as_it_was(store):
+    assert store.record("k1") is None
+    keep(store)
+    assert store.record("k1") == RECORD
+    assert store.record("k2") is None
+
+
+def test_a_failed_trial_counts_as_absent(store):
+    keep(store, replace(RECORD, status="failed", error="it broke"))
+    assert store.record("k1") is None
+    # The record is still there for whoever looks.
+    assert json.loads((store.folder("k1") / "trial.json").read_text())["error"] == "it broke"
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "list", "null", "lacking", "foreign", "binary"])
+def test_a_damaged_record_counts_as_absent(damage, store):
+    keep(store)
+    path = store.folder("k1") / "trial.json"
+    whole = path.read_bytes()
+    content = json.loads(whole)
+    lacking = {name: value for name, value in content.items() if name != "history"}
+    damaged = {
+        "empty": b"",
+        "cut": whole[: len(whole) // 2],
+        "list": b"[1, 2]",
+        "null": b"null",
+        "lacking": json.dumps(lacking).encode(),
+        "foreign": json.dumps({**content, "another": 1}).encode(),
+        "binary": b"\xff\xfe\x00",
+    }
+    path.write_bytes(damaged[damage])
+    assert store.record("k1") is None
+    path.write_bytes(whole)
+    assert store.record("k1") == RECORD
+
+
+def test_a_record_without_its_model_counts_as_absent(store):
+    keep(store)
+    store.model_path("k1").unlink()
+    assert store.record("k1") is None
+
+
+def test_measures_lie_beside_the_trial_one_file_each(store):
+    keep(store)
+    assert store.measure("k1", "draws") is None
+    store.save_measure("k1", "draws", {"standard_deviation": 0.5})
+    store.save_measure("k1", "own_code:speed", {"seconds": None})
+    assert store.measure("k1", "draws") == {"standard_deviation": 0.5}
+    assert store.measure("k1", "own_code:speed") == {"seconds": None}
+    assert {path.name for path in (store.folder("k1") / "measures").iterdir()} == {
+        "draws.json",
+        "own_code.speed.json",
+    }
+    assert store.record("k1") == RECORD
+    for damaged in ('{"standard_deviation": 0.', '{"standard_deviation": -1}', "[]", "{" * 100_000):
+        (store.folder("k1") / "measures" / "draws.json").write_text(damaged)
+        assert store.measure("k1", "draws") is None
+
+
+def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):
+    keep(store)
+    with pytest.raises(ValueError, match="JSON"):
+        store.save(replace(RECORD, epoch_seconds=[float("nan")]))
+    assert store.record("k1") == RECORD
+    assert sorted(path.name for path in store.folder("k1").iterdir()) == ["model.safetensors", "trial.json"]
+
+
+def test_where_it_lies(tmp_path, monkeypatch):
+    assert Store().root == tmp_path / "store"  # from SPIKEDUEL_STORE, which every test has
+    assert Store("here").root == Path("here")
+    monkeypatch.setenv("SPIKEDUEL_STORE", "")
+    assert Store().root == Path("runs/store")
+    monkeypatch.delenv("SPIKEDUEL_STORE")
+    assert Store().root == Path("runs/store")
+
+
+WAITS = """
+import sys
+from spikeduel.trials.store import Store
+print("asks", flush=True)
+with Store(sys.argv[1]).locked("k1"):
+    print("has it", flush=True)
+"""
+
+
+def test_a_second_process_waits_for_the_trial(store):
+    with store.locked("k1"):
+        with store.locked("k2"):
+            pass  # another trial is free
+        other = subprocess.Popen([sys.executable, "-c", WAITS, store.root], stdout=subprocess.PIPE, text=True)
+        assert other.stdout.readline() == "asks\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(0.7)
+    assert other.communicate(timeout=30)[0] == "has it\n"
+    assert other.returncode == 0
+
+
+# ---- damage
+
+
+def damaged(whole, random):
+    """`whole` cut at several lengths, and with single bits changed."""
+    yield from (whole[:length] for length in (0, 1, len(whole) // 3, len(whole) - 3))
+    for place in random.integers(0, len(whole) - 2, 30):
+        yield whole[:place] + bytes([whole[place] ^ 1 << int(random.integers(7))]) + whole[place + 1 :]
+
+
+@pytest.mark.parametrize("name", ["trial.json", "model.safetensors"])
+def test_any_damage_is_noticed_and_named(name, store, random):
+    keep(store)
+    store.model_path("k1").write_bytes(random.bytes(300))
+    store.save(replace(RECORD, model_digest=files.checksum(store.model_path("k1"))))
+    assert store.damage("k1") is None
+    before = store.record("k1")
+    path = store.folder("k1") / name
+    whole = path.read_bytes()
+    for each in damaged(whole, random):
+        path.write_bytes(each)
+        if (found := store.record("k1")) is not None:
+            # Only where JSON does not mind, such as a space that became another blank.
+            assert name == "trial.json"
+            assert found == before
+            continue
+        assert name in store.damage("k1")
+    path.unlink()
+    assert store.record("k1") is None
+    path.write_bytes(whole)
+    assert store.record("k1") is not None
+
+
+def test_a_damaged_measure_counts_as_absent(store, random):
+    value = {"accuracy": 0.51234, "predicted": list(range(20))}
+    store.save_measure("k1", "quality", value)
+    path = store.measure_path("k1", "quality")
+    whole = path.read_bytes()
+    for each in damaged(whole, random):
+        path.write_bytes(each)
+        assert store.measure("k1", "quality") in (None, value)
+    path.write_bytes(whole.replace(b"0.51234", b"0.51334"))
+    assert store.measure("k1", "quality") is None
+    path.write_text(json.dumps(value))
+    assert store.measure("k1", "quality") is None
+
+
+def test_why_measures_failed_is_kept_until_they_are_tried_again(store):
+    assert store.failed_measures("k1") == {}
+    store.save_failed_measures("k1", {"quality": "it broke"})
+    assert store.failed_measures("k1") == {"quality": "it broke"}
+    store.save_failed_measures("k1", {})
+    store.save_failed_measures("k1", {})
+    assert store.failed_measures("k1") == {}
+
+
+def test_what_a_killed_process_left_goes_when_the_trial_is_next_locked(store):
+    keep(store)
+    left = [
+        store.folder("k1") / ".checkpoint.pt.abcdefgh.part",
+        store.folder("k1") / "measures" / ".a.json.12345678.part",
+    ]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_text("half")
+    with store.locked("k1"):
+        assert not any(path.exists() for path in left)
+    assert store.record("k1") == RECORD
+
+
+# ---- the ledger
+
+
+def test_the_ledger_counts_models_by_data_and_test_images(store):
+    test = np.array([4, 2, 9])
+    assert store.test_uses("data", test) == 0
+    for key in ("k1", "k2", "k1"):  # a trial is one model, however often it is measured
+        store.note_test_use("data", test, key)
+    store.note_test_use("data", np.array([2, 4, 9]))  # the same images
+    store.note_test_use("data", test)
+    store.note_test_use("data", test[:2], "k3")
+    store.note_test_use("other data", test, "k1")
+    assert store.test_uses("data", test) == 4
+    # A trial of before there was a ledger counts as well.
+    assert store.test_uses("data", test, ["k1", "k9"]) == 5
+    assert store.test_uses("data", test[:2]) == store.test_uses("other data", test) == 1
+
+
+def test_a_line_that_was_cut_short_costs_only_itself(store):
+    test = np.arange(3)
+    store.note_test_use("data", test, "k1")
+    store.note_test_use("data", test, "k2")
+    path = store.root / "ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-20] + b"\xff")
+    store.note_test_use("data", test, "k3")
+    assert store.test_uses("data", test) == 2
+    assert len(path.read_bytes().splitlines()) == 3
+
+
+NOTES = """
+import sys
+import numpy as np
+from spikeduel.trials.store import Store
+for number in range(20):
+    Store(sys.argv[1]).note_test_use("data", np.arange(3), f"{sys.argv[2]}-{number}")
+"""
+
+
+def test_processes_write_the_ledger_side_by_side(store):
+    both = [subprocess.Popen([sys.executable, "-c", NOTES, store.root, name]) for name in "ab"]
+    assert [process.wait(120) for process in both] == [0, 0]
+    assert store.test_uses("data", np.arange(3)) == 40

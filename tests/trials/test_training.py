@@ -1,0 +1,392 @@
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel import data
+from spikeduel.networks import models
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.neurons import NEURONS
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
+from spikeduel.trials.training import Loop, read_checkpoint, stopped
+
+
+def history(*losses):
+    return [{"val_loss": loss} for loss in losses]
+
+
+def test_the_studys_stopping_rule(small):
+    rule = replace(small, epochs=10, patience=3, min_delta=0.01)
+    assert stopped(history(1.0), rule) is None
+    # Three epochs not at least 0.01 below the best; small improvements do not move that best.
+    assert stopped(history(1.0, 0.995, 0.993), rule) is None
+    assert stopped(history(1.0, 0.995, 0.993, 0.991), rule) == "early"
+    # 0.9895 is 0.0105 below 1.0, although only 0.0035 below the epoch before: it counts.
+    assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule) is None
+    assert stopped(history(*np.linspace(1, 0.1, 10)), rule) == "limit"
+    assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule) is None
+
+
+class Interrupting(Progress):
+    """Raises what Ctrl-C raises, before the given step."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def track(self, items, description, total=None):
+        for item in items:
+            if item == self.step:
+                raise KeyboardInterrupt
+            yield item
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32"):
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    card = replace(trial.describe(contender, experiment, prepared), precision=precision)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Model(models.build(card), card)
+    images, labels = prepared.held
+    return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
+def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_path):
+    small = replace(small, epochs=3)
+    whole = loop(small, tmp_path, contender, name="a.pt")
+    expected = whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        # 1,438 training images make 23 batches of 64: in the middle of the third epoch.
+        loop(small, tmp_path, contender, Interrupting(2 * 23 + 3), "b.pt").run()
+    told = Telling()
+    resumed = loop(small, tmp_path, contender, told, "b.pt")
+    found = resumed.run()
+    assert "goes on after epoch 2" in told.lines[0]
+    assert found.history == expected.history
+    assert found.best_epoch == expected.best_epoch
+    for name, weight in whole.model.module.state_dict().items():
+        assert torch.equal(weight, resumed.model.module.state_dict()[name])
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
+def test_every_encoding_learns(encoding, small, tmp_path):
+    training = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path).run()
+    assert training.history[-1]["train_loss"] < training.history[0]["train_loss"]
+    assert training.history[-1]["val_accuracy"] > 0.5
+    assert len(training.epoch_seconds) == len(training.history) == 4
+    assert training.stopped == "limit"
+
+
+def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
+    from spikeduel.measuring.quality import answers
+    from spikeduel.trials.training import EvaluationBatches
+
+    # A rate this high makes the last epochs worse than earlier ones.
+    run = loop(replace(small, epochs=5, learning_rate=0.5, patience=5), tmp_path)
+    training = run.run()
+    accuracies = [epoch["val_accuracy"] for epoch in training.history]
+    assert training.best_epoch == accuracies.index(max(accuracies))
+    assert len(set(accuracies)) > 1
+    kept = answers(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
+    assert kept.accuracy == max(accuracies)
+
+
+def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
+    run = loop(small, tmp_path)
+    with torch.no_grad():
+        run.model.module.linear1.weight.fill_(float("nan"))
+    training = run.run()
+    assert training.stopped == "nan"
+    assert training.history == []
+
+
+def test_a_broken_checkpoint_counts_as_none(tmp_path):
+    path = tmp_path / "c.pt"
+    assert read_checkpoint(path) is None
+    path.write_bytes(b"broken")
+    assert read_checkpoint(path) is None
+
+
+def test_the_random_state_outside_is_left_alone(small, tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    loop(small, tmp_path).run()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+class Counting(Progress):
+    def __init__(self):
+        self.bars = []
+
+    def track(self, items, description, total=None):
+        self.bars.append([])
+        for item in items:
+            self.bars[-1].append(item)
+            yield item
+
+
+def test_one_bar_shows_the_whole_run(small, tmp_path):
+    shown = Counting()
+    loop(small, tmp_path, progress=shown).run()
+    assert shown.bars == [list(range(2 * 23))]
+    # A resumed run's bar starts where the run had got to.
+    resumed = Counting()
+    with pytest.raises(KeyboardInterrupt):
+        loop(replace(small, epochs=3), tmp_path, progress=Interrupting(23 + 1), name="b.pt").run()
+    loop(replace(small, epochs=3), tmp_path, progress=resumed, name="b.pt").run()
+    assert resumed.bars == [list(range(23, 3 * 23))]
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate"])
+def test_bf16_multiplies_in_bf16_keeps_membranes_in_float32_and_learns(encoding, small, tmp_path):
+    run = loop(replace(small, encoding=encoding, epochs=4, num_steps=8), tmp_path, precision="bf16")
+    seen = []
+    module = run.model.module
+    module.lif2.register_forward_hook(lambda neuron, inputs, output: seen.append((inputs[0], output)))
+    training = run.run()
+    assert training.history[-1]["val_accuracy"] > 0.5
+    current, (spk, mem) = seen[0]
+    assert getattr(current, "value", current).dtype == torch.bfloat16
+    assert spk.dtype == torch.bfloat16
+    assert mem.dtype == torch.float32
+    assert module.linear1.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
+def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_path):
+    small = replace(small, encoding=encoding, neuron=neuron, num_steps=7)
+    results = []
+    for chunk_steps in (None, 3):
+        run = loop(small, tmp_path)
+        step = TrainingStep(run.model, 1e-3, chunk_steps)
+        loss = step(run.images[:32], run.labels[:32], Draw.for_training(0, 0, np.arange(32)))
+        results.append((loss, step.num_right(), [p.grad for p in run.model.module.parameters()]))
+    (loss, right, gradients), (other_loss, other_right, others) = results
+    torch.testing.assert_close(loss, other_loss)
+    assert right == other_right
+    for one, other in zip(gradients, others, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_chunks_keep_less_in_memory(small, tmp_path):
+    """What is kept for the backward pass, in bytes; a chunk keeps its neurons' state and no spikes."""
+    kept = []
+    for chunk_steps in (None, 10):
+        run = loop(replace(small, num_steps=100), tmp_path)
+        step = TrainingStep(run.model, 1e-3, chunk_steps)
+        seen = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x):
+            step._forward(run.images[:32], Draw.for_training(0, 0, np.arange(32)))
+        kept.append(sum(seen))
+    assert kept[1] < kept[0] / 5
+
+
+def test_batch_normalisation_cannot_be_cut_into_chunks(small, tmp_path):
+    run = loop(small, tmp_path, "conv-lif")
+    with pytest.raises(InputError, match="chunk_steps: conv-lif has batch normalisation"):
+        TrainingStep(run.model, 1e-3, 2)
+    # A network without time steps has none to cut.
+    TrainingStep(loop(small, tmp_path, "conv-relu").model, 1e-3, 2)
+
+
+# ---- augmentation, and data larger than memory
+
+
+def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
+    small = replace(small, augmentation="shift-flip")
+    expected = loop(small, tmp_path, name="a.pt").run()
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, progress=Interrupting(23 + 3), name="b.pt").run()
+    assert loop(small, tmp_path, name="b.pt").run().history == expected.history
+    assert loop(replace(small, augmentation="none"), tmp_path, name="c.pt").run().history != expected.history
+
+
+def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
+    from spikeduel.trials.augmentations import AUGMENTATIONS
+
+    # All that is trained on is white, all that is asked in validation is as it was.
+    monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
+    run = loop(replace(small, augmentation="white", encoding="direct", epochs=1), tmp_path)
+    met = {True: [], False: []}
+    run.model.module.register_forward_pre_hook(lambda module, inputs: met[module.training].append(inputs[0].value))
+    run.run()
+    assert len(met[True]) == 23
+    assert all((images == 1).all() for images in met[True])
+    assert torch.equal(torch.cat(met[False]), run.images[run.split.val] / 255)
+
+
+def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
+    from spikeduel.spiking.draws import Draw
+    from spikeduel.trials.augmentations import AUGMENTATIONS
+
+    keys = []
+
+    def recorded(images, draw):
+        keys.append(draw.keys)
+        return images
+
+    monkeypatch.setitem(AUGMENTATIONS, "recorded", recorded)
+    run = loop(replace(small, augmentation="recorded"), tmp_path)
+    run.run()
+    found = np.concatenate(keys).reshape(2, -1)
+    for epoch in (0, 1):
+        expected = Draw.for_augmentation(0, epoch, run.split.train).keys
+        assert sorted(found[epoch]) == sorted(expected)
+
+
+@pytest.fixture
+def on_disk(tmp_path, monkeypatch):
+    """The digits, memory-mapped and larger than what memory there is."""
+    from spikeduel.data import cache, memory
+    from spikeduel.settings import Experiment
+
+    cache.write(tmp_path / "digits", data.load(Experiment(dataset="digits")))
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    return cache.read(tmp_path / "digits")
+
+
+def test_from_disk_it_ends_in_the_numbers_that_it_ends_in_from_memory(small, tmp_path, on_disk, monkeypatch):
+    expected = loop(small, tmp_path, name="a.pt").run()
+    monkeypatch.setattr(data, "load", lambda experiment: on_disk)
+    run = loop(small, tmp_path, name="b.pt")
+    assert isinstance(run.images, np.memmap)
+    assert run.run().history == expected.history
+
+
+def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkeypatch):
+    import threading
+
+    monkeypatch.setattr(data, "load", lambda experiment: on_disk)
+    with pytest.raises(KeyboardInterrupt) as interruption:
+        loop(small, tmp_path, progress=Interrupting(3)).run()
+    # Not even while somebody still looks at the error, and so at what the loop held.
+    assert interruption.value.__traceback__ is not None
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")]
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "conv-lif"])
+def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
+    run = loop(small, tmp_path, contender)
+    step = TrainingStep(run.model, 1e-2)
+    expected = 0
+    for start in range(0, 20 * 30, 30):  # more steps than are counted at once
+        images, labels = run.images[start : start + 30], run.labels[start : start + 30]
+        draw = Draw.for_training(0, 0, np.arange(start, start + 30))
+        with torch.no_grad():
+            scores = run.model.readout.scores(run.model.run(run.model.encode(images, draw)))
+        expected += int((scores.argmax(1) == labels).sum())
+        step(images, labels, draw)
+    assert step.num_right() == expected > 0
+    assert step.num_right() == 0
+
+
+def test_an_own_readout_may_take_what_it_likes(small, tmp_path):
+    """Its output need be no tensor, and is asked step by step."""
+
+    class Named:
+        def loss(self, output, labels):
+            return torch.nn.functional.cross_entropy(output["scores"], labels)
+
+        def scores(self, output):
+            return output["scores"]
+
+        def ties(self, output):
+            return torch.zeros(len(output["scores"]), dtype=torch.bool)
+
+    class Network(torch.nn.Module):
+        readout = Named()
+
+        def __init__(self):
+            super().__init__()
+            self.linear = torch.nn.Linear(64, 10)
+
+        def forward(self, x):
+            return {"scores": self.linear(x.flatten(1)).float()}
+
+    run = loop(small, tmp_path, "small-cnn")
+    run.model.module = Network()
+    training = run.run()
+    assert training.history[1]["train_accuracy"] > training.history[0]["train_accuracy"] > 0
+
+
+# ---- what is saved, and what needs not be
+
+
+class Drawing(torch.nn.Module):
+    """Draws from torch's, NumPy's and Python's generators, in training and in evaluation."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, 10)
+        self.dropout = torch.nn.Dropout(0.3)
+
+    def forward(self, x):
+        noise = torch.from_numpy(np.random.rand(len(x), 64)).float()  # noqa: NPY002
+        sign = random.choice((0.9, 1.1))
+        return self.linear(self.dropout(x.flatten(1) + 0.1 * noise) * sign) + 0.05 * torch.rand(10)
+
+
+def test_code_that_draws_by_itself_also_resumes_to_the_same_numbers(small, tmp_path):
+    small = replace(small, epochs=4)
+
+    def drawing(progress=None, name="b.pt"):
+        run = loop(small, tmp_path, "small-cnn", progress, name)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            run.model.module = Drawing()
+        return run
+
+    whole = drawing(name="a.pt")
+    expected = whole.run()
+    for stop in (5, 23 + 3, 23 * 2 + 1):
+        with pytest.raises(KeyboardInterrupt):
+            drawing(Interrupting(stop)).run()
+        # Whatever else was drawn in between.
+        random.random(), np.random.rand(), torch.rand(1)  # noqa: NPY002
+    resumed = drawing()
+    assert resumed.run().history == expected.history
+    for name, weight in whole.model.module.state_dict().items():
+        assert torch.equal(weight, resumed.model.module.state_dict()[name])
+
+
+def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
+    small = replace(small, limit=200)
+    expected = loop(small, tmp_path, name="a.pt").run()
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, progress=Interrupting(5)).run()
+    path, told = tmp_path / "c.pt", Telling()
+    whole = path.read_bytes()
+    numbers = np.random.default_rng(0)
+    damaged = [whole[:length] for length in (0, 10, len(whole) // 2, len(whole) - 1)]
+    # A weight's last bits, in torch's own format, would go unnoticed.
+    for place in numbers.integers(0, len(whole), 20):
+        damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    for each in damaged:
+        path.write_bytes(each)
+        assert read_checkpoint(path) is None
+    assert loop(small, tmp_path, progress=told).run().history == expected.history
+    assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is damaged, so it begins anew"
+
+
+def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
+    loop(replace(small, hidden=16, limit=200, epochs=1), tmp_path).run()
+    told = Telling()
+    found = loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run()
+    assert len(found.history) == 1
+    assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"

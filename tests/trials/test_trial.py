@@ -1,0 +1,948 @@
+import io
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from safetensors.torch import load_file
+
+from spikeduel import data
+from spikeduel.exchange.exporting import export
+from spikeduel.measuring.calibration import best_temperature, scored
+from spikeduel.measuring.corruptions import CORRUPTIONS
+from spikeduel.networks import model_files, models
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress, TerminalProgress
+from spikeduel.trials import trial
+from spikeduel.trials.store import Store
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def plan(experiment):
+    prepared = data.load(experiment)
+    return trial.plan(experiment, prepared, data.split(prepared, experiment))
+
+
+def keys(experiment):
+    """Each contender's key with seed 0."""
+    return {each.card.contender: each.key for each in plan(experiment) if each.card.seed == 0}
+
+
+def run(experiment, store, progress=None):
+    """The records of all trials of `experiment`, in order."""
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    store = store if isinstance(store, Store) else Store(store)
+    progress = progress or Progress()
+    return [trial.run(each, prepared, split, store, progress) for each in trial.plan(experiment, prepared, split)]
+
+
+@pytest.fixture
+def quick(small):
+    """A quarter of a second: few images, one epoch, the spiking contender alone."""
+    return replace(small, contenders=("dense-snn",), epochs=1, limit=300)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a module of the user's into the current folder."""
+
+    def module(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+
+    yield module
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
+
+
+def as_stored(record):
+    """Tuples become lists on disk."""
+    return json.loads(json.dumps(asdict(record)))
+
+
+# ---- keys
+
+
+KEYS = """
+import json, sys
+from spikeduel import data
+from spikeduel.trials import trial
+from spikeduel.settings import Experiment
+experiment = Experiment(**json.loads(sys.argv[1]))
+prepared = data.load(experiment)
+found = trial.plan(experiment, prepared, data.split(prepared, experiment))
+print(json.dumps({each.card.contender: each.key for each in found}))
+"""
+
+
+def test_keys_are_the_same_in_every_process(small, monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "123")
+    done = subprocess.run([sys.executable, "-c", KEYS, json.dumps(asdict(small))], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == keys(small)
+    assert all(len(key) == 16 and int(key, 16) >= 0 for key in keys(small).values())
+
+
+def test_one_trial_a_seed_and_contender_each_with_its_own_key(small):
+    trials = plan(replace(small, seeds=3))
+    assert [(each.card.seed, each.card.contender) for each in trials] == [
+        (seed, name) for seed in range(3) for name in ("dense-snn", "small-cnn")
+    ]
+    assert len({each.key for each in trials}) == 6
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"seeds": 4},
+        {"contenders": ("small-cnn", "dense-snn")},
+        {"recipe": "another"},
+        {"precision": hardware.resolve().precision},
+        {"adaptation_gain": 0.7},
+        {"limit": 10_000},
+        {"split": "published"},
+        {"alterations": ("Hard",)},
+    ],
+    ids=str,
+)
+def test_what_changes_no_number_changes_no_key(same, small):
+    assert keys(replace(small, **same)) == keys(small)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"learning_rate": 6e-3},
+        {"epochs": 3},
+        {"batch_size": 65},
+        {"augmentation": "shift"},
+        {"patience": 4},
+        {"min_delta": 0.02},
+        {"hidden": 33},
+        {"split_seed": 1},
+        {"limit": 400},
+        {"precision": "32" if hardware.has_bf16("cpu") else "bf16"},
+        {"chunk_steps": 2},
+    ],
+    ids=str,
+)
+def test_what_concerns_everyone_changes_every_key(other, small):
+    before, after = keys(small), keys(replace(small, **other))
+    assert all(before[name] != after[name] for name in before)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"encoding": "direct"},
+        {"encoding": "latency"},
+        {"num_steps": 5},
+        {"beta": 0.9},
+        {"threshold": 0.5},
+        {"reset_mechanism": "zero"},
+        {"surrogate": "sigmoid"},
+        {"surrogate_alpha": 3.0},
+    ],
+    ids=str,
+)
+def test_what_concerns_spikes_changes_the_spiking_contenders_key_only(other, small):
+    before, after = keys(small), keys(replace(small, **other))
+    assert before["dense-snn"] != after["dense-snn"]
+    assert before["small-cnn"] == after["small-cnn"]
+
+
+def test_a_cnn_has_no_encoding_and_no_steps(small):
+    spiking, plain = plan(small)
+    assert (spiking.card.family, spiking.card.encoding, spiking.card.num_steps) == ("snn", "rate", 4)
+    assert (plain.card.family, plain.card.encoding, plain.card.num_steps) == ("cnn", None, None)
+    assert plain.card.network == {"hidden": 32}
+
+
+def test_a_new_version_of_the_numerics_changes_every_key(small, monkeypatch):
+    before = keys(small)
+    monkeypatch.setattr(trial, "NUMERICS_VERSION", trial.NUMERICS_VERSION + 1)
+    assert all(before[name] != key for name, key in keys(small).items())
+
+
+def test_the_folder_may_move_and_the_pixels_may_not_change(tmp_path, small, random):
+    for name in ("cat", "dog"):
+        folder = tmp_path / "here" / "pets" / name
+        folder.mkdir(parents=True)
+        for number in range(5):
+            Image.fromarray(random.integers(0, 256, (12, 12), dtype=np.uint8)).save(folder / f"{number}.png")
+    here = replace(small, dataset=str(tmp_path / "here" / "pets"))
+    before = keys(here)
+    shutil.copytree(tmp_path / "here" / "pets", tmp_path / "there" / "animals")
+    there = replace(small, dataset=str(tmp_path / "there" / "animals"))
+    assert keys(there) == before
+    Image.new("L", (12, 12)).save(tmp_path / "there" / "animals" / "dog" / "3.png")
+    after = keys(there)
+    assert all(before[name] != after[name] for name in before)
+
+
+ARCHITECTURE = """
+from torch import nn
+
+def build(image_shape, num_classes, num_steps, *, hidden, **settings):
+    channels, height, width = image_shape
+    inputs = channels * height * width
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, hidden), nn.Tanh(), nn.Linear(hidden, num_classes))
+"""
+
+
+def test_the_users_source_is_part_of_the_key(small, write):
+    def fresh_keys():
+        sys.modules.pop("own_net", None)
+        return keys(replace(small, contenders=("own_net:build", "small-cnn")))
+
+    write("own_net", ARCHITECTURE)
+    before = fresh_keys()
+    assert fresh_keys() == before
+    write("own_net", ARCHITECTURE.replace("Tanh", "Sigmoid"))
+    after = fresh_keys()
+    assert after["own_net:build"] != before["own_net:build"]
+    assert after["small-cnn"] == before["small-cnn"]
+
+
+# ---- running
+
+
+def weights(store, record):
+    return model_files.load_model(Store(store).model_path(record.key)).module.state_dict()
+
+
+def test_run_twice_trains_once(quick, tmp_path):
+    told = Telling()
+    (first,) = run(quick, tmp_path / "s", told)
+    assert first.status == "done"
+    assert any("epoch 1/1" in line for line in told.lines)
+    told.lines.clear()
+    (second,) = run(quick, tmp_path / "s", told)
+    assert as_stored(second) == as_stored(first)
+    assert told.lines == ["  dense-snn, seed 0: found in the store, not trained again"]
+
+
+def test_same_seed_same_numbers_other_seed_other_numbers(small, tmp_path):
+    small = replace(small, epochs=1, limit=300)
+    torch.manual_seed(1)
+    ones = run(replace(small, seeds=2), tmp_path / "a")
+    torch.manual_seed(2)  # what others drew before changes nothing
+    others = run(replace(small, seeds=2), tmp_path / "b")
+    for one, other in zip(ones, others, strict=True):
+        assert one.key == other.key
+        assert one.history == other.history
+        for name, weight in weights(tmp_path / "a", one).items():
+            assert torch.equal(weight, weights(tmp_path / "b", other)[name])
+        found = (json.dumps(Store(tmp_path / name).measure(one.key, "quality")) for name in "ab")
+        assert len(set(found)) == 1
+    first_seed, second_seed = ones[0], ones[2]
+    assert first_seed.settings["contender"] == second_seed.settings["contender"]
+    assert first_seed.history != second_seed.history
+    for name, weight in weights(tmp_path / "a", first_seed).items():
+        assert not torch.equal(weight, weights(tmp_path / "a", second_seed)[name])
+
+
+def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (record,) = run(quick, store)
+    assert as_stored(store.record(record.key)) == as_stored(record)
+    # 64 inputs to 32 hidden, 32 hidden to 10 classes, with biases.
+    assert record.parameters == 64 * 32 + 32 + 32 * 10 + 10
+    assert record.environment["device"] == "cpu"
+    assert record.environment["precision"] == hardware.resolve("cpu").precision
+    assert record.environment["torch"] == torch.__version__
+    assert not store.checkpoint_path(record.key).exists()
+    quality = store.measure(record.key, "quality")
+    right = np.array(quality["truth"]) == np.array(quality["predicted"])
+    assert quality["accuracy"] == right.mean()
+    assert len(right) == 179
+    assert len(store.measure(record.key, "draws")["accuracies"]) == 5
+
+
+def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
+    store, kept = Store(tmp_path / "s"), []
+    monkeypatch.setattr(trial, "_train", lambda each, *others: kept.append(store.split_path(each.key)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run(quick, store)
+    split = data.split(data.load(quick), quick)
+    with np.load(kept[0]) as found:
+        for side in ("train", "val", "test"):
+            np.testing.assert_array_equal(found[side], getattr(split, side))
+
+
+def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
+    experiment = replace(quick, folds=3)
+    prepared = data.load(experiment)
+    trials = [each for split in data.splits(prepared, experiment) for each in trial.plan(experiment, prepared, split)]
+    assert [each.card.trained_on["fold"] for each in trials] == [0, 1, 2]
+    assert [each.card.title for each in trials] == [f"dense-snn, seed 0, fold {k}" for k in range(3)]
+    assert len({each.key for each in trials}) == 3
+    (alone,) = plan(quick)
+    assert alone.card.title == "dense-snn, seed 0"
+    assert set(alone.settings["data"]) == {"fingerprint", "split"}
+
+
+def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
+    store, told = Store(tmp_path / "s"), Telling()
+    (record,) = run(quick, store)
+    before = store.measure(record.key, "quality")
+    (store.folder(record.key) / "measures" / "quality.json").unlink()
+    run(quick, store, told)
+    assert store.measure(record.key, "quality") == before
+    assert "not trained again" in told.lines[0]
+
+
+def test_robustness_is_measured_where_it_is_asked_for_and_goes_on_where_it_stopped(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (record,) = run(quick, store)
+    measures = store.folder(record.key) / "measures"
+    assert not list(measures.glob("robustness-*"))
+    (again,) = run(replace(quick, robustness=True), store)
+    assert again.key == record.key
+    assert {path.stem for path in measures.glob("robustness-*")} == {f"robustness-{name}" for name in CORRUPTIONS}
+    found = {name: store.measure(record.key, f"robustness-{name}") for name in CORRUPTIONS}
+    assert all(entry["n"] == 179 and len(entry["accuracies"]) == 5 for entry in found.values())
+    # Interrupted after some of them: what is there stays, what is missing comes out the same.
+    (measures / "robustness-noise.json").unlink()
+    store.save_measure(record.key, "robustness-blur", {"n": 1, "accuracies": [1.0]})
+    run(replace(quick, robustness=True), store)
+    assert store.measure(record.key, "robustness-noise") == found["noise"]
+    assert store.measure(record.key, "robustness-blur") == {"n": 1, "accuracies": [1.0]}
+
+
+def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (record,) = run(quick, store)
+    prepared = data.load(quick)
+    split = data.split(prepared, quick)
+    model = model_files.load_model(store.model_path(record.key))
+    images, labels = prepared.held
+    validation = [(images[split.val], labels[split.val], split.val)]
+    found = store.measure(record.key, "calibration")
+    assert found["temperature"] == pytest.approx(best_temperature(*scored(model, validation)), rel=1e-4)
+    assert sum(entry["count"] for entry in found["bins"]) == len(split.test)
+
+
+def test_a_lost_model_is_trained_again_to_the_same_numbers(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (first,) = run(quick, store)
+    store.model_path(first.key).unlink()
+    (second,) = run(quick, store)
+    assert store.model_path(first.key).is_file()
+    assert second.history == first.history
+
+
+# ---- failures
+
+
+RAISING = """
+from torch import nn
+
+class Net(nn.Module):
+    family = "cnn"
+
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.linear = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        raise RuntimeError("the flux is gone\\nand more")
+
+def build(image_shape, num_classes, num_steps, **settings):
+    return Net(image_shape[1] * image_shape[2], num_classes)
+"""
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_contender_that_raises_is_recorded_and_the_others_go_on(terminal, quick, tmp_path, write):
+    write("own_raising", RAISING)
+    progress = TerminalProgress()
+    screen = progress.console = Console(file=io.StringIO(), force_terminal=terminal, width=200, highlight=False)
+    store = Store(tmp_path / "s")
+    failed, done = run(replace(quick, contenders=("own_raising:build", "small-cnn")), store, progress)
+    assert (failed.status, failed.error, failed.stopped) == ("failed", "RuntimeError: the flux is gone", None)
+    assert failed.history == []
+    assert done.status == "done"
+    assert "own_raising:build, seed 0: failed, RuntimeError: the flux is gone" in screen.file.getvalue()
+    assert "own_raising.py" in (store.folder(failed.key) / "error.txt").read_text()
+    assert store.record(failed.key) is None
+
+
+def test_a_failed_trial_is_tried_again(quick, tmp_path, write):
+    # It fails as long as there is no file "mended" beside it.
+    mended = RAISING.replace('raise RuntimeError("the flux is gone\\nand more")', "return mended(self.linear, x)")
+    write("own_mended", f"from pathlib import Path\n{mended}\ndef mended(linear, x):\n"
+          "    assert Path('mended').exists(), 'not mended'\n    return linear(x.flatten(1))\n")  # fmt: skip
+    experiment = replace(quick, contenders=("own_mended:build",))
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("failed", "AssertionError: not mended")
+    (tmp_path / "mended").touch()
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+
+
+def test_nan_is_a_failure_that_says_what_to_do(quick, tmp_path):
+    told, store = Telling(), Store(tmp_path / "s")
+    experiment = replace(quick, contenders=("small-cnn", "dense-snn"), learning_rate=1e36, epochs=2)
+    for record in run(experiment, store, told):
+        assert (record.status, record.stopped) == ("failed", "nan")
+        assert "NaN" in record.error
+        assert "smaller learning_rate" in record.error
+        assert store.record(record.key) is None
+        assert store.measure(record.key, "quality") is None
+    assert sum("failed" in line for line in told.lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        (
+            "def build(*a, **k): raise ZeroDivisionError('by nothing')",
+            "cannot be built .*ZeroDivisionError: by nothing",
+        ),
+        ("def build(shape): pass", "cannot be built .*TypeError"),
+        ("def build(image_shape): pass", "must return a torch.nn.Module, not NoneType"),
+        ("def build(*a, **k): return 'a network'", "must return a torch.nn.Module, not str"),
+        ("build = 3", "cannot be built .*not callable"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_before_training(source, problem, small, write):
+    write("own_broken", source)
+    with pytest.raises(InputError, match=f"contender 'own_broken:build' {problem}"):
+        plan(replace(small, contenders=("own_broken:build",)))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"dataset": "fashion-mnits"}, "data set 'fashion-mnits': did you mean 'fashion-mnist'"),
+        ({"dataset": "./nowhere"}, "no such folder"),
+        ({"contenders": ("dens-snn",)}, "contender 'dens-snn': did you mean 'dense-snn'"),
+        ({"contenders": ("dense-snn", "nowhere:build")}, "no module 'nowhere'"),
+        ({"encoding": "rat"}, "encoding 'rat': did you mean 'rate'"),
+        ({"neuron": "lfi"}, "neuron 'lfi': did you mean 'lif'"),
+        ({"augmentation": "shfit"}, "augmentation 'shfit': did you mean 'shift'"),
+        ({"surrogate": "atn"}, "surrogate 'atn': did you mean 'atan'"),
+    ],
+)
+def test_names_are_checked_before_anything_is_loaded(wrong, problem):
+    trial.check_names(baseline())
+    with pytest.raises(InputError, match=problem):
+        trial.check_names(replace(baseline(), **wrong))
+
+
+# ---- the user's own parts
+
+
+def test_an_own_architecture(quick, tmp_path, write):
+    write("own_net", ARCHITECTURE)
+    experiment = replace(quick, contenders=("own_net:build",), epochs=3, limit=None)
+    (record,) = run(experiment, tmp_path / "s")
+    assert record.status == "done"
+    assert record.settings["family"] == "cnn"
+    assert record.settings["encoding"] is None
+    store = Store(tmp_path / "s")
+    assert store.measure(record.key, "quality")["accuracy"] > 0.7
+    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
+    assert labels.shape == (4,)
+
+
+NEURON = """
+import torch
+import spikeduel
+from spikeduel.spiking.surrogates import SURROGATES
+
+class IF(spikeduel.Neuron):
+    "Integrates and fires: no leak, reset to zero, membrane above 1."
+
+    def step(self, current, state):
+        mem = state["mem"] + current
+        spk = ((mem > 1).to(mem) - mem.sigmoid()).detach() + mem.sigmoid()
+        return spk, {"mem": mem * (1 - spk.detach())}
+
+class Leaky(IF):
+    def __init__(self, beta):
+        super().__init__()
+        self.beta = beta
+
+    def step(self, current, state):
+        return super().step(current, {"mem": self.beta * state["mem"]})
+"""
+
+
+def test_an_own_neuron_is_given_the_settings_it_names(quick, tmp_path, write):
+    write("own_neuron", NEURON)
+    experiment = replace(quick, neuron="own_neuron:IF", epochs=4, limit=None)
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+    assert record.settings["network"] == {"hidden": 32, "neuron": "own_neuron:IF"}
+    assert Store(tmp_path / "s").measure(record.key, "quality")["accuracy"] > 0.5
+    (leaky,) = plan(replace(experiment, neuron="own_neuron:Leaky", beta=0.5))
+    assert leaky.card.network == {"hidden": 32, "neuron": "own_neuron:Leaky", "beta": 0.5}
+    assert models.build(leaky.card).lif1.beta == 0.5
+
+
+ENCODER = """
+import torch
+
+def halves(images, num_steps, draw):
+    "Bright pixels fire in the first half of the steps."
+    steps = torch.arange(num_steps).view(-1, 1, 1, 1, 1)
+    return ((images > 100) & (steps < num_steps // 2)).float()
+"""
+
+
+def test_an_own_encoder(quick, tmp_path, write):
+    write("own_encoder", ENCODER)
+    experiment = replace(quick, encoding="own_encoder:halves", epochs=4, limit=None)
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+    store = Store(tmp_path / "s")
+    assert store.measure(record.key, "quality")["accuracy"] > 0.5
+    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    trace = model.trace(np.asarray(data.load(experiment).images[:3]))
+    assert trace.encoded.shape == (4, 3, 1, 8, 8)
+    assert trace.encoded[2:].sum() == 0
+    assert set(record.settings["sources"]) == {"own_encoder:halves"}
+
+
+AUGMENTATION = """
+def darker(images, draw):
+    "By up to 3 levels."
+    return images - images.clamp(max=draw.integers(4).to(images)[:, :, None, None])
+"""
+
+
+def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, write):
+    experiment = replace(quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker")
+    write("own_augmentation", AUGMENTATION)
+    trial.check_names(experiment)
+    plain = run(replace(experiment, augmentation="none"), tmp_path / "s")
+    for record, before in zip(run(experiment, tmp_path / "s"), plain, strict=True):
+        assert (record.status, record.error) == ("done", None)
+        assert set(record.settings["sources"]) == {"own_augmentation:darker"}
+        assert record.history != before.history
+    before = keys(experiment)
+    write("own_augmentation", AUGMENTATION.replace("(4)", "(5)"))
+    del sys.modules["own_augmentation"]
+    after = keys(experiment)
+    assert all(after[name] != before[name] for name in before)
+
+
+def test_an_augmentation_that_returns_no_images_is_the_users_to_mend(quick, tmp_path, write):
+    write("own_scaled", "def scaled(images, draw):\n    return images / 255\n")
+    with pytest.raises(
+        InputError, match=r"augmentation 'own_scaled:scaled' must return images of uint8 \[64, 1, 8, 8\]"
+    ):
+        run(replace(quick, augmentation="own_scaled:scaled"), tmp_path / "s")
+
+
+# ---- how the data is held
+
+
+def test_all_trials_of_a_comparison_share_one_copy_of_the_data(quick, tmp_path, monkeypatch):
+    experiment = replace(quick, contenders=("dense-snn", "small-cnn"), seeds=2)
+    prepared, used = data.load(experiment), []
+    monkeypatch.setattr(data, "load", lambda experiment: prepared)
+    for name in ("Loop", "EvaluationBatches"):
+        monkeypatch.setattr(trial, name, noting(used, getattr(trial, name)))
+    run(experiment, tmp_path / "s")
+    assert len(used) >= 4 * 2
+    assert {id(array) for array in used} == {id(prepared.held[0])}
+
+
+def noting(used, function):
+    def noted(*arguments):
+        used.append(next(each for each in arguments if isinstance(each, torch.Tensor)))
+        return function(*arguments)
+
+    return noted
+
+
+def test_what_the_store_holds_needs_no_data_in_memory(quick, tmp_path, monkeypatch):
+    run(quick, tmp_path / "s")
+    prepared = data.load(quick)
+    monkeypatch.setattr(data, "load", lambda experiment: prepared)
+    run(quick, tmp_path / "s")
+    assert "held" not in vars(prepared)
+
+
+# ---- a contender's own settings
+
+
+def test_own_settings_change_the_contenders_key_only_and_are_as_good_as_common_ones(small):
+    own = {"dense-snn": {"learning_rate": 1e-3, "beta": 0.5, "num_steps": 3}}
+    before, after = keys(small), keys(replace(small, per_contender=own))
+    assert after["small-cnn"] == before["small-cnn"]
+    assert after["dense-snn"] != before["dense-snn"]
+    assert after["dense-snn"] == keys(replace(small, **own["dense-snn"]))["dense-snn"]
+
+
+def test_own_settings_are_what_is_trained(quick, tmp_path):
+    own = {"learning_rate": 1e-4, "num_steps": 3}
+    (apart,) = run(replace(quick, per_contender={"dense-snn": own}), tmp_path / "a")
+    (common,) = run(replace(quick, **own), tmp_path / "b")
+    assert apart.history == common.history
+    (other,) = run(quick, tmp_path / "a")
+    assert apart.history != other.history
+
+
+def test_spiking_settings_of_a_network_that_does_not_spike_are_refused(small):
+    with pytest.raises(InputError, match="per_contender: beta has no effect on small-cnn, which does not spike"):
+        plan(replace(small, per_contender={"small-cnn": {"beta": 0.5}}))
+
+
+def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_path):
+    prepared = data.load(quick)
+    split, store = data.split(prepared, quick), Store(tmp_path)
+    (planned,) = plan(quick)
+    # Whoever touched these test images would raise.
+    out_of_reach = replace(split, test=np.array([10**9]))
+    record = trial.train(planned, prepared, out_of_reach, store, Progress())
+    assert record.status == "done"
+    assert store.measure(record.key, "quality") is None
+    told = Telling()
+    assert as_stored(trial.run(planned, prepared, split, store, told)) == as_stored(record)
+    assert any("not trained again" in line for line in told.lines)
+    assert store.measure(record.key, "quality")["n"] == len(split.test)
+
+
+# ---- what fails, and what is damaged
+
+
+GREEDY = """
+from pathlib import Path
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, inputs, classes):
+        super().__init__()
+        self.linear = nn.Linear(inputs, classes)
+        self.batches = 0
+
+    def forward(self, x):
+        self.batches += 1
+        if self.batches == 12 and not Path("enough").exists():
+            RAISES
+        return self.linear(x.flatten(1))
+
+def build(image_shape, num_classes, num_steps, **settings):
+    return Net(image_shape[1] * image_shape[2], num_classes)
+"""
+
+
+@pytest.mark.parametrize(
+    "raises",
+    [
+        "raise MemoryError",
+        "torch.empty(2**60, dtype=torch.uint8)",  # the allocator's own words
+        "raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20 GiB.')",
+    ],
+)
+def test_want_of_memory_is_recorded_with_a_remedy_and_later_goes_on(raises, quick, tmp_path, write):
+    write("own_greedy", GREEDY.replace("RAISES", raises))
+    # 270 training images are 5 batches, and 30 validation images 1: the twelfth comes at the end of the second epoch.
+    experiment = replace(quick, contenders=("own_greedy:build", "small-cnn"), epochs=3, patience=9)
+    store, told = Store(tmp_path / "s"), Telling()
+    failed, done = run(experiment, store)
+    assert (failed.status, failed.stopped, done.status) == ("failed", None, "done")
+    assert failed.error.startswith("out of memory (")
+    assert "batch_size" in failed.error
+    assert "chunk_steps" in failed.error
+    assert store.record(failed.key) is None
+    (tmp_path / "enough").touch()
+    again, _ = run(experiment, store, told)
+    assert (again.status, len(again.history)) == ("done", 3)
+    assert "goes on after epoch 1" in told.lines[0]
+    assert not store.checkpoint_path(again.key).exists()
+
+
+def test_a_network_too_large_to_be_made_is_a_failed_trial(quick, tmp_path, monkeypatch):
+    build = models.build
+
+    def too_large(card):
+        if card.contender == "dense-snn" and torch.empty(0).device.type == "cpu":
+            raise MemoryError("no room")
+        return build(card)
+
+    monkeypatch.setattr(models, "build", too_large)
+    failed, done = run(replace(quick, contenders=("dense-snn", "small-cnn")), tmp_path / "s")
+    assert failed.error.startswith("out of memory (MemoryError: no room)")
+    assert failed.parameters == 64 * 32 + 32 + 32 * 10 + 10
+    assert done.status == "done"
+
+
+def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path, monkeypatch):
+    def broken(model, batches):
+        raise RuntimeError("no luck\nand more")
+
+    def not_a_number(model, batches):
+        return {"value": float("nan")}
+
+    store, told = Store(tmp_path / "s"), Telling()
+    monkeypatch.setitem(trial.MEASURES, "broken", broken)
+    monkeypatch.setitem(trial.MEASURES, "nan", not_a_number)
+    (record,) = run(quick, store, told)
+    assert record.status == "done"
+    assert store.measure(record.key, "quality")["n"] == 179
+    failures = store.failed_measures(record.key)
+    assert failures["broken"] == "RuntimeError: no luck"
+    assert "JSON" in failures["nan"]
+    assert "  dense-snn, seed 0: measure broken failed, RuntimeError: no luck" in told.lines
+    monkeypatch.setitem(trial.MEASURES, "broken", lambda model, batches: {"value": 1})
+    monkeypatch.delitem(trial.MEASURES, "nan")
+    run(quick, store)
+    assert store.measure(record.key, "broken") == {"value": 1}
+    assert store.failed_measures(record.key) == {}
+
+
+def test_measures_draw_from_a_seed_of_their_own(quick, tmp_path, monkeypatch):
+    store = Store(tmp_path / "s")
+    monkeypatch.setitem(trial.MEASURES, "drawn", lambda model, batches: {"value": torch.rand(1).item()})
+    (record,) = run(quick, store)
+    drawn = store.measure(record.key, "drawn")
+    store.measure_path(record.key, "drawn").unlink()
+    torch.rand(9)
+    run(quick, store)
+    assert store.measure(record.key, "drawn") == drawn
+
+
+def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
+    store = Store(tmp_path / "s")
+    (first,) = run(quick, store)
+    quality = store.measure(first.key, "quality")
+    model = store.model_path(first.key)
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    told = Telling()
+    (second,) = run(quick, store, told)
+    assert "dense-snn, seed 0: trained again, for what the store holds is of no use" in told.lines[0]
+    assert "model.safetensors: damaged" in told.lines[0]
+    assert second.history == first.history
+    assert model.read_bytes() == whole
+    path = store.measure_path(first.key, "quality")
+    path.write_bytes(path.read_bytes()[:100])
+    told = Telling()
+    run(quick, store, told)
+    assert (
+        told.lines[1]
+        == "  dense-snn, seed 0: measure quality is taken again, for what the store holds of it is damaged"
+    )
+    assert store.measure(first.key, "quality") == quality
+
+
+def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
+    store, prepared = Store(tmp_path / "s"), data.load(quick)
+    test = data.split(prepared, quick).test
+    run(replace(quick, seeds=2), store)
+    run(quick, store)
+    assert store.test_uses(prepared.fingerprint, test) == 2
+
+
+def test_pooling_counts_for_those_who_pool_by_choice_and_only_where_it_is_not_the_usual(small):
+    contenders = ("conv-lif", "conv-relu", "dense-lif", "small-cnn")
+    before = plan(replace(small, contenders=contenders))
+    after = plan(replace(small, contenders=contenders, pooling="avg"))
+    assert ["pooling" in each.card.network for each in before] == [False] * 4
+    assert [each.card.network.get("pooling") for each in after] == ["avg", "avg", None, None]
+    changed = [one.key != other.key for one, other in zip(before, after, strict=True)]
+    assert changed == [True, True, False, False]
+
+
+# ---- networks that were not made for spikeduel
+
+TUTORIAL = """
+import snntorch as snn
+import torch
+from torch import nn
+
+num_steps = 7
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.lif1 = nn.Linear(64, 30), snn.Leaky(beta=0.9)
+        self.fc2, self.lif2 = nn.Linear(30, 10), snn.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        spk2_rec, mem2_rec = [], []
+        for step in range(num_steps):
+            spk1, mem1 = self.lif1(self.fc1(x), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spk2_rec.append(spk2)
+            mem2_rec.append(mem2)
+        return torch.stack(spk2_rec, dim=0), torch.stack(mem2_rec, dim=0)
+
+def wide(hidden, num_classes, num_steps=3):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, hidden), snn.Leaky(beta=0.9, init_hidden=True),
+        nn.Linear(hidden, num_classes), snn.Leaky(beta=0.9, init_hidden=True, output=True),
+    )
+
+def of_own_neurons(neuron, image_shape):
+    return nn.Sequential(nn.Flatten(2), nn.Linear(64, 10), First(neuron()))
+
+class First(nn.Module):
+    def __init__(self, neuron):
+        super().__init__()
+        self.neuron = neuron
+
+    def forward(self, x):
+        return self.neuron(x)[0]
+"""
+
+
+def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_path, write):
+    write("own_tutorial", TUTORIAL)
+    experiment = replace(quick, contenders=("own_tutorial:Net", "small-cnn"), epochs=2, limit=None, learning_rate=2e-3)
+    store = Store(tmp_path / "s")
+    record, _ = run(experiment, store)
+    assert (record.status, record.error) == ("done", None)
+    kept = [record.settings[name] for name in ("family", "encoding", "num_steps", "precision", "network")]
+    assert kept == ["snn", "direct", 7, "32", {}]
+    # With snnTorch alone: its network, the weights that were saved, the counts of its spikes.
+    network = sys.modules["own_tutorial"].Net().eval()
+    network.load_state_dict(load_file(store.model_path(record.key)))
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    images = torch.from_numpy(np.asarray(prepared.images[split.test])).flatten(1) / 255
+    with torch.no_grad():
+        spk, mem = network(images)
+    model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
+    with torch.no_grad():
+        found = model.run(model.encode(torch.from_numpy(np.asarray(prepared.images[split.test])), None))
+    assert spk.any()
+    assert torch.equal(found[0], spk)
+    assert torch.equal(found[1], mem)
+    # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane decides.
+    counts = spk.sum(0)
+    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
+    assert store.measure(record.key, "quality")["accuracy"] > 0.5
+    # 64 pixels to 30 neurons, at each of 7 steps or once.
+    first = store.measure(record.key, "operations")["layers"][0]
+    assert (first["name"], first["macs"]["dense"]) == ("fc1", {"as_written": 7 * 1920, "cached": 1920})
+    with pytest.raises(InputError, match="spiking network of another library, whose neurons export does not know"):
+        export(model, tmp_path / "net.onnx", to="onnx")
+
+
+def test_a_foreign_network_that_is_killed_goes_on_to_the_same_weights(quick, tmp_path, write):
+    write("own_tutorial", TUTORIAL)
+    experiment = replace(quick, contenders=("own_tutorial:wide",), epochs=3, hidden=20, num_steps=4)
+
+    class Killing(Progress):
+        def say(self, text):
+            if "epoch 2/3" in text:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, tmp_path / "a", Killing())
+    (resumed,) = run(experiment, tmp_path / "a")
+    (whole,) = run(experiment, tmp_path / "b")
+    assert resumed.history == whole.history
+    assert whole.settings["network"] == {"hidden": 20}
+    assert (whole.settings["num_steps"], whole.settings["encoding"]) == (4, experiment.encoding)
+
+
+def test_what_a_foreign_network_cannot_do_is_refused_with_a_reason(quick, tmp_path, write):
+    write("own_tutorial", TUTORIAL)
+    (each,) = plan(replace(quick, contenders=("own_tutorial:Net",)))
+    model = trial.Model(trial.models.build(each.card), each.card)
+    images = np.zeros((1, 1, 8, 8), np.uint8)
+    assert model.predict(images)[1].shape == (1, 10)
+    with pytest.raises(InputError, match="was not made of spikeduel's neurons: it cannot stream"):
+        model.step(torch.zeros(1, 1, 8, 8))
+    with pytest.raises(InputError, match="spikeduel cannot look into its layers"):
+        model.trace(images)
+    with pytest.raises(InputError, match=r"chunk_steps: own_tutorial:Net was not made of .* Leave chunk_steps unset"):
+        run(replace(quick, contenders=("own_tutorial:Net",), chunk_steps=2), tmp_path / "s")
+    own = {"own_tutorial:Net": {"num_steps": 3}}
+    with pytest.raises(InputError, match="per_contender: num_steps has no effect on own_tutorial:Net"):
+        plan(replace(quick, contenders=("own_tutorial:Net",), per_contender=own))
+    plan(replace(quick, contenders=("own_tutorial:wide",), per_contender={"own_tutorial:wide": {"num_steps": 3}}))
+
+
+def test_a_foreign_network_may_be_built_with_spikeduels_neurons(quick, write):
+    write("own_tutorial", TUTORIAL)
+    (each,) = plan(replace(quick, contenders=("own_tutorial:of_own_neurons",), beta=0.3))
+    assert (each.card.family, each.card.foreign.way, each.card.network["beta"]) == ("snn", "sequence", 0.3)
+
+
+def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
+    write("own_tutorial", TUTORIAL)
+    (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=("cnn",)))
+    assert (each.card.family, each.card.encoding, each.card.num_steps) == ("cnn", None, None)
+    trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
+    with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
+        trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
+    with pytest.raises(InputError, match="family: 'snn' must be CONTENDER=snn or CONTENDER=cnn"):
+        replace(quick, contenders=("a:b", "c:d"), family=("snn",))
+    with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):
+        plan(replace(quick, contenders=("own_tutorial:wide",), family=("cnn",)))
+
+
+JELLY = """
+from spikingjelly.activation_based import functional, layer, neuron
+from torch import nn
+
+class Net(nn.Module):
+    step_mode = "s"
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            layer.Conv2d(1, 8, 3, padding=1), layer.BatchNorm2d(8), neuron.IFNode(), layer.MaxPool2d(2, 2),
+            layer.Flatten(), layer.Linear(8 * 4 * 4, 10), neuron.LIFNode(tau=2.0),
+        )
+        functional.set_step_mode(self, self.step_mode)
+
+    def forward(self, x):
+        return self.layers(x)
+
+class MultiStep(Net):
+    step_mode = "m"
+"""
+
+
+@pytest.mark.parametrize(("name", "way"), [("Net", "step"), ("MultiStep", "sequence")])
+def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(name, way, quick, tmp_path, write):
+    functional = pytest.importorskip("spikingjelly.activation_based.functional")
+    write("own_jelly", JELLY)
+    experiment = replace(quick, contenders=(f"own_jelly:{name}",), encoding="direct", num_steps=4, learning_rate=1e-2)
+    store = Store(tmp_path / "s")
+    (record,) = run(experiment, store)
+    kept = [record.settings[key] for key in ("family", "encoding", "num_steps")]
+    assert (record.error, kept, record.settings["foreign"]["way"]) == (None, ["snn", "direct", 4], way)
+    network = getattr(sys.modules["own_jelly"], name)().eval()
+    network.load_state_dict(load_file(store.model_path(record.key)))
+    prepared = data.load(experiment)
+    images = torch.from_numpy(np.asarray(prepared.images[data.split(prepared, experiment).test])) / 255
+    sequence = images.expand(4, *images.shape)
+    with torch.no_grad():
+        spk = network(sequence) if way == "sequence" else functional.multi_step_forward(sequence, network)
+    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    rates = spk.mean(0)
+    assert spk.any()
+    first = store.measure(record.key, "operations")["layers"][0]
+    # 9 weights for each of 8 channels at each of 8×8 pixels, the zeros beyond the border included.
+    assert first["macs"]["dense"] == {"as_written": 4 * 8 * 9 * 64, "cached": 8 * 9 * 64}
+    # The label has the highest rate; of equal rates, any.
+    assert torch.equal(rates.gather(1, predicted[:, None])[:, 0], rates.amax(1))

@@ -1,0 +1,235 @@
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikeduel import data
+from spikeduel.data import Split
+from spikeduel.settings import write_experiment
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials.store import Store
+from spikeduel.trials.tuning import RANGES, Range, Tuning, draw, read_tuning, record_for
+
+RATES = {"learning_rate": Range(1e-4, 1e-2, log=True)}
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+# ---- real trials
+
+
+def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_again(experiment, searched, tmp_path):
+    # The test images are out of reach: see `searched`.
+    found = searched(experiment, 2)
+    assert len(list((tmp_path / "store").glob("*/trial.json"))) == 4
+    assert not list((tmp_path / "store").glob("*/measures"))
+    told = Telling()
+    again = searched(experiment, 2, progress=told)
+    assert sum("not trained again" in line for line in told.lines) == 4
+    assert not any(", epoch " in line for line in told.lines)
+    assert again.experiment == found.experiment
+    assert again.record["contenders"] == found.record["contenders"]
+    for each in found.record["contenders"]:
+        for entry in each["trials"]:
+            stored = Store(tmp_path / "store").record(entry["key"])
+            assert entry["validation"]["accuracy"] == max(epoch["val_accuracy"] for epoch in stored.history)
+
+
+SEARCHES = """
+import json, sys
+from spikeduel import data
+from spikeduel.trials import tuning
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.settings import read_experiment
+from spikeduel.trials.store import Store
+experiment = read_experiment(sys.argv[1])
+prepared = data.load(experiment)
+split = data.split(prepared, experiment)
+tuning.search(experiment, prepared, split, 3, None, Store(sys.argv[2]), TerminalProgress())
+"""
+
+
+def test_killed_in_between_it_goes_on_to_the_same_trials(experiment, searched, tmp_path):
+    experiment = replace(experiment, contenders=("small-cnn",), epochs=2)
+    whole = searched(experiment, 3, store=tmp_path / "uninterrupted")
+    write_experiment(tmp_path / "e.toml", experiment)
+    process = subprocess.Popen(
+        [sys.executable, "-uc", SEARCHES, tmp_path / "e.toml", tmp_path / "killed"], stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout:
+        if "trial 2 of 3" in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert not list((tmp_path / "killed").glob("*/measures"))
+    resumed = searched(experiment, 3, store=tmp_path / "killed")
+    for one, other in zip(whole.record["contenders"], resumed.record["contenders"], strict=True):
+        without_seconds = [
+            [{**entry, "training_seconds": None} for entry in each["trials"]] for each in (one, other)
+        ]  # fmt: skip
+        assert without_seconds[0] == without_seconds[1]
+        assert one["expected_best"] == other["expected_best"]
+    assert whole.experiment == resumed.experiment
+
+
+# ---- what is tried
+
+
+def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experiment, made_up):
+    found, trained = made_up(experiment, lambda its: 0.5, num_trials=5)
+    assert [each.card.contender for each in trained] == ["dense-snn", "small-cnn"] * 5
+    assert {each.card.seed for each in trained} == {0}
+    common = [{name: value for name, value in each.settings["training"].items() if name != "learning_rate"}
+              for each in trained]  # fmt: skip
+    assert all(each == common[0] for each in common)
+    snn, cnn = found.record["contenders"]
+    assert (snn["tuned"], cnn["tuned"]) == (list(RANGES), ["learning_rate"])
+    assert snn["trials"][0]["settings"] == {
+        "learning_rate": 5e-3, "threshold": 1.0, "beta": 0.95, "surrogate_alpha": None, "num_steps": 3,
+    }  # fmt: skip
+    assert [entry["settings"] for entry in snn["trials"][1:]] == [draw(RANGES, number) for number in range(1, 5)]
+    for one, other in zip(snn["trials"], cnn["trials"], strict=True):
+        assert one["settings"]["learning_rate"] == other["settings"]["learning_rate"]
+    for planned, entry in zip(trained[::2], snn["trials"], strict=True):
+        assert planned.card.num_steps == entry["settings"]["num_steps"]
+        assert planned.card.network["beta"] == entry["settings"]["beta"]
+        assert planned.experiment.learning_rate == entry["settings"]["learning_rate"]
+
+
+def test_more_trials_keep_those_that_were(experiment, made_up):
+    few, _ = made_up(experiment, lambda its: its.learning_rate, num_trials=3)
+    more, _ = made_up(experiment, lambda its: its.learning_rate, num_trials=6)
+    for one, other in zip(few.record["contenders"], more.record["contenders"], strict=True):
+        assert other["trials"][:3] == one["trials"]
+
+
+def test_only_what_has_an_effect_is_tuned(experiment, made_up):
+    def tuned(**changes):
+        return made_up(replace(experiment, **changes), lambda its: 0.5, 2)[0].record["contenders"][0]["tuned"]
+
+    assert tuned(neuron="if") == ["learning_rate", "threshold", "surrogate_alpha", "num_steps"]
+    assert "surrogate_alpha" not in tuned(surrogate="straight_through_estimator")
+
+
+def test_what_would_not_be_equal_is_refused(experiment, made_up):
+    only_spiking = {"beta": Range(0.5, 0.9)}
+    with pytest.raises(InputError, match="leave small-cnn nothing to tune, which would not be equal"):
+        made_up(experiment, lambda its: 0.5, 2, only_spiking)
+    with pytest.raises(InputError, match="name adaptation_gain, which has no effect on any contender"):
+        made_up(experiment, lambda its: 0.5, 2, {**RATES, "adaptation_gain": Range(0.1, 0.2)})
+    with pytest.raises(InputError, match="at least 2 trials"):
+        made_up(experiment, lambda its: 0.5, 1)
+
+
+# ---- what is chosen
+
+
+def test_each_contender_gets_its_best_settings_and_nothing_else_changes(experiment, made_up):
+    # The CNN is best at its largest learning rate, the spiking network at its smallest.
+    def accuracy(its):
+        return 0.5 + (1 if its.contenders == ("small-cnn",) else -1) * 10 * its.learning_rate
+
+    found, _ = made_up(experiment, accuracy, num_trials=6, ranges=RATES)
+    tried = [5e-3] + [draw(RATES, number)["learning_rate"] for number in range(1, 6)]
+    assert found.experiment == replace(
+        experiment,
+        per_contender={"dense-snn": {"learning_rate": min(tried)}, "small-cnn": {"learning_rate": max(tried)}},
+    )
+    assert found.record["per_contender"] == found.experiment.per_contender
+    snn, cnn = found.record["contenders"]
+    assert (snn["best"], cnn["best"]) == (tried.index(min(tried)), tried.index(max(tried)))
+
+
+def test_of_equals_the_earlier_is_chosen(experiment, made_up):
+    found, _ = made_up(experiment, lambda its: 0.5)
+    assert [each["best"] for each in found.record["contenders"]] == [0, 0]
+    assert found.experiment.of("dense-snn").beta == 0.95
+
+
+def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):
+    found, _ = made_up(experiment, lambda its: None if its.learning_rate == 5e-3 else 0.25, 3, RATES)
+    for each in found.record["contenders"]:
+        assert each["best"] == 1
+        assert (each["trials"][0]["status"], each["trials"][0]["validation"]) == ("failed", None)
+        assert [point["mean"] for point in each["expected_best"]] == [0.0, 0.25, 0.25]
+    nobody, _ = made_up(experiment, lambda its: None, 3)
+    assert [each["best"] for each in nobody.record["contenders"]] == [None, None]
+    assert nobody.experiment == experiment
+
+
+def test_the_gain_is_that_from_half_the_trials_to_all(experiment, made_up):
+    found, _ = made_up(experiment, lambda its: its.learning_rate, 5, RATES)
+    for each in found.record["contenders"]:
+        means = [point["mean"] for point in each["expected_best"]]
+        assert each["gain_of_last_doubling"] == means[4] - means[1] > 0
+
+
+def test_tuning_again_starts_from_what_was_chosen(experiment, made_up):
+    own = replace(experiment, per_contender={"dense-snn": {"beta": 0.7, "learning_rate": 1e-3}})
+    found, trained = made_up(own, lambda its: 0.5, 2, RATES)
+    assert trained[0].card.network["beta"] == trained[2].card.network["beta"] == 0.7
+    assert found.record["contenders"][0]["trials"][0]["settings"] == {"learning_rate": 1e-3}
+    assert found.experiment.per_contender["dense-snn"] == {"beta": 0.7, "learning_rate": 1e-3}
+
+
+# ---- what may be claimed of it later
+
+
+@pytest.fixture
+def tuned(experiment, made_up, as_json):
+    """A tuning as it comes from its file, and the data and split that it saw."""
+    found, _ = made_up(experiment, lambda its: its.learning_rate, 3)
+    prepared = data.load(experiment)
+    split = replace(data.split(prepared, experiment), test=np.array([10**9]))
+    return Tuning(found.experiment, as_json(found.record)), prepared, split
+
+
+@pytest.mark.parametrize(
+    ("change", "claimed"),
+    [
+        ({}, True),
+        ({"seeds": 6}, True),
+        ({"epochs": 9}, True),
+        ({"limit": 300}, True),
+        ({"encoding": "direct"}, False),
+        ({"batch_size": 32}, False),
+        ({"per_contender": None}, False),
+        ({"per_contender": {"dense-snn": {"beta": 0.5}}}, False),
+    ],
+    ids=str,
+)
+def test_a_record_goes_with_the_settings_that_it_chose(change, claimed, tuned):
+    tuning, prepared, split = tuned
+    found = record_for(tuning, replace(tuning.experiment, **change), prepared, split)
+    assert found == (tuning.record if claimed else None)
+
+
+def test_a_record_does_not_go_with_other_data_or_another_test_set(tuned):
+    tuning, prepared, split = tuned
+    assert record_for(tuning, tuning.experiment, replace(prepared, fingerprint="0" * 64), split) is None
+    other = Split(split.train, split.val, split.train[:5], split.kind)
+    assert record_for(tuning, tuning.experiment, prepared, other) is None
+    assert record_for(None, tuning.experiment, prepared, split) is None
+
+
+def test_a_record_is_read_where_there_is_one(tuned, tmp_path):
+    tuning, _, _ = tuned
+    assert read_tuning(tmp_path / "tuning.json", tuning.experiment) is None
+    files.write_json(tmp_path / "tuning.json", tuning.record)
+    assert read_tuning(tmp_path / "tuning.json", tuning.experiment) == tuning
+    for broken in ("[]", "{}", json.dumps({**tuning.record, "schema": 99}), "{"):
+        (tmp_path / "tuning.json").write_text(broken)
+        with pytest.raises(InputError, match=r"tuning\.json: (not a|a tuning of another version)"):
+            read_tuning(tmp_path / "tuning.json", tuning.experiment)
