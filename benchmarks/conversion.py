@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.measuring.quality import answers
+from spikeduel.measuring.classification import answers
 from spikeduel.networks.model_files import load_model
-from spikeduel.results.comparison import read_comparison
+from spikeduel.results.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
 from spikeduel.trials import conversion
 from spikeduel.trials.training import EvaluationBatches
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--percentile", type=float, default=99.9)
     options = parser.parse_args()
 
-    experiment = read_comparison(options.run).experiment
+    experiment = load_run(options.run).experiment
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     test = EvaluationBatches(*prepared.held, split.test)

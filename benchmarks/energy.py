@@ -16,7 +16,7 @@ from spikeduel import data
 from spikeduel.measuring import energy
 from spikeduel.measuring.operations import operations
 from spikeduel.networks.model_files import load_model
-from spikeduel.results.comparison import read_comparison
+from spikeduel.results.comparison import load_run
 from spikeduel.system import hardware
 from spikeduel.trials.training import EvaluationBatches
 
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
-    comparison = read_comparison(run)
+    comparison = load_run(run)
     prepared = data.load(comparison.experiment)
     split = data.split(prepared, comparison.experiment)
     batches = EvaluationBatches(*prepared.held, split.test)

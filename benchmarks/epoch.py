@@ -22,7 +22,7 @@ from spikeduel.networks import models
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
@@ -50,7 +50,7 @@ def main() -> None:
         for _ in range(options.epochs):
             model = Model(models.build(planned.card), planned.card)
             step = TrainingStep(model, experiment.learning_rate)
-            draw = Draw.for_training(0, 0, rows.numpy())
+            draw = RandomKeys.for_training(0, 0, rows.numpy())
             milliseconds = []
             for _ in range(NUM_STEPS):
                 started = time.perf_counter()

@@ -62,7 +62,12 @@ def exported(path: Path, formats: list[str], num_images: int, data_dir: str | No
             start = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "exported"
-                options = {"weights": weights, "experiment": experiment, "num_images": num_images, "store": folder}
+                options = {
+                    "weights": weights,
+                    "experiment": experiment,
+                    "num_images": num_images,
+                    "store": folder,
+                }
                 try:
                     outcome = exporting.export(model, out, to, **options)
                     kept = {key: outcome[key] for key in KEPT}

@@ -113,7 +113,7 @@ def finished() -> tuple[dict[str, Any], str, str]:
         measures = [{name: store.measure(record.key, name) for name in MEASURES} for record in records]
         content = assembling.assemble(EXPERIMENT, prepared, [split], records, measures)
         kept = store.folder(records[0].key)
-        return content, (kept / "trial.json").read_text(), (kept / "measures" / "quality.json").read_text()
+        return content, (kept / "trial.json").read_text(), (kept / "measures" / "classification.json").read_text()
 
 
 def results() -> Kind:
@@ -129,7 +129,7 @@ def results() -> Kind:
     def read(path: Path) -> None:
         write_experiment(path.parent / "experiment.toml", EXPERIMENT)
         text_tables.run_rows(comparison.list_runs(path.parent.parent))
-        comparison.read_comparison(path.parent).table()
+        comparison.load_run(path.parent).table()
         reporting.report_again(path.parent)
 
     return Kind(json.dumps(content).encode(), "results.json", read, is_json=True)
@@ -147,12 +147,12 @@ def stored(which: str) -> Kind:
         (folder / "measures").mkdir(parents=True, exist_ok=True)
         (folder / "model.safetensors").touch()
         (folder / "trial.json").write_text(trial)
-        (folder / "measures" / "quality.json").write_text(quality)
+        (folder / "measures" / "classification.json").write_text(quality)
         target = folder / ("trial.json" if which == "trial" else "measures/quality.json")
         target.write_bytes(path.read_bytes())
-        record, found = store.record(key), store.measure(key, "quality")
+        record, found = store.record(key), store.measure(key, "classification")
         if record is not None and found is not None and which != "trial":
-            trial_entry(record, {"quality": found, "draws": {}})
+            trial_entry(record, {"classification": found, "encoding_spread": {}})
 
     return Kind((trial if which == "trial" else quality).encode(), f"{which}.json", read, is_json=True)
 

@@ -48,7 +48,7 @@ def main() -> None:
         return {
             "validation": max(epoch["val_accuracy"] for epoch in record.history),
             "validation_loss": min(epoch["val_loss"] for epoch in record.history),
-            "test": (store.measure(record.key, "quality") or {}).get("accuracy"),
+            "test": (store.measure(record.key, "classification") or {}).get("accuracy"),
             "environment": record.environment,
         }
 

@@ -67,7 +67,7 @@ def main() -> None:
     for pair in zip(*plans.values(), strict=True):
         for planned in pair:
             record = trial.run(planned, prepared, split, store, progress)
-            measured = store.measure(record.key, "quality") or {}
+            measured = store.measure(record.key, "classification") or {}
             entry = found.setdefault(planned.card.contender, {"test_accuracy": {}, "epochs": {}})
             entry["test_accuracy"].setdefault(planned.card.precision, []).append(measured["accuracy"])
             entry["epochs"].setdefault(planned.card.precision, []).append(len(record.history))

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from spikeduel import data
 from spikeduel.measuring import MEASURES, robustness
+from spikeduel.measuring.classification import answers
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES
-from spikeduel.measuring.quality import answers
 from spikeduel.measuring.robustness import Corrupted
 from spikeduel.networks import model_files, models
 from spikeduel.settings.recipes import baseline

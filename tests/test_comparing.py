@@ -13,7 +13,7 @@ from spikeduel.comparing import compare, default_name, require_runs_folder, tune
 from spikeduel.measuring import MEASURES
 from spikeduel.networks.model_files import load_model
 from spikeduel.results import predictions
-from spikeduel.results.comparison import read_comparison
+from spikeduel.results.comparison import load_run
 from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files
@@ -74,12 +74,12 @@ def test_the_predictions_are_those_that_were_measured(duel):
     np.testing.assert_array_equal(kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test])
     assert kept.fingerprint == duel.results["dataset"]["fingerprint"]
     (pair,) = duel.results["comparison"]["pairs"]
-    assert predictions.test_results(duel.out).p_value == pair["p_value"]
+    assert predictions.compare_runs(duel.out).p_value == pair["p_value"]
 
 
 def test_the_results_on_disk_are_those_returned(duel):
     assert json.loads((duel.out / "results.json").read_text()) == json.loads(json.dumps(duel.results))
-    assert read_comparison(duel.out).experiment == duel.experiment == read_experiment(duel.out / "experiment.toml")
+    assert load_run(duel.out).experiment == duel.experiment == read_experiment(duel.out / "experiment.toml")
     assert duel.results["experiment"]["learning_rate"] == 5e-3
 
 
@@ -458,13 +458,13 @@ def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch):
     def broken(model, batches):
         raise RuntimeError("no luck")
 
-    monkeypatch.setitem(MEASURES, "quality", broken)
+    monkeypatch.setitem(MEASURES, "classification", broken)
     small = replace(small, contenders=("small-cnn", "dense-snn"), epochs=1, limit=200)
     found = compare(small)
     assert found.failed
     for entry in found.results["trials"]:
         assert (entry["status"], entry["test"]) == ("done", None)
-        assert entry["failed_measures"] == {"quality": "RuntimeError: no luck"}
+        assert entry["failed_measures"] == {"classification": "RuntimeError: no luck"}
         assert (found.out / entry["model"]).is_file()
     assert "Not measured: quality of small-cnn with seed 0 failed (RuntimeError: no luck)." in " ".join(
         found.results["comparison"]["caveats"]

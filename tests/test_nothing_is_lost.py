@@ -9,8 +9,9 @@ import pytest
 
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
-    "split.npz", "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json", "quality.json",
-    "draws.json", "calibration.json", "weights.json", "operations.json", "anytime.json", "latency.json",
+    "split.npz", "checkpoint.pt", "checkpoint.pt", "checkpoint.pt", "model.safetensors", "trial.json",
+    "classification.json", "encoding_spread.json", "calibration.json", "weight_shapes.json", "operations.json",
+    "anytime.json", "latency.json",
     "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json", "report.html",
 ]  # fmt: skip
 CLOCKED = ("epoch_seconds", "latency")

@@ -46,7 +46,7 @@ NAMES = """
 import sys
 import spikeduel as sd
 import spikeduel.trials.assembling, spikeduel.cli.commands, spikeduel.comparing, spikeduel.trials.evaluating
-for name in ("compare", "report", "inspect", "load_model", "save_model", "read_comparison", "read_experiment"):
+for name in ("compare", "report", "inspect", "load_model", "save_model", "load_run", "read_experiment"):
     print(name, type(getattr(sd, name)).__name__)
 """
 

@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from spikeduel.networks.model_files import load_model, save_model
     from spikeduel.networks.models import Model, ModelCard, StreamState, Trace
     from spikeduel.reporting import inspect, report
-    from spikeduel.results.comparison import Comparison, read_comparison
-    from spikeduel.results.predictions import test_results
-    from spikeduel.results.significance import Difference, test_difference
+    from spikeduel.results.comparison import Comparison, load_run
+    from spikeduel.results.predictions import compare_runs
+    from spikeduel.results.significance import Difference, compare_predictions
     from spikeduel.settings import Experiment, read_experiment, recipes
     from spikeduel.settings.recipes import RECIPES
     from spikeduel.spiking import kernels
-    from spikeduel.spiking.constant import Constant
-    from spikeduel.spiking.draws import Draw
+    from spikeduel.spiking.constant_input import ConstantInput
     from spikeduel.spiking.encoders import ENCODERS
-    from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried
-    from spikeduel.spiking.readouts import Logits, MeanOverSteps, SpikeCount
+    from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
+    from spikeduel.spiking.random_keys import RandomKeys
+    from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
     from spikeduel.spiking.surrogates import SURROGATES
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
@@ -44,11 +44,11 @@ _MODULE_OF = {
     "AUGMENTATIONS": "trials.augmentations",
     "Audit": "data.auditing",
     "Comparison": "results.comparison",
-    "Constant": "spiking.constant",
+    "ConstantInput": "spiking.constant_input",
     "Cost": "measuring.costing",
     "DATASETS": "data",
     "Difference": "results.significance",
-    "Draw": "spiking.draws",
+    "RandomKeys": "spiking.random_keys",
     "ENCODERS": "spiking.encoders",
     "EXPORTERS": "exchange.exporting",
     "Experiment": "settings",
@@ -56,9 +56,9 @@ _MODULE_OF = {
     "InputError": "system.errors",
     "LIF": "spiking.neurons",
     "LeakyReadout": "spiking.neurons",
-    "Logits": "spiking.readouts",
+    "LogitReadout": "spiking.readouts",
     "MEASURES": "measuring",
-    "MeanOverSteps": "spiking.readouts",
+    "MeanReadout": "spiking.readouts",
     "Model": "networks.models",
     "ModelCard": "networks.models",
     "NEURONS": "spiking.neurons",
@@ -69,27 +69,27 @@ _MODULE_OF = {
     "RECIPES": "settings.recipes",
     "Range": "trials.tuning",
     "SURROGATES": "spiking.surrogates",
-    "SpikeCount": "spiking.readouts",
+    "SpikeCountReadout": "spiking.readouts",
     "SpikeduelError": "system.errors",
     "StreamState": "networks.models",
     "TerminalProgress": "system.progress",
     "Trace": "networks.models",
     "Tuning": "trials.tuning",
     "audit": "data.auditing",
-    "carried": "spiking.neurons",
+    "carried_state": "spiking.neurons",
     "compare": "comparing",
     "cost": "measuring.costing",
     "export": "exchange.exporting",
     "import_model": "exchange.importing",
     "inspect": "reporting",
     "load_model": "networks.model_files",
-    "read_comparison": "results.comparison",
+    "load_run": "results.comparison",
     "read_experiment": "settings",
     "read_ranges": "trials.tuning",
     "report": "reporting",
     "save_model": "networks.model_files",
-    "test_difference": "results.significance",
-    "test_results": "results.predictions",
+    "compare_predictions": "results.significance",
+    "compare_runs": "results.predictions",
     "tune": "comparing",
 }
 _SUBMODULES = {"data": "data", "kernels": "spiking.kernels", "recipes": "settings.recipes"}

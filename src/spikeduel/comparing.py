@@ -200,7 +200,7 @@ def _measures(
     if record.status == "done":
         found = {name: store.measure(record.key, name) for name in names}
     # With folds, the audit looks at the first one's split.
-    if (quality := found.get("quality")) and answers.fold_of(record) == audited.fold:
+    if (quality := found.get("classification")) and answers.fold_of(record) == audited.fold:
         found["by_distance"] = auditing.accuracy_by_distance(audit, quality["truth"], quality["predicted"])
     return {name: value for name, value in found.items() if value is not None}
 

@@ -8,10 +8,10 @@ from torch import nn
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.anytime import TOLERANCE, Running, anytime, early_exit, followed, thresholds
-from spikeduel.measuring.quality import quality
+from spikeduel.measuring.classification import classification
 from spikeduel.networks.models import Model, ModelCard
-from spikeduel.spiking.draws import Draw
-from spikeduel.spiking.readouts import MeanOverSteps, SpikeCount
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
 
 
 def batches(num_images=40, size=16, shape=(1, 10, 10), seed=0):
@@ -26,7 +26,7 @@ class Told(nn.Module):
     """Says at each step what it was told to: scores `[T, K]` for the image whose only pixel is its number."""
 
     family = "snn"
-    readout = MeanOverSteps()
+    readout = MeanReadout()
 
     def __init__(self, told):
         super().__init__()
@@ -137,11 +137,11 @@ def test_after_all_steps_it_is_quality_and_before_it_is_a_stream(shape, encoding
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}
     model, given = make(shape, family="snn", network=network, encoding=encoding, num_steps=6), batches()
     found = anytime(model, given)
-    assert found["accuracies"][-1] == quality(model, given)["accuracy"]
+    assert found["accuracies"][-1] == classification(model, given)["accuracy"]
     assert found["early_exit"] is None
     images = torch.cat([images for images, _, _ in given])
     state, right = None, []
-    for frame in model.frames(images, Draw.for_evaluation(np.arange(40))):
+    for frame in model.frames(images, RandomKeys.for_evaluation(np.arange(40))):
         scores, state = model.step(frame, state)
         right.append((scores.argmax(1) == torch.arange(40) % 3).numpy())
     np.testing.assert_array_equal(followed(model, given).right, right)
@@ -150,7 +150,7 @@ def test_after_all_steps_it_is_quality_and_before_it_is_a_stream(shape, encoding
 
 def test_confidences_of_many_spikes_are_told_apart():
     class Fires(Told):
-        readout = SpikeCount()
+        readout = SpikeCountReadout()
 
         def forward(self, x):
             spk = super().forward(x)

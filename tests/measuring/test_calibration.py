@@ -9,7 +9,7 @@ from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.calibration import NUM_BINS, best_temperature, calibration, judged, scored
 from spikeduel.networks.models import Model, ModelCard, build
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 def scores_of(probabilities):
@@ -96,7 +96,7 @@ def test_the_probabilities_are_those_of_predict():
     index, labels = np.arange(40), torch.arange(40) % 3
     halves = [(images[part], labels[part], index[part]) for part in (slice(0, 13), slice(13, 40))]
     scores, truth = scored(model, halves)
-    _, probabilities = model.predict(images, Draw.for_evaluation(index))
+    _, probabilities = model.predict(images, RandomKeys.for_evaluation(index))
     np.testing.assert_allclose(scores.softmax(1), probabilities, atol=1e-6)
     assert torch.equal(truth, labels)
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from spikeduel.measuring import corruptions
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 def pictures(number, shape, seed=0):
@@ -66,8 +66,8 @@ def test_what_is_drawn_differs_by_image_and_by_corruption(name):
     images = pictures(1, (1, 24, 24)).expand(30, -1, -1, -1)
     spoilt = corrupt(name, images, 5, np.arange(30))
     assert len({image.numpy().tobytes() for image in spoilt}) >= (2 if name == "rotation" else 10)
-    assert not torch.equal(Draw.for_corruption(name, np.arange(3)).integers(1000),
-                           Draw.for_corruption("another", np.arange(3)).integers(1000))  # fmt: skip
+    assert not torch.equal(RandomKeys.for_corruption(name, np.arange(3)).integers(1000),
+                           RandomKeys.for_corruption("another", np.arange(3)).integers(1000))  # fmt: skip
 
 
 def test_noise_has_the_strength_it_says_and_stays_the_same_noise():

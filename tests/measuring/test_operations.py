@@ -6,7 +6,7 @@ from torch import nn
 from made_models import make
 from spikeduel.measuring.operations import operations
 from spikeduel.results.schema import MEASURES
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.shapes import require
 
 
@@ -41,7 +41,7 @@ def test_the_encoding_says_what_the_first_layer_takes():
 def test_spikes_are_those_of_the_encoder():
     model = make(encoding="rate")
     ((images, _, indices),) = batches(5)
-    drawn = model.encode(images, Draw.for_evaluation(indices))
+    drawn = model.encode(images, RandomKeys.for_evaluation(indices))
     events = first_layer(model, 5)["events"]["per_step"]
     assert [5 * each for each in events] == pytest.approx(drawn.float().sum((1, 2, 3, 4)).tolist())
 

@@ -85,7 +85,7 @@ def test_summary_by_hand():
     measured = {f"robustness-{name}": {"n": 10, "accuracies": [0.8, 0.7, 0.6, 0.5, 0.4]} for name in CORRUPTIONS}
     measured["robustness-noise"] = {"n": 10, "accuracies": [0.1] * 5}
     measured["robustness-altered-medium"] = {"n": 7, "accuracies": [0.3]}
-    found = summary(0.8, {**measured, "quality": {"accuracy": 0.8}})
+    found = summary(0.8, {**measured, "classification": {"accuracy": 0.8}})
     assert found["clean"] == 0.8
     assert found["corruptions"]["altered-medium"] == [0.3]
     assert found["area"]["blur"] == pytest.approx(0.6)
@@ -97,7 +97,7 @@ def test_summary_by_hand():
 
 
 def test_what_was_not_measured_is_none():
-    assert summary(0.8, {"quality": {}}) is None
+    assert summary(0.8, {"classification": {}}) is None
     found = summary(0.0, {"robustness-blur": {"n": 5, "accuracies": [0.2] * 5}})
     assert found["mean"] is None
     assert found["relative"] == {"blur": None}

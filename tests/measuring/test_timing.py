@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.quality import quality
+from spikeduel.measuring.classification import classification
 from spikeduel.measuring.timing import shuffled_quality
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.spiking.neurons import IF, LIF
-from spikeduel.spiking.readouts import MeanOverSteps
+from spikeduel.spiking.readouts import MeanReadout
 
 NUM_IMAGES = 200
 
@@ -17,7 +17,7 @@ class FirstSpikeDecides(nn.Module):
     """Class 1 where the neuron has fired by the first step, class 0 where it has not: it lives by timing alone."""
 
     family = "snn"
-    readout = MeanOverSteps()
+    readout = MeanReadout()
 
     def __init__(self, num_steps):
         super().__init__()
@@ -55,25 +55,25 @@ def batches(bright, size=64):
 
 def test_a_network_that_lives_by_timing_loses_it():
     planted, seen = model(FirstSpikeDecides(8), 8), batches(255)
-    assert quality(planted, seen)["accuracy"] == 1
+    assert classification(planted, seen)["accuracy"] == 1
     # One spike in eight steps: whoever is early is taken for late in seven of eight cases, and the reverse in one.
     found = shuffled_quality(planted, seen)
     assert found["accuracy"] == pytest.approx(0.5, abs=0.12)
     truth, predicted = np.array(found["truth"]), np.array(found["predicted"])
     assert predicted[truth == 1].mean() == pytest.approx(1 / 8, abs=0.11)
     # Nothing stays behind in the network.
-    assert quality(planted, seen)["accuracy"] == 1
+    assert classification(planted, seen)["accuracy"] == 1
 
 
 def test_a_network_that_counts_loses_nothing():
     planted, seen = model(CountDecides(8), 8), batches(0)
-    assert quality(planted, seen)["accuracy"] == shuffled_quality(planted, seen)["accuracy"]
-    assert quality(planted, seen)["predicted"] == shuffled_quality(planted, seen)["predicted"]
+    assert classification(planted, seen)["accuracy"] == shuffled_quality(planted, seen)["accuracy"]
+    assert classification(planted, seen)["predicted"] == shuffled_quality(planted, seen)["predicted"]
 
 
 def test_with_one_step_there_is_nothing_to_exchange():
     planted, seen = model(FirstSpikeDecides(1), 1), batches(255)
-    assert shuffled_quality(planted, seen) == quality(planted, seen)
+    assert shuffled_quality(planted, seen) == classification(planted, seen)
 
 
 def test_it_does_not_depend_on_batches():
@@ -105,11 +105,11 @@ def test_each_layer_is_shuffled_in_its_own_way():
 
 
 def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(generator):
-    from spikeduel.spiking.readouts import SpikeCount
+    from spikeduel.spiking.readouts import SpikeCountReadout
 
     class OutputOnly(nn.Module):
         family = "snn"
-        readout = SpikeCount()
+        readout = SpikeCountReadout()
 
         def __init__(self):
             super().__init__()
@@ -120,4 +120,4 @@ def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(ge
 
     torch.manual_seed(0)
     planted = model(OutputOnly(), 8)
-    assert shuffled_quality(planted, batches(255)) == quality(planted, batches(255))
+    assert shuffled_quality(planted, batches(255)) == classification(planted, batches(255))

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import num_parameters
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
 
@@ -37,7 +37,7 @@ def test_any_size_channels_and_classes_train(name, shape):
     torch.manual_seed(0)
     module = ARCHITECTURES[name](shape, 3, 5, neuron=LIF, hidden=8)
     images = torch.rand(4, *shape)
-    output = module(Constant(images, 5) if module.family == "snn" else images)
+    output = module(ConstantInput(images, 5) if module.family == "snn" else images)
     scores = module.readout.scores(output)
     assert scores.shape == (4, 3)
     assert scores.dtype == torch.float32
@@ -56,7 +56,7 @@ def test_every_spiking_network_treats_a_constant_like_its_sequence(name):
     images = torch.randint(0, 2, (4, 1, 12, 12)).float()
     # Batch norm in use, not in training: its statistics over one image a step and over the copies differ in rounding.
     module.eval()
-    once, again = module(Constant(images, 6)), module(images.expand(6, 4, 1, 12, 12))
+    once, again = module(ConstantInput(images, 6)), module(images.expand(6, 4, 1, 12, 12))
     for one, other in zip(once, again, strict=True):
         torch.testing.assert_close(one, other)
 
@@ -131,7 +131,7 @@ def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins, pooling):
     spiking, other = made(twins[0], neuron=ReLU, pooling=pooling), made(twins[1], pooling=pooling)
     images = torch.rand(6, 1, 28, 28)
     labels = torch.arange(6)
-    outputs = spiking(Constant(images, 1)), other(images)
+    outputs = spiking(ConstantInput(images, 1)), other(images)
     torch.testing.assert_close(outputs[0][0], outputs[1])
     losses = [module.readout.loss(output, labels) for module, output in zip((spiking, other), outputs, strict=True)]
     torch.testing.assert_close(*losses)
@@ -147,7 +147,7 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
     torch.manual_seed(0)
     module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, 1, neuron=neuron, hidden=20)
     images, labels = torch.rand(200, 1, 6, 6) * 4 - 2, torch.arange(200) % 4
-    output = module(Constant(images, 1))
+    output = module(ConstantInput(images, 1))
     current = module.linear2(module.lif1.activation(module.linear1(images.flatten(1))))
     assert torch.equal(module.readout.scores(output).argmax(1), current.argmax(1))
     assert len(current.argmax(1).unique()) > 1
@@ -164,7 +164,7 @@ def test_pooling_by_averages_is_another_network_with_the_same_weights():
         lively = partial(LIF, threshold=0.1)
         one, other = made(name, neuron=lively).eval(), made(name, neuron=lively, pooling="avg").eval()
         assert one.state_dict().keys() == other.state_dict().keys()
-        given = Constant(images, 4) if one.family == "snn" else images
+        given = ConstantInput(images, 4) if one.family == "snn" else images
         assert not torch.allclose(one(given), other(given))
     with pytest.raises(InputError, match="did you mean 'avg'"):
         made("conv-lif", pooling="average")
@@ -194,8 +194,8 @@ def sequential(layers, shape=(1, 4, 4), num_classes=3):
 def test_layers_as_plain_data():
     module = sequential(PLAIN)
     assert (module.chain[2].beta, module.chain[2].threshold) == (0.5, 0.25)
-    assert type(module.readout).__name__ == "SpikeCount"
-    assert type(sequential(PLAIN[:2]).readout).__name__ == "MeanOverSteps"
+    assert type(module.readout).__name__ == "SpikeCountReadout"
+    assert type(sequential(PLAIN[:2]).readout).__name__ == "MeanReadout"
     assert not list(module.chain[1].parameters())[1:]
 
 

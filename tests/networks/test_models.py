@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from made_models import make
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
 
@@ -42,7 +42,7 @@ def test_wrong_images_are_refused(images):
 
 def test_a_trace_is_what_the_network_did(images):
     model = make()
-    draw = Draw.for_evaluation(np.arange(5))
+    draw = RandomKeys.for_evaluation(np.arange(5))
     trace = model.trace(images, draw)
     assert trace.encoded.shape == (6, 5, 1, 10, 10)
     assert list(trace.spk) == ["lif1", "lif2"]

@@ -4,7 +4,7 @@ from spikeduel.reporting import gains, report
 from spikeduel.results.words.controls import conclude
 
 
-def quality(num_right, **more):
+def classification(num_right, **more):
     return {
         "accuracy": num_right / 20,
         "truth": [0] * 20,
@@ -17,16 +17,16 @@ def quality(num_right, **more):
 def comparison(make_run):
     made = make_run(seeds=2)
     found = {
-        "relu_twin": quality(18),
-        "quantised_twin": quality(17, bits=3),
+        "relu_twin": classification(18),
+        "quantised_twin": classification(17, bits=3),
         "one_step": None,
-        "shuffled": quality(12),
-        "nearest_neighbour": quality(9),
+        "shuffled": classification(12),
+        "nearest_neighbour": classification(9),
     }
     for trial in made.results["trials"]:
         if trial["family"] == "snn":
             trial["controls"] = {**found, "reasons": {"one_step": "of a <reason>"}}
-    own = [quality(13), quality(14)]
+    own = [classification(13), classification(14)]
     made.results["comparison"]["controls"] = [
         conclude("dense-snn", 6, own, {k: [v, v] for k, v in found.items()}, {"one_step": "of a <reason>"})
     ]

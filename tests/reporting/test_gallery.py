@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from spikeduel.reporting import gallery
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
@@ -13,7 +13,7 @@ def test_examples_are_the_first_right_and_the_first_wrong_answer(make_prepared, 
 
     found = gallery.examples(model, prepared, test)
 
-    predicted = model.predict(prepared.images[test], Draw.for_evaluation(test))[0]
+    predicted = model.predict(prepared.images[test], RandomKeys.for_evaluation(test))[0]
     right = predicted == prepared.labels[test]
     assert found["right"].index == test[right.argmax()]
     assert found["wrong"].index == test[(~right).argmax()]
@@ -42,7 +42,7 @@ def test_another_readout_is_shown_by_its_probabilities(make_prepared, make_model
 
     assert "probability" in shown.caption
     index = found["wrong"].index
-    assert found["wrong"].predicted == model.predict(prepared.images[[index]], Draw.for_evaluation([index]))[0][0]
+    assert found["wrong"].predicted == model.predict(prepared.images[[index]], RandomKeys.for_evaluation([index]))[0][0]
 
 
 class MeanMembrane:

@@ -6,7 +6,7 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures.dense_snn import DenseSNN
 from spikeduel.reporting.break_even import break_even
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF
 
 
@@ -15,7 +15,7 @@ def counted(encoded):
     module, counter = DenseSNN(64, 4, lambda: LIF(0.9, threshold=0.1), 16), None
     counter = Counter(module, 4)
     images = torch.rand(8, 1, 8, 8)
-    x = (torch.rand(4, 8, 1, 8, 8) < images).float() if encoded else Constant(images, 4)
+    x = (torch.rand(4, 8, 1, 8, 8) < images).float() if encoded else ConstantInput(images, 4)
     counter.run(lambda: module(x), x, 8, "spikes" if encoded else "image", 4 if encoded else 1)
     return counter.operations()
 

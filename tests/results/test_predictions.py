@@ -52,7 +52,7 @@ def make_run(tmp_path):
         for contender, numbers in wrong.items():
             for seed, number in enumerate(numbers):
                 records.append(record(contender, seed))
-                measures.append({} if number is None else {"quality": {"predicted": predicted(number)}})
+                measures.append({} if number is None else {"classification": {"predicted": predicted(number)}})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
         answers.write(run, prepared(groups, fingerprint), [split], records, measures)
@@ -78,38 +78,38 @@ def test_what_is_written_is_read_again(make_run):
 
 def test_two_contenders_of_one_run(make_run):
     run = make_run({"snn": [0], "cnn": [8]})
-    found = sd.test_results(run)
-    assert found == sd.test_difference(LABELS[TEST], predicted(0), predicted(8))
+    found = sd.compare_runs(run)
+    assert found == sd.compare_predictions(LABELS[TEST], predicted(0), predicted(8))
     assert found.difference == pytest.approx(0.2)
     assert found.p_value == pytest.approx(2 / 2**8)
-    assert sd.test_results(run, a="cnn").difference == pytest.approx(-0.2)
-    assert sd.test_results(run, b="snn").difference == pytest.approx(-0.2)
+    assert sd.compare_runs(run, a="cnn").difference == pytest.approx(-0.2)
+    assert sd.compare_runs(run, b="snn").difference == pytest.approx(-0.2)
 
 
 def test_only_seeds_that_both_have(make_run):
-    found = sd.test_results(make_run({"snn": [0, 2, 4], "cnn": [8, None, 6]}))
+    found = sd.compare_runs(make_run({"snn": [0, 2, 4], "cnn": [8, None, 6]}))
     assert found.seeds == 2
     assert found.difference == pytest.approx(((8 - 0) + (6 - 4)) / 2 / 40)
 
 
 def test_groups_count(make_run):
-    found = sd.test_results(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
+    found = sd.compare_runs(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
     assert found.test == "exact sign flips of 10 groups"
     assert found.p_value == pytest.approx(2 / 4)
 
 
 def test_the_margin_is_the_runs_unless_given(make_run):
     run = make_run({"snn": [0], "cnn": [1]}, equivalence_margin=0.2)
-    assert (sd.test_results(run).margin, sd.test_results(run).conclusion) == (0.2, "equivalent")
-    assert sd.test_results(run, margin=0.01).conclusion == "inconclusive"
+    assert (sd.compare_runs(run).margin, sd.compare_runs(run).conclusion) == (0.2, "equivalent")
+    assert sd.compare_runs(run, margin=0.01).conclusion == "inconclusive"
 
 
 def test_a_contender_in_two_runs(make_run):
     run, other = make_run({"snn": [0], "cnn": [8]}), make_run({"snn": [5], "new": [1]}, "other")
     assert predictions.names(run, other_run=other) == ("snn", "snn")
-    assert sd.test_results(run, other_run=other).difference == pytest.approx(5 / 40)
+    assert sd.compare_runs(run, other_run=other).difference == pytest.approx(5 / 40)
     assert predictions.names(run, b="new", a="cnn", other_run=other) == ("cnn", "new")
-    assert sd.test_results(run, "cnn", "new", other).difference == pytest.approx(-7 / 40)
+    assert sd.compare_runs(run, "cnn", "new", other).difference == pytest.approx(-7 / 40)
     assert predictions.names(run, a="snn", other_run=other) == ("snn", "snn")
 
 
@@ -118,9 +118,9 @@ def test_other_test_images_are_refused(make_run):
     split = make_run({"snn": [0]}, "split", test=np.arange(19, 59))
     data = make_run({"snn": [0]}, "data", fingerprint="0" * 64)
     with pytest.raises(InputError, match=r"run and .*split have different test images"):
-        sd.test_results(run, other_run=split)
+        sd.compare_runs(run, other_run=split)
     with pytest.raises(InputError, match=r"run and .*data are of different data"):
-        sd.test_results(run, other_run=data)
+        sd.compare_runs(run, other_run=data)
 
 
 def test_where_there_is_a_choice_it_must_be_made(make_run):
@@ -128,21 +128,21 @@ def test_where_there_is_a_choice_it_must_be_made(make_run):
     assert predictions.names(three) == ("snn", "cnn")
     three = make_run({"snn": [0], "cnn": [8], "new": [4]}, "three")
     with pytest.raises(InputError, match=r"has 3 contenders \(snn, cnn, new\): name two"):
-        sd.test_results(three)
+        sd.compare_runs(three)
     with pytest.raises(InputError, match="unknown contender 'ccn': did you mean 'cnn'"):
-        sd.test_results(three, "snn", "ccn")
+        sd.compare_runs(three, "snn", "ccn")
     with pytest.raises(InputError, match="snn is named twice"):
-        sd.test_results(three, "snn", "snn")
+        sd.compare_runs(three, "snn", "snn")
     other = make_run({"snn": [0], "cnn": [8]}, "other")
     with pytest.raises(InputError, match="have 2 contenders in common: name --a and --b"):
-        sd.test_results(three, other_run=other)
+        sd.compare_runs(three, other_run=other)
     with pytest.raises(InputError, match="name --a and --b"):
-        sd.test_results(three, "new", other_run=other)
+        sd.compare_runs(three, "new", other_run=other)
 
 
 def test_no_seed_in_common(make_run):
     with pytest.raises(InputError, match="snn and cnn have no finished seed in common"):
-        sd.test_results(make_run({"snn": [0, None], "cnn": [None, 8]}))
+        sd.compare_runs(make_run({"snn": [0, None], "cnn": [None, 8]}))
 
 
 def test_a_run_without_predictions_says_how_to_get_them(tmp_path):

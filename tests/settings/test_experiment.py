@@ -175,8 +175,8 @@ def test_a_data_set_made_by_code_is_own_code_and_a_folder_is_not(tmp_path):
 
 def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
     experiment = Experiment(num_steps=8, per_contender={"conv-lif": {"beta": 1, "num_steps": 4}, "conv-relu": {}})
-    assert experiment.of("conv-lif") == Experiment(num_steps=4, beta=1.0)
-    assert experiment.of("conv-relu") == Experiment(num_steps=8)
+    assert experiment.for_contender("conv-lif") == Experiment(num_steps=4, beta=1.0)
+    assert experiment.for_contender("conv-relu") == Experiment(num_steps=8)
     # What is unset is the common one, as in a file; hashes do not mind the table.
     assert experiment.per_contender == {"conv-lif": {"beta": 1.0, "num_steps": 4}}
     assert Experiment(per_contender={"conv-lif": {"surrogate_alpha": None}}) == Experiment()

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking.constant import Constant
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import ENCODERS, latency
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def images():
 
 
 def sequence(encoded):
-    return encoded.expand() if isinstance(encoded, Constant) else encoded
+    return encoded.expand() if isinstance(encoded, ConstantInput) else encoded
 
 
 def test_the_registry_holds_the_three_encodings():
@@ -22,34 +22,34 @@ def test_the_registry_holds_the_three_encodings():
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_shapes_types_and_range(name, images):
-    x = sequence(ENCODERS[name](images, 7, Draw.for_evaluation(np.arange(6))))
+    x = sequence(ENCODERS[name](images, 7, RandomKeys.for_evaluation(np.arange(6))))
     assert x.shape == (7, 6, 1, 5, 4)
     assert x.dtype == torch.float32
     assert x.min() >= 0
     assert x.max() <= 1
-    black = sequence(ENCODERS[name](torch.zeros_like(images), 7, Draw.for_evaluation(np.arange(6))))
+    black = sequence(ENCODERS[name](torch.zeros_like(images), 7, RandomKeys.for_evaluation(np.arange(6))))
     assert not black.any()
 
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_an_images_code_depends_on_neither_batch_nor_order(name, images):
     indices = np.arange(6)
-    whole = sequence(ENCODERS[name](images, 7, Draw.for_training(3, 1, indices)))
+    whole = sequence(ENCODERS[name](images, 7, RandomKeys.for_training(3, 1, indices)))
     order = np.array([4, 1, 5])
-    part = sequence(ENCODERS[name](images[order], 7, Draw.for_training(3, 1, indices[order])))
+    part = sequence(ENCODERS[name](images[order], 7, RandomKeys.for_training(3, 1, indices[order])))
     assert torch.equal(part, whole[:, order])
 
 
 def test_direct_is_a_constant(images):
-    encoded = ENCODERS["direct"](images, 7, Draw.for_evaluation(np.arange(6)))
-    assert isinstance(encoded, Constant)
+    encoded = ENCODERS["direct"](images, 7, RandomKeys.for_evaluation(np.arange(6)))
+    assert isinstance(encoded, ConstantInput)
     assert torch.equal(encoded.value, images / 255)
 
 
 def test_rate_fires_with_the_pixels_probability():
     values = torch.tensor([0, 1, 64, 128, 254, 255], dtype=torch.uint8)
     images = values.repeat(400, 1)
-    mean = ENCODERS["rate"](images, 500, Draw.for_evaluation(np.arange(400))).mean((0, 1))
+    mean = ENCODERS["rate"](images, 500, RandomKeys.for_evaluation(np.arange(400))).mean((0, 1))
     p = values / 255
     assert mean[0] == 0
     assert mean[-1] == 1
@@ -59,7 +59,7 @@ def test_rate_fires_with_the_pixels_probability():
 def test_latency_by_hand():
     # round((1 − p/255)·(T−1)) with T = 5: 255 → 0, 191 → 1.004, 128 → 1.99, 64 → 2.996, 1 → 3.98; 0 never.
     image = torch.tensor([[255, 191, 128, 64, 1, 0]], dtype=torch.uint8)
-    spk = latency(image, 5, Draw.for_content(image))[:, 0]
+    spk = latency(image, 5, RandomKeys.for_content(image))[:, 0]
     assert spk.sum(0).tolist() == [1, 1, 1, 1, 1, 0]
     assert spk.argmax(0)[:5].tolist() == [0, 1, 2, 3, 4]
 
@@ -67,7 +67,7 @@ def test_latency_by_hand():
 @pytest.mark.parametrize("num_steps", [1, 2, 25, 100])
 def test_latency_matches_its_formula_for_every_pixel_value(num_steps):
     image = torch.arange(256, dtype=torch.uint8)[None]
-    spk = latency(image, num_steps, Draw.for_content(image))[:, 0]
+    spk = latency(image, num_steps, RandomKeys.for_content(image))[:, 0]
     exact = (1 - np.arange(1, 256) / 255) * (num_steps - 1)
     steps = spk.argmax(0)[1:].numpy()
     assert (np.abs(steps - exact) <= 0.5 + 1e-9).all()

@@ -2,9 +2,20 @@ import pytest
 import snntorch
 import torch
 
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import reference
-from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, QuantisedReLU, ReLU, carried
+from spikeduel.spiking.neurons import (
+    ALIF,
+    IF,
+    LIF,
+    NEURONS,
+    PLIF,
+    LeakyReadout,
+    Neuron,
+    QuantisedReLU,
+    ReLU,
+    carried_state,
+)
 from spikeduel.system.errors import InputError
 
 
@@ -28,7 +39,7 @@ def test_forward_equals_its_own_steps(name, generator):
 def test_a_constant_equals_its_sequence_and_nothing_is_kept_between_calls(name, generator):
     neuron = NEURONS[name]()
     value = torch.rand(4, 7, generator=generator, requires_grad=True)
-    once = neuron(Constant(value, 9))
+    once = neuron(ConstantInput(value, 9))
     again = neuron(value.expand(9, 4, 7))
     assert torch.equal(once[0], again[0])
     assert torch.equal(once[1], again[1])
@@ -110,8 +121,8 @@ def test_going_on_from_a_state_equals_going_through(name, constant, generator):
     spk, mem = network(whole)
     state, spikes, membranes = {}, [], []
     for window in (slice(0, 3), slice(3, 4), slice(4, 7)):
-        part = Constant(values[0], window.stop - window.start) if constant else whole[window]
-        with carried(network, state) as after:
+        part = ConstantInput(values[0], window.stop - window.start) if constant else whole[window]
+        with carried_state(network, state) as after:
             now = network(part)
         state = after
         spikes.append(now[0])
@@ -128,9 +139,9 @@ def test_gradients_go_through_a_carried_state(generator):
         network = torch.nn.Sequential(make())
         network(current)[0].square().sum().backward()
         expected, current.grad = current.grad, None
-        with carried(network, {}) as state:
+        with carried_state(network, {}) as state:
             first = network(current[:2])[0]
-        with carried(network, state):
+        with carried_state(network, state):
             second = network(current[2:])[0]
         torch.cat([first, second]).square().sum().backward()
         torch.testing.assert_close(current.grad, expected, msg=name)
@@ -140,7 +151,7 @@ def test_gradients_go_through_a_carried_state(generator):
 def test_a_layer_used_twice_cannot_be_carried():
     neuron = LIF()
     twice = torch.nn.Sequential(neuron)
-    with pytest.raises(InputError, match="layer of its own"), carried(twice, {}):
+    with pytest.raises(InputError, match="layer of its own"), carried_state(twice, {}):
         neuron(torch.ones(1, 2))
         neuron(torch.ones(1, 2))
 
@@ -148,7 +159,7 @@ def test_a_layer_used_twice_cannot_be_carried():
 def test_a_compiled_network_says_that_it_cannot_go_on():
     network = torch.nn.Sequential(LIF())
     compiled = torch.compile(network, backend="eager")
-    with pytest.raises(InputError, match="compiled"), carried(network, {}):
+    with pytest.raises(InputError, match="compiled"), carried_state(network, {}):
         compiled(torch.ones(1, 2))
     torch._dynamo.reset()
 

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from spikeduel.spiking.readouts import Logits, MeanOverSteps, SpikeCount
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 
 
 def test_spike_count_by_hand():
     spk = torch.tensor([[[1.0, 0, 0]], [[0, 1.0, 0]]])
     mem = torch.tensor([[[2.0, 1.0, 0.0]], [[0.0, 2.0, 0.5]]])
-    readout = SpikeCount()
+    readout = SpikeCountReadout()
     # Counts 1, 1, 0; summed membranes 2, 3, 0.5 have ranks 1, 2, 0: class 1 wins the tie.
     assert readout.scores((spk, mem)).tolist() == [[pytest.approx(1 + 1 / 6), pytest.approx(1 + 2 / 6), 0]]
     assert readout.ties((spk, mem)).tolist() == [True]
@@ -21,29 +21,29 @@ def test_a_spike_outweighs_every_membrane():
     spk = torch.zeros(1, 1, 4)
     spk[0, 0, 2] = 1
     mem = torch.tensor([[[9.0, 8.0, -50.0, 7.0]]])
-    assert SpikeCount().scores((spk, mem)).argmax(1).tolist() == [2]
-    assert SpikeCount().ties((spk, mem)).tolist() == [False]
+    assert SpikeCountReadout().scores((spk, mem)).argmax(1).tolist() == [2]
+    assert SpikeCountReadout().ties((spk, mem)).tolist() == [False]
 
 
 def test_logits_are_their_own_scores():
     logits = torch.tensor([[0.0, 2.0, 2.0], [1.0, 0.0, 0.0]])
-    assert torch.equal(Logits().scores(logits), logits)
-    assert Logits().ties(logits).tolist() == [True, False]
+    assert torch.equal(LogitReadout().scores(logits), logits)
+    assert LogitReadout().ties(logits).tolist() == [True, False]
 
 
 def test_the_mean_over_steps_is_the_score():
     output = torch.tensor([[[0.0, 4.0]], [[2.0, 0.0]]], dtype=torch.bfloat16)
-    readout = MeanOverSteps()
+    readout = MeanReadout()
     assert readout.scores(output).tolist() == [[1, 2]]
     assert readout.ties(output).tolist() == [False]
     expected = torch.nn.functional.cross_entropy(torch.tensor([[1.0, 2.0]]), torch.tensor([1]))
     assert readout.loss(output, torch.tensor([1])) == expected
 
 
-@pytest.mark.parametrize("readout", [SpikeCount(), MeanOverSteps()], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("readout", [SpikeCountReadout(), MeanReadout()], ids=lambda r: type(r).__name__)
 def test_scores_can_be_summed_up_step_by_step(readout, generator):
     mem = torch.randn(6, 4, 3, generator=generator)
-    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCount) else mem
+    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
     total = 0
     for t in range(6):
         now = tuple(part[t : t + 1] for part in output) if isinstance(output, tuple) else output[t : t + 1]
@@ -54,13 +54,13 @@ def test_scores_can_be_summed_up_step_by_step(readout, generator):
 def test_bfloat16_spikes_are_counted_beyond_256():
     spk, mem = torch.ones(300, 1, 2, dtype=torch.bfloat16), torch.zeros(300, 1, 2)
     spk[299, 0, 0] = 0
-    assert SpikeCount().scores((spk, mem)).tolist() == [[299, 300.25]]
+    assert SpikeCountReadout().scores((spk, mem)).tolist() == [[299, 300.25]]
 
 
-@pytest.mark.parametrize("readout", [SpikeCount(), MeanOverSteps()], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("readout", [SpikeCountReadout(), MeanReadout()], ids=lambda r: type(r).__name__)
 def test_running_scores_are_those_of_the_steps_so_far(readout, generator):
     mem = torch.randn(6, 4, 3, generator=generator)
-    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCount) else mem
+    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
     running = readout.running_scores(output)
     assert running.shape == (6, 4, 3)
     for t in range(1, 6):

@@ -299,7 +299,7 @@ kinds = {
     "cache": lambda: cache.write(full / "set", prepared),
     "checkpoint": lambda: write_checkpoint(full / "c.pt", {"weights": torch.randn(200_000)}),
     "model": lambda: save_model(full / "m.safetensors", Model(build(card), card)),
-    "measure": lambda: store.save_measure("k", "quality", {"predicted": list(range(200_000))}),
+    "measure": lambda: store.save_measure("k", "classification", {"predicted": list(range(200_000))}),
     "ledger": lambda: [store.note_test_use("f" * 50_000, np.arange(3)) for _ in range(20)],
     "report": lambda: files.write_text(full / "report.html", "x" * 500_000),
     "figure": lambda: [style.save(figure, full / f"{n}.png") for n in range(60)],

@@ -10,7 +10,7 @@ from hypothesis import given
 from damage import FUZZED, changed, problem
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
-from spikeduel.results.comparison import Comparison, list_runs, read_comparison
+from spikeduel.results.comparison import Comparison, list_runs, load_run
 from spikeduel.results.words import tables as text_tables
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
@@ -89,7 +89,7 @@ def measured(predicted, precision=0.5):
         "truth": TRUTH,
         "predicted": predicted,
     }
-    return {"quality": quality, "draws": {"accuracies": None, "standard_deviation": None}}
+    return {"classification": quality, "encoding_spread": {"accuracies": None, "standard_deviation": None}}
 
 
 def prepared(groups=None):
@@ -368,7 +368,7 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     predicted = {"snn": truth.copy(), "cnn": truth.copy(), "snn2": truth.copy()}
     predicted["cnn"][:9] = 1
     predicted["snn2"][5:13] = 1
-    measures = [{"quality": {"truth": truth.tolist(), "predicted": p.tolist()}} for p in predicted.values()]
+    measures = [{"classification": {"truth": truth.tolist(), "predicted": p.tolist()}} for p in predicted.values()]
     records = [record(name) for name in predicted]
     pairs = assembling.pair_entries(list(predicted), records, measures, None, 0.005)
     # 9 of 9, 8 of 8, and 5 against 4 coins.
@@ -496,7 +496,7 @@ def run(tmp_path):
 
 
 def test_a_run_is_read_again(run):
-    found = read_comparison(run)
+    found = load_run(run)
     assert found.experiment == EXPERIMENT
     assert found.out == run
     assert found.results == json.loads((run / "results.json").read_text())
@@ -527,13 +527,13 @@ def test_what_is_no_run_is_named(damage, run):
         }
         results.write_text(content[damage])
     with pytest.raises(InputError, match=r"runs.made-up"):
-        read_comparison(run)
+        load_run(run)
     assert list_runs(run.parent) == []
 
 
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="nowhere: no run here"):
-        read_comparison(tmp_path / "nowhere")
+        load_run(tmp_path / "nowhere")
     assert list_runs(tmp_path / "nowhere") == []
 
 
@@ -595,7 +595,7 @@ def test_damaged_results_are_named_with_the_place(change, said, run):
     change(content)
     (run / "results.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{said}"):
-        read_comparison(run)
+        load_run(run)
 
 
 def test_names_in_a_table_are_text_never_markup():
@@ -610,9 +610,9 @@ def test_names_in_a_table_are_text_never_markup():
 @given(content=changed(assembled()))
 def test_changed_results_are_listed_and_shown_or_an_input_error(run, content):
     (run / "results.json").write_text(json.dumps(content))
-    if said := problem(read_comparison, run):
+    if said := problem(load_run, run):
         assert "results.json" in said
         assert list_runs(run.parent) == []
     else:
-        assert read_comparison(run).table()
+        assert load_run(run).table()
         assert text_tables.render(text_tables.run_rows(list_runs(run.parent)))

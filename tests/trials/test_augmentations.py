@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.trials.augmentations import AUGMENTATIONS, augment, flip, shift, shift_flip
 
@@ -17,7 +17,7 @@ def noise(*shape):
 
 
 def draw(images, seed=0, epoch=0):
-    return Draw.for_augmentation(seed, epoch, np.arange(len(images)))
+    return RandomKeys.for_augmentation(seed, epoch, np.arange(len(images)))
 
 
 def moved(image, down, right):
@@ -62,8 +62,8 @@ def test_type_shape_and_the_images_themselves_stay(name, shape):
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_what_an_image_becomes_depends_on_neither_batch_nor_order(name):
     images, order = noise(50, 1, 8, 8), np.array([40, 3, 17])
-    whole = augment(name, images, Draw.for_augmentation(2, 3, np.arange(50)))
-    assert torch.equal(augment(name, images[order], Draw.for_augmentation(2, 3, order)), whole[order])
+    whole = augment(name, images, RandomKeys.for_augmentation(2, 3, np.arange(50)))
+    assert torch.equal(augment(name, images[order], RandomKeys.for_augmentation(2, 3, order)), whole[order])
 
 
 @pytest.mark.parametrize("name", sorted(set(AUGMENTATIONS) - {"none"}))
@@ -139,4 +139,4 @@ def test_shift_and_flip_are_drawn_independently():
 def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "broken", lambda images, draw: result)
     with pytest.raises(InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\] again, not {re.escape(got)}"):
-        augment("broken", noise(2, 1, 4, 4), Draw.for_augmentation(0, 0, np.arange(2)))
+        augment("broken", noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))

@@ -130,7 +130,7 @@ def test_controls_are_found_again_and_shown_in_the_report(controlled):
     assert without.results["trials"][0]["controls"] is None
     assert "What spiking buys" not in (without.out / "report.html").read_text()
     assert [t["key"] for t in without.results["trials"]] == [t["key"] for t in controlled.results["trials"]]
-    assert comparison.read_comparison(controlled.out).experiment.controls
+    assert comparison.load_run(controlled.out).experiment.controls
 
 
 def test_a_contender_that_is_the_twin_is_named(tmp_path):
@@ -150,10 +150,10 @@ def test_a_contender_that_is_the_twin_is_named(tmp_path):
 TAKES = """
 from torch import nn
 import spikeduel as sd
-from spikeduel.spiking.constant import over_time
+from spikeduel.spiking.constant_input import over_time
 class Net(nn.Module):
     family = "snn"
-    readout = sd.MeanOverSteps()
+    readout = sd.MeanReadout()
     def __init__(self, num_classes, neuron):
         super().__init__()
         self.one, self.two, self.lif = nn.Linear(64, 24), nn.Linear(24, num_classes), neuron()
@@ -167,12 +167,12 @@ def stubborn(image_shape, num_classes, num_steps, **settings):
     return Net(num_classes, lambda: sd.LIF(0.9))
 class Foreign(nn.Module):
     family = "snn"
-    readout = sd.MeanOverSteps()
+    readout = sd.MeanReadout()
     def __init__(self, num_classes):
         super().__init__()
         self.one, self.two = nn.Linear(64, 24), nn.Linear(24, num_classes)
     def forward(self, x):
-        x = x.expand() if isinstance(x, sd.Constant) else x
+        x = x.expand() if isinstance(x, sd.ConstantInput) else x
         return self.two((self.one(x.flatten(2)).cumsum(0) > 0.5).float())
 def foreign(image_shape, num_classes, num_steps, **settings):
     return Foreign(num_classes)

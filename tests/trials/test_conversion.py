@@ -11,7 +11,7 @@ from spikeduel.comparing import compare
 from spikeduel.networks import model_files
 from spikeduel.networks.architectures.conv import PooledCounts
 from spikeduel.settings.recipes import baseline, matched
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.trials.conversion import CONVERTIBLE, activation_scales, converted
 from spikeduel.trials.store import Store
@@ -34,7 +34,7 @@ def trained(shape):
 
 def scores(model, images=IMAGES):
     with torch.no_grad():
-        return model.readout.scores(model.run(model.encode(images, Draw.for_content(images))))
+        return model.readout.scores(model.run(model.encode(images, RandomKeys.for_content(images))))
 
 
 @pytest.mark.parametrize("shape", CONVERTIBLE)

@@ -34,8 +34,8 @@ def trained(tmp_path_factory):
         record = trial.run(each, prepared, split, store, Progress())
         found[each.card.contender] = (
             store.model_path(record.key),
-            store.measure(record.key, "quality"),
-            {name: store.measure(record.key, name) for name in ("draws", "calibration")},
+            store.measure(record.key, "classification"),
+            {name: store.measure(record.key, name) for name in ("encoding_spread", "calibration")},
         )
     return found
 
@@ -112,7 +112,7 @@ def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
         record = trial.run(each, prepared, split, store, Progress())
         found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
         assert found["n"] == len(split.test) == 599
-        assert found["accuracy"] == store.measure(record.key, "quality")["accuracy"]
+        assert found["accuracy"] == store.measure(record.key, "classification")["accuracy"]
 
 
 def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tmp_path):
@@ -128,7 +128,7 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     model = load_model(store.model_path(record.key))
     assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
     asked = []
-    expected = store.measure(record.key, "quality")
+    expected = store.measure(record.key, "classification")
     for given in (plain, experiment):
         found = evaluate(model, given)
         asked.append((found["n"], found["loss"]))

@@ -87,19 +87,19 @@ def test_a_record_without_its_model_counts_as_absent(store):
 
 def test_measures_lie_beside_the_trial_one_file_each(store):
     keep(store)
-    assert store.measure("k1", "draws") is None
-    store.save_measure("k1", "draws", {"standard_deviation": 0.5})
+    assert store.measure("k1", "encoding_spread") is None
+    store.save_measure("k1", "encoding_spread", {"standard_deviation": 0.5})
     store.save_measure("k1", "own_code:speed", {"seconds": None})
-    assert store.measure("k1", "draws") == {"standard_deviation": 0.5}
+    assert store.measure("k1", "encoding_spread") == {"standard_deviation": 0.5}
     assert store.measure("k1", "own_code:speed") == {"seconds": None}
     assert {path.name for path in (store.folder("k1") / "measures").iterdir()} == {
-        "draws.json",
+        "encoding_spread.json",
         "own_code.speed.json",
     }
     assert store.record("k1") == RECORD
     for damaged in ('{"standard_deviation": 0.', '{"standard_deviation": -1}', "[]", "{" * 100_000):
-        (store.folder("k1") / "measures" / "draws.json").write_text(damaged)
-        assert store.measure("k1", "draws") is None
+        (store.folder("k1") / "measures" / "encoding_spread.json").write_text(damaged)
+        assert store.measure("k1", "encoding_spread") is None
 
 
 def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):
@@ -175,22 +175,22 @@ def test_any_damage_is_noticed_and_named(name, store, random):
 
 def test_a_damaged_measure_counts_as_absent(store, random):
     value = {"accuracy": 0.51234, "predicted": list(range(20))}
-    store.save_measure("k1", "quality", value)
-    path = store.measure_path("k1", "quality")
+    store.save_measure("k1", "classification", value)
+    path = store.measure_path("k1", "classification")
     whole = path.read_bytes()
     for each in damaged(whole, random):
         path.write_bytes(each)
-        assert store.measure("k1", "quality") in (None, value)
+        assert store.measure("k1", "classification") in (None, value)
     path.write_bytes(whole.replace(b"0.51234", b"0.51334"))
-    assert store.measure("k1", "quality") is None
+    assert store.measure("k1", "classification") is None
     path.write_text(json.dumps(value))
-    assert store.measure("k1", "quality") is None
+    assert store.measure("k1", "classification") is None
 
 
 def test_why_measures_failed_is_kept_until_they_are_tried_again(store):
     assert store.failed_measures("k1") == {}
-    store.save_failed_measures("k1", {"quality": "it broke"})
-    assert store.failed_measures("k1") == {"quality": "it broke"}
+    store.save_failed_measures("k1", {"classification": "it broke"})
+    assert store.failed_measures("k1") == {"classification": "it broke"}
     store.save_failed_measures("k1", {})
     store.save_failed_measures("k1", {})
     assert store.failed_measures("k1") == {}

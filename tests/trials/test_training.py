@@ -9,8 +9,8 @@ from spikeduel import data
 from spikeduel.networks import models
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
-from spikeduel.spiking.draws import Draw
 from spikeduel.spiking.neurons import NEURONS
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
@@ -93,7 +93,7 @@ def test_every_encoding_learns(encoding, small, tmp_path):
 
 
 def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
-    from spikeduel.measuring.quality import answers
+    from spikeduel.measuring.classification import answers
     from spikeduel.trials.training import EvaluationBatches
 
     # A rate this high makes the last epochs worse than earlier ones.
@@ -175,7 +175,7 @@ def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_pa
     for chunk_steps in (None, 3):
         run = loop(small, tmp_path)
         step = TrainingStep(run.model, 1e-3, chunk_steps)
-        loss = step(run.images[:32], run.labels[:32], Draw.for_training(0, 0, np.arange(32)))
+        loss = step(run.images[:32], run.labels[:32], RandomKeys.for_training(0, 0, np.arange(32)))
         results.append((loss, step.num_right(), [p.grad for p in run.model.module.parameters()]))
     (loss, right, gradients), (other_loss, other_right, others) = results
     torch.testing.assert_close(loss, other_loss)
@@ -192,7 +192,7 @@ def test_chunks_keep_less_in_memory(small, tmp_path):
         step = TrainingStep(run.model, 1e-3, chunk_steps)
         seen = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x):
-            step._forward(run.images[:32], Draw.for_training(0, 0, np.arange(32)))
+            step._forward(run.images[:32], RandomKeys.for_training(0, 0, np.arange(32)))
         kept.append(sum(seen))
     assert kept[1] < kept[0] / 5
 
@@ -232,7 +232,7 @@ def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
 
 
 def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
-    from spikeduel.spiking.draws import Draw
+    from spikeduel.spiking.random_keys import RandomKeys
     from spikeduel.trials.augmentations import AUGMENTATIONS
 
     keys = []
@@ -246,7 +246,7 @@ def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatc
     run.run()
     found = np.concatenate(keys).reshape(2, -1)
     for epoch in (0, 1):
-        expected = Draw.for_augmentation(0, epoch, run.split.train).keys
+        expected = RandomKeys.for_augmentation(0, epoch, run.split.train).keys
         assert sorted(found[epoch]) == sorted(expected)
 
 
@@ -287,7 +287,7 @@ def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
     expected = 0
     for start in range(0, 20 * 30, 30):  # more steps than are counted at once
         images, labels = run.images[start : start + 30], run.labels[start : start + 30]
-        draw = Draw.for_training(0, 0, np.arange(start, start + 30))
+        draw = RandomKeys.for_training(0, 0, np.arange(start, start + 30))
         with torch.no_grad():
             scores = run.model.readout.scores(run.model.run(run.model.encode(images, draw)))
         expected += int((scores.argmax(1) == labels).sum())

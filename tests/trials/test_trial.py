@@ -248,7 +248,7 @@ def test_same_seed_same_numbers_other_seed_other_numbers(small, tmp_path):
         assert one.history == other.history
         for name, weight in weights(tmp_path / "a", one).items():
             assert torch.equal(weight, weights(tmp_path / "b", other)[name])
-        found = (json.dumps(Store(tmp_path / name).measure(one.key, "quality")) for name in "ab")
+        found = (json.dumps(Store(tmp_path / name).measure(one.key, "classification")) for name in "ab")
         assert len(set(found)) == 1
     first_seed, second_seed = ones[0], ones[2]
     assert first_seed.settings["contender"] == second_seed.settings["contender"]
@@ -267,11 +267,11 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     assert record.environment["precision"] == hardware.resolve("cpu").precision
     assert record.environment["torch"] == torch.__version__
     assert not store.checkpoint_path(record.key).exists()
-    quality = store.measure(record.key, "quality")
+    quality = store.measure(record.key, "classification")
     right = np.array(quality["truth"]) == np.array(quality["predicted"])
     assert quality["accuracy"] == right.mean()
     assert len(right) == 179
-    assert len(store.measure(record.key, "draws")["accuracies"]) == 5
+    assert len(store.measure(record.key, "encoding_spread")["accuracies"]) == 5
 
 
 def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
@@ -300,10 +300,10 @@ def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
 def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
     store, told = Store(tmp_path / "s"), Telling()
     (record,) = run(quick, store)
-    before = store.measure(record.key, "quality")
-    (store.folder(record.key) / "measures" / "quality.json").unlink()
+    before = store.measure(record.key, "classification")
+    (store.folder(record.key) / "measures" / "classification.json").unlink()
     run(quick, store, told)
-    assert store.measure(record.key, "quality") == before
+    assert store.measure(record.key, "classification") == before
     assert "not trained again" in told.lines[0]
 
 
@@ -404,7 +404,7 @@ def test_nan_is_a_failure_that_says_what_to_do(quick, tmp_path):
         assert "NaN" in record.error
         assert "smaller learning_rate" in record.error
         assert store.record(record.key) is None
-        assert store.measure(record.key, "quality") is None
+        assert store.measure(record.key, "classification") is None
     assert sum("failed" in line for line in told.lines) == 2
 
 
@@ -457,7 +457,7 @@ def test_an_own_architecture(quick, tmp_path, write):
     assert record.settings["family"] == "cnn"
     assert record.settings["encoding"] is None
     store = Store(tmp_path / "s")
-    assert store.measure(record.key, "quality")["accuracy"] > 0.7
+    assert store.measure(record.key, "classification")["accuracy"] > 0.7
     model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
     assert labels.shape == (4,)
@@ -492,7 +492,7 @@ def test_an_own_neuron_is_given_the_settings_it_names(quick, tmp_path, write):
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
     assert record.settings["network"] == {"hidden": 32, "neuron": "own_neuron:IF"}
-    assert Store(tmp_path / "s").measure(record.key, "quality")["accuracy"] > 0.5
+    assert Store(tmp_path / "s").measure(record.key, "classification")["accuracy"] > 0.5
     (leaky,) = plan(replace(experiment, neuron="own_neuron:Leaky", beta=0.5))
     assert leaky.card.network == {"hidden": 32, "neuron": "own_neuron:Leaky", "beta": 0.5}
     assert models.build(leaky.card).lif1.beta == 0.5
@@ -514,7 +514,7 @@ def test_an_own_encoder(quick, tmp_path, write):
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
     store = Store(tmp_path / "s")
-    assert store.measure(record.key, "quality")["accuracy"] > 0.5
+    assert store.measure(record.key, "classification")["accuracy"] > 0.5
     model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     trace = model.trace(np.asarray(data.load(experiment).images[:3]))
     assert trace.encoded.shape == (4, 3, 1, 8, 8)
@@ -616,11 +616,11 @@ def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_pat
     out_of_reach = replace(split, test=np.array([10**9]))
     record = trial.train(planned, prepared, out_of_reach, store, Progress())
     assert record.status == "done"
-    assert store.measure(record.key, "quality") is None
+    assert store.measure(record.key, "classification") is None
     told = Telling()
     assert as_stored(trial.run(planned, prepared, split, store, told)) == as_stored(record)
     assert any("not trained again" in line for line in told.lines)
-    assert store.measure(record.key, "quality")["n"] == len(split.test)
+    assert store.measure(record.key, "classification")["n"] == len(split.test)
 
 
 # ---- what fails, and what is damaged
@@ -701,7 +701,7 @@ def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path,
     monkeypatch.setitem(trial.MEASURES, "nan", not_a_number)
     (record,) = run(quick, store, told)
     assert record.status == "done"
-    assert store.measure(record.key, "quality")["n"] == 179
+    assert store.measure(record.key, "classification")["n"] == 179
     failures = store.failed_measures(record.key)
     assert failures["broken"] == "RuntimeError: no luck"
     assert "JSON" in failures["nan"]
@@ -727,7 +727,7 @@ def test_measures_draw_from_a_seed_of_their_own(quick, tmp_path, monkeypatch):
 def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
     store = Store(tmp_path / "s")
     (first,) = run(quick, store)
-    quality = store.measure(first.key, "quality")
+    quality = store.measure(first.key, "classification")
     model = store.model_path(first.key)
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -737,7 +737,7 @@ def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
     assert "model.safetensors: damaged" in told.lines[0]
     assert second.history == first.history
     assert model.read_bytes() == whole
-    path = store.measure_path(first.key, "quality")
+    path = store.measure_path(first.key, "classification")
     path.write_bytes(path.read_bytes()[:100])
     told = Telling()
     run(quick, store, told)
@@ -745,7 +745,7 @@ def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
         told.lines[1]
         == "  dense-snn, seed 0: measure quality is taken again, for what the store holds of it is damaged"
     )
-    assert store.measure(first.key, "quality") == quality
+    assert store.measure(first.key, "classification") == quality
 
 
 def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
@@ -834,9 +834,9 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     assert torch.equal(found[1], mem)
     # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane decides.
     counts = spk.sum(0)
-    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    predicted = torch.tensor(store.measure(record.key, "classification")["predicted"])
     assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
-    assert store.measure(record.key, "quality")["accuracy"] > 0.5
+    assert store.measure(record.key, "classification")["accuracy"] > 0.5
     # 64 pixels to 30 neurons, at each of 7 steps or once.
     first = store.measure(record.key, "operations")["layers"][0]
     assert (first["name"], first["macs"]["dense"]) == ("fc1", {"as_written": 7 * 1920, "cached": 1920})
@@ -938,7 +938,7 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(na
     sequence = images.expand(4, *images.shape)
     with torch.no_grad():
         spk = network(sequence) if way == "sequence" else functional.multi_step_forward(sequence, network)
-    predicted = torch.tensor(store.measure(record.key, "quality")["predicted"])
+    predicted = torch.tensor(store.measure(record.key, "classification")["predicted"])
     rates = spk.mean(0)
     assert spk.any()
     first = store.measure(record.key, "operations")["layers"][0]

@@ -439,7 +439,7 @@ def test(
         from spikeduel.results import predictions
 
         a, b = predictions.names(run, a, b, against)
-        found = predictions.test_results(run, a, b, against, margin)
+        found = predictions.compare_runs(run, a, b, against, margin)
         if as_json:
             print_json({"a": a, "b": b, "measure": "accuracy", **found.to_dict()})
         else:

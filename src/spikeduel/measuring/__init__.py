@@ -8,15 +8,15 @@ from typing import Any
 
 from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
+from spikeduel.measuring.classification import classification, encoding_spread
 from spikeduel.measuring.operations import operations
-from spikeduel.measuring.quality import draws, quality
-from spikeduel.measuring.weights import weights
+from spikeduel.measuring.weight_shapes import weight_shapes
 
 MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
-    "quality": quality,
-    "draws": draws,
+    "classification": classification,
+    "encoding_spread": encoding_spread,
     "calibration": calibration,
-    "weights": weights,
+    "weight_shapes": weight_shapes,
     "operations": operations,
     "anytime": anytime,
 }

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from spikeduel.networks.models import Model
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 
 TOLERANCE = 0.002
@@ -77,7 +77,7 @@ def followed(model: Model, batches: Iterable[Any]) -> Running:
     assert isinstance(readout, SpikingReadout)
     right, confidence = [], []
     for images, labels, indices in batches:
-        output = model.run(model.encode(images.to(model.device), Draw.for_evaluation(indices)))
+        output = model.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)))
         # In float32 many probabilities of counts of spikes would round to 1.
         highest, answer = readout.running_scores(output).cpu().double().softmax(2).max(2)
         right.append(answer == labels)

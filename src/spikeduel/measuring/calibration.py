@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spikeduel.networks.models import Model
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 NUM_BINS = 15
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
@@ -40,7 +40,7 @@ def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
     model.module.eval()
     scores, truth = [], []
     for images, labels, indices in batches:
-        output = model.run(model.encode(images.to(model.device), Draw.for_evaluation(indices)))
+        output = model.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)))
         scores.append(model.readout.scores(output).cpu().double())
         truth.append(labels)
     return torch.cat(scores), torch.cat(truth)

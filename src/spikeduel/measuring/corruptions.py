@@ -1,7 +1,8 @@
 """Seven ways to spoil an image, each at five severities, alike for every contender.
 
-What is drawn comes from a `Draw`, by image index, and is the same at every severity: the noise, direction or place
-stays, its strength grows. Sizes are shares of the image's side, so that images of any size are spoilt alike; the blocks
+What is drawn comes from `RandomKeys`, by image index, and is the same at every severity: the noise, direction or
+place stays, its strength grows. Sizes are shares of the image's side, so that images of any size are spoilt alike;
+the blocks
 of JPEG alone are always 8×8 pixels. Nothing depends on how images are batched: sums are exact, and every image is
 worked on alone. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
 Corruptions and Perturbations" (2019); the severities are this module's own.
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
@@ -33,7 +34,7 @@ OCCLUDER = 128
 _UNIT = 1 << 16
 
 
-def noise(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def noise(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """Gaussian noise on every pixel and channel; its standard deviation is 6 to 36 % of white."""
     # 255 equally likely values of a normal distribution, scaled to a variance of 1.
     values = np.array([NormalDist().inv_cdf((level + 0.5) / 255) for level in range(255)])
@@ -41,7 +42,7 @@ def noise(images: Tensor, severity: int, draw: Draw) -> Tensor:
     return _as_bytes(images + strengths[draw.levels(1, images)[0].long()])
 
 
-def blur(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def blur(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """Gaussian blur; its standard deviation is 1.8 to 5 % of the smaller side."""
     from scipy.ndimage import gaussian_filter
 
@@ -51,13 +52,13 @@ def blur(images: Tensor, severity: int, draw: Draw) -> Tensor:
     return _as_bytes(torch.from_numpy(blurred))
 
 
-def contrast(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def contrast(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """Every pixel drawn towards the image's mean: 70 to 12 % of its distance stay."""
     mean = images.sum((1, 2, 3), keepdim=True, dtype=torch.int64).double() / images[0].numel()
     return _as_bytes(mean + (images - mean) * CONTRAST[severity - 1])
 
 
-def occlusion(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def occlusion(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """A grey rectangle somewhere in the image, 15 to 55 % of each side."""
     down, right = draw.integers(_UNIT, _UNIT).unbind(1)
     height, width = images.shape[2:]
@@ -74,7 +75,7 @@ def _covered(place: Tensor, length: int, share: float) -> Tensor:
     return (along >= start) & (along < start + side)
 
 
-def rotation(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def rotation(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """Turned by 8 to 40 degrees, left or right; the corners get the border's median."""
     angle = math.radians(ROTATION[severity - 1])
     turn = 2 * draw.integers(2).double()[:, :, None] - 1
@@ -83,7 +84,7 @@ def rotation(images: Tensor, severity: int, draw: Draw) -> Tensor:
     return _sampled(images, cosine * x + sine * y, cosine * y - sine * x)
 
 
-def translation(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def translation(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """Moved by 4 to 22 % of the side in some direction, by whole pixels and at least one; what enters is the border's
     median.
     """
@@ -97,14 +98,14 @@ def translation(images: Tensor, severity: int, draw: Draw) -> Tensor:
     return _sampled(images, x - right[:, None, None], y - down[:, None, None])
 
 
-def jpeg(images: Tensor, severity: int, draw: Draw) -> Tensor:
+def jpeg(images: Tensor, severity: int, draw: RandomKeys) -> Tensor:
     """Saved as JPEG with quality 30 to 5 and read again, by torchvision."""
     from torchvision.transforms.v2 import functional
 
     return functional.jpeg(images, JPEG_QUALITY[severity - 1])
 
 
-CORRUPTIONS: dict[str, Callable[[Tensor, int, Draw], Tensor]] = {
+CORRUPTIONS: dict[str, Callable[[Tensor, int, RandomKeys], Tensor]] = {
     "noise": noise,
     "blur": blur,
     "contrast": contrast,
@@ -118,7 +119,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor, int, Draw], Tensor]] = {
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
     """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, spoilt: the same whenever it is asked."""
-    return CORRUPTIONS[name](images.cpu(), severity, Draw.for_corruption(name, indices)).to(images.device)
+    return CORRUPTIONS[name](images.cpu(), severity, RandomKeys.for_corruption(name, indices)).to(images.device)
 
 
 def _places(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from spikeduel.measuring.operations import operations
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.words.tables import render
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.system.errors import InputError
 
@@ -85,7 +85,7 @@ def cost(
         counter = Counter(module, steps, declared)
         for part in given.split(batch_size):
             spiking = own and foreign.family_of(module) == "snn"
-            x = Constant(part, steps or 1) if spiking else part
+            x = ConstantInput(part, steps or 1) if spiking else part
             run = partial(module, x) if own else partial(foreign.run, module, part, steps, calling)
             counter.run(run, x, len(part))
     finally:

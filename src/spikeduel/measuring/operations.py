@@ -7,9 +7,9 @@ from typing import Any
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
-from spikeduel.spiking.constant import Constant
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import ENCODERS, SPIKING
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import registry
 
 
@@ -27,10 +27,10 @@ def operations(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     counter = Counter(counted, model.card.num_steps)
     try:
         for images, _, indices in batches:
-            x = model.encode(images.to(model.device), Draw.for_evaluation(indices))
-            steps = 1 if encoding is None or isinstance(x, Constant) else model.card.num_steps or 1
+            x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices))
+            steps = 1 if encoding is None or isinstance(x, ConstantInput) else model.card.num_steps or 1
             # A network of another library makes its steps itself, or is called for each: the counter sees them.
-            given = x.value if isinstance(x, Constant) and model.card.foreign is not None else x
+            given = x.value if isinstance(x, ConstantInput) and model.card.foreign is not None else x
             counter.run(partial(model.run, x), given, len(images), "spikes" if spiking else "image", steps)
     except NotCounted as error:
         return {"encoding": encoding, "layers": None, "totals": None, "reason": str(error)}

@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import Any
 
 from spikeduel.data.alterations import HARDER
+from spikeduel.measuring.classification import answers
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from spikeduel.measuring.quality import answers
 from spikeduel.networks.models import Model
 from spikeduel.system.hardware import keep_freed_memory
 from spikeduel.system.progress import Progress

@@ -6,27 +6,27 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from spikeduel.measuring.quality import quality
+from spikeduel.measuring.classification import classification
 from spikeduel.networks.models import Model
-from spikeduel.spiking.draws import Draw
 from spikeduel.spiking.neurons import Neuron
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     """`quality` while each layer's spikes are permuted over time, separately for each neuron and image.
 
     Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
-    (`SpikeCount`) are permuted too, which it does not see. Which permutation depends on image index and layer alone.
+    (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on image index and layer.
     """
     from spikeduel.spiking.kernels.permuting import permuted_over_time
 
     layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
-    draw = Draw(np.empty(0))
+    draw = RandomKeys(np.empty(0))
 
     def followed() -> Iterator[Any]:
         nonlocal draw
         for images, labels, indices in batches:
-            draw = Draw.for_evaluation(indices)
+            draw = RandomKeys.for_evaluation(indices)
             yield images, labels, indices
 
     def permute(neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
@@ -38,7 +38,7 @@ def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
 
     hooks = [layer.register_forward_hook(permute) for layer in layers]
     try:
-        return quality(model, followed())
+        return classification(model, followed())
     finally:
         for hook in hooks:
             hook.remove()

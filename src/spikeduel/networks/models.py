@@ -15,11 +15,11 @@ from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks import foreign
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.foreign import Calling, Foreign
-from spikeduel.spiking.constant import Constant
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import ENCODERS, STEPWISE, analogue
-from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried
-from spikeduel.spiking.readouts import Logits, Readout, SpikingReadout
+from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried_state
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import Compute
@@ -104,14 +104,14 @@ class Model:
     @property
     def readout(self) -> Readout:
         """What turns the network's output into a loss and scores; plain modules return logits."""
-        return getattr(self.module, "readout", Logits())
+        return getattr(self.module, "readout", LogitReadout())
 
-    def encode(self, images: Tensor, draw: Draw, window: range | None = None) -> Tensor | Constant:
+    def encode(self, images: Tensor, draw: RandomKeys, window: range | None = None) -> Tensor | ConstantInput:
         """What the network takes, for prepared images uint8 `[B, C, H, W]`; of a spiking one's time steps, `window`."""
         with self.autocast():
             return self._encode(images, draw, window)
 
-    def _encode(self, images: Tensor, draw: Draw, window: range | None) -> Tensor | Constant:
+    def _encode(self, images: Tensor, draw: RandomKeys, window: range | None) -> Tensor | ConstantInput:
         if self.card.encoding is None or self.card.num_steps is None:
             return analogue(images)
         encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
@@ -120,11 +120,11 @@ class Model:
         if self.card.encoding in STEPWISE:
             return encoder(images, len(window), draw.starting_at(window.start))
         encoded = encoder(images, self.card.num_steps, draw)
-        if isinstance(encoded, Constant):
-            return Constant(encoded.value, len(window))
+        if isinstance(encoded, ConstantInput):
+            return ConstantInput(encoded.value, len(window))
         return encoded[window.start : window.stop]
 
-    def run(self, x: Tensor | Constant) -> Any:
+    def run(self, x: Tensor | ConstantInput) -> Any:
         """The network's output for what `encode` gives, computed in the model's precision."""
         with self.autocast():
             return self.module(x)
@@ -135,7 +135,7 @@ class Model:
 
     @torch.inference_mode()
     def predict(
-        self, images: Tensor | np.ndarray, draw: Draw | None = None, batch_size: int = 256
+        self, images: Tensor | np.ndarray, draw: RandomKeys | None = None, batch_size: int = 256
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class indices int64 `[N]` and probabilities float32 `[N, K]`.
 
@@ -143,24 +143,24 @@ class Model:
         images' content, so that the same image always gets the same answer. Raises `InputError`.
         """
         prepared = self._checked(images)
-        draw = draw or Draw.for_content(prepared)
+        draw = draw or RandomKeys.for_content(prepared)
         self.module.eval()
         scores = [torch.empty(0, len(self.card.classes))]
         for start in range(0, len(prepared), batch_size):
             part = slice(start, start + batch_size)
-            x = self.encode(prepared[part].to(self.device), Draw(draw.keys[part]))
+            x = self.encode(prepared[part].to(self.device), RandomKeys(draw.keys[part]))
             scores.append(self.readout.scores(self.run(x)).cpu())
         probabilities = torch.cat(scores).softmax(1)
         return probabilities.argmax(1).numpy(), probabilities.numpy()
 
-    def frames(self, images: Tensor | np.ndarray, draw: Draw | None = None) -> Iterator[Tensor]:
+    def frames(self, images: Tensor | np.ndarray, draw: RandomKeys | None = None) -> Iterator[Tensor]:
         """What the network sees of prepared images (see `predict`), step by step: `[B, C, H, W]` each, for `step`.
 
         Raises `InputError` for a network that does not spike.
         """
         prepared = self._checked(images).to(self.device)
         self._require_steps()
-        yield from _as_sequence(self.encode(prepared, draw or Draw.for_content(prepared))).unbind(0)
+        yield from _as_sequence(self.encode(prepared, draw or RandomKeys.for_content(prepared))).unbind(0)
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
@@ -183,7 +183,7 @@ class Model:
             )
         before = state or StreamState()
         self.module.eval()
-        with carried(self.module, before.neurons) as after:
+        with carried_state(self.module, before.neurons) as after:
             output = self.run(frame.to(self.device).unsqueeze(0))
         now = readout.accumulate(output)
         total = now if before.total is None else before.total + now
@@ -191,7 +191,7 @@ class Model:
         return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
 
     @torch.no_grad()
-    def trace(self, images: Tensor | np.ndarray, draw: Draw | None = None, num_steps: int | None = None) -> Trace:
+    def trace(self, images: Tensor | np.ndarray, draw: RandomKeys | None = None, num_steps: int | None = None) -> Trace:
         """What each layer of neurons received and did, for a few images (see `predict`) over `num_steps` steps.
 
         Raises `InputError` for a network that does not spike, and for a foreign one.
@@ -201,7 +201,7 @@ class Model:
         prepared = self._checked(images).to(self.device)
         as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
         as_long.precision = self.precision
-        x = as_long.encode(prepared, draw or Draw.for_content(prepared))
+        x = as_long.encode(prepared, draw or RandomKeys.for_content(prepared))
         trace = Trace(_as_sequence(x).float().cpu())
 
         def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -247,8 +247,8 @@ class Model:
         return prepared
 
 
-def _as_sequence(x: Tensor | Constant) -> Tensor:
-    return x.expand() if isinstance(x, Constant) else x
+def _as_sequence(x: Tensor | ConstantInput) -> Tensor:
+    return x.expand() if isinstance(x, ConstantInput) else x
 
 
 def build(card: ModelCard) -> nn.Module:

@@ -9,9 +9,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from spikeduel.networks.models import Model
-from spikeduel.spiking.draws import Draw
-from spikeduel.spiking.neurons import State, carried
-from spikeduel.spiking.readouts import Logits, SpikingReadout
+from spikeduel.spiking.neurons import State, carried_state
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import keep_freed_memory
 
@@ -47,7 +47,7 @@ class TrainingStep:
                 "time steps at once. Leave chunk_steps unset; a smaller batch_size also takes less memory."
             )
 
-    def __call__(self, images: Tensor, labels: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, draw: RandomKeys) -> Tensor:
         """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
 
         Returns the loss as it was before it learned: a tensor, since reading a number would make a device wait.
@@ -59,7 +59,7 @@ class TrainingStep:
             weights.grad = None
         loss.backward()
         self.optimizer.step()
-        if isinstance(readout, SpikingReadout | Logits):
+        if isinstance(readout, SpikingReadout | LogitReadout):
             self._given.append((_detached(output), labels))
             if len(self._given) == COUNTED_AT_ONCE:
                 self._count()
@@ -84,7 +84,7 @@ class TrainingStep:
     def _add_right(self, output: Any, labels: Tensor) -> None:
         self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
-    def _forward(self, images: Tensor, draw: Draw) -> Any:
+    def _forward(self, images: Tensor, draw: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
             return self.model.run(self.model.encode(images, draw))
@@ -96,8 +96,8 @@ class TrainingStep:
             outputs.append(output)
         return _joined(outputs, axis=0)
 
-    def _window(self, images: Tensor, draw: Draw, window: range, state: dict[str, State]) -> tuple[Any, Any]:
-        with carried(self.module, state) as after:
+    def _window(self, images: Tensor, draw: RandomKeys, window: range, state: dict[str, State]) -> tuple[Any, Any]:
+        with carried_state(self.module, state) as after:
             output = self.model.run(self.model.encode(images, draw, window))
         return output, after
 

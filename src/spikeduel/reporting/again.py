@@ -6,7 +6,7 @@ from pathlib import Path
 
 from spikeduel.measuring import energy, trial_costs
 from spikeduel.reporting.page import report
-from spikeduel.results.comparison import read_comparison
+from spikeduel.results.comparison import load_run
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 
@@ -22,7 +22,7 @@ def report_again(
 
     Raises `InputError` where no page can be made of it.
     """
-    comparison = read_comparison(run)
+    comparison = load_run(run)
     try:
         if tables:
             comparison = replace(comparison, results=trial_costs.with_energy(comparison.results, tables))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from spikeduel.networks.models import Trace
 from spikeduel.reporting import style
-from spikeduel.spiking.readouts import SpikeCount
+from spikeduel.spiking.readouts import SpikeCountReadout
 
 MOST_CLASSES = 12
 
@@ -23,7 +23,7 @@ def answer(
     """
     layer = trace.output_layer
     spk, mem = (values[layer][:, image_index].float() for values in (trace.spk, trace.mem))
-    scores = SpikeCount().scores((spk.unsqueeze(1), mem.unsqueeze(1)))[0].numpy()
+    scores = SpikeCountReadout().scores((spk.unsqueeze(1), mem.unsqueeze(1)))[0].numpy()
     predicted = int(scores.argmax())
     shown = _shown(scores, truth)
     figure, (left, middle, right) = _panels(len(shown), [1.3, 2.7, 0.9])
@@ -63,7 +63,7 @@ def predicted_class(trace: Trace, image_index: int = 0) -> int:
     """The class index that the most-spikes readout gives."""
     layer = trace.output_layer
     output = (trace.spk[layer][:, [image_index]], trace.mem[layer][:, [image_index]])
-    return int(SpikeCount().scores(output).argmax())
+    return int(SpikeCountReadout().scores(output).argmax())
 
 
 def _shown(scores: np.ndarray, truth: int | None) -> list[int]:

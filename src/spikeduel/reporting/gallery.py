@@ -12,9 +12,9 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.networks.models import Model
 from spikeduel.reporting import answers, figures, spikes, style
 from spikeduel.reporting.animation import encoded_animation
-from spikeduel.spiking.draws import Draw
 from spikeduel.spiking.encoders import rate
-from spikeduel.spiking.readouts import SpikeCount
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.spiking.readouts import SpikeCountReadout
 
 RASTER_STEPS = 100
 ANIMATION_STEPS = 40
@@ -89,7 +89,7 @@ def of_rate_encoding(prepared: Prepared, index: int, folder: Path, trained_on: s
 def rate_figures(image: np.ndarray, folder: Path) -> list[Path]:
     """Writes the animation and the raster of `image` uint8 `[C, H, W]`, rate-encoded over 100 steps."""
     batch = torch.from_numpy(image.copy()).unsqueeze(0)
-    encoded = rate(batch, RASTER_STEPS, Draw.for_content(batch))[:, 0].float().numpy()
+    encoded = rate(batch, RASTER_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
     return [
         encoded_animation(encoded[:ANIMATION_STEPS], image, folder / "encoded.gif"),
         style.save(spikes.raster_of_diagonal(encoded, image), folder / "diagonal.png"),
@@ -124,7 +124,7 @@ def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, in
 
     `index` is the image's place in the data, which decides the draws of a random encoding in evaluation.
     """
-    draw = None if index is None else Draw.for_evaluation(np.array([index]))
+    draw = None if index is None else RandomKeys.for_evaluation(np.array([index]))
     batch = image[None]
     if not _spikes_decide(model):
         values = model.predict(batch, draw)[1][0]
@@ -141,7 +141,7 @@ def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, in
 
 
 def _spikes_decide(model: Model) -> bool:
-    counts = model.card.encoding is not None and isinstance(model.module.readout, SpikeCount)
+    counts = model.card.encoding is not None and isinstance(model.module.readout, SpikeCountReadout)
     return counts and model.card.foreign is None
 
 
@@ -152,7 +152,7 @@ def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Ex
     """
     found: dict[str, Example | None] = {"right": None, "wrong": None}
     for part in _parts(test[:MOST_SEARCHED]):
-        predicted = model.predict(np.asarray(prepared.images[part]), Draw.for_evaluation(part))[0]
+        predicted = model.predict(np.asarray(prepared.images[part]), RandomKeys.for_evaluation(part))[0]
         truth = np.asarray(prepared.labels)[part]
         for kind, candidates in (("right", part[predicted == truth]), ("wrong", part[predicted != truth])):
             for index in candidates if found[kind] is None else ():
@@ -167,7 +167,7 @@ def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Ex
 
 def _confirmed(model: Model, prepared: Prepared, index: int) -> Example:
     # Sums of another batch size round differently, which can flip a spike, and with it a close answer.
-    image, draw = np.asarray(prepared.images[[index]]), Draw.for_evaluation(np.array([index]))
+    image, draw = np.asarray(prepared.images[[index]]), RandomKeys.for_evaluation(np.array([index]))
     if not _spikes_decide(model):
         predicted = int(model.predict(image, draw)[0][0])
     else:

@@ -14,7 +14,7 @@ from matplotlib.ticker import PercentFormatter
 from spikeduel.networks.models import Model
 from spikeduel.reporting import style
 from spikeduel.reporting.gallery import Shown
-from spikeduel.spiking.readouts import SpikeCount
+from spikeduel.spiking.readouts import SpikeCountReadout
 
 _BESIDE = 3
 """Diagrams in a row."""
@@ -137,7 +137,7 @@ def _rows(name: str, colour: str, trials: Sequence[dict[str, Any]]) -> list[dict
 
 
 def _notes(measured: Mapping[str, Sequence[dict[str, Any]]], models: Mapping[str, Model]) -> list[str]:
-    counting = [name for name in measured if name in models and isinstance(models[name].readout, SpikeCount)]
+    counting = [name for name in measured if name in models and isinstance(models[name].readout, SpikeCountReadout)]
     if not counting:
         return []
     return [

@@ -327,7 +327,7 @@ def _input(trial: dict[str, Any]) -> str:
 
 
 def _luck(trials: Sequence[dict[str, Any]]) -> str | None:
-    spreads = [((t["test"].get("draws") or {}).get("standard_deviation")) for t in trials]
+    spreads = [((t["test"].get("encoding_spread") or {}).get("standard_deviation")) for t in trials]
     known = [spread for spread in spreads if spread is not None]
     return f"{100 * statistics.fmean(known):.2f}" if known else None
 

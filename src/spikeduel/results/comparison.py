@@ -44,7 +44,7 @@ class Comparison:
         return self.out / best["model"]
 
 
-def read_comparison(run: Path) -> Comparison:
+def load_run(run: Path) -> Comparison:
     """The comparison in a run's folder. Raises `InputError` where it is not one."""
     run = Path(run)
     if not (run / "results.json").is_file():
@@ -65,7 +65,7 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in Path(folder).glob("*/results.json"):
         try:
-            comparison = read_comparison(path.parent)
+            comparison = load_run(path.parent)
         except InputError:
             continue
         results = comparison.results

@@ -121,7 +121,7 @@ def names(
     return a, b
 
 
-def test_results(
+def compare_runs(
     run: Path | str,
     a: str | None = None,
     b: str | None = None,
@@ -147,7 +147,7 @@ def test_results(
         raise InputError(f"{a} and {b} have no finished seed in common.")
     if margin is None:
         margin = read_experiment(Path(run) / "experiment.toml").equivalence_margin
-    return significance.test_difference(
+    return significance.compare_predictions(
         first.labels,
         np.array([first.answers[a, seed] for seed in seeds]),
         np.array([second.answers[b, seed] for seed in seeds]),

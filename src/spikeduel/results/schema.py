@@ -227,8 +227,8 @@ MANIFEST = {
     "created": str,
 }
 MEASURES = {
-    "quality": {**_TEST, "truth": [count], "predicted": [count]},
-    "draws": _DRAWS,
+    "classification": {**_TEST, "truth": [count], "predicted": [count]},
+    "encoding_spread": _DRAWS,
     "anytime": _ANYTIME,
     "latency": _LATENCY,
     "operations": {"layers": Maybe([_LAYER]), "totals": Maybe(_TOTALS), "reason": Maybe(str)},

@@ -170,7 +170,7 @@ class Experiment:
         if self.per_contender is not None:
             object.__setattr__(self, "per_contender", self._own_settings(self.per_contender) or None)
 
-    def of(self, contender: str) -> "Experiment":
+    def for_contender(self, contender: str) -> "Experiment":
         """The experiment as `contender` runs it: its own settings in the place of the common ones."""
         own = (self.per_contender or {}).get(contender, {})
         return replace(self, per_contender=None, **own)

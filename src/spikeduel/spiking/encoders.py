@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from spikeduel.spiking import kernels
-from spikeduel.spiking.constant import Constant
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 def analogue(images: Tensor) -> Tensor:
@@ -15,19 +15,19 @@ def analogue(images: Tensor) -> Tensor:
     return images / 255
 
 
-def direct(images: Tensor, num_steps: int, draw: Draw) -> Constant:
+def direct(images: Tensor, num_steps: int, draw: RandomKeys) -> ConstantInput:
     """the analogue image at every step"""
-    return Constant(analogue(images), num_steps)
+    return ConstantInput(analogue(images), num_steps)
 
 
-def rate(images: Tensor, num_steps: int, draw: Draw) -> Tensor:
+def rate(images: Tensor, num_steps: int, draw: RandomKeys) -> Tensor:
     """at every step a pixel of value p fires with probability p/255"""
     device = images.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
     return kernels.rate_spikes(images, draw.keys, num_steps, dtype, draw.first_step)
 
 
-def latency(images: Tensor, num_steps: int, draw: Draw) -> Tensor:
+def latency(images: Tensor, num_steps: int, draw: RandomKeys) -> Tensor:
     """one spike a pixel, the earlier the brighter: at step round((1 − p/255)·(T−1)); black pixels stay silent"""
     # In whole numbers (rounding half up), so that every machine rounds alike.
     step = ((255 - images.int()) * (num_steps - 1) * 2 + 255) // 510
@@ -36,7 +36,7 @@ def latency(images: Tensor, num_steps: int, draw: Draw) -> Tensor:
     return (step == steps).float()
 
 
-ENCODERS: dict[str, Callable[[Tensor, int, Draw], Tensor | Constant]] = {
+ENCODERS: dict[str, Callable[[Tensor, int, RandomKeys], Tensor | ConstantInput]] = {
     "direct": direct,
     "rate": rate,
     "latency": latency,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.spiking import kernels
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import Dynamics, reference
 from spikeduel.spiking.quantisation import quantised
 from spikeduel.spiking.surrogates import resolve_alpha
@@ -22,7 +22,7 @@ class Neuron(nn.Module):
     """A layer of neurons without weights: `spk, mem = neuron(current)`, all `[T, B, …]`, from a fresh state.
 
     A subclass gives `initial_state` and `step`; `forward` runs them over time. Nothing is kept between calls, so
-    nothing has to be reset; to go on from an earlier state, see `carried`.
+    nothing has to be reset; to go on from an earlier state, see `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
@@ -33,8 +33,8 @@ class Neuron(nn.Module):
         """One step: `current` `[B, …]` and a state to spikes `[B, …]` and the next state."""
         raise TypeError(f"{type(self).__name__} must define step(current, state).")
 
-    def forward(self, current: Tensor | Constant, *, with_mem: bool = True) -> tuple[Tensor, Tensor]:
-        """Spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `Constant`.
+    def forward(self, current: Tensor | ConstantInput, *, with_mem: bool = True) -> tuple[Tensor, Tensor]:
+        """Spikes and membranes `[T, B, …]` for a current `[T, B, …]` or a `ConstantInput`.
 
         Without `with_mem`, membranes may be left out (`[0, B, …]`): a hidden layer has no use for them.
         """
@@ -46,10 +46,10 @@ class Neuron(nn.Module):
         return spk, mem
 
     def over_time(
-        self, current: Tensor | Constant, state: State | None, with_mem: bool
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
         """`step` over time from `state`, or from a fresh one: `(spk, mem, last state)`."""
-        sequence = current.expand() if isinstance(current, Constant) else current
+        sequence = current.expand() if isinstance(current, ConstantInput) else current
         if state is None:
             state = self.initial_state(sequence[0])
         spikes, membranes = [], []
@@ -105,7 +105,7 @@ class LIF(Neuron):
         return spk[0], last
 
     def over_time(
-        self, current: Tensor | Constant, state: State | None, with_mem: bool
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
         """See `Neuron.over_time`; fused where a kernel exists."""
         before = None if state is None else torch.stack([state[name] for name in self._STATE_NAMES])
@@ -196,14 +196,14 @@ class ALIF(LIF):
 class LeakyReadout(nn.Module):
     """An output layer that integrates and never spikes: `mem = readout(current)`, `[T, B, K]` both.
 
-    Its network's `readout` is `MeanOverSteps`.
+    Its network's `readout` is `MeanReadout`.
     """
 
     def __init__(self, beta: float = 0.95) -> None:
         super().__init__()
         self.integrator = LIF(beta, threshold=math.inf, reset_mechanism="none")
 
-    def forward(self, current: Tensor | Constant) -> Tensor:
+    def forward(self, current: Tensor | ConstantInput) -> Tensor:
         """Membranes, float32."""
         return self.integrator(current)[1]
 
@@ -223,10 +223,10 @@ class ReLU(Neuron):
         return self.activation(current), {"mem": current.to(_wide(current))}
 
     def over_time(
-        self, current: Tensor | Constant, state: State | None, with_mem: bool
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
         """See `Neuron.over_time`; all steps at once."""
-        sequence = current.expand() if isinstance(current, Constant) else current
+        sequence = current.expand() if isinstance(current, ConstantInput) else current
         mem = sequence.to(_wide(sequence))
         return self.activation(sequence), mem, {"mem": mem[-1]}
 
@@ -279,7 +279,7 @@ _CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 
 
 @contextmanager
-def carried(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
+def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
     """Within, each layer of neurons in `module` goes on from its state in `before` (none: a fresh one).
 
     Yields a dict that gets the states in which they end. Both are keyed by the layer's name. In this way a network

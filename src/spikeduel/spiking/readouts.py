@@ -51,7 +51,7 @@ class SpikingReadout:
         return torch.stack([*running, self.scores(output)])
 
 
-class SpikeCount(SpikingReadout):
+class SpikeCountReadout(SpikingReadout):
     """The study's readout, for `(spk, mem)` of the output layer, both `[T, B, K]`.
 
     The loss is the mean over steps of the cross-entropy of the membrane. The label has the most spikes, ties broken
@@ -82,7 +82,7 @@ class SpikeCount(SpikingReadout):
         return _has_tie(output[0].sum(0, dtype=torch.float32))
 
 
-class MeanOverSteps(SpikingReadout):
+class MeanReadout(SpikingReadout):
     """For an output layer that does not spike, `[T, B, K]`: its mean over steps is the score, for loss and label."""
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class MeanOverSteps(SpikingReadout):
         return _has_tie(self.scores(output))
 
 
-class Logits:
+class LogitReadout:
     """The readout of a network that returns one score a class, `[B, K]`: cross-entropy of the softmax."""
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:

@@ -33,8 +33,8 @@ def pooled(
     folds = sorted({fold_of(record) for record in records}, key=lambda fold: -1 if fold is None else fold)
     found: dict[int, dict[int | None, np.ndarray]] = {}
     for record, measured in zip(records, measures, strict=True):
-        if record.settings["contender"] == contender and "quality" in measured:
-            found.setdefault(record.settings["seed"], {})[fold_of(record)] = np.array(measured["quality"][part])
+        if record.settings["contender"] == contender and "classification" in measured:
+            found.setdefault(record.settings["seed"], {})[fold_of(record)] = np.array(measured["classification"][part])
     return {
         seed: np.concatenate([answers[fold] for fold in folds])
         for seed, answers in found.items()

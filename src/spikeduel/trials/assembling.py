@@ -75,10 +75,10 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
     from spikeduel.measuring import robustness
 
     settings = record.settings
-    test = dict(measures["quality"]) if "quality" in measures else None
+    test = dict(measures["classification"]) if "classification" in measures else None
     if test is not None:
         del test["truth"], test["predicted"]
-        test["draws"] = measures.get("draws")
+        test["encoding_spread"] = measures.get("encoding_spread")
         test["calibration"] = measures.get("calibration")
         test["ece"] = test["calibration"] and test["calibration"]["ece"]
         test["by_distance"] = measures.get("by_distance")
@@ -96,7 +96,7 @@ def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]
         "foreign": settings.get("foreign"),
         "converted_from": converted and converted["contender"],
         "parameters": record.parameters,
-        "weights": measures["weights"]["shapes"] if "weights" in measures else None,
+        "weights": measures["weight_shapes"]["shapes"] if "weight_shapes" in measures else None,
         "status": record.status,
         "error": record.error,
         "epochs": converted["epochs"] if converted else len(record.history),

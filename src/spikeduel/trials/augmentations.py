@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
 
@@ -15,12 +15,12 @@ SHIFT_SHARE = 16
 """An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
 
 
-def none(images: Tensor, draw: Draw) -> Tensor:
+def none(images: Tensor, draw: RandomKeys) -> Tensor:
     """the images as they are"""
     return images
 
 
-def shift(images: Tensor, draw: Draw) -> Tensor:
+def shift(images: Tensor, draw: RandomKeys) -> Tensor:
     """moved by up to 2 pixels, or a sixteenth of the side if that is more, both ways; what enters is black (0)"""
     height, width = images.shape[2:]
     down, right = (max(SMALLEST_SHIFT, side // SHIFT_SHARE) for side in (height, width))
@@ -30,18 +30,18 @@ def shift(images: Tensor, draw: Draw) -> Tensor:
     return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
 
 
-def flip(images: Tensor, draw: Draw) -> Tensor:
+def flip(images: Tensor, draw: RandomKeys) -> Tensor:
     """left and right exchanged, for every second image"""
     flipped = draw.integers(2).bool().to(images.device)
     return torch.where(flipped[:, :, None, None], images.flip(3), images)
 
 
-def shift_flip(images: Tensor, draw: Draw) -> Tensor:
+def shift_flip(images: Tensor, draw: RandomKeys) -> Tensor:
     """both, drawn independently"""
     return flip(shift(images, draw), draw.another())
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, Draw], Tensor]] = {
+AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
     "none": none,
     "shift": shift,
     "flip": flip,
@@ -49,7 +49,7 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, Draw], Tensor]] = {
 }
 
 
-def augment(name: str, images: Tensor, draw: Draw) -> Tensor:
+def augment(name: str, images: Tensor, draw: RandomKeys) -> Tensor:
     """`images` uint8 `[B, C, H, W]` changed by the augmentation `name`; type and shape stay.
 
     Raises `InputError` where an augmentation of one's own returns something else.

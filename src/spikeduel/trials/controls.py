@@ -43,7 +43,7 @@ TRAINED: dict[str, Callable[[Experiment], Experiment]] = {
 class Controlled:
     """What the controls of one spiking trial gave: `found` maps each of `CONTROLS` to a dict, or None with a `reason`.
 
-    A dict of `found` is what `measuring.quality` says (`accuracy`, `truth`, `predicted`, …) and what else there is.
+    A dict of `found` is what `measuring.classification` says (`accuracy`, `truth`, …) and what else there is.
     """
 
     found: dict[str, dict[str, Any] | None]
@@ -86,7 +86,7 @@ def _trained_twice(trials: Sequence[tuple[Trial, Split]], store: Store) -> list[
     """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it."""
     shapes: dict[str, Any] = {}
     for each, _ in trials:
-        if (found := store.measure(each.key, "weights")) is not None:
+        if (found := store.measure(each.key, "weight_shapes")) is not None:
             shapes.setdefault(each.card.contender, (each.card.num_steps is not None, found["shapes"]))
     return [
         f"  control, relu twin: {spiking} has the weights of the contender {other}, shape for shape. Its twin is "
@@ -132,7 +132,7 @@ def _trained(
     if changed.neuron != each.experiment.neuron:
         _require_given_neuron(control.card)
     record = trial.run(control, prepared, split, store, progress)
-    quality = store.measure(record.key, "quality")
+    quality = store.measure(record.key, "classification")
     if record.status == "failed" or quality is None:
         raise InputError(f"its training failed: {record.error}")
     return {
@@ -244,7 +244,7 @@ def _concluded(
     return conclude(
         contender,
         _num_steps(first),
-        [_pooled([store.measure(each.key, "quality") for each, _ in of_seed]) for of_seed in seeds],
+        [_pooled([store.measure(each.key, "classification") for each, _ in of_seed]) for of_seed in seeds],
         {name: [_pooled([control.found[name] for _, control in of_seed]) for of_seed in seeds] for name in CONTROLS},
         {name: reason for _, controlled in pairs for name, reason in controlled.reasons.items()},
         groups,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.data import Prepared, Split
-from spikeduel.measuring.quality import answers
+from spikeduel.measuring.classification import answers
 from spikeduel.networks import model_files, models
 from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment

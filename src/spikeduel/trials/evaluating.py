@@ -12,10 +12,10 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import robustness
 from spikeduel.measuring.calibration import calibration
-from spikeduel.measuring.quality import draws, quality
+from spikeduel.measuring.classification import classification, encoding_spread
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import Experiment
-from spikeduel.spiking.draws import seeded
+from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Store
@@ -59,16 +59,16 @@ def evaluate(
     batches = EvaluationBatches(images, labels, split.test)
     validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
     with seeded(card.seed):
-        found = quality(model, progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
+        found = classification(model, progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     del found["truth"], found["predicted"]
     with seeded(card.seed):
         calibrated = calibration(model, batches, validation)
     with seeded(card.seed):
-        luck = draws(model, batches)
+        luck = encoding_spread(model, batches)
     return {
         **found,
         "ece": calibrated["ece"],
-        "draws": luck,
+        "encoding_spread": luck,
         "calibration": calibrated,
         "robustness": _robustness(model, found["accuracy"], experiment, prepared, split, progress),
     }

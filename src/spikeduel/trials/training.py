@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from spikeduel.data import Split, evaluation_batches, on_device, training_batches
-from spikeduel.measuring.quality import answers
+from spikeduel.measuring.classification import answers
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings import Experiment
-from spikeduel.spiking.draws import Draw, seeded
+from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmentations import augment
@@ -71,7 +71,7 @@ class Loop:
         """Trains to the end and leaves the model with the weights of its best validation epoch.
 
         Goes on from the checkpoint where there is one, and writes it after every epoch. All randomness depends on
-        seed, epoch and image only (see also `draws.seeded`), so a resumed training ends in the numbers of an
+        seed, epoch and image only (see also `random_keys.seeded`), so a resumed training ends in the numbers of an
         uninterrupted one.
         """
         module = self.model.module
@@ -167,8 +167,10 @@ class Loop:
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
             for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
-                images = augment(self.experiment.augmentation, images, Draw.for_augmentation(seed, epoch, indices))
-                total_loss += step(images, labels, Draw.for_training(seed, epoch, indices)) * len(labels)
+                images = augment(
+                    self.experiment.augmentation, images, RandomKeys.for_augmentation(seed, epoch, indices)
+                )
+                total_loss += step(images, labels, RandomKeys.for_training(seed, epoch, indices)) * len(labels)
         return float(total_loss) / len(train), step.num_right() / len(train)
 
 

@@ -19,9 +19,9 @@ from spikeduel.networks import foreign, model_files, models
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
-from spikeduel.spiking.draws import seeded
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.spiking.neurons import NEURONS
+from spikeduel.spiking.random_keys import seeded
 from spikeduel.spiking.surrogates import resolve_alpha
 from spikeduel.system import files, hardware, registry
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -40,7 +40,7 @@ TRAINING_SETTINGS = (
 class Trial:
     """A contender, a seed and maybe a fold, with everything that its numbers depend on: `key` hashes `settings`.
 
-    `experiment` is as this contender runs it: `Experiment.of`.
+    `experiment` is as this contender runs it: `Experiment.for_contender`.
     """
 
     experiment: Experiment
@@ -59,7 +59,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     Raises `InputError` for what cannot be built.
     """
     compute = hardware.resolve(experiment.device, experiment.precision)
-    own = [experiment.of(contender) for contender in experiment.contenders]
+    own = [experiment.for_contender(contender) for contender in experiment.contenders]
     cards = [describe(*each, prepared) for each in zip(experiment.contenders, own, strict=True)]
     for card in cards:
         _require_own_effective(card, experiment)

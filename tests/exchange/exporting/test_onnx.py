@@ -8,7 +8,7 @@ import torch
 
 from made_models import make
 from spikeduel.exchange import exporting
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
 BRIGHTNESS = np.linspace(0, 1, 40).reshape(40, 1, 1, 1)
@@ -56,7 +56,7 @@ def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_pa
     model = spiking("dense-snn", "rate")
     _, session = exported(model, tmp_path / "a.onnx", "onnx")
     prepared = torch.from_numpy(IMAGES[:5])
-    encoded = model.encode(prepared, Draw.for_content(prepared))
+    encoded = model.encode(prepared, RandomKeys.for_content(prepared))
     (scores,) = session.run(None, {"encoded": encoded.numpy()})
     np.testing.assert_allclose(torch.tensor(scores).softmax(1), model.predict(IMAGES[:5])[1], atol=1e-5)
     written = onnx.load(tmp_path / "a.onnx")

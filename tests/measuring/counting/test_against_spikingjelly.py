@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures.conv import ConvLIF
 from spikeduel.networks.architectures.dense_snn import DenseSNN
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF
 
 op_counter = pytest.importorskip("spikingjelly.activation_based.op_counter")
@@ -48,7 +48,7 @@ def baseline():
 
 
 def test_the_baseline_network_under_direct_encoding(baseline):
-    x = Constant(torch.rand(16, 1, 28, 28), 25)
+    x = ConstantInput(torch.rand(16, 1, 28, 28), 25)
     macs, acs = theirs(lambda: baseline(x))
     found = ours(baseline, x, 16, num_steps=25)
     assert found["acs"]["total"] * 16 == acs > 0
@@ -67,7 +67,7 @@ def test_the_baseline_network_under_rate_encoding(baseline):
 def test_a_convolutional_network_with_borders():
     torch.manual_seed(0)
     module = ConvLIF((1, 9, 9), 5, lambda: LIF(0.5, threshold=0.3), 16).eval()
-    x = Constant(torch.rand(4, 1, 9, 9), 6)
+    x = ConstantInput(torch.rand(4, 1, 9, 9), 6)
     macs, acs = theirs(lambda: module(x))
     found = ours(module, x, 4, num_steps=6)
     assert found["acs"]["total"] * 4 == acs > 0
@@ -75,7 +75,7 @@ def test_a_convolutional_network_with_borders():
 
 
 def test_a_black_and_white_image_is_an_image(baseline):
-    x = Constant((torch.rand(4, 1, 28, 28) < 0.5).float(), 3)
+    x = ConstantInput((torch.rand(4, 1, 28, 28) < 0.5).float(), 3)
     macs, acs = theirs(lambda: baseline(x))
     found = ours(baseline, x, 4, num_steps=3)
     first_layer = x.value.sum().item() * 1024

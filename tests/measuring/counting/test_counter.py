@@ -7,7 +7,7 @@ from torch import nn
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.architectures.conv import ConvLIF
 from spikeduel.networks.architectures.dense_snn import DenseSNN
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import IF, LIF, LeakyReadout
 
 
@@ -38,7 +38,7 @@ def test_the_studys_network_by_hand():
     # subtraction (one step late), the membranes are 1.25, 1.5, 1.75: three spikes each of the three hidden neurons.
     module = constant_weights(DenseSNN(4, 2, lambda: IF(), 3), 0.25)
     images = torch.ones(5, 1, 2, 2)
-    found = counted(module, Constant(images, 3), 5, 3)
+    found = counted(module, ConstantInput(images, 3), 5, 3)
     layers = rows(found)
     first = layers["linear1", "synapses"]
     assert first["input"] == "image"
@@ -193,7 +193,7 @@ def test_batch_norm_behind_a_convolution_is_free_and_elsewhere_is_not():
 
 def test_a_convolutional_network_of_ours_by_hand():
     module = constant_weights(ConvLIF((1, 4, 4), 2, lambda: LIF(0.0, threshold=1e-3), 3), 0.1)
-    found = counted(module, Constant(torch.ones(1, 1, 4, 4), 2), 1, 2)
+    found = counted(module, ConstantInput(torch.ones(1, 1, 4, 4), 2), 1, 2)
     layers = rows(found)
     assert layers["block1.1", "synapses"]["macs"]["dense"] == both(2 * 16 * 32 * 9, 16 * 32 * 9)
     # 4×4 with padding 1: of the 9 places of a filter, 4 corners see 4, 8 edges 6, 4 inner ones 9.
@@ -278,7 +278,7 @@ def test_attention_counts_products_of_activations():
 def test_counting_changes_no_answer_and_no_weight():
     torch.manual_seed(0)
     module = ConvLIF((1, 8, 8), 3, lambda: LIF(0.5), 6).eval()
-    x = Constant(torch.rand(3, 1, 8, 8), 4)
+    x = ConstantInput(torch.rand(3, 1, 8, 8), 4)
     with torch.no_grad():
         before = module(x)
     state = {name: value.clone() for name, value in module.state_dict().items()}

@@ -1,6 +1,6 @@
 from spikeduel.measuring.counting import tags
 from spikeduel.measuring.counting.tags import SPIKES, Tag
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 
 TIMED = Tag(SPIKES, first_step=2, steps=3)
 
@@ -50,4 +50,4 @@ def test_repeated_along_time_it_is_alike_at_all_steps():
 def test_what_nested_arguments_hold():
     value = object()
     assert tags.flat([1, (2, {"a": value}), []]) == [1, 2, value]
-    assert tags.flat(Constant(value, 3)) == [value]
+    assert tags.flat(ConstantInput(value, 3)) == [value]

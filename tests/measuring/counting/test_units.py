@@ -6,7 +6,7 @@ from torch import nn
 
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.architectures.dense_snn import DenseSNN
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF, Neuron, QuantisedReLU, ReLU
 
 
@@ -90,7 +90,7 @@ def test_a_neuron_of_ones_own_is_counted_by_what_it_does():
 def test_the_twin_of_a_network_is_counted_as_a_network_without_time():
     for neuron, bits in ((ReLU, None), (lambda: QuantisedReLU(1.0, 3), 3)):
         module = DenseSNN(4, 2, neuron, 3)
-        layers = counted(module, x=Constant(torch.rand(2, 1, 2, 2), 1), num_steps=1)
+        layers = counted(module, x=ConstantInput(torch.rand(2, 1, 2, 2), 1), num_steps=1)
         assert [layer["kind"] for layer in layers.values()] == ["synapses", "synapses"]
         assert layers["linear2"]["input"] == "real"
         assert layers["linear2"]["input_bits"] == bits
@@ -101,7 +101,7 @@ def test_time_begins_anew_with_every_pass():
     module = DenseSNN(4, 2, lambda: LIF(0.9, threshold=1e-6), 3)
     counter = Counter(module, 2)
     for _ in range(3):
-        x = Constant(torch.rand(2, 1, 2, 2), 2)
+        x = ConstantInput(torch.rand(2, 1, 2, 2), 2)
         counter.run(lambda x=x: module(x), x, 2)
     hidden = next(layer for layer in counter.operations()["layers"] if layer["name"] == "lif1")
     assert len(hidden["spikes"]["per_step"]) == 2

@@ -103,7 +103,7 @@ def test_damaged_tables_are_errors_or_tables(tmp_path_factory, noise, place):
 
 
 def test_the_tables_of_the_docs_can_be_read(tmp_path):
-    text = (Path(__file__).parents[2] / "docs" / "energy-tables.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "energy-tables.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     found = []
     for number, block in enumerate(blocks):

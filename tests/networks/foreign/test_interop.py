@@ -7,9 +7,9 @@ from torch import nn
 
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.foreign import Calling, Foreign, calling_of, family_of, reset, run, spiking_layers
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF, LeakyReadout
-from spikeduel.spiking.readouts import Logits, MeanOverSteps, SpikeCount
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError
 
 SHAPE = (1, 8, 8)
@@ -220,7 +220,7 @@ def test_own_networks_are_run_too():
     snn = ARCHITECTURES["dense-snn"](SHAPE, 3, 4, neuron=LIF, hidden=7)
     spk, mem = run(snn, IMAGES, 4)
     assert spk.shape == mem.shape == (4, 5, 3)
-    assert torch.equal(spk, snn(Constant(IMAGES, 4))[0])
+    assert torch.equal(spk, snn(ConstantInput(IMAGES, 4))[0])
     assert run(ARCHITECTURES["dense-relu"](SHAPE, 3, None, hidden=7), IMAGES).shape == (5, 3)
 
 
@@ -230,12 +230,12 @@ def test_own_networks_are_run_too():
 def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names():
     module = Tutorial()
     held = Foreign(module, calling_of(module, SHAPE), "snn")
-    assert isinstance(held.readout, SpikeCount)
+    assert isinstance(held.readout, SpikeCountReadout)
     assert list(held.state_dict()) == list(module.state_dict())
     held.load_state_dict({name: torch.zeros_like(value) for name, value in module.state_dict().items()})
     assert not module.fc1.weight.any()
-    assert isinstance(Calling("step", False, "over_time").readout, MeanOverSteps)
-    assert isinstance(Calling("loop", False, "scores", 4).readout, Logits)
+    assert isinstance(Calling("step", False, "over_time").readout, MeanReadout)
+    assert isinstance(Calling("loop", False, "scores", 4).readout, LogitReadout)
 
 
 def test_membranes_stay_float32_under_bf16():
@@ -245,7 +245,7 @@ def test_membranes_stay_float32_under_bf16():
     module.fc1.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
     module.lif1.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        held(Constant(IMAGES, 6))
+        held(ConstantInput(IMAGES, 6))
     assert seen[:2] == [torch.bfloat16, torch.float32]
 
 

@@ -23,7 +23,7 @@ def test_one_seed_is_these_two_models():
     labels = np.zeros(100, int)
     a, b = labels.copy(), labels.copy()
     a[:8], b[8:9] = 1, 1
-    found = sd.test_difference(labels, a, b)
+    found = sd.compare_predictions(labels, a, b)
     assert (found.n, found.seeds, found.test) == (100, 1, "exact McNemar test")
     assert found.difference == pytest.approx(-0.07)
     assert found.p_value == found.p_value_raw == pytest.approx(20 / 512)
@@ -37,10 +37,10 @@ def test_one_seed_in_groups_flips_whole_groups():
     labels = np.zeros(40, int)
     a, b = labels.copy(), labels.copy()
     b[:8] = 1  # a is ahead on 8 images, all of two groups of four
-    found = sd.test_difference(labels, a, b, np.arange(40) // 4)
+    found = sd.compare_predictions(labels, a, b, np.arange(40) // 4)
     assert found.p_value == pytest.approx(0.5)
     assert found.test == "exact sign flips of 10 groups"
-    assert sd.test_difference(labels, a, b, np.arange(40)).p_value == pytest.approx(2 / 2**8)
+    assert sd.compare_predictions(labels, a, b, np.arange(40)).p_value == pytest.approx(2 / 2**8)
 
 
 def test_what_holds_a_conclusion_back_is_said():
@@ -51,14 +51,14 @@ def test_what_holds_a_conclusion_back_is_said():
     assert "2 seeds: inconclusive: the interval excludes 0, yet with 2 seeds nobody can be called better" in str(found)
     labels, right = np.zeros(50, int), np.zeros(50, int)
     wrong = np.where(np.arange(50) % 10 < 8, 1, 0)
-    found = sd.test_difference(labels, right, wrong, np.arange(50) // 10)
+    found = sd.compare_predictions(labels, right, wrong, np.arange(50) // 10)
     assert (found.groups, found.p_value) == (5, pytest.approx(2 / 2**5))
     assert "inconclusive: the interval excludes 0, yet 5 groups of test images can show no difference" in str(found)
-    assert sd.test_difference(labels, right, wrong).groups is None
+    assert sd.compare_predictions(labels, right, wrong).groups is None
 
 
 def test_what_was_trained_in_folds_is_no_two_models():
-    found = sd.test_difference(LABELS, LABELS, LABELS)
+    found = sd.compare_predictions(LABELS, LABELS, LABELS)
     assert "these two trained models" in found.words()
     assert "trained once for each of 5 folds: inconclusive" in found.words(num_folds=5)
 
@@ -100,19 +100,19 @@ def test_equivalence_is_two_one_sided_tests():
     labels = np.zeros(10_000, int)
     a, b = labels.copy(), labels.copy()
     a[:40], b[40:70] = 1, 1  # −10 of 10,000, standard error sqrt(71)/10,002
-    found = sd.test_difference(labels, a, b)
+    found = sd.compare_predictions(labels, a, b)
     upper = (10 + 1.644854 * math.sqrt(71 - 100 / 10_002)) / 10_002
     assert -found.ci90[0] == pytest.approx(upper, rel=1e-6)
     assert found.conclusion == "equivalent"
-    assert sd.test_difference(labels, a, b, margin=upper + 1e-6).conclusion == "equivalent"
-    assert sd.test_difference(labels, a, b, margin=upper - 1e-6).conclusion == "inconclusive"
+    assert sd.compare_predictions(labels, a, b, margin=upper + 1e-6).conclusion == "equivalent"
+    assert sd.compare_predictions(labels, a, b, margin=upper - 1e-6).conclusion == "inconclusive"
 
 
 def test_a_significant_lead_inside_the_margin_is_both():
     labels = np.zeros(100_000, int)
     a, b = labels.copy(), labels.copy()
     b[:100] = 1
-    found = sd.test_difference(labels, a, b)
+    found = sd.compare_predictions(labels, a, b)
     assert (found.conclusion, found.negligible) == ("a_better", True)
     assert "a is better, by less than the 0.5 points that count" in str(found)
     assert found.to_dict()["negligible"] is True
@@ -122,7 +122,7 @@ def test_holm_can_take_a_conclusion_back():
     labels = np.zeros(100, int)
     a, b = labels.copy(), labels.copy()
     a[:8], b[8:9] = 1, 1
-    found = sd.test_difference(labels, a, b)
+    found = sd.compare_predictions(labels, a, b)
     (first, second) = significance.adjusted([found, replace(found, p_value_raw=0.6)])
     assert first.p_value == pytest.approx(40 / 512)
     assert first.p_value_raw == pytest.approx(20 / 512)
@@ -139,7 +139,7 @@ def test_holm_leaves_the_floor_of_the_permutation():
 
 def test_labels_may_be_text_and_seeds_rows():
     labels = ["cat", "dog", "dog"]
-    found = sd.test_difference(labels, [labels, labels], [["cat", "cat", "dog"], ["cat", "cat", "dog"]])
+    found = sd.compare_predictions(labels, [labels, labels], [["cat", "cat", "dog"], ["cat", "cat", "dog"]])
     assert (found.seeds, found.n) == (2, 3)
     assert found.difference == pytest.approx(1 / 3)
 
@@ -166,7 +166,7 @@ def test_labels_may_be_text_and_seeds_rows():
 def test_what_cannot_be_compared_is_named(changes, problem):
     given = {"labels": LABELS, "predictions_a": LABELS, "predictions_b": LABELS, **changes}
     with pytest.raises(InputError, match=problem):
-        sd.test_difference(**given)
+        sd.compare_predictions(**given)
 
 
 def drawn(rng, images=2000, seeds=6, spread=0.007):

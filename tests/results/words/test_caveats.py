@@ -76,8 +76,8 @@ def test_what_always_holds():
         (
             {},
             {},
-            [trial("snn2", 0.9, failed_measures={"draws": "it broke."})],
-            "draws of snn2 with seed 0 failed (it broke)",
+            [trial("snn2", 0.9, failed_measures={"encoding_spread": "it broke."})],
+            "encoding_spread of snn2 with seed 0 failed (it broke)",
         ),
         ({}, {"test_uses": 5}, [trial("snn2", 0.9)], "5 models have been asked about these test images"),
         ({}, {"notes": ["The raw images are transposed."]}, [], "The raw images are transposed."),

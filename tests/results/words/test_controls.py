@@ -7,7 +7,7 @@ from spikeduel.results.words.controls import conclude, right
 CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
 
 
-def quality(num_right, n=1000, bits=None, start=0):
+def classification(num_right, n=1000, bits=None, start=0):
     """Right on `num_right` of `n` images, from image `start` on."""
     predicted = [0 if (k - start) % n < num_right else 1 for k in range(n)]
     return {"accuracy": num_right / n, "truth": [0] * n, "predicted": predicted, "bits": bits}
@@ -23,7 +23,10 @@ def rows_of(found):
 
 
 def test_differences_are_those_of_contenders():
-    own, other = [quality(800), quality(820)], [quality(700, start=50), quality(760, start=50)]
+    own, other = (
+        [classification(800), classification(820)],
+        [classification(700, start=50), classification(760, start=50)],
+    )
     row = rows_of(concluded(own, relu_twin=other))["relu_twin"]
     expected = significance.difference(right(own), right(other)).to_dict()
     assert {key: row[key] for key in expected} == expected
@@ -36,9 +39,9 @@ def test_differences_are_those_of_contenders():
 
 def test_rows_are_pairs_of_the_contender_and_a_control():
     found = concluded(
-        [quality(800), quality(820)],
-        relu_twin=[quality(900), quality(900)],
-        quantised_twin=[quality(700, bits=3), None],
+        [classification(800), classification(820)],
+        relu_twin=[classification(900), classification(900)],
+        quantised_twin=[classification(700, bits=3), None],
         reasons={"one_step": "its training failed: NaN"},
     )
     rows = rows_of(found)
@@ -55,14 +58,14 @@ def test_rows_are_pairs_of_the_contender_and_a_control():
 
 
 def test_the_words_say_who_is_better_and_by_how_much():
-    own = [quality(800)]
+    own = [classification(800)]
     text = concluded(
         own,
-        relu_twin=[quality(900)],
-        quantised_twin=[quality(700, bits=3)],
-        one_step=[quality(500)],
-        shuffled=[quality(800, start=3)],
-        nearest_neighbour=[quality(750)],
+        relu_twin=[classification(900)],
+        quantised_twin=[classification(700, bits=3)],
+        one_step=[classification(500)],
+        shuffled=[classification(800, start=3)],
+        nearest_neighbour=[classification(750)],
     )["text"]
     assert "its ReLU twin, the same network in one pass without spikes, is better (−10.00, −11.85 to −8.11)" in text
     assert "With activations of 3 bits, as many as tell a neuron's spike counts of 0 to 4 apart" in text
@@ -76,10 +79,10 @@ def test_the_words_say_who_is_better_and_by_how_much():
 
 def test_timing_that_carries_something_and_spikes_that_pay():
     text = concluded(
-        [quality(800)] * 6,
-        relu_twin=[quality(700)] * 6,
-        quantised_twin=[quality(700, bits=3)] * 6,
-        shuffled=[quality(300)] * 6,
+        [classification(800)] * 6,
+        relu_twin=[classification(700)] * 6,
+        quantised_twin=[classification(700, bits=3)] * 6,
+        shuffled=[classification(300)] * 6,
     )["text"]
     assert "Its spikes' timing carries something: shuffled in time, it is worse (+50.00, " in text
     assert "buys conv-lif accuracy that its twins do not have" in text
@@ -88,13 +91,15 @@ def test_timing_that_carries_something_and_spikes_that_pay():
 
 
 def test_timing_that_is_used_is_not_always_needed():
-    own, shuffled = [quality(800)], [quality(300)]
-    assert "trained with a single step" in concluded(own, shuffled=shuffled, one_step=[quality(802)])["text"]
-    assert "trained with a single step" not in concluded(own, shuffled=shuffled, one_step=[quality(500)])["text"]
+    own, shuffled = [classification(800)], [classification(300)]
+    assert "trained with a single step" in concluded(own, shuffled=shuffled, one_step=[classification(802)])["text"]
+    assert "trained with a single step" not in concluded(own, shuffled=shuffled, one_step=[classification(500)])["text"]
 
 
 def test_nothing_is_said_of_time_where_there_is_one_step():
-    text = concluded([quality(800)], num_steps=1, relu_twin=[quality(801)], one_step=[quality(800)])["text"]
+    text = concluded(
+        [classification(800)], num_steps=1, relu_twin=[classification(801)], one_step=[classification(800)]
+    )["text"]
     assert "timing" not in text
     assert "single time step" not in text
     assert "is as good (" in text
@@ -104,12 +109,12 @@ def test_nothing_is_said_of_time_where_there_is_one_step():
 def test_words_and_rows_have_one_sign():
     """Wherever the text names a difference, it is the row's: contender − control."""
     found = concluded(
-        [quality(800)],
-        relu_twin=[quality(820, start=5)],
-        quantised_twin=[quality(900, bits=3)],
-        one_step=[quality(802)],
-        shuffled=[quality(799, start=300)],
-        nearest_neighbour=[quality(500)],
+        [classification(800)],
+        relu_twin=[classification(820, start=5)],
+        quantised_twin=[classification(900, bits=3)],
+        one_step=[classification(802)],
+        shuffled=[classification(799, start=300)],
+        nearest_neighbour=[classification(500)],
     )
     for row in found["rows"]:
         low, high = row["ci95"]
@@ -119,8 +124,8 @@ def test_words_and_rows_have_one_sign():
 
 
 def test_two_seeds_whose_interval_excludes_0_are_not_called_alike():
-    twin = [quality(900), quality(901)]
-    found = concluded([quality(800), quality(801)], relu_twin=twin, shuffled=twin, nearest_neighbour=twin)
+    twin = [classification(900), classification(901)]
+    found = concluded([classification(800), classification(801)], relu_twin=twin, shuffled=twin, nearest_neighbour=twin)
     row = rows_of(found)["relu_twin"]
     assert (row["conclusion"], row["ci95"][1] < 0) == ("inconclusive", True)
     text = found["text"]

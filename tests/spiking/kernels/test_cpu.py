@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikeduel.spiking import kernels
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference, threads
 from spikeduel.spiking.surrogates import SURROGATES
 
@@ -35,12 +35,12 @@ def sequence(shape, seed=0, dtype=torch.float32):
 
 
 def forward_and_backward(scan, current, beta, dynamics, state=None, outputs=RESULTS):
-    """The results and the gradients of current, state and beta; the reference is given a `Constant` as a sequence."""
-    leaf = (current.value if isinstance(current, Constant) else current).detach().clone().requires_grad_()
-    x = Constant(leaf, current.num_steps) if isinstance(current, Constant) else leaf
+    """The results and the gradients of current, state and beta; the reference gets a `ConstantInput` as a sequence."""
+    leaf = (current.value if isinstance(current, ConstantInput) else current).detach().clone().requires_grad_()
+    x = ConstantInput(leaf, current.num_steps) if isinstance(current, ConstantInput) else leaf
     if scan is reference.scan:
         leaf = leaf.detach().float().requires_grad_()
-        x = leaf.expand(current.shape) if isinstance(current, Constant) else leaf
+        x = leaf.expand(current.shape) if isinstance(current, ConstantInput) else leaf
     before = None if state is None else state.clone().requires_grad_()
     decay = torch.tensor(beta, requires_grad=True)
     results = scan(x, decay, dynamics, before)
@@ -53,7 +53,7 @@ def forward_and_backward(scan, current, beta, dynamics, state=None, outputs=RESU
 def assert_agree(current, beta, dynamics, state=None, outputs=RESULTS, rtol=1e-4, atol=1e-6):
     theirs, their_gradients = forward_and_backward(reference.scan, current, beta, dynamics, state, outputs)
     ours, our_gradients = forward_and_backward(kernels.scan, current, beta, dynamics, state, outputs)
-    dtype = current.value.dtype if isinstance(current, Constant) else current.dtype
+    dtype = current.value.dtype if isinstance(current, ConstantInput) else current.dtype
     assert [r.dtype for r in ours] == [dtype, torch.float32, torch.float32]
     for our, their in zip(ours, theirs, strict=True):
         assert our.float().numpy().tobytes() == their.numpy().tobytes()
@@ -72,7 +72,7 @@ def a_state(shape, adaptation):
 @pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
 @pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
 def test_agrees_with_the_reference(adaptation, reset_mechanism, shape, constant):
-    current = Constant(sequence(shape[1:]), shape[0]) if constant else sequence(shape)
+    current = ConstantInput(sequence(shape[1:]), shape[0]) if constant else sequence(shape)
     dynamics = Dynamics(0.7, reset_mechanism, adaptation=adaptation)
     assert_agree(current, 0.95, dynamics)
     assert_agree(current, 0.95, dynamics, a_state(shape, adaptation))
@@ -89,14 +89,14 @@ def test_agrees_under_every_surrogate(adaptation, surrogate):
 @pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
 @pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
 def test_a_loss_on_one_output_only(adaptation, outputs, constant):
-    current = Constant(sequence((5, 11)), 9) if constant else sequence((9, 5, 11))
+    current = ConstantInput(sequence((5, 11)), 9) if constant else sequence((9, 5, 11))
     assert_agree(current, 0.8, Dynamics(1.0, "zero", adaptation=adaptation), outputs=outputs)
 
 
 @pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
 def test_bfloat16_is_read_exactly_and_written_rounded(constant):
     current = sequence((9, 5, 333), dtype=torch.bfloat16)
-    current = Constant(current[0], 9) if constant else current
+    current = ConstantInput(current[0], 9) if constant else current
     # Gradients come and go in the type of the current, rounded to 8 bits.
     assert_agree(current, 0.9, Dynamics(0.8), rtol=2**-7, atol=2**-8)
 

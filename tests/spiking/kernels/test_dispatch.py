@@ -9,7 +9,7 @@ import torch
 
 from spikeduel.networks.architectures import dense_snn
 from spikeduel.spiking import kernels
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import Dynamics, cpu, reference
 from spikeduel.spiking.neurons import LIF, NEURONS
 from spikeduel.spiking.surrogates import SURROGATES, SurrogateChoice
@@ -31,7 +31,7 @@ def test_a_fused_kernel_is_used(surrogate, dtype, constant, monkeypatch):
     monkeypatch.setattr(reference, "scan", None)
     value = torch.zeros(3, 4, dtype=dtype)
     for beta in (0.9, 1, torch.tensor(0.9)):
-        kernels.scan(Constant(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate))
+        kernels.scan(ConstantInput(value, 3) if constant else value, beta, Dynamics(1, surrogate=surrogate))
     assert len(calls) == 3
 
 
@@ -41,7 +41,7 @@ def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     encoded = torch.rand(5, 2, 1, 4, 4, generator=generator) * 3
-    encoded = Constant(encoded[0], 5) if constant else encoded
+    encoded = ConstantInput(encoded[0], 5) if constant else encoded
     calls = []
     forward, backward = cpu.scan_forward, cpu.scan_backward
     monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append("forward") or forward(*a))
@@ -70,7 +70,7 @@ def test_the_reference_is_used_for_the_rest(current, beta, threshold, surrogate)
 def test_a_surrogate_without_a_kernel_works(monkeypatch):
     monkeypatch.setitem(SURROGATES, "flat", SurrogateChoice(lambda u, alpha: torch.full_like(u, alpha), 0.25))
     value = torch.ones(2, 3, requires_grad=True)
-    spk, _, _ = kernels.scan(Constant(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25))
+    spk, _, _ = kernels.scan(ConstantInput(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25))
     spk.sum().backward()
     assert (value.grad == 0.25).all()
 
@@ -80,7 +80,7 @@ def test_a_surrogate_without_a_kernel_works(monkeypatch):
 def test_membranes_are_float32_under_any_precision(dtype, constant):
     values = (torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0)) + 0.3).to(dtype)
     leaf = (values[0] if constant else values).clone().requires_grad_()
-    spk, mem, last = kernels.scan(Constant(leaf, 5) if constant else leaf, 0.9, Dynamics(1.0))
+    spk, mem, last = kernels.scan(ConstantInput(leaf, 5) if constant else leaf, 0.9, Dynamics(1.0))
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     assert (spk.dtype, mem.dtype, last.dtype) == (dtype, wide, wide)
     values = values.to(wide)
@@ -105,7 +105,7 @@ def test_mistakes_are_named():
     with pytest.raises(InputError, match="did you mean 'atan'"):
         kernels.scan(current, 0.9, Dynamics(1.0, surrogate="atann"))
     with pytest.raises(InputError, match="at least one time step"):
-        kernels.scan(Constant(current, 0), 0.9, Dynamics(1.0))
+        kernels.scan(ConstantInput(current, 0), 0.9, Dynamics(1.0))
     with pytest.raises(InputError, match="uint8"):
         kernels.rate_spikes(current, np.zeros(2, np.uint64), 3)
     with pytest.raises(InputError, match="a key for each of 2 images"):

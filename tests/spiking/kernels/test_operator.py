@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import Dynamics, operator, reference, scan
 from spikeduel.spiking.neurons import LIF, PLIF
 
@@ -108,7 +108,7 @@ def test_an_output_without_a_gradient_costs_none(monkeypatch):
     whole = cpu.scan_backward
     monkeypatch.setattr(cpu, "scan_backward", lambda *a: seen.append(a[:3]) or whole(*a))
     value = torch.rand(2, 3, requires_grad=True)
-    scan(Constant(value, 4), 0.9, Dynamics(0.5))[0].sum().backward()
+    scan(ConstantInput(value, 4), 0.9, Dynamics(0.5))[0].sum().backward()
     (incoming,) = seen
     assert incoming[0] is not None
     assert incoming[1] is incoming[2] is None

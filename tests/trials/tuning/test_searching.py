@@ -155,7 +155,7 @@ def test_each_contender_gets_its_best_settings_and_nothing_else_changes(experime
 def test_of_equals_the_earlier_is_chosen(experiment, made_up):
     found, _ = made_up(experiment, lambda its: 0.5)
     assert [each["best"] for each in found.record["contenders"]] == [0, 0]
-    assert found.experiment.of("dense-snn").beta == 0.95
+    assert found.experiment.for_contender("dense-snn").beta == 0.95
 
 
 def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):

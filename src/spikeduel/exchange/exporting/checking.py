@@ -8,7 +8,7 @@ import torch
 
 from spikeduel.exchange.exporting.runs import Batch, Run, Runner, flip_sizes, reference_run
 from spikeduel.networks.models import Model
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress
 
 SAME_LABEL = 0.999
@@ -90,4 +90,4 @@ def accuracy(model: Model, images: np.ndarray, labels: np.ndarray) -> float:
 def _batches(model: Model, images: np.ndarray, labels: np.ndarray) -> Iterable[tuple[Batch, np.ndarray]]:
     for start in range(0, len(labels), BATCH):
         part = torch.from_numpy(images[start : start + BATCH])
-        yield Batch(part, model.encode(part, Draw.for_content(part))), labels[start : start + BATCH]
+        yield Batch(part, model.encode(part, RandomKeys.for_content(part))), labels[start : start + BATCH]

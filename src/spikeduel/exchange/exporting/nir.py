@@ -24,7 +24,7 @@ from spikeduel.exchange.importing.nir_graphs import METADATA, STEP_SECONDS
 from spikeduel.networks.architectures.conv import ChannelsLastFlatten
 from spikeduel.networks.models import Model
 from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
-from spikeduel.spiking.readouts import MeanOverSteps
+from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError, MissingExtra
 
@@ -86,7 +86,7 @@ def _require_expressible(model: Model) -> None:
     reasons = list(dict.fromkeys(reason for neuron in neurons for reason in _reasons(neuron)))
     if any(isinstance(layer, nn.MaxPool2d) for layer in module.modules()):
         reasons.append("NIR has no maximum pooling: train with --set pooling=avg.")
-    if not isinstance(model.readout, MeanOverSteps):
+    if not isinstance(model.readout, MeanReadout):
         reasons.append(
             f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which no NIR "
             "program gives: train a network whose output integrates, --contender dense-lif or conv-lif."

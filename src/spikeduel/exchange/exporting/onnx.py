@@ -16,9 +16,9 @@ from spikeduel.exchange.exporting import int8
 from spikeduel.exchange.exporting.runs import Batch, Run, Runner, frames_of, spikes_of
 from spikeduel.networks.models import Model
 from spikeduel.spiking import kernels
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import latency
-from spikeduel.spiking.neurons import carried
+from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError, MissingExtra
@@ -138,9 +138,9 @@ class _Unrolled(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         num_steps = self.card.num_steps or 1
-        network_input: Tensor | Constant = x
+        network_input: Tensor | ConstantInput = x
         if self.card.encoding == "direct":
-            network_input = Constant(x, num_steps)
+            network_input = ConstantInput(x, num_steps)
         elif self.card.encoding == "latency":
             network_input = latency((x * 255).round().to(torch.uint8), num_steps, None)  # type: ignore[arg-type]
         with spikes_of(self.network) as spikes:
@@ -160,7 +160,7 @@ class _Step(nn.Module):
         before: dict[str, dict[str, Tensor]] = {}
         for (layer, key), tensor in zip(self.keys, held, strict=True):
             before.setdefault(layer, {})[key] = tensor
-        with carried(self.network, before) as after, spikes_of(self.network) as spikes:
+        with carried_state(self.network, before) as after, spikes_of(self.network) as spikes:
             output = self.network(frame.unsqueeze(0))
         assert isinstance(self.readout, SpikingReadout)
         total, num_steps = total + self.readout.accumulate(output), num_steps + 1
@@ -223,7 +223,7 @@ def _sort_stable() -> Callable[..., Any]:
 
     def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
         axis = op.Constant(value_ints=[dim])
-        length = op.Gather(op.Shape(values), axis, axis=0)  # type: ignore[type-var]
+        length = op.Gather(op.Shape(values), axis, axis=0)
         return op.TopK(values, length, axis=dim, largest=int(descending), sorted=1)
 
     return sort

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.networks.models import Model
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
 
 
@@ -28,12 +28,12 @@ class Batch:
     """Prepared `images` uint8 `[B, C, H, W]`, and `encoded`: what the network takes for them."""
 
     images: Tensor
-    encoded: Tensor | Constant
+    encoded: Tensor | ConstantInput
 
     @property
     def frames(self) -> Tensor:
         """What the network sees at each step: `[T, B, C, H, W]`."""
-        return self.encoded.expand() if isinstance(self.encoded, Constant) else self.encoded
+        return self.encoded.expand() if isinstance(self.encoded, ConstantInput) else self.encoded
 
 
 Runner = Callable[[Batch], Run]

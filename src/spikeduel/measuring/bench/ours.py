@@ -14,7 +14,7 @@ from spikeduel.networks.models import Model, ModelCard, neuron_settings
 from spikeduel.networks.models import build as build_network
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 
 _ARCHITECTURES = {"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}
@@ -27,7 +27,7 @@ def build(workload: Workload, precision: str = "auto") -> Built:
     indices, steps = np.arange(workload.batch_size), count()
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
-        return train(images, labels, Draw.for_training(0, next(steps), indices))
+        return train(images, labels, RandomKeys.for_training(0, next(steps), indices))
 
     return Built(step, "bf16" if card.precision == "bf16" else "float32")
 

@@ -17,7 +17,7 @@ from spikeduel.measuring.counting.rows import Row, totals
 from spikeduel.measuring.counting.tags import IMAGE, REAL, WEIGHT, CannotCount, Tag, flat
 from spikeduel.measuring.counting.units import Declared, Units
 from spikeduel.measuring.energy.traffic import traffic
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 
 
 class Counter:
@@ -45,7 +45,7 @@ class Counter:
     # ---- running
 
     def run(
-        self, call: Callable[[], Any], x: Tensor | Constant, num_images: int, kind: str = IMAGE, num_steps: int = 1
+        self, call: Callable[[], Any], x: Tensor | ConstantInput, num_images: int, kind: str = IMAGE, num_steps: int = 1
     ) -> Any:
         """What `call()` returns, which runs the module on `x`: `num_images` images.
 
@@ -54,7 +54,7 @@ class Counter:
         """
         self.num_images = num_images
         self._seen.clear()
-        if isinstance(x, Constant):
+        if isinstance(x, ConstantInput):
             self.give(x.value, Tag(kind, copies=x.num_steps, encoded=True))
             self.reach(x.num_steps - 1)
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.system.errors import InputError
 
 WEIGHT, IMAGE, REAL, SPIKES = "weight", "image", "real", "spikes"
@@ -27,7 +27,8 @@ class Tag:
 
     An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts events. Along
     `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that axis ([T·B, …] or [T, B, …]); all
-    of them are alike in groups of `same`. `copies`: for how many passes this one stands (a `Constant`). `producer` is
+    of them are alike in groups of `same`. `copies`: for how many passes this one stands (`ConstantInput`).
+    `producer` is
     the row of the linear operation that this comes directly from, `label` the name of the parameter that it is, `bits`
     how many bits an activation has where that was trained; `encoded` is said of what still is the network's input;
     `sums` keeps what was summed up already.
@@ -124,6 +125,6 @@ def flat(value: Any) -> list[Any]:
         return [entry for part in value for entry in flat(part)]
     if isinstance(value, dict):
         return [entry for part in value.values() for entry in flat(part)]
-    if isinstance(value, Constant):
+    if isinstance(value, ConstantInput):
         return [value.value]
     return [value]

@@ -15,7 +15,7 @@ from spikeduel.measuring.counting.call import Books
 from spikeduel.measuring.counting.fan_out import per_step
 from spikeduel.measuring.counting.neurons import NeuronCost
 from spikeduel.measuring.counting.tags import REAL, SPIKES, NotCounted, Tag, flat
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 
 Declared = Mapping[Any, Callable[[nn.Module, Any, Any], Mapping[str, Any]]]
 
@@ -154,9 +154,9 @@ class Units:
             self.books.give(out, after if apart else tags.without_time(after))
 
     def _input(self, inputs: Any) -> tuple[Tag, int | None]:
-        """The tag of a module's input, and the steps of a `Constant`."""
+        """The tag of a module's input, and the steps of a `ConstantInput`."""
         x = inputs[0] if inputs else None
-        if isinstance(x, Constant):
+        if isinstance(x, ConstantInput):
             return self.books.tag(x.value), x.num_steps
         return (self.books.tag(x), None) if isinstance(x, Tensor) else (Tag(REAL), None)
 

@@ -1,6 +1,6 @@
 """Network shapes, one file each: `build(image_shape, num_classes, num_steps, **settings) -> nn.Module`.
 
-A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `Constant`; any other has `family = "cnn"`
+A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; any other has `family = "cnn"`
 and takes `[B, C, H, W]`. Both have a `readout`. `settings` are `neuron` (makes one layer of neurons), `hidden`,
 `pooling` and, for an imported network, `layers`. One that can be written as NIR has `layers()`.
 """

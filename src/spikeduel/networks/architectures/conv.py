@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.spiking.constant import Constant, over_time
+from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron, State
-from spikeduel.spiking.readouts import Logits, MeanOverSteps
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout
 from spikeduel.system.errors import unknown
 
 CHANNELS = (32, 64)
@@ -28,7 +28,7 @@ class ConvLIF(nn.Module):
     """
 
     family = "snn"
-    readout = MeanOverSteps()
+    readout = MeanReadout()
 
     def __init__(
         self,
@@ -43,8 +43,8 @@ class ConvLIF(nn.Module):
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
         self.pool = _pool(pooling)
 
-    def forward(self, x: Tensor | Constant) -> Tensor:
-        """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
+    def forward(self, x: Tensor | ConstantInput) -> Tensor:
+        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`."""
         for block, lif in ((self.block1, self.lif1), (self.block2, self.lif2)):
             spk, _ = lif(over_time(block, x), with_mem=False)
             x = over_time(self.pool, spk)
@@ -71,10 +71,10 @@ class PooledCounts(Neuron):
         return spk[0], last
 
     def over_time(
-        self, current: Tensor | Constant, state: State | None, with_mem: bool
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
         """See `Neuron.over_time`."""
-        sequence = current.expand() if isinstance(current, Constant) else current
+        sequence = current.expand() if isinstance(current, ConstantInput) else current
         counts = (self.initial_state(sequence[0]) if state is None else state)["mem"]
         highest, spikes, membranes = F.max_pool2d(counts, 2), [], []
         for now in sequence.unbind(0):
@@ -107,8 +107,8 @@ class ConvIF(ConvLIF):
         if self.by_counts:
             self.pool1, self.pool2 = PooledCounts(), PooledCounts()
 
-    def forward(self, x: Tensor | Constant) -> Tensor:
-        """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
+    def forward(self, x: Tensor | ConstantInput) -> Tensor:
+        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`."""
         if not self.by_counts:
             return super().forward(x)
         for block, lif, pool in ((self.block1, self.lif1, self.pool1), (self.block2, self.lif2, self.pool2)):
@@ -129,7 +129,7 @@ class ConvReLU(nn.Module):
     """`ConvLIF` with a ReLU for every layer of neurons, and without time."""
 
     family = "cnn"
-    readout = Logits()
+    readout = LogitReadout()
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int, pooling: str = "max") -> None:
         super().__init__()

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spikeduel.spiking.constant import Constant, over_time
+from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron
-from spikeduel.spiking.readouts import Logits, MeanOverSteps
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout
 
 
 class DenseLIF(nn.Module):
@@ -20,15 +20,15 @@ class DenseLIF(nn.Module):
     """
 
     family = "snn"
-    readout = MeanOverSteps()
+    readout = MeanReadout()
 
     def __init__(self, num_inputs: int, num_classes: int, neuron: Callable[[], Neuron], hidden: int) -> None:
         super().__init__()
         self.block1, self.block2, self.linear = _weights(num_inputs, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
 
-    def forward(self, x: Tensor | Constant) -> Tensor:
-        """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`."""
+    def forward(self, x: Tensor | ConstantInput) -> Tensor:
+        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`."""
         spk, _ = self.lif1(over_time(lambda images: self.block1(images.flatten(1)), x), with_mem=False)
         spk, _ = self.lif2(over_time(self.block2, spk), with_mem=False)
         return over_time(self.linear, spk)
@@ -42,7 +42,7 @@ class DenseReLU(nn.Module):
     """`DenseLIF` with a ReLU for every layer of neurons, and without time."""
 
     family = "cnn"
-    readout = Logits()
+    readout = LogitReadout()
 
     def __init__(self, num_inputs: int, num_classes: int, hidden: int) -> None:
         super().__init__()

@@ -5,16 +5,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spikeduel.spiking.constant import Constant, over_time
+from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron
-from spikeduel.spiking.readouts import SpikeCount
+from spikeduel.spiking.readouts import SpikeCountReadout
 
 
 class DenseSNN(nn.Module):
     """Linear(C·H·W → hidden), neurons, Linear(hidden → K), neurons."""
 
     family = "snn"
-    readout = SpikeCount()
+    readout = SpikeCountReadout()
 
     def __init__(self, num_inputs: int, num_classes: int, neuron: Callable[[], Neuron], hidden: int) -> None:
         super().__init__()
@@ -23,8 +23,8 @@ class DenseSNN(nn.Module):
         self.linear2 = nn.Linear(hidden, num_classes)
         self.lif2 = neuron()
 
-    def forward(self, x: Tensor | Constant) -> tuple[Tensor, Tensor]:
-        """`[T, B, C, H, W]` or a `Constant` to the output layer's `(spk, mem)`, both `[T, B, K]`."""
+    def forward(self, x: Tensor | ConstantInput) -> tuple[Tensor, Tensor]:
+        """`[T, B, C, H, W]` or a `ConstantInput` to the output layer's `(spk, mem)`, both `[T, B, K]`."""
         spk, _ = self.lif1(over_time(lambda images: self.linear1(images.flatten(1)), x), with_mem=False)
         return self.lif2(over_time(self.linear2, spk))
 

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeduel.spiking.constant import Constant, over_time
+from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron
-from spikeduel.spiking.readouts import MeanOverSteps, Readout, SpikeCount
+from spikeduel.spiking.readouts import MeanReadout, Readout, SpikeCountReadout
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.visible import visible
 
@@ -45,17 +45,17 @@ class Sequential(nn.Module):
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
         self.chain = nn.ModuleList(layers)
-        self.readout: Readout = SpikeCount() if isinstance(layers[-1], Neuron) else MeanOverSteps()
+        self.readout: Readout = SpikeCountReadout() if isinstance(layers[-1], Neuron) else MeanReadout()
 
-    def forward(self, x: Tensor | Constant) -> Tensor | tuple[Tensor, Tensor]:
-        """`[T, B, C, H, W]` or a `Constant` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
+    def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
+        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
         mem = None
         for layer in self.chain:
             if isinstance(layer, Neuron):
                 x, mem = layer(x, with_mem=layer is self.chain[-1])
             else:
                 x, mem = over_time(layer, x), None
-        sequence = x.expand() if isinstance(x, Constant) else x
+        sequence = x.expand() if isinstance(x, ConstantInput) else x
         return sequence if mem is None else (sequence, mem)
 
     def layers(self) -> list[nn.Module]:

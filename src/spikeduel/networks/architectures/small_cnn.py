@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spikeduel.spiking.readouts import Logits
+from spikeduel.spiking.readouts import LogitReadout
 
 SMALLEST_SIDE = 10
 """Two unpadded 3×3 convolutions with pooling leave nothing of a smaller image."""
@@ -19,7 +19,7 @@ class SmallCNN(nn.Module):
     """
 
     family = "cnn"
-    readout = Logits()
+    readout = LogitReadout()
 
     def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int) -> None:
         super().__init__()

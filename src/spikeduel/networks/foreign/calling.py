@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.networks.foreign.layers import reset, spiking_layers
-from spikeduel.spiking.constant import Constant
-from spikeduel.spiking.readouts import Logits, MeanOverSteps, Readout, SpikeCount
+from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
 
 WAYS = ("once", "loop", "step", "sequence")
 OUTPUTS = ("scores", "over_time", "spikes")
@@ -32,7 +32,11 @@ class Calling:
     @property
     def readout(self) -> Readout:
         """What makes a loss and scores of its output."""
-        readouts: dict[str, Readout] = {"scores": Logits(), "over_time": MeanOverSteps(), "spikes": SpikeCount()}
+        readouts: dict[str, Readout] = {
+            "scores": LogitReadout(),
+            "over_time": MeanReadout(),
+            "spikes": SpikeCountReadout(),
+        }
         return readouts[self.output]
 
 
@@ -51,8 +55,9 @@ class Foreign(nn.Module):
         for layer in spiking_layers(module).values():
             layer.register_forward_pre_hook(_in_float32)
 
-    def forward(self, x: Tensor | Constant) -> Any:
-        """Of images `[B, C, H, W]`, `[T, B, C, H, W]` or a `Constant`, what the network gives (`Calling.output`)."""
+    def forward(self, x: Tensor | ConstantInput) -> Any:
+        """What the network gives (`Calling.output`) for images `[B, C, H, W]`, `[T, B, C, H, W]` or a
+        `ConstantInput`."""
         return called(self.module, x, self.calling)
 
     def state_dict(self, *args: Any, **settings: Any) -> Any:
@@ -64,18 +69,20 @@ class Foreign(nn.Module):
         return self.module.load_state_dict(state_dict, *args, **settings)
 
 
-def called(module: nn.Module, x: Tensor | Constant, calling: Calling) -> Any:
+def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> Any:
     """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh state."""
     reset(module)
     if calling.way in ("once", "loop"):
-        images = x.value if isinstance(x, Constant) else x
+        images = x.value if isinstance(x, ConstantInput) else x
         return as_tuple(module(images.flatten(1) if calling.flat else images))
     if calling.way == "sequence":
-        sequence = x.expand() if isinstance(x, Constant) else x
+        sequence = x.expand() if isinstance(x, ConstantInput) else x
         return as_tuple(module(sequence.flatten(2) if calling.flat else sequence))
     # The same tensor at every step, where it is the same image: who counts operations can tell by that.
-    frames = [x.value.flatten(1) if calling.flat else x.value] * x.num_steps if isinstance(x, Constant) else x.unbind(0)
-    if calling.flat and not isinstance(x, Constant):
+    frames = (
+        [x.value.flatten(1) if calling.flat else x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
+    )
+    if calling.flat and not isinstance(x, ConstantInput):
         frames = [frame.flatten(1) for frame in frames]
     steps = [as_tuple(module(frame)) for frame in frames]
     if isinstance(steps[0], tuple):

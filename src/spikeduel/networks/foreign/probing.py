@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikeduel.networks.foreign.calling import Calling, called
 from spikeduel.networks.foreign.layers import family_of, is_own, reset, spiking_layers
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.system.errors import InputError
 
@@ -25,10 +25,10 @@ def run(
     Also for spikeduel's own networks. Raises `InputError`.
     """
     if is_own(module):
-        return module(Constant(images, _required(num_steps)) if family_of(module) == "snn" else images)
+        return module(ConstantInput(images, _required(num_steps)) if family_of(module) == "snn" else images)
     calling = calling or calling_of(module, tuple(images.shape[1:]))
     if calling.way in ("step", "sequence"):
-        return called(module, Constant(images, _required(num_steps)), calling)
+        return called(module, ConstantInput(images, _required(num_steps)), calling)
     return called(module, images, calling)
 
 
@@ -109,7 +109,7 @@ def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[An
     seen: dict[nn.Module, list[Any]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if inputs and isinstance(inputs[0], Tensor | Constant):
+        if inputs and isinstance(inputs[0], Tensor | ConstantInput):
             seen.setdefault(layer, []).append(inputs[0].shape)
 
     hooks = [layer.register_forward_pre_hook(note) for layer in layers]
@@ -183,7 +183,7 @@ def _require_fresh(module: nn.Module, image_shape: tuple[int, ...], calling: Cal
     answers = []
     for _ in range(2):
         torch.manual_seed(0)
-        x = Constant(images, _PROBED_STEPS) if calling.way in ("step", "sequence") else images
+        x = ConstantInput(images, _PROBED_STEPS) if calling.way in ("step", "sequence") else images
         answer = called(module, x, calling)
         answers.append(answer if isinstance(answer, tuple) else (answer,))
     if not all(torch.equal(one, other) for one, other in zip(*answers, strict=True)):

@@ -90,7 +90,7 @@ class Difference:
         return self.words()
 
 
-def test_difference(
+def compare_predictions(
     labels: ArrayLike,
     predictions_a: ArrayLike,
     predictions_b: ArrayLike,

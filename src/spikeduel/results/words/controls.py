@@ -22,8 +22,9 @@ def conclude(
 ) -> dict[str, Any]:
     """An element of results.json's `comparison.controls`: `contender`, `num_steps`, `accuracy`, `rows`, `text`.
 
-    `own` and each of `controls` hold what `measuring.quality` found, a dict a seed, in the same order. A row is a pair
-    as in `comparison.pairs`, with `a` the contender and `b` the control; `reason` says why there is none. `groups`
+    `own` and each of `controls` hold what `measuring.classification` found, a dict a seed, in the same order. A
+    row is a
+    pair as in `comparison.pairs`, with `a` the contender and `b` the control; `reason` says why there is none. `groups`
     `[N]` and `margin` are those of `significance.difference`.
     """
     rows = [_row(contender, name, own, found, reasons.get(name), groups, margin) for name, found in controls.items()]

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.spiking.constant import Constant
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.spiking.surrogates import SURROGATES
@@ -38,7 +38,7 @@ def unfused() -> Iterator[None]:
 
 
 def scan(
-    current: Tensor | Constant,
+    current: Tensor | ConstantInput,
     beta: Tensor | float,
     dynamics: Dynamics,
     state: Tensor | None = None,
@@ -62,18 +62,18 @@ def scan(
     if (torch.compiler.is_dynamo_compiling() or _FUSED.get()) and is_fused(current, beta, dynamics):
         from spikeduel.spiking.kernels import operator
 
-        rows = current.value.unsqueeze(0) if isinstance(current, Constant) else current
+        rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
         decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
         return operator.scan(rows, state, decay, dynamics, num_steps, with_mem)
-    sequence = current.expand() if isinstance(current, Constant) else current
+    sequence = current.expand() if isinstance(current, ConstantInput) else current
     wide = sequence if sequence.dtype == torch.float64 else sequence.float()
     spk, mem, last = reference.scan(wide, beta, dynamics, state)
     return spk.to(sequence.dtype), mem if with_mem else mem[:0], last
 
 
-def is_fused(current: Tensor | Constant, beta: Tensor | float, dynamics: Dynamics) -> bool:
+def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
     """Whether `scan` has a fused kernel for this: one beta and threshold a layer, a surrogate that it knows."""
-    value = current.value if isinstance(current, Constant) else current
+    value = current.value if isinstance(current, ConstantInput) else current
     one_beta = not isinstance(beta, Tensor) or (beta.dim() == 0 and beta.dtype == torch.float32)
     return (
         one_beta

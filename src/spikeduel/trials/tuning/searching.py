@@ -65,13 +65,13 @@ def search(
         raise InputError(
             f"tuning takes at least 2 trials, the first of which has the given settings, not {num_trials}."
         )
-    cards = {name: trial.describe(name, experiment.of(name), prepared) for name in experiment.contenders}
+    cards = {name: trial.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
     own = _own_ranges(experiment, cards, ranges)
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
     for number in range(num_trials):
         for name in cards:
-            given = {setting: getattr(experiment.of(name), setting) for setting in own[name]}
+            given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
             settings = draw(own[name], number) if number else given
             progress.say(f"{name}, trial {number + 1} of {num_trials}: {in_words(settings)}")
             planned = trial.plan(_alone(experiment, name, settings), prepared, split)[0]

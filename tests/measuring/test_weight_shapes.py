@@ -1,7 +1,7 @@
 import torch
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.weights import weights
+from spikeduel.measuring.weight_shapes import weight_shapes
 from spikeduel.networks.models import Model, ModelCard, build
 
 
@@ -16,7 +16,7 @@ def model(contender, **network):
 
 
 def test_names_and_shapes():
-    found = weights(model("dense-snn", neuron="lif"), [])
+    found = weight_shapes(model("dense-snn", neuron="lif"), [])
     assert found == {
         "shapes": {"linear1.weight": [6, 64], "linear1.bias": [6], "linear2.weight": [2, 6], "linear2.bias": [2]}
     }
@@ -25,5 +25,5 @@ def test_names_and_shapes():
 def test_what_neurons_learn_is_the_activations():
     for neuron in ("plif", "quantised-relu"):
         module = model("conv-lif", neuron=neuron)
-        assert weights(module, []) == weights(model("conv-relu"), [])
-        assert weights(module, []) != weights(model("small-cnn"), [])
+        assert weight_shapes(module, []) == weight_shapes(model("conv-relu"), [])
+        assert weight_shapes(module, []) != weight_shapes(model("small-cnn"), [])

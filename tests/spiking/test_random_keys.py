@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking.draws import Draw, seeded
 from spikeduel.spiking.encoders import ENCODERS
+from spikeduel.spiking.random_keys import RandomKeys, seeded
 
 INDICES = np.arange(6)
 
@@ -19,9 +19,11 @@ def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
     image = torch.full((1, 1, 20, 20), 128, dtype=torch.uint8)
     index = np.array([7])
     keys = [
-        Draw.for_training(0, 0, index), Draw.for_training(1, 0, index), Draw.for_training(0, 1, index),
-        Draw.for_training(0, 0, index + 1), Draw.for_evaluation(index), Draw.for_evaluation(index, 1),
-        Draw.for_content(image), Draw.for_corruption("noise", index), Draw.for_corruption("blur", index),
+        RandomKeys.for_training(0, 0, index), RandomKeys.for_training(1, 0, index),
+        RandomKeys.for_training(0, 1, index),
+        RandomKeys.for_training(0, 0, index + 1), RandomKeys.for_evaluation(index), RandomKeys.for_evaluation(index, 1),
+        RandomKeys.for_content(image), RandomKeys.for_corruption("noise", index),
+        RandomKeys.for_corruption("blur", index),
     ]  # fmt: skip
     drawn = torch.cat([ENCODERS["rate"](image, 3, draw).flatten(1) for draw in keys])
     agreement = (drawn[:, None] == drawn[None]).float().mean(2)
@@ -32,12 +34,12 @@ def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
 
 def test_content_draws_depend_on_pixels_only(images):
     shuffled = images[[3, 0]]
-    assert np.array_equal(Draw.for_content(shuffled).keys, Draw.for_content(images).keys[[3, 0]])
-    assert len(set(Draw.for_content(images).keys)) == 6
+    assert np.array_equal(RandomKeys.for_content(shuffled).keys, RandomKeys.for_content(images).keys[[3, 0]])
+    assert len(set(RandomKeys.for_content(images).keys)) == 6
 
 
 def test_levels_for_encoders_of_ones_own(images):
-    draw = Draw.for_evaluation(INDICES)
+    draw = RandomKeys.for_evaluation(INDICES)
     levels = draw.levels(7, images)
     assert levels.shape == (7, 6, 1, 5, 4)
     assert levels.max() <= 254
@@ -45,15 +47,15 @@ def test_levels_for_encoders_of_ones_own(images):
 
 
 def test_integers_of_an_image_depend_on_no_other():
-    whole = Draw.for_augmentation(3, 1, INDICES).integers(10, 1000)
+    whole = RandomKeys.for_augmentation(3, 1, INDICES).integers(10, 1000)
     assert whole.shape == (6, 2)
     assert whole.dtype == torch.int64
-    part = Draw.for_augmentation(3, 1, INDICES[[4, 1]]).integers(10, 1000)
+    part = RandomKeys.for_augmentation(3, 1, INDICES[[4, 1]]).integers(10, 1000)
     assert torch.equal(part, whole[[4, 1]])
 
 
 def test_integers_are_uniform_and_their_columns_independent():
-    drawn = Draw.for_augmentation(0, 0, np.arange(50_000)).integers(5, 5)
+    drawn = RandomKeys.for_augmentation(0, 0, np.arange(50_000)).integers(5, 5)
     counts = torch.zeros(5, 5).index_put_(tuple(drawn.unbind(1)), torch.ones(()), accumulate=True)
     # 2000 in each of 25 cells, with a standard deviation of 44; chi-square with 24 degrees of freedom below 52 (0.1 %).
     assert ((counts - 2000) ** 2 / 2000).sum() < 52
@@ -61,7 +63,7 @@ def test_integers_are_uniform_and_their_columns_independent():
 
 @pytest.mark.parametrize("count", [2, 3, 7, 1 << 31])
 def test_integers_keep_below_their_stop(count):
-    drawn = Draw.for_augmentation(0, 0, np.arange(10_000)).integers(count, 1)
+    drawn = RandomKeys.for_augmentation(0, 0, np.arange(10_000)).integers(count, 1)
     assert drawn[:, 0].min() >= 0
     assert drawn[:, 0].max() < count
     assert drawn[:, 0].float().mean() == pytest.approx((count - 1) / 2, rel=0.05)
@@ -70,10 +72,11 @@ def test_integers_keep_below_their_stop(count):
 
 def test_every_purpose_seed_and_epoch_has_its_own_integers():
     indices = np.arange(4000)
-    augmentation = Draw.for_augmentation(0, 0, indices)
+    augmentation = RandomKeys.for_augmentation(0, 0, indices)
     draws = [
-        augmentation, augmentation.another(), augmentation.another().another(), Draw.for_augmentation(1, 0, indices),
-        Draw.for_augmentation(0, 1, indices), Draw.for_training(0, 0, indices), Draw.for_evaluation(indices),
+        augmentation, augmentation.another(), augmentation.another().another(),
+        RandomKeys.for_augmentation(1, 0, indices), RandomKeys.for_augmentation(0, 1, indices),
+        RandomKeys.for_training(0, 0, indices), RandomKeys.for_evaluation(indices),
     ]  # fmt: skip
     drawn = torch.stack([draw.integers(2)[:, 0] for draw in draws])
     agreement = (drawn[:, None] == drawn[None]).float().mean(2).fill_diagonal_(0.5)

@@ -16,7 +16,7 @@ from spikeduel.spiking.kernels import reference
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Draw:
+class RandomKeys:
     """The random numbers of one batch: one 64-bit key an image, so that they depend on neither batching nor threads.
 
     `keys` `[B]` may be a function that gives them: many draws are never asked.
@@ -32,39 +32,39 @@ class Draw:
         keys = self._given() if callable(self._given) else self._given
         return np.ascontiguousarray(keys, dtype=np.uint64)
 
-    def starting_at(self, first_step: int) -> "Draw":
+    def starting_at(self, first_step: int) -> "RandomKeys":
         """The same numbers, from `first_step` on."""
-        return Draw(lambda: self.keys, first_step)
+        return RandomKeys(lambda: self.keys, first_step)
 
     @classmethod
-    def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
+    def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
         """Fresh draws for every seed, epoch and image index `[B]`."""
         return cls(lambda: _mix(_mix(_mix(_stream(1), seed), epoch), indices))
 
     @classmethod
-    def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "Draw":
+    def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "RandomKeys":
         """The same draws at every evaluation, by image index `[B]`; another `repeat`, other draws."""
         return cls(_mix(_mix(_stream(2), repeat), indices))
 
     @classmethod
-    def for_content(cls, images: Tensor) -> "Draw":
+    def for_content(cls, images: Tensor) -> "RandomKeys":
         """Draws that depend on the pixels only, for images `[B, …]` without an index."""
         digests = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images.cpu().numpy()]
         return cls(_mix(_stream(3), np.frombuffer(b"".join(digests), np.uint64)))
 
     @classmethod
-    def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "Draw":
+    def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
         """As `for_training`, and independent of it: what is drawn to change an image, not to encode it."""
         return cls(lambda: _mix(_mix(_mix(_stream(4), seed), epoch), indices))
 
     @classmethod
-    def for_corruption(cls, name: str, indices: np.ndarray) -> "Draw":
+    def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
         """What is drawn to spoil a test image in the way `name`: by image index `[B]`, whoever looks at it."""
         return cls(lambda: _mix(_mix(_stream(16), zlib.crc32(name.encode())), indices))
 
-    def another(self) -> "Draw":
+    def another(self) -> "RandomKeys":
         """Draws for the same images that are independent of these: for a second purpose."""
-        return Draw(_mix(_stream(5), self.keys))
+        return RandomKeys(_mix(_stream(5), self.keys))
 
     def integers(self, *stops: int) -> Tensor:
         """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B, n]`, on the CPU."""

@@ -1,6 +1,6 @@
 import torch
 
-from spikeduel.spiking.constant import Constant, over_time
+from spikeduel.spiking.constant_input import ConstantInput, over_time
 
 
 def test_over_time_applies_a_layer_to_every_step():
@@ -17,14 +17,14 @@ def test_over_time_computes_a_constant_once():
         calls.append(x.shape)
         return x + 1
 
-    mapped = over_time(layer, Constant(torch.zeros(5, 3), 7))
-    assert isinstance(mapped, Constant)
+    mapped = over_time(layer, ConstantInput(torch.zeros(5, 3), 7))
+    assert isinstance(mapped, ConstantInput)
     assert mapped.num_steps == 7
     assert calls == [torch.Size([5, 3])]
     assert torch.equal(mapped.expand(), torch.ones(7, 5, 3))
 
 
 def test_expand_is_a_view_of_the_shape_it_claims():
-    constant = Constant(torch.arange(6.0).view(2, 3), 4)
+    constant = ConstantInput(torch.arange(6.0).view(2, 3), 4)
     assert constant.shape == constant.expand().shape == (4, 2, 3)
     assert constant.expand().data_ptr() == constant.value.data_ptr()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Constant:
+class ConstantInput:
     """`value` `[B, …]`, repeated for `num_steps` steps without being stored `num_steps` times.
 
     Stateless layers map the value once; the first neuron expands it. That is how direct encoding pays for its
@@ -30,18 +30,18 @@ class Constant:
         return self.value.unsqueeze(0).expand(self.num_steps, *self.value.shape)
 
     def __repr__(self) -> str:
-        return f"Constant(value={list(self.value.shape)}, num_steps={self.num_steps})"
+        return f"ConstantInput(value={list(self.value.shape)}, num_steps={self.num_steps})"
 
 
 @overload
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor: ...
 @overload
-def over_time(layer: Callable[[Tensor], Tensor], x: Constant) -> Constant: ...
-def over_time(layer: Callable[[Tensor], Tensor], x: Tensor | Constant) -> Tensor | Constant:
+def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantInput: ...
+def over_time(layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput) -> Tensor | ConstantInput:
     """Applies a stateless `layer` to every step of `x` `[T, B, …]` at once: T is folded into the batch.
 
-    A `Constant` is mapped once and stays one.
+    A `ConstantInput` is mapped once and stays one.
     """
-    if isinstance(x, Constant):
-        return Constant(layer(x.value), x.num_steps)
+    if isinstance(x, ConstantInput):
+        return ConstantInput(layer(x.value), x.num_steps)
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])

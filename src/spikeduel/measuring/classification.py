@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from spikeduel.networks.models import Model
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 NUM_DRAWS = 5
 
@@ -36,7 +36,7 @@ def answers(model: Model, batches: Iterable[Any], repeat: int = 0) -> Answers:
     truth, predicted, tied = [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     for images, labels, indices in batches:
-        output = model.run(model.encode(images.to(model.device), Draw.for_evaluation(indices, repeat)))
+        output = model.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat)))
         loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
         predicted.append(readout.scores(output).argmax(1).cpu())
         tied.append(readout.ties(output).cpu())
@@ -49,7 +49,7 @@ def answers(model: Model, batches: Iterable[Any], repeat: int = 0) -> Answers:
     )
 
 
-def quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
+def classification(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     """Accuracy, precision, recall, F1 (macro averages), the same by class, the confusion matrix, the share of ties.
 
     `truth` and `predicted` list the class index of each image, in the order of `batches`. A class that was never
@@ -82,7 +82,7 @@ def quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     }
 
 
-def draws(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
+def encoding_spread(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     """How much accuracy depends on the luck of a random encoding: the same images under `NUM_DRAWS` other draws.
 
     All null for a model whose encoding is not random.

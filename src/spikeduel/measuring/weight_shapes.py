@@ -6,7 +6,7 @@ from typing import Any
 from spikeduel.networks.models import Model
 
 
-def weights(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
+def weight_shapes(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
     """`shapes`: name to shape of all that the network keeps, statistics of batch norm included.
 
     Single numbers are left out, such as a learned decay of the neurons: they belong to the activation.

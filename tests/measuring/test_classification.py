@@ -6,14 +6,14 @@ from torch import nn
 from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
 from spikeduel.measuring import MEASURES
-from spikeduel.measuring.quality import answers, draws, quality
+from spikeduel.measuring.classification import answers, classification, encoding_spread
 from spikeduel.networks.models import Model, ModelCard, build
-from spikeduel.spiking.draws import Draw
+from spikeduel.spiking.random_keys import RandomKeys
 
 
 def test_quality_by_hand():
     # truth a a a b b c; answers a a b b b a: a: 2 of 3 found, 2 of 3 said; b: 2 of 2, 2 of 3; c: 0 of 1, never said.
-    found = quality(Model(Oracle(), CARD), batches([0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 2]))
+    found = classification(Model(Oracle(), CARD), batches([0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 2]))
     assert found["n"] == 6
     assert found["accuracy"] == pytest.approx(4 / 6)
     assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
@@ -36,7 +36,7 @@ def test_quality_by_hand():
 
 
 def test_ties_are_counted():
-    assert quality(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 0, 1]))["tie_share"] == 0.5
+    assert classification(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 0, 1]))["tie_share"] == 0.5
 
 
 def _snn(encoding):
@@ -49,11 +49,11 @@ def _snn(encoding):
 def test_draws_show_the_spread_of_a_random_encoding_and_nothing_else():
     images = torch.randint(0, 256, (60, 1, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     given = [(images, torch.arange(60) % 3, np.arange(60))]
-    found = draws(_snn("rate"), given)
+    found = encoding_spread(_snn("rate"), given)
     assert len(found["accuracies"]) == 5
     assert found["standard_deviation"] == pytest.approx(np.std(found["accuracies"], ddof=1))
     assert found["standard_deviation"] > 0
-    assert draws(_snn("direct"), given) == {"accuracies": None, "standard_deviation": None}
+    assert encoding_spread(_snn("direct"), given) == {"accuracies": None, "standard_deviation": None}
 
 
 def test_evaluation_draws_by_index_so_batches_do_not_matter():
@@ -64,7 +64,7 @@ def test_evaluation_draws_by_index_so_batches_do_not_matter():
     parts = answers(model, [(images[i : i + 7], labels[i : i + 7], index[i : i + 7]) for i in range(0, 60, 7)])
     assert np.array_equal(whole.predicted, parts.predicted)
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
-    expected, _ = model.predict(images, Draw.for_evaluation(index))
+    expected, _ = model.predict(images, RandomKeys.for_evaluation(index))
     assert np.array_equal(whole.predicted, expected)
 
 
@@ -79,4 +79,4 @@ def test_every_measure_gives_json(name):
 
 
 def test_the_registry_is_not_empty():
-    assert {"quality", "draws"} <= set(MEASURES)
+    assert {"classification", "encoding_spread"} <= set(MEASURES)
