@@ -21,8 +21,8 @@ import torch
 
 from spikeduel import data
 from spikeduel.data import Prepared, Preprocessing
-from spikeduel.data.auditing import examining, similarity
-from spikeduel.data.auditing.neighbours import closest
+from spikeduel.data.auditing import examining
+from spikeduel.data.auditing.neighbours import closest, small_grey
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 
@@ -62,7 +62,7 @@ def against_scikit_learn(prepared: Prepared) -> dict[str, Any]:
     """The nearest of 80,000 for 4,000 queries, in turn."""
     from sklearn.neighbors import NearestNeighbors
 
-    small = similarity.small_grey(prepared.images)
+    small = small_grey(prepared.images)
     references, queries = small[:80_000], small[-NUM_QUERIES:]
     brute = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.numpy())
     ours, theirs, same = [], [], 0.0

@@ -9,6 +9,7 @@ that were published beside it where there are some (compute only, 45 nm, 32-bit 
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.operations import operations
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
+from spikeduel.results.costs import MEMORIES, Layer, Operations
 from spikeduel.system import hardware
+from spikeduel.system.typed import plain
 from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "energy.json"
 SHOWN = ("macs", "acs", "neurons", "spikes_per_neuron_and_step", "leaks", "resets", "membrane_reads", "traffic")
 EXPECTED = {
-    "socofing": {"dense-snn": {"as_written": 1108, "cached": 44}, "small-cnn": {"as_written": 122}},
-    "fashion-mnist": {"dense-snn": {"as_written": 92, "cached": 3.7}, "small-cnn": {"as_written": 6.8}},
+    "socofing": {"dense-snn": {"per_step": 1108, "hoisted": 44}, "small-cnn": {"per_step": 122}},
+    "fashion-mnist": {"dense-snn": {"per_step": 92, "hoisted": 3.7}, "small-cnn": {"per_step": 6.8}},
 }
 """Microjoules that were computed by hand, before there was a counter; of spiking networks for direct encoding."""
 
@@ -49,55 +52,48 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
     split = data.split(prepared, comparison.experiment)
     batches = EvaluationBatches(*prepared.held, split.test)
     rows = []
-    for trial in comparison.results["trials"]:
-        if trial["seed"] != seed or not trial["model"]:
+    for trial in comparison.results.trials:
+        if trial.seed != seed or not trial.model:
             continue
-        model = load_model(run / trial["model"])
-        counted = operations(model, batches)
-        totals = counted["totals"]
-        acs = totals["acs"]["total"]
+        counted = operations(load_model(run / trial.model), batches).operations
+        if counted is None:
+            continue
+        totals = plain(counted.totals)
+        by_hand = EXPECTED.get(prepared.name, {}).get(trial.contender)
         rows.append(
             {
                 "run": run.name,
-                "contender": trial["contender"],
-                "encoding": trial["encoding"],
-                "num_steps": counted["num_steps"],
-                "test_images": counted["images"],
-                "totals": {
-                    **{name: totals[name] for name in SHOWN},
-                    "acs": acs,
-                },
-                "microjoules": in_microjoules(counted),
-                "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial["family"] == "snn" else None,
-                "break_even_rate_against_relu_twin": border(counted) if trial["family"] == "snn" else None,
-                "expected": EXPECTED.get(prepared.name, {}).get(trial["contender"])
-                if trial["encoding"] in ("direct", None)
-                else None,
+                "contender": trial.contender,
+                "encoding": trial.encoding,
+                "num_steps": counted.num_steps,
+                "test_images": counted.images,
+                "totals": {**{name: totals[name] for name in SHOWN}, "acs": counted.totals.acs.total},
+                "microjoules": in_microjoules(counted.layers),
+                "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial.spiking else None,
+                "break_even_rate_against_relu_twin": break_even(counted) if trial.spiking else None,
+                "expected": by_hand if trial.encoding in ("direct", None) else None,
             }
         )
     return rows
 
 
-def in_microjoules(counted: dict[str, Any]) -> dict[str, Any]:
-    """By table, memory and scope: as written and cached, MACs dense and effective."""
+def in_microjoules(layers: Sequence[Layer]) -> dict[str, Any]:
+    """By table, memory and scope: per step and hoisted, MACs dense and effective."""
 
     def micro(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: micro(inner) for key, inner in value.items()}
         return None if value is None else round(1e6 * value, 4)
 
-    found = {name: energy.estimate(counted, energy.read(name)) for name in energy.NAMES}
-    return {name: {memory: micro(entry[memory]) for memory in energy.MEMORIES} for name, entry in found.items()}
+    found = {name: plain(energy.estimate(layers, energy.read(name))) for name in energy.NAMES}
+    return {name: {memory: micro(entry[memory]) for memory in MEMORIES} for name, entry in found.items()}
 
 
-def border(counted: dict[str, Any]) -> dict[str, Any]:
+def break_even(counted: Operations) -> dict[str, Any]:
     """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost the same."""
-    twin, steps = energy.relu_twin(counted), counted["num_steps"]
+    twin, steps = energy.relu_twin(counted), counted.num_steps
     return {
-        name: {
-            memory: energy.break_even_rate(counted, twin, energy.read(name), steps, memory)
-            for memory in energy.MEMORIES
-        }
+        name: {memory: energy.break_even_rate(counted, twin, energy.read(name), steps, memory) for memory in MEMORIES}
         for name in energy.NAMES
     }
 

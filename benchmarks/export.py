@@ -20,6 +20,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
+from spikeduel.system.typed import plain
 
 RESULT = Path(__file__).parent / "results" / "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")
@@ -69,8 +70,8 @@ def exported(path: Path, formats: list[str], num_images: int, data_dir: str | No
                     "store": folder,
                 }
                 try:
-                    outcome = exporting.export(model, out, to, **options)
-                    kept = {key: outcome[key] for key in KEPT}
+                    check = plain(exporting.export(model, out, to, **options))
+                    kept = {key: check[key] for key in KEPT}
                 except SpikeduelError as error:
                     kept = {"error": str(error).replace(str(out), "FILE")}
             seconds = time.perf_counter() - start

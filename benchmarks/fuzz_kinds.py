@@ -17,6 +17,7 @@ from PIL import Image
 
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
+from spikeduel.system.errors import InputError
 
 EXPERIMENT = baseline("digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
 
@@ -159,7 +160,7 @@ def stored(which: str) -> Kind:
 
 def manifest() -> Kind:
     from spikeduel.data import cache
-    from spikeduel.data.built_in import digits
+    from spikeduel.data.mnist_like import digits
     from spikeduel.data.prepared import DataOptions, from_raw
 
     prepared = from_raw("digits", digits(DataOptions()))
@@ -169,7 +170,7 @@ def manifest() -> Kind:
         if not whole.exists():
             cache.write(whole, prepared)
         (whole / "manifest.json").write_bytes(path.read_bytes())
-        with contextlib.suppress(cache._Damaged):  # it would be prepared anew
+        with contextlib.suppress(InputError):  # it would be prepared anew
             cache.read(whole)
 
     with TemporaryDirectory() as folder:

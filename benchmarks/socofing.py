@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from spikeduel.data import auditing
 from spikeduel.reporting import style
+from spikeduel.results.words.audit import document
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
 
@@ -33,7 +34,7 @@ def main() -> None:
             asked = "published" if split == "published" else "default"
             experiment = baseline("socofing", split=asked, data_dir=options.socofing)
             found = auditing.audit(experiment, progress=TerminalProgress())
-            (RESULTS / f"audit-socofing-{split}.json").write_text(json.dumps(found.results, indent=1) + "\n")
+            (RESULTS / f"audit-socofing-{split}.json").write_text(json.dumps(document(found), indent=1) + "\n")
     audits = {split: json.loads((RESULTS / f"audit-socofing-{split}.json").read_text()) for split in SPLITS}
     style.save(scores(audits), FIGURES / "socofing-scores.png")
     style.save(distances(audits), FIGURES / "socofing-distances.png")

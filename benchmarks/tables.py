@@ -8,6 +8,9 @@ import statistics
 import sys
 from pathlib import Path
 
+from spikeduel.measuring.bench import Benchmark
+from spikeduel.system.typed import read_json
+
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 SECTIONS = ("study", "energy", "speed")
@@ -20,28 +23,18 @@ STUDY = {
 """What the study reports: (SNN, CNN), on SOCOFing as it rounds them."""
 
 ROWS = [
-    ("Fashion-MNIST", "fashion-mnist", "direct", "spikeduel compare fashion-mnist --encoding direct"),
-    ("Fashion-MNIST", "fashion-mnist", "rate", "spikeduel compare fashion-mnist"),
+    ("Fashion-MNIST", "fashion-mnist", "direct", "fashion-mnist --encoding direct"),
+    ("Fashion-MNIST", "fashion-mnist", "rate", "fashion-mnist"),
     (
         "SOCOFing, published split (leaks)",
         "socofing-published",
         "direct",
-        "spikeduel compare socofing --encoding direct --split published --data-dir PATH",
+        "socofing --encoding direct --split published --data-dir PATH",
     ),
-    (
-        "SOCOFing, published split (leaks)",
-        "socofing-published",
-        "rate",
-        "spikeduel compare socofing --split published --data-dir PATH",
-    ),
-    (
-        "SOCOFing, split by subject",
-        "socofing-by-subject",
-        "direct",
-        "spikeduel compare socofing --encoding direct --data-dir PATH",
-    ),
-    ("SOCOFing, split by subject", "socofing-by-subject", "rate", "spikeduel compare socofing --data-dir PATH"),
-    ("EMNIST digits", "emnist-digits", "direct", "spikeduel compare emnist-digits --encoding direct"),
+    ("SOCOFing, published split (leaks)", "socofing-published", "rate", "socofing --split published --data-dir PATH"),
+    ("SOCOFing, split by subject", "socofing-by-subject", "direct", "socofing --encoding direct --data-dir PATH"),
+    ("SOCOFing, split by subject", "socofing-by-subject", "rate", "socofing --data-dir PATH"),
+    ("EMNIST digits", "emnist-digits", "direct", "emnist-digits --encoding direct"),
 ]
 
 
@@ -61,11 +54,11 @@ def table(section: str) -> str:
 
 
 def energy() -> str:
-    """What an answer of the study's networks is estimated to take, as written and with the first layer once."""
+    """What an answer of the study's networks is estimated to take, per step and hoisted."""
     document = json.loads((HERE / "results" / "energy.json").read_text())
     lines = [
-        "| µJ an answer (estimates) | encoding | arithmetic, as written | arithmetic, first layer once "
-        "| its ReLU twin | with memory, as written | with memory, first layer once |",
+        "| µJ an answer (estimates) | encoding | arithmetic, per step | arithmetic, hoisted "
+        "| its ReLU twin | with memory, per step | with memory, hoisted |",
         "|---|---|---|---|---|---|---|",
     ]
     seen = set()
@@ -76,9 +69,9 @@ def energy() -> str:
         seen.add((title, row["encoding"]))
         twin = row["relu_twin"]
         cells = [title, row["encoding"] or "–"]
-        cells += [_uj(row["microjoules"], "compute", "synapses", way) for way in ("as_written", "cached")]
-        cells += [_uj(twin, "compute", "synapses", "cached") if twin else "–"]
-        cells += [_uj(row["microjoules"], "on_chip", "with_neurons", way) for way in ("as_written", "cached")]
+        cells += [_uj(row["microjoules"], "compute", "synapses", way) for way in ("per_step", "hoisted")]
+        cells += [_uj(twin, "compute", "synapses", "hoisted") if twin else "–"]
+        cells += [_uj(row["microjoules"], "on_chip", "with_neurons", way) for way in ("per_step", "hoisted")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
@@ -93,33 +86,32 @@ def _uj(found: dict, memory: str, scope: str, way: str) -> str:
 
 def speed() -> str:
     """One training step of each workload against the peers', and against the machine."""
-    document = json.loads((HERE / "results" / "speed-cpu.json").read_text())
-    median = {(row["workload"], row["contender"]): row["ms"]["median"] for row in document["rows"] if row["ms"]}
-    own = [row for row in document["rows"] if row["contender"] == "spikeduel"]
-    fraction = {row["workload"]: row["roofline_fraction"] for row in own}
+    document = read_json(HERE / "results" / "speed-cpu.json", Benchmark)
+    median = {(row.workload, row.contender): row.ms.median for row in document.rows if row.ms}
+    fraction = {row.workload: row.roofline_fraction for row in document.rows if row.contender == "spikeduel"}
     lines = [
         "| training step | spikeduel, ms | of roofline | fastest peer, ms | times as fast "
         "| with our memory setting, ms | times as fast | baseline, ms | times as fast |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, workload in document["workloads"].items():
-        ratios = document["ratios"][name]
-        cells = [TITLES[workload["shape"]].format(**workload), _ms(median[name, "spikeduel"]), f"{fraction[name]:.0%}"]
-        for key in RATIOS["cnn" if workload["shape"] == "cnn" else "snn"]:
+    for name, workload in document.workloads.items():
+        ratios = document.ratios[name]
+        cells = [TITLES[workload.shape].format(w=workload), _ms(median[name, "spikeduel"]), f"{fraction[name]:.0%}"]
+        for key in RATIOS["cnn" if workload.shape == "cnn" else "snn"]:
             if key not in ratios:
                 cells += ["–", "–"]
                 continue
-            contender = ratios[key]["contender"]
+            contender = ratios[key].contender
             shown = contender.removesuffix("+memory")
-            cells += [f"{_ms(median[name, contender])}, {shown}", f"{ratios[key]['median']:.2f}"]
+            cells += [f"{_ms(median[name, contender])}, {shown}", f"{ratios[key].median:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
-    machine, limits = document["machine"], document["limits"]
-    compiled = [r["start_seconds"] for r in document["rows"] if r["contender"].endswith("-inductor") and r["ms"]]
+    machine, limits = document.machine, document.limits
+    compiled = [row.start_seconds for row in document.rows if row.contender.endswith("-inductor") and row.ms]
     return (
         "\n".join(lines) + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
-        f"{machine['cpu']}, {machine['threads']} threads, PyTorch {machine['torch'].split('+')[0]}: "
-        f"bf16 {limits['bf16_gflops']:.0f} and float32 {limits['float32_gflops']:.0f} GFLOP/s, "
-        f"memory {limits['bandwidth_gbs']:.0f} GB/s. Peers named inductor are compiled by `torch.compile`, which here "
+        f"{machine.cpu}, {machine.threads} threads, PyTorch {machine.torch.split('+')[0]}: "
+        f"bf16 {limits.bf16_gflops:.0f} and float32 {limits.float32_gflops:.0f} GFLOP/s, "
+        f"memory {limits.bandwidth_gbs:.0f} GB/s. Peers named inductor are compiled by `torch.compile`, which here "
         f"took {min(compiled):.0f} to {max(compiled):.0f} seconds before the first step.\n"
     )
 
@@ -131,9 +123,9 @@ RATIOS = {
 """What spikeduel is set against, as the document's `ratios` name it."""
 
 TITLES = {
-    "dense": "dense SNN, {side}×{side}, {encoding}, T = {num_steps}",
-    "conv": "conv SNN, {side}×{side}, {encoding}, T = {num_steps}",
-    "cnn": "CNN, {side}×{side}",
+    "dense": "dense SNN, {w.side}×{w.side}, {w.encoding}, T = {w.num_steps}",
+    "conv": "conv SNN, {w.side}×{w.side}, {w.encoding}, T = {w.num_steps}",
+    "cnn": "CNN, {w.side}×{w.side}",
 }
 
 
@@ -170,7 +162,7 @@ def study() -> str:
             f"precision {environment['precision']}"
         )
     commands = "\n".join(
-        f"{_as_measured(command, name, encoding):<95} # {title}, {encoding}" for title, name, encoding, command in ROWS
+        f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}" for title, name, encoding, words in ROWS
     )
     return (
         "\n".join(lines)
@@ -179,8 +171,9 @@ def study() -> str:
     )
 
 
-def _as_measured(command: str, name: str, encoding: str) -> str:
-    """`command` with the precision of its results, where that is not what `auto` would take on such a machine."""
+def _as_measured(words: str, name: str, encoding: str) -> str:
+    """The command, with the precision of its results where that is not what `auto` would take on such a machine."""
+    command = f"spikeduel compare {words} --recipe baseline"
     path = HERE / "results" / f"study-{name}-{encoding}.json"
     measured = json.loads(path.read_text())["environment"]["precision"] if path.is_file() else "auto"
     return f"{command} --precision 32" if measured == "32" else command

@@ -2,9 +2,7 @@
 
 import os
 import signal
-import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -39,12 +37,9 @@ def counts_threads(workload, wanted):
     return steady(workload)
 
 
-def prints_nowhere(workload):
-    print("something", flush=True)
-    print("something", file=sys.stderr, flush=True)
-    nowhere = Path(os.devnull).stat().st_rdev
-    assert [os.fstat(stream).st_rdev for stream in (1, 2)] == [nowhere, nowhere]
-    return steady(workload)
+def output_devices():
+    """The devices that standard output and standard error are."""
+    return [os.fstat(stream).st_rdev for stream in (1, 2)]
 
 
 def misses(workload, module):

@@ -37,6 +37,17 @@ def _untimed(monkeypatch):
 
 
 @pytest.fixture
+def unreported(monkeypatch):
+    """Comparisons write an empty page: figures take seconds, and other tests look at them."""
+    from spikeduel import comparing
+    from spikeduel.system import files
+
+    monkeypatch.setattr(
+        comparing, "report", lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
+    )
+
+
+@pytest.fixture
 def generator():
     """A seeded torch generator."""
     return torch.Generator().manual_seed(0)

@@ -1,50 +1,155 @@
 """Counts of two small networks, made up so that sums can be done by hand."""
 
-from spikeduel.measuring.energy import traffic
+from msgspec.structs import replace
+
+from spikeduel.measuring.counting.rows import totals
+from spikeduel.results.costs import Layer, Macs, Operations, OverTime, Ways
 
 
-def both(as_written, cached=None):
-    return {"as_written": as_written, "cached": as_written if cached is None else cached}
+def both(per_step, hoisted=None):
+    return Ways(per_step=per_step, hoisted=per_step if hoisted is None else hoisted)
 
 
 def over_time(*amounts):
-    return {"total": sum(amounts), "per_step": list(amounts)}
+    return OverTime(total=sum(amounts), by_step=list(amounts))
+
+
+def macs(dense, effective=None):
+    return Macs(dense=dense, effective=dense if effective is None else effective)
 
 
 def layer(name, kind="synapses", **given):
-    """One of `operations`' layers, all zero but for what is given."""
-    entry = {
-        "name": name, "type": "Linear", "kind": kind, "input": "real", "input_bits": None, "input_encoded": False,
-        "passes": both(0), "inputs": 0, "outputs": 0, "weights": 0, "biases": 0,
-        "macs": {"dense": both(0), "effective": both(0)}, "macs_a_pass": 0, "acs": over_time(), "events": over_time(),
-        "input_zeros": None, "bias_additions": both(0), "additions": both(0), "multiplications": both(0),
-        "functions": both(0), "neurons": None, "spikes": None, "spikes_per_neuron_and_step": None,
-        "state_variables": 0, "leaks": 0, "integrations": 0, "resets": 0, "threshold_comparisons": 0,
-        "membrane_reads": 0, "membrane_writes": 0, "folded_into": None, "note": None,
-    }  # fmt: skip
-    found = {**entry, **given}
-    return {**found, "traffic": {way: traffic(found, way) for way in ("as_written", "cached")}}
+    """One of `Operations.layers`, all zero but for what is given."""
+    empty = dict(  # noqa: C408
+        name=name,
+        type="Linear",
+        kind=kind,
+        input="real",
+        input_bits=None,
+        input_encoded=False,
+        passes=both(0),
+        inputs=0,
+        outputs=0,
+        weights=0,
+        biases=0,
+        macs=macs(both(0)),
+        macs_a_pass=0,
+        acs=over_time(),
+        events=over_time(),
+        input_zeros=None,
+        bias_additions=both(0),
+        additions=both(0),
+        multiplications=both(0),
+        functions=both(0),
+        neurons=None,
+        spikes=None,
+        spikes_per_neuron_and_step=None,
+        state_variables=0,
+        leaks=0,
+        integrations=0,
+        resets=0,
+        threshold_comparisons=0,
+        membrane_reads=0,
+        membrane_writes=0,
+        folded_into=None,
+        note=None,
+    )
+    return Layer(**{**empty, **given})
+
+
+def operations(layers, num_steps):
+    """Counts of 7 images; layers that spikes do not reach get zeros at each step."""
+    nothing = over_time(*[0] * num_steps)
+    layers = [
+        replace(
+            each, acs=each.acs if each.acs.by_step else nothing, events=each.events if each.events.by_step else nothing
+        )
+        for each in layers
+    ]
+    return Operations(
+        encoding="direct" if num_steps > 1 else None,
+        num_steps=num_steps,
+        images=7,
+        parameters=69,
+        bytes=276,
+        layers=layers,
+        totals=totals(layers, num_steps),
+    )
 
 
 def spiking():
     """Two steps, direct encoding: 10 inputs, 4 hidden neurons (3 spikes, then 1), 5 outputs."""
     layers = [
-        layer("in", input="image", input_encoded=True, passes=both(2, 1), inputs=10, outputs=4, weights=40, biases=4,
-              macs={"dense": both(80, 40), "effective": both(40, 20)}, macs_a_pass=40, bias_additions=both(8, 4)),
-        layer("lif", "neurons", neurons=4, spikes=over_time(3, 1), spikes_per_neuron_and_step=0.5, state_variables=1,
-              leaks=8, integrations=8, resets=4, threshold_comparisons=8, membrane_reads=8, membrane_writes=8),
-        layer("out", input="spikes", passes=both(2), inputs=4, outputs=5, weights=20, biases=5, macs_a_pass=20,
-              acs=over_time(15, 5), events=over_time(3, 1), bias_additions=both(10)),
-    ]  # fmt: skip
-    return {"num_steps": 2, "images": 7, "layers": layers, "totals": {"spikes_per_neuron_and_step": 0.5}}
+        layer(
+            "in",
+            input="image",
+            input_encoded=True,
+            passes=both(2, 1),
+            inputs=10,
+            outputs=4,
+            weights=40,
+            biases=4,
+            macs=macs(both(80, 40), both(40, 20)),
+            macs_a_pass=40,
+            bias_additions=both(8, 4),
+        ),
+        layer(
+            "lif",
+            "neurons",
+            neurons=4,
+            spikes=over_time(3, 1),
+            spikes_per_neuron_and_step=0.5,
+            state_variables=1,
+            leaks=8,
+            integrations=8,
+            resets=4,
+            threshold_comparisons=8,
+            membrane_reads=8,
+            membrane_writes=8,
+        ),
+        layer(
+            "out",
+            input="spikes",
+            passes=both(2),
+            inputs=4,
+            outputs=5,
+            weights=20,
+            biases=5,
+            macs_a_pass=20,
+            acs=over_time(15, 5),
+            events=over_time(3, 1),
+            bias_additions=both(10),
+        ),
+    ]
+    return operations(layers, 2)
 
 
 def plain():
     """A network without time, of the same shape."""
     layers = [
-        layer("in", input="image", input_encoded=True, passes=both(1), inputs=10, outputs=4, weights=40, biases=4,
-              macs={"dense": both(40), "effective": both(20)}, macs_a_pass=40, bias_additions=both(4)),
-        layer("out", passes=both(1), inputs=4, outputs=5, weights=20, biases=5,
-              macs={"dense": both(20), "effective": both(10)}, macs_a_pass=20, bias_additions=both(5)),
-    ]  # fmt: skip
-    return {"num_steps": 1, "images": 7, "layers": layers, "totals": {"spikes_per_neuron_and_step": None}}
+        layer(
+            "in",
+            input="image",
+            input_encoded=True,
+            passes=both(1),
+            inputs=10,
+            outputs=4,
+            weights=40,
+            biases=4,
+            macs=macs(both(40), both(20)),
+            macs_a_pass=40,
+            bias_additions=both(4),
+        ),
+        layer(
+            "out",
+            passes=both(1),
+            inputs=4,
+            outputs=5,
+            weights=20,
+            biases=5,
+            macs=macs(both(20), both(10)),
+            macs_a_pass=20,
+            bias_additions=both(5),
+        ),
+    ]
+    return operations(layers, 1)

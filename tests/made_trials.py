@@ -1,24 +1,146 @@
-"""Trials as results.json has them, as much of them as words need."""
+"""Trials, pairs, a tuning and whole results, made up: as much of each as a test needs, and the rest customary."""
+
+from spikeduel.results.audit import Counts
+from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
+from spikeduel.results.tuning import ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
+from spikeduel.settings.recipes import baseline
+
+CLASSES = [f"class {k}" for k in range(10)]
+
+
+def scored(accuracy, supports=(200,) * 10):
+    """What was measured of images, `supports` of each class."""
+    scores = {"precision": accuracy, "recall": accuracy, "f1": accuracy}
+    return Test(
+        n=sum(supports),
+        accuracy=accuracy,
+        **scores,
+        per_class=[ClassScores(name=f"class {k}", **scores, support=n) for k, n in enumerate(supports)],
+        confusion=[[0] * len(supports) for _ in supports],
+    )
 
 
 def trial(contender, accuracy=None, *, seed=0, seconds=(), **changes):
+    """A finished trial with this accuracy on 2,000 images of ten classes, or a failed one."""
+    spiking, failed = "cnn" not in contender, accuracy is None
     made = {
         "contender": contender,
-        "family": "cnn" if "cnn" in contender else "snn",
+        "family": "snn" if spiking else "cnn",
         "seed": seed,
-        "status": "failed" if accuracy is None else "done",
+        "encoding": "rate" if spiking else None,
+        "num_steps": 4 if spiking else None,
+        "parameters": None,
+        "status": "failed" if failed else "done",
+        "error": "it broke" if failed else None,
         "epochs": 2,
+        "best_epoch": None if failed else 1,
         "stopped": "early",
         "epoch_seconds": list(seconds),
-        "test": None if accuracy is None else {"n": 2000, "accuracy": accuracy, "per_class": [{"support": 200}] * 10},
+        "history": [] if failed else [Epoch(val_loss=1.0, val_accuracy=0.5), Epoch(val_loss=0.5, val_accuracy=0.75)],
+        "validation": None if failed else Score(accuracy=0.75, loss=0.5),
+        "test": None if failed else scored(accuracy),
+        "model": None if failed else f"models/{contender}-seed{seed}.safetensors",
     }
-    return {**made, **changes}
+    return Trial(**{**made, **changes})
 
 
 DENSE, CONV = {"linear.weight": [10, 64]}, {"block.weight": [8, 1, 3, 3], "linear.weight": [10, 64]}
 FOUR = [
-    trial("dense-snn", 0.5, weights=DENSE, seconds=[2.0] * 3),
-    trial("dense-cnn", 0.5, weights=DENSE, seconds=[1.0] * 3),
-    trial("conv-snn", 0.5, weights=CONV, seconds=[9.0] * 3),
-    trial("conv-cnn", 0.5, weights=CONV, seconds=[3.0] * 3),
+    trial("dense-snn", 0.5, weight_shapes=DENSE, seconds=[2.0] * 3),
+    trial("dense-cnn", 0.5, weight_shapes=DENSE, seconds=[1.0] * 3),
+    trial("conv-snn", 0.5, weight_shapes=CONV, seconds=[9.0] * 3),
+    trial("conv-cnn", 0.5, weight_shapes=CONV, seconds=[3.0] * 3),
 ]
+"""Two pairs of twins."""
+
+
+def pair(difference, *, seeds=1, accuracy_a=0.9, only_a=120.0, only_b=80.0, half=0.01, **changes):
+    """snn against cnn on 2,000 images; `half` is the half-width of the 95 % interval."""
+    made = {
+        "a": "snn",
+        "b": "cnn",
+        "difference": difference,
+        "accuracy_a": accuracy_a,
+        "accuracy_b": accuracy_a - difference,
+        "only_a_right": only_a,
+        "only_b_right": only_b,
+        "seeds_a_ahead": 0,
+        "seeds_b_ahead": 0,
+        "n": 2000,
+        "seeds": seeds,
+        "ci95": (difference - half, difference + half),
+        "ci90": (difference - 0.8 * half, difference + 0.8 * half),
+        "p_value": 0.2,
+        "p_value_raw": 0.2,
+        "p_permutation": None if seeds == 1 else 0.2,
+        "test": "made up",
+        "margin": 0.005,
+        "conclusion": Conclusion.INCONCLUSIVE,
+        "detectable": 0.01,
+        "detectable_at_best": 0.004,
+        "seeds_needed": 14,
+    }
+    return Pair(**{**made, **changes})
+
+
+def dataset(num_test=2000, **changes):
+    """Ten classes, nothing known that a reader could object to."""
+    made = {
+        "name": "made up",
+        "fingerprint": "f" * 64,
+        "classes": CLASSES,
+        "counts": Counts(train=8000, val=1000, test=num_test),
+        "split": "grouped",
+    }
+    return Dataset(**{**made, **changes})
+
+
+def results(trials, pairs=(), *, about=None, experiment=None, tuning=None, controls=(), caveats=(), overturned_by=()):
+    """A whole results.json of `trials`; `about` is its data set."""
+    return Results(
+        schema=SCHEMA,
+        spikeduel="0.0",
+        created="2001-02-03T04:05:06+00:00",
+        environment=None,
+        dataset=about or dataset(),
+        experiment=experiment or baseline(),
+        trials=list(trials),
+        comparison=Conclusions(
+            pairs=list(pairs), controls=list(controls), caveats=list(caveats), overturned_by=list(overturned_by)
+        ),
+        tuning=tuning,
+    )
+
+
+def tuning(num_trials=8, **gains):
+    """A tuning of at most 6 epochs; a contender's gain is None where all its trials failed. snn tunes two settings."""
+    return TuningRecord(
+        schema=1,
+        dataset=TunedOn(fingerprint="f" * 64, test="0" * 64),
+        experiment={"epochs": 6},
+        num_trials=num_trials,
+        ranges={},
+        contenders=[_tuned(name, gain, num_trials) for name, gain in gains.items()],
+    )
+
+
+def _tuned(name, gain, num_trials):
+    failed = gain is None
+    found = {"status": "failed" if failed else "done", "error": "NaN" if failed else None}
+    score = None if failed else Score(accuracy=0.5)
+    return TunedContender(
+        contender=name,
+        family="snn",
+        tuned=["learning_rate", "beta"] if name == "snn" else ["learning_rate"],
+        trials=[
+            TuningTrial(number=k, settings={}, **found, epochs=6, training_seconds=1.0, validation=score)
+            for k in range(num_trials)
+        ],
+        best=None if failed else 0,
+        expected_best=[
+            ExpectedBest(trials=k + 1, mean=0.5, standard_deviation=0.0, low=0.5, high=0.5) for k in range(num_trials)
+        ],
+        gain_of_last_doubling=gain or 0.0,
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spikeduel.data.auditing import Audit, audit
     from spikeduel.exchange.exporting import EXPORTERS, export
     from spikeduel.exchange.importing import import_model
-    from spikeduel.measuring import MEASURES
+    from spikeduel.measuring import MEASURES, Measure
     from spikeduel.measuring.costing import Cost, cost
     from spikeduel.networks.architectures import ARCHITECTURES
     from spikeduel.networks.model_files import load_model, save_model
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
     from spikeduel.settings.recipes import RECIPES
     from spikeduel.spiking import kernels
     from spikeduel.spiking.constant_input import ConstantInput
-    from spikeduel.spiking.encoders import ENCODERS
+    from spikeduel.spiking.encoders import ENCODERS, Encoder
     from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
     from spikeduel.spiking.random_keys import RandomKeys
     from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
-    from spikeduel.spiking.surrogates import SURROGATES
+    from spikeduel.spiking.surrogates import SURROGATES, Surrogate
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.augmentations import AUGMENTATIONS
+    from spikeduel.trials.controls import CONTROLS, Control
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
 _MODULE_OF = {
@@ -43,14 +44,16 @@ _MODULE_OF = {
     "ARCHITECTURES": "networks.architectures",
     "AUGMENTATIONS": "trials.augmentations",
     "Audit": "data.auditing",
+    "CONTROLS": "trials.controls",
     "Comparison": "results.comparison",
     "ConstantInput": "spiking.constant_input",
+    "Control": "trials.controls",
     "Cost": "measuring.costing",
     "DATASETS": "data",
     "Difference": "results.significance",
-    "RandomKeys": "spiking.random_keys",
     "ENCODERS": "spiking.encoders",
     "EXPORTERS": "exchange.exporting",
+    "Encoder": "spiking.encoders",
     "Experiment": "settings",
     "IF": "spiking.neurons",
     "InputError": "system.errors",
@@ -59,6 +62,7 @@ _MODULE_OF = {
     "LogitReadout": "spiking.readouts",
     "MEASURES": "measuring",
     "MeanReadout": "spiking.readouts",
+    "Measure": "measuring",
     "Model": "networks.models",
     "ModelCard": "networks.models",
     "NEURONS": "spiking.neurons",
@@ -67,17 +71,21 @@ _MODULE_OF = {
     "Progress": "system.progress",
     "RANGES": "trials.tuning",
     "RECIPES": "settings.recipes",
+    "RandomKeys": "spiking.random_keys",
     "Range": "trials.tuning",
     "SURROGATES": "spiking.surrogates",
     "SpikeCountReadout": "spiking.readouts",
     "SpikeduelError": "system.errors",
     "StreamState": "networks.models",
+    "Surrogate": "spiking.surrogates",
     "TerminalProgress": "system.progress",
     "Trace": "networks.models",
     "Tuning": "trials.tuning",
     "audit": "data.auditing",
     "carried_state": "spiking.neurons",
     "compare": "comparing",
+    "compare_predictions": "results.significance",
+    "compare_runs": "results.predictions",
     "cost": "measuring.costing",
     "export": "exchange.exporting",
     "import_model": "exchange.importing",
@@ -88,8 +96,6 @@ _MODULE_OF = {
     "read_ranges": "trials.tuning",
     "report": "reporting",
     "save_model": "networks.model_files",
-    "compare_predictions": "results.significance",
-    "compare_runs": "results.predictions",
     "tune": "comparing",
 }
 _SUBMODULES = {"data": "data", "kernels": "spiking.kernels", "recipes": "settings.recipes"}

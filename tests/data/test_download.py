@@ -166,3 +166,36 @@ def test_a_mirror_that_sends_without_end_is_left(server, tmp_path: Path, monkeyp
     with pytest.raises(InputError, match="which cannot be right"):
         fetch(tmp_path / "file", url(server, "bare"))
     assert list(tmp_path.iterdir()) == []
+
+
+def kaggle_error(kind: str) -> Exception:
+    import requests
+
+    if kind == "network":
+        return requests.exceptions.ConnectionError("Max retries exceeded")
+    if kind == "other":
+        return ValueError("Invalid Kaggle credentials file at\n ~/.kaggle/kaggle.json")
+    response = requests.Response()
+    response.status_code = int(kind)
+    return requests.exceptions.HTTPError("Client Error.\n\nmore", response=response)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("401", "KAGGLE_API_TOKEN"),
+        ("403", "~/.kaggle/access_token"),
+        ("404", "HTTP 404"),
+        ("network", "Max retries exceeded"),
+        ("other", "credentials file"),
+    ],
+)
+def test_kaggle_that_refuses(kind: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: str) -> str:
+        raise kaggle_error(kind)
+
+    monkeypatch.setattr("kagglehub.dataset_download", refuse)
+    with pytest.raises(InputError, match=problem) as caught:
+        downloading.download_from_kaggle("ruizgara/socofing", "socofing")
+    assert "--data-dir" in str(caught.value)
+    assert "\n" not in str(caught.value)

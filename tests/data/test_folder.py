@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.data import folder as module
 from spikeduel.data.folder import folder
+from spikeduel.data.pictures import EXTENSIONS
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims, write_pictures
@@ -76,7 +76,7 @@ def test_colour_files_with_equal_channels_give_the_pixels_of_grey_ones(image_fol
     np.testing.assert_array_equal(load(tmp_path / "colour").images, load(image_folder).images)
 
 
-@pytest.mark.parametrize("suffix", module.EXTENSIONS)
+@pytest.mark.parametrize("suffix", EXTENSIONS)
 def test_every_format(tmp_path: Path, suffix: str) -> None:
     mode = "RGB" if suffix == ".ppm" else "L"
     write_pictures(tmp_path / "a", 2, seed=1, suffix=suffix, mode=mode)

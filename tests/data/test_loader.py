@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikeduel.data import cache as prepared_cache
-from spikeduel.data import memory
+from spikeduel.data import loader
 from spikeduel.data.loader import AHEAD, evaluation_batches, on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
 from synthetic_files import MakePrepared
@@ -27,7 +27,7 @@ def prepared(
     made = make_prepared(np.arange(50) % 3)
     if request.param == "in memory":
         return made
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     prepared_cache.write(tmp_path / "set", made)
     mapped = prepared_cache.read(tmp_path / "set")
     assert isinstance(mapped.held[0], np.memmap)
@@ -99,7 +99,7 @@ def test_from_disk_the_same_batches_come_as_from_memory(
 ) -> None:
     made = make_prepared(np.arange(50) % 3)
     prepared_cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     mapped = prepared_cache.read(tmp_path / "set")
     for from_disk, from_memory in zip(
         training_batches(*mapped.held, INDICES, 8, 1, 2), training_batches(*made.held, INDICES, 8, 1, 2), strict=True
@@ -114,7 +114,7 @@ def test_a_map_can_be_read_when_its_file_is_gone(
 ) -> None:
     made = make_prepared(np.arange(50) % 3)
     prepared_cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = prepared_cache.read(tmp_path / "set").held
     (tmp_path / "set" / "images.npy").unlink()
     found = torch.cat([batch for batch, _, _ in evaluation_batches(images, labels, INDICES, 8)])
@@ -127,7 +127,7 @@ def test_the_system_is_told_which_bytes_a_batch_needs(
 ) -> None:
     made = make_prepared(np.arange(50) % 3)
     prepared_cache.write(tmp_path / "set", made)
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = prepared_cache.read(tmp_path / "set").held
     told = []
 
@@ -223,7 +223,7 @@ def test_from_disk_batches_are_gathered_ahead(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared_cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = prepared_cache.read(tmp_path / "set").held
     takers = []
     take = np.take
@@ -249,3 +249,117 @@ def test_on_the_device_of_the_network(prepared: Prepared) -> None:
         assert indices is there[2]
     moved = list(on_device(expected, torch.device("meta")))
     assert all(images.is_meta and labels.is_meta for images, labels, _ in moved)
+
+
+MEMINFO = "MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  600 kB\nHugePages_Total:  0\n"
+UNLIMITED_V1 = "9223372036854771712\n"
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A system's files, to be written by the test."""
+    root = tmp_path / "system"
+    root.mkdir()
+    monkeypatch.setattr(loader, "ROOT", root)
+    return root
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+
+
+def test_what_the_machine_has_available(system: Path) -> None:
+    write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/\n"})
+    assert loader.available_memory() == 600 * 1024
+    assert loader.fits_in_memory(300 * 1024)
+    assert not loader.fits_in_memory(300 * 1024 + 1)
+
+
+def test_this_machine_has_some() -> None:
+    assert 1 << 20 < loader.available_memory() < 1 << 50
+
+
+def test_a_limit_of_version_2_counts_what_it_leaves_with_the_cache(system: Path) -> None:
+    write(
+        system,
+        {
+            "proc/meminfo": MEMINFO,
+            "proc/self/cgroup": "0::/box/job\n",
+            "sys/fs/cgroup/box/job/memory.max": "500000\n",
+            "sys/fs/cgroup/box/job/memory.current": "400000\n",
+            "sys/fs/cgroup/box/job/memory.stat": "anon 90000\nfile 310000\ninactive_file 200000\nactive_file 100000\n",
+        },
+    )
+    assert loader.available_memory() == 400_000
+
+
+def test_a_limit_of_version_1(system: Path) -> None:
+    write(
+        system,
+        {
+            "proc/meminfo": MEMINFO,
+            "proc/self/cgroup": "5:cpu,cpuacct:/\n4:blkio,memory:/box\n0::/\n",
+            "sys/fs/cgroup/memory/box/memory.limit_in_bytes": "500000\n",
+            "sys/fs/cgroup/memory/box/memory.usage_in_bytes": "400000\n",
+            # What its children cache can be given back as well, which only the totals count.
+            "sys/fs/cgroup/memory/box/memory.stat": (
+                "inactive_file 1\nactive_file 2\ntotal_inactive_file 30000\ntotal_active_file 20000\n"
+            ),
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": UNLIMITED_V1,
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": "700000\n",
+        },
+    )
+    assert loader.available_memory() == 150_000
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"": "max", "box": "max", "box/job": "max"}, 600 * 1024),
+        ({"": "max", "box": "300000", "box/job": "max"}, 300_000 - 10),
+        ({"": "max", "box": "300000", "box/job": "200000"}, 200_000 - 10),
+        ({"": "100000", "box": "300000", "box/job": "200000"}, 100_000 - 10),
+        ({"": "5", "box": "max", "box/job": "max"}, 0),
+    ],
+    ids=str,
+)
+def test_the_narrowest_limit_above_a_group_holds(limits: dict[str, str], expected: int, system: Path) -> None:
+    write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/box/job\n"})
+    # Whatever lies above the groups is none of them.
+    write(system, {"sys/fs/memory.max": "1\n", "sys/fs/memory.current": "0\n"})
+    for group, limit in limits.items():
+        folder = f"sys/fs/cgroup/{group}"
+        write(system, {f"{folder}/memory.max": f"{limit}\n", f"{folder}/memory.current": "10\n"})
+    assert loader.available_memory() == expected
+
+
+def test_in_a_container_that_sees_its_own_group_as_the_top(system: Path) -> None:
+    # The path is the host's and leads nowhere here.
+    write(
+        system,
+        {
+            "proc/meminfo": MEMINFO,
+            "proc/self/cgroup": "9:memory:/docker/3f2a\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "50000\n",
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": "20000\n",
+        },
+    )
+    assert loader.available_memory() == 30_000
+
+
+def test_elsewhere_the_system_is_asked(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}
+
+    def sysconf(name: str) -> int:
+        if name not in known:
+            raise ValueError("unrecognized configuration name")
+        return known[name]
+
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    assert loader.available_memory() == 100 * 4096
+    known["SC_AVPHYS_PAGES"] = 30
+    assert loader.available_memory() == 30 * 4096
+    monkeypatch.delattr(os, "sysconf")
+    assert loader.available_memory() == loader.UNKNOWN

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spikeduel.data import cache as prepared_cache
-from spikeduel.data import memory
+from spikeduel.data import loader
 from spikeduel.data.prepared import TEST, TRAIN, Prepared, Preprocessing, RawDataset, from_raw
 from spikeduel.system.errors import InputError
 
@@ -101,7 +101,7 @@ def mapped(raw: RawDataset, tmp_path: Path) -> Prepared:
 
 
 def test_what_fits_is_copied_to_memory_without_a_warning(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 240)
+    monkeypatch.setattr(loader, "available_memory", lambda: 240)
     assert not mapped.images.flags.writeable
     images, labels = mapped.held
     assert isinstance(images, torch.Tensor)
@@ -115,14 +115,14 @@ def test_what_fits_is_copied_to_memory_without_a_warning(mapped: Prepared, monke
 
 
 def test_what_does_not_fit_stays_on_disk(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 239)
+    monkeypatch.setattr(loader, "available_memory", lambda: 239)
     images, labels = mapped.held
     assert images is mapped.images
     assert isinstance(labels, torch.Tensor)
 
 
 def test_what_is_in_memory_already_needs_no_room(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     prepared = from_raw("mine", raw)
     images, _ = prepared.held
     assert isinstance(images, torch.Tensor)

@@ -97,8 +97,7 @@ def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
     monkeypatch.setattr(answering, "counters", lambda device: [])
     found = answering.timed(make("small-cnn"), images)
     assert (found["stream_ms"], found["joules_per_image"], found["joules_source"]) == (None, None, None)
-    assert "does not spike" in found["reasons"]["stream_ms"]
-    assert "does not tell" in found["reasons"]["joules_per_image"]
+    assert set(found["reasons"]) == {"stream_ms", "joules_per_image"}
 
 
 def test_a_stream_sees_every_step(images, clock):

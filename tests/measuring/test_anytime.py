@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -10,6 +8,7 @@ from spikeduel.data import Preprocessing
 from spikeduel.measuring.anytime import TOLERANCE, Running, anytime, early_exit, followed, thresholds
 from spikeduel.measuring.classification import classification
 from spikeduel.networks.models import Model, ModelCard
+from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
 
@@ -62,38 +61,38 @@ SCORES = [log_odds(0.9, 0.95, 0.99), log_odds(0.42, 0.6, 0.8), log_odds(0.7, 0.4
 
 def test_by_hand():
     found = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0]))
-    assert found["n"] == 3
-    assert found["accuracies"] == pytest.approx([1 / 3, 1, 1])
-    assert found["validation_accuracies"] == found["accuracies"]
+    assert found.n == 3
+    assert found.accuracies == pytest.approx([1 / 3, 1, 1])
+    assert found.validation_accuracies == found.accuracies
     # The confidences so far: 0.9, 0.95, 0.99; 0.58, 0.6, 0.8; 0.7, 0.7, 0.9. At 0.7 the third image leaves at once
     # and is wrong, so that 0.9 is the earliest: the first leaves at once, and the others at the end.
-    exits = found["early_exit"]
-    assert exits["threshold"] == pytest.approx(0.9)
-    assert exits["exit_steps"] == [1, 0, 2]
-    assert exits["mean_steps"] == pytest.approx(7 / 3)
-    assert exits["accuracy"] == 1
-    assert exits["validation"] == {"n": 3, "mean_steps": pytest.approx(7 / 3), "accuracy": 1, "full_accuracy": 1}
-    curve = {each["threshold"] and round(each["threshold"], 4): each for each in exits["curve"]}
+    exits = found.early_exit
+    assert exits.threshold == pytest.approx(0.9)
+    assert exits.exit_steps == [1, 0, 2]
+    assert exits.mean_steps == pytest.approx(7 / 3)
+    assert exits.accuracy == 1
+    assert exits.validation == ExitChoice(n=3, mean_steps=pytest.approx(7 / 3), accuracy=1, full_accuracy=1)
+    curve = {each.threshold and round(each.threshold, 4): each for each in exits.curve}
     assert list(curve) == [0.58, 0.6, 0.7, 0.9, 0.95, None]
-    assert (curve[0.58]["exit_steps"], curve[0.58]["accuracy"]) == ([3, 0, 0], pytest.approx(1 / 3))
-    assert (curve[0.6]["exit_steps"], curve[0.6]["accuracy"]) == ([2, 1, 0], pytest.approx(2 / 3))
-    assert (curve[0.7]["exit_steps"], curve[0.7]["accuracy"]) == ([2, 0, 1], pytest.approx(2 / 3))
-    assert (curve[0.95]["exit_steps"], curve[None]["exit_steps"]) == ([0, 1, 2], [0, 0, 3])
+    assert (curve[0.58].exit_steps, curve[0.58].accuracy) == ([3, 0, 0], pytest.approx(1 / 3))
+    assert (curve[0.6].exit_steps, curve[0.6].accuracy) == ([2, 1, 0], pytest.approx(2 / 3))
+    assert (curve[0.7].exit_steps, curve[0.7].accuracy) == ([2, 0, 1], pytest.approx(2 / 3))
+    assert (curve[0.95].exit_steps, curve[None].exit_steps) == ([0, 1, 2], [0, 0, 3])
 
 
 def test_the_threshold_is_chosen_on_validation_and_applied_to_test():
     # On validation whoever is sure at once is right; on test that same image is of the other class.
-    found = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0]))["early_exit"]
-    assert found["threshold"] == pytest.approx(0.9)
-    assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["validation"]["accuracy"] == 1
+    found = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0])).early_exit
+    assert found.threshold == pytest.approx(0.9)
+    assert found.accuracy == pytest.approx(2 / 3)
+    assert found.validation.accuracy == 1
 
 
 def test_where_leaving_early_costs_too_much_nobody_does():
     # Each is sure and wrong at first, and right in the end.
     turning = [log_odds(0.99, 0.98, 0.01), log_odds(0.01, 0.02, 0.99)]
-    found = anytime(told(turning), asked([0, 1]), asked([0, 1]))["early_exit"]
-    assert (found["threshold"], found["exit_steps"], found["mean_steps"]) == (None, [0, 0, 2], 3)
+    found = anytime(told(turning), asked([0, 1]), asked([0, 1])).early_exit
+    assert (found.threshold, found.exit_steps, found.mean_steps) == (None, [0, 0, 2], 3)
 
 
 def running(random, num_images=2000, num_steps=12):
@@ -106,46 +105,45 @@ def test_the_rule_holds_and_nothing_earlier_would(random):
     test, validation = running(random), running(random)
     found = early_exit(test, validation)
     full = validation.right[-1].mean()
-    assert found["validation"]["accuracy"] >= full - TOLERANCE
+    assert found.validation.accuracy >= full - TOLERANCE
     for threshold in thresholds(validation):
         offer = validation.leaving(threshold)
-        assert offer["mean_steps"] >= found["validation"]["mean_steps"] or offer["accuracy"] < full - TOLERANCE
+        assert offer.mean_steps >= found.validation.mean_steps or offer.accuracy < full - TOLERANCE
     # One image after the other, as a device would do it.
     exits, right = [], []
     for image in range(test.right.shape[1]):
         for t in range(test.num_steps):
-            if test.confidence[t, image] >= found["threshold"] or t == test.num_steps - 1:
+            if test.confidence[t, image] >= found.threshold or t == test.num_steps - 1:
                 exits.append(t + 1)
                 right.append(test.right[t, image])
                 break
-    assert found["mean_steps"] == np.mean(exits)
-    assert found["accuracy"] == np.mean(right)
-    assert found["exit_steps"] == [exits.count(t) for t in range(1, 13)]
+    assert found.mean_steps == np.mean(exits)
+    assert found.accuracy == np.mean(right)
+    assert found.exit_steps == [exits.count(t) for t in range(1, 13)]
 
 
 def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
     validation = running(random)
     known = thresholds(validation)
-    steps = [validation.leaving(threshold)["mean_steps"] for threshold in known]
+    steps = [validation.leaving(threshold).mean_steps for threshold in known]
     assert (steps[0], steps[-1]) == (1, 12)
     np.testing.assert_allclose(steps, np.linspace(1, 12, len(known)), atol=0.2)
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
 @pytest.mark.parametrize("shape", ["dense-snn", "dense-lif"])
-def test_after_all_steps_it_is_quality_and_before_it_is_a_stream(shape, encoding):
+def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, encoding):
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}
     model, given = make(shape, family="snn", network=network, encoding=encoding, num_steps=6), batches()
     found = anytime(model, given)
-    assert found["accuracies"][-1] == classification(model, given)["accuracy"]
-    assert found["early_exit"] is None
+    assert found.accuracies[-1] == classification(model, given).accuracy
+    assert found.early_exit is None
     images = torch.cat([images for images, _, _ in given])
     state, right = None, []
     for frame in model.frames(images, RandomKeys.for_evaluation(np.arange(40))):
         scores, state = model.step(frame, state)
         right.append((scores.argmax(1) == torch.arange(40) % 3).numpy())
     np.testing.assert_array_equal(followed(model, given).right, right)
-    json.dumps(anytime(model, given, batches(seed=1)), allow_nan=False)
 
 
 def test_confidences_of_many_spikes_are_told_apart():
@@ -165,10 +163,10 @@ def test_confidences_of_many_spikes_are_told_apart():
 
 
 def test_without_time_there_is_nothing_to_say():
-    assert set(anytime(make("small-cnn"), batches(), batches()).values()) == {None}
+    assert anytime(make("small-cnn"), batches(), batches()) == Anytime()
 
 
 def test_with_one_step_everybody_leaves_after_it():
     found = anytime(make(num_steps=1), batches(), batches())
-    assert found["early_exit"]["exit_steps"] == [40]
-    assert len(found["accuracies"]) == len(found["early_exit"]["curve"]) == 1
+    assert found.early_exit.exit_steps == [40]
+    assert len(found.accuracies) == len(found.early_exit.curve) == 1

@@ -3,12 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
 from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.calibration import NUM_BINS, best_temperature, calibration, judged, scored
 from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys
 
 
@@ -20,26 +22,22 @@ def test_by_hand():
     # Confidences 0.5 (right), 0.62 and 0.65 (right, wrong: one bin, from 0.6 to 0.667), 0.9 (wrong).
     scores = scores_of([[0.5, 0.3, 0.2], [0.62, 0.3, 0.08], [0.65, 0.25, 0.1], [0.05, 0.9, 0.05]])
     found = judged(scores, torch.tensor([0, 0, 1, 2]))
-    assert found["ece"] == pytest.approx((0.5 + 2 * (0.635 - 0.5) + 0.9) / 4)
-    assert found["nll"] == pytest.approx(-(math.log(0.5) + math.log(0.62) + math.log(0.25) + math.log(0.05)) / 4)
+    assert found.ece == pytest.approx((0.5 + 2 * (0.635 - 0.5) + 0.9) / 4)
+    assert found.nll == pytest.approx(-(math.log(0.5) + math.log(0.62) + math.log(0.25) + math.log(0.05)) / 4)
     squares = [0.25 + 0.09 + 0.04, 0.38**2 + 0.09 + 0.0064, 0.65**2 + 0.75**2 + 0.01, 0.0025 + 0.81 + 0.95**2]
-    assert found["brier"] == pytest.approx(sum(squares) / 4)
-    assert [entry["count"] for entry in found["bins"]] == [0] * 7 + [1, 0, 2, 0, 0, 0, 1, 0]
-    assert found["bins"][9] == {
-        "low": 0.6,
-        "high": pytest.approx(2 / 3),
-        "count": 2,
-        "confidence": pytest.approx(0.635),
-        "accuracy": 0.5,
-    }
-    assert found["bins"][0]["accuracy"] is None
+    assert found.brier == pytest.approx(sum(squares) / 4)
+    assert [entry.count for entry in found.bins] == [0] * 7 + [1, 0, 2, 0, 0, 0, 1, 0]
+    assert found.bins[9] == CalibrationBin(
+        low=0.6, high=pytest.approx(2 / 3), count=2, confidence=pytest.approx(0.635), accuracy=0.5
+    )
+    assert found.bins[0].accuracy is None
 
 
 def test_bins_hold_their_upper_edge_and_nobody_is_lost():
     found = judged(torch.tensor([[50.0, -50.0], [0.0, 0.0]], dtype=torch.float64), torch.tensor([0, 1]))
-    assert sum(entry["count"] for entry in found["bins"]) == 2
-    assert found["bins"][NUM_BINS - 1]["count"] == 1
-    assert found["ece"] == pytest.approx(0.25)
+    assert sum(entry.count for entry in found.bins) == 2
+    assert found.bins[NUM_BINS - 1].count == 1
+    assert found.ece == pytest.approx(0.25)
 
 
 def random_scores(number, spread, seed):
@@ -50,8 +48,8 @@ def random_scores(number, spread, seed):
 def test_who_is_right_as_often_as_it_says_has_no_error_and_who_exaggerates_has():
     scores, generator = random_scores(40_000, 1.5, 0)
     truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
-    assert judged(scores, truth)["ece"] < 0.01
-    assert judged(3 * scores, truth)["ece"] > 0.15
+    assert judged(scores, truth).ece < 0.01
+    assert judged(3 * scores, truth).ece > 0.15
 
 
 def test_the_temperature_is_found():
@@ -80,11 +78,11 @@ def test_the_temperature_comes_from_validation_alone():
     # Right on three of four, the rest on the third class: p = 3/4 for the answer needs scores of log 6 to 0.
     validation = batches([0, 0, 1, 1, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1, 1, 2])
     found = calibration(model, test, validation)
-    assert found["temperature"] == pytest.approx(4 / math.log(6), rel=1e-3)
-    assert found["scaled"]["ece"] == pytest.approx(0.25, abs=1e-3)
-    assert found["ece"] == pytest.approx(1 - math.exp(4) / (math.exp(4) + 2))
+    assert found.temperature == pytest.approx(4 / math.log(6), rel=1e-3)
+    assert found.scaled.ece == pytest.approx(0.25, abs=1e-3)
+    assert found.ece == pytest.approx(1 - math.exp(4) / (math.exp(4) + 2))
     alone = calibration(model, test)
-    assert alone == {**found, "temperature": None, "scaled": None}
+    assert alone == structs.replace(found, temperature=None, scaled=None)
 
 
 def test_the_probabilities_are_those_of_predict():
@@ -103,10 +101,7 @@ def test_the_probabilities_are_those_of_predict():
 
 def test_a_sure_oracle():
     found = calibration(Model(Oracle(), CARD), batches([0, 1, 2, 2], [0, 1, 2, 2]))
-    assert found["bins"][-1] == {
-        "low": pytest.approx(14 / 15),
-        "high": 1.0,
-        "count": 4,
-        "confidence": pytest.approx(math.exp(5) / (math.exp(5) + 2)),
-        "accuracy": 1.0,
-    }
+    sure = pytest.approx(math.exp(5) / (math.exp(5) + 2))
+    assert found.bins[-1] == CalibrationBin(
+        low=pytest.approx(14 / 15), high=1.0, count=4, confidence=sure, accuracy=1.0
+    )

@@ -7,7 +7,8 @@ from torch import nn
 
 import spikeduel as sd
 from made_models import make
-from spikeduel.networks.architectures.dense_snn import DenseSNN
+from spikeduel.networks.architectures.dense import DenseSNN
+from spikeduel.results.costs import Ways
 from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
 
@@ -58,22 +59,22 @@ def same_weights(module, tutorial):
 
 
 def numbers(cost):
-    synapses = [layer for layer in cost.layers if layer["kind"] == "synapses"]
-    return [(layer["input"], layer["macs"], layer["acs"], layer["passes"]) for layer in synapses]
+    synapses = [layer for layer in cost.layers if layer.kind == "synapses"]
+    return [(layer.input, layer.macs, layer.acs, layer.passes) for layer in synapses]
 
 
 def test_one_network_written_in_every_way_costs_the_same(tutorial):
     found = sd.cost(tutorial, IMAGES)
-    totals = found.operations["totals"]
-    assert totals["acs"]["total"] > 0
-    assert totals["macs"]["dense"] == {"as_written": STEPS * 64 * 20, "cached": 64 * 20}
+    totals = found.operations.totals
+    assert totals.acs.total > 0
+    assert totals.macs.dense == Ways(per_step=STEPS * 64 * 20, hoisted=64 * 20)
     leaky = lambda **more: snntorch.Leaky(beta=0.95, init_hidden=True, **more)  # noqa: E731
     stepwise = nn.Sequential(nn.Flatten(), nn.Linear(64, 20), leaky(), nn.Linear(20, 3), leaky(output=True))
-    ours = DenseSNN(64, 3, lambda: LIF(0.95), 20)
+    ours = DenseSNN((64,), 3, lambda: LIF(0.95), 20)
     for module in (stepwise, ours):
         other = sd.cost(same_weights(module, tutorial), IMAGES, num_steps=STEPS)
         assert numbers(other) == numbers(found)
-        assert other.operations["totals"]["spikes"] == totals["spikes"]
+        assert other.operations.totals.spikes == totals.spikes
         assert other.energy() == found.energy()
 
 
@@ -93,18 +94,18 @@ def test_spikingjelly_at_once_and_step_by_step():
         found.append(sd.cost(module, IMAGES, num_steps=STEPS))
     at_once, stepwise = found
     assert numbers(at_once) == numbers(stepwise)
-    assert at_once.operations["totals"] == stepwise.operations["totals"]
-    second = next(each for each in at_once.layers if each["name"] == "4")
+    assert at_once.operations.totals == stepwise.operations.totals
+    second = next(each for each in at_once.layers if each.name == "4")
     # Average-pooled spikes are events, not numbers.
-    assert second["input"] == "spikes"
-    assert second["acs"]["total"] > 0
+    assert second.input == "spikes"
+    assert second.acs.total > 0
 
 
 def test_a_plain_network():
     found = sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)), IMAGES)
-    assert found.operations["num_steps"] == 1
-    assert found.operations["totals"]["macs"]["dense"]["cached"] == 64 * 5 + 15
-    assert found.energy("45nm-int8")["compute"]["synapses"]["cached"]["dense"] == pytest.approx(335 * 0.3e-12)
+    assert found.operations.num_steps == 1
+    assert found.operations.totals.macs.dense.hoisted == 64 * 5 + 15
+    assert found.energy("45nm-int8").compute.synapses.hoisted.dense == pytest.approx(335 * 0.3e-12)
 
 
 def test_images_in_any_form(tutorial):
@@ -112,8 +113,8 @@ def test_images_in_any_form(tutorial):
     for images in (IMAGES.numpy(), IMAGES[:, 0], IMAGES / 255, (IMAGES / 255).flatten(1), np.asarray(IMAGES / 255.0)):
         assert numbers(sd.cost(tutorial, images)) == expected
     in_parts = sd.cost(tutorial, IMAGES, batch_size=4)
-    assert in_parts.operations["images"] == 6
-    assert in_parts.operations["totals"]["acs"]["total"] == pytest.approx(expected[1][2]["total"])
+    assert in_parts.operations.images == 6
+    assert in_parts.operations.totals.acs.total == pytest.approx(expected[1][2].total)
 
 
 def test_the_network_is_left_as_it_was(tutorial):
@@ -130,16 +131,16 @@ def test_what_is_printed(tutorial):
     assert "means over 6 images, 4 time steps" in told
     assert "5,120 (1,280)" in told
     assert "ESTIMATE by table 45nm-fp32" in told
-    assert "In brackets" in told
-    assert "In brackets" not in str(sd.cost(nn.Linear(64, 3), IMAGES.flatten(1)))
+    assert "hoisted in brackets" in told
+    assert "hoisted" not in str(sd.cost(nn.Linear(64, 3), IMAGES.flatten(1)))
 
 
 def test_a_trained_model_is_counted_by_its_own_encoding():
     model = make(encoding="rate")
     images = torch.full((3, 1, 10, 10), 255, dtype=torch.uint8)
     first = sd.cost(model, images).layers[0]
-    assert first["input"] == "spikes"
-    assert first["events"]["per_step"] == [100] * 6
+    assert first.input == "spikes"
+    assert first.events.by_step == [100] * 6
     with pytest.raises(InputError, match=r"uint8 \[N, 1, 10, 10\]"):
         sd.cost(model, IMAGES)
 
@@ -153,7 +154,7 @@ def test_what_a_module_costs_can_be_said():
     with pytest.raises(InputError, match=r"'2' \(Odd\) uses aten"):
         sd.cost(module, IMAGES)
     found = sd.cost(module, IMAGES, declared={Odd: lambda part, inputs, output: {"macs": 8 * len(output)}})
-    assert found.operations["totals"]["macs"]["dense"]["cached"] == 64 * 4 + 8 + 12
+    assert found.operations.totals.macs.dense.hoisted == 64 * 4 + 8 + 12
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_a_network_called_for_each_step_needs_their_number():
     with pytest.raises(InputError, match="say how many"):
         sd.cost(module, IMAGES)
     with pytest.raises(InputError, match="for how many time steps"):
-        sd.cost(DenseSNN(64, 3, lambda: LIF(0.95), 20), IMAGES)
+        sd.cost(DenseSNN((64,), 3, lambda: LIF(0.95), 20), IMAGES)
 
 
 @pytest.mark.parametrize(("given", "said"), [(nn.Identity, "not the class Identity: call it"), ("net", "not str")])

@@ -2,10 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from made_models import make
 from spikeduel.measuring.latency import latency, machine
 from spikeduel.networks.model_files import save_model
+from spikeduel.results.costs import Latency, Times
+from spikeduel.system import typed
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Store
 from spikeduel.trials.timing import Timed, take
@@ -24,20 +27,20 @@ def path(tmp_path):
 
 def test_a_model_is_timed_in_a_process_of_its_own(path, images):
     found = latency(path, images, "cpu")
-    assert found["machine"] == machine("cpu") | {"load_average": found["machine"]["load_average"]}
-    assert found["precision"] == "32"
-    assert set(found["throughput"]) == {"1", "32", "256"}
-    assert 0 < found["one_image"]["median_ms"] < 1000
-    assert len(found["stream_ms"]) == 6
-    start_up = found["start_up"]
-    parts = [start_up[f"{name}_seconds"] for name in ("import", "load", "first_answer")]
+    assert structs.replace(found.machine, load_average=None) == structs.replace(machine("cpu"), load_average=None)
+    assert found.precision == "32"
+    assert set(found.throughput) == {"1", "32", "256"}
+    assert 0 < found.one_image.median_ms < 1000
+    assert len(found.stream_ms) == 6
+    start_up = found.start_up
+    parts = [start_up.import_seconds, start_up.load_seconds, start_up.first_answer_seconds]
     assert min(parts) > 0
-    assert start_up["total_seconds"] == pytest.approx(sum(parts))
+    assert start_up.total_seconds == pytest.approx(sum(parts))
     # Torch is in it; and it is not the memory of this process, which has grown by pictures and tests.
-    memory = found["peak_memory_bytes"]
-    assert 50 << 20 < memory["first_answer"] <= memory["batch_256"]
-    assert memory["gpu"] is None
-    json.dumps(found, allow_nan=False)
+    memory = found.peak_memory_bytes
+    assert 50 << 20 < memory.first_answer <= memory.batch_256
+    assert memory.gpu is None
+    assert typed.converted(json.loads(json.dumps(typed.plain(found), allow_nan=False)), Latency) == found
 
 
 OWN = """
@@ -69,20 +72,20 @@ def test_code_of_the_users_is_found_and_may_print(tmp_path, images, monkeypatch,
     )
     capsys.readouterr()
     found = latency(tmp_path / "own.safetensors", images, "cpu", ["own_network_timed:build"])
-    assert found["one_image"]["n"] >= 3
+    assert found.one_image.n >= 3
     assert capsys.readouterr() == ("", "")
     refused = latency(tmp_path / "own.safetensors", images, "cpu")
-    assert refused["one_image"] is None
-    assert "own_network_timed:build" in refused["reasons"]["process"]
+    assert refused.one_image is None
+    assert "own_network_timed:build" in refused.reasons["process"]
 
 
 def test_what_fails_is_null_and_says_why(path, images, tmp_path):
     path.write_bytes(b"damaged")
     found = latency(path, images, "cpu")
-    assert {found[name] for name in ("one_image", "throughput", "start_up", "stream_ms", "joules_per_image")} == {None}
-    assert "a model.safetensors" in found["reasons"]["process"]
+    assert found == Latency(machine=found.machine, reasons=found.reasons)
+    assert "a model.safetensors" in found.reasons["process"]
     late = latency(path, images, "cpu", seconds=0.01)
-    assert late["reasons"]["process"] == "no process for it (TimeoutExpired)"
+    assert late.reasons["process"] == "no process for it (TimeoutExpired)"
 
 
 class Told(Progress):
@@ -101,35 +104,37 @@ def counted(monkeypatch):
     def made(path, images, device, own_code=()):
         taken.append(path.parent.name)
         works = "broken" not in path.parent.name
-        one = {"median_ms": float(len(taken)), "p95_ms": None} if works else None
+        one = Times(median_ms=float(len(taken)), p95_ms=None, min_ms=0.5, n=3) if works else None
         reasons = {} if works else {"process": "it broke"}
-        return {"machine": machine(device), "one_image": one, "stream_ms": None, "reasons": reasons}
+        return Latency(machine=machine(device), one_image=one, reasons=reasons)
 
     monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
     return taken
+
+
+def on(taken, **machine):
+    return structs.replace(taken, machine=structs.replace(taken.machine, **machine))
 
 
 def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted):
     store, told = Store(tmp_path / "store"), Told()
     one, other = Timed("one", "net one", "cpu"), Timed("other", "net other", "cpu")
     first = take([one], images, (), store, told)
-    assert first["one"]["one_image"]["median_ms"] == 1
+    assert first["one"].one_image.median_ms == 1
     assert take([one], images, (), store, told) == first
     assert counted == ["one"]
     # With a second one, the first is taken again, so that both are from now.
     both = take([one, other], images, (), store, told)
-    assert {key: found["one_image"]["median_ms"] for key, found in both.items()} == {"one": 2, "other": 3}
+    assert {key: found.one_image.median_ms for key, found in both.items()} == {"one": 2, "other": 3}
     assert take([one, other], images, (), store, told) == both
     # Another machine's times are of no use.
-    elsewhere = store.measure("other", "latency")
-    elsewhere["machine"]["threads"] += 1
-    store.save_measure("other", "latency", elsewhere)
+    taken = store.measure("other", "latency", Latency)
+    store.save_measure("other", "latency", on(taken, threads=taken.machine.threads + 1))
     assert len(take([one, other], images, (), store, told)) == 2
     assert counted == ["one", "one", "other", "one", "other"]
     # Being busier does not make it another one.
-    busier = store.measure("other", "latency")
-    busier["machine"]["load_average"] = 77.0
-    store.save_measure("other", "latency", busier)
+    taken = store.measure("other", "latency", Latency)
+    store.save_measure("other", "latency", on(taken, load_average=77.0))
     take([one, other], images, (), store, told)
     assert len(counted) == 5
     assert told.lines == []
@@ -138,7 +143,7 @@ def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted)
 def test_who_cannot_be_timed_is_said_and_tried_again(tmp_path, images, counted):
     store, told = Store(tmp_path / "store"), Told()
     trials = [Timed("broken", "net, seed 0", "cpu")]
-    assert take(trials, images, (), store, told)["broken"]["one_image"] is None
+    assert take(trials, images, (), store, told)["broken"].one_image is None
     assert told.lines == ["  net, seed 0: not timed, it broke"]
     take(trials, images, (), store, told)
     assert len(counted) == 2

@@ -7,6 +7,7 @@ from spikeduel.data import Preprocessing
 from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
 from spikeduel.measuring.robustness import NAMES, Corrupted, measures, summary
 from spikeduel.networks.models import Model, ModelCard
+from spikeduel.results.trials import CorruptedAccuracies
 from spikeduel.system.progress import Progress
 
 CARD = ModelCard("by-brightness", "cnn", (1, 20, 20), ("dark", "bright"), Preprocessing(1, 20, 20), {})
@@ -38,7 +39,7 @@ def test_a_planted_model_breaks_where_it_must(squares):
     model = Model(ByBrightness(), CARD)
     asked = measures({}, Progress(), "planted")
     found = {name: measure(model, squares) for name, measure in asked.items()}
-    accuracies = {name: found[f"robustness-{name}"]["accuracies"] for name in CORRUPTIONS}
+    accuracies = {name: found[f"robustness-{name}"].accuracies for name in CORRUPTIONS}
     # A square that only moves or turns stays as bright as it was.
     assert accuracies["translation"] == [1.0] * 5
     assert accuracies["rotation"] == [1.0] * 5
@@ -47,11 +48,11 @@ def test_a_planted_model_breaks_where_it_must(squares):
     # With noise, every image has a pixel that is.
     assert accuracies["noise"][-1] == 0.5
     assert all(len(each) == 5 for each in accuracies.values())
-    assert all(entry["n"] == 40 for entry in found.values())
-    assert summary(1.0, found)["area"]["contrast"] < 0.8
+    assert all(entry.n == 40 for entry in found.values())
+    assert summary(1.0, found).area["contrast"] < 0.8
 
 
-def test_spoilt_batches_can_be_iterated_again_and_keep_labels(squares):
+def test_corrupted_batches_can_be_iterated_again_and_keep_labels(squares):
     batches = Corrupted(squares, "noise", 3)
     first, second = list(batches), list(batches)
     for (images, labels, index), (again, _, _), (before, expected, rows) in zip(first, second, squares, strict=True):
@@ -77,27 +78,29 @@ def test_progress_says_whose_turn_it_is(squares):
 def test_an_alteration_is_asked_once_and_in_its_own_images(squares):
     altered = {"altered-hard": squares[:1]}
     measure = measures(altered, Progress(), "")["robustness-altered-hard"]
-    assert measure(Model(ByBrightness(), CARD), squares) == {"n": 15, "accuracies": [1.0]}
+    assert measure(Model(ByBrightness(), CARD), squares) == CorruptedAccuracies(n=15, accuracies=[1.0])
     assert set(measures(altered, Progress(), "")) <= set(NAMES)
 
 
 def test_summary_by_hand():
-    measured = {f"robustness-{name}": {"n": 10, "accuracies": [0.8, 0.7, 0.6, 0.5, 0.4]} for name in CORRUPTIONS}
-    measured["robustness-noise"] = {"n": 10, "accuracies": [0.1] * 5}
-    measured["robustness-altered-medium"] = {"n": 7, "accuracies": [0.3]}
+    measured = {
+        f"robustness-{name}": CorruptedAccuracies(n=10, accuracies=[0.8, 0.7, 0.6, 0.5, 0.4]) for name in CORRUPTIONS
+    }
+    measured["robustness-noise"] = CorruptedAccuracies(n=10, accuracies=[0.1] * 5)
+    measured["robustness-altered-medium"] = CorruptedAccuracies(n=7, accuracies=[0.3])
     found = summary(0.8, {**measured, "classification": {"accuracy": 0.8}})
-    assert found["clean"] == 0.8
-    assert found["corruptions"]["altered-medium"] == [0.3]
-    assert found["area"]["blur"] == pytest.approx(0.6)
-    assert found["relative"]["noise"] == pytest.approx(0.125)
+    assert found.clean == 0.8
+    assert found.corruptions["altered-medium"] == [0.3]
+    assert found.area["blur"] == pytest.approx(0.6)
+    assert found.relative["noise"] == pytest.approx(0.125)
     # The alteration is none of the seven.
-    assert found["mean"] == pytest.approx((0.1 + 6 * 0.6) / 7)
-    assert found["mean_relative"] == pytest.approx(found["mean"] / 0.8)
-    assert found["images"] == {**dict.fromkeys(CORRUPTIONS, 10), "altered-medium": 7}
+    assert found.mean == pytest.approx((0.1 + 6 * 0.6) / 7)
+    assert found.mean_relative == pytest.approx(found.mean / 0.8)
+    assert found.images == {**dict.fromkeys(CORRUPTIONS, 10), "altered-medium": 7}
 
 
 def test_what_was_not_measured_is_none():
     assert summary(0.8, {"classification": {}}) is None
-    found = summary(0.0, {"robustness-blur": {"n": 5, "accuracies": [0.2] * 5}})
-    assert found["mean"] is None
-    assert found["relative"] == {"blur": None}
+    found = summary(0.0, {"robustness-blur": CorruptedAccuracies(n=5, accuracies=[0.2] * 5)})
+    assert found.mean is None
+    assert found.relative == {"blur": None}

@@ -5,7 +5,7 @@ from torch import nn
 
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.classification import classification
-from spikeduel.measuring.timing import shuffled_quality
+from spikeduel.measuring.timing import shuffled_classification
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.spiking.neurons import IF, LIF
 from spikeduel.spiking.readouts import MeanReadout
@@ -55,32 +55,31 @@ def batches(bright, size=64):
 
 def test_a_network_that_lives_by_timing_loses_it():
     planted, seen = model(FirstSpikeDecides(8), 8), batches(255)
-    assert classification(planted, seen)["accuracy"] == 1
+    assert classification(planted, seen).accuracy == 1
     # One spike in eight steps: whoever is early is taken for late in seven of eight cases, and the reverse in one.
-    found = shuffled_quality(planted, seen)
-    assert found["accuracy"] == pytest.approx(0.5, abs=0.12)
-    truth, predicted = np.array(found["truth"]), np.array(found["predicted"])
+    found = shuffled_classification(planted, seen)
+    assert found.accuracy == pytest.approx(0.5, abs=0.12)
+    truth, predicted = np.array(found.truth), np.array(found.predicted)
     assert predicted[truth == 1].mean() == pytest.approx(1 / 8, abs=0.11)
     # Nothing stays behind in the network.
-    assert classification(planted, seen)["accuracy"] == 1
+    assert classification(planted, seen).accuracy == 1
 
 
 def test_a_network_that_counts_loses_nothing():
     planted, seen = model(CountDecides(8), 8), batches(0)
-    assert classification(planted, seen)["accuracy"] == shuffled_quality(planted, seen)["accuracy"]
-    assert classification(planted, seen)["predicted"] == shuffled_quality(planted, seen)["predicted"]
+    assert classification(planted, seen).accuracy == shuffled_classification(planted, seen).accuracy
+    assert classification(planted, seen).predicted == shuffled_classification(planted, seen).predicted
 
 
 def test_with_one_step_there_is_nothing_to_exchange():
     planted, seen = model(FirstSpikeDecides(1), 1), batches(255)
-    assert shuffled_quality(planted, seen) == classification(planted, seen)
+    assert shuffled_classification(planted, seen) == classification(planted, seen)
 
 
 def test_it_does_not_depend_on_batches():
     planted = model(FirstSpikeDecides(8), 8)
-    assert (
-        shuffled_quality(planted, batches(255, 64))["predicted"]
-        == (shuffled_quality(planted, batches(255, 17))["predicted"])
+    assert shuffled_classification(planted, batches(255, 64)).predicted == (
+        shuffled_classification(planted, batches(255, 17)).predicted
     )
 
 
@@ -98,7 +97,7 @@ def test_each_layer_is_shuffled_in_its_own_way():
             return both[0].expand(-1, -1, 2)
 
     module = Two(8)
-    shuffled_quality(model(module, 8), batches(255))
+    shuffled_classification(model(module, 8), batches(255))
     one, other = (torch.cat(parts, 1) for parts in zip(*module.seen, strict=True))
     assert torch.equal(one.sum(0), other.sum(0))
     assert 0.02 < (one == other).all(0).float().mean() < 0.5
@@ -120,4 +119,4 @@ def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(ge
 
     torch.manual_seed(0)
     planted = model(OutputOnly(), 8)
-    assert shuffled_quality(planted, batches(255)) == classification(planted, batches(255))
+    assert shuffled_classification(planted, batches(255)) == classification(planted, batches(255))

@@ -1,3 +1,4 @@
+import inspect
 from functools import partial
 
 import pytest
@@ -11,6 +12,14 @@ from spikeduel.spiking.neurons import LIF, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
 
 SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
+
+
+def make(name, shape=(1, 28, 28), num_classes=10, **settings):
+    """The architecture with those of these settings that it takes; its weights are always the same."""
+    given = {"neuron": LIF, "hidden": 16, **settings}
+    taken = inspect.signature(ARCHITECTURES[name]).parameters
+    torch.manual_seed(0)
+    return ARCHITECTURES[name](shape, num_classes, **{key: value for key, value in given.items() if key in taken})
 
 
 def test_the_registry_holds_the_studys_shapes():
@@ -28,14 +37,13 @@ def test_the_registry_holds_the_studys_shapes():
 )
 def test_parameter_counts_of_the_study(name, side, expected):
     with torch.device("meta"):
-        assert num_parameters(ARCHITECTURES[name]((1, side, side), 10, 25, neuron=LIF)) == expected
+        assert num_parameters(make(name, (1, side, side), hidden=1024)) == expected
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_any_size_channels_and_classes_train(name, shape):
-    torch.manual_seed(0)
-    module = ARCHITECTURES[name](shape, 3, 5, neuron=LIF, hidden=8)
+    module = make(name, shape, 3, hidden=8)
     images = torch.rand(4, *shape)
     output = module(ConstantInput(images, 5) if module.family == "snn" else images)
     scores = module.readout.scores(output)
@@ -49,8 +57,7 @@ def test_any_size_channels_and_classes_train(name, shape):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_every_spiking_network_treats_a_constant_like_its_sequence(name):
-    torch.manual_seed(0)
-    module = ARCHITECTURES[name]((1, 12, 12), 3, 6, neuron=LIF, hidden=16)
+    module = make(name, (1, 12, 12), 3)
     if module.family != "snn":
         pytest.skip("takes no sequence")
     images = torch.randint(0, 2, (4, 1, 12, 12)).float()
@@ -65,7 +72,7 @@ def test_dense_snn_is_the_studys_network_as_snntorch_runs_it():
     import snntorch
 
     torch.manual_seed(0)
-    module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, 10, neuron=partial(LIF, beta=0.95), hidden=20)
+    module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, neuron=partial(LIF, beta=0.95), hidden=20)
     leaky = [snntorch.Leaky(beta=0.95), snntorch.Leaky(beta=0.95)]
     states = [layer.init_leaky() for layer in leaky]
     x = torch.rand(10, 5, 1, 6, 6) * 3
@@ -84,7 +91,7 @@ def test_dense_snn_is_the_studys_network_as_snntorch_runs_it():
 
 def test_small_cnn_is_the_studys_network_layer_by_layer():
     torch.manual_seed(0)
-    module = ARCHITECTURES["small-cnn"]((1, 28, 28), 10, None)
+    module = ARCHITECTURES["small-cnn"]((1, 28, 28), 10)
     layers = [type(layer).__name__ for layer in [*module.features, *module.classifier]]
     # ReLU and pooling change places: see test_relu_after_pooling_is_relu_before_it.
     assert layers == ["Conv2d", "MaxPool2d", "ReLU", "Conv2d", "MaxPool2d", "ReLU", "Linear", "ReLU", "Linear"]
@@ -111,15 +118,10 @@ def test_relu_after_pooling_is_relu_before_it():
 TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu")]
 
 
-def made(name, shape=(1, 28, 28), neuron=LIF, hidden=16, **settings):
-    torch.manual_seed(0)
-    return ARCHITECTURES[name](shape, 10, 4, neuron=neuron, hidden=hidden, **settings)
-
-
 @pytest.mark.parametrize("twins", TWINS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
-    one, other = (made(name, shape).state_dict() for name in twins)
+    one, other = (make(name, shape).state_dict() for name in twins)
     assert {name: value.shape for name, value in one.items()} == {name: value.shape for name, value in other.items()}
     # The same seed even gives them the same numbers.
     assert all(torch.equal(value, other[name]) for name, value in one.items())
@@ -128,7 +130,7 @@ def test_twins_have_the_same_weights_shape_for_shape(twins, shape):
 @pytest.mark.parametrize("pooling", ["max", "avg"])
 @pytest.mark.parametrize("twins", TWINS, ids=str)
 def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins, pooling):
-    spiking, other = made(twins[0], neuron=ReLU, pooling=pooling), made(twins[1], pooling=pooling)
+    spiking, other = make(twins[0], neuron=ReLU, pooling=pooling), make(twins[1], pooling=pooling)
     images = torch.rand(6, 1, 28, 28)
     labels = torch.arange(6)
     outputs = spiking(ConstantInput(images, 1)), other(images)
@@ -145,7 +147,7 @@ def test_a_spiking_network_with_relu_for_neurons_is_its_twin(twins, pooling):
 @pytest.mark.parametrize("neuron", [ReLU, QuantisedReLU])
 def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss_is_plain(neuron):
     torch.manual_seed(0)
-    module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, 1, neuron=neuron, hidden=20)
+    module = ARCHITECTURES["dense-snn"]((1, 6, 6), 4, neuron=neuron, hidden=20)
     images, labels = torch.rand(200, 1, 6, 6) * 4 - 2, torch.arange(200) % 4
     output = module(ConstantInput(images, 1))
     current = module.linear2(module.lif1.activation(module.linear1(images.flatten(1))))
@@ -155,24 +157,24 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
 
 
 def test_conv_twins_at_28_pixels():
-    assert made("conv-lif").linear1.in_features == 64 * 7 * 7
+    assert make("conv-lif").linear1.in_features == 64 * 7 * 7
 
 
 def test_pooling_by_averages_is_another_network_with_the_same_weights():
     images = torch.rand(3, 1, 28, 28)
     for name in ("conv-lif", "conv-relu"):
         lively = partial(LIF, threshold=0.1)
-        one, other = made(name, neuron=lively).eval(), made(name, neuron=lively, pooling="avg").eval()
+        one, other = make(name, neuron=lively).eval(), make(name, neuron=lively, pooling="avg").eval()
         assert one.state_dict().keys() == other.state_dict().keys()
         given = ConstantInput(images, 4) if one.family == "snn" else images
         assert not torch.allclose(one(given), other(given))
     with pytest.raises(InputError, match="did you mean 'avg'"):
-        made("conv-lif", pooling="average")
+        make("conv-lif", pooling="average")
 
 
 @pytest.mark.parametrize("name", ["dense-snn", "dense-lif", "conv-lif", "sequential"])
 def test_layers_one_after_the_other_are_the_network(name):
-    module = made(name, pooling="avg").eval()
+    module = make(name, pooling="avg").eval()
     x = torch.rand(5, 3, 1, 28, 28)
     expected = module(x)
     for layer in module.layers():
@@ -188,7 +190,7 @@ PLAIN = [
 
 
 def sequential(layers, shape=(1, 4, 4), num_classes=3):
-    return ARCHITECTURES["sequential"](shape, num_classes, 5, layers=layers)
+    return ARCHITECTURES["sequential"](shape, num_classes, layers=layers)
 
 
 def test_layers_as_plain_data():

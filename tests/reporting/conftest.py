@@ -1,19 +1,18 @@
-"""A made-up run: data, models with random weights, and results by the schema of results.json."""
+"""A made-up run: data, models with random weights, and results."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+import made_results
 from spikeduel.data import Prepared, Preprocessing, Split
 from spikeduel.networks.model_files import save_model
 from spikeduel.networks.models import Model, ModelCard, build
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
-
-FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn"}
 
 
 @pytest.fixture
@@ -47,10 +46,10 @@ def make_model():
     """Makes a model with random weights for a prepared set."""
 
     def make(contender, prepared, encoding="rate", num_steps=6, seed=0, **neuron):
-        spiking = FAMILIES[contender] == "snn"
+        spiking = made_results.FAMILIES[contender] == "snn"
         card = ModelCard(
             contender=contender,
-            family=FAMILIES[contender],
+            family=made_results.FAMILIES[contender],
             image_shape=prepared.image_shape,
             classes=prepared.classes,
             preprocessing=prepared.preprocessing,
@@ -73,105 +72,20 @@ def make_model():
 
 @pytest.fixture
 def make_results():
-    """Makes the content of results.json for a prepared set and an experiment."""
-
-    def make(prepared, experiment, num_test=20):
-        trials = [
-            _trial(contender, seed, prepared, experiment, num_test)
-            for seed in range(experiment.seeds)
-            for contender in experiment.contenders
-        ]
-        return {
-            "schema": 1,
-            "spikeduel": "0.1.0",
-            "created": "2025-01-01T00:00:00+00:00",
-            "environment": {"python": "3.11", "torch": "2.13", "cpu": "a <fast> one", "threads": 2, "gpu": None},
-            "dataset": {
-                "name": prepared.name,
-                "fingerprint": prepared.fingerprint,
-                "classes": list(prepared.classes),
-                "counts": {"train": 30, "val": 10, "test": num_test},
-                "split": "stratified",
-                "groups": None,
-                "audit": None,
-            },
-            "experiment": asdict(experiment),
-            "trials": trials,
-            "comparison": {
-                "pairs": [
-                    {
-                        "a": experiment.contenders[0],
-                        "b": experiment.contenders[-1],
-                        "measure": "accuracy",
-                        "difference": -0.0123,
-                        "ci95": None,
-                        "p_value": None,
-                        "test": None,
-                        "n": num_test,
-                        "seeds": experiment.seeds,
-                        "conclusion": None,
-                    }
-                ],
-                "verdict": "These two trained models are close.",
-                "caveats": ["One seed: part of it can be luck."],
-            },
-        }
-
-    return make
+    """`made_results.make_results`."""
+    return made_results.make_results
 
 
-def _trial(contender, seed, prepared, experiment, num_test):
-    random = np.random.default_rng([seed, *contender.encode()])
-    num_classes = len(prepared.classes)
-    truth = np.arange(num_test) % num_classes
-    predicted = np.where(random.random(num_test) < 0.7, truth, random.integers(0, num_classes, num_test))
-    confusion = np.zeros((num_classes, num_classes), int)
-    np.add.at(confusion, (truth, predicted), 1)
-    spiking = FAMILIES[contender] == "snn"
-    ahead = 0.04 * spiking
-    return {
-        "contender": contender,
-        "family": FAMILIES[contender],
-        "seed": seed,
-        "encoding": experiment.encoding if spiking else None,
-        "num_steps": experiment.num_steps if spiking else None,
-        "parameters": 1234,
-        "status": "done",
-        "error": None,
-        "epochs": 5,
-        "best_epoch": 3,
-        "stopped": "limit",
-        "epoch_seconds": [2.0, 1.0, 1.0, 1.0, 1.5],
-        "history": [
-            {
-                "train_loss": 1 / (epoch + 1) + 0.02 * seed,
-                "train_accuracy": 0.8 - 0.3 / (epoch + 1) + ahead,
-                "val_loss": 1.1 / (epoch + 1) + 0.02 * seed,
-                "val_accuracy": 0.75 - 0.3 / (epoch + 1) + 0.01 * seed + ahead,
-            }
-            for epoch in range(5)
-        ],
-        "validation": {"accuracy": 0.6, "loss": 0.3},
-        "test": {
-            "n": num_test,
-            "accuracy": float((truth == predicted).mean()),
-            "precision": 0.71,
-            "recall": 0.72,
-            "f1": 0.73,
-            "per_class": [
-                {"class": name, "precision": 0.5, "recall": 0.25, "f1": 1 / 3, "support": int((truth == k).sum())}
-                for k, name in enumerate(prepared.classes)
-            ],
-            "confusion": confusion.tolist(),
-            "ece": None,
-            "tie_share": 0.05 if spiking else 0.0,
-        },
-        "operations": None,
-        "energy": None,
-        "latency": None,
-        "controls": None,
-        "model": f"models/{contender}-seed{seed}.safetensors",
-    }
+@pytest.fixture
+def with_trials():
+    """`made_results.with_trials`."""
+    return made_results.with_trials
+
+
+@pytest.fixture
+def with_pair():
+    """`made_results.with_pair`."""
+    return made_results.with_pair
 
 
 @pytest.fixture
@@ -183,9 +97,8 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
         experiment = replace(baseline("digits", num_steps=6, epochs=5), contenders=contenders, **changes)
         run = tmp_path / "run"
         results = make_results(prepared, experiment)
-        for trial in results["trials"]:
-            model = make_model(trial["contender"], prepared, experiment.encoding, seed=trial["seed"])
-            save_model(run / trial["model"], model)
+        for trial in results.trials:
+            save_model(run / trial.model, make_model(trial.contender, prepared, experiment.encoding, seed=trial.seed))
         write_experiment(run / "experiment.toml", experiment)
         numbers = np.arange(len(prepared))
         monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: prepared)

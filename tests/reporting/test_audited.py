@@ -2,10 +2,12 @@ import json
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from spikeduel.data import Split
 from spikeduel.data.auditing import examine
 from spikeduel.reporting import audit_page, audited, report
+from spikeduel.results.words.audit import document
 from spikeduel.settings.recipes import baseline
 
 SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
@@ -23,12 +25,13 @@ def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
     found = examine(baseline(dataset="digits"), planted, SPLIT)
     page = audit_page(found, planted, tmp_path / "audit").read_text()
     assert "What would invalidate a result" in page
-    assert "1 set of equal images (2 images in all) has different labels" in page
+    assert escape(found.problems[0]) in page
     assert "equal images, different labels" in page
     assert "a&lt;b" in page
     assert "a<b" not in page
     assert page.count("data:image/png") == 2
-    assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == found.results
+    written = (tmp_path / "audit" / "audit.json").read_text()
+    assert written == json.dumps(document(found), indent=2) + "\n"
 
 
 def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
@@ -41,7 +44,7 @@ def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
 
 def test_pictures_of_a_pair_lie_side_by_side(planted):
     found = examine(baseline(dataset="digits"), planted, SPLIT)
-    figure = audited.pairs(found.details["pairs"][:1], planted)
+    figure = audited.pairs(found.details.pairs[:1], planted)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in shown] == ["test\nthree", "training\ntwo"]
     assert [axes.get_xlabel() for axes in shown] == ["image 50", "image 1"]
@@ -52,8 +55,8 @@ def test_pictures_of_a_pair_lie_side_by_side(planted):
 def test_distances_are_drawn_from_nearest_to_farthest(planted):
     found = examine(baseline(dataset="digits"), planted, SPLIT)
     training, test = audited.distances(found).axes[0].lines
-    assert test.get_xdata().tolist() == sorted(found.details["test_distances"])
-    assert list(training.get_xdata()) == found.details["within_quantiles"]
+    assert test.get_xdata().tolist() == sorted(found.details.test_distances)
+    assert tuple(training.get_xdata()) == found.details.within_quantiles
 
 
 def test_accuracy_by_distance_is_a_mean_over_seeds():
@@ -70,8 +73,8 @@ def test_accuracy_by_distance_is_a_mean_over_seeds():
 def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run):
     run = make_run(planted)
     assert "Can this data be trusted?" not in report(run).read_text()
-    run.results["dataset"]["audit"] = examine(run.experiment, planted, SPLIT).results
+    run.results["dataset"]["audit"] = document(examine(run.experiment, planted, SPLIT))
     page = report(run).read_text()
     assert "Can this data be trusted?" in page
-    assert "1 set of equal images (2 images in all) has different labels" in page
+    assert "What would invalidate a result" in page
     assert (run.out / "figures" / "audit-pairs.png").is_file()

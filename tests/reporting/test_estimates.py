@@ -1,59 +1,36 @@
 from itertools import pairwise
 
-import numpy as np
 import pytest
-import torch
+from msgspec import structs
 
-from made_models import make
+from made_costs import latency
+from made_operations import spiking
 from spikeduel.measuring import energy
-from spikeduel.measuring.operations import operations as operations_of
 from spikeduel.reporting import estimates, style
-from spikeduel.reporting.estimates import Estimate
 from spikeduel.settings.recipes import baseline
 
 
-def entry(joules):
-    counted = {way: {"dense": joules, "effective": joules / 2} for way in energy.COUNTINGS}
-    models = {memory: dict.fromkeys(energy.SCOPES, counted) for memory in energy.MEMORIES}
-    return {"energy": {"tables": {"45nm-fp32": models}}}
-
-
-def test_which_joules_are_meant():
-    assert Estimate().joules(entry(3e-6)) == 3e-6
-    assert Estimate(macs="effective").joules(entry(3e-6)) == 1.5e-6
-    assert Estimate(energy.read("45nm-int8")).joules(entry(3e-6)) is None
-    assert Estimate().joules({"energy": None}) is None
-    assert Estimate(memory="off_chip").words == "estimate: 45nm-fp32, with weights off the chip"
-    written = Estimate(scope="with_neurons", counting="as_written")
-    assert written.words == "estimate: 45nm-fp32, arithmetic alone;\nthe first layer at every step, neurons too"
-
-
-def test_energy_up_to_each_step_is_by_the_same_rules():
-    images = torch.randint(0, 256, (6, 1, 10, 10), dtype=torch.uint8)
-    operations = operations_of(make(encoding="direct"), [(images, torch.arange(6) % 3, np.arange(6))])
-    trial = {"operations": operations, "energy": energy.energies(operations)}
-    for estimate in (
-        Estimate(),
-        Estimate(energy.read("45nm-int8"), "on_chip", "with_neurons", "as_written", "effective"),
-    ):
-        assert estimate.over_time(trial)[-1] == pytest.approx(estimate.joules(trial))
-    assert Estimate().over_time({"operations": None}) is None
+def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
+    (trial, *_) = with_trials(make_results(make_prepared(), baseline()), operations=spiking()).trials
+    table = energy.read("45nm-int8")
+    # 40 MACs at once, then 15 and 5 ACs.
+    spent = [1e-12 * (40 * 0.3 + acs * 0.1) for acs in (15, 20)]
+    assert estimates.joules_over_time(trial, table) == pytest.approx(spent)
+    (trial, *_) = make_results(make_prepared(), baseline()).trials
+    assert estimates.joules_over_time(trial, table) is None
 
 
 def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
-    trials = make_results(make_prepared(), baseline(seeds=2))["trials"]
-    assert estimates.one_image_ms(trials) is None
-    trials[1]["latency"] = {"one_image": {"median_ms": 2.5, "p95_ms": None}, "stream_ms": [1.0, 2.0]}
-    assert estimates.one_image_ms(trials) == 2.5
-    assert estimates.stream_ms(trials) == [1.0, 2.0]
-    trials[1]["latency"] = {"one_image": None, "stream_ms": None}
-    assert (estimates.one_image_ms(trials), estimates.stream_ms(trials)) == (None, None)
+    one, other = make_results(make_prepared(), baseline(seeds=1)).trials
+    assert estimates.one_image_ms([one, other]) is None
+    timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
+    assert estimates.one_image_ms([one, timed]) == 2.5
+    assert estimates.stream_ms([one, timed]) == [1.0, 2.0]
+    neither = structs.replace(other, latency=latency())
+    assert (estimates.one_image_ms([neither]), estimates.stream_ms([neither])) == (None, None)
 
 
-def test_a_mean_needs_all():
-    assert estimates.mean([1.0, 3.0]) == 2
-    assert estimates.mean([1.0, None]) is None
-    assert estimates.mean([]) is None
+def test_the_deviation_of_one_is_nothing():
     assert (estimates.deviation([1.0]), estimates.deviation([1.0, 3.0])) == (0, pytest.approx(2**0.5))
 
 

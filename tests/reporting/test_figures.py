@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from msgspec import structs
 
+from made_results import failed, make_pair, with_trials
 from spikeduel.reporting import confusion_matrix, figures, learning_curves, samples, style
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import Epoch
 from spikeduel.settings.recipes import baseline
 
 
@@ -33,15 +37,14 @@ def test_learning_curves_show_every_history(make_prepared, make_results):
 
     drawn = {(line.get_color(), line.get_linestyle()): line.get_ydata() for line in panels[1].lines}
     assert len(drawn) == 4
-    history = results["trials"][0]["history"]
     solid = drawn[style.SPIKING_COLOURS[0], "-"]
-    assert list(solid) == [epoch["val_accuracy"] for epoch in history]
+    assert list(solid) == [epoch.val_accuracy for epoch in results.trials[0].history]
     assert list(panels[0].lines[0].get_xdata()) == [1, 2, 3, 4, 5]
 
 
 def test_several_seeds_are_thin_lines_and_their_mean(make_prepared, make_results):
-    results = make_results(make_prepared(), baseline(seeds=3))
-    results["trials"][0]["history"] = results["trials"][0]["history"][:4]
+    made = make_results(make_prepared(), baseline(seeds=3))
+    results = with_trials(made, history=lambda t: t.history[: 4 if t is made.trials[0] else None])
 
     lines = [
         line
@@ -51,15 +54,15 @@ def test_several_seeds_are_thin_lines_and_their_mean(make_prepared, make_results
 
     assert sorted(len(line.get_ydata()) for line in lines) == [4, 4, 5, 5]
     (mean,) = [line for line in lines if line.get_linewidth() == 2.0]
-    snn = [trial for trial in results["trials"] if trial["contender"] == "dense-snn"]
-    assert mean.get_ydata()[2] == pytest.approx(np.mean([trial["history"][2]["val_accuracy"] for trial in snn]))
+    third = [trial.history[2].val_accuracy for trial in results.of("dense-snn")]
+    assert mean.get_ydata()[2] == pytest.approx(np.mean(third))
 
 
 def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
-    results = make_results(make_prepared(), baseline(seeds=2))
-    results["trials"][0].update(status="failed", best_epoch=None)
-    results["trials"][0]["history"] = [dict.fromkeys(results["trials"][0]["history"][0])]
-    results["trials"][1]["history"] = []
+    made = make_results(make_prepared(), baseline(seeds=2))
+    first, second, *others = made.trials
+    broken = structs.replace(failed(first), history=[Epoch(val_loss=9.0, val_accuracy=0.1)])
+    results = structs.replace(made, trials=[broken, failed(second), *others])
 
     figure = learning_curves(results)
     figure.draw_without_rendering()
@@ -69,7 +72,7 @@ def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
         for line in figure.axes[1].lines
         if line.get_linewidth() == 2.0 and line.get_color() == style.SPIKING_COLOURS[0] and line.get_linestyle() == "-"
     ]
-    assert list(mean.get_ydata()) == [epoch["val_accuracy"] for epoch in results["trials"][2]["history"]]
+    assert list(mean.get_ydata()) == [epoch.val_accuracy for epoch in results.trials[2].history]
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 20])
@@ -94,3 +97,69 @@ def test_many_classes_are_colours_only(num_classes):
     assert 20 <= len(axes.get_yticks()) <= figures.MOST_NAMED_CLASSES
     height = axes.get_window_extent().height / figure.dpi * 72
     assert axes.get_yticklabels()[0].get_fontsize() < height / len(axes.get_yticks())
+
+
+def pair(difference, half, conclusion, **changes):
+    return structs.replace(
+        make_pair("dense-snn", "small-cnn"),
+        difference=difference,
+        ci95=(difference - half, difference + half),
+        ci90=(difference - 0.8 * half, difference + 0.8 * half),
+        conclusion=Conclusion(conclusion),
+        **changes,
+    )
+
+
+PAIRS = [
+    pair(0.02, 0.01, "a_better"),
+    pair(-0.001, 0.003, "equivalent"),
+    pair(0.002, 0.02, "inconclusive"),
+    pair(-0.002, 0.001, "b_better", negligible=True),
+]
+
+
+def test_a_row_a_pair_with_both_intervals_and_the_dot():
+    figure = figures.forest(PAIRS)
+    figure.draw_without_rendering()
+
+    axes = figure.axes[0]
+    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines[1:]]
+    for row, one in enumerate(PAIRS):
+        wide, narrow, dot = drawn[3 * row : 3 * row + 3]
+        assert wide == (pytest.approx([100 * x for x in one.ci95]), [row, row])
+        assert narrow == (pytest.approx([100 * x for x in one.ci90]), [row, row])
+        assert dot == (pytest.approx([100 * one.difference]), [row])
+    assert [text.get_text() for text in axes.texts] == [
+        "dense-snn better",
+        "equivalent",
+        "inconclusive",
+        "small-cnn better (within the margin)",
+    ]
+    assert axes.get_yticklabels()[0].get_text() == "dense-snn − small-cnn"
+
+
+def test_too_few_seeds_are_said_beside_an_interval_that_excludes_0():
+    few = (Reservation.FEW_SEEDS, Reservation.FEW_GROUPS)
+    axes = figures.forest([pair(0.1, 0.01, "inconclusive", reservation=reason) for reason in few]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["too few seeds", "too few groups"]
+
+
+def test_the_margin_is_shaded_and_nothing_is_cut_off():
+    axes = figures.forest(PAIRS).axes[0]
+
+    band = axes.patches[0].get_extents().transformed(axes.transData.inverted())
+    assert (band.x0, band.x1) == pytest.approx((-0.5, 0.5))
+    low, high = axes.get_xlim()
+    assert low < -1.8 - 0.01
+    assert high > 3.0
+
+
+def test_the_margin_is_in_sight_where_intervals_are_short():
+    assert figures.forest([pair(0.0, 0.0001, "equivalent")]).axes[0].get_xlim()[1] > 0.5
+
+
+def test_dollars_are_no_formulas():
+    figure = figures.forest([pair(0.01, 0.02, "a_better", a="my_code:$x^2$")])
+    figure.draw_without_rendering()
+    assert figure.axes[0].texts[0].get_text() == r"my_code:\$x^2\$ better"
+    assert figure.get_size_inches()[0] == style.WIDTH

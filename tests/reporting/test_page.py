@@ -1,15 +1,30 @@
 import base64
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from msgspec import structs
 
+from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
+from spikeduel.data import Split
 from spikeduel.measuring.calibration import judged
 from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.measuring.robustness import summary
-from spikeduel.reporting import page, report
+from spikeduel.reporting import Held, page, report, report_again, template
+from spikeduel.results.caveats import DataNote, Leakage, OneSeed
+from spikeduel.results.run import Conclusions
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
+from spikeduel.results.words import caveats
+from spikeduel.results.words import report as words
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 ADDRESSES = ("src", "srcset", "href", "data", "action", "poster")
@@ -33,6 +48,12 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if not self.silent:
             self.words.append(data)
+
+
+def with_comparison(comparison, **changes):
+    """`comparison` with other conclusions."""
+    concluded = structs.replace(comparison.results.comparison, **changes)
+    return replace(comparison, results=structs.replace(comparison.results, comparison=concluded))
 
 
 def figures_of(comparison):
@@ -85,57 +106,57 @@ def test_every_figure_of_the_study_is_there(comparison):
 def test_numbers_and_words_are_those_of_the_results(comparison):
     shown = Page(report(comparison)).text
 
-    for trial in comparison.results["trials"]:
-        assert f"{100 * trial['test']['accuracy']:.2f} %" in shown
-    assert comparison.results["comparison"]["verdict"] in shown
-    assert "One seed: part of it can be luck." in shown
+    for trial in comparison.results.trials:
+        assert f"{100 * trial.test.accuracy:.2f} %" in shown
+    assert comparison.verdict() in shown
+    assert all(caveat in shown for caveat in comparison.caveats())
     assert f"spikeduel compare --experiment {comparison.out}/experiment.toml" in shown
     assert "a <fast> one" in shown
     assert "leaky integrate-and-fire" in shown
     assert "None" not in shown
 
 
-def test_differences_are_shown_with_their_intervals(comparison, no_data):
-    report(comparison)
-    assert "differences.png" not in figures_of(comparison)
-    comparison.results["comparison"]["pairs"][0].update(
-        ci95=[-0.02, 0.001], ci90=[-0.018, -0.001], p_value=0.03, margin=0.005, negligible=False, test="a coin",
-        conclusion="b_better",
-    )  # fmt: skip
+def test_means_over_trials():
+    prepared = SimpleNamespace(name="made-up", fingerprint="f", classes=("a", "b", "c"))
+    results = make_results(prepared, baseline(seeds=2))
+    first, second = results.of("small-cnn")
+    rows = [structs.replace(row, recall=0.75) for row in first.test.per_class]
+    first = structs.replace(first, test=structs.replace(first.test, per_class=rows))
+    in_folds = [structs.replace(trial, fold=fold) for trial in (first, second) for fold in (0, 1)]
+    contender = page.Contender("small-cnn", "blue", in_folds)
 
-    shown = Page(report(comparison)).text
+    assert [row.recall for row in contender.per_class] == [0.5] * 3
+    # Of each seed, both folds' images.
+    assert [row.support for row in contender.per_class] == [2 * row.support for row in first.test.per_class]
+    assert contender.confusion[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
+
+
+def test_differences_are_shown_with_their_intervals(comparison, no_data):
+    results = with_pair(comparison.results, conclusion=Conclusion.B_BETTER, p_value=0.03)
+    better = replace(comparison, results=results)
+    shown = Page(report(better)).text
 
     assert "differences.png" in figures_of(comparison)
     assert "−1.23 −2.00 to +0.10 0.030" in shown
     assert "of these two models: small-cnn is better" in shown
-    assert "Test: a coin." in shown
-    assert "Where the thin line crosses 0, neither is shown to be better." in shown
-    assert "keeps clear of 0" not in shown
-
-
-def test_a_line_clear_of_0_that_shows_nothing_is_explained(comparison, no_data):
-    comparison.results["comparison"]["pairs"][0].update(
-        ci95=[-0.02, -0.01], ci90=[-0.018, -0.012], p_value=0.1, margin=0.005, negligible=False, test="a coin",
-        conclusion="inconclusive", seeds=3, p_value_raw=0.001, p_permutation=0.1,
-    )  # fmt: skip
-    shown = Page(report(comparison)).text
-    assert "A thin line that keeps clear of 0 does not show it either where seeds" in shown
+    grey = "Where it excludes 0 and is grey"
+    assert grey not in shown
+    held_back = with_pair(comparison.results, reservation=Reservation.FEW_SEEDS, ci95=(-0.02, -0.01), seeds=3)
+    shown = Page(report(replace(comparison, results=held_back))).text
+    assert grey in shown
     assert "inconclusive: too few seeds" in shown
-
-
-def test_that_the_audit_is_of_the_first_fold_is_said(comparison, monkeypatch):
-    monkeypatch.setattr("spikeduel.reporting.page._audited", lambda *given: None)
-    assert "first of the" not in Page(report(comparison)).text
-    comparison.results["dataset"].update(folds=[{"train": 30, "val": 10, "test": 20}] * 3, audit={"problems": ["Cut."]})
-    assert "This looks at the first of the 3 folds only" in Page(report(comparison)).text
+    alone = structs.replace(results, comparison=Conclusions())
+    (comparison.out / "figures" / "differences.png").unlink()
+    report(replace(comparison, results=alone))
+    assert "differences.png" not in figures_of(comparison)
 
 
 def test_names_are_text_never_markup(make_run, make_prepared):
     names = ("<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "$x^2$ & {{ 7 * 7 }}")
     comparison = make_run(make_prepared(classes=names))
-    comparison.results["comparison"]["verdict"] = "<b>won</b>"
+    noted = with_comparison(comparison, caveats=[DataNote(text="<b>won</b>")])
 
-    shown = Page(report(comparison))
+    shown = Page(report(noted))
 
     assert "script" not in shown.tags
     assert all(address.startswith("data:image/") for address in shown.loaded)
@@ -160,30 +181,38 @@ def test_every_kind_of_run_has_a_page(make_run, make_prepared, num_classes, shap
 
     assert "Left out of this page" not in shown.text
     assert ("encoded.gif" in figures_of(comparison)) == ("dense-snn" in contenders)
-    assert ("±" in shown.text) == (seeds > 1)
+    assert ("mean ± sd" in shown.text) == (seeds > 1)
     assert ("Shown for comparison" in shown.text) == ("dense-snn" in contenders and encoding != "rate")
 
 
 def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison):
-    trial = comparison.results["trials"][0]
-    trial.update(status="failed", error="the loss became NaN", test=None, model=None, best_epoch=None, history=[])
-    trial.update(epochs=0, epoch_seconds=[], validation=None, stopped="nan")
+    first, *others = comparison.results.trials
+    trials = [structs.replace(failed(first), fold=1), *others]
 
-    shown = Page(report(comparison))
+    shown = Page(report(replace(comparison, results=structs.replace(comparison.results, trials=trials))))
 
-    assert "dense-snn, seed 0: the loss became NaN" in shown.text
+    assert "dense-snn, seed 0, fold 1: the loss became NaN" in shown.text
     assert "confusion-small-cnn.png" in figures_of(comparison)
     assert "confusion-dense-snn.png" not in figures_of(comparison)
 
 
 def test_a_run_in_which_all_failed_has_a_page(comparison, no_data):
-    for trial in comparison.results["trials"]:
-        trial.update(status="failed", error=None, test=None, model=None, best_epoch=None, history=[], epoch_seconds=[])
-    comparison.results["comparison"]["pairs"] = []
+    trials = [failed(trial, error=None) for trial in comparison.results.trials]
+    results = structs.replace(comparison.results, trials=trials, comparison=Conclusions())
 
-    shown = Page(report(comparison))
+    shown = Page(report(replace(comparison, results=results)))
 
     assert "no reason was recorded" in shown.text
+
+
+def test_data_that_is_handed_over_is_not_loaded_again(comparison, make_prepared, no_data):
+    numbers = np.arange(60)
+    held = Held(make_prepared(), (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
+
+    shown = Page(report(comparison, held=held))
+
+    assert "Left out of this page" not in shown.text
+    assert "samples.png" in figures_of(comparison)
 
 
 def test_without_the_data_the_page_goes_without_images(comparison, no_data):
@@ -195,13 +224,13 @@ def test_without_the_data_the_page_goes_without_images(comparison, no_data):
 
 
 def test_data_that_has_changed_is_not_shown(comparison):
-    comparison.results["dataset"]["fingerprint"] = "0" * 64
+    changed = replace(comparison, results=with_dataset(comparison.results, fingerprint="0" * 64))
 
-    assert "no longer what these models were trained on" in Page(report(comparison)).text
+    assert "no longer what these models were trained on" in Page(report(changed)).text
 
 
 def test_without_a_model_its_examples_are_left_out(comparison):
-    (comparison.out / comparison.results["trials"][0]["model"]).unlink()
+    (comparison.out / comparison.results.trials[0].model).unlink()
 
     shown = Page(report(comparison))
 
@@ -209,38 +238,50 @@ def test_without_a_model_its_examples_are_left_out(comparison):
     assert any(name.startswith("answer-") and "small-cnn" in name for name in figures_of(comparison))
 
 
-def test_leakage_is_said_in_red(comparison, no_data):
-    assert "must not be trusted" not in Page(report(comparison)).text
-    comparison.results["dataset"].update(split="published", groups=12)
+def test_leakage_has_its_own_box(comparison, no_data):
+    assert "Do not trust these scores" not in Page(report(comparison)).text
+    leak, seed = Leakage(shared=0.25, official=True), OneSeed()
 
-    shown = Page(report(comparison))
+    shown = Page(report(with_comparison(comparison, caveats=[leak, seed])))
 
-    assert "Leakage: these scores must not be trusted." in shown.text
-    assert "memory, not recognition" in shown.text
-    assert 'class="card red"' in shown.source
+    red, amber = (shown.source.index(f'class="card {colour}"') for colour in ("red", "amber"))
+    assert red < shown.source.index(caveats.sentence(leak)) < amber < shown.source.index(caveats.sentence(seed))
 
 
 def test_other_neurons_get_no_false_equation(comparison):
-    comparison.results["experiment"]["neuron"] = "my.module:Neuron"
+    other = replace(comparison.results.experiment, neuron="my.module:Neuron")
+    results = structs.replace(comparison.results, experiment=other)
 
-    assert "leaky integrate-and-fire" not in Page(report(comparison)).text
+    assert "leaky integrate-and-fire" not in Page(report(replace(comparison, results=results))).text
 
 
 def test_what_was_measured_besides_has_its_sections(comparison):
-    assert not {"How sure they are", "Under worse conditions"} & set(Page(report(comparison)).words)
-    for trial in comparison.results["trials"]:
-        scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
-        trial["test"]["calibration"] = {**judged(scores, torch.arange(30) % 3), "temperature": None, "scaled": None}
-        accuracies = {"n": 20, "accuracies": [0.6, 0.5, 0.4, 0.3, 0.2]}
-        trial["robustness"] = summary(0.7, {f"robustness-{name}": accuracies for name in CORRUPTIONS})
+    report(comparison)
+    assert not {"reliability.png", "robustness.png", "corruptions.png"} & figures_of(comparison)
+    scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    calibration = Calibration(**structs.asdict(judged(scores, torch.arange(30) % 3)))
+    accuracies = CorruptedAccuracies(n=20, accuracies=[0.6, 0.5, 0.4, 0.3, 0.2])
+    results = with_trials(
+        with_tests(comparison.results, calibration=calibration),
+        robustness=summary(0.7, {f"robustness-{name}": accuracies for name in CORRUPTIONS}),
+    )
 
-    shown = Page(report(comparison))
+    shown = Page(report(replace(comparison, results=results)))
 
-    assert {"How sure they are", "Under worse conditions"} <= set(shown.words)
-    assert "softmax of spike counts" in shown.text
-    assert "is right on 40.0% (70.0% on the images as they are)" in shown.text
+    assert words.probabilities_of_counts(["dense-snn"]) in shown.text
+    assert words.robustness(results) in shown.text
     assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)
     assert "None" not in shown.text
+
+
+def test_measures_from_outside_have_a_table(comparison, no_data):
+    found = {
+        "entropy": AddedMeasure(title="mean <entropy>", meaning="of the answers", value=0.125, form="{:.3f} bits"),
+        "unknown": AddedMeasure(title="unknown", meaning="not here", value=None, form="{:.3f}"),
+    }
+    shown = Page(report(replace(comparison, results=with_trials(comparison.results, measures=found)))).text
+
+    assert "mean <entropy> of the answers 0.125 bits 0.125 bits unknown not here – –" in shown
 
 
 def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(comparison, tmp_path, no_data):
@@ -260,7 +301,7 @@ def test_a_picture_is_its_own_address(comparison, no_data):
     report(comparison)
     picture = comparison.out / "figures" / "learning-curves.png"
 
-    kind, content = page.data_uri(picture).split(",")
+    kind, content = template.data_uri(picture).split(",")
 
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content) == picture.read_bytes()
@@ -269,10 +310,9 @@ def test_a_picture_is_its_own_address(comparison, no_data):
 def test_names_cannot_turn_the_page_around_or_break_its_figures(make_run, make_prepared):
     names = ("$\\frac{$", "abc\u202egnp", "two\nlines and a lone \udce9")
     comparison = make_run(make_prepared(classes=names))
-    for trial in comparison.results["trials"]:
-        trial["contender"] = trial["contender"].replace("small-cnn", "$x_$<b>\u202e")
+    results = with_trials(comparison.results, contender=lambda t: t.contender.replace("small-cnn", "$x_$<b>\u202e"))
 
-    shown = Page(report(comparison))
+    shown = Page(report(replace(comparison, results=results)))
 
     assert "\u202e" not in shown.source
     assert "b" not in shown.tags
@@ -292,3 +332,49 @@ def test_data_made_by_code_is_made_only_where_that_is_allowed(make_run, monkeypa
     assert "--own-code evil:data" in shown.text
     report(comparison, own_code=["evil:data"])
     assert loaded == [1]
+
+
+def change(run, *path, value):
+    content = json.loads((run / "results.json").read_text())
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    (run / "results.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def run(comparison, no_data):
+    """The folder of a run without its data."""
+    typed.write_json(comparison.out / "results.json", comparison.document())
+    return comparison.out
+
+
+def test_the_page_is_made_from_the_folder_alone(run):
+    path = report_again(run)
+
+    assert path == run / "report.html"
+    assert "dense-snn against small-cnn" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("trials", 0, "history", 0, "val_loss"), 10**400),  # a number that no figure can draw
+        (("trials", 0, "measures"), {"x": {"title": "", "meaning": "", "value": 1.0, "form": "{:q}"}}),
+        (("experiment", "per_contender"), {"dense-snn": "fast"}),
+        (("comparison", "controls"), [{"contender": "dense-snn"}]),
+    ],
+)
+def test_what_only_a_figure_stumbles_over_is_an_error_for_people(run, path, value):
+    change(run, *path, value=value)
+
+    with pytest.raises(InputError, match=r"results\.json: "):
+        report_again(run)
+
+
+def test_a_folder_is_no_page(run):
+    (run / "figures").mkdir(exist_ok=True)
+
+    with pytest.raises(InputError, match="figures: a folder; name the file to write"):
+        report_again(run, run / "figures")

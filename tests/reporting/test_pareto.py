@@ -4,35 +4,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.text import Annotation
 
-from spikeduel.reporting import pareto, style
-from spikeduel.reporting.estimates import Estimate
+from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
+from spikeduel.measuring import energy
+from spikeduel.reporting import estimates, pareto, style
 from spikeduel.settings.recipes import baseline
+
+TABLE = energy.read("45nm-fp32")
 
 
 @pytest.fixture
 def results(make_prepared, make_results, monkeypatch):
-    """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4, 2 and 8 µJ, where the test says so."""
+    """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4 and 8 µJ, 2 and 0.5 ms."""
     made = make_results(make_prepared(), baseline(seeds=2))
-    for trial, accuracy in zip(made["trials"], (0.8, 0.7, 0.9, 0.7), strict=True):
-        trial["test"]["accuracy"] = accuracy
-        trial["energy"] = 4e-6 if trial["family"] == "snn" else 8e-6
-    for trial in made["trials"][::2]:
-        trial["anytime"] = {"early_exit": {"threshold": 0.9, "accuracy": 0.851, "exit_steps": [3, 1]}}
-        trial["controls"] = {
-            "relu_twin": {"accuracy": 0.86, "energy": 6e-6},
-            "quantised_twin": {"accuracy": 0.84, "energy": 6e-6, "bits": 3},
-            "one_step": {"accuracy": 0.5, "energy": 1e-6},
-        }
-    made["trials"][0]["latency"] = {"one_image": {"median_ms": 2.0, "p95_ms": None}, "stream_ms": [1.0, 5.0]}
-    made["trials"][1]["latency"] = {"one_image": {"median_ms": 0.5, "p95_ms": None}, "stream_ms": None}
-    monkeypatch.setattr(Estimate, "joules", lambda self, entry: entry["energy"])
-    monkeypatch.setattr(Estimate, "over_time", lambda self, trial: [1e-6, 4e-6])
-    return made
+    for index, accuracy in enumerate((0.8, 0.7, 0.9, 0.7)):
+        made = with_accuracy(made, index, accuracy)
+        made = with_trial(made, index, energy=energy_of(8e-6 if index % 2 else 4e-6))
+    controls = {
+        "relu_twin": control("ReLU twin", 0.86, energy=energy_of(6e-6)),
+        "quantised_twin": control("quantised twin", 0.84, energy=energy_of(6e-6), bits=3),
+        "one_step": control("one time step", 0.5, spikes=True, energy=energy_of(1e-6)),
+    }
+    anytime = followed([0.8, 0.85], [leaving(0.9, 0.851, [15, 5])])
+    for index in (0, 2):
+        made = with_trial(made, index, anytime=anytime, controls=controls)
+    made = with_trial(made, 0, latency=latency(2.0, stream=[1.0, 5.0]))
+    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: [1e-6, 4e-6])
+    return with_trial(made, 1, latency=latency(0.5))
 
 
 def test_points_by_hand(results):
-    found = {point.label: point for point in pareto.points(results)}
-    assert list(found) == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bit)", "small-cnn"]
+    found = {point.label: point for point in pareto.points(results, TABLE)}
+    assert list(found) == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
     snn = found["dense-snn"]
     assert (snn.kind, snn.accuracy, snn.joules) == ("spiking", pytest.approx(0.85), pytest.approx(4e-6))
     assert snn.deviation == pytest.approx(np.std([0.8, 0.9], ddof=1))
@@ -41,18 +43,23 @@ def test_points_by_hand(results):
     assert found["early exit"].joules == pytest.approx((3 * 1e-6 + 4e-6) / 4)
     assert found["early exit"].seconds == pytest.approx(1e-3 * (3 * 1 + 5) / 4)
     assert (found["ReLU twin"].joules, found["ReLU twin"].seconds) == (pytest.approx(6e-6), None)
-    assert found["quantised twin (3 bit)"].colour == snn.colour == style.SPIKING_COLOURS[0]
+    assert found["quantised twin (3 bits)"].colour == snn.colour == style.SPIKING_COLOURS[0]
 
 
-def test_who_may_not_leave_early_has_no_early_exit(results):
-    for trial in results["trials"][::2]:
-        trial["anytime"]["early_exit"]["threshold"] = None
-    assert "early exit" not in [point.label for point in pareto.points(results)]
+def test_energy_that_one_seed_lacks_is_not_known(results):
+    (snn, *_) = pareto.points(with_trial(results, 2, energy=None), TABLE)
+    assert snn.joules is None
+
+
+def test_a_network_that_may_not_leave_early_has_no_early_exit(results):
+    for index in (0, 2):
+        results = with_trial(results, index, anytime=followed([0.8, 0.85], [leaving(None, 0.85, [0, 20])]))
+    assert "early exit" not in [point.label for point in pareto.points(results, TABLE)]
 
 
 def test_a_twin_that_one_seed_lacks_is_left_out(results):
-    results["trials"][0]["controls"]["relu_twin"] = None
-    assert "ReLU twin" not in [point.label for point in pareto.points(results)]
+    results = with_trial(results, 0, controls={})
+    assert "ReLU twin" not in [point.label for point in pareto.points(results, TABLE)]
 
 
 def test_the_front_by_hand():
@@ -75,7 +82,7 @@ def test_nobody_beats_the_front_and_somebody_beats_all_others(pairs):
 
 
 def test_the_plot(results):
-    figure = pareto.pareto(results)
+    figure = pareto.pareto(results, TABLE)
     figure.draw_without_rendering()
     joules, times = figure.axes
     front = next(line for line in joules.lines if line.get_linestyle() == "--")
@@ -83,17 +90,15 @@ def test_the_plot(results):
     np.testing.assert_allclose(front.get_xdata(), [1.75e-6, 6e-6])
     np.testing.assert_allclose(front.get_ydata(), [0.851, 0.86])
     written = [[text.get_text() for text in axes.texts if isinstance(text, Annotation)] for axes in (joules, times)]
-    assert written[0] == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bit)", "small-cnn"]
+    assert written[0] == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
     assert written[1] == ["dense-snn", "early exit", "small-cnn"]
     assert "estimate: 45nm-fp32" in joules.get_xlabel()
     places = [each.get_offsets()[0] for each in times.collections]
     np.testing.assert_allclose(places, [(2e-3, 0.85), (2e-3, 0.851), (5e-4, 0.7)])
 
 
-def test_without_times_there_is_one_panel_and_without_both_no_plot(results, monkeypatch):
-    for trial in results["trials"]:
-        trial["latency"] = None
-    assert len(pareto.pareto(results).axes) == 1
-    monkeypatch.setattr(Estimate, "joules", lambda self, entry: None)
-    monkeypatch.setattr(Estimate, "over_time", lambda self, trial: None)
-    assert pareto.pareto(results) is None
+def test_without_times_there_is_one_panel_and_without_both_no_plot(results, with_trials, monkeypatch):
+    results = with_trials(results, latency=None)
+    assert len(pareto.pareto(results, TABLE).axes) == 1
+    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: None)
+    assert pareto.pareto(with_trials(results, energy=None, controls={}), TABLE) is None

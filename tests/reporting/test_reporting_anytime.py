@@ -1,40 +1,38 @@
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from spikeduel.reporting import anytime, style
-from spikeduel.reporting.estimates import Estimate
+from made_costs import energy_of, followed, latency, leaving, with_trial
+from spikeduel.measuring import energy
+from spikeduel.reporting import anytime, estimates, style
 from spikeduel.settings.recipes import baseline
 
 STEPS = [0.4, 0.6, 0.7, 0.75]
 
 
-def followed(shift=0.0, chosen=1):
-    """Three thresholds: all leave at once, half at once and half at the end, nobody early."""
+def made_anytime(shift=0.0):
+    """Three thresholds: all leave at once, half at once and half at the end, nobody early; the second was chosen."""
     curve = [
-        {"threshold": 0.5, "mean_steps": 1.0, "accuracy": 0.4 + shift, "exit_steps": [20, 0, 0, 0]},
-        {"threshold": 0.9, "mean_steps": 2.5, "accuracy": 0.7 + shift, "exit_steps": [10, 0, 0, 10]},
-        {"threshold": None, "mean_steps": 4.0, "accuracy": 0.75 + shift, "exit_steps": [0, 0, 0, 20]},
+        leaving(0.5, 0.4 + shift, [20, 0, 0, 0]),
+        leaving(0.9, 0.7 + shift, [10, 0, 0, 10]),
+        leaving(None, 0.75 + shift, [0, 0, 0, 20]),
     ]
-    exits = {**curve[chosen], "tolerance": 0.002, "validation": {}, "curve": curve}
-    accuracies = [accuracy + shift for accuracy in STEPS]
-    return {"num_steps": 4, "n": 20, "accuracies": accuracies, "validation_accuracies": None, "early_exit": exits}
+    return followed([accuracy + shift for accuracy in STEPS], curve, chosen=1)
 
 
 @pytest.fixture
-def results(make_prepared, make_results, monkeypatch):
+def results(make_prepared, make_results, with_trials, monkeypatch):
     """Two seeds; each step of the spiking network costs a microjoule, the CNN ten."""
-    made = make_results(make_prepared(), baseline(seeds=2))
-    for seed, trial in enumerate(made["trials"][::2]):
-        trial["anytime"] = followed(0.1 * seed)
-    made["trials"][0]["latency"] = {"one_image": {"median_ms": 1.5, "p95_ms": None}, "stream_ms": [1.0, 2.0, 3.0, 4.0]}
-    made["trials"][1]["latency"] = {"one_image": {"median_ms": 0.5, "p95_ms": None}, "stream_ms": None}
-    monkeypatch.setattr(Estimate, "over_time", lambda self, trial: [1e-6, 2e-6, 3e-6, 4e-6])
-    monkeypatch.setattr(Estimate, "joules", lambda self, entry: 1e-5)
-    return made
+    made = with_trials(make_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
+    for seed in (0, 1):
+        made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
+    made = with_trial(made, 0, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
+    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: [1e-6, 2e-6, 3e-6, 4e-6])
+    return with_trial(made, 1, latency=latency(0.5))
 
 
 def panels(results):
-    figure = anytime.curves(results)
+    figure = anytime.curves(results, energy.read("45nm-fp32"))
     figure.draw_without_rendering()
     return dict(zip(("steps", "joules", "left", "times"), figure.axes, strict=True))
 
@@ -70,7 +68,7 @@ def test_energy_is_that_up_to_each_step_and_of_leaving_its_mean(results):
     places = [tuple(each.get_offsets()[0]) for each in joules.collections[1:]]
     assert places[0] == pytest.approx((2.5e-6, 0.75))
     # The network without time stands at its own energy.
-    accuracy = np.mean([trial["test"]["accuracy"] for trial in results["trials"][1::2]])
+    accuracy = np.mean([trial.test.accuracy for trial in results.trials[1::2]])
     assert places[1] == pytest.approx((1e-5, accuracy))
     assert joules.get_xscale() == "log"
 
@@ -85,19 +83,18 @@ def test_who_has_left_and_how_long_it_takes(results):
 
 
 def test_seeds_meet_at_equal_cost():
-    one, other = followed()["early_exit"], followed(0.2)["early_exit"]
-    other["curve"][1] = {**other["curve"][1], "exit_steps": [20, 0, 0, 0], "accuracy": 0.6}
+    one, other = made_anytime().early_exit, made_anytime(0.2).early_exit
+    first, second, last = other.curve
+    other = replace(other, curve=[first, replace(second, exit_steps=[20, 0, 0, 0], accuracy=0.6), last])
     cost, accuracy = anytime._mean_curve([([1, 2, 3, 4], one), ([1, 2, 3, 4], other)])
     # The other one has nothing between 1 and 4 steps: a straight line, from 0.6 to 0.95.
     assert np.interp(2.5, cost, accuracy) == pytest.approx((0.7 + (0.6 + 0.95) / 2) / 2, abs=2e-3)
 
 
-def test_what_is_not_known_is_said_and_nothing_breaks(results, monkeypatch):
-    for trial in results["trials"]:
-        trial["latency"] = None
-    results["trials"][0]["anytime"]["early_exit"] = None
-    monkeypatch.setattr(Estimate, "over_time", lambda self, trial: None)
-    monkeypatch.setattr(Estimate, "joules", lambda self, entry: None)
+def test_what_is_not_known_is_said_and_nothing_breaks(results, with_trials, monkeypatch):
+    results = with_trials(results, latency=None, energy=None)
+    results = with_trial(results, 0, anytime=replace(results.trials[0].anytime, early_exit=None))
+    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: None)
     drawn = panels(results)
     for name in ("joules", "times"):
         assert [text.get_text() for text in drawn[name].texts] == ["not known"]
@@ -106,16 +103,12 @@ def test_what_is_not_known_is_said_and_nothing_breaks(results, monkeypatch):
 
 @pytest.mark.parametrize("num_steps", [1, 300])
 def test_one_step_and_many(make_prepared, make_results, num_steps):
+    exits = leaving(None, 0.5, [0] * (num_steps - 1) + [20])
     made = make_results(make_prepared(), baseline())
-    leaving = {"threshold": None, "mean_steps": num_steps, "accuracy": 0.5, "exit_steps": [0] * (num_steps - 1) + [20]}
-    made["trials"][0]["anytime"] = {
-        "num_steps": num_steps,
-        "accuracies": [0.5] * num_steps,
-        "early_exit": {**leaving, "curve": [leaving]},
-    }
-    panels(made)
+    panels(with_trial(made, 0, anytime=followed([0.5] * num_steps, [exits])))
 
 
-def test_contenders_are_those_with_time(results):
-    assert list(anytime.contenders(results)) == ["dense-snn"]
-    assert len(anytime.contenders(results)["dense-snn"]) == 2
+def test_followed_are_those_with_as_many_steps_as_the_first(results):
+    assert {name: len(trials) for name, trials in anytime.followed(results).items()} == {"dense-snn": 2}
+    shorter = followed([0.5], [leaving(None, 0.5, [20])])
+    assert len(anytime.followed(with_trial(results, 2, anytime=shorter))["dense-snn"]) == 1

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
@@ -7,7 +9,9 @@ from spikeduel.reporting import style
 
 
 def test_a_contender_keeps_its_colour_and_spiking_ones_are_warm():
-    trials = [{"contender": name, "family": "snn" if "snn" in name else "cnn"} for name in ("a-snn", "b", "c-snn")]
+    trials = [
+        SimpleNamespace(contender=name, family="snn" if "snn" in name else "cnn") for name in ("a-snn", "b", "c-snn")
+    ]
 
     colours = style.contender_colours(trials * 2)
 

@@ -1,10 +1,13 @@
 import re
+from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from spikeduel.reporting import report, report_tuning, tuning_trials
 from spikeduel.reporting.tuning import section
-from spikeduel.settings.recipes import baseline
+from spikeduel.results.tuning import TuningRecord
+from spikeduel.system.typed import converted
 
 
 def entry(number, accuracy, **settings):
@@ -40,12 +43,13 @@ def contender(name, family, accuracies, best, tuned):
 
 @pytest.fixture
 def tuning():
-    """The content of a tuning.json, made up."""
-    return {
+    """A record of tuning, made up."""
+    content = {
+        "schema": 1,
         "spikeduel": "0.1.0",
         "created": "2025-01-01T00:00:00+00:00",
         "environment": {"cpu": "a <fast> one"},
-        "dataset": {"name": "made-<up>", "fingerprint": "f" * 64},
+        "dataset": {"name": "made-<up>", "fingerprint": "f" * 64, "test": "t" * 64},
         "experiment": {"epochs": 6, "per_contender": None},
         "num_trials": 3,
         "ranges": {
@@ -58,21 +62,14 @@ def tuning():
             contender("small-cnn", "cnn", [0.875, None, 0.25], 0, ["learning_rate"]),
         ],
     }
+    return converted(content, TuningRecord)
 
 
-def test_the_section_shows_every_trial_and_what_was_chosen(tuning, tmp_path):
+def test_the_section_has_ranges_of_what_was_tuned_and_what_it_leaves_open(tuning, tmp_path):
     found = section(tuning, tmp_path)
-    snn, cnn = found["contenders"]
-    assert (snn["first"], snn["best"], snn["expected"], snn["chosen"]) == (
-        "50.00", "75.00", "75.00 ± 1.00", "learning_rate 0.002",
-    )  # fmt: skip
-    assert snn["seconds"] == "2,100"
-    assert [trial["accuracy"] for trial in cnn["trials"]] == ["87.50", "failed", "25.00"]
-    assert [trial["chosen"] for trial in snn["trials"]] == [False, True, False]
-    assert found["ranges"] == [
-        ("learning_rate", "1e-05 to 0.01, evenly in its logarithm"),
-        ("num_steps", "one of 4, 8"),
-    ]
+    assert found.ranges == [("learning_rate", "1e-05 to 0.01, log-uniform"), ("num_steps", "one of 4, 8")]
+    assert list(found.colours) == ["dense-snn", "small-cnn"]
+    assert len(found.limits) == 3  # still rising, settings tuned, one failed trial
     assert section(None, tmp_path) is None
 
 
@@ -88,27 +85,20 @@ def test_the_figure_shows_every_finished_trial_and_the_curves(tuning):
 
 def test_a_page_of_its_own(tuning, tmp_path):
     page = report_tuning(tuning, tmp_path / "run").read_text()
-    for text in ("made-&lt;up&gt;", "a &lt;fast&gt; one", "loss became &lt;NaN&gt;", "75.00", "run/experiment.toml"):
+    for text in ("made-&lt;up&gt;", "a &lt;fast&gt; one", "loss became &lt;NaN&gt;", "run/experiment.toml"):
         assert text in page
-    assert "From 1 to 3 trials" in page
+    # First and best trial, expected best, seconds, what was chosen.
+    for text in ("<td>50.00</td><td>75.00</td>", "75.00 ± 1.00", "<td>2,100</td>", "learning_rate 0.002"):
+        assert text in page
+    assert page.count("(chosen)") == 2
     assert len(re.findall("data:image/png", page)) == 1
-    assert "Right and wrong" not in page
     assert (tmp_path / "run" / "figures" / "tuning.png").is_file()
 
 
 def test_a_comparisons_page_has_the_section(make_run, tuning):
     comparison = make_run(per_contender={"dense-snn": {"learning_rate": 0.002}})
-    assert "Every trial of dense-snn" not in report(comparison).read_text()
-    comparison.results["tuning"] = tuning
-    page = report(comparison).read_text()
-    assert "Every trial of dense-snn" in page
+    assert "made-&lt;up&gt;" not in report(comparison).read_text()
+    page = report(replace(comparison, results=structs.replace(comparison.results, tuning=tuning))).read_text()
+    assert "loss became &lt;NaN&gt;" in page
     assert "dense-snn: learning_rate 0.002" in page
-    assert "Right and wrong" in page
-
-
-def test_rules_name_own_settings():
-    from spikeduel.reporting import summary
-
-    shown = dict(summary.settings({"per_contender": {"a": {"beta": 0.5}, "b": {"num_steps": 4}}}))
-    assert shown == {"per_contender": "a: beta 0.5; b: num_steps 4"}
-    assert baseline().per_contender is None
+    assert (comparison.out / "figures" / "tuning.png").is_file()

@@ -6,6 +6,7 @@ import pytest
 import spikeduel as sd
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
+from spikeduel.measuring.classification import classified
 from spikeduel.results import predictions
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
@@ -31,15 +32,21 @@ def prepared(groups=None, fingerprint="f" * 64):
 
 
 def record(contender, seed):
+    settings = {"contender": contender, "seed": seed}
     return TrialRecord(
-        f"{contender}{seed}", {"contender": contender, "seed": seed}, 1, "done", None, 0, "limit", [], []
-    )
+        key=f"{contender}{seed}", settings=settings, parameters=1, status="done", error=None, best_epoch=0,
+        stopped="limit", epoch_seconds=[], history=[],
+    )  # fmt: skip
 
 
-def predicted(num_wrong, first=0):
+def predicted(num_wrong):
     answers = LABELS[TEST].copy()
-    answers[first : first + num_wrong] = (answers[first : first + num_wrong] + 1) % 3
+    answers[:num_wrong] = (answers[:num_wrong] + 1) % 3
     return answers.tolist()
+
+
+def answered(num_wrong):
+    return classified(("a", "b", "c"), LABELS[TEST], np.array(predicted(num_wrong)))
 
 
 @pytest.fixture
@@ -52,7 +59,7 @@ def make_run(tmp_path):
         for contender, numbers in wrong.items():
             for seed, number in enumerate(numbers):
                 records.append(record(contender, seed))
-                measures.append({} if number is None else {"classification": {"predicted": predicted(number)}})
+                measures.append({} if number is None else {"classification": answered(number)})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
         answers.write(run, prepared(groups, fingerprint), [split], records, measures)

@@ -28,7 +28,7 @@ def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
 def test_changes_reach_the_experiment_and_are_checked():
     assert twins("mnist", seeds=6, encoding="rate") == Experiment(dataset="mnist", seeds=6, encoding="rate")
     assert baseline("mnist", seeds=6).seeds == 6
-    with pytest.raises(InputError, match="seeds must be at least 1"):
+    with pytest.raises(InputError, match="seeds must be a whole number from 1"):
         baseline("mnist", seeds=0)
 
 

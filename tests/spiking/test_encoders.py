@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from spikeduel.spiking.constant_input import ConstantInput
-from spikeduel.spiking.encoders import ENCODERS, latency
+from spikeduel.spiking.encoders import ENCODERS, encoder_of, latency
 from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system.errors import InputError
 
 
 @pytest.fixture
@@ -38,6 +39,43 @@ def test_an_images_code_depends_on_neither_batch_nor_order(name, images):
     order = np.array([4, 1, 5])
     part = sequence(ENCODERS[name](images[order], 7, RandomKeys.for_training(3, 1, indices[order])))
     assert torch.equal(part, whole[:, order])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_window_is_a_part_of_the_whole(name, images):
+    keys = RandomKeys.for_evaluation(np.arange(6))
+    whole = sequence(ENCODERS[name](images, 7, keys))
+    assert torch.equal(sequence(ENCODERS[name](images, 7, keys, range(2, 5))), whole[2:5])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_what_is_said_of_an_encoder_is_true_of_it(name, images):
+    encoder, keys = ENCODERS[name], RandomKeys.for_evaluation(np.arange(6))
+    whole = sequence(encoder(images, 7, keys))
+    assert encoder.spikes == bool(((whole == 0) | (whole == 1)).all())
+    assert encoder.random != torch.equal(whole, sequence(encoder(images, 7, keys.another())))
+    assert not encoder.stepwise or torch.equal(sequence(encoder(images, 4, keys)), whole[:4])
+    assert encoder.help
+
+
+def test_encoders_of_ones_own(tmp_path, monkeypatch, images):
+    (tmp_path / "own_codes.py").write_text(
+        "from spikeduel import Encoder\n"
+        "def plain(images, num_steps, keys):\n"
+        "    return (images / 255).expand(num_steps, *images.shape)\n\n"
+        "declared = Encoder(plain, random=True)\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    plain, declared = encoder_of("own_codes:plain"), encoder_of("own_codes:declared")
+    assert (plain.spikes, plain.stepwise, plain.random) == (False, False, False)
+    assert (declared.spikes, declared.stepwise, declared.random) == (False, False, True)
+    assert torch.equal(plain(images, 3, RandomKeys.for_content(images))[2], images / 255)
+    assert encoder_of("rate") is ENCODERS["rate"]
+    with pytest.raises(InputError, match="did you mean 'rate'"):
+        encoder_of("rats")
+    with pytest.raises(InputError, match="must be an Encoder or a function, not int"):
+        encoder_of("own_codes:number")
 
 
 def test_direct_is_a_constant(images):

@@ -34,8 +34,8 @@ def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
 
 def test_content_draws_depend_on_pixels_only(images):
     shuffled = images[[3, 0]]
-    assert np.array_equal(RandomKeys.for_content(shuffled).keys, RandomKeys.for_content(images).keys[[3, 0]])
-    assert len(set(RandomKeys.for_content(images).keys)) == 6
+    assert np.array_equal(RandomKeys.for_content(shuffled).values, RandomKeys.for_content(images).values[[3, 0]])
+    assert len(set(RandomKeys.for_content(images).values)) == 6
 
 
 def test_levels_for_encoders_of_ones_own(images):

@@ -144,7 +144,7 @@ def test_what_cannot_be_a_path_is_no_traceback(text):
     assert not files.is_file(text)
     with pytest.raises(InputError, match=r"no such file|cannot be read"):
         files.read_bytes(text)
-    assert "is no path" in (problem(files.located, text) or "is no path")
+    assert "is not a path" in (problem(files.located, text) or "is not a path")
 
 
 # ---- what killed processes leave

@@ -4,16 +4,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from spikeduel import data
 from spikeduel.comparing import compare
+from spikeduel.data import Split
 from spikeduel.measuring import energy
-from spikeduel.results import comparison
+from spikeduel.measuring.classification import classified
+from spikeduel.networks.models import ModelCard
+from spikeduel.results import older, significance
+from spikeduel.results.comparison import load_run
+from spikeduel.results.costs import Ways
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls, trial
-from spikeduel.trials.controls import CONTROLS
+from spikeduel.trials.controls import CONTROLS, Controlled, conclude
 from spikeduel.trials.store import Store
+from spikeduel.trials.trial import Trial
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu",
@@ -46,7 +55,7 @@ def write(tmp_path):
 
 
 def run(experiment, store, progress=None):
-    """What the controls of the first trial found."""
+    """What the controls of each trial found."""
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
     trials = trial.plan(experiment, prepared, split)
@@ -60,47 +69,54 @@ def test_the_bits_tell_the_counts_apart(num_steps, bits):
     assert controls.bits_of(num_steps) == bits == int(np.ceil(np.log2(num_steps + 1)))
 
 
+def test_results_of_earlier_versions_get_the_same_titles():
+    assert {name: (title, spikes) for name, (title, _, spikes) in older.CONTROLS.items()} == {
+        name: (control.title, control.spikes) for name, control in CONTROLS.items()
+    }
+
+
 def test_every_control_is_in_the_results(controlled):
-    spiking, other = controlled.results["trials"]
-    assert other["controls"] is None
-    assert set(spiking["controls"]) == {*CONTROLS, "reasons"}
-    assert spiking["controls"]["reasons"] == {}
-    for name in CONTROLS:
-        found = spiking["controls"][name]
-        assert found["n"] == spiking["test"]["n"]
+    spiking, other = controlled.results.trials
+    assert (other.controls, other.controls_left_out) == ({}, {})
+    assert list(spiking.controls) == list(CONTROLS)
+    assert spiking.controls_left_out == {}
+    for name, found in spiking.controls.items():
+        assert (found.title, found.meaning, found.spikes) == (
+            CONTROLS[name].title, CONTROLS[name].meaning, CONTROLS[name].spikes,
+        )  # fmt: skip
+        assert found.n == spiking.test.n
         # With one step, hardly any neuron reaches its threshold so early.
-        assert (0.05 if name == "one_step" else 0.3) < found["accuracy"] <= 1
-    assert [spiking["controls"][name]["num_steps"] for name in CONTROLS[:4]] == [1, 1, 1, 4]
-    assert spiking["controls"]["quantised_twin"]["bits"] == 3
-    assert json.loads((controlled.out / "results.json").read_text()) == json.loads(json.dumps(controlled.results))
-    (about,) = controlled.results["comparison"]["controls"]
-    assert [row["b"] for row in about["rows"]] == list(CONTROLS)
-    for row in about["rows"]:
-        assert row["accuracy"] == spiking["controls"][row["b"]]["accuracy"]
-        assert row["difference"] == pytest.approx(spiking["test"]["accuracy"] - row["accuracy"])
+        assert (0.05 if name == "one_step" else 0.3) < found.accuracy <= 1
+    assert [found.num_steps for found in spiking.controls.values()] == [1, 1, 1, 4, None]
+    assert spiking.controls["quantised_twin"].bits == 3
+    (about,) = controlled.results.comparison.controls
+    assert [row.control for row in about.rows] == list(CONTROLS)
+    for row in about.rows:
+        assert row.accuracy == spiking.controls[row.control].accuracy
+        assert row.found.difference == pytest.approx(spiking.test.accuracy - row.accuracy)
     # Controls are no rows of the main table.
-    assert [t["contender"] for t in controlled.results["trials"]] == list(EXPERIMENT.contenders)
+    assert controlled.results.contenders == list(EXPERIMENT.contenders)
 
 
 def test_energy_stands_beside_the_accuracy_of_twins(controlled):
-    spiking, plain = controlled.results["trials"]
-    first = spiking["operations"]["layers"][0]["macs"]["dense"]
-    assert first == {"as_written": 4 * 64 * 32, "cached": 64 * 32}
-    assert plain["energy"]["tables"]["45nm-fp32"]["compute"]["synapses"]["cached"]["dense"] > 0
+    spiking, plain = controlled.results.trials
+    first = spiking.operations.layers[0].macs.dense
+    assert first == Ways(per_step=4 * 64 * 32, hoisted=64 * 32)
+    assert plain.energy.tables["45nm-fp32"].joules() > 0
     for name in ("relu_twin", "quantised_twin"):
-        twin = spiking["controls"][name]
-        assert twin["operations"]["num_steps"] == 1
-        assert twin["operations"]["totals"]["macs"]["dense"]["cached"] == 64 * 32 + 32 * 10
+        twin = spiking.controls[name]
+        assert twin.operations.num_steps == 1
+        assert twin.operations.totals.macs.dense.hoisted == 64 * 32 + 32 * 10
         # From its shape alone it is the same.
-        alone = energy.estimate(energy.relu_twin(spiking["operations"]), energy.read("45nm-int8"))
+        alone = energy.estimate(energy.relu_twin(spiking.operations), energy.read("45nm-int8"))
         for memory in ("compute", "off_chip"):
-            found = energy.joules(twin["energy"]["tables"]["45nm-int8"], memory)
-            assert found <= energy.joules(alone, memory)
-            assert (found == pytest.approx(energy.joules(alone, memory))) or name == "quantised_twin"
+            found = twin.energy.tables["45nm-int8"].joules(memory)
+            assert found <= alone.joules(memory)
+            assert (found == pytest.approx(alone.joules(memory))) or name == "quantised_twin"
     # Activations of 3 bits are moved in 3.
-    bits = [layer["input_bits"] for layer in spiking["controls"]["quantised_twin"]["operations"]["layers"]]
+    bits = [layer.input_bits for layer in spiking.controls["quantised_twin"].operations.layers]
     assert bits == [None, 3]
-    assert "energy" not in spiking["controls"]["nearest_neighbour"]
+    assert spiking.controls["nearest_neighbour"].energy is None
 
 
 def test_the_nearest_neighbour_is_scikit_learns(controlled):
@@ -111,26 +127,30 @@ def test_the_nearest_neighbour_is_scikit_learns(controlled):
     images = np.asarray(prepared.images, dtype=float).reshape(len(prepared), -1)
     known = KNeighborsClassifier(1, algorithm="brute").fit(images[split.train], prepared.labels[split.train])
     expected = known.score(images[split.test], prepared.labels[split.test])
-    found = controlled.results["trials"][0]["controls"]["nearest_neighbour"]["accuracy"]
+    found = controlled.results.trials[0].controls["nearest_neighbour"].accuracy
     # Images that are equally far may be told apart otherwise.
     assert found == pytest.approx(expected, abs=2 / len(split.test))
 
 
-def test_controls_are_found_again_and_shown_in_the_report(controlled):
-    told = Telling()
-    again = compare(EXPERIMENT, controlled.out, controlled.out.parent / "store", told)
+def test_controls_are_read_again_found_again_and_in_the_report(controlled):
+    assert load_run(controlled.out).results.comparison == controlled.results.comparison
+    document = json.loads((controlled.out / "results.json").read_text())
+    assert [each["text"] for each in document["comparison"]["controls"]] == controlled.controls()
+    assert (controlled.out / "figures" / "controls.png").is_file()
+    store, told = controlled.out.parent / "store", Telling()
+    again = compare(EXPERIMENT, controlled.out.parent / "again", store, told)
     assert not any(", epoch " in line for line in told.lines)
     assert sum("control, " in line and "not trained again" in line for line in told.lines) == 3
-    assert again.results["comparison"] == controlled.results["comparison"]
-    page = (controlled.out / "report.html").read_text()
-    assert "What spiking buys" in page
-    assert (controlled.out / "figures" / "controls.png").is_file()
-    # Without controls, the same trials are found, and nothing of the controls is said.
-    without = compare(replace(EXPERIMENT, controls=False), controlled.out.parent / "plain", again.out.parent / "store")
-    assert without.results["trials"][0]["controls"] is None
-    assert "What spiking buys" not in (without.out / "report.html").read_text()
-    assert [t["key"] for t in without.results["trials"]] == [t["key"] for t in controlled.results["trials"]]
-    assert comparison.load_run(controlled.out).experiment.controls
+    assert again.results.comparison == controlled.results.comparison
+
+
+def test_without_controls_the_same_trials_are_found(controlled, unreported):
+    without = compare(
+        replace(EXPERIMENT, controls=False), controlled.out.parent / "plain", controlled.out.parent / "store"
+    )
+    assert without.results.trials[0].controls == {}
+    assert without.results.comparison.controls == []
+    assert [t.key for t in without.results.trials] == [t.key for t in controlled.results.trials]
 
 
 def test_a_contender_that_is_the_twin_is_named(tmp_path):
@@ -139,9 +159,9 @@ def test_a_contender_that_is_the_twin_is_named(tmp_path):
     lif, relu, _ = run(replace(EXPERIMENT, contenders=contenders, epochs=1), tmp_path / "store", told)
     assert relu is None
     (line,) = [line for line in told.lines if "shape for shape" in line]
-    assert "dense-lif has the weights of the contender dense-relu" in line
+    assert "dense-lif has the same weights as dense-relu" in line
     # What the line says is to be expected.
-    twin = Store(tmp_path / "store").record(lif.found["relu_twin"]["key"])
+    twin = Store(tmp_path / "store").record(lif.results["relu_twin"].key)
     others = [Store(tmp_path / "store").record(path.parent.name) for path in tmp_path.glob("store/*/trial.json")]
     (itself,) = [record for record in others if record.settings["contender"] == "dense-relu"]
     assert twin.history == itself.history
@@ -183,7 +203,8 @@ def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
     write("own_takes", TAKES)
     (found,) = run(replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1), tmp_path / "store")
     assert found.reasons == {}
-    assert all(found.found[name]["accuracy"] > 0 for name in CONTROLS)
+    assert all(found.results[name].accuracy > 0 for name in CONTROLS)
+    assert len(found.keys) == 3
 
 
 @pytest.mark.parametrize(
@@ -193,22 +214,116 @@ def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
         ("foreign", {"relu_twin", "quantised_twin", "shuffled"}, "no layer of spikeduel's neurons"),
     ],
 )
-def test_what_cannot_be_had_is_null_with_a_reason_and_the_others_run(name, left_out, says, write, tmp_path):
+def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(name, left_out, says, write, tmp_path):
     write("own_stubborn", TAKES)
     experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1)
     told = Telling()
     (found,) = run(experiment, tmp_path / "store", told)
-    assert {control for control in CONTROLS if found.found[control] is None} == left_out == set(found.reasons)
+    assert set(found.reasons) == left_out == set(CONTROLS) - set(found.results)
+    assert set(found.answers) == set(found.results)
     assert says in found.reasons["relu_twin"]
-    assert found.entry()["relu_twin"] is None
     assert any("left out" in line and says in line for line in told.lines)
 
 
 def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
-    failing = {**controls.TRAINED, "one_step": lambda given: replace(given, num_steps=1, learning_rate=1e36)}
-    monkeypatch.setattr(controls, "TRAINED", failing)
+    failing = replace(CONTROLS["one_step"], train=lambda given: replace(given, num_steps=1, learning_rate=1e36))
+    monkeypatch.setitem(controls.CONTROLS, "one_step", failing)
     found, none = run(replace(EXPERIMENT, epochs=1), tmp_path / "store")
     assert none is None
-    assert found.found["one_step"] is None
+    assert "one_step" not in found.results
     assert "its training failed: loss or weights became NaN" in found.reasons["one_step"]
-    assert found.found["relu_twin"]["accuracy"] > 0
+    assert found.results["relu_twin"].accuracy > 0
+
+
+# ---- what is concluded
+
+
+def planned(seed, contender="conv-lif", margin=0.005):
+    """A trial that nobody trained."""
+    card = ModelCard(contender, "snn", (1, 8, 8), ("a", "b"), None, {}, "direct", 4, seed=seed)
+    return Trial(replace(EXPERIMENT, equivalence_margin=margin), card, {}), Split(*[np.arange(0)] * 3, "made up")
+
+
+def answered(num_right, n=1000, start=0):
+    """Right on `num_right` of `n` images, from image `start` on."""
+    predicted = (np.roll(np.arange(n), start) >= num_right).astype(int)
+    return classified(("a", "b"), np.zeros(n, int), predicted)
+
+
+def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
+    """`conclude` of one contender with answers `own` and those of its controls, a seed each; None is a failure.
+
+    With `folds`, each seed has as many, one after the other.
+    """
+    trials = [planned(place // folds, margin=margin) for place in range(len(own))]
+    found = []
+    for place, answers in enumerate(own):
+        given = {name: each[place] for name, each in by_control.items() if each[place] is not None}
+        results = {
+            name: ControlResult(
+                title="", meaning="", spikes=False, n=each.n, accuracy=each.accuracy,
+                bits=bits if name == "quantised_twin" else None,
+            )
+            for name, each in given.items()
+        }  # fmt: skip
+        found.append(None if answers is None else Controlled(results, given, reasons or {}))
+    (about,) = conclude(trials, found, own, groups)
+    return about, {row.control: row for row in about.rows}
+
+
+def right(answers):
+    return np.array([np.equal(each.truth, each.predicted) for each in answers])
+
+
+def test_differences_are_those_of_contenders():
+    own, other = [answered(800), answered(820)], [answered(700, start=50), answered(760, start=50)]
+    _, rows = concluded(own, relu_twin=other)
+    row = rows["relu_twin"]
+    assert row.found == significance.difference(right(own), right(other))
+    # Images that belong together say less than as many single ones.
+    _, rows = concluded(own, groups=np.arange(1000) // 50, margin=0.2, relu_twin=other)
+    grouped = rows["relu_twin"].found
+    assert (grouped.margin, grouped.groups) == (0.2, 20)
+    assert grouped.ci95[1] - grouped.ci95[0] > row.found.ci95[1] - row.found.ci95[0]
+
+
+def test_rows_are_pairs_of_the_contender_and_a_control():
+    about, rows = concluded(
+        [answered(800), answered(820)],
+        reasons={"one_step": "its training failed: NaN"},
+        bits=3,
+        relu_twin=[answered(900), answered(900)],
+        quantised_twin=[answered(700), None],
+    )
+    assert list(rows) == list(CONTROLS)
+    assert (about.contender, about.num_steps, about.seeds) == ("conv-lif", 4, 2)
+    assert about.accuracy == pytest.approx(0.81)
+    relu, quantised, one_step = (rows[name] for name in ("relu_twin", "quantised_twin", "one_step"))
+    assert relu.found.difference == pytest.approx(-0.09)
+    assert relu.spread == pytest.approx(np.std([0.1, 0.08], ddof=1))
+    assert (relu.found.seeds, relu.found.n, relu.bits) == (2, 1000, None)
+    # Only the seed that both have.
+    assert quantised.found.difference == pytest.approx(0.1)
+    assert (quantised.found.seeds, quantised.bits, quantised.spread) == (1, 3, None)
+    assert (one_step.accuracy, one_step.found, one_step.reason) == (None, None, "its training failed: NaN")
+    assert rows["shuffled"] == structs.replace(rows["shuffled"], accuracy=None, found=None, reason=None)
+
+
+def test_two_seeds_are_not_enough():
+    _, rows = concluded([answered(800), answered(801)], relu_twin=[answered(900), answered(901)])
+    found = rows["relu_twin"].found
+    assert found.ci95[1] < 0
+    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_SEEDS)
+
+
+def test_folds_are_pooled_by_seed_and_an_unfinished_seed_is_left_out():
+    # Two seeds of two folds of 1,000 images; the last fold of the second seed has no twin.
+    own = [answered(800), answered(600), answered(700), answered(900)]
+    about, rows = concluded(own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None])
+    assert about.accuracy == pytest.approx((0.7 + 0.8) / 2)
+    found = rows["relu_twin"].found
+    assert (found.seeds, found.n) == (1, 2000)
+    assert found.difference == pytest.approx(0.7 - 0.65)
+    # A seed with an unfinished fold of its own is no seed.
+    about, _ = concluded([*own[:3], None], folds=2, relu_twin=[answered(700)] * 4)
+    assert (about.seeds, about.accuracy) == (1, pytest.approx(0.7))

@@ -10,6 +10,7 @@ from made_models import make
 from spikeduel.comparing import compare
 from spikeduel.networks import model_files
 from spikeduel.networks.architectures.conv import PooledCounts
+from spikeduel.results.caveats import NotTrained
 from spikeduel.settings.recipes import baseline, matched
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
@@ -116,35 +117,35 @@ def experiment():
     )  # fmt: skip
 
 
-def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path):
+def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported):
     store = Store(tmp_path / "s")
     found = compare(replace(experiment, seeds=2), tmp_path / "out", store).results
-    source, _, one, two = found["trials"]
-    assert [t["contender"] for t in found["trials"]] == ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
-    assert (one["converted_from"], one["family"], one["num_steps"], one["seed"]) == ("dense-relu", "snn", 6, 0)
-    assert (one["epochs"], one["epoch_seconds"], one["history"]) == (source["epochs"], [], [])
-    assert source["converted_from"] is None
-    assert one["test"]["n"] == source["test"]["n"]
-    assert one["weights"] == source["weights"]
-    assert one["model"] == "models/dense-relu-converted-seed0.safetensors"
-    assert (tmp_path / "out" / two["model"]).is_file()
-    (pair,) = found["comparison"]["pairs"]
-    assert (pair["a"], pair["b"]) == ("dense-relu", "dense-relu-converted")
-    (caveat,) = [text for text in found["comparison"]["caveats"] if "dense-relu-converted is dense-relu of" in text]
-    assert "6 steps" in caveat
+    source, _, one, two = found.trials
+    assert [t.contender for t in found.trials] == ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
+    assert (one.converted_from, one.family, one.num_steps, one.seed) == ("dense-relu", "snn", 6, 0)
+    assert (one.epochs, one.epoch_seconds, one.history) == (source.epochs, [], [])
+    assert source.converted_from is None
+    assert one.test.n == source.test.n
+    assert one.weight_shapes == source.weight_shapes
+    assert one.model == "models/dense-relu-converted-seed0.safetensors"
+    assert (tmp_path / "out" / two.model).is_file()
+    (pair,) = found.comparison.pairs
+    assert (pair.a, pair.b) == ("dense-relu", "dense-relu-converted")
+    caveat = NotTrained(sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9)
+    assert caveat in found.comparison.caveats
     # What the validation images say is measured, not taken from its source.
-    model = model_files.load_model(tmp_path / "out" / one["model"])
+    model = model_files.load_model(tmp_path / "out" / one.model)
     assert model.card.trained_on["converted_from"] == "dense-relu"
 
 
-def test_what_is_converted_once_is_found_again(experiment, tmp_path):
+def test_what_is_converted_once_is_found_again(experiment, tmp_path, unreported):
     first = compare(experiment, tmp_path / "a", tmp_path / "s").results
     second = compare(experiment, tmp_path / "b", tmp_path / "s").results
     other = compare(replace(experiment, conversion_steps=3), tmp_path / "c", tmp_path / "s").results
-    assert [t["key"] for t in first["trials"]] == [t["key"] for t in second["trials"]]
-    assert first["trials"][1]["test"] == second["trials"][1]["test"]
-    assert other["trials"][0]["key"] == first["trials"][0]["key"]
-    assert other["trials"][1]["key"] != first["trials"][1]["key"]
+    assert [t.key for t in first.trials] == [t.key for t in second.trials]
+    assert first.trials[1].test == second.trials[1].test
+    assert other.trials[0].key == first.trials[0].key
+    assert other.trials[1].key != first.trials[1].key
 
 
 def test_there_must_be_something_to_convert():

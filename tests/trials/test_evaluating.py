@@ -3,18 +3,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from PIL import Image
 
 from spikeduel import data
-from spikeduel.data import Preprocessing, cache, memory
+from spikeduel.data import Preprocessing, cache, loader
 from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.results.trials import Classification
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
-from spikeduel.trials.evaluating import altered, evaluate, open_for, predict_files
+from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import Store
 
@@ -32,40 +34,39 @@ def trained(tmp_path_factory):
     found = {}
     for each in trial.plan(EXPERIMENT, prepared, split):
         record = trial.run(each, prepared, split, store, Progress())
-        found[each.card.contender] = (
-            store.model_path(record.key),
-            store.measure(record.key, "classification"),
-            {name: store.measure(record.key, name) for name in ("encoding_spread", "calibration")},
-        )
+        found[each.card.contender] = store.model_path(record.key), trial.measured(each, store)
     return found
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
 def test_the_trials_numbers_are_found_again(contender, trained):
-    path, quality, others = trained[contender]
+    path, measured = trained[contender]
     found = evaluate(load_model(path), EXPERIMENT)
-    expected = {name: value for name, value in quality.items() if name not in ("truth", "predicted")}
-    expected["ece"] = others["calibration"]["ece"]
-    assert found == {**expected, **others, "robustness": None}
+    assert found == Evaluation(
+        **structs.asdict(measured["classification"].scores()),
+        encoding_spread=measured["encoding_spread"],
+        calibration=measured["calibration"],
+    )
+    assert (found.encoding_spread.accuracies is not None) == (contender == "dense-snn")
     assert evaluate(load_model(path), EXPERIMENT) == found
 
 
-def test_worse_images_where_they_are_asked_for(trained):
-    path, quality, _ = trained["small-cnn"]
-    found = evaluate(load_model(path), replace(EXPERIMENT, robustness=True))["robustness"]
-    assert found["clean"] == quality["accuracy"]
-    assert set(found["corruptions"]) == set(CORRUPTIONS)
+def test_corrupted_images_where_they_are_asked_for(trained):
+    path, measured = trained["small-cnn"]
+    found = evaluate(load_model(path), replace(EXPERIMENT, robustness=True)).robustness
+    assert found.clean == measured["classification"].accuracy
+    assert set(found.corruptions) == set(CORRUPTIONS)
     prepared = data.load(EXPERIMENT)
     test = data.split(prepared, EXPERIMENT).test
-    spoilt = corrupt("rotation", torch.from_numpy(prepared.images[test]), 4, test)
-    labels, _ = load_model(path).predict(spoilt)
-    assert found["corruptions"]["rotation"][3] == float((labels == prepared.labels[test]).mean())
+    corrupted = corrupt("rotation", torch.from_numpy(prepared.images[test]), 4, test)
+    labels, _ = load_model(path).predict(corrupted)
+    assert found.corruptions["rotation"][3] == float((labels == prepared.labels[test]).mean())
 
 
 def test_images_it_does_not_know_give_no_temperature(trained):
     found = evaluate(load_model(trained["small-cnn"][0]), EXPERIMENT, "all")
-    assert (found["calibration"]["temperature"], found["calibration"]["scaled"]) == (None, None)
-    assert sum(entry["count"] for entry in found["calibration"]["bins"]) == 1797
+    assert (found.calibration.temperature, found.calibration.scaled) == (None, None)
+    assert sum(entry.count for entry in found.calibration.bins) == 1797
 
 
 def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch):
@@ -80,7 +81,9 @@ def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch)
 
     progress = Telling()
     prepared = data.load(EXPERIMENT)
-    found = altered(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT), progress)
+    split = data.split(prepared, EXPERIMENT)
+    assert altered(EXPERIMENT, prepared, split, progress) == {}
+    found = altered(replace(EXPERIMENT, robustness=True), prepared, split, progress)
     assert progress.lines == ("  medium is left out.",)
     parts = list(found["altered-hard"])
     assert [len(part[0]) for part in parts] == [256, 44]
@@ -88,18 +91,18 @@ def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch)
 
 
 def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):
-    path, _, _ = trained["dense-snn"]
+    path, _ = trained["dense-snn"]
     expected = evaluate(load_model(path), EXPERIMENT)
     cache.write(tmp_path / "digits", data.load(EXPERIMENT))
     mapped = cache.read(tmp_path / "digits")
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     monkeypatch.setattr(data, "load", lambda *arguments: mapped)
     assert evaluate(load_model(path), EXPERIMENT) == expected
     assert isinstance(mapped.held[0], np.memmap)
 
 
 def test_data_that_it_was_trained_on_is_split_as_it_was_then(trained):
-    path, _, _ = trained["small-cnn"]
+    path, _ = trained["small-cnn"]
     expected = evaluate(load_model(path), EXPERIMENT)
     assert evaluate(load_model(path), replace(EXPERIMENT, split_seed=5)) == expected
 
@@ -111,8 +114,8 @@ def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
         (each,) = trial.plan(experiment, prepared, split)
         record = trial.run(each, prepared, split, store, Progress())
         found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
-        assert found["n"] == len(split.test) == 599
-        assert found["accuracy"] == store.measure(record.key, "classification")["accuracy"]
+        assert found.n == len(split.test) == 599
+        assert found.accuracy == store.measure(record.key, "classification", Classification).accuracy
 
 
 def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tmp_path):
@@ -128,25 +131,25 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     model = load_model(store.model_path(record.key))
     assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
     asked = []
-    expected = store.measure(record.key, "classification")
+    expected = store.measure(record.key, "classification", Classification)
     for given in (plain, experiment):
         found = evaluate(model, given)
-        asked.append((found["n"], found["loss"]))
-    assert asked == [(expected["n"], expected["loss"])] * 2
+        asked.append((found.n, found.loss))
+    assert asked == [(expected.n, expected.loss)] * 2
     table.write_text(table.read_text().replace(",cat0", ",cat1"))
     with pytest.raises(InputError, match=r"groups.csv: no longer groups these images as when small-cnn was trained"):
         evaluate(model, plain)
     table.unlink()
     with pytest.raises(InputError, match=r"groups.csv: no such file"):
         evaluate(model, plain)
-    assert evaluate(model, plain, "all")["n"] == 24
+    assert evaluate(model, plain, "all").n == 24
 
 
 def test_all_images_instead_of_the_test_part(trained):
-    path, quality, _ = trained["small-cnn"]
+    path, measured = trained["small-cnn"]
     found = evaluate(load_model(path), EXPERIMENT, "all")
-    assert found["n"] == 1797
-    assert found["accuracy"] != quality["accuracy"]
+    assert found.n == 1797
+    assert found.accuracy != measured["classification"].accuracy
     told = []
     progress = Progress()
     progress.say = told.append
@@ -191,9 +194,9 @@ def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
     pictures = sorted((tmp_path / "again").rglob("*.png"))
     images = np.stack([model.card.preprocessing(data.open_picture(picture)) for picture in pictures])
     labels, _ = model.predict(images)
-    assert found["n"] == 60
-    assert found["accuracy"] == np.mean([int(picture.parent.name) for picture in pictures] == labels)
-    assert found["accuracy"] > 0.5
+    assert found.n == 60
+    assert found.accuracy == np.mean([int(picture.parent.name) for picture in pictures] == labels)
+    assert found.accuracy > 0.5
 
 
 # ---- single files
@@ -311,7 +314,7 @@ def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_pat
     (tmp_path / "file").write_text("in the way")
     told = Telling()
     model = load_model(trained["small-cnn"][0])
-    assert evaluate(model, EXPERIMENT, progress=told, store=tmp_path / "file" / "s")["n"] == 179
+    assert evaluate(model, EXPERIMENT, progress=told, store=tmp_path / "file" / "s").n == 179
     assert told.said.startswith("this use of the test images is not counted: cannot write to")
 
 

@@ -1,12 +1,14 @@
 import json
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
+from spikeduel.measuring.classification import classified
+from spikeduel.results.trials import Classification, EncodingSpread, Epoch
 from spikeduel.system import files
 from spikeduel.trials.store import Store, TrialRecord
 
@@ -19,7 +21,7 @@ RECORD = TrialRecord(
     best_epoch=1,
     stopped="limit",
     epoch_seconds=[0.5, 0.25],
-    history=[{"val_loss": 2.0, "val_accuracy": 0.5}, {"val_loss": 1.0, "val_accuracy": 0.75}],
+    history=[Epoch(val_loss=2.0, val_accuracy=0.5), Epoch(val_loss=1.0, val_accuracy=0.75)],
     environment={"cpu": "a chip"},
 )
 
@@ -48,6 +50,29 @@ def test_a_record_comes_back_as_it_was(store):
     keep(store)
     assert store.record("k1") == RECORD
     assert store.record("k2") is None
+    assert RECORD.best == Epoch(val_loss=1.0, val_accuracy=0.75)
+    assert (RECORD.fold, replace(RECORD, settings={"data": {"fold": 2}}).fold) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # As earlier versions wrote it: without checksums, and with what nobody reads any more.
+        lambda whole: {name: value for name, value in whole.items() if name not in ("digest", "model_digest")},
+        lambda whole: {**{name: value for name, value in whole.items() if name != "digest"}, "another": 1},
+    ],
+)
+def test_a_record_without_a_checksum_is_read(content, store):
+    keep(store)
+    path = store.folder("k1") / "trial.json"
+    path.write_text(json.dumps(content(json.loads(path.read_text()))))
+    assert store.record("k1") == RECORD
+
+
+def test_a_best_epoch_that_is_not_there_is_damage(store):
+    keep(store, replace(RECORD, best_epoch=2))
+    assert store.record("k1") is None
+    assert "best epoch" in store.damage("k1")
 
 
 def test_a_failed_trial_counts_as_absent(store):
@@ -87,19 +112,24 @@ def test_a_record_without_its_model_counts_as_absent(store):
 
 def test_measures_lie_beside_the_trial_one_file_each(store):
     keep(store)
-    assert store.measure("k1", "encoding_spread") is None
-    store.save_measure("k1", "encoding_spread", {"standard_deviation": 0.5})
+    assert store.measure("k1", "encoding_spread", EncodingSpread) is None
+    spread = EncodingSpread(accuracies=[0.25, 0.75], standard_deviation=0.5)
+    store.save_measure("k1", "encoding_spread", spread)
     store.save_measure("k1", "own_code:speed", {"seconds": None})
-    assert store.measure("k1", "encoding_spread") == {"standard_deviation": 0.5}
-    assert store.measure("k1", "own_code:speed") == {"seconds": None}
+    assert store.measure("k1", "encoding_spread", EncodingSpread) == spread
+    assert store.measure("k1", "own_code:speed", dict) == {"seconds": None}
     assert {path.name for path in (store.folder("k1") / "measures").iterdir()} == {
         "encoding_spread.json",
         "own_code.speed.json",
     }
     assert store.record("k1") == RECORD
-    for damaged in ('{"standard_deviation": 0.', '{"standard_deviation": -1}', "[]", "{" * 100_000):
-        (store.folder("k1") / "measures" / "encoding_spread.json").write_text(damaged)
-        assert store.measure("k1", "encoding_spread") is None
+
+
+def test_what_another_measure_found_counts_as_absent(store):
+    store.save_measure("k1", "encoding_spread", {"standard_deviation": -1})
+    assert store.measure("k1", "encoding_spread", EncodingSpread) is None
+    store.save_measure("k1", "classification", EncodingSpread())
+    assert store.measure("k1", "classification", Classification) is None
 
 
 def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):
@@ -174,17 +204,23 @@ def test_any_damage_is_noticed_and_named(name, store, random):
 
 
 def test_a_damaged_measure_counts_as_absent(store, random):
-    value = {"accuracy": 0.51234, "predicted": list(range(20))}
+    value = classified(("a", "b"), np.array([0] * 20), np.arange(20) % 2)
     store.save_measure("k1", "classification", value)
     path = store.measure_path("k1", "classification")
     whole = path.read_bytes()
-    for each in damaged(whole, random):
+    others = (
+        b"[]",
+        b"{" * 100_000,
+        whole.replace(b"0.5", b"0.6"),
+        json.dumps(json.loads(whole) | {"digest": 3}).encode(),
+    )
+    for each in (*damaged(whole, random), *others):
         path.write_bytes(each)
-        assert store.measure("k1", "classification") in (None, value)
-    path.write_bytes(whole.replace(b"0.51234", b"0.51334"))
-    assert store.measure("k1", "classification") is None
-    path.write_text(json.dumps(value))
-    assert store.measure("k1", "classification") is None
+        assert store.measure("k1", "classification", Classification) in (None, value)
+    # Another number, and no checksum at all.
+    for each in (others[2], json.dumps({n: v for n, v in json.loads(whole).items() if n != "digest"}).encode()):
+        path.write_bytes(each)
+        assert store.measure("k1", "classification", Classification) is None
 
 
 def test_why_measures_failed_is_kept_until_they_are_tried_again(store):

@@ -22,15 +22,15 @@ def history(*losses):
 
 
 def test_the_studys_stopping_rule(small):
-    rule = replace(small, epochs=10, patience=3, min_delta=0.01)
-    assert stopped(history(1.0), rule) is None
+    rule, limit = replace(small, patience=3, min_delta=0.01), 10
+    assert stopped(history(1.0), rule, limit) is None
     # Three epochs not at least 0.01 below the best; small improvements do not move that best.
-    assert stopped(history(1.0, 0.995, 0.993), rule) is None
-    assert stopped(history(1.0, 0.995, 0.993, 0.991), rule) == "early"
+    assert stopped(history(1.0, 0.995, 0.993), rule, limit) is None
+    assert stopped(history(1.0, 0.995, 0.993, 0.991), rule, limit) == "early"
     # 0.9895 is 0.0105 below 1.0, although only 0.0035 below the epoch before: it counts.
-    assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule) is None
-    assert stopped(history(*np.linspace(1, 0.1, 10)), rule) == "limit"
-    assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule) is None
+    assert stopped(history(1.0, 0.996, 0.993, 0.9895), rule, limit) is None
+    assert stopped(history(*np.linspace(1, 0.1, 10)), rule, limit) == "limit"
+    assert stopped(history(1.0, 1.2, 0.9, 1.0, 1.0), rule, limit) is None
 
 
 class Interrupting(Progress):
@@ -93,7 +93,7 @@ def test_every_encoding_learns(encoding, small, tmp_path):
 
 
 def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
-    from spikeduel.measuring.classification import answers
+    from spikeduel.measuring.answers import ask
     from spikeduel.trials.training import EvaluationBatches
 
     # A rate this high makes the last epochs worse than earlier ones.
@@ -102,7 +102,7 @@ def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path
     accuracies = [epoch["val_accuracy"] for epoch in training.history]
     assert training.best_epoch == accuracies.index(max(accuracies))
     assert len(set(accuracies)) > 1
-    kept = answers(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
+    kept = ask(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
     assert kept.accuracy == max(accuracies)
 
 
@@ -238,7 +238,7 @@ def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatc
     keys = []
 
     def recorded(images, draw):
-        keys.append(draw.keys)
+        keys.append(draw.values)
         return images
 
     monkeypatch.setitem(AUGMENTATIONS, "recorded", recorded)
@@ -246,18 +246,18 @@ def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatc
     run.run()
     found = np.concatenate(keys).reshape(2, -1)
     for epoch in (0, 1):
-        expected = RandomKeys.for_augmentation(0, epoch, run.split.train).keys
+        expected = RandomKeys.for_augmentation(0, epoch, run.split.train).values
         assert sorted(found[epoch]) == sorted(expected)
 
 
 @pytest.fixture
 def on_disk(tmp_path, monkeypatch):
     """The digits, memory-mapped and larger than what memory there is."""
-    from spikeduel.data import cache, memory
+    from spikeduel.data import cache, loader
     from spikeduel.settings import Experiment
 
     cache.write(tmp_path / "digits", data.load(Experiment(dataset="digits")))
-    monkeypatch.setattr(memory, "available", lambda: 0)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
     return cache.read(tmp_path / "digits")
 
 

@@ -14,11 +14,14 @@ from safetensors.torch import load_file
 
 from spikeduel import data
 from spikeduel.exchange.exporting import export
+from spikeduel.measuring import Measure
 from spikeduel.measuring.calibration import best_temperature, scored
 from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.networks import model_files, models
+from spikeduel.results.costs import Counted, Ways
+from spikeduel.results.trials import Calibration, Classification, CorruptedAccuracies, EncodingSpread
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import hardware
+from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.trials import trial
@@ -72,7 +75,11 @@ def write(tmp_path):
 
 def as_stored(record):
     """Tuples become lists on disk."""
-    return json.loads(json.dumps(asdict(record)))
+    return json.loads(json.dumps(typed.plain(record)))
+
+
+def answered(store, record):
+    return store.measure(record.key, "classification", Classification)
 
 
 # ---- keys
@@ -248,7 +255,7 @@ def test_same_seed_same_numbers_other_seed_other_numbers(small, tmp_path):
         assert one.history == other.history
         for name, weight in weights(tmp_path / "a", one).items():
             assert torch.equal(weight, weights(tmp_path / "b", other)[name])
-        found = (json.dumps(Store(tmp_path / name).measure(one.key, "classification")) for name in "ab")
+        found = (json.dumps(typed.plain(answered(Store(tmp_path / name), one))) for name in "ab")
         assert len(set(found)) == 1
     first_seed, second_seed = ones[0], ones[2]
     assert first_seed.settings["contender"] == second_seed.settings["contender"]
@@ -267,11 +274,11 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     assert record.environment["precision"] == hardware.resolve("cpu").precision
     assert record.environment["torch"] == torch.__version__
     assert not store.checkpoint_path(record.key).exists()
-    quality = store.measure(record.key, "classification")
-    right = np.array(quality["truth"]) == np.array(quality["predicted"])
-    assert quality["accuracy"] == right.mean()
+    quality = answered(store, record)
+    right = np.array(quality.truth) == np.array(quality.predicted)
+    assert quality.accuracy == right.mean()
     assert len(right) == 179
-    assert len(store.measure(record.key, "encoding_spread")["accuracies"]) == 5
+    assert len(store.measure(record.key, "encoding_spread", EncodingSpread).accuracies) == 5
 
 
 def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
@@ -300,10 +307,10 @@ def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
 def test_a_lost_measure_is_taken_again_without_training(quick, tmp_path):
     store, told = Store(tmp_path / "s"), Telling()
     (record,) = run(quick, store)
-    before = store.measure(record.key, "classification")
+    before = answered(store, record)
     (store.folder(record.key) / "measures" / "classification.json").unlink()
     run(quick, store, told)
-    assert store.measure(record.key, "classification") == before
+    assert answered(store, record) == before
     assert "not trained again" in told.lines[0]
 
 
@@ -315,14 +322,15 @@ def test_robustness_is_measured_where_it_is_asked_for_and_goes_on_where_it_stopp
     (again,) = run(replace(quick, robustness=True), store)
     assert again.key == record.key
     assert {path.stem for path in measures.glob("robustness-*")} == {f"robustness-{name}" for name in CORRUPTIONS}
-    found = {name: store.measure(record.key, f"robustness-{name}") for name in CORRUPTIONS}
-    assert all(entry["n"] == 179 and len(entry["accuracies"]) == 5 for entry in found.values())
+    found = {name: store.measure(record.key, f"robustness-{name}", CorruptedAccuracies) for name in CORRUPTIONS}
+    assert all(entry.n == 179 and len(entry.accuracies) == 5 for entry in found.values())
     # Interrupted after some of them: what is there stays, what is missing comes out the same.
     (measures / "robustness-noise.json").unlink()
-    store.save_measure(record.key, "robustness-blur", {"n": 1, "accuracies": [1.0]})
+    made_up = CorruptedAccuracies(n=1, accuracies=[1.0])
+    store.save_measure(record.key, "robustness-blur", made_up)
     run(replace(quick, robustness=True), store)
-    assert store.measure(record.key, "robustness-noise") == found["noise"]
-    assert store.measure(record.key, "robustness-blur") == {"n": 1, "accuracies": [1.0]}
+    assert store.measure(record.key, "robustness-noise", CorruptedAccuracies) == found["noise"]
+    assert store.measure(record.key, "robustness-blur", CorruptedAccuracies) == made_up
 
 
 def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tmp_path):
@@ -333,9 +341,9 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     model = model_files.load_model(store.model_path(record.key))
     images, labels = prepared.held
     validation = [(images[split.val], labels[split.val], split.val)]
-    found = store.measure(record.key, "calibration")
-    assert found["temperature"] == pytest.approx(best_temperature(*scored(model, validation)), rel=1e-4)
-    assert sum(entry["count"] for entry in found["bins"]) == len(split.test)
+    found = store.measure(record.key, "calibration", Calibration)
+    assert found.temperature == pytest.approx(best_temperature(*scored(model, validation)), rel=1e-4)
+    assert sum(entry.count for entry in found.bins) == len(split.test)
 
 
 def test_a_lost_model_is_trained_again_to_the_same_numbers(quick, tmp_path):
@@ -404,7 +412,7 @@ def test_nan_is_a_failure_that_says_what_to_do(quick, tmp_path):
         assert "NaN" in record.error
         assert "smaller learning_rate" in record.error
         assert store.record(record.key) is None
-        assert store.measure(record.key, "classification") is None
+        assert answered(store, record) is None
     assert sum("failed" in line for line in told.lines) == 2
 
 
@@ -454,10 +462,10 @@ def test_an_own_architecture(quick, tmp_path, write):
     experiment = replace(quick, contenders=("own_net:build",), epochs=3, limit=None)
     (record,) = run(experiment, tmp_path / "s")
     assert record.status == "done"
-    assert record.settings["family"] == "cnn"
+    assert record.settings["family"] == "ann"
     assert record.settings["encoding"] is None
     store = Store(tmp_path / "s")
-    assert store.measure(record.key, "classification")["accuracy"] > 0.7
+    assert answered(store, record).accuracy > 0.7
     model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
     assert labels.shape == (4,)
@@ -492,16 +500,48 @@ def test_an_own_neuron_is_given_the_settings_it_names(quick, tmp_path, write):
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
     assert record.settings["network"] == {"hidden": 32, "neuron": "own_neuron:IF"}
-    assert Store(tmp_path / "s").measure(record.key, "classification")["accuracy"] > 0.5
+    assert answered(Store(tmp_path / "s"), record).accuracy > 0.5
     (leaky,) = plan(replace(experiment, neuron="own_neuron:Leaky", beta=0.5))
     assert leaky.card.network == {"hidden": 32, "neuron": "own_neuron:Leaky", "beta": 0.5}
     assert models.build(leaky.card).lif1.beta == 0.5
 
 
+SURROGATE = """
+def box(u, alpha):
+    "1 within alpha of the threshold."
+    return (u.abs() < alpha).to(u)
+"""
+
+
+def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, write):
+    write("own_surrogate", SURROGATE)
+    experiment = replace(quick, surrogate="own_surrogate:box", epochs=4, limit=None)
+    trial.check_names(experiment)
+    assert experiment.own_code == ("own_surrogate:box",)
+    (record,) = run(experiment, tmp_path / "s")
+    assert (record.status, record.error) == ("done", None)
+    assert (record.settings["network"]["surrogate"], record.settings["network"]["surrogate_alpha"]) == (
+        "own_surrogate:box",
+        None,
+    )
+    assert answered(Store(tmp_path / "s"), record).accuracy > 0.5
+    before = keys(experiment)
+    write("own_surrogate", SURROGATE + "# changed\n")
+    del sys.modules["own_surrogate"]
+    assert keys(experiment)["dense-snn"] != before["dense-snn"]
+
+
+def test_trials_of_dense_networks_that_were_called_cnn_keep_their_keys(quick):
+    (dense,) = plan(replace(quick, contenders=("dense-relu",)))
+    assert dense.card.family == "ann"
+    assert trial.key_of({**dense.settings, "family": "cnn"}) == dense.key
+    assert trial.key_of({**dense.settings, "family": "snn"}) != dense.key
+
+
 ENCODER = """
 import torch
 
-def halves(images, num_steps, draw):
+def halves(images, num_steps, keys):
     "Bright pixels fire in the first half of the steps."
     steps = torch.arange(num_steps).view(-1, 1, 1, 1, 1)
     return ((images > 100) & (steps < num_steps // 2)).float()
@@ -514,7 +554,7 @@ def test_an_own_encoder(quick, tmp_path, write):
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
     store = Store(tmp_path / "s")
-    assert store.measure(record.key, "classification")["accuracy"] > 0.5
+    assert answered(store, record).accuracy > 0.5
     model = model_files.load_model(store.model_path(record.key), own_code=experiment.own_code)
     trace = model.trace(np.asarray(data.load(experiment).images[:3]))
     assert trace.encoded.shape == (4, 3, 1, 8, 8)
@@ -523,9 +563,9 @@ def test_an_own_encoder(quick, tmp_path, write):
 
 
 AUGMENTATION = """
-def darker(images, draw):
+def darker(images, keys):
     "By up to 3 levels."
-    return images - images.clamp(max=draw.integers(4).to(images)[:, :, None, None])
+    return images - images.clamp(max=keys.integers(4).to(images)[:, :, None, None])
 """
 
 
@@ -546,7 +586,7 @@ def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, writ
 
 
 def test_an_augmentation_that_returns_no_images_is_the_users_to_mend(quick, tmp_path, write):
-    write("own_scaled", "def scaled(images, draw):\n    return images / 255\n")
+    write("own_scaled", "def scaled(images, keys):\n    return images / 255\n")
     with pytest.raises(
         InputError, match=r"augmentation 'own_scaled:scaled' must return images of uint8 \[64, 1, 8, 8\]"
     ):
@@ -616,11 +656,11 @@ def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_pat
     out_of_reach = replace(split, test=np.array([10**9]))
     record = trial.train(planned, prepared, out_of_reach, store, Progress())
     assert record.status == "done"
-    assert store.measure(record.key, "classification") is None
+    assert answered(store, record) is None
     told = Telling()
     assert as_stored(trial.run(planned, prepared, split, store, told)) == as_stored(record)
     assert any("not trained again" in line for line in told.lines)
-    assert store.measure(record.key, "classification")["n"] == len(split.test)
+    assert answered(store, record).n == len(split.test)
 
 
 # ---- what fails, and what is damaged
@@ -697,37 +737,47 @@ def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path,
         return {"value": float("nan")}
 
     store, told = Store(tmp_path / "s"), Telling()
-    monkeypatch.setitem(trial.MEASURES, "broken", broken)
-    monkeypatch.setitem(trial.MEASURES, "nan", not_a_number)
+    monkeypatch.setitem(trial.MEASURES, "broken", Measure(broken))
+    monkeypatch.setitem(trial.MEASURES, "nan", Measure(not_a_number))
     (record,) = run(quick, store, told)
     assert record.status == "done"
-    assert store.measure(record.key, "classification")["n"] == 179
+    assert answered(store, record).n == 179
     failures = store.failed_measures(record.key)
     assert failures["broken"] == "RuntimeError: no luck"
     assert "JSON" in failures["nan"]
-    assert "  dense-snn, seed 0: measure broken failed, RuntimeError: no luck" in told.lines
-    monkeypatch.setitem(trial.MEASURES, "broken", lambda model, batches: {"value": 1})
+    assert "  dense-snn, seed 0: measure broken failed: RuntimeError: no luck" in told.lines
+    monkeypatch.setitem(trial.MEASURES, "broken", Measure(lambda model, batches: {"value": 1}))
     monkeypatch.delitem(trial.MEASURES, "nan")
+    (planned,) = plan(quick)
     run(quick, store)
-    assert store.measure(record.key, "broken") == {"value": 1}
+    assert trial.measured(planned, store)["broken"] == {"value": 1}
     assert store.failed_measures(record.key) == {}
 
 
 def test_measures_draw_from_a_seed_of_their_own(quick, tmp_path, monkeypatch):
     store = Store(tmp_path / "s")
-    monkeypatch.setitem(trial.MEASURES, "drawn", lambda model, batches: {"value": torch.rand(1).item()})
+    monkeypatch.setitem(trial.MEASURES, "drawn", Measure(lambda model, batches: {"value": torch.rand(1).item()}))
     (record,) = run(quick, store)
-    drawn = store.measure(record.key, "drawn")
+    drawn = store.measure(record.key, "drawn", dict)
     store.measure_path(record.key, "drawn").unlink()
     torch.rand(9)
     run(quick, store)
-    assert store.measure(record.key, "drawn") == drawn
+    assert store.measure(record.key, "drawn", dict) == drawn
+
+
+def test_a_measure_that_chooses_gets_the_validation_images(quick, tmp_path, monkeypatch):
+    def count(model, batches, validation):
+        return {"test": sum(len(labels) for _, labels, _ in batches), "val": sum(len(each[1]) for each in validation)}
+
+    monkeypatch.setitem(trial.MEASURES, "count", Measure(count, on_validation=True))
+    (record,) = run(quick, tmp_path / "s")
+    assert Store(tmp_path / "s").measure(record.key, "count", dict) == {"test": 179, "val": 33}
 
 
 def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
     store = Store(tmp_path / "s")
     (first,) = run(quick, store)
-    quality = store.measure(first.key, "classification")
+    quality = answered(store, first)
     model = store.model_path(first.key)
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
@@ -741,11 +791,8 @@ def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     told = Telling()
     run(quick, store, told)
-    assert (
-        told.lines[1]
-        == "  dense-snn, seed 0: measure quality is taken again, for what the store holds of it is damaged"
-    )
-    assert store.measure(first.key, "classification") == quality
+    assert "measure classification is taken again" in told.lines[1]
+    assert answered(store, first) == quality
 
 
 def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
@@ -834,12 +881,12 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     assert torch.equal(found[1], mem)
     # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane decides.
     counts = spk.sum(0)
-    predicted = torch.tensor(store.measure(record.key, "classification")["predicted"])
+    predicted = torch.tensor(answered(store, record).predicted)
     assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
-    assert store.measure(record.key, "classification")["accuracy"] > 0.5
+    assert answered(store, record).accuracy > 0.5
     # 64 pixels to 30 neurons, at each of 7 steps or once.
-    first = store.measure(record.key, "operations")["layers"][0]
-    assert (first["name"], first["macs"]["dense"]) == ("fc1", {"as_written": 7 * 1920, "cached": 1920})
+    first = store.measure(record.key, "operations", Counted).operations.layers[0]
+    assert (first.name, first.macs.dense) == ("fc1", Ways(per_step=7 * 1920, hoisted=1920))
     with pytest.raises(InputError, match="spiking network of another library, whose neurons export does not know"):
         export(model, tmp_path / "net.onnx", to="onnx")
 
@@ -888,12 +935,13 @@ def test_a_foreign_network_may_be_built_with_spikeduels_neurons(quick, write):
 
 def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
     write("own_tutorial", TUTORIAL)
-    (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=("cnn",)))
-    assert (each.card.family, each.card.encoding, each.card.num_steps) == ("cnn", None, None)
+    for family in ("cnn", "ann"):
+        (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=(family,)))
+        assert (each.card.family, each.card.encoding, each.card.num_steps) == (family, None, None)
     trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
     with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
         trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
-    with pytest.raises(InputError, match="family: 'snn' must be CONTENDER=snn or CONTENDER=cnn"):
+    with pytest.raises(InputError, match=r"family: 'snn' must be CONTENDER=snn.cnn.ann"):
         replace(quick, contenders=("a:b", "c:d"), family=("snn",))
     with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):
         plan(replace(quick, contenders=("own_tutorial:wide",), family=("cnn",)))
@@ -938,11 +986,11 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(na
     sequence = images.expand(4, *images.shape)
     with torch.no_grad():
         spk = network(sequence) if way == "sequence" else functional.multi_step_forward(sequence, network)
-    predicted = torch.tensor(store.measure(record.key, "classification")["predicted"])
+    predicted = torch.tensor(answered(store, record).predicted)
     rates = spk.mean(0)
     assert spk.any()
-    first = store.measure(record.key, "operations")["layers"][0]
+    first = store.measure(record.key, "operations", Counted).operations.layers[0]
     # 9 weights for each of 8 channels at each of 8×8 pixels, the zeros beyond the border included.
-    assert first["macs"]["dense"] == {"as_written": 4 * 8 * 9 * 64, "cached": 8 * 9 * 64}
+    assert first.macs.dense == Ways(per_step=4 * 8 * 9 * 64, hoisted=8 * 9 * 64)
     # The label has the highest rate; of equal rates, any.
     assert torch.equal(rates.gather(1, predicted[:, None])[:, 0], rates.amax(1))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spikeduel.system.errors import Interrupted, SpikeduelError
-from spikeduel.system.visible import visible
+from spikeduel.system import typed
+from spikeduel.system.errors import Interrupted, SpikeduelError, visible
 
 if TYPE_CHECKING:
     from spikeduel.system.progress import Progress
@@ -78,5 +78,6 @@ def wrapped(text: str, bullet: str = "") -> str:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """One JSON document on standard output: dicts and lists, or structs (`system.typed`)."""
+
+    sys.stdout.write(json.dumps(typed.plain(value), indent=2, allow_nan=False) + "\n")

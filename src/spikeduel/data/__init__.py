@@ -3,13 +3,12 @@
 from spikeduel.data.alterations import altered
 from spikeduel.data.cache import CachedSet, cached
 from spikeduel.data.catalogue import DATASETS, describe, listing, load, prepare, resolve
-from spikeduel.data.group_by import names_a_file, regrouped
+from spikeduel.data.grouping import names_a_file
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import open_picture, picture_files, prepared_picture
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset, regrouped
 from spikeduel.data.preprocessing import Preprocessing
-from spikeduel.data.split_files import write_splits
-from spikeduel.data.splits import Split, split, splits
+from spikeduel.data.splits import Split, split, splits, write_splits
 
 __all__ = [
     "DATASETS",

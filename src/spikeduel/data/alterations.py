@@ -1,25 +1,20 @@
 """SOCOFing's harder alterations of the test subjects' prints: how a network fares on what it was not trained for."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
-
 import numpy as np
 
 from spikeduel.data import socofing
-from spikeduel.data.decoding import over_pictures, room_for
-from spikeduel.data.prepared import Prepared
+from spikeduel.data.pictures import room_for
+from spikeduel.data.prepared import Prepared, Track
 from spikeduel.data.splits import Split
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
 
 HARDER = {"altered-medium": "Medium", "altered-hard": "Hard"}
 
 
 def altered(
-    prepared: Prepared,
-    split: Split,
-    experiment: Experiment,
-    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] = lambda items, description, total: items,
+    prepared: Prepared, split: Split, experiment: Experiment, track: Track = Progress().track
 ) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
     """The altered prints of people whom nobody trained on: by name, images uint8 `[N, C, H, W]` and labels `[N]`.
 
@@ -31,20 +26,16 @@ def altered(
     try:
         with socofing.source_at(socofing.place(experiment.data_dir)) as source:
             prints = socofing.listed(source, socofing.parts_of(experiment.alterations))
-            if [each.label for each in prints] != np.asarray(prepared.labels).tolist():
-                raise InputError(f"{source}: no longer holds what was prepared from it.")
-            people = _unseen(prepared, split, np.array([each.subject for each in prints]))
-            found, missing = {}, []
+            if [print_.label for print_ in prints] != np.asarray(prepared.labels).tolist():
+                raise InputError(f"{socofing.name_of(source)}: no longer holds what was prepared from it.")
+            people = _unseen(prepared, split, np.array([print_.subject for print_ in prints]))
+            sets, left_out = {}, []
             for name, level in HARDER.items():
-                part = socofing.parts_of([level])[1]
                 try:
-                    chosen = [each for each in socofing.listed(source, [part]) if each.subject in people]
-                    if not chosen:
-                        raise InputError("It has no print of a person who is in the test part alone.")
-                    found[name] = _decoded(source, chosen, prepared, track)
+                    sets[name] = _decoded(source, level, people, prepared, track)
                 except InputError as error:
-                    missing.append(f"{name} is left out. {error}")
-            return found, missing
+                    left_out.append(f"{name} is left out. {error}")
+            return sets, left_out
     except InputError as error:
         return {}, [f"{' and '.join(HARDER)} are left out. {error}"]
 
@@ -56,21 +47,15 @@ def _unseen(prepared: Prepared, split: Split, subjects: np.ndarray) -> set[int]:
 
 
 def _decoded(
-    source: Any,
-    prints: list[socofing.Fingerprint],
-    prepared: Prepared,
-    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]],
+    source: socofing.Source, level: str, people: set[int], prepared: Prepared, track: Track
 ) -> tuple[np.ndarray, np.ndarray]:
+    prints = [print_ for print_ in socofing.listed(source, socofing.parts_of([level])[1:]) if print_.subject in people]
+    if not prints:
+        raise InputError("It has no print of a person who is in the test part alone.")
     images = room_for(len(prints), prepared.preprocessing)
 
-    def decode(row: int) -> None:
-        images[row] = prepared.preprocessing(socofing.decoded(source.read(prints[row])))
+    def decode(row: int, content: bytes) -> None:
+        images[row] = prepared.preprocessing(socofing.decoded(content))
 
-    over_pictures(
-        decode,
-        range(len(prints)),
-        track,
-        "reading altered fingerprints",
-        lambda row: f"{source}/{prints[row].part}/{prints[row].name}",
-    )
-    return images, np.array([each.label for each in prints], dtype=np.int64)
+    socofing.over_prints(source, prints, decode, track, "reading altered fingerprints")
+    return images, np.array([print_.label for print_ in prints], dtype=np.int64)

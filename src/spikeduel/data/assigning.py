@@ -6,20 +6,16 @@ from spikeduel.data import grouping
 from spikeduel.system.errors import InputError
 
 MOST_NODES = 200
-"""Of the exact search, which mostly needs few. A limit in seconds would give a busy machine another split."""
-
+"""That the exact search visits; it mostly needs few. A limit in seconds would give a busy machine another split."""
+MOST_NUMBERS = 200
+"""Unknowns up to which the exact search goes on to the best way."""
+NEAR_ENOUGH = 0.05
+"""Of a class's target on a side: to search for less of a distance takes long and is worth nothing."""
 
 _REMEDY = (
     "Add images of it in other groups, remove the class, make groups finer (group_by), choose fewer folds if there are "
     "folds, or give val/ and test/ folders of your own."
 )
-
-
-MOST_NUMBERS = 200
-"""Unknowns up to which the exact search goes on to the best way."""
-
-NEAR_ENOUGH = 0.05
-"""Of a class's target on a side: to search for less of a distance takes long and is worth nothing."""
 
 
 def assign(
@@ -124,10 +120,10 @@ def _mended(
     lacking = (_filled(side_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
         others = _filled(side_of[~free], content[~free], len(target))
-        found = _searched(content[free], target, others, rng)
-        if found is not None:
+        sides = _searched(content[free], target, others, rng)
+        if sides is not None:
             mended = side_of.copy()
-            mended[free] = found
+            mended[free] = sides
             return mended
     return None
 
@@ -157,7 +153,7 @@ def _searched(
     slack = np.maximum(1, NEAR_ENOUGH * target.ravel())
     lower = np.concatenate([count, 1 - present, wanted - slack, np.full(num_counts, -np.inf)])
     upper = np.concatenate([count, np.full(2 * num_counts, np.inf), wanted + slack])
-    found = milp(
+    solution = milp(
         np.concatenate([np.zeros(num_numbers), 1 / np.maximum(target.ravel(), 1)]),
         constraints=LinearConstraint(matrix.tocsc(), lower, upper),
         integrality=np.repeat([1, 0], [num_numbers, num_counts]),
@@ -165,9 +161,9 @@ def _searched(
         # Of a large problem, the first way that is found has to do.
         options={"node_limit": MOST_NODES, "mip_rel_gap": 0.02 if num_numbers <= MOST_NUMBERS else 1.0},
     )
-    if found.x is None:
+    if solution.x is None:
         return None
-    numbers = np.rint(found.x[:num_numbers]).astype(np.int64).reshape(num_sides, len(kinds))
+    numbers = np.rint(solution.x[:num_numbers]).astype(np.int64).reshape(num_sides, len(kinds))
     side_of = np.empty(len(content), dtype=np.int64)
     for number in range(len(kinds)):
         side_of[rng.permutation(np.flatnonzero(kind == number))] = np.repeat(np.arange(num_sides), numbers[:, number])

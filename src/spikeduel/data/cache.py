@@ -8,19 +8,42 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from spikeduel.data.prepared import Prepared, Preprocessing, RawDataset, from_raw
-from spikeduel.results import schema
+from spikeduel.data.prepared import Prepared, RawDataset, from_raw
+from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.settings import digest
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.shapes import require
 
 FORMAT = 2
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
+
+
+Array = Literal["images", "labels", "groups", "official", "image_ids"]
+"""The fields of `Prepared` that are files of their own."""
+
+
+class Manifest(typed.Frozen, frozen=True):
+    """A prepared set's manifest.json. `sources_state` is the `state` that `sources` were in."""
+
+    format: int
+    name: str
+    count: int
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    named: bool
+    arrays: tuple[Array, ...]
+    preprocessing: Preprocessing
+    fingerprint: str
+    notes: tuple[str, ...]
+    source: str
+    sources: tuple[str, ...]
+    sources_state: str
+    created: str
 
 
 @dataclass(frozen=True)
@@ -45,30 +68,29 @@ def root() -> Path:
 
 def cached() -> list[CachedSet]:
     """The prepared sets in the cache, by name; damaged ones are left out."""
-    found = []
+    sets = []
     for path in sorted(root().glob("*/manifest.json")):
-        folder = path.parent
-        if folder.name.startswith("."):
+        if path.parent.name.startswith("."):
             continue
         try:
-            manifest = _manifest(folder)
-            channels, height, width = manifest["image_shape"]
-            found.append(
-                CachedSet(
-                    name=manifest["name"],
-                    path=folder,
-                    size=sum(file.stat().st_size for file in folder.iterdir()),
-                    count=manifest["count"],
-                    num_classes=len(manifest["classes"]),
-                    image_shape=(channels, height, width),
-                    fingerprint=manifest["fingerprint"],
-                    source=manifest["source"],
-                    created=manifest["created"],
-                )
-            )
-        except (_Damaged, OSError, KeyError, TypeError, ValueError):
+            manifest = _manifest(path.parent)
+            size = sum(file.stat().st_size for file in path.parent.iterdir())
+        except (InputError, OSError):
             continue
-    return found
+        sets.append(
+            CachedSet(
+                name=manifest.name,
+                path=path.parent,
+                size=size,
+                count=manifest.count,
+                num_classes=len(manifest.classes),
+                image_shape=manifest.image_shape,
+                fingerprint=manifest.fingerprint,
+                source=manifest.source,
+                created=manifest.created,
+            )
+        )
+    return sets
 
 
 def fetch(
@@ -94,17 +116,16 @@ def fetch(
         if (prepared := _read_or_none(folder)) is not None:
             return prepared
         raw = make()
-        prepared = from_raw(name, raw)
-        write(folder, prepared, source, raw.sources)
+        write(folder, from_raw(name, raw), source, raw.sources)
     try:
         return read(folder)
-    except _Damaged as error:
+    except InputError as error:
         raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
 
 
 def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Path, ...] = ()) -> None:
     """Writes `prepared` as `folder`, atomically. `sources` are noted, so that `read` sees a change."""
-    arrays = {part: getattr(prepared, part) for part in ("images", "labels", "groups", "official")}
+    arrays = {part: getattr(prepared, part) for part in get_args(Array)}
     with files.atomic_directory(folder) as temporary:
         for part, array in arrays.items():
             if array is not None:
@@ -113,25 +134,24 @@ def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Pat
             (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
         samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
         np.savez_compressed(temporary / "samples.npz", **samples)
-        counts = np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()
-        manifest = {
-            "format": FORMAT,
-            "name": prepared.name,
-            "count": len(prepared),
-            "image_shape": prepared.image_shape,
-            "classes": prepared.classes,
-            "class_counts": counts,
-            "named": prepared.names is not None,
-            "arrays": [part for part, array in arrays.items() if array is not None],
-            "preprocessing": prepared.preprocessing.to_dict(),
-            "fingerprint": prepared.fingerprint,
-            "notes": prepared.notes,
-            "source": source,
-            "sources": [str(path) for path in sources],
-            "sources_state": state(sources),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        (temporary / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        manifest = Manifest(
+            format=FORMAT,
+            name=prepared.name,
+            count=len(prepared),
+            image_shape=prepared.image_shape,
+            classes=prepared.classes,
+            class_counts=tuple(np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()),
+            named=prepared.names is not None,
+            arrays=tuple(part for part, array in arrays.items() if array is not None),
+            preprocessing=prepared.preprocessing,
+            fingerprint=prepared.fingerprint,
+            notes=prepared.notes,
+            source=source,
+            sources=tuple(map(str, sources)),
+            sources_state=state(sources),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        (temporary / "manifest.json").write_text(json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8")
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -143,48 +163,40 @@ def _save(path: Path, array: np.ndarray) -> None:
 
 
 def read(folder: Path) -> Prepared:
-    """The prepared set in `folder`, memory-mapped. Raises `_Damaged` where it is not whole or out of date."""
+    """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out of date."""
     manifest = _manifest(folder)
+    if state(tuple(map(Path, manifest.sources))) != manifest.sources_state:
+        raise InputError(f"{folder}: its source files have changed.")
+    count = manifest.count
+    per_image = (np.int64, (count,))
+    expected = {"images": (np.uint8, (count, *manifest.image_shape)), "labels": per_image, "groups": per_image}
+    expected |= {"official": (np.uint8, (count,)), "image_ids": per_image}
+    arrays: dict[str, Any] = dict.fromkeys(expected)
     try:
-        if state(tuple(Path(path) for path in manifest["sources"])) != manifest["sources_state"]:
-            raise _Damaged("its source files have changed")
-        count, shape = manifest["count"], tuple(manifest["image_shape"])
-        expected = {"images": (np.uint8, (count, *shape)), "labels": (np.int64, (count,))}
-        expected |= {"groups": (np.int64, (count,)), "official": (np.uint8, (count,))}
-        arrays: dict[str, np.ndarray | None] = dict.fromkeys(expected)
-        for part in {*manifest["arrays"], "images", "labels"}:
-            array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-            if (array.dtype, array.shape) != expected[part]:
-                raise _Damaged(f"{part}.npy holds {array.dtype} {array.shape}")
-            arrays[part] = array
+        for part in {*manifest.arrays, "images", "labels"}:
+            arrays[part] = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+            if (arrays[part].dtype, arrays[part].shape) != expected[part]:
+                raise InputError(f"{part}.npy holds {arrays[part].dtype} {arrays[part].shape}")
+        if arrays["labels"].min() < 0 or arrays["labels"].max() >= len(manifest.classes):
+            raise InputError("labels.npy holds labels of no class")
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:
             samples = [(int(index), stored[index]) for index in stored.files]
-        names = tuple(files.read_json(folder / "names.json")) if manifest["named"] else None
+        names = tuple(files.read_json(folder / "names.json")) if manifest.named else None
         if names is not None and len(names) != count:
-            raise _Damaged(f"names.json holds {len(names)} names")
-        images, labels = arrays["images"], arrays["labels"]
-        assert images is not None
-        assert labels is not None
-        if labels.min() < 0 or labels.max() >= len(manifest["classes"]):
-            raise _Damaged("labels.npy holds labels of no class")
-        return Prepared(
-            name=manifest["name"],
-            images=images,
-            labels=labels,
-            classes=tuple(manifest["classes"]),
-            preprocessing=Preprocessing.from_dict(manifest["preprocessing"]),
-            groups=arrays["groups"],
-            official=arrays["official"],
-            samples=samples,
-            fingerprint=manifest["fingerprint"],
-            notes=tuple(manifest["notes"]),
-            names=names,
-        )
-    except _Damaged:
-        raise
+            raise InputError(f"names.json holds {len(names)} names")
     # np.load raises a different error for each way in which a file can be broken (zip, header, length).
     except Exception as error:
-        raise _Damaged(repr(error)) from None
+        raise InputError(f"{folder}: damaged ({error}).") from None
+    return Prepared(
+        name=manifest.name,
+        classes=manifest.classes,
+        preprocessing=manifest.preprocessing,
+        samples=samples,
+        fingerprint=manifest.fingerprint,
+        notes=manifest.notes,
+        names=names,
+        **arrays,
+    )
 
 
 def state(sources: tuple[Path, ...]) -> str:
@@ -203,35 +215,25 @@ def state(sources: tuple[Path, ...]) -> str:
 def _files_in(source: Path) -> list[Path]:
     if not source.is_dir():
         return [source]
-    found = []
+    paths: list[Path] = []
     for folder, below, names in os.walk(source):
         below[:] = [name for name in below if not name.startswith(".")]
-        found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return sorted(found)
-
-
-class _Damaged(Exception):
-    pass
+        paths += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(paths)
 
 
 def _read_or_none(folder: Path) -> Prepared | None:
     try:
         return read(folder)
-    except _Damaged:
+    except InputError:
         return None
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = files.read_json(folder / "manifest.json")
-    except (InputError, OSError) as error:
-        raise _Damaged(str(error)) from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise _Damaged("its manifest is of another format")
-    try:
-        require(manifest, schema.MANIFEST)
-    except InputError as error:
-        raise _Damaged(str(error)) from None
+def _manifest(folder: Path) -> Manifest:
+    # Not msgspec's own JSON: the paths of sources may be no Unicode.
+    manifest = typed.converted(files.read_json(folder / "manifest.json"), Manifest)
+    if manifest.format != FORMAT:
+        raise InputError(f"{folder}: of another format.")
     return manifest
 
 

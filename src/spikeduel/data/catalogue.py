@@ -2,17 +2,17 @@
 
 import difflib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from spikeduel.data import built_in, cache, folder, group_by, mnist_like, socofing
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw
+from spikeduel.data import cache, folder, grouping, mnist_like, socofing
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, Track, from_raw, regrouped
 from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.progress import Progress
 
 Source = Callable[[DataOptions], RawDataset]
 
@@ -21,8 +21,8 @@ DATASETS: dict[str, Source] = {
     "emnist-digits": mnist_like.emnist_digits,
     "mnist": mnist_like.mnist,
     "socofing": socofing.socofing,
-    "digits": built_in.digits,
-    "fashion-mnist-mini": built_in.fashion_mnist_mini,
+    "digits": mnist_like.digits,
+    "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
 }
 
 BUILT_IN = ("digits", "fashion-mnist-mini")
@@ -33,7 +33,7 @@ _HINT = "A folder of images or your own module:function can be named too."
 
 def load(
     experiment: Experiment,
-    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] | None = None,
+    track: Track | None = None,
     preprocessing: Preprocessing | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Prepared:
@@ -45,16 +45,18 @@ def load(
     if experiment.group_by is not None:
         _require_file_names(experiment.dataset)
         # Before hours of decoding.
-        group_by.rule(experiment.group_by)
+        grouping.rule(experiment.group_by)
+    silent = Progress()
     options = DataOptions(
         data_dir=experiment.data_dir,
         image_size=experiment.image_size,
         alterations=experiment.alterations,
         preprocessing=preprocessing,
+        track=track or silent.track,
+        say=say or silent.say,
     )
-    options = options if track is None else replace(options, track=track)
-    prepared = prepare(experiment.dataset, options if say is None else replace(options, say=say))
-    return prepared if experiment.group_by is None else group_by.regrouped(prepared, experiment.group_by)
+    prepared = prepare(experiment.dataset, options)
+    return regrouped(prepared, experiment.group_by)
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
@@ -118,16 +120,12 @@ def describe(name: str) -> str:
 
 def listing() -> list[dict[str, str]]:
     """The known data sets, then the prepared folders: name, whether it is prepared here, description."""
-    prepared = {found.name: found for found in cache.cached()}
-    rows = []
-    for name in [*DATASETS, *(other for other in prepared if other not in DATASETS)]:
-        found = prepared.get(name)
-        state = "comes with the package" if name in BUILT_IN else "no"
-        if found is not None:
-            state = f"{found.created[:10]}, {found.count:,} images, {found.size / 1e6:,.0f} MB"
-        about = describe(name) if name in DATASETS else f"from {found.source}" if found else ""
-        rows.append({"name": name, "prepared": state, "description": about})
-    return rows
+    about = {name: describe(name) for name in DATASETS}
+    state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
+    for prepared in cache.cached():
+        about.setdefault(prepared.name, f"from {prepared.source}")
+        state[prepared.name] = f"{prepared.created[:10]}, {prepared.count:,} images, {prepared.size / 1e6:,.0f} MB"
+    return [{"name": name, "prepared": state[name], "description": about[name]} for name in about]
 
 
 def _require_file_names(dataset: str) -> None:

@@ -1,15 +1,15 @@
-"""Files from the internet, whole and checked, or not there at all."""
+"""Files from the internet, whole and checked, or not there at all; data sets from Kaggle."""
 
 import hashlib
 import http.client
 import math
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from spikeduel.data.prepared import Track
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
@@ -35,7 +35,7 @@ def downloads() -> Path:
 def download(
     remote: Remote,
     target: Path,
-    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]],
+    track: Track,
     remedy: str,
 ) -> Path:
     """`target`, fetched from the first of `remote.urls` that gives the right file, unless it is there.
@@ -58,7 +58,7 @@ class _Wrong(Exception):
     pass
 
 
-def _fetch(url: str, md5: str, target: Path, track: Callable[[Iterable[Any], str, int | None], Iterable[Any]]) -> None:
+def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "spikeduel"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
         length = response.headers.get("Content-Length")
@@ -95,3 +95,21 @@ def _reason(error: Exception) -> str:
     if isinstance(error, urllib.error.URLError):
         error = error.reason if isinstance(error.reason, Exception) else error
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def download_from_kaggle(handle: str, name: str) -> Path:
+    """The folder where kagglehub keeps `handle`. Raises `InputError`."""
+    import kagglehub
+
+    try:
+        return Path(kagglehub.dataset_download(handle))
+    # kagglehub raises requests' errors and its own (no token, a damaged kaggle.json), with no common base.
+    except Exception as error:
+        code = getattr(getattr(error, "response", None), "status_code", None)
+        reason = f"HTTP {code}" if code else " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"{name}: the download from Kaggle failed ({reason}). Check the network and your token: on kaggle.com, "
+            "Settings, create an API token, then set the environment variable KAGGLE_API_TOKEN to it, or save it as "
+            "~/.kaggle/access_token (an older kaggle.json works too). Or download "
+            f"https://www.kaggle.com/datasets/{handle} by hand and give the zip with --data-dir."
+        ) from None

@@ -1,46 +1,33 @@
-"""MNIST, Fashion-MNIST and EMNIST digits: four idx files each, given, installed or downloaded."""
+"""MNIST, Fashion-MNIST and EMNIST digits: four idx files each, given, installed or downloaded; two built-in sets."""
 
+import lzma
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from spikeduel.data import idx
 from spikeduel.data.download import Remote, download, downloads
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, Preprocessing, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset, Track
+from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 DIGITS = tuple("0123456789")
 GARMENTS = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 PARTS = ("train images", "train labels", "test images", "test labels")
 MNIST_STEMS = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
-EMNIST_STEMS = (
-    "emnist-digits-train-images-idx3-ubyte",
-    "emnist-digits-train-labels-idx1-ubyte",
-    "emnist-digits-test-images-idx3-ubyte",
-    "emnist-digits-test-labels-idx1-ubyte",
-)
+    "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+)  # fmt: skip
+EMNIST_STEMS = tuple(f"emnist-digits-{stem.replace('t10k', 'test')}" for stem in MNIST_STEMS)
 EMNIST_ARCHIVE = "emnist-gzip.zip"
+EMBEDDED = "fashion_mnist_mini.npz"
 _LAYOUTS = (".", "raw", "gzip")
 
 
@@ -67,118 +54,115 @@ _EMNIST = _Family("emnist-digits", EMNIST_STEMS, ("emnist-digits", "emnist", "EM
 
 def mnist(options: DataOptions) -> RawDataset:
     """MNIST: handwritten digits, 60,000 for training and 10,000 for test, 28×28 grey (LeCun et al. 1998)."""
-    return _from_idx(_MNIST, options, lambda: _downloaded_files(_MNIST, options))
+    return _from_idx(_MNIST, options)
 
 
 def fashion_mnist(options: DataOptions) -> RawDataset:
     """Fashion-MNIST: 10 garments, 60,000 for training, 10,000 for test, 28×28 grey (Xiao et al. 2017)."""
-    return _from_idx(_FASHION, options, lambda: _installed(options) or _downloaded_files(_FASHION, options))
+    return _from_idx(_FASHION, options)
 
 
 def emnist_digits(options: DataOptions) -> RawDataset:
     """EMNIST digits: 240,000 for training, 40,000 for test, 28×28 grey (Cohen et al. 2017)."""
-    return _from_idx(_EMNIST, options, lambda: _EmnistArchive(_downloaded_emnist(options)))
+    return _from_idx(_EMNIST, options)
 
 
-class _Files:
-    """The four idx files of a set, each in a file of its own."""
+@dataclass(frozen=True)
+class _IdxFiles:
+    """The four idx files of a set by `PARTS`: paths, or members of a zip, read in place. `sources` are the user's."""
 
-    def __init__(self, paths: dict[str, Path], are_the_users: bool = True) -> None:
-        self._paths = paths
-        self.sources = tuple(paths.values()) if are_the_users else ()
-
-    def name(self, part: str) -> str:
-        return str(self._paths[part])
-
-    def read(self, part: str, num_dimensions: int) -> np.ndarray:
-        return idx.read(self._paths[part], num_dimensions)
-
-
-class _EmnistArchive:
-    """The four idx files within EMNIST's `gzip.zip`, read in place: nothing is unpacked to disk."""
-
-    def __init__(self, path: Path, are_the_users: bool = False) -> None:
-        self._path = path
-        self.sources = (path,) if are_the_users else ()
-        with self._opened() as archive:
-            members = {Path(member).name: member for member in archive.namelist()}
-        wanted = [f"{stem}.gz" for stem in EMNIST_STEMS]
-        missing = [name for name in wanted if name not in members]
-        if missing:
-            raise InputError(f"{path}: has no {missing[0]}. EMNIST's gzip.zip holds {', '.join(wanted)}.")
-        self._members = dict(zip(PARTS, [members[name] for name in wanted], strict=True))
-
-    @contextmanager
-    def _opened(self) -> Iterator[zipfile.ZipFile]:
-        try:
-            with zipfile.ZipFile(self._path) as archive:
-                yield archive
-        except InputError:
-            raise
-        # zipfile and each of its decompressors have errors of their own for what is damaged.
-        except Exception as error:
-            raise InputError(f"{self._path}: cannot be read as a zip file ({error}). Download it again.") from None
+    members: dict[str, str]
+    archive: Path | None = None
+    sources: tuple[Path, ...] = ()
 
     def name(self, part: str) -> str:
-        return f"{self._path}/{self._members[part]}"
+        return self.members[part] if self.archive is None else f"{self.archive}/{self.members[part]}"
 
     def read(self, part: str, num_dimensions: int) -> np.ndarray:
-        with self._opened() as archive, archive.open(self._members[part]) as file:
+        if self.archive is None:
+            return idx.read(Path(self.members[part]), num_dimensions)
+        with _opened(self.archive) as archive, archive.open(self.members[part]) as file:
             return idx.parse(file, self.name(part), num_dimensions)  # type: ignore[arg-type]
 
 
-def _from_idx(family: _Family, options: DataOptions, elsewhere: Callable[[], _Files | _EmnistArchive]) -> RawDataset:
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except InputError:
+        raise
+    # zipfile and each of its decompressors have errors of their own for what is damaged.
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a zip file ({error}). Download it again.") from None
+
+
+def _in_archive(path: Path, sources: tuple[Path, ...] = ()) -> _IdxFiles:
+    """The files within EMNIST's `gzip.zip`."""
+    with _opened(path) as archive:
+        members = {Path(member).name: member for member in archive.namelist()}
+    wanted = [f"{stem}.gz" for stem in EMNIST_STEMS]
+    if missing := [name for name in wanted if name not in members]:
+        raise InputError(f"{path}: has no {missing[0]}. EMNIST's gzip.zip holds {', '.join(wanted)}.")
+    return _IdxFiles(dict(zip(PARTS, [members[name] for name in wanted], strict=True)), path, sources)
+
+
+def _from_idx(family: _Family, options: DataOptions) -> RawDataset:
     if options.image_size not in (None, 28):
         raise InputError(f"image_size: images of {family.name} are 28×28; leave image_size unset.")
-    files = _given(family, Path(options.data_dir).expanduser()) if options.data_dir else elsewhere()
-    images, labels = [], []
-    for side in ("train", "test"):
-        pixels, digits = files.read(f"{side} images", 3), files.read(f"{side} labels", 1)
-        if pixels.shape[1:] != (28, 28) or pixels.dtype != np.uint8 or digits.dtype != np.uint8:
-            raise InputError(f"{files.name(f'{side} images')}: holds {pixels.shape}, 28×28 bytes each expected.")
-        if len(pixels) != len(digits):
-            raise InputError(
-                f"{files.name(f'{side} labels')}: {len(digits)} labels for the {len(pixels)} images in "
-                f"{files.name(f'{side} images')}. Download both again."
-            )
-        if not len(digits):
-            raise InputError(f"{files.name(f'{side} labels')}: holds no labels. Download it again.")
-        if digits.max() >= len(family.classes):
-            raise InputError(
-                f"{files.name(f'{side} labels')}: label {digits.max()} is not one of the {len(family.classes)} "
-                f"classes of {family.name}. Is it another set's file?"
-            )
-        images.append(pixels)
-        labels.append(digits)
+    if options.data_dir:
+        idx_files = _given(family, Path(options.data_dir).expanduser())
+    else:
+        idx_files = _installed(family) or _downloaded(family, options.track)
+    images, labels = zip(*(_read_side(idx_files, side, family) for side in ("train", "test")), strict=True)
     raw = np.concatenate(images)
-    firsts = [int(np.argmax(labels[0] == k)) for k in range(len(family.classes)) if (labels[0] == k).any()]
     return RawDataset(
         images=(raw.transpose(0, 2, 1) if family.transposed else raw)[:, None],
         labels=np.concatenate(labels).astype(np.int64),
         classes=family.classes,
         preprocessing=Preprocessing(channels=1, height=28, width=28),
         official=np.repeat(np.array([TRAIN, TEST], dtype=np.uint8), [len(part) for part in labels]),
-        samples=[(first, raw[first]) for first in firsts],
+        samples=_first_of_each_class(raw, labels[0]),
         notes=("The raw images are transposed; they are turned upright.",) if family.transposed else (),
-        sources=files.sources,
+        sources=idx_files.sources,
     )
 
 
-def _given(family: _Family, folder: Path) -> _Files | _EmnistArchive:
+def _read_side(idx_files: _IdxFiles, side: str, family: _Family) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 `[N, 28, 28]` and labels uint8 `[N]`. Raises `InputError` where they do not fit."""
+    pixels, labels = idx_files.read(f"{side} images", 3), idx_files.read(f"{side} labels", 1)
+    images_name, labels_name = idx_files.name(f"{side} images"), idx_files.name(f"{side} labels")
+    if pixels.shape[1:] != (28, 28) or pixels.dtype != np.uint8 or labels.dtype != np.uint8:
+        raise InputError(f"{images_name}: holds {pixels.shape}, 28×28 bytes each expected.")
+    if len(pixels) != len(labels):
+        raise InputError(
+            f"{labels_name}: {len(labels)} labels for the {len(pixels)} images in {images_name}. Download both again."
+        )
+    if not len(labels):
+        raise InputError(f"{labels_name}: holds no labels. Download it again.")
+    if labels.max() >= len(family.classes):
+        raise InputError(
+            f"{labels_name}: label {labels.max()} is not one of the {len(family.classes)} classes of {family.name}. Is "
+            "it another set's file?"
+        )
+    return pixels, labels
+
+
+def _given(family: _Family, folder: Path) -> _IdxFiles:
     if not folder.exists():
         raise InputError(f"data_dir {folder}: no such folder.")
     if folder.is_file():
         if family is _EMNIST:
-            return _EmnistArchive(folder, are_the_users=True)
+            return _in_archive(folder, (folder,))
         raise InputError(f"data_dir {folder}: is a file; give the folder that holds the idx files.")
     best: dict[str, Path] = {}
-    for place in _places(family, folder):
-        found = _found(family, place)
-        if len(found) == len(PARTS):
-            return _Files(found)
-        best = max(best, found, key=len)
+    for place in (folder / base / layout for base in (".", *family.folders) for layout in _LAYOUTS):
+        paths = _paths_in(family, place)
+        if len(paths) == len(PARTS):
+            return _IdxFiles({part: str(path) for part, path in paths.items()}, sources=tuple(paths.values()))
+        best = max(best, paths, key=len)
         if family is _EMNIST and (archive := place / "gzip.zip").is_file():
-            return _EmnistArchive(archive, are_the_users=True)
+            return _in_archive(archive, (archive,))
     missing = [f"{stem}[.gz]" for stem, part in zip(family.stems, PARTS, strict=True) if part not in best]
     raise InputError(
         f"data_dir {folder}: the files of {family.name} are not all there; "
@@ -186,43 +170,29 @@ def _given(family: _Family, folder: Path) -> _Files | _EmnistArchive:
     )
 
 
-def _places(family: _Family, folder: Path) -> list[Path]:
-    return [
-        folder / base / layout
-        for base in (".", *family.folders)
-        for layout in _LAYOUTS
-        if (folder / base / layout).is_dir()
-    ]
-
-
-def _found(family: _Family, folder: Path) -> dict[str, Path]:
-    found = {}
-    for part, stem in zip(PARTS, family.stems, strict=True):
-        dotted = stem.replace("-idx", ".idx")
-        for name in (stem, f"{stem}.gz", dotted, f"{dotted}.gz"):
-            if (folder / name).is_file():
-                found[part] = folder / name
-                break
-    return found
-
-
-def _installed(options: DataOptions) -> _Files | None:
-    found = _found(_FASHION, DEBIAN_FASHION_MNIST)
-    return _Files(found) if len(found) == len(PARTS) else None
-
-
-def _downloaded_files(family: _Family, options: DataOptions) -> _Files:
-    remotes = remote_files(family.name)
+def _paths_in(family: _Family, folder: Path) -> dict[str, Path]:
     paths = {}
     for part, stem in zip(PARTS, family.stems, strict=True):
-        target = downloads() / family.name / f"{stem}.gz"
-        paths[part] = download(remotes[target.name], target, options.track, _remedy(family))
-    return _Files(paths, are_the_users=False)
+        dotted = stem.replace("-idx", ".idx")
+        candidates = (folder / name for name in (stem, f"{stem}.gz", dotted, f"{dotted}.gz"))
+        if path := next(filter(Path.is_file, candidates), None):
+            paths[part] = path
+    return paths
 
 
-def _downloaded_emnist(options: DataOptions) -> Path:
-    target = downloads() / "emnist" / EMNIST_ARCHIVE
-    return download(remote_files("emnist-digits")[EMNIST_ARCHIVE], target, options.track, _remedy(_EMNIST))
+def _installed(family: _Family) -> _IdxFiles | None:
+    paths = _paths_in(family, DEBIAN_FASHION_MNIST) if family is _FASHION else {}
+    if len(paths) < len(PARTS):
+        return None
+    return _IdxFiles({part: str(path) for part, path in paths.items()}, sources=tuple(paths.values()))
+
+
+def _downloaded(family: _Family, track: Track) -> _IdxFiles:
+    remotes, folder = remote_files(family.name), downloads() / ("emnist" if family is _EMNIST else family.name)
+    paths = {name: download(remote, folder / name, track, _remedy(family)) for name, remote in remotes.items()}
+    if family is _EMNIST:
+        return _in_archive(paths[EMNIST_ARCHIVE])
+    return _IdxFiles({part: str(paths[f"{stem}.gz"]) for part, stem in zip(PARTS, family.stems, strict=True)})
 
 
 def _remedy(family: _Family) -> str:
@@ -240,3 +210,53 @@ def remote_files(name: str) -> dict[str, Remote]:
         return {EMNIST_ARCHIVE: Remote((datasets.EMNIST.url,), datasets.EMNIST.md5)}
     source = {"mnist": datasets.MNIST, "fashion-mnist": datasets.FashionMNIST}[name]
     return {file: Remote(tuple(mirror + file for mirror in source.mirrors), md5) for file, md5 in source.resources}
+
+
+def fashion_mnist_mini(options: DataOptions) -> RawDataset:
+    """A part of Fashion-MNIST, embedded: 10,000 images for training, 2,000 for test, 28×28 grey; offline."""
+    _require_defaults("fashion-mnist-mini", options, 28)
+    with resources.files("spikeduel.data").joinpath(EMBEDDED).open("rb") as file, np.load(file) as stored:
+        content = {name: stored[name] for name in stored.files}
+    labels = content["labels"].astype(np.int64)
+    pixels = lzma.decompress(content["images_xz"].tobytes(), format=lzma.FORMAT_XZ)
+    images = np.frombuffer(bytearray(pixels), dtype=np.uint8).reshape(len(labels), 1, 28, 28)
+    num_test = int(content["num_test"])
+    official = np.full(len(labels), TRAIN, dtype=np.uint8)
+    official[len(labels) - num_test :] = TEST
+    return RawDataset(
+        images=images,
+        labels=labels,
+        classes=GARMENTS,
+        preprocessing=Preprocessing(channels=1, height=28, width=28),
+        official=official,
+        samples=_first_of_each_class(images[:, 0], labels),
+        notes=("The embedded set is a sixth of Fashion-MNIST: accuracies are below those of the full set.",),
+    )
+
+
+def digits(options: DataOptions) -> RawDataset:
+    """scikit-learn's digits: 1,797 handwritten digits, 8×8 grey, no official split. Offline."""
+    from sklearn.datasets import load_digits
+
+    _require_defaults("digits", options, 8)
+    bunch = load_digits()
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    return RawDataset(
+        images=images,
+        labels=labels,
+        classes=DIGITS,
+        preprocessing=Preprocessing(channels=1, height=8, width=8),
+        samples=_first_of_each_class(images[:, 0], labels),
+    )
+
+
+def _first_of_each_class(images: np.ndarray, labels: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    return [(int(first), images[first]) for first in np.unique(labels, return_index=True)[1]]
+
+
+def _require_defaults(name: str, options: DataOptions, size: int) -> None:
+    if options.data_dir is not None:
+        raise InputError(f"data_dir: {name} is built in; leave data_dir unset.")
+    if options.image_size not in (None, size):
+        raise InputError(f"image_size: images of {name} are {size}×{size}; leave image_size unset.")

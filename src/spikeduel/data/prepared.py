@@ -10,23 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeduel.data import grouping, memory
+from spikeduel.data import grouping, loader
 from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = [
-    "TEST",
-    "TRAIN",
-    "VALIDATION",
-    "DataOptions",
-    "Prepared",
-    "Preprocessing",
-    "RawDataset",
-    "from_raw",
-]
+Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+"""Shows the progress of a long loop: (items, description, total) -> items. See `Progress.track`."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Codes of an official split."""
@@ -62,7 +55,8 @@ class Prepared:
     """A data set ready to use: the arrays of `RawDataset`, memory-mapped, and their checksum.
 
     `groups` int64 `[N]` is the union of the source's groups and of exact duplicates, None where every image is alone.
-    `ungrouped` is the fingerprint that the set had before `--group-by` regrouped it, None where it did not.
+    `image_ids` int64 `[N]` are equal where images are equal, None where they were not compared yet. `ungrouped` is the
+    fingerprint that the set had before `--group-by` regrouped it, None where it did not.
     """
 
     name: str
@@ -77,6 +71,7 @@ class Prepared:
     notes: tuple[str, ...] = ()
     names: tuple[str, ...] | None = None
     ungrouped: str | None = None
+    image_ids: np.ndarray | None = None
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -88,12 +83,12 @@ class Prepared:
     def held(self) -> "tuple[Tensor | np.memmap, Tensor]":
         """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from; all who share this set share them.
 
-        Copies in memory, made at first use; images that would not fit (`memory.fits`) stay on disk, memory-mapped.
+        Copies in memory, made at first use; images that would not fit (`loader.fits_in_memory`) stay memory-mapped.
         """
         import torch
 
         labels = torch.from_numpy(np.array(self.labels))
-        if isinstance(self.images, np.memmap) and not memory.fits(self.images.nbytes):
+        if isinstance(self.images, np.memmap) and not loader.fits_in_memory(self.images.nbytes):
             return self.images, labels
         return torch.from_numpy(np.array(self.images)), labels
 
@@ -114,28 +109,29 @@ class DataOptions:
     alterations: tuple[str, ...] = ("Easy",)
     preprocessing: Preprocessing | None = None
     skip: frozenset[str] = frozenset()
-    track: Callable[[Iterable[Any], str, int | None], Iterable[Any]] = lambda items, description, total: items
-    """Wraps a long loop to show its progress: (items, description, total) -> items."""
-    say: Callable[[str], None] = lambda text: None
+    track: Track = Progress().track
+    """Wraps a long loop to show its progress."""
+    say: Callable[[str], None] = Progress().say
     """Tells a line of news."""
 
 
 def from_raw(name: str, raw: RawDataset) -> Prepared:
     """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
     raw = _checked(name, raw)
-    same = grouping.duplicates(raw.images)
+    image_ids = grouping.duplicates(raw.images)
     prepared = Prepared(
         name=name,
         images=np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,
-        groups=grouping.united(raw.groups, same),
+        groups=grouping.united(raw.groups, image_ids),
         official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
         samples=[(int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples],
         fingerprint="",
-        notes=(*raw.notes, *_about_copies(len(same) - len(np.unique(same)))),
+        notes=(*raw.notes, *_about_copies(len(image_ids) - len(np.unique(image_ids)))),
         names=None if raw.names is None else tuple(raw.names),
+        image_ids=image_ids,
     )
     return replace(prepared, fingerprint=fingerprint(prepared))
 
@@ -145,6 +141,26 @@ def _about_copies(count: int) -> tuple[str, ...]:
         return ()
     subject = "1 image is an exact copy of another" if count == 1 else f"{count:,} images are exact copies of others"
     return (f"{subject}; copies count as one group.",)
+
+
+def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
+    """`prepared` with the groups that `group_by` gives its images, joined with the groups that it has (duplicates).
+
+    Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is as it was. Raises
+    `InputError`, see `grouping.named_groups`.
+    """
+    if group_by is None:
+        return prepared
+    if prepared.names is None:
+        raise InputError(f"group_by: {prepared.name} has no file names to group by.")
+    named = grouping.named_groups(prepared.names, group_by)
+    numbers = grouping.numbered([name.encode("utf-8", "surrogateescape") for name in named])
+    alone = np.arange(len(numbers)) if prepared.groups is None else np.asarray(prepared.groups)
+    groups = grouping.join(numbers, alone)
+    num_named, num_groups = len(set(named)), int(groups.max()) + 1
+    joined = (f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of {num_named:,}.",)
+    changed = replace(prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named))
+    return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)
 
 
 def fingerprint(prepared: Prepared) -> str:

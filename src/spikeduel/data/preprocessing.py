@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 from PIL import Image, ImageOps
 
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 MOST_PIXELS = 80_000_000
 """Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""
 LONGEST_SIDE = 4096
 """Of a prepared image."""
+_Pixels = Annotated[int, Meta(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,10 @@ class Preprocessing:
     factor).
     """
 
-    channels: int
-    height: int
-    width: int
-    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    height: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
+    width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
+    crop: tuple[_Pixels, _Pixels, _Pixels, _Pixels] = (0, 0, 0, 0)
     invert: bool = False
     enlarge: bool = True
 
@@ -71,29 +74,18 @@ class Preprocessing:
     def from_dict(cls, content: Mapping[str, Any]) -> "Preprocessing":
         """What `to_dict` gave, also after a trip through JSON. Raises `InputError`."""
         try:
-            left, top, right, bottom = (int(side) for side in content.get("crop", (0, 0, 0, 0)))
-            made = cls(
-                channels=int(content["channels"]),
-                height=int(content["height"]),
-                width=int(content["width"]),
-                crop=(left, top, right, bottom),
-                invert=bool(content.get("invert", False)),
-                enlarge=bool(content.get("enlarge", True)),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"the preprocessing {content!r} cannot be read ({error!r}).") from None
-        sides = (made.height, made.width)
-        if made.channels not in (1, 3) or min(sides) < 1 or max(sides) > LONGEST_SIDE or min(made.crop) < 0:
-            raise InputError(
-                f"the preprocessing {content!r} is not possible: 1 or 3 channels, sizes from 1 to {LONGEST_SIDE:,}."
-            )
-        return made
+            preprocessing = typed.converted(content, cls)
+        except InputError as error:
+            raise InputError(f"the preprocessing {content!r} cannot be read: {error}") from None
+        if preprocessing.channels == 2:
+            raise InputError("the preprocessing has 2 channels: 1 (grey) or 3 (colour) are possible.")
+        return preprocessing
 
 
 def too_large(size: tuple[int, int] | None = None, padded: str = "") -> InputError:
     """The error for a picture of more than `MOST_PIXELS`."""
-    found = "it has" if size is None else f"it is {size[0]:,}×{size[1]:,} pixels{padded},"
-    return InputError(f"{found} more than the {MOST_PIXELS:,} pixels that are taken")
+    it_has = "it has" if size is None else f"it is {size[0]:,}×{size[1]:,} pixels{padded},"
+    return InputError(f"{it_has} more than the {MOST_PIXELS:,} pixels that are taken")
 
 
 def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from spikeduel.data import grouping
-from spikeduel.data.decoding import opened, over_pictures, room_for
-from spikeduel.data.kaggle import download_from_kaggle
-from spikeduel.data.prepared import DataOptions, Preprocessing, RawDataset
-from spikeduel.system import files
+from spikeduel.data.download import download_from_kaggle
+from spikeduel.data.pictures import opened, over_pictures, room_for
+from spikeduel.data.prepared import DataOptions, RawDataset, Track
+from spikeduel.data.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -32,6 +32,10 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _NOT_PRINTS = {"thumbs.db", "desktop.ini"}
+
+
+Source = Path | zipfile.Path
+"""The folder that holds Real and Altered."""
 
 
 @dataclass(frozen=True, order=True)
@@ -55,22 +59,16 @@ def socofing(options: DataOptions) -> RawDataset:
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
 
-        def decode(row: int) -> bytes:
-            grey = decoded(source.read(prints[row]))
+        def decode(row: int, content: bytes) -> bytes:
+            grey = decoded(content)
             images[row] = preprocessing(grey)
             pixels = np.asarray(grey)
             if firsts.get(prints[row].label) == row:
                 samples[row] = pixels
             return repr(pixels.shape).encode() + grouping.checksum(pixels)
 
-        keys = over_pictures(
-            decode,
-            range(len(prints)),
-            options.track,
-            "reading fingerprints",
-            lambda row: f"{source}/{prints[row].part}/{prints[row].name}",
-        )
-        sources = source.sources(parts) if options.data_dir is not None else ()
+        keys = over_prints(source, prints, decode, options.track, "reading fingerprints")
+        given = tuple(source / part for part in parts) if isinstance(source, Path) else (Path(options.data_dir or ""),)
     subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
     same = grouping.numbered(keys)
     return RawDataset(
@@ -81,7 +79,7 @@ def socofing(options: DataOptions) -> RawDataset:
         groups=grouping.join(subjects, same),
         samples=sorted(samples.items()),
         notes=_notes(subjects, same),
-        sources=sources,
+        sources=given if options.data_dir is not None else (),
         names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
     )
 
@@ -96,21 +94,31 @@ def place(data_dir: str | None) -> Path:
     return download_from_kaggle(HANDLE, "socofing") if data_dir is None else Path(data_dir).expanduser()
 
 
-def listed(source: "_Folder | _Zip", parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
+def listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
     """The prints in `parts` but those named in `skip`, in the order of the data set's images. Raises `InputError`."""
-    prints = sorted(parse(name, part, str(source)) for part in parts for name in source.names(part))
-    return [print_ for print_ in prints if f"{source}/{print_.part}/{print_.name}" not in skip]
+    prints = sorted(parse(name, part, name_of(source)) for part in parts for name in _names(source, part))
+    return [print_ for print_ in prints if str(source / print_.part / print_.name) not in skip] if skip else prints
 
 
-def originals(options: DataOptions, look: Callable[[str, int, bytes], Result]) -> list[Result]:
-    """What `look` makes of each file's name, subject and content, in the order of the prepared set."""
+def over_prints(
+    source: Source, prints: list[Fingerprint], look: Callable[[int, bytes], Result], track: Track, description: str
+) -> list[Result]:
+    """What `look` makes of each print's row and content, in order. Raises `UnreadableFiles`."""
+    return over_pictures(
+        lambda row: look(row, _read(source, prints[row])),
+        range(len(prints)),
+        track,
+        description,
+        lambda row: str(source / prints[row].part / prints[row].name),
+    )
+
+
+def originals(options: DataOptions, look: Callable[[bytes], Result]) -> tuple[list[Fingerprint], list[Result]]:
+    """The prints, and what `look` makes of each file's content, in the order of the prepared set."""
     with source_at(place(options.data_dir)) as source:
-        return over_pictures(
-            lambda print_: look(f"{print_.part}/{print_.name}", print_.subject, source.read(print_)),
-            listed(source, parts_of(options.alterations), options.skip),
-            options.track,
-            "looking at files",
-            lambda print_: f"{source}/{print_.part}/{print_.name}",
+        prints = listed(source, parts_of(options.alterations), options.skip)
+        return prints, over_prints(
+            source, prints, lambda row, content: look(content), options.track, "looking at files"
         )
 
 
@@ -144,81 +152,15 @@ def _notes(subjects: np.ndarray, same: np.ndarray) -> tuple[str, ...]:
     )
 
 
-class _Folder:
-    """SOCOFing's folder, unpacked."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def __str__(self) -> str:
-        return str(self._root)
-
-    def names(self, part: str) -> list[str]:
-        folder = self._root / part
-        if not folder.is_dir():
-            raise _lacks(self, part)
-        try:
-            names = [path.name for path in folder.iterdir() if path.is_file()]
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-        return _prints(names, self, part)
-
-    def read(self, print_: Fingerprint) -> bytes:
-        return files.read_bytes(self._root / print_.part / print_.name, MAX_FILE_BYTES)
-
-    def sources(self, parts: tuple[str, ...]) -> tuple[Path, ...]:
-        return tuple(self._root / part for part in parts)
-
-
-class _Zip:
-    """SOCOFing's zip, read in place."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self._path, self._archive = path, archive
-        self._members: dict[str, dict[str, zipfile.ZipInfo]] = {}
-        prefixes: set[str] = set()
-        for info in archive.infolist():
-            member = PurePosixPath(info.filename)
-            if info.is_dir() or "__MACOSX" in member.parts:
-                continue
-            self._members.setdefault(str(member.parent), {})[member.name] = info
-            if member.parent.name == "Real":
-                prefixes.add(str(member.parent.parent))
-        # Kaggle's zip holds everything twice, once more under socofing/: the outermost is taken.
-        self._prefix = min(prefixes, key=lambda prefix: (len(prefix), prefix), default=".")
-
-    def __str__(self) -> str:
-        return f"{self._path}/{self._prefix}" if self._prefix != "." else str(self._path)
-
-    def _folder(self, part: str) -> dict[str, zipfile.ZipInfo]:
-        return self._members.get(str(PurePosixPath(self._prefix, part)), {})
-
-    def names(self, part: str) -> list[str]:
-        if not self._folder(part):
-            raise _lacks(self, part)
-        return _prints(list(self._folder(part)), self, part)
-
-    def read(self, print_: Fingerprint) -> bytes:
-        info = self._folder(print_.part)[print_.name]
-        with self._archive.open(info) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-        if len(content) > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-        return content
-
-    def sources(self, parts: tuple[str, ...]) -> tuple[Path, ...]:
-        return (self._path,)
-
-
 @contextmanager
-def source_at(data_dir: Path) -> Iterator[_Folder | _Zip]:
-    """SOCOFing in a folder or a zip, to list and read. Raises `InputError`."""
+def source_at(data_dir: Path) -> Iterator[Source]:
+    """SOCOFing's folder, unpacked or within a zip that is read in place. Raises `InputError`."""
     if data_dir.is_dir():
-        yield _Folder(_root(data_dir))
+        yield _root(data_dir)
     elif data_dir.is_file():
         try:
             archive = zipfile.ZipFile(data_dir)
-            source = _Zip(data_dir, archive)
+            source = zipfile.Path(archive, _prefix(archive.namelist()))
         # zipfile stumbles on a damaged directory in many ways, such as over a member without a name.
         except Exception as error:
             raise InputError(f"data_dir {data_dir}: cannot be read as a zip ({error}). Download it again.") from None
@@ -226,6 +168,14 @@ def source_at(data_dir: Path) -> Iterator[_Folder | _Zip]:
             yield source
     else:
         raise InputError(f"data_dir {data_dir}: no such folder or zip.")
+
+
+def _prefix(names: list[str]) -> str:
+    """The folder within a zip that holds Real. Kaggle's holds everything twice, once more below: the outermost."""
+    members = [member for name in names if "__MACOSX" not in (member := PurePosixPath(name)).parts]
+    prefixes = {str(member.parent.parent) for member in members if member.parent.name == "Real"} - {"."}
+    at_the_top = any(member.parent == PurePosixPath("Real") for member in members)
+    return "" if at_the_top or not prefixes else min(prefixes, key=lambda prefix: (len(prefix), prefix)) + "/"
 
 
 def _root(folder: Path) -> Path:
@@ -236,17 +186,33 @@ def _root(folder: Path) -> Path:
     return folder
 
 
-def _prints(names: list[str], source: object, part: str) -> list[str]:
-    found = [name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS]
-    if not found:
-        raise InputError(f"{source}/{part}: holds no fingerprints. Unpack SOCOFing again, or give its zip.")
-    return found
+def name_of(source: Source) -> str:
+    """What errors call a source."""
+    return str(source).rstrip("/")
 
 
-def _lacks(source: object, part: str) -> InputError:
-    remedy = (
-        "choose other alterations, or get the whole of SOCOFing"
-        if part != "Real"
-        else "give the folder that holds Real and Altered, or Kaggle's zip"
-    )
-    return InputError(f"{source}: has no folder {part}; {remedy}.")
+def _names(source: Source, part: str) -> list[str]:
+    folder = source / part
+    if not folder.is_dir():
+        remedy = (
+            "choose other alterations, or get the whole of SOCOFing"
+            if part != "Real"
+            else "give the folder that holds Real and Altered, or Kaggle's zip"
+        )
+        raise InputError(f"{name_of(source)}: has no folder {part}; {remedy}.")
+    try:
+        names = [path.name for path in folder.iterdir() if path.is_file()]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
+    names = [name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS]
+    if not names:
+        raise InputError(f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip.")
+    return names
+
+
+def _read(source: Source, print_: Fingerprint) -> bytes:
+    with (source / print_.part / print_.name).open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise InputError(f"larger than {MAX_FILE_BYTES} bytes")
+    return content

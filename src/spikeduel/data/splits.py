@@ -1,12 +1,16 @@
 """Which images train, choose and test: the official split, by class, by group, or in folds."""
 
+import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from spikeduel.data.assigning import assign
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
 from spikeduel.settings import Experiment
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
 HELD_OUT = 0.1
@@ -76,9 +80,9 @@ def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[
     if experiment.split == "published":
         raise InputError("folds: the published split is the study's one split; leave folds unset, or split.")
     if prepared.official is not None:
-        own = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"
+        side = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"
         raise InputError(
-            f"folds: {prepared.name} has a {own} set of its own, which stays whole. Leave folds unset; a folder can "
+            f"folds: {prepared.name} has a {side} set of its own, which stays whole. Leave folds unset; a folder can "
             "also have all its images in class folders with no train/, val/ or test/ above them."
         )
     groups, every = prepared.groups, np.arange(len(prepared))
@@ -140,3 +144,28 @@ def _sample(rows: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Gen
         rng.permutation(rows[labels[rows] == label])[:number] for label, number in zip(present, quota, strict=True)
     ]
     return np.sort(np.concatenate(picked))
+
+
+def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
+    """Writes a CSV with a line for each image that is used: which side it is on, in each fold where there are folds.
+
+    Columns: `path` (relative to the data's folder), or `index` (from 0, in the order of the data's files, those for
+    training first) where images have no names; `split` (train, val or test); `fold` where there are folds; `group` (a
+    number) where images have groups. Atomic.
+    """
+    folds, groups = splits[0].fold is not None, prepared.groups
+    first = "index" if prepared.names is None else "path"
+    with (
+        files.atomic_path(Path(path)) as temporary,
+        # A file's name may be no Unicode.
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([first, "split", *["fold"] * folds, *["group"] * (groups is not None)])
+        for split in splits:
+            for side in ("train", "val", "test"):
+                for index in getattr(split, side).tolist():
+                    row = [index if prepared.names is None else prepared.names[index], side]
+                    row += [] if split.fold is None else [split.fold]
+                    row += [] if groups is None else [int(groups[index])]
+                    writer.writerow(row)

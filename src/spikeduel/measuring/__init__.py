@@ -1,25 +1,43 @@
-"""What is measured of a trained model: functions `(model, batches) -> dict` of JSON-like values.
+"""What is measured of a trained model: functions `(model, batches)` that return a frozen struct.
 
 `batches` can be iterated again and again; it gives `(images uint8 [B, C, H, W], labels int64 [B], indices [B])`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
-from spikeduel.measuring.classification import classification, encoding_spread
+from spikeduel.measuring.classification import classification, encoding_spread, weight_shapes
 from spikeduel.measuring.operations import operations
-from spikeduel.measuring.weight_shapes import weight_shapes
+from spikeduel.results.costs import Counted
+from spikeduel.results.trials import Anytime, Calibration, Classification, EncodingSpread, WeightShapes
 
-MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
-    "classification": classification,
-    "encoding_spread": encoding_spread,
-    "calibration": calibration,
-    "weight_shapes": weight_shapes,
-    "operations": operations,
-    "anytime": anytime,
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure: `take(model, batches)`, or with `on_validation` `take(model, batches, validation)`.
+
+    `result` is the type of what it returns, as the store and results.json keep it. Of a measure that nobody else knows,
+    `title` heads its column in the tables, `meaning` explains it, `value` gives the number that is shown, as `form`
+    writes it: entered in `MEASURES`, it is taken, stored, and shown.
+    """
+
+    take: Callable[..., Any]
+    result: Any = dict
+    on_validation: bool = False
+    title: str = ""
+    meaning: str = ""
+    value: Callable[[Any], float | None] | None = None
+    form: str = "{:.3g}"
+
+
+MEASURES: dict[str, Measure] = {
+    "classification": Measure(classification, Classification),
+    "encoding_spread": Measure(encoding_spread, EncodingSpread),
+    "calibration": Measure(calibration, Calibration, on_validation=True),
+    "weight_shapes": Measure(weight_shapes, WeightShapes),
+    "operations": Measure(operations, Counted),
+    "anytime": Measure(anytime, Anytime, on_validation=True),
 }
-
-ALSO_VALIDATION = ("calibration", "anytime")
-"""Measures that choose something, and choose it on other images: `(model, batches, validation) -> dict`."""

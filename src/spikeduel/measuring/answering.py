@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from spikeduel.measuring.joules import counters
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.system.errors import InputError
+from spikeduel.system.hardware import peak_memory_bytes
 
 BATCH_SIZES = (1, 32, 256)
 SECONDS = 0.35
@@ -74,7 +74,7 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
         if meters:
             spent = sum(meter.since(start) for meter, start in zip(meters, before, strict=True))
             joules, source = spent / (size * calls), meters[0].source
-    reasons = {} if source else {"joules_per_image": "this machine does not tell, or not this user"}
+    reasons = {} if source else {"joules_per_image": "energy counters are missing or unreadable"}
     try:
         stream = streamed(model, images)
     except Exception as error:  # a network of the user's may not go on from a state, and still answers
@@ -134,17 +134,3 @@ def streamed(model: Model, images: np.ndarray) -> list[float]:
 
     repeated(stream)
     return np.median(runs[1:], axis=0).tolist()
-
-
-def peak_memory_bytes() -> int | None:
-    """The most memory that this process has held; None where the system does not say."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # getrusage tells a process that another one has started of that one's peak, if it is higher.
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), None)
-    try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

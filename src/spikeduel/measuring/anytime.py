@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
+from spikeduel.measuring.answers import answers_of
 from spikeduel.networks.models import Model
-from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.spiking.readouts import SpikingReadout
+from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving
 
 TOLERANCE = 0.002
 """How much accuracy on validation images leaving early may cost: two images in a thousand."""
@@ -37,79 +36,68 @@ class Running:
             return np.full(self.right.shape[1], self.num_steps)
         return 1 + (self.confidence[:-1] < threshold).sum(0)
 
-    def leaving(self, threshold: float | None) -> dict[str, Any]:
-        """`threshold`, `mean_steps`, `accuracy`, and how many images leave at each step: `exit_steps` `[T]`."""
+    def leaving(self, threshold: float | None) -> Leaving:
+        """What leaving at `threshold` gives."""
         exits = self.exits(threshold)
-        return {
-            "threshold": threshold,
-            "mean_steps": float(exits.mean()),
-            "accuracy": float(self.right[exits - 1, np.arange(len(exits))].mean()),
-            "exit_steps": np.bincount(exits, minlength=self.num_steps + 1)[1:].tolist(),
-        }
+        return Leaving(
+            threshold=threshold,
+            mean_steps=float(exits.mean()),
+            accuracy=float(self.right[exits - 1, np.arange(len(exits))].mean()),
+            exit_steps=np.bincount(exits, minlength=self.num_steps + 1)[1:].tolist(),
+        )
 
 
-def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> dict[str, Any]:
+def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Anytime:
     """What a spiking network answers after t = 1 … T steps, from one pass over the images.
 
-    `accuracies` `[T]` are those on `batches`, `n` images; `early_exit` is that of `early_exit`, its threshold chosen on
-    `validation`, whose accuracies are `validation_accuracies`; both null without. All null for a network that has no
-    steps, or whose readout needs them all at once.
+    `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network that has no steps,
+    or whose readout needs them all at once.
     """
-    names = ("num_steps", "n", "accuracies", "validation_accuracies", "early_exit")
-    if model.card.num_steps is None or not isinstance(model.readout, SpikingReadout):
-        return dict.fromkeys(names)
     test = followed(model, batches)
+    if test is None:
+        return Anytime()
     chosen_on = None if validation is None else followed(model, validation)
-    return {
-        "num_steps": test.num_steps,
-        "n": test.right.shape[1],
-        "accuracies": test.right.mean(1).tolist(),
-        "validation_accuracies": None if chosen_on is None else chosen_on.right.mean(1).tolist(),
-        "early_exit": None if chosen_on is None else early_exit(test, chosen_on),
-    }
+    return Anytime(
+        num_steps=test.num_steps,
+        n=test.right.shape[1],
+        accuracies=test.right.mean(1).tolist(),
+        validation_accuracies=None if chosen_on is None else chosen_on.right.mean(1).tolist(),
+        early_exit=None if chosen_on is None else early_exit(test, chosen_on),
+    )
 
 
-@torch.inference_mode()
-def followed(model: Model, batches: Iterable[Any]) -> Running:
-    """The answers so far at every step; random encodings draw by image index, as for the other measures."""
-    model.module.eval()
-    readout = model.readout
-    assert isinstance(readout, SpikingReadout)
-    right, confidence = [], []
-    for images, labels, indices in batches:
-        output = model.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)))
-        # In float32 many probabilities of counts of spikes would round to 1.
-        highest, answer = readout.running_scores(output).cpu().double().softmax(2).max(2)
-        right.append(answer == labels)
-        confidence.append(highest.cummax(0).values)
-    return Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy())
+def followed(model: Model, batches: Iterable[Any]) -> Running | None:
+    """The answers so far at every step; None where there are no steps to follow."""
+    answers = answers_of(model, batches)
+    return None if answers.right is None or answers.confidence is None else Running(answers.right, answers.confidence)
 
 
-def early_exit(test: Running, validation: Running) -> dict[str, Any]:
+def early_exit(test: Running, validation: Running) -> EarlyExit:
     """Leaving at the first step at which the highest probability reaches a threshold, else after all T.
 
     Probabilities are the softmax of the scores so far (of the study's readout: of counts of spikes). Of the thresholds
     of `thresholds`, the one is chosen with which the images of `validation` leave earliest on average while their
-    accuracy is at most `TOLERANCE` below that after all steps. What that gives on `test` is `threshold` (null where
+    accuracy is at most `TOLERANCE` below that after all steps. What that gives on `test` is `threshold` (None where
     nobody may leave early), `mean_steps`, `accuracy` and `exit_steps` `[T]`, images by the step at which they leave;
     `curve` has the same for every threshold, and `validation` what the choice rests on. The idea is that of BranchyNet
     (Teerapittayanon et al. 2016), which leaves between layers; SEENN (Li et al. 2023) leaves between time steps.
     """
     known = thresholds(validation)
     full = float(validation.right[-1].mean())
-    offered = [found for found in map(validation.leaving, known) if found["accuracy"] >= full - TOLERANCE]
-    chosen = min(offered, key=lambda found: found["mean_steps"])
-    return {
-        **test.leaving(chosen["threshold"]),
-        "tolerance": TOLERANCE,
-        "validation": {
-            "n": validation.right.shape[1],
-            "mean_steps": chosen["mean_steps"],
-            "accuracy": chosen["accuracy"],
-            "full_accuracy": full,
-        },
-        "curve": [test.leaving(threshold) for threshold in known],
-    }
+    offered = [found for found in map(validation.leaving, known) if found.accuracy >= full - TOLERANCE]
+    chosen = min(offered, key=lambda found: found.mean_steps)
+    given = test.leaving(chosen.threshold)
+    return EarlyExit(
+        threshold=given.threshold,
+        mean_steps=given.mean_steps,
+        accuracy=given.accuracy,
+        exit_steps=given.exit_steps,
+        tolerance=TOLERANCE,
+        validation=ExitChoice(
+            n=validation.right.shape[1], mean_steps=chosen.mean_steps, accuracy=chosen.accuracy, full_accuracy=full
+        ),
+        curve=[test.leaving(threshold) for threshold in known],
+    )
 
 
 def thresholds(validation: Running) -> list[float | None]:

@@ -8,49 +8,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikeduel.measuring.answers import answers_of
 from spikeduel.networks.models import Model
-from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin
 
 NUM_BINS = 15
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
 
 
-def calibration(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> dict[str, Any]:
+def calibration(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Calibration:
     """How far the probabilities of `Model.predict` are from the truth, as they come and after one temperature.
 
     `ece`, `nll`, `brier` and `bins` as in `judged`. `temperature` is the one that fits the `validation` batches best
     (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2), and `scaled` the same four after it; a
-    temperature changes no answer. Both are null without validation.
+    temperature changes no answer. Both are None without validation. Random encodings draw by image index.
     """
     scores, truth = scored(model, batches)
     temperature = None if validation is None else best_temperature(*scored(model, validation))
-    return {
-        **judged(scores, truth),
-        "temperature": temperature,
-        "scaled": None if temperature is None else judged(scores / temperature, truth),
-    }
+    found = judged(scores, truth)
+    return Calibration(
+        ece=found.ece,
+        nll=found.nll,
+        brier=found.brier,
+        bins=found.bins,
+        temperature=temperature,
+        scaled=None if temperature is None else judged(scores / temperature, truth),
+    )
 
 
-@torch.inference_mode()
 def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """Scores float64 `[N, K]`, whose softmax are the probabilities of `Model.predict`, and true classes `[N]`.
-
-    Random encodings draw by image index, as for the other measures.
-    """
-    model.module.eval()
-    scores, truth = [], []
-    for images, labels, indices in batches:
-        output = model.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)))
-        scores.append(model.readout.scores(output).cpu().double())
-        truth.append(labels)
-    return torch.cat(scores), torch.cat(truth)
+    """Scores float64 `[N, K]`, whose softmax are the probabilities of `Model.predict`, and true classes `[N]`."""
+    answers = answers_of(model, batches)
+    return answers.scores, torch.from_numpy(answers.truth)
 
 
-def judged(scores: Tensor, truth: Tensor) -> dict[str, Any]:
+def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     """Of probabilities p = softmax(`scores`) `[N, K]` for images of the classes `truth` `[N]`:
 
     `bins`   `NUM_BINS` of equal width over the probability of the answer, its confidence: from `low` (excluded) to
-             `high`, with `count` images, their mean `confidence` and `accuracy` (null in an empty bin)
+             `high`, with `count` images, their mean `confidence` and `accuracy` (None in an empty bin)
     `ece`    expected calibration error: the mean over images of their bin's |accuracy − confidence| (Naeini et al.
              2015; Guo et al. 2017, equation 3)
     `nll`    negative log-likelihood: the mean of −log p of the true class
@@ -69,16 +65,15 @@ def judged(scores: Tensor, truth: Tensor) -> dict[str, Any]:
         accuracy = float(right[inside].mean()) if count else None
         if mean is not None and accuracy is not None:
             error += count / len(right) * abs(accuracy - mean)
-        bins.append(
-            {"low": k / NUM_BINS, "high": (k + 1) / NUM_BINS, "count": count, "confidence": mean, "accuracy": accuracy}
-        )
+        low, high = k / NUM_BINS, (k + 1) / NUM_BINS
+        bins.append(CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy))
     wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
-    return {
-        "ece": error,
-        "nll": float(-logarithms.gather(1, truth[:, None]).mean()),
-        "brier": float((probabilities - wanted).square().sum(1).mean()),
-        "bins": bins,
-    }
+    return Calibrated(
+        ece=error,
+        nll=float(-logarithms.gather(1, truth[:, None]).mean()),
+        brier=float((probabilities - wanted).square().sum(1).mean()),
+        bins=bins,
+    )
 
 
 def best_temperature(scores: Tensor, truth: Tensor) -> float:

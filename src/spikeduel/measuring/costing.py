@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from spikeduel.measuring import energy
@@ -17,7 +18,8 @@ from spikeduel.measuring.energy import Table
 from spikeduel.measuring.operations import operations
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
-from spikeduel.results.words.tables import render
+from spikeduel.results.costs import Layer, Operations, TableEnergy
+from spikeduel.results.words.costs import network_text
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.system.errors import InputError
@@ -25,33 +27,24 @@ from spikeduel.system.errors import InputError
 
 @dataclass(frozen=True)
 class Cost:
-    """What `cost` found; `print` shows it as a table. `operations` has the shape of results.json's."""
+    """What `cost` found, means per image; `print` shows it as a table."""
 
-    operations: dict[str, Any]
+    operations: Operations
 
     @property
-    def layers(self) -> list[dict[str, Any]]:
+    def layers(self) -> list[Layer]:
         """What was counted layer by layer: means per image."""
-        return self.operations["layers"]
+        return self.operations.layers
 
-    def energy(self, table: str | Path | Table = energy.HEADLINE[0]) -> dict[str, Any]:
-        """Joules of one image, an estimate, as `spikeduel.measuring.energy.estimate` gives it.
+    def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
+        """Joules of one image, an estimate.
 
         `table` is a name ("45nm-fp32", "45nm-fp16", "45nm-int8", "loihi") or a TOML file. Raises `InputError`.
         """
-        return energy.estimate(self.operations, table if isinstance(table, Table) else energy.read(table))
+        return energy.estimate(self.layers, table if isinstance(table, Table) else energy.read(table))
 
     def __str__(self) -> str:
-        totals, steps = self.operations["totals"], self.operations["num_steps"]
-        rows = [_row(layer) for layer in self.layers]
-        images = f"{self.operations['images']:,} image{'s' if self.operations['images'] > 1 else ''}"
-        lines = [
-            f"Operations of one image, means over {images}, {steps} time step{'s' if steps > 1 else ''}",
-            render([*rows, _row({"name": "total", "type": "", "input": None, **_nothing(), **totals})]),
-            *_legend(self.operations),
-            *_in_words(self.operations, self.energy()),
-        ]
-        return "\n".join(lines)
+        return network_text(self.operations, self.energy(), energy.HEADLINE)
 
 
 def cost(
@@ -79,22 +72,20 @@ def cost(
     training = module.training
     module.eval()
     try:
-        own = foreign.is_own(module)
-        calling = None if own else foreign.calling_of(module, tuple(given.shape[1:]))
+        of_spikeduel = foreign.is_own(module)
+        calling = None if of_spikeduel else foreign.calling_of(module, tuple(given.shape[1:]))
         steps = _num_steps(module, calling, num_steps)
         counter = Counter(module, steps, declared)
         for part in given.split(batch_size):
-            spiking = own and foreign.family_of(module) == "snn"
+            spiking = of_spikeduel and foreign.family_of(module) == "snn"
             x = ConstantInput(part, steps or 1) if spiking else part
-            run = partial(module, x) if own else partial(foreign.run, module, part, steps, calling)
+            run = partial(module, x) if of_spikeduel else partial(foreign.run, module, part, steps, calling)
             counter.run(run, x, len(part))
     finally:
         foreign.reset(module)
         module.train(training)
-    found = counter.operations()
-    if not found["layers"]:
-        raise InputError(f"{type(module).__name__}: it did nothing with these images that costs anything.")
-    return Cost({"encoding": "direct" if found["num_steps"] > 1 else None, **found, "reason": None})
+    counted = counter.operations()
+    return Cost(replace(counted, encoding="direct" if counted.num_steps > 1 else None))
 
 
 def _of_model(model: Model, images: Tensor) -> Cost:
@@ -109,10 +100,10 @@ def _of_model(model: Model, images: Tensor) -> Cost:
             part = images[start : start + 256]
             yield part, torch.zeros(len(part)), np.arange(start, start + len(part))
 
-    found = operations(model, batches())
-    if found["layers"] is None:
-        raise InputError(found["reason"])
-    return Cost(found)
+    counted = operations(model, batches())
+    if counted.operations is None:
+        raise InputError(str(counted.reason))
+    return Cost(counted.operations)
 
 
 def _kind(given: Any) -> str:
@@ -148,76 +139,3 @@ def _num_steps(module: nn.Module, calling: foreign.Calling | None, given: int | 
     if given is not None and calling.num_steps is not None and calling.num_steps != given:
         raise InputError(f"num_steps: this network makes {calling.num_steps} steps itself; leave it out.")
     return calling.num_steps
-
-
-def _nothing() -> dict[str, Any]:
-    return {"passes": None, "weights": None, "folded_into": None}
-
-
-def _row(layer: dict[str, Any]) -> dict[str, str]:
-    macs, rate, passes = layer["macs"], layer["spikes_per_neuron_and_step"], layer["passes"]
-    return {
-        "layer": layer["name"] or layer["type"],
-        "type": layer["type"] if layer["name"] else "",
-        "takes": layer["input"] or "",
-        "passes": _both(passes),
-        "MACs": _both(macs["dense"]),
-        "effective": _both(macs["effective"]),
-        "ACs": _amount(layer["acs"]["total"]),
-        "neurons": _amount(layer["neurons"] or 0),
-        "spikes/neuron/step": f"{rate:.4f}" if rate is not None else "",
-        "weights": _amount(layer["weights"] or 0),
-        "else": _else(layer),
-    }
-
-
-def _else(layer: dict[str, Any]) -> str:
-    if layer["folded_into"]:
-        return f"folded into {layer['folded_into']}"
-    amounts = {name: layer[name]["cached"] for name in ("additions", "multiplications", "functions")}
-    return ", ".join(f"{_amount(amount)} {name}" for name, amount in amounts.items() if amount)
-
-
-def _both(amounts: dict[str, float] | None) -> str:
-    """As written, and where that differs also cached."""
-    if amounts is None:
-        return ""
-    as_written, cached = _amount(amounts["as_written"]), _amount(amounts["cached"])
-    return as_written if as_written == cached else f"{as_written} ({cached})"
-
-
-def _amount(number: float) -> str:
-    return f"{number:,.0f}" if number else ""
-
-
-def _legend(operations: dict[str, Any]) -> list[str]:
-    lines = [
-        "MACs: multiplications with additions; effective: those whose input is not 0. ACs: additions that spikes cause."
-    ]
-    passes = [layer["passes"] for layer in operations["layers"]]
-    if any(each["as_written"] != each["cached"] for each in passes):
-        lines.append("In brackets: with what does not change from step to step computed once.")
-    return lines
-
-
-def _in_words(operations: dict[str, Any], entry: dict[str, Any]) -> list[str]:
-    once = operations["totals"]["macs"]["dense"]
-    lines = [f"Energy of one image, an ESTIMATE by table {energy.HEADLINE[0]} ({entry['title']}), MACs dense:"]
-    for memory, title in (
-        ("compute", "arithmetic of synapses alone"),
-        ("on_chip", "with memory, all on the chip"),
-        ("off_chip", "with memory, weights outside"),
-    ):
-        numbers = {way: energy.joules(entry, memory, counting=way) for way in energy.COUNTINGS}
-        told = _microjoules(numbers["as_written"])
-        if once["as_written"] != once["cached"]:
-            told += f" as written, {_microjoules(numbers['cached'])} with the first layer cached"
-        lines.append(f"  {title + ':':<30} {told}")
-    return lines
-
-
-def _microjoules(joules: float | None) -> str:
-    if joules is None:
-        return "not known"
-    amount = 1e6 * joules
-    return f"{amount:,.0f} µJ" if amount >= 1000 else f"{amount:.3g} µJ"

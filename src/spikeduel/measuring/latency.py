@@ -7,22 +7,17 @@ import subprocess
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from spikeduel.measuring.answering import BATCH_SIZES
-from spikeduel.system import hardware
+from spikeduel.results.costs import Latency, Machine
+from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 
 NUM_IMAGES = max(BATCH_SIZES)
 MOST_SECONDS = 120
-SAME = ("cpu", "cores", "threads", "device", "gpu", "torch", "python", "platform")
-_EMPTY = (
-    "precision", "one_image", "throughput", "start_up", "peak_memory_bytes", "joules_per_image", "joules_source",
-    "stream_ms",
-)  # fmt: skip
 _PROCESS = """
 import time
 begun = time.perf_counter()
@@ -35,13 +30,13 @@ answering.main(begun, imported)
 
 def latency(
     path: Path, images: np.ndarray, device: str, own_code: Collection[str] = (), seconds: float = MOST_SECONDS
-) -> dict[str, Any]:
+) -> Latency:
     """What the model file at `path` takes to start and to answer prepared images uint8 `[N, C, H, W]`, in a process.
 
     `machine` says where, with its load average before, and `precision` how it computes. `start_up` has the seconds of
     importing spikeduel and torch, of loading the model and of its first answer (kernels that are loaded or compiled
     for it included), and their total; `peak_memory_bytes` the process's memory after that, after the largest batches,
-    and the GPU's. The others are those of `answering.timed`. All but `machine` are null where the process fails or
+    and the GPU's. The others are those of `answering.timed`. All but `machine` are None where the process fails or
     takes longer than `seconds`; `reasons` then says why.
     """
     here = machine(device)
@@ -68,13 +63,13 @@ def latency(
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         return _nothing(here, lines[-1] if lines else f"its process ended with exit code {done.returncode}")
-    return {"machine": here, **json.loads(done.stdout)}
+    return typed.converted({"machine": typed.plain(here), **json.loads(done.stdout)}, Latency)
 
 
-def machine(device: str) -> dict[str, Any]:
-    """Where it is measured, and how busy that is: `load_average` over the last minute."""
-    surroundings = hardware.environment(Compute(device))
-    return {**{name: surroundings[name] for name in SAME}, "load_average": hardware.load_average()}
+def machine(device: str) -> Machine:
+    """Where it is measured, and how busy that is."""
+    surroundings = {**hardware.environment(Compute(device)), "load_average": hardware.load_average()}
+    return Machine(**{name: surroundings[name] for name in Machine.__struct_fields__})
 
 
 def _as_many(images: np.ndarray) -> np.ndarray:
@@ -82,5 +77,5 @@ def _as_many(images: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(images[np.resize(np.arange(len(images)), NUM_IMAGES)])
 
 
-def _nothing(here: dict[str, Any], reason: str) -> dict[str, Any]:
-    return {"machine": here, **dict.fromkeys(_EMPTY), "reasons": {"process": reason}}
+def _nothing(here: Machine, reason: str) -> Latency:
+    return Latency(machine=here, reasons={"process": reason})

@@ -7,9 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from spikeduel.data.alterations import HARDER
-from spikeduel.measuring.classification import answers
+from spikeduel.measuring.answers import ask
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.models import Model
+from spikeduel.results.trials import CorruptedAccuracies, Robustness
 from spikeduel.system.hardware import keep_freed_memory
 from spikeduel.system.progress import Progress
 
@@ -36,7 +37,7 @@ class Corrupted:
 
 def measures(
     altered: Mapping[str, Iterable[Any]], progress: Progress, label: str
-) -> dict[str, Callable[[Model, Iterable[Any]], dict[str, Any]]]:
+) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
     """Measures as in `MEASURES`, by the names in `NAMES`: one for each corruption and each of `altered`.
 
     `altered` maps a name of `ALTERATIONS` to its batches. `label` says in the progress whose turn it is.
@@ -47,38 +48,33 @@ def measures(
     }
 
 
-def _corrupted(name: str, progress: Progress, label: str, model: Model, batches: Iterable[Any]) -> dict[str, Any]:
+def _corrupted(name: str, progress: Progress, label: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
     # Spoilt images are made in new memory batch by batch, which took half of their time.
     keep_freed_memory()
     severities = progress.track(SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES))
-    found = [answers(model, Corrupted(batches, name, severity)) for severity in severities]
-    return {"n": len(found[0].truth), "accuracies": [each.accuracy for each in found]}
+    found = [ask(model, Corrupted(batches, name, severity)) for severity in severities]
+    return CorruptedAccuracies(n=len(found[0].truth), accuracies=[each.accuracy for each in found])
 
 
-def _altered(altered: Iterable[Any], model: Model, batches: Iterable[Any]) -> dict[str, Any]:
-    found = answers(model, altered)
-    return {"n": len(found.truth), "accuracies": [found.accuracy]}
+def _altered(altered: Iterable[Any], model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
+    found = ask(model, altered)
+    return CorruptedAccuracies(n=len(found.truth), accuracies=[found.accuracy])
 
 
-def summary(clean: float, measured: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
-    """results.json's `robustness` from what the measures of `NAMES` found, or None where there is nothing.
-
-    `clean` is the accuracy on the images as they are. `corruptions` has the accuracies at severities 1 to 5 (one for
-    an alteration), `area` their mean, `relative` that by the clean accuracy (null where that is 0), `images` how many
-    were asked. `mean` and `mean_relative` are over the seven corruptions, and null where one is not measured.
-    """
+def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
+    """What the measures of `NAMES` found, None where there is nothing; `clean` is the accuracy without corruption."""
     stored = {name: _STORED.format(name) for name in (*CORRUPTIONS, *ALTERATIONS)}
-    found = {name: measured[key] for name, key in stored.items() if key in measured}
+    found: dict[str, CorruptedAccuracies] = {name: measured[key] for name, key in stored.items() if key in measured}
     if not found:
         return None
-    area = {name: fmean(entry["accuracies"]) for name, entry in found.items()}
+    area = {name: fmean(entry.accuracies) for name, entry in found.items()}
     mean = fmean(area[name] for name in CORRUPTIONS) if all(name in area for name in CORRUPTIONS) else None
-    return {
-        "clean": clean,
-        "corruptions": {name: list(entry["accuracies"]) for name, entry in found.items()},
-        "area": area,
-        "relative": {name: value / clean if clean else None for name, value in area.items()},
-        "mean": mean,
-        "mean_relative": mean / clean if mean is not None and clean else None,
-        "images": {name: entry["n"] for name, entry in found.items()},
-    }
+    return Robustness(
+        clean=clean,
+        corruptions={name: list(entry.accuracies) for name, entry in found.items()},
+        area=area,
+        relative={name: value / clean if clean else None for name, value in area.items()},
+        mean=mean,
+        mean_relative=mean / clean if mean is not None and clean else None,
+        images={name: entry.n for name, entry in found.items()},
+    )

@@ -8,12 +8,13 @@ from torch import Tensor, nn
 
 from spikeduel.measuring.classification import classification
 from spikeduel.networks.models import Model
+from spikeduel.results.trials import Classification
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.random_keys import RandomKeys
 
 
-def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
-    """`quality` while each layer's spikes are permuted over time, separately for each neuron and image.
+def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
+    """`classification` while each layer's spikes are permuted over time, separately for each neuron and image.
 
     Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
     (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on image index and layer.
@@ -34,7 +35,7 @@ def shuffled_quality(model: Model, batches: Iterable[Any]) -> dict[str, Any]:
         for _ in range(layers.index(neuron) + 1):  # type: ignore[arg-type]
             # Each layer has a stream of its own, and none is that of a random encoding.
             keys = keys.another()
-        return permuted_over_time(output[0], keys.keys), output[1]
+        return permuted_over_time(output[0], keys.values), output[1]
 
     hooks = [layer.register_forward_hook(permute) for layer in layers]
     try:

@@ -3,43 +3,37 @@
 from collections.abc import Sequence
 from typing import Any
 
+from msgspec import structs
+
 from spikeduel.measuring import energy
-from spikeduel.results.schema import OPERATIONS
-from spikeduel.system.shapes import require
+from spikeduel.results.costs import Counted, Energy, Operations
+from spikeduel.results.run import Results
+from spikeduel.results.trials import ControlResult, Trial
 
 
-def cost_entry(operations: dict[str, Any] | None) -> dict[str, Any]:
-    """What a trial, or a control of one, says of its cost, from the measure `operations`: counts and energies.
-
-    Where a network could not be counted both are null, and `not_counted` says why.
-    """
-    counted = operations is not None and operations["layers"] is not None
+def cost_entry(counted: Counted | None) -> dict[str, Any]:
+    """`operations`, `energy` and `not_counted` of a trial, or of a control of one."""
+    operations = counted and counted.operations
     return {
-        "operations": operations if counted else None,
-        "energy": energy.energies(operations) if operations is not None and counted else None,
-        "not_counted": operations["reason"] if operations is not None and not counted else None,
+        "operations": operations,
+        "energy": energy.energies(operations) if operations else None,
+        "not_counted": counted.reason if counted and not operations else None,
     }
 
 
-def with_energy(results: dict[str, Any], tables: Sequence[energy.Table]) -> dict[str, Any]:
-    """The content of results.json with all energies estimated again, from its counts.
-
-    By `tables` first, then by those that have a name. Raises `InputError` where a control's counts are damaged.
-    """
+def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
+    """`results` with all energies estimated again from their counts: by `tables` first, then by those with a name."""
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
 
-    def estimated(entry: dict[str, Any]) -> dict[str, Any]:
-        operations = entry.get("operations")
-        if not operations:
-            return entry
-        require(operations, OPERATIONS, "operations")
-        return {**entry, "energy": energy.energies(operations, chosen)}
+    def estimated(operations: Operations | None) -> Energy | None:
+        return energy.energies(operations, chosen) if operations else None
 
-    trials = []
-    for trial in results["trials"]:
-        controls = trial.get("controls")
-        if controls:
-            controls = {k: estimated(v) if k != "reasons" and isinstance(v, dict) else v for k, v in controls.items()}
-        trials.append({**estimated(trial), "controls": controls})
-    return {**results, "trials": trials}
+    def of_control(control: ControlResult) -> ControlResult:
+        return structs.replace(control, energy=estimated(control.operations))
+
+    def of_trial(trial: Trial) -> Trial:
+        controls = {name: of_control(control) for name, control in trial.controls.items()}
+        return structs.replace(trial, energy=estimated(trial.operations), controls=controls)
+
+    return structs.replace(results, trials=[of_trial(trial) for trial in results.trials])

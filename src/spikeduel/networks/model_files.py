@@ -2,24 +2,24 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import torch
+from msgspec import Meta
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.networks.foreign import OUTPUTS, WAYS, Calling
-from spikeduel.networks.models import Model, ModelCard, build, family_of, outlined
-from spikeduel.spiking.encoders import ENCODERS
-from spikeduel.system import files, registry
-from spikeduel.system.errors import InputError
+from spikeduel.networks.foreign import family_of
+from spikeduel.networks.models import Model, ModelCard, build, outlined
+from spikeduel.spiking.encoders import encoder_of
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError, visible
 from spikeduel.system.hardware import has_bf16
-from spikeduel.system.shapes import Maybe, count, require
-from spikeduel.system.visible import visible
+from spikeduel.system.typed import Frozen
 
 FORMAT = 1
 """Version of the metadata in a model file."""
@@ -48,9 +48,9 @@ def save_model(path: Path, model: Model) -> None:
 def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = ()) -> Model:
     """The model in a file that spikeduel wrote. Raises `InputError`.
 
-    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron or encoder needs that
-    code: `own_code` lists the `module:attribute` names that may be imported for it. A model trained in bfloat16
-    computes in float32 where `device` has no hardware for it.
+    Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron, surrogate or encoder
+    needs that code: `own_code` lists the `module:attribute` names that may be imported for it. A model trained in
+    bfloat16 computes in float32 where `device` has no hardware for it.
     """
     path = Path(path)
     if files.is_folder(path):
@@ -73,7 +73,7 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
         raise InputError(f"{path}: {error}") from None
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"{path}: not a model file of spikeduel, or a damaged one ({error}).") from None
-    # What is wrong with its settings is found by whoever stumbles on it: torch, or the user's own code.
+    # Wrong settings raise where they are used: in torch, or in the user's own code.
     except Exception as error:
         raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error}).") from None
     model = Model(module.eval(), card)
@@ -100,7 +100,7 @@ def _require_reasonable_header(path: Path) -> None:
 
 
 def _require_known(card: ModelCard, own_code: Collection[str]) -> None:
-    for name in (card.contender, card.network.get("neuron"), card.encoding):
+    for name in (card.contender, card.network.get("neuron"), card.network.get("surrogate"), card.encoding):
         if name is not None and ":" in name and name not in own_code:
             raise InputError(
                 f"this model needs the code {visible(name)}, which is not spikeduel's. If you trust it, add --own-code "
@@ -111,7 +111,8 @@ def _require_known(card: ModelCard, own_code: Collection[str]) -> None:
 def _require_fitting(card: ModelCard, shapes: dict[str, list[int]]) -> None:
     """Without memory, so that a card cannot ask for more than its file holds."""
     module = outlined(card)
-    if family_of(module) != card.family:
+    # Networks that do not spike were all called "cnn" once.
+    if (family_of(module) == "snn") != (card.family == "snn"):
         raise InputError(f"its card says {card.family}, and {card.contender} is of family {family_of(module)}.")
     if shapes != {name: list(value.shape) for name, value in module.state_dict().items()}:
         raise InputError(f"its weights do not fit {card.contender}. Was it written by other code?")
@@ -119,40 +120,60 @@ def _require_fitting(card: ModelCard, shapes: dict[str, list[int]]) -> None:
 
 def _require_usable(module: nn.Module, weights: dict[str, Tensor], card: ModelCard) -> None:
     trained = dict(module.named_parameters())
-    for name, own in module.state_dict().items():
+    for name, built in module.state_dict().items():
         stored = weights[name]
-        if stored.dtype != own.dtype:
-            found, wanted = (str(tensor.dtype).removeprefix("torch.") for tensor in (stored, own))
-            raise InputError(f"its weights {name} are {found}, and {card.contender} has {wanted}.")
+        if stored.dtype != built.dtype:
+            dtype, wanted = (str(tensor.dtype).removeprefix("torch.") for tensor in (stored, built))
+            raise InputError(f"its weights {name} are {dtype}, and {card.contender} has {wanted}.")
         # What is not trained, such as a mask, may well be infinite.
         if not bool(stored.isfinite().all() if name in trained else ~stored.isnan().any()):
             raise InputError(f"its weights {name} are not all numbers (NaN or infinite): train it again.")
+
+
+class _Network(Frozen, frozen=True):
+    neuron: str | None = None
+    surrogate: str | None = None
+
+
+class _Dicts(Frozen, frozen=True):
+    """What is read from the dicts of a card."""
+
+    network: _Network
+
+
+class _TrainedOn(Frozen, frozen=True):
+    fingerprint: str
+    split: str
+    split_seed: Annotated[int, Meta(ge=0)]
+    limit: Annotated[int, Meta(ge=0)] | None
 
 
 def _card(text: str | None) -> ModelCard:
     if text is None:
         raise InputError("not a model file of spikeduel: its weights are there, but nothing says what they are.")
     try:
-        content = files.parse_json(text)
-    except ValueError as error:
-        raise InputError(f"what it says about itself cannot be read ({error}).") from None
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        content = typed.parse_json(text, dict[str, Any])
+    except InputError as error:
+        raise InputError(f"what it says about itself cannot be read: {error}") from None
+    if content.get("format") != FORMAT:
         raise InputError("written by another version of spikeduel: train it again, or use that version.")
     try:
-        require(content, _CARD)
-        if content.get("trained_on"):
-            require(content["trained_on"], _TRAINED_ON, "trained_on")
+        return _checked(content)
     except InputError as error:
         raise InputError(f"what it says about itself is wrong: {error}") from None
-    content["preprocessing"] = Preprocessing.from_dict(content["preprocessing"])
-    content["image_shape"] = tuple(content["image_shape"])
-    content["classes"] = tuple(content["classes"])
-    if content.get("foreign") is not None:
-        if ":" not in content["contender"]:
-            raise InputError(f"it calls {visible(content['contender'])} foreign, which is spikeduel's own.")
-        content["foreign"] = Calling(**{f.name: content["foreign"][f.name] for f in fields(Calling)})
-    card = ModelCard(**{f.name: content[f.name] for f in fields(ModelCard) if f.name in content})
-    how = card.preprocessing
+
+
+def _checked(content: dict[str, Any]) -> ModelCard:
+    typed.converted(content, _Dicts)
+    if trained_on := content.get("trained_on"):
+        try:
+            typed.converted(trained_on, _TrainedOn)
+        except InputError as error:
+            raise InputError(f"trained_on: {error}") from None
+    card = typed.converted(content, ModelCard)
+    how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible
+    if card.foreign is not None and ":" not in card.contender:
+        raise InputError(f"it calls {visible(card.contender)} foreign, which is spikeduel's own.")
     if card.image_shape != (how.channels, how.height, how.width):
         raise InputError(f"it takes images {list(card.image_shape)}, and its preprocessing makes others.")
     if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
@@ -160,33 +181,5 @@ def _card(text: str | None) -> ModelCard:
     if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
         raise InputError("a spiking network has an encoding and a number of steps, and no other has.")
     if card.encoding is not None and ":" not in card.encoding:
-        registry.resolve("encoding", card.encoding, ENCODERS)
+        encoder_of(card.encoding)
     return card
-
-
-def _size(value: Any) -> bool:
-    """a whole number above 0"""
-    return count(value) and value > 0
-
-
-def _steps(value: Any) -> bool:
-    """a whole number from 1 to 100,000"""
-    return count(value) and 1 <= value <= 100_000
-
-
-_CARD = {
-    "contender": str,
-    "family": {"snn", "cnn"},
-    "image_shape": (_size, _size, _size),
-    "classes": [str],
-    "preprocessing": {},
-    "network": {"neuron?": Maybe(str)},
-    "encoding": Maybe(str),
-    "num_steps": Maybe(_steps),
-    "precision?": {"32", "bf16"},
-    "seed?": count,
-    "dataset?": str,
-    "trained_on?": {},
-    "foreign?": Maybe({"way": set(WAYS), "flat": bool, "output": set(OUTPUTS), "num_steps": Maybe(_steps)}),
-}
-_TRAINED_ON = {"fingerprint": str, "split": str, "split_seed": count, "limit": Maybe(count)}

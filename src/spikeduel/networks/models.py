@@ -5,55 +5,57 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.networks import foreign
 from spikeduel.networks.architectures import ARCHITECTURES
-from spikeduel.networks.foreign import Calling, Foreign
+from spikeduel.networks.foreign import Calling, Foreign, Steps
 from spikeduel.spiking.constant_input import ConstantInput
-from spikeduel.spiking.encoders import ENCODERS, STEPWISE, analogue
+from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
 from spikeduel.system import registry
-from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import Compute
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.hardware import Compute, Precision
+from spikeduel.system.registry import Family
+
+Size = Annotated[int, Meta(gt=0)]
 
 
 @dataclass(frozen=True)
 class ModelCard:
     """What a model is and how it wants its images: the metadata of a model file.
 
-    `network` holds what its architecture was built with: `hidden`, and for a spiking one `neuron` and its settings.
-    `encoding` and `num_steps` are None for a network that takes the analogue image. `precision` is the one that it was
-    trained and tested in ("32" or "bf16"). `trained_on` identifies the data
-    (`fingerprint`, and `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`),
-    so that it is never tested on what it has seen. `foreign` says how a network is called that was not made for
-    spikeduel (`foreign`), None for all others.
+    `image_shape` is (C, H, W). `network` holds what its architecture was built with: `hidden`, and for a spiking one
+    `neuron` and its settings. `encoding` and `num_steps` (T) are None for a network that takes the analogue image.
+    `precision` is the one that it was trained and tested in. `trained_on` identifies the data (`fingerprint`, and
+    `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`), so that it is never
+    tested on images that it has seen. `foreign` says how a network of another library is called; None for all others.
     """
 
     contender: str
-    family: str
-    image_shape: tuple[int, int, int]
+    family: Family
+    image_shape: tuple[Size, Size, Size]
     classes: tuple[str, ...]
     preprocessing: Preprocessing
     network: dict[str, Any]
     encoding: str | None = None
-    num_steps: int | None = None
-    precision: str = "32"
-    seed: int = 0
+    num_steps: Steps | None = None
+    precision: Precision = "32"
+    seed: Annotated[int, Meta(ge=0)] = 0
     dataset: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
     foreign: Calling | None = None
 
     @property
     def title(self) -> str:
-        """What a trial is called where people read of it."""
+        """What a trial is called in text: its contender, its seed, and its fold where there are several."""
         fold = self.trained_on.get("fold")
         return f"{self.contender}, seed {self.seed}" + ("" if fold is None else f", fold {fold}")
 
@@ -87,7 +89,11 @@ class StreamState:
 
 
 class Model:
-    """A network and its card. It computes in `precision`: the card's, unless set otherwise."""
+    """A network and its card. It computes in `precision`: the card's, unless set otherwise.
+
+    It takes prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them, and has K = `len(card.classes)`
+    classes. A spiking network sees them encoded, over T = `card.num_steps` time steps.
+    """
 
     def __init__(self, module: nn.Module, card: ModelCard) -> None:
         # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view().
@@ -106,26 +112,23 @@ class Model:
         """What turns the network's output into a loss and scores; plain modules return logits."""
         return getattr(self.module, "readout", LogitReadout())
 
-    def encode(self, images: Tensor, draw: RandomKeys, window: range | None = None) -> Tensor | ConstantInput:
-        """What the network takes, for prepared images uint8 `[B, C, H, W]`; of a spiking one's time steps, `window`."""
-        with self.autocast():
-            return self._encode(images, draw, window)
+    @property
+    def encoder(self) -> Encoder | None:
+        """What encodes its images; None for a network that takes the analogue image."""
+        return None if self.card.encoding is None else encoder_of(self.card.encoding)
 
-    def _encode(self, images: Tensor, draw: RandomKeys, window: range | None) -> Tensor | ConstantInput:
-        if self.card.encoding is None or self.card.num_steps is None:
-            return analogue(images)
-        encoder = registry.resolve("encoding", self.card.encoding, ENCODERS)
-        if window is None:
-            return encoder(images, self.card.num_steps, draw)
-        if self.card.encoding in STEPWISE:
-            return encoder(images, len(window), draw.starting_at(window.start))
-        encoded = encoder(images, self.card.num_steps, draw)
-        if isinstance(encoded, ConstantInput):
-            return ConstantInput(encoded.value, len(window))
-        return encoded[window.start : window.stop]
+    def encode(self, images: Tensor, keys: RandomKeys, window: range | None = None) -> Tensor | ConstantInput:
+        """What the network takes, for prepared images uint8 `[B, C, H, W]`: float `[B, C, H, W]`, for a spiking one
+        `[T, B, C, H, W]` or a `ConstantInput`; of its T steps, only those of `window`.
+        """
+        encoder, num_steps = self.encoder, self.card.num_steps
+        with self.autocast():
+            if encoder is None or num_steps is None:
+                return analogue(images)
+            return encoder(images, num_steps, keys, window)
 
     def run(self, x: Tensor | ConstantInput) -> Any:
-        """The network's output for what `encode` gives, computed in the model's precision."""
+        """The network's output for what `encode` gives, in the model's precision: what `readout` takes."""
         with self.autocast():
             return self.module(x)
 
@@ -135,32 +138,32 @@ class Model:
 
     @torch.inference_mode()
     def predict(
-        self, images: Tensor | np.ndarray, draw: RandomKeys | None = None, batch_size: int = 256
+        self, images: Tensor | np.ndarray, keys: RandomKeys | None = None, batch_size: int = 256
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class indices int64 `[N]` and probabilities float32 `[N, K]`.
 
-        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw by `draw`, or by the
+        `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw from `keys`; without, from the
         images' content, so that the same image always gets the same answer. Raises `InputError`.
         """
         prepared = self._checked(images)
-        draw = draw or RandomKeys.for_content(prepared)
+        keys = keys or RandomKeys.for_content(prepared)
         self.module.eval()
         scores = [torch.empty(0, len(self.card.classes))]
         for start in range(0, len(prepared), batch_size):
             part = slice(start, start + batch_size)
-            x = self.encode(prepared[part].to(self.device), RandomKeys(draw.keys[part]))
+            x = self.encode(prepared[part].to(self.device), RandomKeys(keys.values[part]))
             scores.append(self.readout.scores(self.run(x)).cpu())
         probabilities = torch.cat(scores).softmax(1)
         return probabilities.argmax(1).numpy(), probabilities.numpy()
 
-    def frames(self, images: Tensor | np.ndarray, draw: RandomKeys | None = None) -> Iterator[Tensor]:
-        """What the network sees of prepared images (see `predict`), step by step: `[B, C, H, W]` each, for `step`.
+    def frames(self, images: Tensor | np.ndarray, keys: RandomKeys | None = None) -> Iterator[Tensor]:
+        """What the network sees of prepared images (see `predict`), step by step: T times float `[B, C, H, W]`.
 
         Raises `InputError` for a network that does not spike.
         """
         prepared = self._checked(images).to(self.device)
         self._require_steps()
-        yield from _as_sequence(self.encode(prepared, draw or RandomKeys.for_content(prepared))).unbind(0)
+        yield from _as_sequence(self.encode(prepared, keys or RandomKeys.for_content(prepared))).unbind(0)
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
@@ -191,7 +194,7 @@ class Model:
         return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
 
     @torch.no_grad()
-    def trace(self, images: Tensor | np.ndarray, draw: RandomKeys | None = None, num_steps: int | None = None) -> Trace:
+    def trace(self, images: Tensor | np.ndarray, keys: RandomKeys | None = None, num_steps: int | None = None) -> Trace:
         """What each layer of neurons received and did, for a few images (see `predict`) over `num_steps` steps.
 
         Raises `InputError` for a network that does not spike, and for a foreign one.
@@ -201,7 +204,7 @@ class Model:
         prepared = self._checked(images).to(self.device)
         as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
         as_long.precision = self.precision
-        x = as_long.encode(prepared, draw or RandomKeys.for_content(prepared))
+        x = as_long.encode(prepared, keys or RandomKeys.for_content(prepared))
         trace = Trace(_as_sequence(x).float().cpu())
 
         def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -254,31 +257,38 @@ def _as_sequence(x: Tensor | ConstantInput) -> Tensor:
 def build(card: ModelCard) -> nn.Module:
     """A fresh network as `card` describes it, its weights drawn from torch's generator. Raises `InputError`.
 
-    One's own class or function is called with those of `image_shape`, `num_classes`, `num_steps`, `hidden` and `neuron`
-    that it names; where it must have others, with the first three in this order, and the rest by name.
+    The architecture is called with those of `BUILT_WITH` that it names; one's own class or function that must have
+    others, with the first three in this order, and the rest by name.
     """
     architecture = registry.resolve("contender", card.contender, ARCHITECTURES)
-    settings = dict(card.network)
-    name = settings.pop("neuron", None)
-    if name is not None:
-        neuron_settings = {key: settings.pop(key) for key in NEURON_SETTINGS if key in settings}
-        settings["neuron"] = partial(registry.resolve("neuron", name, NEURONS), **neuron_settings)
     num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
-    given = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps, **settings}
-    named = None if card.contender in ARCHITECTURES else names_taken(architecture)
+    where = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps}
+    settings = _settings(card.network)
+    named = names_taken(architecture)
     if named is None:
-        module = architecture(card.image_shape, len(card.classes), num_steps, **settings)
+        module = architecture(*where.values(), **settings)
     else:
-        module = architecture(**{name: value for name, value in given.items() if name in named})
+        if mistakes := [name for name in settings if name not in named and name not in BUILT_WITH]:
+            raise unknown(f"setting of {card.contender}", visible(mistakes[0]), named)
+        module = architecture(**{name: value for name, value in {**where, **settings}.items() if name in named})
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 
-BUILT_WITH = ("image_shape", "num_classes", "num_steps", "hidden", "neuron")
-"""What a class or function of one's own may name, to be told."""
+def _settings(network: dict[str, Any]) -> dict[str, Any]:
+    """What an architecture is given of a card's `network`: `neuron` makes a layer of neurons with their settings."""
+    if network.get("neuron") is None:
+        return {name: value for name, value in network.items() if name != "neuron"}
+    of_neuron = {name: network[name] for name in NEURON_SETTINGS if name in network}
+    neuron = partial(registry.resolve("neuron", network["neuron"], NEURONS), **of_neuron)
+    return {**{name: value for name, value in network.items() if name not in of_neuron}, "neuron": neuron}
+
+
+BUILT_WITH = ("image_shape", "num_classes", "num_steps", "hidden", "neuron", "pooling")
+"""What an architecture may name, to be told."""
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
-    """Those of `BUILT_WITH` that one's own class or function wants by name; None where it wants them in order."""
+    """What an architecture wants by name; None where one's own must have more than `BUILT_WITH`, or says nothing."""
     try:
         parameters = inspect.signature(build).parameters.values()
     except (TypeError, ValueError):  # it says nothing about itself
@@ -289,7 +299,7 @@ def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
         return None
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return BUILT_WITH
-    return [p.name for p in parameters if p.name in BUILT_WITH]
+    return [p.name for p in parameters]
 
 
 def outlined(card: ModelCard) -> nn.Module:
@@ -323,11 +333,6 @@ def neuron_settings(neuron: str) -> tuple[str, ...]:
     except (TypeError, ValueError):  # something of the user's that says nothing about itself
         return ()
     return tuple(name for name in NEURON_SETTINGS if name in taken)
-
-
-def family_of(module: nn.Module) -> str:
-    """ "snn" or "cnn", as the network says, or as its layers show (`foreign.family_of`)."""
-    return foreign.family_of(module)
 
 
 def num_parameters(module: nn.Module) -> int:

@@ -47,12 +47,12 @@ class TrainingStep:
                 "time steps at once. Leave chunk_steps unset; a smaller batch_size also takes less memory."
             )
 
-    def __call__(self, images: Tensor, labels: Tensor, draw: RandomKeys) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, keys: RandomKeys) -> Tensor:
         """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
 
         Returns the loss as it was before it learned: a tensor, since reading a number would make a device wait.
         """
-        output = self._forward(images, draw)
+        output = self._forward(images, keys)
         readout = self.model.readout
         loss = readout.loss(output, labels)
         for weights in self.weights:
@@ -84,21 +84,21 @@ class TrainingStep:
     def _add_right(self, output: Any, labels: Tensor) -> None:
         self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
-    def _forward(self, images: Tensor, draw: RandomKeys) -> Any:
+    def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
-            return self.model.run(self.model.encode(images, draw))
+            return self.model.run(self.model.encode(images, keys))
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):
             window = range(start, min(start + self.chunk_steps, num_steps))
-            output, state = checkpoint(self._window, images, draw, window, state, use_reentrant=False)
+            output, state = checkpoint(self._window, images, keys, window, state, use_reentrant=False)
             outputs.append(output)
         return _joined(outputs, axis=0)
 
-    def _window(self, images: Tensor, draw: RandomKeys, window: range, state: dict[str, State]) -> tuple[Any, Any]:
+    def _window(self, images: Tensor, keys: RandomKeys, window: range, state: dict[str, State]) -> tuple[Any, Any]:
         with carried_state(self.module, state) as after:
-            output = self.model.run(self.model.encode(images, draw, window))
+            output = self.model.run(self.model.encode(images, keys, window))
         return output, after
 
 

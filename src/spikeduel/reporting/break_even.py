@@ -1,7 +1,6 @@
-"""Where the border between cheaper and dearer lies: spike rate by time steps, and on which side a network is."""
+"""Break-even between a spiking network and its ReLU twin: spike rate by time steps, and where the network is."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +9,8 @@ from matplotlib.figure import Figure
 from spikeduel.measuring import energy
 from spikeduel.measuring.energy import Table
 from spikeduel.reporting import style
-from spikeduel.reporting.estimates import MEMORIES
+from spikeduel.results.costs import MEMORIES, Layer, Memory, Operations
+from spikeduel.results.words.costs import MEMORY_TITLES
 
 MOST_STEPS = 128
 LOWEST_RATE = 1e-4
@@ -18,35 +18,26 @@ _COLOURS = (style.OTHER_COLOURS[0], style.OTHER_COLOURS[2], style.OTHER_COLOURS[
 _LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 1.5, 1, 1.5)))
 
 
-def break_even(
-    operations: dict[str, Any],
-    name: str,
-    colour: str = style.SPIKING_COLOURS[0],
-    rival: dict[str, Any] | None = None,
-    rival_name: str = "its ReLU twin",
-    tables: Sequence[Table] | None = None,
-) -> Figure:
-    """A panel for each memory model: the spike rate at which network `name` costs as much as `rival`, by its steps T.
+def break_even(operations: Operations, name: str, colour: str) -> Figure:
+    """A panel for each memory model: the spike rate at which network `name` costs as much as its ReLU twin, by steps T.
 
-    `operations` and `rival` are as in results.json (`rival` left out: the ReLU twin, from its shape alone). Synapses,
-    the first layer cached, dense MACs. Below a line the network is cheaper by that table; the dot is where it is.
+    The twin is computed from the network's shape alone. Synapses, hoisted, dense MACs. Below a line the network is
+    cheaper by that table; the dot is where it is.
     """
-    chosen = [energy.read(each) for each in energy.NAMES] if tables is None else list(tables)
-    shown = [table for table in chosen if not table.chip]
-    rival = rival or energy.relu_twin(operations)
+    tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
+    twin = energy.relu_twin(operations)
     figure = style.new_figure(2.9)
-    panels = figure.subplots(1, len(energy.MEMORIES), sharey=True)
-    for axes, memory in zip(panels, energy.MEMORIES, strict=True):
-        _panel(axes, operations, rival, shown, memory, name, colour)
+    panels = figure.subplots(1, len(MEMORIES), sharey=True)
+    for axes, memory in zip(panels, MEMORIES, strict=True):
+        _panel(axes, operations, twin, tables, memory, name, colour)
     panels[0].set_ylabel("spikes per neuron and step", fontsize=style.SMALL, color=style.QUIET)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=style.SMALL,
         labelcolor=style.INK,
     )  # fmt: skip
-    both = style.shortened(name, 24), style.shortened(rival_name, 24)
     figure.suptitle(
-        "Below and left of a line, {} takes less energy than {} (estimates)".format(*both),
+        f"Below and left of a line, {style.shortened(name, 24)} takes less energy than its ReLU twin (estimates)",
         fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left",
     )  # fmt: skip
     return figure
@@ -54,19 +45,19 @@ def break_even(
 
 def _panel(
     axes: Axes,
-    operations: dict[str, Any],
-    rival: dict[str, Any],
+    operations: Operations,
+    twin: Sequence[Layer],
     tables: Sequence[Table],
-    memory: str,
+    memory: Memory,
     name: str,
     colour: str,
 ) -> None:
-    style.quiet(axes, MEMORIES[memory], x="time steps T")
+    style.quiet(axes, MEMORY_TITLES[memory], x="time steps T")
     steps = np.geomspace(1, MOST_STEPS, 300)
-    there, drawn = operations["num_steps"], False
+    there, drawn = operations.num_steps, False
     for place, table in enumerate(tables):
-        rates = [energy.break_even_rate(operations, rival, table, t, memory) for t in steps]
-        at_its_steps = energy.break_even_rate(operations, rival, table, there, memory)
+        rates = [energy.break_even_rate(operations, twin, table, t, memory) for t in steps]
+        at_its_steps = energy.break_even_rate(operations, twin, table, there, memory)
         drawn |= at_its_steps is not None and at_its_steps > 0
         # Where silence itself takes as much, the border falls below everything.
         border = np.array([np.nan if rate is None else max(rate, LOWEST_RATE / 10) for rate in rates])
@@ -78,7 +69,7 @@ def _panel(
     axes.text(0.97, 1.2, "more than one a step", fontsize=7, color=style.QUIET, ha="right", va="bottom",
               transform=axes.get_yaxis_transform())  # fmt: skip
     axes.plot(
-        [there], [operations["totals"]["spikes_per_neuron_and_step"]], "o", color=colour,
+        [there], [operations.totals.spikes_per_neuron_and_step or 0.0], "o", color=colour,
         markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5, clip_on=False,
         label=f"{style.shortened(name, 26)} as trained",
     )  # fmt: skip

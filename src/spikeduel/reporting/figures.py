@@ -1,19 +1,33 @@
-"""What goes in and what comes out of training: samples, learning curves, confusion matrices."""
+"""What goes in and what comes out of training: samples, learning curves, confusion matrices, differences."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
 from spikeduel.data.prepared import Prepared
 from spikeduel.reporting import style
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import Trial
+from spikeduel.results.words.verdict import BRIEF
 
 MOST_SAMPLES = 10
 MOST_COUNTED_CLASSES = 20
 MOST_NAMED_CLASSES = 40
+PAIR_HEIGHT = 0.3
+"""Inches of a pair of contenders in `forest`."""
+_CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: style.RIGHT, Conclusion.INCONCLUSIVE: style.QUIET}
+_NARROW = {
+    **BRIEF,
+    Reservation.FEW_GROUPS: "too few groups",
+    Reservation.COMPARISONS: "not after adjusting",
+    Reservation.EXACT_TEST: "inconclusive",
+}
+"""`BRIEF` where there is little room."""
 
 
 def samples(prepared: Prepared) -> Figure:
@@ -46,45 +60,39 @@ def _image_rows(prepared: Prepared, shown: list[tuple[int, np.ndarray | None]]) 
         sizes = {original.shape[:2] for _, original in shown if original is not None}
         height, width = min(sizes)
         size = f"{width}×{height}" if len(sizes) == 1 else "sizes vary"
-        grid[0, 0].set_ylabel(f"as it came\n{size}", fontsize=style.SMALL, color=style.QUIET)
+        grid[0, 0].set_ylabel(f"original\n{size}", fontsize=style.SMALL, color=style.QUIET)
     return figure
 
 
-def learning_curves(results: dict[str, Any]) -> Figure:
+def learning_curves(results: Results) -> Figure:
     """Loss and accuracy after each epoch, training (dashed) and validation (solid), of all contenders.
 
     With several seeds each is a thin line, and their mean, as long as all of them train, a thick one. A dot marks the
-    epoch whose weights were kept. `results` is the content of results.json.
+    epoch whose weights were kept.
     """
-    colours = style.contender_colours(results["trials"])
+    colours = style.contender_colours(results.trials)
     figure = style.new_figure(3.5)
     panels = figure.subplots(1, 2)
     for axes, quantity in zip(panels, ("loss", "accuracy"), strict=True):
         style.quiet(axes, quantity, x="epoch", grid=True)
         for name, colour in colours.items():
-            trials = [t for t in results["trials"] if t["contender"] == name and t["history"]]
-            for part, dashes in (("train", (0, (4, 2))), ("val", "solid")):
+            trials = [trial for trial in results.of(name, tested=False) if trial.history]
+            for part, dashes in (("train", style.DASHED), ("val", "solid")):
                 _curves(axes, trials, f"{part}_{quantity}", colour, dashes)
             _kept_epochs(axes, trials, f"val_{quantity}", colour)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        style.count_axis(axes.xaxis)
     panels[0].set_ylim(bottom=0)
-    panels[1].yaxis.set_major_formatter(lambda value, place: f"{100 * value:.4g} %")
-    handles = [
-        Line2D([], [], color=colour, linewidth=2.2, label=style.shortened(name, 40)) for name, colour in colours.items()
+    style.per_cent_axis(panels[1].yaxis, exact=True)
+    parts = [
+        style.key("validation", linewidth=1.5),
+        style.key("training", linewidth=1.5, linestyle=style.DASHED),
+        style.key("weights kept", marker="o", linestyle="none", markersize=5),
     ]
-    handles += [
-        Line2D([], [], color=style.QUIET, linewidth=1.5, label="validation"),
-        Line2D([], [], color=style.QUIET, linewidth=1.5, linestyle=(0, (4, 2)), label="training"),
-        Line2D([], [], color=style.QUIET, marker="o", linestyle="none", markersize=5, label="weights kept"),
-    ]
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=min(len(handles), 5), frameon=False,
-        fontsize=style.SMALL, labelcolor=style.INK,
-    )  # fmt: skip
+    style.legend(figure, [*style.keys(colours), *parts])
     return figure
 
 
-def _curves(axes: Axes, trials: list[dict[str, Any]], key: str, colour: str, dashes: Any) -> None:
+def _curves(axes: Axes, trials: Sequence[Trial], key: str, colour: str, dashes: Any) -> None:
     series = [_series(trial, key) for trial in trials]
     several = len(series) > 1
     for values in series:
@@ -92,28 +100,27 @@ def _curves(axes: Axes, trials: list[dict[str, Any]], key: str, colour: str, das
             np.arange(1, len(values) + 1), values, color=colour, linestyle=dashes, linewidth=0.8 if several else 1.6,
             alpha=0.35 if several else 1.0, marker="." if len(values) == 1 else None,
         )  # fmt: skip
-    finished = [
-        values for values, trial in zip(series, trials, strict=True) if trial["status"] == "done" and len(values)
-    ]
+    finished = [values for values, trial in zip(series, trials, strict=True) if trial.status == "done" and len(values)]
     if several and finished:
         shortest = min(len(values) for values in finished)
         mean = np.mean([values[:shortest] for values in finished], axis=0)
         axes.plot(np.arange(1, shortest + 1), mean, color=colour, linestyle=dashes, linewidth=2.0)
 
 
-def _kept_epochs(axes: Axes, trials: list[dict[str, Any]], key: str, colour: str) -> None:
+def _kept_epochs(axes: Axes, trials: Sequence[Trial], key: str, colour: str) -> None:
     size = 26 if len(trials) == 1 else 12
     for trial in trials:
-        best = trial["best_epoch"]
-        if best is not None and best < len(trial["history"]):
+        best = trial.best_epoch
+        if best is not None and best < len(trial.history):
             axes.scatter([best + 1], _series(trial, key)[[best]], s=size, color=colour, zorder=3, linewidths=0)
 
 
-def _series(trial: dict[str, Any], key: str) -> np.ndarray:
-    return np.array([np.nan if epoch.get(key) is None else epoch[key] for epoch in trial["history"]], dtype=float)
+def _series(trial: Trial, key: str) -> np.ndarray:
+    values = [getattr(epoch, key) for epoch in trial.history]
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 
-def confusion_matrix(counts: Any, classes: Any, colour: str = style.OTHER_COLOURS[0]) -> Figure:
+def confusion_matrix(counts: ArrayLike, classes: Sequence[str], colour: str = style.OTHER_COLOURS[0]) -> Figure:
     """A confusion matrix: `counts` `[K, K]`, rows the truth; colours are shares of a row.
 
     Up to 20 classes the counts are written in their cells; zeros are left blank.
@@ -127,7 +134,7 @@ def confusion_matrix(counts: Any, classes: Any, colour: str = style.OTHER_COLOUR
     axes = style.quiet(figure.subplots(), x="predicted", y="true")
     image = axes.imshow(shares, cmap=style.shades_of(colour), vmin=0, vmax=1, interpolation="nearest")
     every = -(-num_classes // MOST_NAMED_CLASSES)
-    ticks = np.arange(0, num_classes, every)
+    ticks = list(range(0, num_classes, every))
     names = [style.shortened(str(classes[k]), 16) for k in ticks]
     size = style.SMALL if num_classes <= MOST_COUNTED_CLASSES else max(4.5, 330 / (side * num_classes / every))
     size = min(size, style.SMALL)
@@ -146,8 +153,48 @@ def confusion_matrix(counts: Any, classes: Any, colour: str = style.OTHER_COLOUR
                 column, row, str(matrix[row, column]), ha="center", va="center", fontsize=count_size,
                 color="white" if shares[row, column] > 0.55 else style.INK,
             )  # fmt: skip
-    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02, format=PercentFormatter(1.0, decimals=0))
+    bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=24, pad=0.02)
+    style.per_cent_axis(bar.ax.yaxis)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=style.SMALL, colors=style.QUIET, length=0)
     bar.set_label("share of the true class", fontsize=style.SMALL, color=style.QUIET)
     return figure
+
+
+def forest(pairs: Sequence[Pair]) -> Figure:
+    """A forest plot of differences in accuracy: points, 95 % and 90 % intervals, the margin shaded.
+
+    Each row says at its right what was concluded.
+    """
+    figure = style.new_figure(0.75 + PAIR_HEIGHT * len(pairs))
+    axes = style.quiet(figure.subplots(), x="accuracy difference, points")
+    margin = 100 * pairs[0].margin
+    axes.axvspan(-margin, margin, color=style.FAINT, alpha=0.6, linewidth=0, zorder=0)
+    axes.axvline(0, color=style.QUIET, linewidth=0.8, zorder=1)
+    for row, pair in enumerate(pairs):
+        colour = _CONCLUSION_COLOURS.get(pair.conclusion, style.INK)
+        for interval, width in ((pair.ci95, 1.2), (pair.ci90, 3.4)):
+            low, high = (100 * bound for bound in interval)
+            axes.plot([low, high], [row, row], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
+        axes.plot([100 * pair.difference], [row], "o", color=colour, markersize=6, zorder=3)
+        axes.annotate(
+            _concluded(pair), (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=style.SMALL,
+            color=colour,
+        )  # fmt: skip
+    names = [f"{style.shortened(pair.a, 24)} − {style.shortened(pair.b, 24)}" for pair in pairs]
+    axes.set_yticks(range(len(pairs)), names, fontsize=style.SMALL, color=style.INK)
+    axes.set_ylim(len(pairs) - 0.4, -0.6)
+    farthest = 1.08 * max(margin, *(100 * abs(bound) for pair in pairs for bound in pair.ci95))
+    axes.set_xlim(-farthest, farthest)
+    axes.xaxis.set_major_formatter(lambda value, place: f"{value:+.4g}".replace("-", "−") if value else "0")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    return figure
+
+
+def _concluded(pair: Pair) -> str:
+    if pair.reservation:
+        return _NARROW[pair.reservation]
+    if not pair.conclusion.better:
+        return pair.conclusion.value
+    return f"{style.shortened(pair.leader, 24)} better" + (" (within the margin)" if pair.negligible else "")

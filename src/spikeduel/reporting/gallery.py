@@ -1,7 +1,7 @@
-"""The images of the page: which ones to show, and their figures in the run's folder."""
+"""Looking at images and at what models make of them: which ones to show, and their figures."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +12,20 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.networks.models import Model
 from spikeduel.reporting import answers, figures, spikes, style
 from spikeduel.reporting.animation import encoded_animation
+from spikeduel.reporting.style import Shown
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.system.errors import InputError, unknown
 
 RASTER_STEPS = 100
 ANIMATION_STEPS = 40
 MOST_SEARCHED = 2048
 _ENCODINGS = {
-    "direct": "direct encoding: the same analogue image at every step, so that the input of this layer is constant",
-    "rate": "rate encoding: fresh random spikes at every step",
-    "latency": "latency encoding: each pixel spikes once, the brighter the earlier",
+    "direct": "Direct encoding: the same analogue image at every step, so the input of this layer is constant.",
+    "rate": "Rate encoding: new random spikes at every step.",
+    "latency": "Latency encoding: each pixel spikes once, the brighter the earlier.",
 }
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure of the page: its file, what it shows for those who cannot see it, and what to look at."""
-
-    path: Path
-    description: str
-    caption: str
-    heading: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,13 +39,14 @@ class Example:
 
 def of_data(prepared: Prepared, folder: Path) -> Shown:
     """Samples before and after preprocessing."""
-    steps = _preprocessing(prepared)
+    most, num_classes = figures.MOST_SAMPLES, len(prepared.classes)
+    which = f"One image per class{f' (the first {most} of {num_classes})' if num_classes > most else ''}"
     return Shown(
         style.save(figures.samples(prepared), folder / "samples.png"),
-        "one image of each class as it came and as the networks see it",
-        f"One image a class{_at_most(len(prepared.classes))}: above as it came, below as the networks get it. {steps}"
+        "one image of each class, original and prepared",
+        f"{which}: the original above, the network's input below. {_preprocessing(prepared)}"
         if prepared.samples
-        else f"One image a class{_at_most(len(prepared.classes))}, as the networks get it.",
+        else f"{which}, as the networks get it.",
         "The data",
     )
 
@@ -71,15 +64,15 @@ def of_rate_encoding(prepared: Prepared, index: int, folder: Path, trained_on: s
             animation,
             f"a test image of class {name}, its spikes at each step, and their mean, which approaches the image",
             "At every step, each pixel spikes with a probability equal to its brightness: a pixel of 60 % brightness "
-            "spikes in about 60 of 100 steps. A single step is a noisy sketch; the mean of many steps comes close to "
-            f"the image.{other}",
+            "spikes in about 60 of 100 steps. One step is noisy; the mean of many steps comes close to the image."
+            f"{other}",
             "Rate encoding: an image as spikes",
         ),
         Shown(
             diagonal,
             "spikes of the pixels on the image's diagonal over 100 steps",
-            "Each row is one pixel of the diagonal, each mark a spike. Bright pixels make dense rows, black ones stay "
-            "silent. On the right, how often each pixel spiked (bars) follows its brightness (line)."
+            "Each row is one pixel of the diagonal, each mark a spike. Right: how often each pixel spiked (bars) and "
+            "its brightness (line)."
             + (" Red, green and blue are a pixel's three channels." if prepared.image_shape[0] == 3 else ""),
             "The diagonal's pixels over 100 steps",
         ),
@@ -108,15 +101,10 @@ def of_neuron(model: Model, image: np.ndarray, folder: Path) -> list[Shown]:
     shown = Shown(
         style.save(spikes.neuron_over_time(model, trace), folder / "neuron.png"),
         "input spikes, input current, membrane potential with its threshold, and output spikes of one neuron",
-        " ".join([spikes.explain_neuron(model, trace), *_encoding(model)]),
+        f"{spikes.explain_neuron(model, trace)} {_ENCODINGS.get(model.card.encoding or '', '')}".rstrip(),
         "One neuron from inside",
     )
     return [shown]
-
-
-def _encoding(model: Model) -> list[str]:
-    known = _ENCODINGS.get(model.card.encoding or "")
-    return [f"The network sees the image by {known}."] if known else []
 
 
 def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None) -> Shown:
@@ -129,13 +117,13 @@ def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, in
     if not _spikes_decide(model):
         values = model.predict(batch, draw)[1][0]
         figure: Figure = answers.probabilities(image, values, model.card.classes, truth)
-        caption = "The probability that the network gives to each class; the highest is its answer."
+        caption = "The probability of each class; the highest is the answer."
     else:
         trace = model.trace(batch, draw)
         figure = answers.answer(image, trace, model.card.classes, truth)
         caption = (
-            "One row a class, one mark a spike of that class's output neuron. The class with the most spikes is the "
-            "answer; where counts are equal, the higher membrane potential, summed over the steps, decides."
+            "One row per class, one mark per spike of its output neuron. The class with the most spikes is the answer; "
+            "in a tie, the higher summed membrane potential decides."
         )
     return Shown(style.save(figure, path), "an image and the network's answer to it", caption)
 
@@ -206,6 +194,65 @@ def _preprocessing(prepared: Prepared) -> str:
     return f"Preprocessing: {', '.join(steps)}. Pixels are then scaled to [0, 1]."
 
 
-def _at_most(num_classes: int) -> str:
-    most = figures.MOST_SAMPLES
-    return f" (the first {most} of {num_classes})" if num_classes > most else ""
+def inside(
+    models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray], folder: Path
+) -> list[Shown]:
+    """How one test image is encoded, and one neuron of the first spiking model; nothing where there is none.
+
+    `tests` has the indices of each model's test images.
+    """
+    spiking = [name for name, model in models.items() if model.card.encoding]
+    if not spiking or not len(tests[spiking[0]]):
+        return []
+    chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
+    index = telling_image(prepared, tests[chosen])
+    return [
+        *of_rate_encoding(prepared, index, folder, models[chosen].card.encoding),
+        *of_neuron(models[chosen], np.asarray(prepared.images[index]), folder),
+    ]
+
+
+def right_and_wrong(name: str, model: Model, prepared: Prepared, test: np.ndarray, folder: Path) -> list[Shown | str]:
+    """A figure of the first right and of the first wrong answer of contender `name`, or a sentence in its place."""
+    shown: list[Shown | str] = []
+    for kind, example in examples(model, prepared, test).items():
+        if example is None:
+            shown.append(f"None of the first {min(len(test), MOST_SEARCHED):,} test images gets a {kind} answer.")
+            continue
+        image = np.asarray(prepared.images[example.index])
+        path = folder / f"answer-{kind}-{style.file_name(name)}.png"
+        figure = of_answer(model, image, example.truth, path, example.index)
+        caption = figure.caption if kind == "right" else "Red: the answer. Green: the true class."
+        shown.append(replace(figure, caption=caption, heading=f"The first {kind} answer"))
+    return shown
+
+
+def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None = None) -> list[Path]:
+    """Writes the figures for one image into the folder `out`, and returns their paths.
+
+    `image` is prepared: uint8 `[C, H, W]`; `truth` is its class name, where known. Of a spiking model: its input, the
+    animation and the raster of its encoding where that is rate encoding, one neuron over 100 steps, the answer; of any
+    other: its input and the answer.
+    Raises `InputError` for an unknown class, an image of another shape, or a folder that cannot be written to.
+    """
+    folder = Path(out)
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.shape != tuple(model.card.image_shape):
+        raise InputError(
+            f"{model.card.contender} takes a prepared image, uint8 {list(model.card.image_shape)}; got {image.dtype} "
+            f"{list(image.shape)}. Use model.card.preprocessing(picture)."
+        )
+    if truth is not None and truth not in model.card.classes:
+        raise unknown("class", truth, model.card.classes)
+    label = None if truth is None else model.card.classes.index(truth)
+
+    figure = style.new_figure(3.2, 3.0)
+    height, width = image.shape[1:]
+    style.show_image(figure.subplots(), image, f"network input, {width}×{height}")
+    paths = [style.save(figure, folder / "input.png")]
+    if model.card.encoding == "rate":
+        paths += rate_figures(image, folder)
+    if model.card.encoding is not None:
+        paths += [shown.path for shown in of_neuron(model, image, folder)]
+    paths.append(of_answer(model, image, label, folder / "answer.png").path)
+    return paths

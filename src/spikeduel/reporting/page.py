@@ -1,44 +1,87 @@
 """report.html: the whole comparison on one page that needs nothing else, not even a network."""
 
-import base64
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import jinja2
 import numpy as np
-from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
-from spikeduel.measuring import energy
+from spikeduel.data.auditing import Audit
+from spikeduel.measuring import energy, trial_costs
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import (
-    audited,
-    conditions,
-    costs,
-    differences,
-    figures,
-    gains,
-    gallery,
-    reliability,
-    style,
-    summary,
-)
-from spikeduel.reporting.gallery import Shown
+from spikeduel.reporting import audited, conditions, costs, figures, gains, gallery, reliability, style
+from spikeduel.reporting.style import Shown
+from spikeduel.reporting.template import template
 from spikeduel.reporting.tuning import section
-from spikeduel.results.comparison import Comparison
-from spikeduel.results.significance.reservations import reservation
-from spikeduel.results.words.tables import spread_note
+from spikeduel.results.caveats import Leakage
+from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.run import Results
+from spikeduel.results.trials import AddedMeasure, ClassScores, Trial
+from spikeduel.results.tuning import TuningRecord
+from spikeduel.results.words import caveats, controls, tables
+from spikeduel.results.words import report as words
 from spikeduel.system import files
-from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
-from spikeduel.system.visible import visible
 
-SCREEN_DPI = 107
-_MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
+
+@dataclass(frozen=True)
+class Held:
+    """The data of a run: prepared images, their split (or that of each fold), and the audit of the first one."""
+
+    prepared: Prepared
+    splits: Sequence[Split]
+    audit: Audit | None = None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One contender of the page: all its trials, and its colour in tables and figures."""
+
+    name: str
+    colour: str
+    trials: list[Trial]
+
+    @cached_property
+    def tested(self) -> list[Trial]:
+        """The trials with a test result."""
+        return [trial for trial in self.trials if trial.test]
+
+    @property
+    def spiking(self) -> bool:
+        """Whether it is a spiking network."""
+        return self.trials[0].spiking
+
+    @property
+    def per_class(self) -> list[ClassScores]:
+        """Scores of each class, averaged over the trials; its support in all folds of a seed."""
+        num_seeds = len({trial.seed for trial in self.tested})
+        rows = zip(*(trial.test.per_class for trial in self.tested if trial.test), strict=True)
+        return [
+            ClassScores(
+                name=row[0].name,
+                precision=float(np.mean([scores.precision for scores in row])),
+                recall=float(np.mean([scores.recall for scores in row])),
+                f1=float(np.mean([scores.f1 for scores in row])),
+                support=round(sum(scores.support for scores in row) / num_seeds),
+            )
+            for row in rows
+        ]
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """The sum of the trials' confusion matrices."""
+        return np.sum([trial.test.confusion for trial in self.tested if trial.test], axis=0).tolist()
+
+
+def contenders_of(results: Results) -> list[Contender]:
+    """The contenders of a run, in order."""
+    colours = style.contender_colours(results.trials)
+    return [Contender(name, colour, results.of(name, tested=False)) for name, colour in colours.items()]
 
 
 def report(
@@ -47,258 +90,204 @@ def report(
     progress: Progress | None = None,
     own_code: Collection[str] = (),
     table: energy.Table | None = None,
+    held: Held | None = None,
 ) -> Path:
     """Writes the page to `path` (the run's `report.html`) and its figures to the run's `figures/`; returns `path`.
 
-    Energies lead with those of `table`, which are in the results. Where the data or a model is no longer at hand, the
-    page says so and goes without those figures; so it does for models and data of one's own code unless `own_code`
-    allows it (see `load_model`). Raises `InputError` where it cannot write.
+    Energies lead with those of `table`, which are in the results. `held` is the run's data where it is at hand; else it
+    is loaded and audited again. Where data or a model is missing, the page says so and goes without those figures; so
+    it does for models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError`
+    where it cannot write.
     """
-    progress = progress or Progress()
     path = Path(path) if path else comparison.out / "report.html"
     results, folder = comparison.results, comparison.out / "figures"
     missing: list[str] = []
-    contenders = summary.contenders(results)
+    contenders = contenders_of(results)
     models = _load_models(comparison, contenders, missing, own_code)
-    prepared, splits = _load_data(comparison, progress, missing, own_code)
-    tests = {name: splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items() if splits}
-
-    checked = _audited(comparison, prepared, folder, progress)
-
+    held = held or _load_data(comparison, progress or Progress(), missing, own_code)
+    audit = held.audit if held else results.dataset.audit
+    found = results.comparison.caveats
     page = {
         "results": results,
         "run": comparison.out,
         "own_code": comparison.experiment.own_code,
-        "title": f"{' against '.join(c['name'] for c in contenders)} on {results['dataset']['name']}",
-        "verdict": (results.get("comparison") or {}).get("verdict"),
-        "caveats": summary.caveats(results),
-        "leakage": summary.leakage(results),
+        "title": words.title(results),
+        "verdict": comparison.verdict(),
+        "leakage": [caveats.sentence(each, results.dataset.audit) for each in found if isinstance(each, Leakage)],
+        "caveats": [caveats.sentence(each, results.dataset.audit) for each in found if not isinstance(each, Leakage)],
         "contenders": contenders,
-        "spread_note": spread_note(results["trials"]),
-        "pairs": summary.pairs(results),
-        "how_compared": summary.how_compared(results),
+        "spread_note": tables.spread_note(results.trials),
+        "added": added_measures(results.trials),
         "differences": _differences(results, folder),
-        "failures": summary.failures(results),
-        "rules": summary.rules(results),
-        "dynamics": summary.dynamics(results),
-        "audit": [] if checked else summary.audit(results),
-        "audited": checked,
-        "first_fold": summary.first_fold(results),
-        "environment": summary.settings(results.get("environment") or {}),
-        "settings": summary.settings(results.get("experiment") or {}),
-        "tuning": section(results.get("tuning"), folder),
-        "curves": _curves(results, folder),
-        "confusions": {c["name"]: _confusion(c, results, folder) for c in contenders if c["confusion"]},
-        "controls": gains.contenders(results),
+        "controls": controls,
+        "controlled": _controlled(results, folder),
         "costs": costs.section(results, folder, table),
-        "control_accuracies": _control_accuracies(results, folder),
-        "samples": gallery.of_data(prepared, folder) if prepared is not None else None,
-        "inside": _inside(models, contenders, prepared, tests, folder),
-        "examples": _examples(models, prepared, tests, folder),
+        "audited": audit and audited.section(audit, held.prepared if held else None, folder, results.trials),
+        "tuning": section(results.tuning, folder),
+        "curves": _curves(results, folder),
+        "confusions": {each.name: _confusion(each, results, folder) for each in contenders if each.tested},
         "calibration": reliability.section(results, models, folder),
-        "robustness": conditions.section(results, prepared, splits[0].test if splits else None, folder),
+        **_of_data(results, models, held, folder),
         "missing": missing,
     }
     files.write_text(path, template().render(page))
     return path
 
 
-def report_tuning(tuning: Mapping[str, Any], folder: Path) -> Path:
-    """Writes `folder`/tuning.html and its figure, from the content of tuning.json; returns the page's path.
+def report_again(
+    run: Path,
+    path: Path | None = None,
+    progress: Progress | None = None,
+    own_code: Collection[str] = (),
+    tables: Sequence[energy.Table] = (),
+) -> Path:
+    """`report` for the run in a folder, its energies by `tables` first; returns the page's path.
 
-    Raises `InputError` where it cannot write.
+    What the folder holds may be damaged, or written by somebody else. Raises `InputError` where no page can be made.
     """
+    comparison = load_run(run)
+    try:
+        if tables:
+            comparison = replace(comparison, results=trial_costs.with_energy(comparison.results, tables))
+        return report(comparison, path, progress, own_code, tables[0] if tables else None)
+    except SpikeduelError:
+        raise
+    # What is read has its types; what only a figure asks of its values is found out by drawing it.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{Path(run) / 'results.json'}: no report can be made of it ({type(error).__name__}: {error}). The file is "
+            "damaged or was written by something else. The comparison's own command writes it again, without training."
+        ) from error
+
+
+def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
+    """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
     page = {
-        "title": f"Tuning {' and '.join(c['contender'] for c in tuning['contenders'])} on {tuning['dataset']['name']}",
+        "title": f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}",
         "run": folder,
         "tuning": section(tuning, folder / "figures"),
-        "results": {name: tuning[name] for name in ("spikeduel", "created", "dataset")},
-        "environment": summary.settings(tuning["environment"]),
-        "settings": summary.settings(tuning["experiment"]),
+        "results": tuning,
     }
     files.write_text(folder / "tuning.html", template("tuning.html.j2").render(page))
     return folder / "tuning.html"
 
 
+def added_measures(trials: Sequence[Trial]) -> dict[str, AddedMeasure]:
+    """The measures from outside the package that some trial has, by name."""
+    return {name: measure for trial in trials for name, measure in trial.measures.items()}
+
+
 def _load_models(
-    comparison: Comparison, contenders: list[dict[str, Any]], missing: list[str], own_code: Collection[str]
+    comparison: Comparison, contenders: Sequence[Contender], missing: list[str], own_code: Collection[str]
 ) -> dict[str, Model]:
     models = {}
     for contender in contenders:
-        if contender["seeds"]:
+        if contender.tested:
             try:
-                models[contender["name"]] = load_model(comparison.best(contender["name"]), own_code=own_code)
+                models[contender.name] = load_model(comparison.best(contender.name), own_code=own_code)
             except SpikeduelError as error:
-                missing.append(f"The model of {contender['name']} could not be loaded: {error}")
+                missing.append(f"The model of {contender.name} could not be loaded: {error}")
     return models
 
 
 def _load_data(
     comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
-) -> tuple[Prepared | None, tuple[Split, ...]]:
-    """The data and its split, or that of each fold; nothing where it is not what the trials saw."""
-    dataset = comparison.experiment.dataset
-    if dataset in comparison.experiment.own_code and dataset not in own_code:
-        missing.append(f"The data is made by the code {dataset}, so no image is shown; --own-code {dataset} allows it.")
-        return None, ()
+) -> Held | None:
+    """The data, its splits, and its audit where the run has one; None where the trials were trained on other data."""
+    experiment, dataset = comparison.experiment, comparison.results.dataset
+    if experiment.dataset in experiment.own_code and experiment.dataset not in own_code:
+        missing.append(
+            f"The data is made by the code {experiment.dataset}, so no image is shown; --own-code {experiment.dataset} "
+            "allows it."
+        )
+        return None
     try:
-        prepared = data.load(comparison.experiment, progress.track, say=progress.say)
-        splits = data.splits(prepared, comparison.experiment)
+        prepared = data.load(experiment, progress.track, say=progress.say)
+        splits = data.splits(prepared, experiment)
     except SpikeduelError as error:
-        missing.append(f"The data is not at hand, so no image is shown: {error}")
-        return None, ()
-    if prepared.fingerprint != comparison.results["dataset"]["fingerprint"]:
+        missing.append(f"The data is missing, so no image is shown: {error}")
+        return None
+    if prepared.fingerprint != dataset.fingerprint:
         missing.append("The data is no longer what these models were trained on, so no image is shown.")
-        return None, ()
-    return prepared, splits
-
-
-def _audited(
-    comparison: Comparison, prepared: Prepared | None, folder: Path, progress: Progress
-) -> dict[str, Any] | None:
-    """The section on the data; None where the data is not at hand, or was not audited."""
-    if prepared is None or not comparison.results["dataset"]["audit"]:
         return None
-    split = data.split(prepared, comparison.experiment)
-    found = auditing.examine(comparison.experiment, prepared, split, progress)
-    return audited.section(found, prepared, folder, comparison.results["trials"])
+    audit = auditing.examine(experiment, prepared, splits[0], progress) if dataset.audit else None
+    return Held(prepared, splits, audit)
 
 
-def _curves(results: dict[str, Any], folder: Path) -> Shown | None:
-    if not any(trial["history"] for trial in results["trials"]):
+def _of_data(results: Results, models: Mapping[str, Model], held: Held | None, folder: Path) -> dict[str, object]:
+    """What the page shows of images, and of models that look at them."""
+    if held is None:
+        return {
+            "samples": None,
+            "inside": [],
+            "examples": {},
+            "robustness": conditions.section(results, None, None, folder),
+        }
+    prepared, splits = held.prepared, held.splits
+    tests = {name: splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
+    return {
+        "samples": gallery.of_data(prepared, folder),
+        "inside": gallery.inside(models, prepared, tests, folder),
+        "examples": {
+            name: gallery.right_and_wrong(name, model, prepared, tests[name], folder) for name, model in models.items()
+        },
+        "robustness": conditions.section(results, prepared, splits[0].test, folder),
+    }
+
+
+def _curves(results: Results, folder: Path) -> Shown | None:
+    if not any(trial.history for trial in results.trials):
         return None
-    several = any(trial["seed"] or trial.get("fold") for trial in results["trials"])
-    seeds = (
-        " Thin lines are single trainings, thick ones their mean for as long as all of them train." if several else ""
-    )
+    several = any(trial.seed or trial.fold for trial in results.trials)
+    thin = " Thin lines: single trainings; thick lines: their mean while all of them train." if several else ""
     return Shown(
         style.save(figures.learning_curves(results), folder / "learning-curves.png"),
         "loss and accuracy of every contender after each epoch, on training and validation images",
-        "Solid: on validation images, which the network does not train on; dashed: on training images. A dashed line "
-        "that goes on improving while the solid one does not shows overfitting. The dot marks the epoch whose "
-        f"weights were kept.{seeds} Training numbers are averages over an epoch, validation numbers are taken at its "
-        "end, so that training can look worse at first. A spiking network's loss is a mean over its time steps: "
-        "compare its course with the others', not its height.",
+        "Solid: validation; dashed: training. A dashed line that still improves while the solid one does not shows "
+        f"overfitting. The dot marks the epoch whose weights were kept.{thin} Training numbers are averages over an "
+        "epoch, validation numbers are taken at its end, so training can look worse at first. A spiking network's loss "
+        "is a mean over time steps: compare the course of the losses, not their heights.",
     )
 
 
-def _differences(results: dict[str, Any], folder: Path) -> Shown | None:
-    pairs = [pair for pair in (results.get("comparison") or {}).get("pairs") or [] if pair.get("ci95")]
+def _differences(results: Results, folder: Path) -> Shown | None:
+    pairs = results.comparison.pairs
     if not pairs:
         return None
+    grey = (
+        " Where it excludes 0 and is grey, too few seeds or groups, or an exact test, leave the pair inconclusive."
+        if any(pair.reservation for pair in pairs)
+        else ""
+    )
     return Shown(
-        style.save(differences.forest(pairs), folder / "differences.png"),
+        style.save(figures.forest(pairs), folder / "differences.png"),
         "differences in accuracy between contenders, with their 95 % and 90 % intervals and the margin of equivalence",
-        "Dot: the difference in accuracy; thin line: its 95 % interval; thick line: its 90 % interval. The shaded band "
-        f"is the margin of ±{100 * pairs[0]['margin']:g} points: where the thick line lies wholly inside, the two are "
-        "equivalent. Where the thin line crosses 0, neither is shown to be better."
-        + (
-            " A thin line that keeps clear of 0 does not show it either where seeds or groups of test images are too "
-            "few, or an exact test disagrees: grey lines, with the words at their right."
-            if any(map(reservation, pairs))
-            else ""
-        ),
+        "Dot: difference in accuracy; thin line: 95 % interval; thick line: 90 % interval. Shaded: the margin of "
+        f"±{100 * pairs[0].margin:g} points; a thick line inside it shows equivalence. A thin line that crosses 0 "
+        f"shows no better one.{grey}",
         "Differences in accuracy",
     )
 
 
-def _control_accuracies(results: dict[str, Any], folder: Path) -> Shown | None:
-    if not gains.contenders(results):
+def _controlled(results: Results, folder: Path) -> Shown | None:
+    if not results.comparison.controls:
         return None
-    several = any(trial["seed"] for trial in results["trials"])
+    seeds = "Dots are seeds, strokes their means" if any(trial.seed for trial in results.trials) else "One seed each"
     return Shown(
         style.save(gains.accuracies(results), folder / "controls.png"),
         "accuracy of every spiking contender and of each of its controls",
-        f"{'Dots are seeds, strokes their means' if several else 'One seed each'}; the dashed line is the contender "
-        "itself. Warm colours spike, blue does not.",
+        f"{seeds}; the dashed line is the contender itself. Warm colours spike, blue does not.",
     )
 
 
-def _confusion(contender: dict[str, Any], results: dict[str, Any], folder: Path) -> Shown:
-    classes = results["dataset"]["classes"]
-    figure = figures.confusion_matrix(contender["confusion"], classes, contender["colour"])
-    pooled = f" Counts of {contender['trained']} are added up." if contender["seeds"] > 1 else ""
+def _confusion(contender: Contender, results: Results, folder: Path) -> Shown:
+    counts, classes = contender.confusion, results.dataset.classes
+    figure = figures.confusion_matrix(counts, classes, contender.colour)
+    pooled = f" Counts of {words.trained_on(contender.tested)} are added up." if len(contender.tested) > 1 else ""
     return Shown(
-        style.save(figure, folder / f"confusion-{style.file_name(contender['name'])}.png"),
-        f"confusion matrix of {contender['name']} on the test images",
-        "Each row holds the test images of one class, each column what they were taken for. The diagonal is right; "
-        f"a dark cell off it is a pair of classes that is often confused.{pooled} "
-        + summary.confused(contender["confusion"], classes),
+        style.save(figure, folder / f"confusion-{style.file_name(contender.name)}.png"),
+        f"confusion matrix of {contender.name} on the test images",
+        "Rows: true classes; columns: answers. Correct answers lie on the diagonal; a dark cell off it is a pair of "
+        f"classes that is often confused.{pooled} {words.most_confused(counts, classes)}",
         "Confusion matrix",
     )
-
-
-def _inside(
-    models: dict[str, Model],
-    contenders: list[dict[str, Any]],
-    prepared: Prepared | None,
-    tests: dict[str, np.ndarray],
-    folder: Path,
-) -> list[Shown]:
-    spiking = [c["name"] for c in contenders if c["name"] in models and models[c["name"]].card.encoding]
-    if prepared is None or not spiking or not len(tests[spiking[0]]):
-        return []
-    shown = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
-    model, test = models[shown], tests[shown]
-    index = gallery.telling_image(prepared, test)
-    image = np.asarray(prepared.images[index])
-    return [
-        *gallery.of_rate_encoding(prepared, index, folder, model.card.encoding),
-        *gallery.of_neuron(model, image, folder),
-    ]
-
-
-def _examples(
-    models: dict[str, Model], prepared: Prepared | None, tests: dict[str, np.ndarray], folder: Path
-) -> dict[str, list[Shown | str]]:
-    """For each contender, a figure of a right and of a wrong answer, or a sentence in its place."""
-    if prepared is None:
-        return {}
-    shown: dict[str, list[Shown | str]] = {}
-    for name, model in models.items():
-        test = tests[name]
-        searched = min(len(test), gallery.MOST_SEARCHED)
-        shown[name] = []
-        for kind, example in gallery.examples(model, prepared, test).items():
-            if example is None:
-                shown[name].append(f"Of the first {searched:,} test images, it gets none {kind}.")
-                continue
-            image = np.asarray(prepared.images[example.index])
-            path = folder / f"answer-{kind}-{style.file_name(name)}.png"
-            answer = gallery.of_answer(model, image, example.truth, path, example.index)
-            if kind == "wrong":
-                answer = replace(answer, caption="In red, what the network took it for; in green, what it is.")
-            shown[name].append(replace(answer, heading=f"The first test image that it gets {kind}"))
-    return shown
-
-
-def template(name: str = "report.html.j2") -> jinja2.Template:
-    """One of the package's pages, to be rendered."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("spikeduel", "reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters["data_uri"] = data_uri
-    environment.filters["width"] = shown_width
-    return environment.get_template(name)
-
-
-def _shown(value: Any) -> Any:
-    """What is not printable in a name, such as a mark that turns the writing direction, as an escape."""
-    return visible(value) if type(value) is str else value
-
-
-def shown_width(path: Path) -> int:
-    """How wide a picture is to stand on the page, in CSS pixels: all at one scale, so that their text has one size."""
-    with Image.open(path) as picture:
-        return round(picture.width * (SCREEN_DPI / style.DPI if path.suffix == ".png" else 1))
-
-
-def data_uri(path: Path) -> str:
-    """A picture file as the address of itself."""
-    content = base64.b64encode(Path(path).read_bytes()).decode("ascii")
-    return f"data:{_MEDIA_TYPES[Path(path).suffix]};base64,{content}"

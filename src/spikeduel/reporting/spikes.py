@@ -3,7 +3,6 @@
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from torch import nn
 
 from spikeduel.networks.models import Model, Trace
@@ -23,10 +22,10 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     spikes = np.asarray(encoded)[:, :, rows, columns]
     figure = style.new_figure(3.6)
     left, middle, right = figure.subplots(1, 3, width_ratios=[1.25, 3, 0.75])
-    style.show_image(left, image, "the image and its diagonal")
+    style.show_image(left, image, "image and diagonal")
     left.plot(columns[[0, -1]], rows[[0, -1]], color=style.SPIKING_COLOURS[0], linewidth=1.2)
-    style.quiet(middle, f"spikes over {num_steps} steps", x="time step", y="pixel, from top left to bottom right")
-    style.quiet(right, "how often", x="share of steps")
+    style.quiet(middle, f"spikes over {num_steps} steps", x="time step", y="diagonal pixel")
+    style.quiet(right, "spike rate", x="share of steps")
     colours = style.CHANNEL_COLOURS if channels == 3 else (style.INK,) * channels
     pixels = np.arange(len(rows))
     for channel, colour in enumerate(colours):
@@ -47,7 +46,7 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     middle.set_xlim(-1, num_steps)
     right.set_xlim(0, 1.02)
     right.set_yticks([])
-    right.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    style.per_cent_axis(right.xaxis)
     right.set_xticks([0, 1])
     return figure
 
@@ -171,7 +170,7 @@ def _membrane(axes: Axes, mem: np.ndarray, spk: np.ndarray, model: Model, layer:
 
 
 def _threshold(axes: Axes, threshold: float) -> None:
-    axes.axhline(threshold, color=style.INK, linewidth=0.9, linestyle=(0, (4, 2)))
+    axes.axhline(threshold, color=style.INK, linewidth=0.9, linestyle=style.DASHED)
     axes.annotate(
         "threshold", (1.005, threshold), xycoords=("axes fraction", "data"), fontsize=style.SMALL, color=style.INK,
         va="center",

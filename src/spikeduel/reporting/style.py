@@ -5,19 +5,28 @@ can be made in any thread and leave the user's own plots alone.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
+from spikeduel.results.trials import Trial
+from spikeduel.results.tuning import TunedContender
 from spikeduel.system import files
-from spikeduel.system.visible import visible
+from spikeduel.system.errors import visible
 
 SPIKING_COLOURS = ("#D55E00", "#E69F00", "#CC79A7", "#8C510A")
 """Warm colours for spiking contenders, told apart by colour-blind readers (after Okabe and Ito, 2008)."""
@@ -30,21 +39,26 @@ CHANNEL_COLOURS = ("#C62828", "#2E7D32", "#1565C0")
 WIDTH = 8.0
 """Width of every figure in inches: side by side they have one size of text."""
 DPI = 140
-SMALL, MEDIUM, LARGE = 8.0, 9.0, 10.5
+SMALL, MEDIUM = 8.0, 9.0
+DASHED = (0, (4, 2))
 FONT_FILE = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 
 
-def contender_colours(trials: Sequence[dict[str, Any]]) -> dict[str, str]:
+@dataclass(frozen=True)
+class Shown:
+    """A figure of the page: its file, what it shows for those who cannot see it, and what to look at."""
+
+    path: Path
+    description: str
+    caption: str
+    heading: str = ""
+
+
+def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
     """A colour for each contender, by its family and place in `trials`: the same in every figure."""
-    colours: dict[str, str] = {}
-    used = {"snn": 0, "cnn": 0}
-    for trial in trials:
-        if trial["contender"] not in colours:
-            family = "snn" if trial["family"] == "snn" else "cnn"
-            palette = SPIKING_COLOURS if family == "snn" else OTHER_COLOURS
-            colours[trial["contender"]] = palette[used[family] % len(palette)]
-            used[family] += 1
-    return colours
+    spiking = {trial.contender: trial.family == "snn" for trial in trials}
+    palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
+    return {name: next(palettes[spikes]) for name, spikes in spiking.items()}
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
@@ -69,6 +83,47 @@ def quiet(axes: Axes, title: str = "", x: str = "", y: str = "", grid: bool = Fa
     axes.set_xlabel(x, fontsize=SMALL, color=QUIET)
     axes.set_ylabel(y, fontsize=SMALL, color=QUIET)
     return axes
+
+
+def key(label: str, colour: str = QUIET, **look: Any) -> Line2D:
+    """An entry of a legend."""
+    return Line2D([], [], color=colour, label=shortened(label, 44), **look)
+
+
+def keys(colours: Mapping[str, str], **look: Any) -> list[Line2D]:
+    """An entry of a legend for each contender."""
+    return [key(name, colour, linewidth=2.2, **look) for name, colour in colours.items()]
+
+
+def legend(figure: Figure, entries: Sequence[Artist], columns: int = 5) -> None:
+    """A legend above all panels."""
+    figure.legend(
+        handles=entries, loc="outside upper center", ncols=min(len(entries), columns), frameon=False, fontsize=SMALL,
+        labelcolor=INK,
+    )  # fmt: skip
+
+
+def axes_legend(axes: Axes, place: Any = "best") -> None:
+    """A legend within one panel, of the lines that have a label."""
+    axes.legend(loc=place, frameon=False, fontsize=SMALL, labelcolor=INK)
+
+
+def per_cent_axis(axis: Axis, exact: bool = False) -> None:
+    """Shares as per cent: whole ones, or with as many digits as there are."""
+    exactly = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
+    axis.set_major_formatter(exactly if exact else PercentFormatter(1.0, decimals=0, symbol=" %"))
+
+
+def count_axis(axis: Axis) -> None:
+    """Whole numbers, such as epochs, trials or time steps."""
+    axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def band(axes: Axes, x: ArrayLike, values: np.ndarray, colour: str) -> None:
+    """One standard deviation around the mean of `values` `[S, N]` over S trials, where there are several."""
+    if len(values) > 1:
+        mean, deviation = values.mean(0), values.std(0, ddof=1)
+        axes.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.18, linewidth=0)
 
 
 def bare(axes: Axes, title: str = "") -> Axes:

@@ -1,114 +1,87 @@
 """What tuning tried and found: a section of report.html and of tuning.html."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from spikeduel.reporting import style
-from spikeduel.reporting.gallery import Shown
-from spikeduel.results.words.tuning import in_words, tuning_limits
+from spikeduel.reporting.style import Shown
+from spikeduel.results import concluding
+from spikeduel.results.tuning import DrawnFrom, TunedContender, TuningRecord
+from spikeduel.results.words import caveats
 
 
-def section(tuning: Mapping[str, Any] | None, folder: Path) -> dict[str, Any] | None:
-    """What the section shows; its figure goes into `folder`. None where nothing was tuned."""
-    if tuning is None:
+@dataclass(frozen=True)
+class Section:
+    """What the page shows: the record, its contenders' colours, and what the tuning leaves open, in sentences."""
+
+    record: TuningRecord
+    colours: dict[str, str]
+    ranges: list[tuple[str, str]]
+    limits: list[str]
+    shown: Shown
+
+
+def section(record: TuningRecord | None, folder: Path) -> Section | None:
+    """The section; its figure goes into `folder`. None where nothing was tuned."""
+    if record is None:
         return None
-    colours = style.contender_colours(tuning["contenders"])
-    return {
-        "num_trials": tuning["num_trials"],
-        "epochs": tuning["experiment"]["epochs"],
-        "contenders": [_contender(each, colours[each["contender"]]) for each in tuning["contenders"]],
-        "ranges": [(name, _range(each)) for name, each in tuning["ranges"].items() if _is_tuned(name, tuning)],
-        "limits": tuning_limits(tuning),
-        "figure": Shown(
-            style.save(tuning_trials(tuning), folder / "tuning.png"),
+    tuned = {name for each in record.contenders for name in each.tuned}
+    return Section(
+        record=record,
+        colours=style.contender_colours(record.contenders),
+        ranges=[(name, _range(drawn)) for name, drawn in record.ranges.items() if name in tuned],
+        limits=[caveats.sentence(each) for each in concluding.tuning_limits(record)],
+        shown=Shown(
+            style.save(tuning_trials(record), folder / "tuning.png"),
             "validation accuracy of every tuning trial, and the expected best against the number of trials",
-            "Left: every trial in its order; the first has the settings given, and a ring marks the chosen one. Right: "
-            "the best accuracy to expect of so many trials, had the draws come in another order, with a band of one "
-            "standard deviation. A curve that is flat at its end has little to gain from more trials.",
+            "Left: every trial in order; the first has the given settings, a ring marks the chosen one. Right: the "
+            "best accuracy to expect of so many trials, over all orders of the draws, with a band of one standard "
+            "deviation. "
+            "A curve that is flat at its end has little to gain from more trials.",
         ),
-    }
+    )
 
 
-def _contender(entry: Mapping[str, Any], colour: str) -> dict[str, Any]:
-    trials = entry["trials"]
-    best = None if entry["best"] is None else trials[entry["best"]]
-    return {
-        "name": entry["contender"],
-        "colour": colour,
-        "first": _accuracy(trials[0]),
-        "best": _accuracy(best) if best else "failed",
-        "expected": _expected(entry["expected_best"][-1]),
-        "seconds": f"{sum(each['training_seconds'] for each in trials):,.0f}",
-        "chosen": in_words(best["settings"]) if best else "none",
-        "trials": [
-            {
-                "number": each["number"] + 1,
-                "settings": in_words(each["settings"]),
-                "accuracy": _accuracy(each),
-                "epochs": each["epochs"],
-                "chosen": each is best,
-                "error": each["error"],
-            }
-            for each in trials
-        ],
-    }
+def _range(drawn: DrawnFrom) -> str:
+    if drawn.choices:
+        return f"one of {', '.join(f'{choice:g}' for choice in drawn.choices)}"
+    return f"{drawn.low:g} to {drawn.high:g}{', log-uniform' if drawn.log else ''}"
 
 
-def _accuracy(trial: Mapping[str, Any]) -> str:
-    return f"{100 * trial['validation']['accuracy']:.2f}" if trial["validation"] else "failed"
-
-
-def _expected(point: Mapping[str, Any]) -> str:
-    return f"{100 * point['mean']:.2f} ± {100 * point['standard_deviation']:.2f}"
-
-
-def _is_tuned(name: str, tuning: Mapping[str, Any]) -> bool:
-    return any(name in each["tuned"] for each in tuning["contenders"])
-
-
-def _range(given: Mapping[str, Any]) -> str:
-    if given["choices"]:
-        return f"one of {', '.join(f'{choice:g}' for choice in given['choices'])}"
-    return f"{given['low']:g} to {given['high']:g}{', evenly in its logarithm' if given['log'] else ''}"
-
-
-def tuning_trials(tuning: Mapping[str, Any]) -> Figure:
+def tuning_trials(record: TuningRecord) -> Figure:
     """Left, the validation accuracy of every trial, a ring around the chosen; right, the expected best of so many."""
-    colours = style.contender_colours(tuning["contenders"])
+    colours = style.contender_colours(record.contenders)
     figure = style.new_figure(3.4)
     left, right = figure.subplots(1, 2, sharey=True)
     style.quiet(left, "every trial", x="trial", y="validation accuracy", grid=True)
     style.quiet(right, "expected best", x="number of trials", grid=True)
-    for place, each in enumerate(tuning["contenders"]):
-        colour = colours[each["contender"]]
+    for place, each in enumerate(record.contenders):
         # Beside one another: equal accuracies would hide one another.
         aside = 0.16 * (place - (len(colours) - 1) / 2)
-        done = [trial for trial in each["trials"] if trial["validation"]]
-        positions = [trial["number"] + 1 + aside for trial in done]
-        accuracies = [trial["validation"]["accuracy"] for trial in done]
-        left.scatter(positions, accuracies, s=22, color=colour, linewidths=0, zorder=3)
-        for trial, position, accuracy in zip(done, positions, accuracies, strict=True):
-            if trial["number"] == each["best"]:
-                left.scatter(
-                    [position], [accuracy], s=90, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4
-                )
-        curve = each["expected_best"]
-        numbers = [point["trials"] for point in curve]
-        low, high = ([point[side] for point in curve] for side in ("low", "high"))
-        right.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
-        right.plot(numbers, [point["mean"] for point in curve], color=colour, linewidth=2.0, marker=".")
+        _trials(left, each, aside, colours[each.contender])
+        _expected_best(right, each, colours[each.contender])
     for axes in (left, right):
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.yaxis.set_major_formatter(lambda value, place: f"{100 * value:.4g} %")
+        style.count_axis(axes.xaxis)
+        style.per_cent_axis(axes.yaxis, exact=True)
     right.tick_params(labelleft=True)
-    handles = [Line2D([], [], color=colour, linewidth=2.2, marker="o", label=name) for name, colour in colours.items()]
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=min(len(handles), 5), frameon=False,
-        fontsize=style.SMALL, labelcolor=style.INK,
-    )  # fmt: skip
+    style.legend(figure, style.keys(colours, marker="o"))
     return figure
+
+
+def _trials(axes: Axes, tuned: TunedContender, aside: float, colour: str) -> None:
+    done = [(t.number, t.number + 1 + aside, t.validation.accuracy) for t in tuned.trials if t.validation]
+    axes.scatter([x for _, x, _ in done], [y for _, _, y in done], s=22, color=colour, linewidths=0, zorder=3)
+    for number, x, y in done:
+        if number == tuned.best:
+            axes.scatter([x], [y], s=90, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4)
+
+
+def _expected_best(axes: Axes, tuned: TunedContender, colour: str) -> None:
+    curve = tuned.expected_best
+    numbers = [point.trials for point in curve]
+    low, high = [point.low for point in curve], [point.high for point in curve]
+    axes.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
+    axes.plot(numbers, [point.mean for point in curve], color=colour, linewidth=2.0, marker=".")

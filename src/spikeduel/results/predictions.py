@@ -1,31 +1,51 @@
-"""Every trial's answers to the test images, kept beside results.json, so that anybody can test them later.
-
-`predictions.json` in a run's folder holds, as JSON:
-
-    schema       1
-    dataset      its name
-    fingerprint  of the prepared data
-    classes[]    their names
-    indices[]    of the test images in the prepared data; with folds, those of one fold after the other
-    labels[]     their true classes, as places in `classes`
-    groups[]     equal numbers for images that belong together; null where there are no groups
-    trials[]     {contender, seed, predicted[]}: every finished trial's answers, in the order of `indices`
-"""
+"""Every trial's answers to the test images, kept beside results.json, so that anybody can test them later."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from spikeduel.results import significance
+from spikeduel.results.costs import Count
 from spikeduel.results.significance import Difference
 from spikeduel.settings import read_experiment
-from spikeduel.system import files
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown
 
 FILE = "predictions.json"
-SCHEMA = 1
+
+
+class SeedAnswers(typed.Frozen):
+    """One finished seed's predicted classes, in the order of the document's `indices`."""
+
+    contender: str
+    seed: Count
+    predicted: list[int]
+
+
+class PredictionsFile(typed.Frozen):
+    """The content of predictions.json.
+
+    `indices` are those of the test images in the prepared data, with folds one fold after the other; `labels` their
+    true classes, as places in `classes`; `groups` has equal numbers for images that belong together, None where there
+    are no groups.
+    """
+
+    schema: Literal[1]
+    dataset: str
+    fingerprint: str
+    classes: list[str]
+    indices: list[int]
+    labels: Annotated[list[int], Meta(min_length=1)]
+    groups: list[int] | None
+    trials: list[SeedAnswers]
+
+    def __post_init__(self) -> None:
+        parts = [self.indices, self.groups or self.labels, *(each.predicted for each in self.trials)]
+        if any(len(part) != len(self.labels) for part in parts):
+            raise ValueError("indices, labels, groups and answers differ in length")
 
 
 @dataclass(frozen=True)
@@ -60,33 +80,20 @@ def read(run: Path | str) -> Predictions:
             )
         there = f"has no {FILE}, and is no run's folder" if path.parent.is_dir() else "no such folder"
         raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
-    content = files.read_json(path)
     try:
-        if content["schema"] != SCHEMA:
-            raise InputError(f"{path}: of another version of spikeduel (schema {content['schema']}).")
-        labels = _whole(content["labels"])
-        rest = [_whole(content["indices"]), *([_whole(content["groups"])] if content["groups"] is not None else [])]
-        answers = {(str(t["contender"]), int(t["seed"])): _whole(t["predicted"]) for t in content["trials"]}
-        if any(part.shape != labels.shape for part in (*rest, *answers.values())) or not labels.size:
-            raise ValueError
-        return Predictions(str(content["fingerprint"]), rest[0], labels, rest[1] if len(rest) > 1 else None, answers)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: damaged, or not predictions of spikeduel.") from None
+        content = typed.read_json(path, PredictionsFile)
+        labels, indices = (np.array(part, np.int64) for part in (content.labels, content.indices))
+        groups = None if content.groups is None else np.array(content.groups, np.int64)
+        answers = {(each.contender, each.seed): np.array(each.predicted, np.int64) for each in content.trials}
+    except OverflowError:
+        raise InputError(f"{path}: damaged (a number that is too large).") from None
+    return Predictions(content.fingerprint, indices, labels, groups, answers)
 
 
 def num_folds(run: Path | str) -> int | None:
     """In how many folds a run's contenders were trained; None where there are none, or it does not say."""
     path = Path(run) / "experiment.toml"
     return read_experiment(path).folds if path.is_file() else None
-
-
-def _whole(values: Any) -> np.ndarray:
-    array = np.asarray(values)
-    if array.ndim != 1 or array.dtype.kind != "i":
-        raise ValueError
-    return array.astype(np.int64)
 
 
 def names(

@@ -1,6 +1,7 @@
 """Named experiments. A recipe is a function from a data set to an `Experiment`; a variant changes a few fields."""
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from spikeduel.settings import TUNABLE, Experiment
@@ -56,22 +57,21 @@ SPIKING = ("dense-snn", "dense-lif", "conv-lif")
 def for_contenders(contenders: Sequence[str], dataset: str = EMBEDDED, given: Collection[str] = ()) -> Experiment:
     """An experiment with `contenders`, each with the settings of the recipe that it comes from.
 
-    The first contender that a recipe has decides the common settings. Others bring those of `TUNABLE` that differ, but
-    for the settings `given` by hand, which hold for all.
+    The first contender that a recipe has decides the common settings. Others bring those of `TUNABLE` that
+    differ, except for the settings `given` by hand, which hold for all.
     """
     homes = {name: home for name in contenders if (home := _home(name)) is not None}
     common = next(iter(homes.values()), twins)(dataset, contenders=tuple(contenders))
-    own: dict[str, dict[str, Any]] = {}
+    by_contender: dict[str, dict[str, Any]] = {}
     for name, home in homes.items():
-        there = home(dataset)
-        own[name] = {
-            setting: getattr(there, setting)
+        at_home = home(dataset)
+        by_contender[name] = {
+            setting: getattr(at_home, setting)
             for setting, whose in TUNABLE.items()
             if (whose == "any" or name in SPIKING) and setting not in given
-            if getattr(there, setting) != getattr(common, setting)
+            if getattr(at_home, setting) != getattr(common, setting)
         }
-    changes = {"per_contender": {name: settings for name, settings in own.items() if settings} or None}
-    return next(iter(homes.values()), twins)(dataset, contenders=tuple(contenders), **changes)
+    return replace(common, per_contender=by_contender)
 
 
 def _home(contender: str) -> Callable[..., Experiment] | None:

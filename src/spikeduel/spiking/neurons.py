@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from spikeduel.spiking import kernels
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import Dynamics, reference
-from spikeduel.spiking.quantisation import quantised
 from spikeduel.spiking.surrogates import resolve_alpha
 from spikeduel.system.errors import InputError, unknown
 
@@ -21,8 +20,8 @@ State = dict[str, Tensor]
 class Neuron(nn.Module):
     """A layer of neurons without weights: `spk, mem = neuron(current)`, all `[T, B, …]`, from a fresh state.
 
-    A subclass gives `initial_state` and `step`; `forward` runs them over time. Nothing is kept between calls, so
-    nothing has to be reset; to go on from an earlier state, see `carried_state`.
+    A subclass gives `step`, and `initial_state` where its state is more than a membrane; `forward` runs them over time.
+    Nothing is kept between calls, so nothing has to be reset; to go on from an earlier state, see `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
@@ -64,12 +63,15 @@ class LIF(Neuron):
     """Leaky integrate-and-fire, as snnTorch's `Leaky` defines it (`kernels/reference.py` has the equations).
 
     `beta` (clamped to [0, 1]) is the decay per step, `threshold` (> 0) the membrane above which it spikes,
-    `reset_mechanism` one of `subtract`, `zero`, `none`; `surrogate` names the gradient of the spike, and
-    `surrogate_alpha` its width. Membranes are float32, also where the current is bfloat16; spikes have the current's
+    `reset_mechanism` one of `subtract`, `zero`, `none`; `surrogate` names the gradient of the spike (one of
+    `SURROGATES`, or `module:function`), and `surrogate_alpha` its width. Takes a current `[T, B, …]` and returns
+    `(spk, mem)` of its shape; membranes are float32, also where the current is bfloat16, and spikes have the current's
     type. Raises `InputError`.
     """
 
     _STATE_NAMES: tuple[str, ...] = ("mem",)
+
+    beta: float | Tensor
 
     def __init__(
         self,
@@ -84,11 +86,14 @@ class LIF(Neuron):
             raise unknown("reset_mechanism", reset_mechanism, reference.RESET_MECHANISMS)
         if not threshold > 0:
             raise InputError(f"threshold must be greater than 0, not {threshold}.")
-        self.beta: float | Tensor = min(max(float(beta), 0.0), 1.0)
+        self._keep_beta(beta)
         self.threshold = float(threshold)
         self.reset_mechanism = reset_mechanism
         self.surrogate = surrogate
         self.surrogate_alpha = resolve_alpha(surrogate, surrogate_alpha)
+
+    def _keep_beta(self, beta: float) -> None:
+        self.beta = min(max(float(beta), 0.0), 1.0)
 
     @property
     def dynamics(self) -> Dynamics:
@@ -140,29 +145,24 @@ class PLIF(LIF):
     but with the current unscaled, as in `LIF`.
     """
 
-    def __init__(
-        self,
-        beta: float = 0.95,
-        threshold: float = 1.0,
-        reset_mechanism: str = "subtract",
-        surrogate: str = "atan",
-        surrogate_alpha: float | None = None,
-    ) -> None:
-        super().__init__(beta, threshold, reset_mechanism, surrogate, surrogate_alpha)
+    def _keep_beta(self, beta: float) -> None:
         if not 0 < beta < 1:
             raise InputError(f"a learned beta starts between 0 and 1, not at {beta}.")
-        del self.beta
         self.beta_logit = nn.Parameter(torch.tensor(math.log(beta / (1 - beta))))
 
-    def __getattr__(self, name: str) -> Tensor | nn.Module:
-        return torch.sigmoid(self.beta_logit) if name == "beta" else super().__getattr__(name)
+    @property
+    def beta(self) -> Tensor:  # type: ignore[override]
+        """The decay per step, a scalar."""
+        return torch.sigmoid(self.beta_logit)
 
 
 class ALIF(LIF):
-    """Adaptive LIF: every spike raises the level that the next one has to pass, by `adaptation_gain`; what it raised
-    falls by the factor `adaptation_decay` a step.
+    """Adaptive LIF: every spike raises the level that the membrane has to pass for the next one.
 
-    Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons".
+    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]; U is a `LIF`'s membrane,
+    S its spikes, gain `adaptation_gain`, and decay (per step, in [0, 1]) `adaptation_decay`. A reset subtracts
+    `threshold`. Takes and returns what `LIF` does; its state has `mem` and `adaptation` (A), each `[B, …]`. Bellec et
+    al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons". Raises `InputError`.
     """
 
     _STATE_NAMES = ("mem", "adaptation")
@@ -209,9 +209,9 @@ class LeakyReadout(nn.Module):
 
 
 class ReLU(Neuron):
-    """No neuron but its null: the positive part of the current, no memory, no spikes; `mem` is the current.
+    """No neuron, but what stands for one in a control: the positive part of the current; `mem` is the current.
 
-    Any spiking architecture becomes a conventional network with the same weights by it, at one time step.
+    It has neither memory nor spikes: with it, at one time step, a spiking architecture is a conventional network.
     """
 
     def activation(self, current: Tensor) -> Tensor:
@@ -231,8 +231,19 @@ class ReLU(Neuron):
         return self.activation(sequence), mem, {"mem": mem[-1]}
 
 
+def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
+    """`x` rounded to the 2^`bits` levels 0, `step`, 2·`step`, …: below them it is 0, above them the highest.
+
+    The gradient goes straight through the rounding to `x` within the levels, and to the `step` size (a scalar above 0)
+    as Esser et al. 2020, "Learned step size quantization" (LSQ), equation 3, have it. LSQ also scales the gradient of
+    the step, which Adam, whose steps do not depend on the scale of a gradient, would undo.
+    """
+    level = (x / step).clamp(0, 2**bits - 1)
+    return (level + (level.round() - level).detach()) * step
+
+
 class QuantisedReLU(ReLU):
-    """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantisation.quantised`).
+    """A `ReLU` with 2^`activation_bits` levels, trained with its quantisation (`quantised`).
 
     The step between levels is learned; at first the highest level is `threshold`, which is what an integrate-and-fire
     neuron gives that fires at every step. Raises `InputError`.
@@ -266,8 +277,8 @@ class _Carry:
         name = self.names.get(neuron)
         if name is None or name in self.after:
             raise InputError(
-                "a layer of neurons that a network uses twice in one pass, or does not hold as a submodule, has no "
-                "state of its own to go on from: give each place a layer of its own."
+                "a layer of neurons is used twice in one pass, or is no submodule of its network, so that its state "
+                "cannot be carried: make a layer of its own for each place."
             )
         return self.before.get(name)
 

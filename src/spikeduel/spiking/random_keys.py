@@ -17,63 +17,64 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RandomKeys:
-    """The random numbers of one batch: one 64-bit key an image, so that they depend on neither batching nor threads.
+    """What random numbers of one batch are drawn from: a 64-bit key for each image.
 
-    `keys` `[B]` may be a function that gives them: many draws are never asked.
+    So they depend on neither batching nor threads. `values` `[B]` may be a function that gives the keys: those of a
+    batch that nothing random is done to are never made.
     """
 
-    def __init__(self, keys: np.ndarray | Callable[[], np.ndarray], first_step: int = 0) -> None:
-        self._given = keys
+    def __init__(self, values: np.ndarray | Callable[[], np.ndarray], first_step: int = 0) -> None:
+        self._values = values
         self.first_step = first_step
 
     @cached_property
-    def keys(self) -> np.ndarray:
-        """uint64 `[B]`."""
-        keys = self._given() if callable(self._given) else self._given
-        return np.ascontiguousarray(keys, dtype=np.uint64)
+    def values(self) -> np.ndarray:
+        """The keys, uint64 `[B]`."""
+        values = self._values() if callable(self._values) else self._values
+        return np.ascontiguousarray(values, dtype=np.uint64)
 
     def starting_at(self, first_step: int) -> "RandomKeys":
-        """The same numbers, from `first_step` on."""
-        return RandomKeys(lambda: self.keys, first_step)
+        """The same random numbers, from time step `first_step` on."""
+        return RandomKeys(lambda: self.values, first_step)
 
     @classmethod
     def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """Fresh draws for every seed, epoch and image index `[B]`."""
+        """Others for every seed, epoch and image index `[B]`: to encode training images."""
         return cls(lambda: _mix(_mix(_mix(_stream(1), seed), epoch), indices))
 
     @classmethod
     def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "RandomKeys":
-        """The same draws at every evaluation, by image index `[B]`; another `repeat`, other draws."""
+        """The same at every evaluation, by image index `[B]`; others for another `repeat`."""
         return cls(_mix(_mix(_stream(2), repeat), indices))
 
     @classmethod
     def for_content(cls, images: Tensor) -> "RandomKeys":
-        """Draws that depend on the pixels only, for images `[B, …]` without an index."""
+        """By the pixels only, for images uint8 `[B, …]` without an index."""
         digests = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images.cpu().numpy()]
         return cls(_mix(_stream(3), np.frombuffer(b"".join(digests), np.uint64)))
 
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
-        """As `for_training`, and independent of it: what is drawn to change an image, not to encode it."""
+        """As `for_training`, and independent of it: to change training images, not to encode them."""
         return cls(lambda: _mix(_mix(_mix(_stream(4), seed), epoch), indices))
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
-        """What is drawn to spoil a test image in the way `name`: by image index `[B]`, whoever looks at it."""
+        """To corrupt test images in the way `name`: by image index `[B]`, the same for every model."""
         return cls(lambda: _mix(_mix(_stream(16), zlib.crc32(name.encode())), indices))
 
     def another(self) -> "RandomKeys":
-        """Draws for the same images that are independent of these: for a second purpose."""
-        return RandomKeys(_mix(_stream(5), self.keys))
+        """Keys for the same images that are independent of these: for a second purpose."""
+        return RandomKeys(_mix(_stream(5), self.values))
 
     def integers(self, *stops: int) -> Tensor:
         """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B, n]`, on the CPU."""
-        words = _mix(self.keys[:, None], np.arange(len(stops))) >> np.uint64(32)
+        words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
         return torch.from_numpy(((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64))
 
     def levels(self, num_steps: int, images: Tensor) -> Tensor:
-        """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`; for encoders of one's own."""
-        levels = reference.draw_levels(self.keys, num_steps, images.shape[1:].numel(), self.first_step)
+        """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`."""
+        levels = reference.draw_levels(self.values, num_steps, images.shape[1:].numel(), self.first_step)
         return torch.from_numpy(levels).view(num_steps, *images.shape).to(images.device)
 
 
@@ -81,9 +82,8 @@ class RandomKeys:
 def seeded(seed: int) -> Iterator[None]:
     """Within, the generators of torch (on every device), NumPy and Python start from `seed`; after, they are as before.
 
-    For code of the user's, and layers such as dropout, that draw by themselves: where each epoch and each measure
-    begins from a seed of its own, nothing of these generators needs to be saved. Generators that an object holds of
-    its own are out of reach.
+    For the user's code and layers such as dropout, which draw from these generators: each epoch and each measure begins
+    from its seed, so that no state of a generator has to be saved. A generator that an object holds is out of reach.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
     with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):

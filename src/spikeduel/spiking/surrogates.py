@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system import registry
+from spikeduel.system.errors import InputError
 
 
 def atan(u: Tensor, alpha: float) -> Tensor:
@@ -43,27 +44,38 @@ def straight_through_estimator(u: Tensor, alpha: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SurrogateChoice:
-    """A gradient function `(u, alpha) -> gradient` and its customary `alpha`."""
+class Surrogate:
+    """A gradient function `(u, alpha) -> gradient`, elementwise on `u`, and its customary `alpha`."""
 
     gradient: Callable[[Tensor, float], Tensor]
-    alpha: float
+    alpha: float = 1.0
 
 
-SURROGATES: dict[str, SurrogateChoice] = {
-    "atan": SurrogateChoice(atan, 2.0),
-    "fast_sigmoid": SurrogateChoice(fast_sigmoid, 25.0),
-    "sigmoid": SurrogateChoice(sigmoid, 25.0),
-    "triangular": SurrogateChoice(triangular, 1.0),
-    "straight_through_estimator": SurrogateChoice(straight_through_estimator, 1.0),
+SURROGATES: dict[str, Surrogate] = {
+    "atan": Surrogate(atan, 2.0),
+    "fast_sigmoid": Surrogate(fast_sigmoid, 25.0),
+    "sigmoid": Surrogate(sigmoid, 25.0),
+    "triangular": Surrogate(triangular, 1.0),
+    "straight_through_estimator": Surrogate(straight_through_estimator, 1.0),
 }
+
+
+def surrogate_of(name: str) -> Surrogate:
+    """The surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u, alpha) -> gradient`.
+
+    Raises `InputError`.
+    """
+    named = registry.resolve("surrogate", name, SURROGATES)
+    if isinstance(named, Surrogate):
+        return named
+    if not callable(named):
+        raise InputError(f"surrogate '{name}' must be a function (u, alpha) -> gradient, not {type(named).__name__}.")
+    return Surrogate(named)
 
 
 def resolve_alpha(name: str, alpha: float | None = None) -> float:
     """The width to use: `alpha`, or the customary one of surrogate `name`. Raises `InputError`."""
-    if name not in SURROGATES:
-        raise unknown("surrogate", name, SURROGATES)
-    resolved = SURROGATES[name].alpha if alpha is None else float(alpha)
+    resolved = surrogate_of(name).alpha if alpha is None else float(alpha)
     if not resolved > 0 or not math.isfinite(resolved):
         raise InputError(f"surrogate_alpha must be a positive number, not {alpha}.")
     return resolved
@@ -83,7 +95,6 @@ class _Spike(torch.autograd.Function):
 
 
 def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Tensor:
-    """1 where `u` > 0, else 0, in `u`'s dtype; its gradient is the surrogate's."""
-    width = resolve_alpha(surrogate, alpha)
-    gradient = SURROGATES[surrogate].gradient
+    """1 where `u` > 0, else 0, in `u`'s dtype; its gradient is that of the named surrogate. Raises `InputError`."""
+    gradient, width = surrogate_of(surrogate).gradient, resolve_alpha(surrogate, alpha)
     return _Spike.apply(u, lambda at: gradient(at, width))

@@ -1,4 +1,4 @@
-"""Errors for people: which file or setting, what is wrong, what to do."""
+"""Errors for people: which file or setting, what is wrong, what to do; and text from outside, made harmless to show."""
 
 import difflib
 from collections.abc import Iterable
@@ -57,3 +57,13 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Inp
         offers.append(f"{'Choose' if nearest else 'choose'} from {', '.join(choices)}.")
     offer = " ".join(offers)
     return InputError(f"unknown {kind} '{name}': {offer}{' ' + hint if hint else ''}")
+
+
+def visible(text: str) -> str:
+    """`text` on one line, with what is not printable written as an escape, such as `\\n`, `\\x1b` or `\\u202e`.
+
+    So a name can neither break a line, nor send commands to a terminal, nor turn the writing direction around.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

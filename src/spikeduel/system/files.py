@@ -79,13 +79,13 @@ def atomic_directory(path: Path) -> Iterator[Path]:
 
 
 def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
-    """Removes from `folder` what killed processes left of writing `name` (of writing anything) and not touched since.
+    """Removes the temporary files of `name` (None: of any file) that killed processes left in `folder`.
 
-    With `seconds` 0 it is for who holds the lock under which alone `folder` is written.
+    Only those that were not written to for `seconds`; with 0, hold the lock that all writers of `folder` take.
     """
     pattern = f".{glob.escape(name) if name else '*'}.????????.part"
     for path in Path(folder).glob(pattern):
-        # Whoever else may be cleaning up here may be faster.
+        # Another process may be removing the same files.
         with suppress(OSError):
             newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
             if time.time() - newest >= seconds:
@@ -99,7 +99,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word for them."""
+    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON cannot express them."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
@@ -131,7 +131,7 @@ def checksum(path: Path) -> str:
 def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     """The content of a regular file of at most `most` bytes.
 
-    Raises `InputError` naming the file, also for a pipe or device, which could make one wait for ever.
+    Raises `InputError` naming the file, also for a pipe or device, from which reading might never end.
     """
     try:
         # A pipe that nobody writes to would block here without O_NONBLOCK.
@@ -161,7 +161,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(content: str | bytes) -> Any:
-    """What JSON says. Raises `ValueError`, also for NaN, infinity and numbers or nesting beyond all reason."""
+    """The value that JSON text stands for. Raises `ValueError`, also for NaN, infinity and nesting that is too deep."""
 
     def number(text: str) -> float:
         value = float(text)
@@ -176,7 +176,7 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def is_folder(path: Path | str) -> bool:
-    """Whether there is a folder called so; what cannot be a path is none."""
+    """Whether `path` is a folder; False for what cannot be a path."""
     try:
         return Path(path).expanduser().is_dir()
     except (OSError, ValueError, RuntimeError):
@@ -184,7 +184,7 @@ def is_folder(path: Path | str) -> bool:
 
 
 def is_file(path: Path | str) -> bool:
-    """Whether there is a regular file called so; a pipe or a device is none, nor is what cannot be a path."""
+    """Whether `path` is a regular file; False for pipes and devices, and for what cannot be a path."""
     try:
         return Path(path).expanduser().is_file()
     except (OSError, ValueError, RuntimeError):
@@ -197,19 +197,19 @@ def located(text: str) -> Path:
         return Path(text).expanduser().resolve()
     except (OSError, ValueError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"'{text[:80]}{'…' if len(text) > 80 else ''}' is no path ({reason}).") from None
+        raise InputError(f"'{text[:80]}{'…' if len(text) > 80 else ''}' is not a path ({reason}).") from None
 
 
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-    """Holds `path` (a `.lock` file, made if missing) for this process; others call `waiting` once, and wait.
+    """Holds the lock file `path` (created if missing); another process that wants it calls `waiting` once, and waits.
 
-    The system takes the lock from a process that is killed, and the file alone means nothing. Raises `InputError`
-    where files cannot be locked.
+    The system releases the lock of a process that is killed; the file itself stays and does not lock anything. Raises
+    `InputError` where files cannot be locked.
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Its way round, a file that means "locked" by being there, would outlive a killed process.
+        # The fallback, a file that locks by existing, would outlive a killed process.
         lock = filelock.FileLock(path, fallback_to_soft=False)
         _acquire(lock, waiting)
     try:
@@ -231,8 +231,8 @@ def _acquire(lock: filelock.BaseFileLock, waiting: Callable[[], None] | None) ->
             raise
         raise InputError(
             f"cannot lock files in {Path(lock.lock_file).parent}: its file system (a network drive?) does not support "
-            "it, and two processes could spoil each other's work. Choose a folder on a local disk: --store and --out "
-            "for trials and runs, SPIKEDUEL_CACHE for data."
+            "it, and two processes could overwrite each other's files. Choose a folder on a local disk: --store and "
+            "--out for trials and runs, SPIKEDUEL_CACHE for data."
         ) from error
 
 
@@ -251,7 +251,7 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def require_writable(folder: Path) -> None:
-    """Raises `InputError` unless files can be made in `folder`, or it in the nearest folder above; leaves no trace."""
+    """Raises `InputError` unless files can be created in `folder`, or `folder` in the nearest one above that exists."""
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
@@ -275,7 +275,7 @@ def _to_disk(path: Path) -> None:
 
 
 def _names_to_disk(folder: Path) -> None:
-    """Without it, a power cut may undo a renaming after what relied on it was done."""
+    """Makes a renaming in `folder` permanent: a power cut could otherwise undo it later."""
     # Windows cannot open folders, and some network drives cannot flush them.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)

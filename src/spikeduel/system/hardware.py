@@ -1,6 +1,7 @@
-"""The machine: where and in which precision to compute, and what to tell about it."""
+"""The machine: where and in which precision to compute, and what it is."""
 
 import ctypes
+import importlib.metadata
 import os
 import platform
 import sys
@@ -8,12 +9,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from spikeduel.system.errors import InputError
+
+Precision = Literal["32", "bf16"]
+FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
+"""The instruction sets on which speed depends, as PyTorch names them."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Compute:
     """A device ("cpu" or "cuda") and a precision ("32", or "bf16": matrix products and convolutions in bfloat16)."""
 
     device: str = "cpu"
-    precision: str = "32"
+    precision: Precision = "32"
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Within, torch computes in this precision; weights stay float32."""
@@ -37,9 +42,8 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA GPU here. Use --device cpu, or auto.")
     resolved = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    if precision == "auto":
-        precision = "bf16" if has_bf16(resolved) else "32"
-    return Compute(resolved, precision)
+    wants_bf16 = has_bf16(resolved) if precision == "auto" else precision == "bf16"
+    return Compute(resolved, "bf16" if wants_bf16 else "32")
 
 
 @cache
@@ -52,12 +56,11 @@ def has_bf16(device: str) -> bool:
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """Those of the instruction sets that decide about speed which this CPU has."""
-    wanted = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
+    """The instruction sets of `FAST_INSTRUCTIONS` that this CPU has."""
     if hasattr(torch.cpu, "get_capabilities"):
-        found = torch.cpu.get_capabilities()
-        return frozenset(name for name in wanted if found.get(name))
-    return frozenset(wanted) & _flags(Path("/proc/cpuinfo"))
+        capabilities = torch.cpu.get_capabilities()
+        return frozenset(name for name in FAST_INSTRUCTIONS if capabilities.get(name))
+    return FAST_INSTRUCTIONS & _flags(Path("/proc/cpuinfo"))
 
 
 def _flags(cpuinfo: Path) -> set[str]:
@@ -66,8 +69,8 @@ def _flags(cpuinfo: Path) -> set[str]:
         lines = cpuinfo.read_text(encoding="utf-8").splitlines()
     except OSError:
         return set()
-    found = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
-    return found | {"avx512_f"} if "avx512f" in found else found
+    flags = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
+    return flags | {"avx512_f"} if "avx512f" in flags else flags
 
 
 @cache
@@ -85,16 +88,30 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Gives back to the system what `keep_freed_memory` kept and nobody uses."""
+    """Returns to the system the unused memory that `keep_freed_memory` kept."""
     if keep_freed_memory.cache_info().currsize and keep_freed_memory():
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def peak_memory_bytes() -> int | None:
+    """The most memory that this process has held; None where the system does not say."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # getrusage tells a process that another one has started of that one's peak, if it is higher.
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), None)
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def environment(compute: Compute) -> dict[str, Any]:
-    """The surroundings of a measurement."""
+    """What a measurement depends on: versions, processor, threads, device and precision."""
     return {
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "numpy": np.__version__,
         "platform": platform.platform(),
         "cpu": _cpu_name(),
@@ -107,8 +124,16 @@ def environment(compute: Compute) -> dict[str, Any]:
     }
 
 
+def package_version(package: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def load_average() -> float | None:
-    """Processes that computed or wanted to in the last minute, on average; None where the system does not say."""
+    """Processes that were running or waiting to run in the last minute, on average; None if the system has no such."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 

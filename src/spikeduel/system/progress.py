@@ -1,4 +1,4 @@
-"""Telling the user how far long work has come: silent for programs, bars and lines for people."""
+"""Progress of long work: nothing for programs, bars and lines for people."""
 
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ Item = TypeVar("Item")
 
 
 class Progress:
-    """Says nothing. The base of what shows something."""
+    """Shows nothing; the base of what shows something."""
 
     def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
         """`items`, unchanged, shown as a bar while they are taken."""

@@ -7,9 +7,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from spikeduel.system.errors import InputError, unknown
+
+Family = Literal["snn", "cnn", "ann"]
+"""What a network is: "snn" spikes; "cnn" does not, and convolves; "ann" does neither."""
+FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:
@@ -24,7 +28,7 @@ def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute or not all(part.isidentifier() for part in module_name.split(".")):
         raise InputError(f"{kind} '{name}': write it as module:attribute, such as my_code:my_function.")
-    thing = _imported(kind, name, module_name)
+    thing = sys.modules.get(module_name) or _imported(kind, name, module_name)
     for part in attribute.split("."):
         if not hasattr(thing, part):
             raise unknown(f"attribute of {module_name}", attribute, [n for n in dir(thing) if not n.startswith("_")])
@@ -32,14 +36,16 @@ def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -
     return thing
 
 
-def source_hash(thing: Any) -> str:
+def source_hash(thing: Any, name: str = "") -> str:
     """sha256 (64 hex digits) of the source file in which `thing` is defined; not of what that file imports.
 
-    Of the source of `thing` itself where there is no file. Raises `InputError` where there is neither.
+    An object that is neither class nor function is defined in the module of its `name`, `module:attribute`. Where there
+    is no file, of the source of `thing` itself. Raises `InputError` where there is neither.
     """
-    if not hasattr(thing, "__module__"):
-        thing = type(thing)
-    module = sys.modules.get(thing.__module__)
+    if inspect.isclass(thing) or inspect.isroutine(thing):
+        module = sys.modules.get(thing.__module__)
+    else:
+        module = sys.modules.get(name.partition(":")[0] or type(thing).__module__)
     path = getattr(module, "__file__", None)
     try:
         content = Path(path).read_bytes() if path else inspect.getsource(thing).encode()

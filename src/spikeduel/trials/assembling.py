@@ -1,172 +1,184 @@
-"""From trials to a comparison: the content of results.json, and what may be concluded."""
+"""From trials to results: what each trial says, every two contenders compared, what may be concluded."""
 
 import itertools
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from spikeduel.data import Prepared, Split
+from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.trial_costs import cost_entry
-from spikeduel.results import comparison, significance
-from spikeduel.results.words.caveats import caveats, leaks, more_groups
-from spikeduel.results.words.verdict import verdict
+from spikeduel.results import significance
+from spikeduel.results.audit import Audit
+from spikeduel.results.concluding import find_caveats, overturned_by
+from spikeduel.results.costs import Latency
+from spikeduel.results.run import SCHEMA, Conclusions, ControlledContender, Counts, Dataset, GroupSizes, Pair, Results
+from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
+from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__
+from spikeduel.system import __version__, typed
 from spikeduel.trials import answers
 from spikeduel.trials.store import TrialRecord
 
-_PAIR_KEYS = (
-    "difference", "ci95", "ci90", "p_value", "p_value_raw", "p_permutation", "test", "margin", "negligible",
-    "conclusion", "detectable", "detectable_at_best", "seeds_needed", "accuracy_a", "accuracy_b", "only_a_right",
-    "only_b_right", "seeds_a_ahead", "seeds_b_ahead", "groups",
-)  # fmt: skip
+Measured = Mapping[str, Any]
+"""What was measured of one trial, by the measure's name."""
 
 
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
     splits: Sequence[Split],
+    trials: Sequence[Trial],
     records: Sequence[TrialRecord],
-    measures: Sequence[dict[str, Any]],
-    failed_measures: Sequence[dict[str, str]] | None = None,
+    measures: Sequence[Measured],
+    *,
+    controls: Sequence[ControlledContender] = (),
     test_uses: tuple[int, int] | None = None,
-    audit: dict[str, Any] | None = None,
-    tuning: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The content of results.json. `measures[i]` maps each measure's name to what it found for `records[i]`.
+    audit: Audit | None = None,
+    tuning: TuningRecord | None = None,
+) -> Results:
+    """The content of results.json. `measures[i]` is what was measured of `records[i]`, and `trials[i]` its entry.
 
-    `splits` holds one split, or one for each fold. `failed_measures[i]` says why others failed; `test_uses` how many
-    models were asked about the test images, and how many of them are this run's; `tuning` is the content of
-    tuning.json.
+    `splits` holds one split, or one for each fold. `test_uses` says how many models were asked about the test images,
+    and how many of them are this run's.
     """
-    trials = [trial_entry(record, found) for record, found in zip(records, measures, strict=True)]
-    for entry, reasons in zip(trials, failed_measures or [{}] * len(trials), strict=True):
-        entry["failed_measures"] = reasons
-    total, own = test_uses or (None, None)
-    dataset = {**dataset_entry(prepared, splits), "audit": audit, "test_uses": total, "test_uses_here": own}
-    finished = list(dict.fromkeys(t["contender"] for t in trials if t["status"] == "done"))
+    total, here = test_uses or (None, None)
+    described = describe_dataset(prepared, splits)
+    dataset = structs.replace(described, audit=audit, test_uses=total, test_uses_here=here)
+    finished = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     groups = None if prepared.groups is None else prepared.groups[answers.tested(splits)]
-    pairs = pair_entries(finished, records, measures, groups, experiment.equivalence_margin)
-    return {
-        "schema": comparison.SCHEMA,
-        "spikeduel": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": records[0].environment,
-        "dataset": dataset,
-        "experiment": asdict(experiment),
-        "tuning": tuning,
-        "trials": trials,
-        "comparison": {
-            "pairs": pairs,
-            "verdict": verdict(
-                trials, pairs, dataset["shared_groups"] if leaks(dataset) else 0.0, bool(tuning), more_groups(dataset)
-            ),
-            "caveats": caveats(experiment, dataset, trials, tuning),
-        },
-    }
+    pairs = compare_pairs(finished, records, measures, groups, experiment.equivalence_margin)
+    return Results(
+        schema=SCHEMA,
+        spikeduel=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=records[0].environment,
+        dataset=dataset,
+        experiment=experiment,
+        tuning=tuning,
+        trials=list(trials),
+        comparison=Conclusions(
+            pairs=pairs,
+            controls=list(controls),
+            caveats=find_caveats(experiment, dataset, trials, tuning),
+            overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
+        ),
+    )
 
 
-def trial_entry(record: TrialRecord, measures: dict[str, Any]) -> dict[str, Any]:
-    """One element of results.json's `trials`; what was not measured is null."""
-    from spikeduel.measuring import robustness
-
+def trial_entry(record: TrialRecord, measured: Measured, failed: Mapping[str, str], latency: Latency | None) -> Trial:
+    """A trial as results.json has it; what was not measured is None."""
     settings = record.settings
-    test = dict(measures["classification"]) if "classification" in measures else None
-    if test is not None:
-        del test["truth"], test["predicted"]
-        test["encoding_spread"] = measures.get("encoding_spread")
-        test["calibration"] = measures.get("calibration")
-        test["ece"] = test["calibration"] and test["calibration"]["ece"]
-        test["by_distance"] = measures.get("by_distance")
-    anytime = measures.get("anytime")
-    best = None if record.best_epoch is None else record.history[record.best_epoch]
+    answered: Classification | None = measured.get("classification")
+    test = None
+    if answered is not None:
+        test = Test(
+            **structs.asdict(answered.scores()),
+            encoding_spread=measured.get("encoding_spread"),
+            calibration=measured.get("calibration"),
+            by_distance=measured.get("by_distance"),
+        )
     # What a converted network is said to have trained is its source's; its validation is its own.
     converted = settings.get("converted")
-    name, fold = settings["contender"].replace(":", "."), answers.fold_of(record)
-    file = f"{name}-seed{settings['seed']}" + ("" if fold is None else f"-fold{fold}")
-    return {
-        "key": record.key,
+    anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
+    file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
+    file += "" if record.fold is None else f"-fold{record.fold}"
+    return Trial(
+        key=record.key,
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
-        "fold": fold,
-        "precision": settings.get("precision"),
-        "foreign": settings.get("foreign"),
-        "converted_from": converted and converted["contender"],
-        "parameters": record.parameters,
-        "weights": measures["weight_shapes"]["shapes"] if "weight_shapes" in measures else None,
-        "status": record.status,
-        "error": record.error,
-        "epochs": converted["epochs"] if converted else len(record.history),
-        "best_epoch": None if converted else record.best_epoch,
-        "stopped": record.stopped,
-        "epoch_seconds": record.epoch_seconds,
-        "history": [] if converted else record.history,
-        "validation": best and {"accuracy": best["val_accuracy"], "loss": best["val_loss"]},
-        "test": test,
-        **cost_entry(measures.get("operations")),
-        "latency": measures.get("latency"),
-        "anytime": anytime if anytime and anytime["num_steps"] else None,
-        "controls": None,
-        "robustness": test and robustness.summary(test["accuracy"], measures),
-        "model": f"models/{file}.safetensors" if record.status == "done" else None,
-    }
+        fold=record.fold,
+        precision=settings.get("precision"),
+        foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
+        converted_from=converted and converted["contender"],
+        parameters=record.parameters,
+        weight_shapes=shapes and shapes.shapes,
+        status=record.status,
+        error=record.error,
+        epochs=converted["epochs"] if converted else len(record.history),
+        best_epoch=None if converted else record.best_epoch,
+        stopped=record.stopped,
+        epoch_seconds=record.epoch_seconds,
+        history=[] if converted else record.history,
+        validation=record.best.validation if record.best else None,
+        test=test,
+        **cost_entry(measured.get("operations")),
+        latency=latency,
+        anytime=anytime if anytime and anytime.num_steps else None,
+        robustness=robustness.summary(test.accuracy, measured) if test else None,
+        measures=_added(measured),
+        failed_measures=dict(failed),
+        model=f"models/{file}.safetensors" if record.status == "done" else None,
+    )
 
 
-def dataset_entry(prepared: Prepared, splits: Sequence[Split]) -> dict[str, Any]:
-    """results.json's `dataset`. `shared_groups` is the share of test images whose group is also in training.
-
-    With folds, `counts` holds the mean number of a fold's training and validation images, and that of all images that
-    are tested; `folds` holds the counts of each. They are null without.
-    """
-    groups = prepared.groups
-    shared, sizes = None, None
-    if groups is not None:
-        shared = float(np.concatenate([np.isin(groups[each.test], groups[each.train]) for each in splits]).mean())
-        sizes = np.unique(groups, return_counts=True)[1]
-        num_tested = [len(np.unique(groups[each.test])) for each in splits]
-    counts = [{name: len(getattr(each, name)) for name in ("train", "val", "test")} for each in splits]
-    train, val = (round(statistics.fmean(each[name] for each in counts)) for name in ("train", "val"))
+def _added(measured: Measured) -> dict[str, AddedMeasure]:
+    """Measures that have a title of their own, as tables and report show them."""
     return {
-        "name": prepared.name,
-        "fingerprint": prepared.fingerprint,
-        "classes": list(prepared.classes),
-        "counts": {"train": train, "val": val, "test": sum(each["test"] for each in counts)},
-        "image_shape": list(prepared.image_shape),
-        "split": splits[0].kind,
-        "folds": None if splits[0].fold is None else counts,
-        "groups": None if sizes is None else len(sizes),
-        "group_sizes": None if sizes is None else {"largest": int(sizes.max()), "median": float(np.median(sizes))},
-        "groups_tested": None if sizes is None else sum(num_tested),
-        "shared_groups": shared,
-        "notes": list(prepared.notes),
-        "audit": None,
+        name: AddedMeasure(
+            title=measure.title,
+            meaning=measure.meaning,
+            value=measure.value(measured[name]) if measure.value else None,
+            form=measure.form,
+            found=typed.plain(measured[name]),
+        )
+        for name, measure in MEASURES.items()
+        if measure.title and name in measured
     }
 
 
-def pair_entries(
+def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
+    """The data and its split, or its folds."""
+    groups = prepared.groups
+    counts = [Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits]
+    described = Dataset(
+        name=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        counts=Counts(
+            train=round(statistics.fmean(each.train for each in counts)),
+            val=round(statistics.fmean(each.val for each in counts)),
+            test=sum(each.test for each in counts),
+        ),
+        image_shape=prepared.image_shape,
+        split=splits[0].kind,
+        folds=None if splits[0].fold is None else counts,
+        notes=list(prepared.notes),
+    )
+    if groups is None:
+        return described
+    sizes = np.unique(groups, return_counts=True)[1]
+    return structs.replace(
+        described,
+        groups=len(sizes),
+        group_sizes=GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
+        groups_tested=sum(len(np.unique(groups[each.test])) for each in splits),
+        shared_groups=float(np.concatenate([np.isin(groups[each.test], groups[each.train]) for each in splits]).mean()),
+    )
+
+
+def compare_pairs(
     contenders: Sequence[str],
     records: Sequence[TrialRecord],
-    measures: Sequence[dict[str, Any]],
+    measures: Sequence[Measured],
     groups: np.ndarray | None,
     margin: float,
-) -> list[dict[str, Any]]:
-    """results.json's `pairs`: every two of `contenders`, their p-values adjusted for the number of pairs.
+) -> list[Pair]:
+    """Every two of `contenders` with a seed in common, their p-values adjusted for the number of pairs.
 
-    `groups` `[N]` says which test images belong together. Contenders without a seed in common have numbers of null.
+    `groups` `[N]` says which test images belong together.
     """
-    names = list(itertools.combinations(contenders, 2))
-    right = {pair: right_answers(*pair, records, measures) for pair in names}
-    compared = [pair for pair in names if right[pair][0].size]
-    found = significance.adjusted([significance.difference(*right[pair], groups, margin) for pair in compared])
-    differences = dict(zip(compared, found, strict=True))
-    return [pair_entry(*pair, *right[pair], differences.get(pair)) for pair in names]
+    right = {names: right_answers(*names, records, measures) for names in itertools.combinations(contenders, 2)}
+    compared = {names: both for names, both in right.items() if both[0].size}
+    found = significance.adjusted([significance.difference(*both, groups, margin) for both in compared.values()])
+    return [_pair(*names, *both, difference) for (names, both), difference in zip(compared.items(), found, strict=True)]
 
 
 def right_answers(
-    a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[dict[str, Any]]
+    a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[Measured]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether contenders `a` and `b` are right, bool `[S, N]` each, over the seeds that both finished."""
     truth = answers.pooled("truth", a, records, measures)
@@ -178,25 +190,15 @@ def right_answers(
     )
 
 
-def pair_entry(
-    a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, found: significance.Difference | None
-) -> dict[str, Any]:
-    """The difference in accuracy of contenders `a` and `b`, a − b; None where they have no seed in common.
-
-    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test images, averaged
-    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies. The others are those of
-    `significance.Difference`.
-    """
-    entry = {"a": a, "b": b, "measure": "accuracy"}
-    if found is None:
-        return {**entry, **dict.fromkeys(_PAIR_KEYS), "n": 0, "seeds": 0}
-    return {
-        **entry,
-        **found.to_dict(),
-        "accuracy_a": float(right_a.mean()),
-        "accuracy_b": float(right_b.mean()),
-        "only_a_right": float((right_a & ~right_b).sum(1).mean()),
-        "only_b_right": float((right_b & ~right_a).sum(1).mean()),
-        "seeds_a_ahead": int((right_a.sum(1) > right_b.sum(1)).sum()),
-        "seeds_b_ahead": int((right_b.sum(1) > right_a.sum(1)).sum()),
-    }
+def _pair(a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, found: significance.Difference) -> Pair:
+    return Pair(
+        **structs.asdict(found),
+        a=a,
+        b=b,
+        accuracy_a=float(right_a.mean()),
+        accuracy_b=float(right_b.mean()),
+        only_a_right=float((right_a & ~right_b).sum(1).mean()),
+        only_b_right=float((right_b & ~right_a).sum(1).mean()),
+        seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
+        seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
+    )

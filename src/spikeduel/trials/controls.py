@@ -1,4 +1,4 @@
-"""What do the spikes buy? Each spiking trial beside controls without spikes, time or timing, under the same rules."""
+"""What does spiking add? Each spiking trial beside controls without spikes, time or timing, under the same rules."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +8,15 @@ import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
-from spikeduel.measuring.timing import shuffled_quality
+from spikeduel.measuring.classification import classified
+from spikeduel.measuring.timing import shuffled_classification
 from spikeduel.measuring.trial_costs import cost_entry
 from spikeduel.networks import model_files, models
-from spikeduel.networks.models import ModelCard
-from spikeduel.results.words.controls import conclude
+from spikeduel.networks.models import Model, ModelCard
+from spikeduel.results.costs import Counted
+from spikeduel.results.run import ControlledContender, ControlRow
+from spikeduel.results.significance import difference
+from spikeduel.results.trials import Classification, ControlResult, WeightShapes
 from spikeduel.settings import Experiment, digest
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
@@ -22,51 +26,135 @@ from spikeduel.trials.store import Store
 from spikeduel.trials.training import EvaluationBatches
 from spikeduel.trials.trial import Trial
 
-CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
-"""In the order in which people read them: those that need no spikes, no time, no timing, no training."""
 
-TRAINED: dict[str, Callable[[Experiment], Experiment]] = {
-    "relu_twin": lambda given: replace(given, neuron="relu", encoding="direct", num_steps=1),
-    "quantised_twin": lambda given: replace(
-        given,
-        neuron="quantised-relu",
-        activation_bits=bits_of(given.num_steps),
-        encoding="direct",
-        num_steps=1,
-    ),
-    "one_step": lambda given: replace(given, num_steps=1),
-}
-"""What changes in an experiment for each control that has to be trained."""
+@dataclass(frozen=True)
+class Given:
+    """What a control is told: a finished spiking trial, its data and split, where results are kept, whom to tell."""
+
+    trial: Trial
+    prepared: Prepared
+    split: Split
+    store: Store
+    progress: Progress
+
+    def model(self) -> Model:
+        """The trained model, in the precision of its trial."""
+        path, experiment = self.store.model_path(self.trial.key), self.trial.experiment
+        model = model_files.load_model(path, self.trial.settings["device"], experiment.own_code)
+        model.precision = self.trial.card.precision
+        return model
+
+    @property
+    def num_steps(self) -> int:
+        """Time steps of the trial."""
+        return self.trial.card.num_steps or self.trial.experiment.num_steps
+
+    def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
+        """What the store holds under `key` and `name`, else what `ask` gives, kept there."""
+        with self.store.locked(key):
+            found = self.store.measure(key, name, Classification)
+            if found is None:
+                found = ask()
+                self.store.save_measure(key, name, found)
+        return found
 
 
 @dataclass(frozen=True)
-class Controlled:
-    """What the controls of one spiking trial gave: `found` maps each of `CONTROLS` to a dict, or None with a `reason`.
+class Control:
+    """A control of a spiking network: its short title, what it is, and whether it spikes (which decides its colour).
 
-    A dict of `found` is what `measuring.classification` says (`accuracy`, `truth`, …) and what else there is.
+    Either `train` says what changes in the experiment, and it is trained like any trial; or `ask` gives its answers to
+    the test images. Entered in `CONTROLS`, it runs, is stored, and reaches results, table and report.
     """
 
-    found: dict[str, dict[str, Any] | None]
-    reasons: dict[str, str]
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys of the trials that it took."""
-        return [found["key"] for found in self.found.values() if found and "key" in found]
-
-    def entry(self) -> dict[str, Any]:
-        """`trials[].controls` of results.json."""
-        lists = ("truth", "predicted", "per_class", "confusion")
-        shown: dict[str, Any] = {
-            name: found and {key: value for key, value in found.items() if key not in lists}
-            for name, found in self.found.items()
-        }
-        return {**shown, "reasons": self.reasons}
+    title: str
+    meaning: str
+    spikes: bool
+    train: Callable[[Experiment], Experiment] | None = None
+    ask: Callable[[Given], Classification] | None = None
 
 
 def bits_of(num_steps: int) -> int:
     """⌈log2(T + 1)⌉: the bits that tell apart the numbers of spikes, 0 … T, of which a neuron has one in T steps."""
     return num_steps.bit_length()
+
+
+def _shuffled(given: Given) -> Classification:
+    def ask() -> Classification:
+        model = given.model()
+        if not any(isinstance(layer, Neuron) and not _never_spikes(layer) for layer in model.module.modules()):
+            raise InputError(
+                f"{given.trial.card.contender} has no layer of spikeduel's neurons, so its spikes cannot be reached."
+            )
+        given.progress.say(f"  {given.trial.card.title}: evaluated on {len(given.split.test):,} test images")
+        return shuffled_classification(model, EvaluationBatches(*given.prepared.held, given.split.test))
+
+    return given.kept(given.trial.key, "shuffled", ask)
+
+
+def _nearest_neighbour(given: Given) -> Classification:
+    def ask() -> Classification:
+        test, train = given.split.test, given.split.train
+        given.progress.say(f"{len(test):,} test images among {len(train):,} training images")
+        images, labels = given.prepared.images, np.asarray(given.prepared.labels)
+        index, _ = nearest(np.asarray(images[test]), np.asarray(images[train]))
+        return classified(given.prepared.classes, labels[test], labels[train][index])
+
+    # It is the same for every contender and seed.
+    key = digest(["nearest neighbour", given.trial.settings["data"]])[:16]
+    return given.kept(key, "nearest-neighbour", ask)
+
+
+CONTROLS: dict[str, Control] = {
+    "relu_twin": Control(
+        "ReLU twin",
+        "the same network with ReLU for its neurons: one pass, no spikes, no time",
+        spikes=False,
+        train=lambda given: replace(given, neuron="relu", encoding="direct", num_steps=1),
+    ),
+    "quantised_twin": Control(
+        "quantised twin",
+        "the ReLU twin, trained with activations as coarse as a count of spikes",
+        spikes=False,
+        train=lambda given: replace(
+            given, neuron="quantised-relu", activation_bits=bits_of(given.num_steps), encoding="direct", num_steps=1
+        ),
+    ),
+    "one_step": Control(
+        "one time step",
+        "the same neurons, trained and used with T = 1: spikes without time",
+        spikes=True,
+        train=lambda given: replace(given, num_steps=1),
+    ),
+    "shuffled": Control(
+        "shuffled in time",
+        "the trained network, each neuron's spikes in random order, as many as before",
+        spikes=True,
+        ask=_shuffled,
+    ),
+    "nearest_neighbour": Control(
+        "nearest neighbour",
+        "the label of the training image whose pixels differ least, in full size (the audit's looks at small grey "
+        "versions): nothing is trained",
+        spikes=False,
+        ask=_nearest_neighbour,
+    ),
+}
+"""In the order in which people read them: those that need no spikes, no time, no timing, no training."""
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """What the controls of one spiking trial gave, by name; `reasons` says why one is missing."""
+
+    results: dict[str, ControlResult]
+    answers: dict[str, Classification]
+    reasons: dict[str, str]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of the trials that it took."""
+        return [result.key for result in self.results.values() if result.key]
 
 
 def run(
@@ -79,18 +167,18 @@ def run(
     """
     for line in _trained_twice(trials, store):
         progress.say(line)
-    return [_of_trial(each, prepared, split, store, progress) for each, split in trials]
+    return [_of_trial(Given(each, prepared, split, store, progress)) for each, split in trials]
 
 
 def _trained_twice(trials: Sequence[tuple[Trial, Split]], store: Store) -> list[str]:
     """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it."""
-    shapes: dict[str, Any] = {}
+    shapes: dict[str, tuple[bool, WeightShapes]] = {}
     for each, _ in trials:
-        if (found := store.measure(each.key, "weight_shapes")) is not None:
-            shapes.setdefault(each.card.contender, (each.card.num_steps is not None, found["shapes"]))
+        if (found := store.measure(each.key, "weight_shapes", WeightShapes)) is not None:
+            shapes.setdefault(each.card.contender, (each.card.num_steps is not None, found))
     return [
-        f"  control, relu twin: {spiking} has the weights of the contender {other}, shape for shape. Its twin is "
-        "trained all the same, since their code could differ otherwise; equal numbers are to be expected."
+        f"  control, relu twin: {spiking} has the same weights as {other}, shape for shape. Its twin is trained all "
+        "the same, since their code could differ; expect equal numbers."
         for spiking, (spikes, weights) in shapes.items()
         if spikes
         for other, (also_spikes, others) in shapes.items()
@@ -98,57 +186,65 @@ def _trained_twice(trials: Sequence[tuple[Trial, Split]], store: Store) -> list[
     ]
 
 
-def _of_trial(each: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> Controlled | None:
+def _of_trial(given: Given) -> Controlled | None:
+    planned = given.trial
     # A converted network's twin is its source, which has been trained.
-    if each.card.num_steps is None or "converted" in each.settings or store.record(each.key) is None:
+    if planned.card.num_steps is None or "converted" in planned.settings or given.store.record(planned.key) is None:
         return None
-    found: dict[str, dict[str, Any] | None] = dict.fromkeys(CONTROLS)
-    reasons: dict[str, str] = {}
-    for name in CONTROLS:
-        labelled = _Labelled(progress, name.replace("_", " "))
+    found = Controlled({}, {}, {})
+    for name, control in CONTROLS.items():
+        labelled = _Labelled(given.progress, name.replace("_", " "))
         try:
-            if name in TRAINED:
-                found[name] = _trained(name, each, prepared, split, store, labelled)
-            elif name == "shuffled":
-                found[name] = _shuffled(each, prepared, split, store, labelled)
-            else:
-                found[name] = _nearest_neighbour(each, prepared, split, store, labelled)
+            result, answered = _controlled(control, replace(given, progress=labelled))
         except InputError as error:
-            reasons[name] = str(error)
-            labelled.say(f"  {each.card.title}: left out, {error}")
-    return Controlled(found, reasons)
+            found.reasons[name] = str(error)
+            labelled.say(f"  {planned.card.title}: left out, {error}")
+        else:
+            found.results[name], found.answers[name] = result, answered
+    return found
 
 
-def _trained(
-    name: str, each: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress
-) -> dict[str, Any]:
-    given = replace(each.experiment, contenders=(each.card.contender,), num_steps=_num_steps(each))
-    changed = TRAINED[name](given)
-    control = next(t for t in trial.plan(changed, prepared, split) if t.card.seed == each.card.seed)
-    if control.card.num_steps not in (None, changed.num_steps):
-        raise InputError(
-            f"{control.card.contender} makes its own {control.card.num_steps} time steps, whatever it is told."
-        )
-    if changed.neuron != each.experiment.neuron:
-        _require_given_neuron(control.card)
-    record = trial.run(control, prepared, split, store, progress)
-    quality = store.measure(record.key, "classification")
-    if record.status == "failed" or quality is None:
+def _controlled(control: Control, given: Given) -> tuple[ControlResult, Classification]:
+    found: dict[str, Any] = {"num_steps": given.num_steps if control.spikes else None}
+    if control.ask is not None:
+        answered = control.ask(given)
+    else:
+        answered, found = _trained(control, given)
+    return ControlResult(
+        title=control.title,
+        meaning=control.meaning,
+        spikes=control.spikes,
+        n=answered.n,
+        accuracy=answered.accuracy,
+        **found,
+    ), answered
+
+
+def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, Any]]:
+    contender, planned = given.trial.card.contender, given.trial
+    alone = replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps)
+    assert control.train is not None
+    changed = control.train(alone)
+    twin = next(
+        each for each in trial.plan(changed, given.prepared, given.split) if each.card.seed == planned.card.seed
+    )
+    if twin.card.num_steps not in (None, changed.num_steps):
+        raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")
+    if changed.neuron != planned.experiment.neuron:
+        _require_given_neuron(twin.card)
+    record = trial.run(twin, given.prepared, given.split, given.store, given.progress)
+    answered = given.store.measure(record.key, "classification", Classification)
+    if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
-    return {
-        **quality,
-        **cost_entry(store.measure(record.key, "operations")),
-        "num_steps": control.card.num_steps,
-        "bits": changed.activation_bits if name == "quantised_twin" else None,
+    return answered, {
+        **cost_entry(given.store.measure(record.key, "operations", Counted)),
+        "num_steps": twin.card.num_steps,
+        "bits": changed.activation_bits if changed.neuron == "quantised-relu" else None,
         "parameters": record.parameters,
         "epochs": len(record.history),
         "epoch_seconds": record.epoch_seconds,
         "key": record.key,
     }
-
-
-def _num_steps(each: Trial) -> int:
-    return each.card.num_steps or each.experiment.num_steps
 
 
 def _require_given_neuron(card: ModelCard) -> None:
@@ -168,97 +264,84 @@ def _never_spikes(neuron: Neuron) -> bool:
     return isinstance(neuron, LIF) and neuron.threshold == float("inf")
 
 
-def _shuffled(each: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> dict[str, Any]:
-    with store.locked(each.key):
-        found = store.measure(each.key, "shuffled")
-        if found is None:
-            path = store.model_path(each.key)
-            model = model_files.load_model(path, each.settings["device"], each.experiment.own_code)
-            model.precision = each.card.precision
-            if not any(isinstance(layer, Neuron) and not _never_spikes(layer) for layer in model.module.modules()):
-                raise InputError(
-                    f"{each.card.contender} has no layer of spikeduel's neurons, so its spikes cannot be reached."
-                )
-            batches = EvaluationBatches(*prepared.held, split.test)
-            progress.say(f"  {each.card.title}: evaluated on {len(split.test):,} test images")
-            found = shuffled_quality(model, batches)
-            store.save_measure(each.key, "shuffled", found)
-    return {**found, "num_steps": each.card.num_steps}
-
-
-def _nearest_neighbour(
-    each: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress
-) -> dict[str, Any]:
-    # It is the same for every contender and seed.
-    key, name = digest(["nearest neighbour", each.settings["data"]])[:16], "nearest-neighbour"
-    with store.locked(key):
-        found = store.measure(key, name)
-        if found is None:
-            progress.say(f"{len(split.test):,} test images among {len(split.train):,} training images")
-            index, _ = nearest(np.asarray(prepared.images[split.test]), np.asarray(prepared.images[split.train]))
-            truth = np.asarray(prepared.labels[split.test])
-            predicted = np.asarray(prepared.labels[split.train])[index]
-            found = {
-                "n": len(truth),
-                "accuracy": float((truth == predicted).mean()),
-                "truth": truth.tolist(),
-                "predicted": predicted.tolist(),
-            }
-            store.save_measure(key, name, found)
-    return found
-
-
-def add(
-    results: dict[str, Any],
+def conclude(
     trials: Sequence[tuple[Trial, Split]],
     found: Sequence[Controlled | None],
-    prepared: Prepared,
-    store: Store,
-) -> None:
-    """Writes what the controls gave, `found` by `run`, into `results`, the content of results.json.
+    answers: Sequence[Classification | None],
+    groups: np.ndarray | None,
+) -> list[ControlledContender]:
+    """For each spiking contender, its difference to each control, over the seeds that have both.
 
-    `trials[].controls` says what each control of a trial scored; `comparison.controls` has, for each spiking contender,
-    the differences and what they mean (`control_verdict.conclude`).
+    `found` is what `run` gave for `trials`, and `answers` what each trial itself answered; with folds, one after the
+    other. `groups` `[N]` says which test images belong together.
     """
-    contenders: dict[str, list[tuple[Trial, Controlled]]] = {}
-    for (each, _), entry, controlled in zip(trials, results["trials"], found, strict=True):
-        if controlled is not None:
-            entry["controls"] = controlled.entry()
-            contenders.setdefault(each.card.contender, []).append((each, controlled))
-    tested = np.concatenate([split.test for split in {split.fold: split for _, split in trials}.values()])
-    results["comparison"]["controls"] = [
-        _concluded(name, pairs, store, None if prepared.groups is None else prepared.groups[tested])
-        for name, pairs in contenders.items()
-    ]
+    contenders: dict[str, dict[int, list[tuple[Trial, Controlled, Classification]]]] = {}
+    for (planned, _), controlled, answered in zip(trials, found, answers, strict=True):
+        if controlled is not None and answered is not None:
+            seeds = contenders.setdefault(planned.card.contender, {})
+            seeds.setdefault(planned.card.seed, []).append((planned, controlled, answered))
+    return [_concluded(name, seeds, groups) for name, seeds in contenders.items()]
 
 
 def _concluded(
-    contender: str, pairs: Sequence[tuple[Trial, Controlled]], store: Store, groups: np.ndarray | None
-) -> dict[str, Any]:
-    first = pairs[0][0]
-    by_seed: dict[int, list[tuple[Trial, Controlled]]] = {}
-    for pair in pairs:
-        by_seed.setdefault(pair[0].card.seed, []).append(pair)
-    num_folds = max(len(of_seed) for of_seed in by_seed.values())
-    seeds = [of_seed for of_seed in by_seed.values() if len(of_seed) == num_folds]
-    return conclude(
-        contender,
-        _num_steps(first),
-        [_pooled([store.measure(each.key, "classification") for each, _ in of_seed]) for of_seed in seeds],
-        {name: [_pooled([control.found[name] for _, control in of_seed]) for of_seed in seeds] for name in CONTROLS},
-        {name: reason for _, controlled in pairs for name, reason in controlled.reasons.items()},
-        groups,
-        first.experiment.equivalence_margin,
+    contender: str, by_seed: dict[int, list[tuple[Trial, Controlled, Classification]]], groups: np.ndarray | None
+) -> ControlledContender:
+    num_folds = max(map(len, by_seed.values()))
+    seeds = [folds for folds in by_seed.values() if len(folds) == num_folds]
+    first, _, _ = seeds[0][0]
+    right = [_right([answered for _, _, answered in folds]) for folds in seeds]
+    rows = []
+    for name, control in CONTROLS.items():
+        pooled = [[controlled.answers.get(name) for _, controlled, _ in folds] for folds in seeds]
+        both = [
+            (one, _right([each for each in folds if each]))
+            for one, folds in zip(right, pooled, strict=True)
+            if all(folds)
+        ]
+        results = [c.results[name] for folds in seeds for _, c, _ in folds if name in c.results]
+        reasons = [c.reasons[name] for folds in seeds for _, c, _ in folds if name in c.reasons]
+        row = ControlRow(
+            control=name,
+            title=control.title,
+            meaning=control.meaning,
+            spikes=control.spikes,
+            reason=reasons[-1] if reasons else None,
+        )
+        rows.append(_compared(row, both, results, groups, first.experiment.equivalence_margin) if both else row)
+    return ControlledContender(
+        contender=contender,
+        num_steps=first.card.num_steps or first.experiment.num_steps,
+        seeds=len(seeds),
+        accuracy=float(np.mean([answers.mean() for answers in right])),
+        rows=rows,
     )
 
 
-def _pooled(qualities: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
-    """The answers of one seed to all test images: the only quality's, or those of one fold after the other."""
-    known = [quality for quality in qualities if quality is not None]
-    if len(known) < len(qualities):
-        return None
-    truth, predicted = ([label for quality in known for label in quality[part]] for part in ("truth", "predicted"))
-    return {**known[0], "truth": truth, "predicted": predicted, "accuracy": float(np.equal(truth, predicted).mean())}
+def _compared(
+    row: ControlRow,
+    both: Sequence[tuple[np.ndarray, np.ndarray]],
+    results: Sequence[ControlResult],
+    groups: np.ndarray | None,
+    margin: float,
+) -> ControlRow:
+    own, control = (np.array(answers) for answers in zip(*both, strict=True))
+    spread = float((own.mean(1) - control.mean(1)).std(ddof=1)) if len(both) > 1 else None
+    return ControlRow(
+        control=row.control,
+        title=row.title,
+        meaning=row.meaning,
+        spikes=row.spikes,
+        reason=row.reason,
+        accuracy=float(control.mean()),
+        bits=results[0].bits if results else None,
+        spread=spread,
+        found=difference(own, control, groups, margin),
+    )
+
+
+def _right(folds: Sequence[Classification]) -> np.ndarray:
+    """bool `[N]`: which answers of one seed are right, those of one fold after the other."""
+    return np.concatenate([np.equal(answered.truth, answered.predicted) for answered in folds])
 
 
 class _Labelled(Progress):

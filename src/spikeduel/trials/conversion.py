@@ -20,9 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.data import Prepared, Split
-from spikeduel.measuring.classification import answers
+from spikeduel.measuring.answers import ask
 from spikeduel.networks import model_files, models
 from spikeduel.networks.models import Model
+from spikeduel.results.trials import Epoch
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import analogue
 from spikeduel.system import files, hardware
@@ -180,7 +181,7 @@ def _stored(source: Trial, prepared: Prepared, split: Split, store: Store, progr
         progress.say(
             f"  {trial.card.title}: {source.card.title} as integrate-and-fire neurons over {card.num_steps} steps"
         )
-        seen = answers(spiking, EvaluationBatches(images, labels, split.val))
+        seen = ask(spiking, EvaluationBatches(images, labels, split.val))
         model_files.save_model(store.model_path(trial.key), Model(spiking.module, card))
         store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
         store.save(
@@ -193,7 +194,7 @@ def _stored(source: Trial, prepared: Prepared, split: Split, store: Store, progr
                 best_epoch=0,
                 stopped=None,
                 epoch_seconds=[],
-                history=[{"val_loss": seen.loss, "val_accuracy": seen.accuracy}],
+                history=[Epoch(val_loss=seen.loss, val_accuracy=seen.accuracy)],
                 environment=hardware.environment(Compute(source.settings["device"], card.precision)),
                 model_digest=files.checksum(store.model_path(trial.key)),
             )

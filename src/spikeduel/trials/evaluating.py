@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import robustness
+from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.classification import classification, encoding_spread
 from spikeduel.networks.models import Model, ModelCard
+from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, unknown
@@ -24,18 +27,24 @@ from spikeduel.trials.training import EVALUATION_BATCH, EvaluationBatches
 PARTS = ("test", "all")
 
 
+class Evaluation(Test):
+    """What `evaluate` measured."""
+
+    robustness: Robustness | None = None
+
+
 def evaluate(
     model: Model,
     experiment: Experiment,
     part: str = "test",
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
-) -> dict[str, Any]:
+) -> Evaluation:
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
     A folder of images is prepared as the model was trained; data that it was trained on is split (and grouped) as it
     was then, and its fold's test part taken: then alone is there a temperature, fitted on the validation part. Its
-    `robustness` is null unless `experiment` asks for it. That the test part was asked is noted in `store` (see
+    `robustness` is None unless `experiment` asks for it. That the test part was asked is noted in `store` (see
     `Store`), or it is said why it cannot be. Raises `InputError` where images or classes do not match, or where that
     split cannot be found again.
     """
@@ -49,29 +58,27 @@ def evaluate(
         split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
         if prepared.fingerprint in (card.trained_on.get("fingerprint"), card.trained_on.get("ungrouped")):
             progress.say(
-                f"warning: {card.contender} was trained on most of these images. That it is right on them says nothing "
-                "of images that it has not seen: take --part test."
+                f"warning: {card.contender} was trained on most of these images. Accuracy on them does not carry over "
+                "to new images: use --part test."
             )
     else:
         split, known = _split(card, prepared, experiment)
         _note_use(prepared, split, progress, store)
     images, labels = prepared.held
+    num_batches = -(-len(split.test) // EVALUATION_BATCH)
     batches = EvaluationBatches(images, labels, split.test)
+    tracked = Asked(progress.track(batches, "evaluating", num_batches))
     validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
     with seeded(card.seed):
-        found = classification(model, progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
-    del found["truth"], found["predicted"]
+        found = classification(model, tracked)
     with seeded(card.seed):
-        calibrated = calibration(model, batches, validation)
+        calibrated = calibration(model, tracked, validation)
     with seeded(card.seed):
-        luck = encoding_spread(model, batches)
-    return {
-        **found,
-        "ece": calibrated["ece"],
-        "encoding_spread": luck,
-        "calibration": calibrated,
-        "robustness": _robustness(model, found["accuracy"], experiment, prepared, split, progress),
-    }
+        spread = encoding_spread(model, batches)
+    test = Test(**structs.asdict(found.scores()), encoding_spread=spread, calibration=calibrated)
+    return Evaluation(
+        **structs.asdict(test), robustness=_robustness(model, found.accuracy, experiment, prepared, split, progress)
+    )
 
 
 def test_images(
@@ -140,7 +147,7 @@ def _split(card: ModelCard, prepared: Prepared, experiment: Experiment) -> tuple
 
 def _robustness(
     model: Model, clean: float, experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
-) -> dict[str, Any] | None:
+) -> Robustness | None:
     if not experiment.robustness:
         return None
     measures = robustness.measures(altered(experiment, prepared, split, progress), progress, model.card.contender)
@@ -151,7 +158,9 @@ def _robustness(
 def altered(
     experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
 ) -> dict[str, EvaluationBatches]:
-    """The batches of `data.altered`, by name; says what is left out."""
+    """The batches of `data.altered`, by name, where `experiment` asks for robustness; says what is left out."""
+    if not experiment.robustness:
+        return {}
     found, missing = data.altered(prepared, split, experiment, progress.track)
     for line in missing:
         progress.say(f"  {line}")

@@ -5,40 +5,49 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from spikeduel.results import schema
+from spikeduel.results.costs import Amount, Count
+from spikeduel.results.trials import Epoch
 from spikeduel.settings import digest
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.shapes import require
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class TrialRecord:
+class TrialRecord(typed.Frozen):
     """One trained contender: what was asked for (`settings`, hashed into `key`) and how training went.
 
-    `history` has a dict an epoch: train_loss, train_accuracy, val_loss, val_accuracy; `epoch_seconds` is training
-    only. `stopped` is "limit", "early" or "nan"; `status` "done" or "failed", then `error` says why. `model_digest` is
-    the checksum of the model's file.
+    `epoch_seconds` are of training only. `stopped` is "limit", "early" or "nan"; `error` says why a trial failed.
+    `model_digest` is the checksum of the model's file.
     """
 
     key: str
     settings: dict[str, Any]
-    parameters: int
-    status: str
+    parameters: Count
+    status: Literal["done", "failed"]
     error: str | None
-    best_epoch: int | None
+    best_epoch: Count | None
     stopped: str | None
-    epoch_seconds: list[float]
-    history: list[dict[str, float]]
-    environment: dict[str, Any] = field(default_factory=dict)
+    epoch_seconds: list[Amount]
+    history: list[Epoch]
+    environment: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
     model_digest: str | None = None
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights were kept."""
+        return None if self.best_epoch is None else self.history[self.best_epoch]
+
+    @property
+    def fold(self) -> int | None:
+        """The fold whose images the trial was tested on, None where there are no folds."""
+        return self.settings.get("data", {}).get("fold")
 
 
 class Store:
@@ -90,23 +99,21 @@ class Store:
 
     def save(self, record: TrialRecord) -> None:
         """Writes the record; from then on the trial is found again."""
-        _write(self.folder(record.key) / "trial.json", asdict(record))
+        _write(self.folder(record.key) / "trial.json", record)
 
     def save_split(self, key: str, **indices: np.ndarray) -> None:
         """Keeps the split of trial `key`: an array of image indices for each side, by name."""
         with files.atomic_path(self.split_path(key)) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **indices)
 
-    def measure(self, key: str, name: str) -> dict[str, Any] | None:
-        """What measure `name` found for trial `key`, or None where it is missing or damaged."""
+    def measure(self, key: str, name: str, kind: type[T]) -> T | None:
+        """What measure `name` found for trial `key`, as `kind`, or None where it is missing or damaged."""
         try:
-            found = _read(self.measure_path(key, name))
-            require(found, schema.MEASURES.get(name, {}))
+            return typed.converted(_read(self.measure_path(key, name)), kind)
         except InputError:
             return None
-        return found
 
-    def save_measure(self, key: str, name: str, value: dict[str, Any]) -> None:
+    def save_measure(self, key: str, name: str, value: Any) -> None:
         """Keeps what measure `name` found; an old trial can gain a new measure."""
         _write(self.measure_path(key, name), value)
 
@@ -180,9 +187,8 @@ class Store:
         # An older version wrote no checksum; what it trained is kept.
         content = _read(path, with_checksum=False)
         try:
-            require(content, schema.TRIAL_RECORD)
-            record = TrialRecord(**content)
-        except (InputError, TypeError) as error:
+            record = typed.converted(content, TrialRecord)
+        except InputError as error:
             raise InputError(f"{path}: not the record of a trial ({error}).") from None
         if record.best_epoch is not None and record.best_epoch >= len(record.history):
             raise InputError(f"{path}: its best epoch is not among its epochs.")
@@ -195,8 +201,8 @@ class Store:
         return record
 
 
-def _write(path: Path, value: dict[str, Any]) -> None:
-    as_read = json.loads(json.dumps(value))
+def _write(path: Path, value: Any) -> None:
+    as_read = json.loads(json.dumps(typed.plain(value), allow_nan=False))
     files.write_json(path, {**as_read, "digest": digest(as_read)})
 
 

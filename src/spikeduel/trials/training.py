@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spikeduel.data import Split, evaluation_batches, on_device, training_batches
-from spikeduel.measuring.classification import answers
+from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings import Experiment
@@ -99,7 +99,7 @@ class Loop:
                     training = Training(training.history, training.epoch_seconds, "nan")
                     break
                 with seeded(self.model.card.seed):
-                    seen = answers(self.model, validation)
+                    seen = ask(self.model, validation)
                 entry = {
                     "train_loss": loss,
                     "train_accuracy": accuracy,

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,18 +14,20 @@ from torch import nn
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
-from spikeduel.measuring import ALSO_VALIDATION, MEASURES, robustness
+from spikeduel.measuring import MEASURES, Measure, robustness
+from spikeduel.measuring.answers import Asked
 from spikeduel.networks import foreign, model_files, models
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import Model, ModelCard
+from spikeduel.results.trials import CorruptedAccuracies, Epoch
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
-from spikeduel.spiking.encoders import ENCODERS
+from spikeduel.spiking.encoders import ENCODERS, encoder_of
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.spiking.surrogates import resolve_alpha
-from spikeduel.system import files, hardware, registry
+from spikeduel.spiking.surrogates import SURROGATES, resolve_alpha
+from spikeduel.system import files, hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.system.hardware import Compute
+from spikeduel.system.hardware import Compute, Precision
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmentations import AUGMENTATIONS
 from spikeduel.trials.store import Store, TrialRecord
@@ -50,7 +52,12 @@ class Trial:
     @property
     def key(self) -> str:
         """What the store knows this trial by."""
-        return digest(self.settings)[:16]
+        return key_of(self.settings)
+
+
+def key_of(settings: dict[str, Any]) -> str:
+    """A hash of a trial's settings: 16 hex digits. Of the family, whether it spikes: older trials keep their keys."""
+    return digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[:16]
 
 
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
@@ -127,7 +134,7 @@ def check_names(experiment: Experiment) -> None:
             )
     for contender in experiment.contenders:
         registry.resolve("contender", contender, ARCHITECTURES)
-    registry.resolve("encoding", experiment.encoding, ENCODERS)
+    encoder_of(experiment.encoding)
     registry.resolve("neuron", experiment.neuron, NEURONS)
     registry.resolve("augmentation", experiment.augmentation, AUGMENTATIONS)
     resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
@@ -161,7 +168,7 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     module = _tried(card)
     if ":" in contender and not foreign.is_own(module):
         return _foreign(card, experiment)
-    family = models.family_of(module)
+    family = foreign.family_of(module)
     if family == "snn":
         return card
     return replace(card, family=family, network=shape, encoding=None, num_steps=None)
@@ -182,7 +189,9 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
     # Of the neuron's settings, none concerns a network that does not take the neuron.
     taken = {
-        n: v for n, v in card.network.items() if named is None or ("hidden" if n == "hidden" else "neuron") in named
+        name: value
+        for name, value in card.network.items()
+        if named is None or (name if name in ("hidden", "pooling") else "neuron") in named
     }
     card = replace(card, network=taken)
     try:
@@ -200,10 +209,10 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
             raise InputError("it takes its input over time, and is said to be no spiking network. Leave out --family.")
     except InputError as error:
         raise InputError(f"contender '{card.contender}': {error}") from None
-    return replace(card, family="cnn", foreign=calling, encoding=None, num_steps=None)
+    return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
 
 
-def _precision(card: ModelCard, experiment: Experiment, compute: Compute) -> str:
+def _precision(card: ModelCard, experiment: Experiment, compute: Compute) -> Precision:
     """A foreign spiking network's answers stay those that its own library gives, unless bf16 is asked for."""
     as_is = card.foreign is not None and card.family == "snn"
     return "32" if as_is and experiment.precision == "auto" else compute.precision
@@ -265,7 +274,7 @@ def _trained(trial: Trial, prepared: Prepared, split: Split, store: Store, progr
         store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
     record = store.record(trial.key)
     # Its settings are its key, unless the file was changed by hand.
-    if record is not None and digest(record.settings)[:16] == trial.key:
+    if record is not None and key_of(record.settings) == trial.key:
         if "converted" not in trial.settings:  # which is never trained
             progress.say(f"{name}: found in the store, not trained again")
         return record
@@ -301,7 +310,7 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
         best_epoch=training.best_epoch,
         stopped=training.stopped,
         epoch_seconds=training.epoch_seconds,
-        history=training.history,
+        history=typed.converted(training.history, list[Epoch]),
         environment=hardware.environment(Compute(trial.settings["device"], trial.card.precision)),
         model_digest=files.checksum(store.model_path(trial.key)) if kept else None,
     )
@@ -322,33 +331,49 @@ def _measure(
     progress: Progress,
     altered: Mapping[str, EvaluationBatches],
 ) -> None:
-    measures = dict(MEASURES)
-    if trial.experiment.robustness:
-        measures |= robustness.measures(altered, progress, trial.card.title)
-    missing = [name for name in measures if store.measure(trial.key, name) is None]
+    measures = all_measures(trial.experiment, altered, progress, trial.card.title)
+    missing = {name: each for name, each in measures.items() if store.measure(trial.key, name, each.result) is None}
     if not missing:
         return
     store.note_test_use(prepared.fingerprint, split.test, trial.key)
     images, labels = prepared.held
     model = model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
-    test, validation = (EvaluationBatches(images, labels, part) for part in (split.test, split.val))
+    test, validation = (Asked(EvaluationBatches(images, labels, part)) for part in (split.test, split.val))
     who, failed = f"  {trial.card.title}", {}
-    for name in missing:
+    for name, measure in missing.items():
         if store.measure_path(trial.key, name).exists():
-            progress.say(f"{who}: measure {name} is taken again, for what the store holds of it is damaged")
-        given = (test, validation) if name in ALSO_VALIDATION else (test,)
+            progress.say(f"{who}: measure {name} is taken again: what the store holds of it is damaged")
+        given = (test, validation) if measure.on_validation else (test,)
         try:
             # Each from its own seed, so that it does not depend on which others were taken before.
             with seeded(trial.card.seed):
-                found = measures[name](model, *given)
-            store.save_measure(trial.key, name, found)
+                store.save_measure(trial.key, name, measure.take(model, *given))
         except SpikeduelError:
             raise
         except Exception as failure:  # the trial is still good, and so are the other measures
             failed[name] = _reason(failure)
-            progress.say(f"{who}: measure {name} failed, {failed[name]}")
+            progress.say(f"{who}: measure {name} failed: {failed[name]}")
     store.save_failed_measures(trial.key, failed)
+
+
+def all_measures(
+    experiment: Experiment, altered: Mapping[str, Iterable[Any]], progress: Progress, label: str
+) -> dict[str, Measure]:
+    """What is measured of a trial of `experiment`, by name."""
+    if not experiment.robustness:
+        return dict(MEASURES)
+    taken = robustness.measures(altered, progress, label)
+    return {**MEASURES, **{name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}}
+
+
+def measured(trial: Trial, store: Store) -> dict[str, Any]:
+    """What the store holds of a finished trial's measures, by name."""
+    kinds = {name: measure.result for name, measure in MEASURES.items()}
+    if trial.experiment.robustness:
+        kinds |= dict.fromkeys(robustness.NAMES, CorruptedAccuracies)
+    found = {name: store.measure(trial.key, name, kind) for name, kind in kinds.items()}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 _OUT_OF_MEMORY = (
@@ -378,10 +403,11 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
         ("contender", card.contender, ARCHITECTURES),
         ("encoding", card.encoding, ENCODERS),
         ("neuron", card.network.get("neuron"), NEURONS),
+        ("surrogate", card.network.get("surrogate"), SURROGATES),
         ("augmentation", experiment.augmentation, AUGMENTATIONS),
     )
     return {
-        name: registry.source_hash(registry.resolve(kind, name, known))
+        name: registry.source_hash(registry.resolve(kind, name, known), name)
         for kind, name, known in named
         if name is not None and name not in known
     }

@@ -2,7 +2,8 @@ import numpy as np
 
 from spikeduel.data import Split
 from spikeduel.data.auditing.duplicates import conflicting, cut, earliest, exact, near_ones, pairs, sides_of
-from spikeduel.data.auditing.similarity import Neighbourhood
+from spikeduel.data.auditing.neighbours import Neighbourhood
+from spikeduel.results.audit import AuditedImage, Counts, ExactDuplicates
 
 SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
 
@@ -14,11 +15,14 @@ def test_sides():
 def test_exact_counts_by_hand():
     same = np.array([0, 0, 1, 1, 2, 0, 2, 1])  # 0: train, train, test; 1: train, val (and one left out); 2: val, test
     labels = np.array([0, 0, 0, 0, 0, 0, 1, 1])
-    assert exact(same, labels, SIDE, np.array([0, 0, 0, 1, 1, 0, 1, 5])) == {
-        "within": 1, "across": 3, "conflicting": 1, "conflicting_images": 2, "sets": 3, "images": 7,
-        "test_in_training": 1, "across_groups": 1,
-    }  # fmt: skip
-    assert exact(same, labels, SIDE, None)["across_groups"] is None
+    files = tuple("abcdefgh")
+    assert exact(same, labels, SIDE, np.array([0, 0, 0, 1, 1, 0, 1, 5]), files) == ExactDuplicates(
+        within=1, across=3, conflicting=1, conflicting_images=2, sets=3, images=7, test_in_training=1, across_groups=1,
+        conflicting_files=("e", "g"),
+    )  # fmt: skip
+    without = exact(same, labels, SIDE, None)
+    assert without.across_groups is None
+    assert without.conflicting_files is None
 
 
 def test_images_with_conflicting_labels_come_set_by_set():
@@ -48,7 +52,9 @@ def neighbourhood(own, earlier, usual=1.0):
         index = np.array([-1 if n is None else n[0] for n in neighbours])
         return index, np.array([np.inf if n is None else n[1] for n in neighbours], dtype=np.float32)
 
-    return Neighbourhood(of(own), of(earlier), of(own), np.full(count, usual, np.float32), {})
+    return Neighbourhood(
+        of(own), of(earlier), of(own), np.full(count, usual, np.float32), Counts(train=0, val=0, test=0)
+    )
 
 
 def test_near_is_a_share_of_the_usual_distance_and_leaves_out_equal_ones():
@@ -68,8 +74,12 @@ def test_pairs_are_listed_the_gravest_first_and_once():
     same = np.array([0, 1, 2, 3, 4, 2])
     labels = np.array([0, 0, 0, 1, 1, 1])
     side = np.array([0, 0, 0, 2, 2, 2])
-    listed = pairs(neighbourhood(own, earlier), same, labels, side, 0.3)
-    assert [(p["kind"], p["a"], p["b"]) for p in listed] == [
+
+    def described(index):
+        return AuditedImage(index=index, side="train", label="", file=None)
+
+    listed = pairs(neighbourhood(own, earlier), same, labels, side, 0.3, described)
+    assert [(pair.kind, pair.a.index, pair.b.index) for pair in listed] == [
         ("equal images, different labels", 5, 2),
         ("near on two sides", 4, 0),
         ("near on two sides", 3, 0),

@@ -1,110 +1,114 @@
 import pytest
 
-from spikeduel.data.auditing.findings import notes, problems, rows
-
-
-def clean(**changes):
-    found = {
-        "counts": {"train": 800, "val": 100, "test": 1000},
-        "split": "official",
-        "exact_duplicates": {
-            "within": 0, "across": 0, "conflicting": 0, "conflicting_images": 0, "sets": 0, "images": 0,
-            "test_in_training": 0, "across_groups": None,
-        },
-        "near_duplicates": {"within": 0, "across": 0, "test_in_training": 0},
-        "groups": None, "groups_cut": 0, "groups_cut_test_images": 0, "unreadable": [], "formats": [],
-        "probe": {
-            "accuracy": 0.97, "accuracy_if_grouped": 0.97, "accuracy_if_ungrouped": None, "chance": 0.5,
-            "siblings_in_train": 0.0, "n": 1000,
-        },
-        "classes": {"cat": 950, "dog": 950},
-        "class_sides": {"cat": {"train": 400, "val": 50, "test": 500}, "dog": {"train": 400, "val": 50, "test": 500}},
-        "searched": {"train": 800, "val": 100, "test": 1000},
-    }  # fmt: skip
-    for name, value in changes.items():
-        found[name] = {**found[name], **value} if isinstance(value, dict) else value
-    return found
+from made_audits import audit_with
+from spikeduel.data.auditing.findings import findings
+from spikeduel.results.audit import Counts, FileProperty, Finding
 
 
 def test_a_high_score_alone_is_no_leak():
-    assert problems(clean()) == notes(clean()) == []
+    assert findings(audit_with()) == ()
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "expected"),
     [
-        ({"exact_duplicates": {"test_in_training": 2, "across": 2}}, "2 test images (0.2%) equal training images"),
-        ({"exact_duplicates": {"conflicting": 1, "conflicting_images": 2}}, "1 set of equal images (2 images in all)"),
-        ({"groups_cut": 1, "groups_cut_test_images": 1}, "The split cuts 1 group: 0.1% of the test images"),
-        ({"probe": {"accuracy_if_grouped": 0.9, "siblings_in_train": 0.1}}, "Leakage: an untrained nearest neighbour"),
-        ({"probe": {"siblings_in_train": 0.06}}, "6.0% of the test images have a near duplicate in training"),
         (
-            {"unreadable": ["x.png: broken"]},
-            "1 file cannot be read as an image, and nothing can be trained before it is removed or replaced: x.png",
+            {"exact_duplicates": {"test_in_training": 2, "across": 2}},
+            Finding(kind="test_in_training", is_problem=True, count=2, share=0.002, remedy="remove_copies"),
         ),
         (
-            {"unreadable": ["x.png: broken", "y.png: empty"]},
-            "2 files cannot be read as images, and nothing can be trained before they are removed or replaced",
+            {"exact_duplicates": {"conflicting": 1, "conflicting_images": 2, "conflicting_files": ("a", "b")}},
+            Finding(kind="conflicting_labels", is_problem=True, count=1, names=("a", "b")),
+        ),
+        (
+            {"groups_cut": 1, "groups_cut_test_images": 1},
+            Finding(kind="cut_groups", is_problem=True, count=1, share=0.001, remedy="divide_the_data_anew"),
+        ),
+        (
+            {"probe": {"accuracy_if_grouped": 0.9, "siblings_in_train": 0.1}},
+            Finding(kind="leakage", is_problem=True, share=0.1, remedy="divide_the_data_anew"),
+        ),
+        (
+            {"probe": {"siblings_in_train": 0.06}},
+            Finding(kind="near_test_in_training", is_problem=True, share=0.06, remedy="divide_the_data_anew"),
+        ),
+        (
+            {"unreadable": ("x.png: broken", "y.png: empty")},
+            Finding(kind="unreadable_files", is_problem=True, count=2, names=("x.png: broken", "y.png: empty")),
         ),
     ],
 )
-def test_what_invalidates_a_result(changes, words):
-    (said,) = problems(clean(**changes))
-    assert words in said
+def test_what_invalidates_a_result(changes, expected):
+    assert findings(audit_with(**changes)) == (expected,)
+
+
+def note(kind, count=None, share=None, names=(), remedy=None):
+    return Finding(kind=kind, is_problem=False, count=count, share=share, names=names, remedy=remedy)
+
+
+FEW_DOGS = {"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=30, val=0, test=5)}
+FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, val=50, test=500)}
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "expected"),
     [
-        ({"exact_duplicates": {"test_in_training": 1, "across": 1}}, "1 test image (0.1%) equals a training image"),
-        ({"near_duplicates": {"across": 40, "test_in_training": 30}}, "40 images of validation or test have a near"),
-        ({"exact_duplicates": {"within": 1}}, "1 image is an exact copy of another on the same side"),
-        ({"exact_duplicates": {"across": 2}}, "2 further copies of an image lie in validation"),
-        ({"exact_duplicates": {"across_groups": 3}}, "3 sets of equal images lie in several groups"),
-        ({"groups_cut": 2}, "2 groups lie on two sides, but none of them on training and test"),
-        ({"class_sides": {"dog": {"train": 30, "val": 0, "test": 5}}}, "unbalanced: 950 images of cat, 35 of dog"),
-        ({"class_sides": {"dog": {"train": 30, "val": 0, "test": 5}}}, "1 class has fewer than 10 test images (dog)"),
-        ({"class_sides": {"cat": {"train": 400, "val": 50, "test": 50}}}, "Training and test differ in their classes"),
-        ({"searched": {"train": 100}}, "a sample, always the same: 100 of 800 training images"),
+        (
+            {"exact_duplicates": {"test_in_training": 1, "across": 1}},
+            note("test_in_training", 1, share=0.001, remedy="remove_copies"),
+        ),
+        ({"near_duplicates": {"across": 40, "test_in_training": 30}}, note("near_across_sides", 40)),
+        ({"exact_duplicates": {"within": 1}}, note("copies_on_one_side", 1)),
+        ({"exact_duplicates": {"across": 2}}, note("validation_copies", 2)),
+        ({"exact_duplicates": {"across_groups": 3}}, note("groups_joined", 3)),
+        ({"groups_cut": 2}, note("groups_cut_at_validation", 2)),
+        ({"class_sides": FEW_DOGS}, note("unbalanced_classes", names=("cat", "dog"))),
+        ({"class_sides": FEW_DOGS}, note("few_test_images", 1, names=("dog",))),
+        ({"class_sides": FEW_CATS}, note("class_shares_differ", share=0.05, names=("cat",))),
+        ({"searched": {"train": 100}}, note("searched_a_sample", 1200)),
     ],
 )
-def test_what_is_worth_knowing(changes, words):
-    found = clean(**changes)
-    assert any(words in said for said in notes(found))
-    assert problems(found) == []
+def test_what_is_worth_knowing(changes, expected):
+    found = findings(audit_with(**changes))
+    assert expected in found
+    assert not any(finding.is_problem for finding in found)
 
 
 def test_formats_that_tell():
-    row = {"property": "size", "num_values": 2, "values": {"8×8": 3, "9×9": 2}}
-    row |= {"class_accuracy": 0.7, "class_chance": 0.5, "split_association": 0.5}
-    first, second = notes(clean(formats=[row]))
-    assert "The size of a file tells its class: guessing by it alone is right on 70.0%" in first
-    assert "differs between the sides of the split (Cramér's V 0.50)" in second
-    assert notes(clean(formats=[{**row, "class_accuracy": 0.51, "split_association": 0.1}])) == []
+    def of(accuracy, association):
+        values = {"8×8": 3, "9×9": 2}
+        return FileProperty(
+            property="size", num_values=2, values=values, class_accuracy=accuracy, class_chance=0.5,
+            split_association=association,
+        )  # fmt: skip
+
+    assert findings(audit_with(formats=(of(0.7, 0.5),))) == (
+        note("format_tells_class", share=0.7, names=("size",)),
+        note("format_tells_side", names=("size",)),
+    )
+    assert findings(audit_with(formats=(of(0.51, 0.1),))) == ()
 
 
-def test_few_near_duplicates_are_not_called_a_leak():
-    small = {"n": 20, "siblings_in_train": 0.1, "accuracy_if_grouped": 0.87}
-    assert problems(clean(probe=small)) == []
+def test_of_a_few_test_images_near_is_no_problem():
+    assert findings(audit_with(probe={"siblings_in_train": 0.08, "n": 25})) == ()
+    assert findings(audit_with(probe={"accuracy_if_grouped": 0.87, "siblings_in_train": 0.1, "n": 20})) == ()
 
 
-def test_the_remedy_fits_the_split():
-    cut = {"groups_cut": 5, "groups_cut_test_images": 9}
-    assert "--split default" in problems(clean(split="published", **cut))[0]
-    assert "train/ and test/" in problems(clean(split="official", **cut))[0]
-
-
-def test_rows_are_text():
-    table = {row["what"]: row["found"] for row in rows(clean())}
-    assert table["nearest neighbour on small grey versions"] == "97.0% right, nothing trained"
-    assert table["  chance: always naming training's most frequent class"] == "50.0%"
-    assert "  on a split over files" not in table
-
-
-def test_groups_that_copies_join_are_said_to_be_joined():
-    def groups(**exact):
-        found = clean(groups=47, exact_duplicates=exact)
-        return {row["what"]: row["found"] for row in rows(found)}["groups"]
-
-    assert groups(across_groups=0) == "47, 0 cut"
-    assert groups(across_groups=1) == "47 (those that share copies are joined into one), 0 cut"
+@pytest.mark.parametrize(
+    ("split", "of_groups", "of_copies"),
+    [
+        ("published", "use_default_split", "use_default_split"),
+        ("official", "divide_the_data_anew", "remove_copies"),
+        ("stratified", "give_groups", "remove_copies"),
+    ],
+)
+def test_the_remedy_fits_the_split(split, of_groups, of_copies):
+    found = findings(
+        audit_with(
+            split=split,
+            groups_cut=5,
+            groups_cut_test_images=9,
+            exact_duplicates={"test_in_training": 9, "across": 9},
+        )
+    )
+    assert [finding.remedy for finding in found] == [of_copies, of_groups]

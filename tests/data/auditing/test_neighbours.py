@@ -5,8 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
+from spikeduel.data import Split
 from spikeduel.data.auditing import neighbours
-from spikeduel.data.auditing.neighbours import closest, nearest
+from spikeduel.data.auditing.neighbours import closest, nearest, num_portions, search, small_grey
+from spikeduel.results.audit import Counts
+from spikeduel.system.progress import Progress
 
 
 def test_by_hand():
@@ -18,33 +21,41 @@ def test_by_hand():
 
 
 def test_none_is_its_own_neighbour_but_a_copy_is():
-    images = np.array([[0, 0], [10, 0], [0, 0], [14, 0]], dtype=np.uint8)
-    index, distance = nearest(images, images, exclude_self=True)
-    assert index.tolist() == [2, 3, 0, 1]
-    assert distance.tolist() == [0.0, 4.0, 0.0, 4.0]
+    images = torch.tensor([[0.0, 0], [10, 0], [0, 0], [14, 0]])
+    found = closest(images, images, 2, self_at=np.arange(4))
+    assert found.index.tolist() == [2, 3, 0, 1]
+    assert found.distance.tolist() == [0.0, 4.0, 0.0, 4.0]
+    assert closest(images[[1, 3]], images, 2, self_at=np.array([1, 3])).index.tolist() == [3, 1]
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(2, 90), st.booleans())
-def test_as_scikit_learn_finds(seed, num_queries, num_references, exclude_self):
+def test_as_scikit_learn_finds(seed, num_queries, num_references, is_same):
     random = np.random.default_rng(seed)
     references = random.integers(0, 256, (num_references, 1, 5, 4), dtype=np.uint8)
-    queries = references if exclude_self else random.integers(0, 256, (num_queries, 1, 5, 4), dtype=np.uint8)
-    index, distance = nearest(queries, references, exclude_self)
+    queries = references if is_same else random.integers(0, 256, (num_queries, 1, 5, 4), dtype=np.uint8)
     oracle = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.reshape(num_references, -1))
-    expected, _ = oracle.kneighbors(None if exclude_self else queries.reshape(len(queries), -1))
-    assert distance == pytest.approx(expected[:, 0], rel=1e-6)
-    found = queries.astype(float) - references[index]
-    assert distance == pytest.approx(np.sqrt((found**2).sum((1, 2, 3))), rel=1e-6)
+    expected, _ = oracle.kneighbors(None if is_same else queries.reshape(len(queries), -1))
+    if is_same:
+        flat = torch.from_numpy(queries.reshape(len(queries), -1).astype(np.float32))
+        found = closest(flat, flat, 7, self_at=np.arange(len(queries)))
+        index, distance = found.index, found.distance
+    else:
+        index, distance = nearest(queries, references)
+    assert distance == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-2)
+    differences = queries.astype(float) - references[index]
+    assert distance == pytest.approx(np.sqrt((differences**2).sum((1, 2, 3))), rel=1e-5, abs=1e-2)
 
 
 def test_blocks_and_portions_change_nothing(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (500, 1, 6, 6), dtype=np.uint8)
-    whole = nearest(images, images, exclude_self=True)
+    flat = torch.from_numpy(images.reshape(500, -1).astype(np.float32))
+    whole, among_others = nearest(images[:250], images[250:]), closest(flat, flat, 1, self_at=np.arange(500))
     monkeypatch.setattr(neighbours, "QUERIES_AT_ONCE", 37)
     monkeypatch.setattr(neighbours, "PORTION", 19)
-    for one, other in zip(whole, nearest(images, images, exclude_self=True), strict=True):
+    for one, other in zip(whole, nearest(images[:250], images[250:]), strict=True):
         assert (one == other).all()
+    assert (closest(flat, flat, 26, self_at=np.arange(500)).index == among_others.index).all()
 
 
 def test_one_grey_level_apart_is_told_from_equal_at_mnists_size():
@@ -63,10 +74,64 @@ def test_usual_is_the_median_over_portions():
     assert found.usual.tolist() == [16.0]  # portions of one image each: the median of 0, 1, 4, …, 64
 
 
-@pytest.mark.parametrize(
-    ("queries", "references", "exclude_self", "message"),
-    [((2, 4), (2, 5), False, "shape"), ((2, 4), (3, 4), True, "same"), ((1, 4), (1, 4), True, "no image")],
-)
-def test_what_cannot_be_answered_is_refused(queries, references, exclude_self, message):
-    with pytest.raises(ValueError, match=message):
-        nearest(np.zeros(queries, np.uint8), np.zeros(references, np.uint8), exclude_self)
+def test_what_cannot_be_answered_is_refused():
+    with pytest.raises(ValueError, match="shape"):
+        nearest(np.zeros((2, 4), np.uint8), np.zeros((2, 5), np.uint8))
+    with pytest.raises(ValueError, match="no image"):
+        closest(torch.zeros(1, 4), torch.zeros(1, 4), 1, self_at=np.array([0]))
+
+
+def test_small_versions_by_hand():
+    image = np.array([[[[0, 100], [100, 200]]]], dtype=np.uint8)
+    expected = torch.tensor([[-100.0, 0, 0, 100]]) / (2 * 100**2) ** 0.5
+    assert torch.allclose(small_grey(image), expected)
+
+
+def test_brightness_and_contrast_drop_out_and_uniform_images_become_zero():
+    dark = np.random.default_rng(0).integers(0, 100, (1, 1, 28, 28), dtype=np.uint8)
+    small = small_grey(np.concatenate([dark, dark * 2 + 30, np.full_like(dark, 7)]))
+    assert small.shape == (3, 14 * 14)
+    assert torch.allclose(small[0], small[1], atol=1e-6)
+    assert (small[2] == 0).all()
+
+
+def test_colours_are_averaged():
+    grey = np.random.default_rng(0).integers(0, 250, (2, 1, 8, 8), dtype=np.uint8)
+    colour = np.concatenate([grey - grey // 2, grey, grey + grey // 2 % 6], axis=1)
+    mean = colour.astype(float).mean(1).reshape(2, -1)
+    mean -= mean.mean(1, keepdims=True)
+    assert np.allclose(small_grey(colour), mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_longer_side_becomes_25_or_less():
+    for side, expected in ((8, 8), (25, 25), (26, 13), (28, 14), (64, 22), (97, 25)):
+        assert small_grey(np.zeros((1, 1, side, side), np.uint8)).shape == (1, expected**2)
+
+
+def test_each_side_is_searched_where_it_should_be():
+    places = torch.tensor([0.0, 1.0, 10.0, 10.5, 1.2, 10.9, 30.0])[:, None]
+    split = Split(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]), "official")
+    found = search(places, split, Progress())
+    assert found.training[0].tolist() == [1, 0, 1, 2, 1, 2, 2]
+    assert found.same_side[0].tolist() == [1, 0, 1, 4, 3, 6, 5]
+    assert found.earlier[0].tolist() == [-1, -1, -1, 2, 1, 3, 3]  # test images look at validation as well
+    assert np.allclose(found.earlier[1][3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
+    assert found.searched == Counts(train=3, val=2, test=2)
+
+
+def test_too_much_work_is_sampled_always_alike(monkeypatch):
+    small = torch.from_numpy(np.random.default_rng(0).random((60, 10), dtype=np.float32))
+    split = Split(np.arange(40), np.arange(40, 50), np.arange(50, 60), "official")
+    whole = search(small, split, Progress())
+    monkeypatch.setattr(neighbours, "MOST_PRODUCTS", 40 * 10 * 7)
+    found, again = (search(small, split, Progress()) for _ in range(2))
+    assert found.searched == Counts(train=7, val=7, test=7)
+    assert (found.training[0] == again.training[0]).all()
+    known = found.training[0] >= 0
+    assert known.sum() == 21
+    assert (found.training[0][known] == whole.training[0][known]).all()
+    assert np.isnan(found.usual[~known]).all()
+
+
+def test_portions_grow_with_the_set_up_to_a_bound():
+    assert [num_portions(n) for n in (10, 700, 60_000)] == [7, 10, 72]

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from spikeduel.data import Split, grouping
+from spikeduel.data.auditing.neighbours import search, small_grey
 from spikeduel.data.auditing.probe import probe
-from spikeduel.data.auditing.similarity import search, small_grey
 from spikeduel.system.progress import Progress
 
 
@@ -27,10 +27,10 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
     split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 80), "published")
     for known in (groups, None):
         found = probed(images, labels, known, split)
-        assert (found["accuracy"], found["siblings_in_train"], found["n"]) == (1.0, 1.0, 40)
-        assert found["accuracy_if_grouped"] < 0.6
+        assert (found.accuracy, found.siblings_in_train, found.n) == (1.0, 1.0, 40)
+        assert found.accuracy_if_grouped < 0.6
         most_frequent = np.bincount(labels).max() / 80
-        assert found["chance"] == pytest.approx(most_frequent)
+        assert found.chance == pytest.approx(most_frequent)
 
 
 def test_a_clean_split_has_no_siblings_and_is_set_against_one_over_files(siblings):
@@ -39,9 +39,9 @@ def test_a_clean_split_has_no_siblings_and_is_set_against_one_over_files(sibling
     clean = Split(both, np.array([], np.int64), np.concatenate([np.arange(30, 40), np.arange(70, 80)]), "grouped")
     over_files = Split(np.arange(40), np.array([], np.int64), np.arange(40, 80), "published")
     found = probed(images, labels, groups, clean, over_files=over_files)
-    assert found["siblings_in_train"] == 0
-    assert found["accuracy"] == found["accuracy_if_grouped"] < 0.6
-    assert found["accuracy_if_ungrouped"] == 1.0
+    assert found.siblings_in_train == 0
+    assert found.accuracy == found.accuracy_if_grouped < 0.6
+    assert found.accuracy_if_ungrouped == 1.0
 
 
 def test_whoever_has_only_siblings_in_training_is_wrong():
@@ -49,4 +49,4 @@ def test_whoever_has_only_siblings_in_training_is_wrong():
     images[:, 0, 0, 0] = 255
     split = Split(np.array([0, 1]), np.array([], np.int64), np.array([2]), "official")
     found = probed(images, np.zeros(3, np.int64), None, split)
-    assert (found["accuracy"], found["accuracy_if_grouped"], found["siblings_in_train"]) == (1.0, 0.0, 1.0)
+    assert (found.accuracy, found.accuracy_if_grouped, found.siblings_in_train) == (1.0, 0.0, 1.0)

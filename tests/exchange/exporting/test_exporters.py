@@ -4,17 +4,24 @@ import sys
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import exporters
-from spikeduel.exchange.exporting.runs import Run
-from spikeduel.system import files
+from spikeduel.exchange.exporting.agreement import Agreement, Run, reference_run
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
+
+
+KEYS = {
+    "spikeduel", "created", "file", "sha256", "bytes", "format", "weights", "model", "dataset", "n", "required",
+    "accuracy_float32", "accuracy_lost", "accuracy", "programs", "versions",
+}  # fmt: skip
 
 
 def answering(changed):
@@ -25,7 +32,7 @@ def answering(changed):
 
         @torch.inference_mode()
         def run(batch):
-            ours = exporters.checking.reference_run(model, batch)
+            ours = reference_run(model, batch)
             return changed(ours)
 
         return {"program 1.0": run}
@@ -36,24 +43,29 @@ def answering(changed):
 def test_what_agrees_is_kept_with_its_check(tmp_path, monkeypatch):
     monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
     model = make()
-    found = exporting.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
+    check = exporting.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
     assert (tmp_path / "a.same").read_text() == "float32"
-    assert json.loads((tmp_path / "a.same.check.json").read_text()) == found
-    assert found["n"] == 60
-    assert found["sha256"] == files.checksum(tmp_path / "a.same")
-    assert found["accuracy"] == found["accuracy_float32"] == found["programs"]["program 1.0"]["accuracy"]
+    assert set(json.loads((tmp_path / "a.same.check.json").read_text())) == KEYS
+    assert typed.read_json(tmp_path / "a.same.check.json", exporting.ExportCheck) == check
+    assert check.n == 60
+    assert check.sha256 == files.checksum(tmp_path / "a.same")
     predicted, _ = model.predict(IMAGES)
-    assert found["accuracy"] == pytest.approx((predicted == LABELS).mean())
-    spikes = 60 * 6 * (12 + 3)
-    assert found["programs"]["program 1.0"] == {
-        "ok": True,
-        "same_label": 1.0,
-        "largest_score_difference": 0.0,
-        "spikes_flipped": 0,
-        "spikes_compared": spikes,
-        "images_with_flips": 0,
-        "accuracy": found["accuracy"],
-    }
+    assert check.accuracy == check.accuracy_float32 == pytest.approx((predicted == LABELS).mean())
+    assert check.programs["program 1.0"] == Agreement(
+        ok=True,
+        same_label=1.0,
+        largest_score_difference=0.0,
+        spikes_flipped=0,
+        spikes_compared=60 * 6 * (12 + 3),
+        images_with_flips=0,
+        accuracy=check.accuracy,
+    )
+
+
+def test_a_damaged_check_is_a_clear_error(tmp_path):
+    (tmp_path / "a.check.json").write_text('{"spikeduel": "0.1.0", "file": 3}')
+    with pytest.raises(InputError, match=r"a\.check\.json: "):
+        typed.read_json(tmp_path / "a.check.json", exporting.ExportCheck)
 
 
 def one_flip(run):
@@ -66,9 +78,10 @@ def one_flip(run):
 
 def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_path, monkeypatch):
     monkeypatch.setitem(exporters.EXPORTERS, "flip", answering(one_flip))
-    found = exporting.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)["programs"]["program 1.0"]
-    assert (found["spikes_flipped"], found["images_with_flips"]) == (2, 2)  # one in each of two batches
-    assert found["largest_score_difference"] == 0.0
+    check = exporting.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
+    program = check.programs["program 1.0"]
+    assert (program.spikes_flipped, program.images_with_flips) == (2, 2)  # one in each of two batches
+    assert program.largest_score_difference == 0.0
 
 
 def all_flipped(run):
@@ -87,7 +100,7 @@ FAULTS = {
 def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
     monkeypatch.setitem(exporters.EXPORTERS, "faulty", answering(FAULTS[fault]))
     (tmp_path / "a").write_text("what was there before")
-    with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: same label on") as caught:
+    with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9%") as caught:
         exporting.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
     assert caught.value.exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
@@ -98,11 +111,11 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setitem(exporters.EXPORTERS, "onnx-same", answering(lambda run: run))
     model = make(precision="bf16")
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    found = exporting.export(model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS)
+    check = exporting.export(model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS)
     assert model.precision == "bf16"
     assert all(torch.equal(value, before[name]) for name, value in model.module.state_dict().items())
-    assert found["model"]["trained_in"] == "bf16"
-    assert found["accuracy_lost"] == pytest.approx(found["accuracy_float32"] - found["accuracy"])
+    assert check.model.trained_in == "bf16"
+    assert check.accuracy_lost == pytest.approx(check.accuracy_float32 - check.accuracy)
 
 
 @pytest.mark.parametrize(
@@ -128,17 +141,21 @@ def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch
         exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS)
 
 
-def test_lines_say_what_was_found():
-    its = {"same_label": 0.999, "largest_score_difference": 2e-6, "spikes_flipped": 3, "spikes_compared": 1000}
-    found = {"programs": {"p 1": its}, "n": 1000, "weights": "int8"}
-    found |= {"accuracy_float32": 0.87, "accuracy": 0.861, "accuracy_lost": 0.009}
-    alone = {**found, "weights": "float32", "programs": {"spikeduel": its}}
-    assert "with snntorch and nirtorch" in exporting.lines(alone)[1]
-    assert exporting.lines(found) == [
+def test_lines_say_what_was_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    check = exporting.export(make(), tmp_path / "a", "same", images=IMAGES, labels=LABELS)
+    program = replace(check.programs["program 1.0"], largest_score_difference=2e-6, spikes_flipped=3)
+    program = replace(program, same_label=0.999, spikes_compared=1000)
+    check = replace(check, n=1000, weights="int8", programs={"p 1": program})
+    check = replace(check, accuracy_float32=0.87, accuracy=0.861, accuracy_lost=0.009)
+    assert exporting.lines(check) == [
         "p 1: the same label on 99.90% of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
         "3 of 1,000 spikes flipped.",
         "Accuracy on these images: 87.00%, with int8 weights 86.10% (lost: 0.90 points).",
     ]
+    alone = exporting.lines(replace(check, weights="float32", programs={"spikeduel": program}))
+    assert len(alone) == 2
+    assert "nirtorch" in alone[1]
 
 
 def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monkeypatch):
@@ -155,6 +172,6 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
     model = make(
         dataset="digits", classes=digits, image_shape=(1, 8, 8), preprocessing=Preprocessing(1, 8, 8), num_steps=4
     )
-    found = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
-    assert (found["n"], found["dataset"]) == (20, "digits")
+    check = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
+    assert (check.n, check.dataset) == (20, "digits")
     assert (tmp_path / "store" / "ledger.jsonl").exists()

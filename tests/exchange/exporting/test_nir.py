@@ -30,15 +30,15 @@ def exported(model, path):
 
 
 def test_snntorch_and_norse_give_the_models_answers(tmp_path):
-    found = exported(made(), tmp_path / "a.nir")["programs"]
-    assert {name.split()[0] for name in found} == {"spikeduel", "snntorch", "norse"}
-    assert all(its["ok"] and its["spikes_compared"] == 30 * 4 * 24 for its in found.values())
+    programs = exported(made(), tmp_path / "a.nir").programs
+    assert {name.split()[0] for name in programs} == {"spikeduel", "snntorch", "norse"}
+    assert all(program.ok and program.spikes_compared == 30 * 4 * 24 for program in programs.values())
 
 
 def test_average_pooling_and_the_order_of_flattened_features(tmp_path):
-    found = exported(made("conv-lif", pooling="avg"), tmp_path / "a.nir")["programs"]
-    assert {name.split()[0] for name in found} == {"spikeduel", "snntorch"}
-    assert all(its["ok"] for its in found.values())
+    programs = exported(made("conv-lif", pooling="avg"), tmp_path / "a.nir").programs
+    assert {name.split()[0] for name in programs} == {"spikeduel", "snntorch"}
+    assert all(program.ok for program in programs.values())
     graph = nir.read(tmp_path / "a.nir")  # it passes nir's own check of shapes
     kinds = [type(node).__name__ for node in graph.nodes.values()]
     assert sorted(kinds) == sorted(

@@ -25,8 +25,8 @@ def spiking(shape, encoding="direct", **network):
 
 
 def exported(model, path, to, **more):
-    found = exporting.export(model, path, to, images=IMAGES, labels=LABELS, **more)
-    return found, onnxruntime.InferenceSession(path.read_bytes())
+    check = exporting.export(model, path, to, images=IMAGES, labels=LABELS, **more)
+    return check, onnxruntime.InferenceSession(path.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def exported(model, path, to, **more):
 )
 def test_images_in_scores_out(shape, encoding, network, tmp_path):
     model = make(shape) if encoding is None else spiking(shape, encoding, **network)
-    found, session = exported(model, tmp_path / "a.onnx", "onnx")
-    (its,) = found["programs"].values()
-    assert its["ok"]
+    check, session = exported(model, tmp_path / "a.onnx", "onnx")
+    (program,) = check.programs.values()
+    assert program.ok
     # Another batch size than any that was traced or checked.
     (scores,) = session.run(None, {"images": IMAGES[::6].astype(np.float32) / 255})
     _, probabilities = model.predict(IMAGES[::6])
@@ -103,11 +103,11 @@ def test_int8_weights_are_stored_so_and_computed_with(tmp_path):
     with torch.no_grad():
         model.module.block1[1].running_mean.uniform_(-0.2, 0.2)
         model.module.block1[1].running_var.uniform_(0.5, 2)
-    found, _ = exported(model, tmp_path / "a.onnx", "onnx", weights="int8")
+    check, _ = exported(model, tmp_path / "a.onnx", "onnx", weights="int8")
     written = onnx.load(tmp_path / "a.onnx")
     kept = {tensor.name: tensor for tensor in written.graph.initializer}
     weights = [tensor for tensor in kept.values() if tensor.data_type == onnx.TensorProto.INT8]
     assert sorted(np.prod(tensor.dims) for tensor in weights) == [36, 144, 1200]
     large = [t for t in kept.values() if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) > 12]
     assert not large
-    assert found["weights"] == "int8"
+    assert check.weights == "int8"

@@ -131,7 +131,7 @@ def test_convolutions_pooling_and_an_if_that_counts(tmp_path):
         (lambda: chain(affine(5, 16), nir.Scale(np.ones(5)), affine(3, 5)), "n1: Scale is not among"),
         (lambda: chain(affine(5, 16), lif(), affine(3, 4)), "does not fit what it is given"),
         (lambda: chain(affine(5, 16), lif((4,), tau=[2e-4, 3e-4, 4e-4, 5e-4]), affine(3, 5)), "does not fit"),
-        (lambda: chain(affine(1, 16), out=(1,)), "as many as there are classes"),
+        (lambda: chain(affine(1, 16), out=(1,)), "at least two outputs"),
     ],
 )
 def test_what_cannot_be_expressed_is_refused_with_its_reason(graph, problem, tmp_path):
@@ -155,6 +155,13 @@ def test_what_a_file_says_of_itself_cannot_name_code_to_run(tmp_path):
     graph = chain(affine(5, 16), lif(), affine(3, 5), metadata={"spikeduel": json.dumps(about)})
     card = import_model(written(graph, tmp_path / "a.nir")).card
     assert (card.encoding, card.num_steps, card.classes, card.dataset) == ("direct", 25, ("x", "y", "z"), "a")
+
+
+def test_a_step_that_is_no_time_is_refused_and_not_guessed(tmp_path):
+    for dt in ("0.1", -1, 1e9):
+        graph = chain(affine(5, 16), lif(), affine(3, 5), metadata={"spikeduel": json.dumps({"dt": dt})})
+        with pytest.raises(InputError, match="dt"):
+            import_model(written(graph, tmp_path / "a.nir"))
 
 
 def test_files_that_point_elsewhere_or_unpack_to_anything_are_refused(tmp_path, monkeypatch):

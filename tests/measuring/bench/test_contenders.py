@@ -2,7 +2,7 @@ import importlib
 
 import pytest
 
-from spikeduel.measuring.bench.contenders import CONTENDERS, PEER_OF_SCALING, taking_part
+from spikeduel.measuring.bench.contenders import CONTENDERS, PEER_OF_SCALING, is_spikeduel, taking_part
 from spikeduel.measuring.bench.workloads import WORKLOADS
 
 
@@ -11,9 +11,9 @@ def test_every_contender_can_be_found_by_its_name(name):
     contender = CONTENDERS[name]
     assert contender.name == name
     module, _, function = contender.builder.partition(":")
-    if not contender.own:
+    if not is_spikeduel(name):
         pytest.importorskip(
-            {"with_snntorch": "snntorch", "with_torch": "torch"}.get(module.split(".")[-1], "spikingjelly")
+            {"with_snntorch": "snntorch", "networks": "torch"}.get(module.split(".")[-1], "spikingjelly")
         )
     assert callable(getattr(importlib.import_module(module), function))
 

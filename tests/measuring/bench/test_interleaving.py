@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 
 from bench_fakes import Fake
-from spikeduel.measuring.bench.interleaving import LONG_STEP_MS, Timing, interleaved
+from spikeduel.measuring.bench.interleaving import LONG_STEP_MS, Milliseconds, Timing, interleaved
 from spikeduel.measuring.bench.worker import Failed
 
 
@@ -69,6 +69,6 @@ def test_an_interruption_closes_everyone():
 
 def test_a_summary_by_hand():
     timing = Timing([[4.0, 1.0], [2.0], [3.0, 10.0]])
-    assert timing.summary() == {"median": 3.0, "min": 1.0, "max": 10.0, "p25": 2.0, "p75": 4.0, "n": 5}
-    assert Timing([[7.0]]).summary() == {"median": 7.0, "min": 7.0, "max": 7.0, "p25": 7.0, "p75": 7.0, "n": 1}
+    assert timing.summary() == Milliseconds(median=3.0, min=1.0, max=10.0, p25=2.0, p75=4.0, n=5)
+    assert Timing([[7.0]]).summary() == Milliseconds(median=7.0, min=7.0, max=7.0, p25=7.0, p75=7.0, n=1)
     assert Timing().summary() is None

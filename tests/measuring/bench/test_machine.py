@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from spikeduel.measuring.bench import machine
 from spikeduel.measuring.bench.machine import Limits, busy, describe, last_level_cache_bytes, measure_limits
@@ -35,11 +36,10 @@ def test_the_faster_precision_sets_rate_and_size():
 
 def test_a_description_names_hardware_versions_and_load():
     described = describe(threads=3)
-    assert described["threads"] == 3
-    assert described["torch"]
-    assert isinstance(described["cpu_features"], list)
-    assert set(described["peers"]) == {"snntorch", "spikingjelly"}
-    assert described["load_average"] == pytest.approx(machine.load_average(), abs=0.5)
+    assert described.threads == 3
+    assert described.torch == torch.__version__
+    assert set(described.peers) == {"snntorch", "spikingjelly"}
+    assert described.load_average == pytest.approx(machine.load_average(), abs=0.5)
 
 
 def test_the_largest_cache(tmp_path):
@@ -52,7 +52,7 @@ def test_the_largest_cache(tmp_path):
 
 def test_a_busy_machine_is_warned_of(monkeypatch):
     monkeypatch.setattr(machine.os, "cpu_count", lambda: 8)
-    assert busy(2.0, "at the start") == busy(None, "at the start") == busy(4.0, "at the end", own_threads=2) == []
+    assert busy(2.0, "at the start") == busy(None, "at the start") == busy(4.0, "at the end", own_threads=2) == ()
     (warning,) = busy(2.1, "at the start")
     assert "at the start (load 2.1 on 8 cores)" in warning
     assert busy(4.1, "at the end", own_threads=2)

@@ -1,17 +1,24 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from bench_fakes import TINY
+from small_workloads import SMALL
+from spikeduel.measuring.bench import networks
 from spikeduel.measuring.bench.networks import (
     LEARNING_RATE,
+    Needs,
     adam,
     analogue,
     cnn,
     loss_over_steps,
+    needs,
     num_neuron_layers,
     stages,
 )
-from spikeduel.measuring.bench.workloads import WORKLOADS
+from spikeduel.measuring.bench.workloads import WORKLOADS, Workload
 from spikeduel.networks.architectures import small_cnn
 from spikeduel.settings.recipes import baseline
 
@@ -28,7 +35,7 @@ def test_the_cnn_is_the_studys():
     torch.manual_seed(0)
     plain = cnn(WORKLOADS["cnn-28"])
     torch.manual_seed(0)
-    ours = small_cnn.build((1, 28, 28), 10, None, hidden=1024)
+    ours = small_cnn.SmallCNN((1, 28, 28), 10)
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(plain(x), ours(x))
 
@@ -52,3 +59,52 @@ def test_the_optimiser_is_the_studys():
     assert (group["lr"], group["betas"], group["fused"]) == (8.5e-5, (0.9, 0.999), None)
     assert baseline().learning_rate == LEARNING_RATE
     assert adam([torch.nn.Parameter(torch.zeros(1))], fused=True).param_groups[0]["fused"]
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_the_cnn_learns(tuned, losses, monkeypatch):
+    monkeypatch.setattr(networks, "LEARNING_RATE", 1e-3)
+    found = losses(networks.build_cnn, SMALL["cnn"], tuned=tuned)
+    assert found[-1] < 0.9 * found[0]
+
+
+def test_tuned_is_the_same_network_in_less_precision(losses):
+    plain, tuned = (losses(networks.build_cnn, SMALL["cnn"], 3, tuned=tuned) for tuned in (False, True))
+    assert plain == pytest.approx(tuned, rel=0.02)
+    assert plain != tuned
+
+
+# ---- the roofline
+
+
+def test_the_needs_of_a_dense_network_by_hand():
+    # 16 pixels, 5 neurons, 10 classes, 3 steps, 2 images: 2·2·(2·16·5) + 3·2·(3·2·5·10) operations.
+    # Bytes: 36 for each of 16·5 + 5 + 5·10 + 10 parameters, 32 pixels, 30 spikes of 2 bytes.
+    assert needs(TINY, 2) == Needs(640 + 1800, 36 * 145 + 32 + 60, 145)
+    # Rate: the first layer at each of 3 steps, on 96 spikes that also have to be moved.
+    assert needs(replace(TINY, encoding="rate"), 2) == Needs(1920 + 1800, 36 * 145 + 32 + 192 + 60, 145)
+    assert needs(replace(TINY, encoding="rate"), 4) == Needs(1920 + 1800, 36 * 145 + 32 + 384 + 120, 145)
+
+
+def test_the_needs_of_the_studys_network_by_hand():
+    assert needs(WORKLOADS["snn-28-direct"], 2).flop == 4 * 128 * 784 * 1024 + 6 * 3200 * 1024 * 10
+    assert needs(WORKLOADS["snn-97-rate"], 2).flop == 4 * 3200 * 9409 * 1024 + 6 * 3200 * 1024 * 10
+
+
+def test_the_needs_of_convolutions_by_hand():
+    # 10 pixels to 8, pooled to 4; 4 to 2, pooled to 1: 4·64·9·16 and 6·4·144·32, then 32 to 7 to 10 numbers.
+    cnn = needs(Workload("cnn", "cnn", side=10, batch_size=1, hidden=7), 2)
+    assert cnn.flop == 4 * 64 * 9 * 16 + 6 * (4 * 144 * 32 + 32 * 7 + 7 * 10)
+    assert cnn.parameters == 9 * 16 + 16 + 144 * 32 + 32 + 32 * 7 + 7 + 7 * 10 + 10
+    assert cnn.bytes == 36 * cnn.parameters + 100 + 2 * (256 + 32 + 7)
+    # 4×4 pixels once, because the input is constant; 2×2 pixels, then one, at 3 steps.
+    conv = needs(Workload("conv", "conv", side=4, encoding="direct", num_steps=3, batch_size=1, hidden=7), 4)
+    assert conv.flop == 4 * 16 * 9 * 32 + 6 * (12 * 288 * 64 + 3 * 64 * 7 + 3 * 7 * 10)
+    assert conv.parameters == 9 * 32 + 64 + 288 * 64 + 128 + 64 * 7 + 7 + 7 * 10 + 10
+    assert conv.bytes == 36 * conv.parameters + 16 + 4 * (384 + 192 + 21)
+
+
+def test_the_roofline_is_the_longer_of_computing_and_moving():
+    little, much = (Needs(flop=2_000_000_000, bytes=moved, parameters=1) for moved in (1_000_000, 50_000_000))
+    assert little.milliseconds(gflops=1000, bandwidth_gbs=10) == pytest.approx(2)
+    assert much.milliseconds(gflops=1000, bandwidth_gbs=10) == pytest.approx(5)

@@ -3,7 +3,7 @@ import torch
 
 from small_workloads import SMALL
 from spikeduel.measuring.bench import ours
-from spikeduel.measuring.bench.roofline import layers
+from spikeduel.measuring.bench.networks import needs
 from spikeduel.measuring.bench.workloads import WORKLOADS, batch
 from spikeduel.networks.models import Model, build, num_parameters
 from spikeduel.settings.recipes import baseline
@@ -12,7 +12,7 @@ from spikeduel.settings.recipes import baseline
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_the_network_has_the_parameters_that_the_roofline_counts(name):
     card = ours.describe(WORKLOADS[name])
-    assert num_parameters(build(card)) == sum(layer.parameters for layer in layers(WORKLOADS[name]))
+    assert num_parameters(build(card)) == needs(WORKLOADS[name], 2).parameters
     assert (card.encoding, card.num_steps) == (WORKLOADS[name].encoding, WORKLOADS[name].num_steps)
 
 
@@ -29,7 +29,7 @@ def test_every_step_draws_other_spikes(monkeypatch):
     keys = []
 
     def encode(self, images, draw, original=Model.encode):
-        keys.append(draw.keys)
+        keys.append(draw.values)
         return original(self, images, draw)
 
     monkeypatch.setattr(Model, "encode", encode)

@@ -5,11 +5,12 @@ import pytest
 
 from bench_fakes import Fake
 from spikeduel.measuring.bench import running
-from spikeduel.measuring.bench.contenders import CONTENDERS
+from spikeduel.measuring.bench.contenders import CONTENDERS, is_spikeduel
 from spikeduel.measuring.bench.machine import Limits
-from spikeduel.measuring.bench.running import plan, run
+from spikeduel.measuring.bench.running import BASE, plan, run, scaled, scaling_points
 from spikeduel.measuring.bench.worker import Failed
 from spikeduel.measuring.bench.workloads import WORKLOADS, Workload
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
@@ -61,11 +62,12 @@ def test_the_document(tmp_path):
     out = tmp_path / "speed.json"
     chosen = plan(only=["snn-28-direct", "cnn-28"], quick=True, rounds=2, scaling=True)
     document = run(chosen, out=out, start=fake)
-    assert json.loads(out.read_text()) == json.loads(json.dumps(document))
-    assert set(document) == KEYS
-    assert document["finished"] is True
-    assert document["limits"] == {"bf16_gflops": 200.0, "float32_gflops": 100.0, "bandwidth_gbs": 10.0}
-    assert [(row["workload"], row["contender"]) for row in document["rows"]] == [
+    written = json.loads(out.read_text())
+    assert written == json.loads(json.dumps(typed.plain(document)))
+    assert set(written) == KEYS
+    assert document.finished
+    assert document.limits == LIMITS
+    assert [(row.workload, row.contender) for row in document.rows] == [
         ("snn-28-direct", "spikeduel"),
         ("snn-28-direct", "snntorch-study"),
         ("snn-28-direct", "snntorch-fastest-bf16"),
@@ -74,16 +76,16 @@ def test_the_document(tmp_path):
         ("cnn-28", "torch-cnn"),
         ("cnn-28", "torch-cnn-tuned"),
     ]
-    ours, _, _, missing, *_ = document["rows"]
-    assert ours["ms"]["median"] == 10.0
-    assert 0 < ours["roofline_fraction"] < 1
-    assert missing["error"] == "needs spikingjelly: pip install 'spikeduel[bench]'"
-    assert missing["ms"] is None
-    assert document["ratios"]["snn-28-direct"]["snntorch-study"]["median"] == 5.0
-    assert document["ratios"]["snn-28-direct"]["cnn"]["median"] == 1.0
-    assert document["ratios"]["cnn-28"]["torch-cnn-tuned"]["median"] == 5.0
-    assert {entry["axis"] for entry in document["scaling"]} == {"num_steps", "batch_size", "hidden", "threads"}
-    assert set(document["contenders"]) == set(CONTENDERS)
+    ours, _, _, missing, *_ = document.rows
+    assert ours.ms.median == 10.0
+    assert 0 < ours.roofline_fraction < 1
+    assert missing.error == "needs spikingjelly: pip install 'spikeduel[bench]'"
+    assert missing.ms is None
+    assert document.ratios["snn-28-direct"]["snntorch-study"].median == 5.0
+    assert document.ratios["snn-28-direct"]["cnn"].median == 1.0
+    assert document.ratios["cnn-28"]["torch-cnn-tuned"].median == 5.0
+    assert {entry.axis for entry in document.scaling} == {"num_steps", "batch_size", "hidden", "threads"}
+    assert set(document.contenders) == set(CONTENDERS)
     assert str(tmp_path) not in out.read_text()
 
 
@@ -132,12 +134,52 @@ def test_the_real_thing_in_processes_of_its_own(monkeypatch):
     monkeypatch.setitem(WORKLOADS, "snn-28-rate", Workload("snn-28-rate", "dense", 28, "rate", 2, **small))
     monkeypatch.setitem(WORKLOADS, "cnn-28", Workload("cnn-28", "cnn", 28, **small))
     document = run(plan(only=["snn-28-rate", "cnn-28"], quick=True, rounds=1, threads=1))
-    timed = {(row["workload"], row["contender"]): row for row in document["rows"]}
+    timed = {(row.workload, row.contender): row for row in document.rows}
     for key in (("snn-28-rate", "spikeduel"), ("cnn-28", "spikeduel"), ("cnn-28", "torch-cnn")):
-        assert timed[key]["error"] is None
-        assert timed[key]["ms"]["median"] > 0
-        assert timed[key]["peak_memory_bytes"] > 50 << 20
-    for row in document["rows"]:
-        assert row["error"] is None or row["error"].startswith("needs ")
-    assert document["ratios"]["snn-28-rate"]["cnn"]["median"] > 0
-    assert document["finished"]
+        assert timed[key].error is None
+        assert timed[key].ms.median > 0
+        assert timed[key].peak_memory_bytes > 50 << 20
+    for row in document.rows:
+        assert row.error is None or row.error.startswith("needs ")
+    assert document.ratios["snn-28-rate"]["cnn"].median > 0
+    assert document.finished
+
+
+# ---- scaling
+
+
+def test_every_axis_changes_one_thing():
+    found = scaling_points(threads=4)
+    values = {axis: [point.value for point in found if point.axis == axis] for axis in {p.axis for p in found}}
+    assert values == {
+        "num_steps": [5, 25, 50, 100, 200],
+        "batch_size": [1, 32, 128, 512],
+        "hidden": [256, 1024, 4096],
+        "threads": [1, 2, 4],
+    }
+    for point in found:
+        if point.axis == "threads":
+            assert (point.workload, point.threads) == (BASE, point.value)
+        else:
+            changed = {name for name in vars(BASE) if getattr(BASE, name) != getattr(point.workload, name)}
+            assert changed <= {point.axis}
+            assert getattr(point.workload, point.axis) == point.value
+            assert point.threads == 4
+    assert [point.value for point in scaling_points(threads=1) if point.axis == "threads"] == [1]
+
+
+def test_a_point_is_measured_by_a_fresh_runner_of_each():
+    started, ticks = [], []
+
+    def start(contender, workload, threads):
+        started.append((contender.name, workload, threads))
+        return Fake(contender.name, [], fails_at=None if is_spikeduel(contender.name) else 0)
+
+    (point,) = [point for point in scaling_points(threads=2) if (point.axis, point.value) == ("num_steps", 200)]
+    entries = scaled(point, plan(quick=True), start, tick=lambda: ticks.append(1))
+    assert started == [(name, point.workload, 2) for name in ("spikeduel", "spikingjelly-hoisted-bf16")]
+    ours, peer = entries
+    assert (ours.axis, ours.value, ours.contender) == ("num_steps", 200, "spikeduel")
+    assert (ours.ms.median, ours.peak_memory_bytes, ours.error) == (100.0, 1000, None)
+    assert (peer.ms, peer.error) == (None, "spikingjelly-hoisted-bf16 broke")
+    assert len(ticks) == 2 * 3

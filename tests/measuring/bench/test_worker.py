@@ -1,9 +1,10 @@
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
-from bench_fakes import TINY, contender
+from bench_fakes import TINY, contender, output_devices
 from spikeduel.measuring.bench.worker import Failed, Worker, call, in_one_line
 
 
@@ -45,8 +46,8 @@ def test_memory_is_the_process_own(work):
     assert 150 << 20 < difference < 250 << 20
 
 
-def test_what_a_contender_prints_goes_nowhere(work):
-    work("prints_nowhere").steps(1)
+def test_what_a_process_prints_goes_nowhere():
+    assert call(output_devices) == [Path(os.devnull).stat().st_rdev] * 2
 
 
 @pytest.mark.parametrize(

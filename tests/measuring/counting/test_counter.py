@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from made_operations import both, macs, over_time
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.architectures.conv import ConvLIF
-from spikeduel.networks.architectures.dense_snn import DenseSNN
+from spikeduel.networks.architectures.dense import DenseSNN
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import IF, LIF, LeakyReadout
 
@@ -19,7 +20,7 @@ def counted(module, x, num_images, num_steps=None, kind="image", call=None, alon
 
 
 def rows(operations):
-    return {(layer["name"], layer["kind"]): layer for layer in operations["layers"]}
+    return {(layer.name, layer.kind): layer for layer in operations.layers}
 
 
 def constant_weights(module, value):
@@ -29,46 +30,42 @@ def constant_weights(module, value):
     return module
 
 
-def both(as_written, cached=None):
-    return {"as_written": as_written, "cached": as_written if cached is None else cached}
-
-
 def test_the_studys_network_by_hand():
     # Four pixels of 1 through weights of 0.25: a current of 1.25 with the bias, at every step. With beta 1 and reset by
     # subtraction (one step late), the membranes are 1.25, 1.5, 1.75: three spikes each of the three hidden neurons.
-    module = constant_weights(DenseSNN(4, 2, lambda: IF(), 3), 0.25)
+    module = constant_weights(DenseSNN((4,), 2, lambda: IF(), 3), 0.25)
     images = torch.ones(5, 1, 2, 2)
     found = counted(module, ConstantInput(images, 3), 5, 3)
     layers = rows(found)
     first = layers["linear1", "synapses"]
-    assert first["input"] == "image"
-    assert first["passes"] == both(3, 1)
-    assert first["macs"] == {"dense": both(36, 12), "effective": both(36, 12)}
-    assert first["bias_additions"] == both(9, 3)
-    assert (first["inputs"], first["outputs"], first["weights"], first["biases"]) == (4, 3, 12, 3)
+    assert first.input == "image"
+    assert first.passes == both(3, 1)
+    assert first.macs == macs(both(36, 12))
+    assert first.bias_additions == both(9, 3)
+    assert (first.inputs, first.outputs, first.weights, first.biases) == (4, 3, 12, 3)
     hidden = layers["lif1", "neurons"]
-    assert hidden["neurons"] == 3
-    assert hidden["spikes"] == {"total": 9, "per_step": [3, 3, 3]}
-    assert hidden["spikes_per_neuron_and_step"] == 1
+    assert hidden.neurons == 3
+    assert hidden.spikes == over_time(3, 3, 3)
+    assert hidden.spikes_per_neuron_and_step == 1
     # An IF neuron leaks nothing.
-    assert [hidden[name] for name in ("leaks", "integrations", "resets", "threshold_comparisons")] == [0, 9, 9, 9]
-    assert [hidden[name] for name in ("membrane_reads", "membrane_writes")] == [9, 9]
+    assert (hidden.leaks, hidden.integrations, hidden.resets, hidden.threshold_comparisons) == (0, 9, 9, 9)
+    assert (hidden.membrane_reads, hidden.membrane_writes) == (9, 9)
     second = layers["linear2", "synapses"]
-    assert second["input"] == "spikes"
-    assert second["passes"] == both(3)
-    assert second["macs"] == {"dense": both(0), "effective": both(0)}
-    assert second["events"] == {"total": 9, "per_step": [3, 3, 3]}
-    assert second["acs"] == {"total": 18, "per_step": [6, 6, 6]}
-    assert second["bias_additions"] == both(6)
-    assert second["macs_a_pass"] == 6
+    assert second.input == "spikes"
+    assert second.passes == both(3)
+    assert second.macs == macs(both(0))
+    assert second.events == over_time(3, 3, 3)
+    assert second.acs == over_time(6, 6, 6)
+    assert second.bias_additions == both(6)
+    assert second.macs_a_pass == 6
     # 0.25 · 3 + 0.25 = 1: at the threshold, not above it, then 2: silent, spike, spike (2 − 1 + 1 = 2).
-    assert layers["lif2", "neurons"]["spikes"]["per_step"] == [0, 2, 2]
-    totals = found["totals"]
-    assert totals["acs"] == {"total": 18, "per_step": [6, 6, 6]}
-    assert totals["macs"]["dense"] == both(36, 12)
-    assert totals["neurons"] == 5
-    assert totals["spikes_per_neuron_and_step"] == pytest.approx(13 / 15)
-    assert (found["num_steps"], found["images"], found["parameters"], found["bytes"]) == (3, 5, 23, 92)
+    assert layers["lif2", "neurons"].spikes.by_step == [0, 2, 2]
+    totals = found.totals
+    assert totals.acs == over_time(6, 6, 6)
+    assert totals.macs.dense == both(36, 12)
+    assert totals.neurons == 5
+    assert totals.spikes_per_neuron_and_step == pytest.approx(13 / 15)
+    assert (found.num_steps, found.images, found.parameters, found.bytes) == (3, 5, 23, 92)
 
 
 def test_means_are_over_all_images_of_all_passes():
@@ -76,31 +73,31 @@ def test_means_are_over_all_images_of_all_passes():
     counter = Counter(module)
     for x in (torch.ones(3, 4), torch.zeros(1, 4)):
         counter.run(lambda x=x: module(x), x, len(x))
-    (layer,) = counter.operations()["layers"]
-    assert layer["macs"] == {"dense": both(8), "effective": both(6)}
-    assert layer["input_zeros"] == 0.25
-    assert layer["passes"] == both(1)
+    (layer,) = counter.operations().layers
+    assert layer.macs == macs(both(8), both(6))
+    assert layer.input_zeros == 0.25
+    assert layer.passes == both(1)
 
 
 def test_encoded_spikes_cause_additions_even_where_a_batch_happens_to_be_binary_or_empty():
-    module = constant_weights(DenseSNN(4, 2, lambda: LIF(0.5), 3), 1.0)
+    module = constant_weights(DenseSNN((4,), 2, lambda: LIF(0.5), 3), 1.0)
     spikes = torch.zeros(2, 1, 1, 2, 2)
     spikes[1, 0, 0, 0, 1] = 1
     first = rows(counted(module, spikes, 1, 2, "spikes", along=2))["linear1", "synapses"]
-    assert (first["input"], first["input_encoded"]) == ("spikes", True)
-    assert first["acs"] == {"total": 3, "per_step": [0, 3]}
-    assert first["macs"]["dense"] == both(0)
+    assert (first.input, first.input_encoded) == ("spikes", True)
+    assert first.acs == over_time(0, 3)
+    assert first.macs.dense == both(0)
     # The same numbers, said to be an image, are multiplied.
     first = rows(counted(module, spikes, 1, 2, "real", along=2))["linear1", "synapses"]
-    assert first["macs"] == {"dense": both(24), "effective": both(3)}
-    assert first["acs"]["total"] == 0
+    assert first.macs == macs(both(24), both(3))
+    assert first.acs.total == 0
 
 
 def test_a_relu_network_whose_activations_are_all_zero_still_multiplies():
     module = constant_weights(nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), -1.0)
     second = rows(counted(module, torch.ones(2, 3), 2))["2", "synapses"]
-    assert second["input"] == "real"
-    assert second["macs"] == {"dense": both(8), "effective": both(0)}
+    assert second.input == "real"
+    assert second.macs == macs(both(8), both(0))
 
 
 class Looping(nn.Module):
@@ -130,22 +127,22 @@ class Looping(nn.Module):
 def test_the_same_work_on_the_same_image_at_every_step_is_seen(first):
     module = Looping(first)
     found = counted(module, torch.ones(2, 3), 2, 3)
-    for layer in found["layers"]:
-        if layer["kind"] == "synapses" and layer["name"].startswith("first"):
-            assert layer["passes"] == both(3, 1)
-            assert layer["macs"]["dense"]["as_written"] == 3 * layer["macs"]["dense"]["cached"] > 0
-    assert rows(found)["last", "synapses"]["passes"] == both(3)
+    for layer in found.layers:
+        if layer.kind == "synapses" and layer.name.startswith("first"):
+            assert layer.passes == both(3, 1)
+            assert layer.macs.dense.per_step == 3 * layer.macs.dense.hoisted > 0
+    assert rows(found)["last", "synapses"].passes == both(3)
 
 
-def test_images_drawn_anew_at_every_step_are_events_and_not_cached():
+def test_images_drawn_anew_at_every_step_are_events_and_not_hoisted():
     class Drawing(Looping):
         def forward(self, x):
             return torch.stack([self.neuron(self.first(torch.bernoulli(x)).unsqueeze(0))[0] for _ in range(3)])
 
     first = rows(counted(Drawing(nn.Linear(3, 4)), torch.ones(2, 3), 2, 3))["first", "synapses"]
-    assert (first["input"], first["input_encoded"]) == ("spikes", True)
-    assert first["passes"] == both(3)
-    assert first["acs"]["total"] == 3 * 3 * 4
+    assert (first.input, first.input_encoded) == ("spikes", True)
+    assert first.passes == both(3)
+    assert first.acs.total == 3 * 3 * 4
 
 
 def test_a_changed_input_is_a_new_one():
@@ -159,9 +156,9 @@ def test_a_changed_input_is_a_new_one():
             x += 1
             return first + self.linear(x)
 
-    (layer, *_) = counted(Changing(), torch.ones(2, 3), 2)["layers"]
-    assert layer["passes"] == both(2)
-    assert layer["macs"]["dense"] == both(24)
+    (layer, *_) = counted(Changing(), torch.ones(2, 3), 2).layers
+    assert layer.passes == both(2)
+    assert layer.macs.dense == both(24)
 
 
 def test_a_sequence_of_the_same_image_costs_its_first_layer_once():
@@ -177,47 +174,47 @@ def test_a_sequence_of_the_same_image_costs_its_first_layer_once():
     module, images = Sequence(), torch.rand(2, 1, 4, 4)
     call = lambda: module(images.unsqueeze(0).expand(5, *images.shape))  # noqa: E731
     first = rows(counted(module, images, 2, 5, call=call))["conv", "synapses"]
-    assert first["passes"] == both(5, 1)
-    assert first["macs"]["dense"] == both(5 * 4 * 2 * 9, 4 * 2 * 9)
-    assert first["input"] == "image"
+    assert first.passes == both(5, 1)
+    assert first.macs.dense == both(5 * 4 * 2 * 9, 4 * 2 * 9)
+    assert first.input == "image"
 
 
 def test_batch_norm_behind_a_convolution_is_free_and_elsewhere_is_not():
     module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2))
     layers = rows(counted(module, torch.rand(1, 1, 4, 4), 1))
-    assert layers["1", "arithmetic"]["folded_into"] == "0"
-    assert layers["1", "arithmetic"]["multiplications"] == both(0)
-    assert layers["3", "arithmetic"]["folded_into"] is None
-    assert layers["3", "arithmetic"]["multiplications"] == both(8)
+    assert layers["1", "arithmetic"].folded_into == "0"
+    assert layers["1", "arithmetic"].multiplications == both(0)
+    assert layers["3", "arithmetic"].folded_into is None
+    assert layers["3", "arithmetic"].multiplications == both(8)
 
 
 def test_a_convolutional_network_of_ours_by_hand():
     module = constant_weights(ConvLIF((1, 4, 4), 2, lambda: LIF(0.0, threshold=1e-3), 3), 0.1)
     found = counted(module, ConstantInput(torch.ones(1, 1, 4, 4), 2), 1, 2)
     layers = rows(found)
-    assert layers["block1.1", "synapses"]["macs"]["dense"] == both(2 * 16 * 32 * 9, 16 * 32 * 9)
+    assert layers["block1.1", "synapses"].macs.dense == both(2 * 16 * 32 * 9, 16 * 32 * 9)
     # 4×4 with padding 1: of the 9 places of a filter, 4 corners see 4, 8 edges 6, 4 inner ones 9.
-    assert layers["block1.1", "synapses"]["macs"]["effective"] == both(2 * 100 * 32, 100 * 32)
-    assert layers["block1.2", "arithmetic"]["folded_into"] == "block1.1"
+    assert layers["block1.1", "synapses"].macs.effective == both(2 * 100 * 32, 100 * 32)
+    assert layers["block1.2", "arithmetic"].folded_into == "block1.1"
     # Reset by subtraction of next to nothing: all fire at both steps; pooling leaves 2×2 of each channel.
-    assert layers["lif1", "neurons"]["spikes"]["per_step"] == [512, 512]
+    assert layers["lif1", "neurons"].spikes.by_step == [512, 512]
     second = layers["block2.0", "synapses"]
-    assert second["events"]["per_step"] == [128, 128]
+    assert second.events.by_step == [128, 128]
     # Each of 2×2 places with padding is seen by 4 of the filters' places, in 64 channels.
-    assert second["acs"]["per_step"] == [128 * 4 * 64] * 2
+    assert second.acs.by_step == [128 * 4 * 64] * 2
 
 
 def test_a_readout_that_integrates_has_neurons_and_no_spikes():
     module = nn.Sequential(nn.Linear(3, 4), LeakyReadout(0.9))
     layers = rows(counted(module, torch.ones(2, 5, 3), 5, 2, along=2))
     readout = layers["1.integrator", "neurons"]
-    assert (readout["neurons"], readout["spikes"]) == (4, None)
-    assert (readout["leaks"], readout["resets"], readout["threshold_comparisons"]) == (8, 0, 0)
+    assert (readout.neurons, readout.spikes) == (4, None)
+    assert (readout.leaks, readout.resets, readout.threshold_comparisons) == (8, 0, 0)
 
 
 def test_precision_changes_no_count():
     torch.manual_seed(0)
-    module = DenseSNN(16, 3, lambda: LIF(0.9, threshold=0.2), 8)
+    module = DenseSNN((16,), 3, lambda: LIF(0.9, threshold=0.2), 8)
     spikes = (torch.rand(6, 300, 1, 4, 4) < 0.5).float()
 
     found = counted(module, spikes, 300, 6, "spikes", along=6)
@@ -226,7 +223,7 @@ def test_precision_changes_no_count():
     with torch.autocast("cpu", torch.bfloat16):
         less.run(lambda: module(given), given, 300, "spikes", 6)
     first = rows(found)["linear1", "synapses"]
-    assert first["events"]["total"] * 300 == spikes.sum(dtype=torch.float64)
+    assert first.events.total * 300 == spikes.sum(dtype=torch.float64)
     assert rows(less.operations())["linear1", "synapses"] == first
 
 
@@ -244,8 +241,8 @@ def test_writing_into_a_tensor_keeps_what_was_written():
             return self.last(record.flatten(1))
 
     layers = rows(counted(Recording(), torch.ones(4, 3), 4, 2))
-    assert layers["last", "synapses"]["input"] == "spikes"
-    assert layers["last", "synapses"]["acs"]["total"] == 6
+    assert layers["last", "synapses"].input == "spikes"
+    assert layers["last", "synapses"].acs.total == 6
 
 
 def test_what_is_not_known_is_an_error_that_says_what_to_do():
@@ -266,13 +263,13 @@ def test_attention_counts_products_of_activations():
     module = nn.MultiheadAttention(4, 2, batch_first=True)
     x = torch.rand(2, 3, 4)
     layers = rows(counted(module, x, 2, call=lambda: module(x, x, x)))
-    assert layers["in_proj_weight", "synapses"]["macs"]["dense"] == both(3 * 4 * 12)
-    assert layers["out_proj", "synapses"]["macs"]["dense"] == both(3 * 4 * 4)
+    assert layers["in_proj_weight", "synapses"].macs.dense == both(3 * 4 * 12)
+    assert layers["out_proj", "synapses"].macs.dense == both(3 * 4 * 4)
     # Queries by keys and weights by values: 3·3·4 each, over both heads together.
     product = layers["", "synapses"]
-    assert product["macs"]["dense"] == both(72)
-    assert product["weights"] == 0
-    assert layers["", "arithmetic"]["functions"] == both(2 * 9)
+    assert product.macs.dense == both(72)
+    assert product.weights == 0
+    assert layers["", "arithmetic"].functions == both(2 * 9)
 
 
 def test_counting_changes_no_answer_and_no_weight():
@@ -294,5 +291,5 @@ def test_counting_changes_no_answer_and_no_weight():
 def test_well_known_networks_have_their_well_known_numbers(name, macs, parameters):
     torchvision = pytest.importorskip("torchvision")
     found = counted(getattr(torchvision.models, name)(), torch.rand(1, 3, 224, 224), 1)
-    assert found["totals"]["macs"]["dense"] == both(macs)
-    assert found["parameters"] == parameters
+    assert found.totals.macs.dense == both(macs)
+    assert found.parameters == parameters

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from spikeduel.measuring.counting import Counter, NotCounted
-from spikeduel.networks.architectures.dense_snn import DenseSNN
+from spikeduel.networks.architectures.dense import DenseSNN
+from spikeduel.results.costs import OverTime, Ways
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF, Neuron, QuantisedReLU, ReLU
 
@@ -23,7 +24,7 @@ def counted(module, declared=None, x=None, kind="image", steps=1, num_steps=None
     x = torch.ones(2, 3) if x is None else x
     counter = Counter(module, num_steps, declared)
     counter.run(lambda: module(x), x, 2, kind, steps)
-    return {layer["name"]: layer for layer in counter.operations()["layers"]}
+    return {layer.name: layer for layer in counter.operations().layers}
 
 
 def test_what_is_declared_is_taken_by_name_or_class():
@@ -36,19 +37,19 @@ def test_what_is_declared_is_taken_by_name_or_class():
     for key in ("1", Odd):
         layers = counted(module, {key: says})
         odd = layers["1"]
-        assert (odd["kind"], odd["type"], odd["weights"]) == ("declared", "Odd", 5)
-        assert odd["macs"]["dense"] == odd["macs"]["effective"] == {"as_written": 10, "cached": 10}
-        assert odd["functions"]["as_written"] == 3
-        assert layers["2"]["input"] == "spikes"
-    assert counted(module, {Odd: lambda *_: {"macs": 8, "effective_macs": 2}})["1"]["macs"]["effective"]["cached"] == 1
-    assert counted(module, {Odd: lambda *_: {}})["2"]["input"] == "real"
+        assert (odd.kind, odd.type, odd.weights) == ("declared", "Odd", 5)
+        assert odd.macs.dense == odd.macs.effective == Ways(per_step=10, hoisted=10)
+        assert odd.functions.per_step == 3
+        assert layers["2"].input == "spikes"
+    assert counted(module, {Odd: lambda *_: {"macs": 8, "effective_macs": 2}})["1"].macs.effective.hoisted == 1
+    assert counted(module, {Odd: lambda *_: {}})["2"].input == "real"
 
 
-def test_declared_work_is_spread_over_the_steps_and_cached_like_any():
+def test_declared_work_is_spread_over_the_steps_and_hoisted_like_any():
     module = nn.Sequential(Odd(), nn.Flatten(0, 1))
     found = counted(module, {Odd: lambda *_: {"acs": 12}}, torch.ones(3, 2, 4), "spikes", 3, 3)["0"]
-    assert found["acs"] == {"total": 6, "per_step": [2, 2, 2]}
-    assert found["passes"]["as_written"] == 3
+    assert found.acs == OverTime(total=6, by_step=[2, 2, 2])
+    assert found.passes.per_step == 3
 
 
 @pytest.mark.parametrize(
@@ -84,28 +85,28 @@ class Own(Neuron):
 def test_a_neuron_of_ones_own_is_counted_by_what_it_does():
     layers = counted(nn.Sequential(nn.Linear(3, 2, bias=False), Own()), x=torch.ones(4, 2, 3), steps=4, num_steps=4)
     # Its membranes are added up at each step, by two neurons.
-    assert layers["1"]["additions"]["as_written"] == 8
+    assert layers["1"].additions.per_step == 8
 
 
 def test_the_twin_of_a_network_is_counted_as_a_network_without_time():
     for neuron, bits in ((ReLU, None), (lambda: QuantisedReLU(1.0, 3), 3)):
-        module = DenseSNN(4, 2, neuron, 3)
+        module = DenseSNN((4,), 2, neuron, 3)
         layers = counted(module, x=ConstantInput(torch.rand(2, 1, 2, 2), 1), num_steps=1)
-        assert [layer["kind"] for layer in layers.values()] == ["synapses", "synapses"]
-        assert layers["linear2"]["input"] == "real"
-        assert layers["linear2"]["input_bits"] == bits
-        assert layers["linear2"]["macs"]["dense"] == {"as_written": 6, "cached": 6}
+        assert [layer.kind for layer in layers.values()] == ["synapses", "synapses"]
+        assert layers["linear2"].input == "real"
+        assert layers["linear2"].input_bits == bits
+        assert layers["linear2"].macs.dense == Ways(per_step=6, hoisted=6)
 
 
 def test_time_begins_anew_with_every_pass():
-    module = DenseSNN(4, 2, lambda: LIF(0.9, threshold=1e-6), 3)
+    module = DenseSNN((4,), 2, lambda: LIF(0.9, threshold=1e-6), 3)
     counter = Counter(module, 2)
     for _ in range(3):
         x = ConstantInput(torch.rand(2, 1, 2, 2), 2)
         counter.run(lambda x=x: module(x), x, 2)
-    hidden = next(layer for layer in counter.operations()["layers"] if layer["name"] == "lif1")
-    assert len(hidden["spikes"]["per_step"]) == 2
-    assert hidden["leaks"] == 2 * 3
+    hidden = next(layer for layer in counter.operations().layers if layer.name == "lif1")
+    assert len(hidden.spikes.by_step) == 2
+    assert hidden.leaks == 2 * 3
 
 
 def test_a_network_that_fails_leaves_no_hooks():

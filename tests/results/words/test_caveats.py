@@ -1,163 +1,197 @@
-from dataclasses import replace
+from typing import get_args
 
 import pytest
 
-from made_trials import FOUR, trial
-from spikeduel.results.words.caveats import caveats, more_groups
-from spikeduel.settings.recipes import baseline
+from made_audits import audit_with
+from spikeduel.results import caveats as c
+from spikeduel.results.audit import Finding
+from spikeduel.results.words.caveats import assigned, sentence
+from spikeduel.results.words.verdict import reason
+
+EXAMPLES = [
+    (
+        c.Leakage(shared=0.87, official=False),
+        "Leakage: 87% of the test images have relatives in training (same person, or duplicates). The scores measure "
+        "memory as much as recognition. Use --split default, which keeps groups whole.",
+    ),
+    (c.FewShared(shared=0.0012), "0.12% of the test images have copies in training: at most that share of a score is "
+     "memory."),
+    (c.OneSeed(), "One seed: a difference of a point or more can be chance. Use --seeds 6."),
+    (c.FewTestImages(num_test=50), "50 test images: one image is worth 2.0 points. --folds 5 tests all images."),
+    (
+        c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True),
+        "The test images come from 5 groups of 48: what is special to these groups weighs heavily, and more seeds do "
+        "not help. With one seed, p cannot fall below 0.062. Use --folds 5 to test all groups.",
+    ),
+    (
+        c.AtChance(contenders=["snn"], stopped_early=True),
+        "snn: no better than naming the most frequent class. Train longer (--set patience=N (it stopped early) and "
+        "--epochs).",
+    ),
+    (
+        c.SometimesAtChance(contender="snn", num=1, of=5),
+        "snn: in 1 of 5 trainings no better than naming the most frequent class.",
+    ),
+    (
+        c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
+        "A nearest-neighbour baseline on small grey images scores 91.0% of the first fold, above snn and cnn. Train "
+        "longer (--epochs), or look for leaks (spikeduel audit).",
+    ),
+    (
+        c.SameWeights(pairs=[("a", "b")], only=True),
+        "a and b have the same weights, shape for shape: a difference is due to the activation alone.",
+    ),
+    (
+        c.Confounded(),
+        "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
+        "--recipe twins compares equal weights.",
+    ),
+    (
+        c.InFolds(folds=5),
+        "Scores are means over 5 folds. Folds share training images: they are not independent data.",
+    ),
+    (c.Untuned(), "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally."),
+    (
+        c.OwnSettings(settings={"a": {"beta": 0.5, "num_steps": 4}, "b": {"beta": 0.25}}),
+        "Contenders have settings of their own (a: beta 0.5, num_steps 4; b: beta 0.25). No tuning shows that each "
+        "was tuned equally.",
+    ),
+    (
+        c.Tuned(num_trials=8, most_epochs=6),
+        "Each contender was tuned with 8 trials of at most 6 epochs, on validation images and with one seed; all other "
+        "settings are common.",
+    ),
+    (
+        c.StillRising(gains={"a": 0.012, "b": 0.02}, num_trials=5),
+        "From 2 to 5 trials the expected best still rose: a by 1.2 points and b by 2.0 points. Try more trials.",
+    ),
+    (
+        c.UnevenTuning(settings={"a": 2, "b": 1}),
+        "The same number of trials covers more settings more thinly. Settings tuned: a 2, b 1.",
+    ),
+    (c.FailedTuning(contender="a", failed=3, num_trials=8), "3 of 8 tuning trials of a failed."),
+    (c.KeepsSettings(contender="a"), "a keeps the settings it had: none of its tuning trials was finished."),
+    (
+        c.OwnSteps(contender="net:Net", num_steps=1, encoding="rate"),
+        "net:Net makes its own 1 time step (direct encoding): encoding rate does not reach it.",
+    ),
+    (
+        c.InFloat32(contenders=["a"]),
+        "a computed in float32, the others in bf16. --precision 32 makes times comparable.",
+    ),
+    (
+        c.NotTrained(sources={"a-converted": "a"}, num_steps=32, percentile=99.9),
+        "Converted, not trained: a-converted from a, over 32 steps, layers scaled to 99.9 % of their activations. More "
+        "steps (--set conversion_steps=N) come nearer to the source.",
+    ),
+    (
+        c.DifferentEpochs(),
+        "The contenders trained for different numbers of epochs, by the same stopping rule.",
+    ),
+    (
+        c.EpochLimit(contenders=["a", "b"], epochs=10),
+        "a and b trained until the limit of 10 epochs: more (--epochs) might help.",
+    ),
+    (c.Limited(limit=1234), "Training and validation were limited to 1,234 images (--limit)."),
+    (c.FailedTrials(titles=["a, seed 0", "b, seed 1"]), "Failed and left out: a, seed 0; b, seed 1."),
+    (
+        c.FailedMeasure(measure="calibration", trial="a, seed 0", reason="it broke."),
+        "Not measured: calibration of a, seed 0 (it broke). The same command tries again.",
+    ),
+    (
+        c.NotCounted(contender="a", reason="it is odd."),
+        "Operations and energy of a are not known: it is odd.",
+    ),
+    (
+        c.TestUses(uses=1205, here=4),
+        "1,205 models were tested on these images from this store, 4 of them in this run. Choosing models by test "
+        "score inflates it: choose on validation.",
+    ),
+    (c.AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True)), "Data audit: conflicting labels"),
+    (c.DataNote(text="The raw images are transposed."), "The raw images are transposed."),
+]  # fmt: skip
+REASONS = [
+    (
+        c.RelativesApart(shared=0.87),
+        "a split that keeps relatives together (87% of test images have some in training)",
+    ),
+    (
+        c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True),
+        "more groups of test images (5 of 48 tested; --folds 5 tests them all)",
+    ),
+    (c.AnotherTraining(), "another training (one seed cannot show the variance over seeds; use --seeds 6)"),
+    (c.EnoughSeeds(fewest=4), "more seeds (fewer than 4 cannot make a lead conclusive; use --seeds 6)"),
+    (
+        c.MoreSeeds(needed=14, most=100, margin=0.005),
+        "more seeds (about 14 would show a difference of 0.5 points, if there is one)",
+    ),
+    (
+        c.MoreImages(detectable=0.0061),
+        "more test images (these show differences from 0.61 points up, with any number of seeds)",
+    ),
+    (c.MoreTuning(), "more trials of tuning, or wider ranges for it"),
+    (c.OtherSettings(), "other settings, which were tuned for none of them"),
+]
+
+
+@pytest.mark.parametrize(("caveat", "text"), EXAMPLES, ids=lambda given: type(given).__name__)
+def test_every_caveat_has_its_sentence(caveat, text):
+    assert sentence(caveat) == text
+
+
+@pytest.mark.parametrize(("given", "text"), REASONS, ids=lambda given: type(given).__name__)
+def test_everything_that_could_overturn_a_conclusion_has_its_words(given, text):
+    assert reason(given) == text
+
+
+def test_no_kind_is_without_words():
+    assert {type(caveat) for caveat, _ in EXAMPLES} == set(get_args(c.Caveat))
+    assert {type(given) for given, _ in REASONS} == set(get_args(c.Overturn))
+
+
+def test_a_problem_that_an_audit_found_is_put_in_its_words():
+    finding = Finding(kind="cut_groups", is_problem=True, count=3, share=0.5)
+    audited = audit_with(conclusions=(finding,))
+    assert sentence(c.AuditProblem(finding=finding), audited) == f"Data audit: {audited.problems[0]}"
+
+
+# What a sentence says in one case and not in another: in each of these, a few words of it.
+@pytest.mark.parametrize(
+    ("caveat", "has", "lacks"),
+    [
+        (c.Leakage(shared=0.01, official=True), "Divide the data anew.", "--split default"),
+        (c.FewGroups(tested=7, known=7, one_seed=False, folds_help=False), "from 7 groups:", "--folds"),
+        (c.FewGroups(tested=1, known=9, one_seed=False, folds_help=True), "from 1 group of 9:", "p cannot fall below"),
+        (c.AtChance(contenders=["snn"], stopped_early=False), "(--epochs)", "patience"),
+        (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0%, above", "fold"),
+        (
+            c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),
+            "Twins with the same weights: a and b; c and d. Other pairs differ",
+            "due to the activation alone",
+        ),
+        (c.EpochLimit(contenders=["a"], epochs=1), "limit of 1 epoch:", "epochs:"),
+    ],
+)
+def test_cases_of_a_sentence(caveat, has, lacks):
+    assert has in sentence(caveat)
+    assert lacks not in sentence(caveat)
 
 
 @pytest.mark.parametrize(
-    ("dataset", "said"),
+    ("given", "text"),
     [
-        ({"groups_tested": 5, "groups": 48}, "(5 of 48 are tested; --folds 5 tests them all)"),
-        ({"groups_tested": 1, "groups": 48, "split": "official"}, "(1 of 48 is tested)"),
-        ({"groups_tested": 8, "groups": 8}, "(8 are tested)"),
-        ({"groups_tested": 10, "groups": 48}, None),
-        ({"groups_tested": None, "groups": None}, None),
-        ({}, None),
+        (
+            c.MoreSeeds(needed=None, most=100, margin=0.005),
+            "more than 100 seeds (as many as a difference of 0.5 points takes)",
+        ),
+        (c.FewGroups(tested=8, known=8, one_seed=True, folds_help=False), "more groups of test images (8 tested)"),
     ],
 )
-def test_few_groups_are_those_that_are_tested(dataset, said):
-    found = more_groups({**DATASET, **dataset})
-    assert found == (said and f"more groups of test images {said}")
+def test_cases_of_what_could_overturn_a_conclusion(given, text):
+    assert reason(given) == text
 
 
-# ---- caveats
-
-
-EXPERIMENT = baseline(seeds=3)
-DATASET = {"shared_groups": None, "split": "grouped", "notes": [], "counts": {"test": 2000}}
-TUNED_FOR_NONE = "Learning rate and all other settings are the same for every contender and tuned for none."
-
-
-def test_what_always_holds():
-    assert caveats(EXPERIMENT, DATASET, [trial("snn", 0.9), trial("snn2", 0.9)]) == [TUNED_FOR_NONE]
-
-
-@pytest.mark.parametrize(
-    ("changes", "dataset", "trials", "expected"),
-    [
-        ({}, {"shared_groups": 0.87}, [], "LEAKAGE: 87% of the test images come from a group"),
-        ({}, {"shared_groups": 0.87}, [], "--split default keeps groups whole."),
-        ({}, {"shared_groups": 0.01, "split": "official"}, [], "LEAKAGE: 1% of the test images come from a group"),
-        ({}, {"shared_groups": 0.01, "split": "official"}, [], "divide the data anew"),
-        ({}, {"shared_groups": 0.0012, "split": "official"}, [], "0.12% of the data's own test images"),
-        ({}, {"folds": [{"test": 400}] * 5}, [], "means over 5 folds"),
-        (
-            {},
-            {"audit": {"probe": {"accuracy": 0.91}, "problems": []}},
-            [trial("snn2", 0.95)],
-            "right on 91.0% of the test images: more than snn. So far none of what it has learned",
-        ),
-        ({}, {}, [trial("snn2", seed=4, fold=1)], "Failed and left out: snn2 with seed 4, fold 1."),
-        ({"seeds": 1}, {}, [], "One seed: "),
-        ({}, {}, [trial("cnn", 0.5)], "confounds spiking with"),
-        ({}, {}, [trial("snn2", 0.5, epochs=3)], "different numbers of epochs"),
-        (
-            {"epochs": 7},
-            {},
-            [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
-            "snn2 ran until the limit of epochs (2)",
-        ),
-        ({}, {"counts": {"test": 50}}, [], "Only 50 test images: a single image is worth 2.0 points."),
-        # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-        ({}, {}, [trial("snn2", 0.112)], "snn2 did no better than always naming the most frequent class"),
-        (
-            {},
-            {"groups_tested": 5, "groups": 48},
-            [],
-            "come from 5 groups alone (such as so many people), of 48: what is special to these groups weighs heavily, "
-            "and more seeds do not help against that. --folds 5 tests all groups",
-        ),
-        ({}, {"groups_tested": 7, "groups": 7}, [], "come from 7 groups alone (such as so many people): what is"),
-        ({"limit": 1234}, {}, [], "limited to 1,234 images"),
-        ({}, {}, [trial("snn2", seed=4)], "Failed and left out: snn2 with seed 4."),
-        (
-            {},
-            {},
-            [trial("snn2", 0.9, failed_measures={"encoding_spread": "it broke."})],
-            "encoding_spread of snn2 with seed 0 failed (it broke)",
-        ),
-        ({}, {"test_uses": 5}, [trial("snn2", 0.9)], "5 models have been asked about these test images"),
-        ({}, {"notes": ["The raw images are transposed."]}, [], "The raw images are transposed."),
-    ],
-)
-def test_each_condition_adds_its_own_caveat(changes, dataset, trials, expected):
-    said = caveats(replace(EXPERIMENT, **changes), {**DATASET, **dataset}, [trial("snn", 0.9), *trials])
-    new = [line for line in said if line != TUNED_FOR_NONE]
-    assert len(new) == 1
-    assert expected in new[0]
-
-
-def test_a_little_better_than_chance_is_better():
-    assert caveats(EXPERIMENT, DATASET, [trial("snn", 0.115)]) == [TUNED_FOR_NONE]
-
-
-@pytest.mark.parametrize(("tested", "floor"), [(5, "no p-value is below 0.062"), (6, None)])
-def test_few_groups_set_a_floor_to_the_p_value_of_one_seed(tested, floor):
-    dataset = {**DATASET, "groups_tested": tested, "groups": 48}
-    said = " ".join(caveats(replace(EXPERIMENT, seeds=1), dataset, [trial("snn", 0.9)]))
-    assert (floor in said) if floor else ("no p-value is below" not in said)
-
-
-def fold(accuracy, number, n=100, supports=(20,) * 5, **changes):
-    test = {"n": n, "accuracy": accuracy, "per_class": [{"support": s} for s in supports]}
-    return trial("snn", accuracy, fold=number, **{"test": test, **changes})
-
-
-def test_chance_is_judged_by_all_trainings_together():
-    # 0.27 of 100 images is within two standard errors (8 points) of 20 %; 0.29 of 500 (3.6 points) is not.
-    said = caveats(EXPERIMENT, DATASET, [fold(a, k) for k, a in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))])
-    assert not any("no better than always" in line for line in said)
-    assert any("In some trainings" in line and "(snn in 1 of 5)" in line for line in said)
-    said = caveats(EXPERIMENT, DATASET, [fold(a, k) for k, a in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))])
-    assert sum("snn did no better than always" in line for line in said) == 1
-    assert not any("In some trainings" in line for line in said)
-
-
-def test_seeds_answer_the_same_images():
-    # Six seeds at 0.27 are 600 answers to 100 images: still within two standard errors of 100.
-    said = caveats(EXPERIMENT, DATASET, [fold(0.27, None, seed=seed) for seed in range(6)])
-    assert any("no better than always" in line for line in said)
-
-
-def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at():
-    dataset = {**DATASET, "folds": [{"test": 100}] * 2, "audit": {"probe": {"accuracy": 0.6}, "problems": []}}
-    said = " ".join(caveats(EXPERIMENT, dataset, [fold(0.5, 0), fold(0.9, 1)]))
-    assert "is right on 60.0% of the test images of the first fold: more than snn" in said
-    assert "more than snn" not in " ".join(caveats(EXPERIMENT, dataset, [fold(0.7, 0), fold(0.3, 1)]))
-
-
-@pytest.mark.parametrize(("stopped", "hint"), [("early", "--set patience=N"), ("limit", "long enough (--epochs)")])
-def test_who_stopped_early_at_chance_gets_patience(stopped, hint):
-    said = caveats(EXPERIMENT, DATASET, [fold(0.2, None, stopped=stopped)])
-    assert any(hint in line for line in said if "no better than" in line)
-
-
-def test_groups_that_are_whole_are_no_leakage():
-    assert caveats(EXPERIMENT, {**DATASET, "shared_groups": 0.0}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
-
-
-# ---- twins
-
-
-def test_of_twins_the_difference_is_the_activations():
-    said = " ".join(caveats(EXPERIMENT, DATASET, FOUR[:2]))
-    assert "dense-snn and dense-cnn have the same weights, shape for shape" in said
-    assert "confounds" not in said
-    said = " ".join(caveats(EXPERIMENT, DATASET, FOUR))
-    assert "dense-snn and dense-cnn; conv-snn and conv-cnn. A difference within such a pair is the activation's" in said
-    assert "any others differ in shape as well" in said
-    assert "confounds" in " ".join(caveats(EXPERIMENT, DATASET, [FOUR[0], FOUR[3]]))
-
-
-def test_test_uses_that_this_runs_trials_explain_need_no_words():
-    for uses in (None, 0, 1):
-        assert caveats(EXPERIMENT, {**DATASET, "test_uses": uses}, [trial("snn", 0.9)]) == [TUNED_FOR_NONE]
-
-
-def test_what_the_audit_calls_a_problem_is_a_caveat_and_its_notes_are_not():
-    audit = {"problems": ["Two labels are wrong."], "notes": ["Classes are unbalanced."]}
-    said = caveats(EXPERIMENT, {**DATASET, "audit": audit}, [trial("snn", 0.9)])
-    assert said == [TUNED_FOR_NONE, "The audit of the data: Two labels are wrong."]
+def test_settings_in_words():
+    assert assigned({"learning_rate": 8.5e-5, "num_steps": 25, "surrogate_alpha": None}) == (
+        "learning_rate 8.5e-05, num_steps 25, surrogate_alpha customary"
+    )

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.networks.architectures import dense_snn
+from spikeduel.networks.architectures.dense import DenseSNN
 from spikeduel.spiking import kernels
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import Dynamics, cpu, reference
 from spikeduel.spiking.neurons import LIF, NEURONS
-from spikeduel.spiking.surrogates import SURROGATES, SurrogateChoice
+from spikeduel.spiking.surrogates import SURROGATES, Surrogate
 from spikeduel.system.errors import InputError
 
 
@@ -46,7 +46,7 @@ def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
     forward, backward = cpu.scan_forward, cpu.scan_backward
     monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append("forward") or forward(*a))
     monkeypatch.setattr(cpu, "scan_backward", lambda *a: calls.append("backward") or backward(*a))
-    network = dense_snn.build((1, 4, 4), 3, 5, neuron=NEURONS[name], hidden=6)
+    network = DenseSNN((1, 4, 4), 3, neuron=NEURONS[name], hidden=6)
     network.readout.loss(network(encoded), torch.tensor([0, 2])).backward()
     assert calls == ["forward", "forward", "backward", "backward"]
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
@@ -67,8 +67,26 @@ def test_the_reference_is_used_for_the_rest(current, beta, threshold, surrogate)
     assert not kernels.is_fused(current, beta, Dynamics(threshold, surrogate=surrogate))
 
 
+def test_a_surrogate_of_ones_own_works_on_the_reference(tmp_path, monkeypatch):
+    (tmp_path / "own_surrogates.py").write_text(
+        "from spikeduel import Surrogate\n"
+        "def flat(u, alpha):\n    return 0 * u + alpha\n\n"
+        "wide = Surrogate(flat, 0.25)\n"
+        "number = 3\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, alpha in (("flat", 1.0), ("wide", 0.25)):
+        neuron = LIF(beta=0.5, surrogate=f"own_surrogates:{name}")
+        assert neuron.surrogate_alpha == alpha
+        current = torch.tensor([[0.5, 2.0]], requires_grad=True)
+        neuron(current)[0].sum().backward()
+        assert current.grad.tolist() == [[alpha, alpha]]
+    with pytest.raises(InputError, match=r"must be a function \(u, alpha\)"):
+        LIF(surrogate="own_surrogates:number")
+
+
 def test_a_surrogate_without_a_kernel_works(monkeypatch):
-    monkeypatch.setitem(SURROGATES, "flat", SurrogateChoice(lambda u, alpha: torch.full_like(u, alpha), 0.25))
+    monkeypatch.setitem(SURROGATES, "flat", Surrogate(lambda u, alpha: torch.full_like(u, alpha), 0.25))
     value = torch.ones(2, 3, requires_grad=True)
     spk, _, _ = kernels.scan(ConstantInput(value, 1), 0.9, Dynamics(1.0, surrogate="flat", alpha=0.25))
     spk.sum().backward()

@@ -1,12 +1,12 @@
 """Tuning that trains nothing: a trial's accuracy is what the test says it is."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spikeduel import data
+from spikeduel.results.trials import Epoch
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
@@ -45,20 +45,15 @@ def made_up(searched, monkeypatch):
         def train(planned, *rest):
             trained.append(planned)
             found = accuracy(planned.experiment)
-            history = [{"train_loss": 1.0, "train_accuracy": 0.5, "val_loss": 1.0, "val_accuracy": found}]
+            history = [] if found is None else [Epoch(val_loss=1.0, val_accuracy=found)]
             return TrialRecord(
                 key=planned.key, settings=planned.settings, parameters=1,
                 status="failed" if found is None else "done", error="NaN" if found is None else None,
                 best_epoch=None if found is None else 0, stopped="limit", epoch_seconds=[1.5],
-                history=[] if found is None else history,
+                history=history,
             )  # fmt: skip
 
         monkeypatch.setattr(trial, "train", train)
         return searched(experiment, num_trials, ranges), trained
 
     return run
-
-
-@pytest.fixture
-def as_json():
-    return lambda value: json.loads(json.dumps(value))

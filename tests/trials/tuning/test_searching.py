@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
 
+from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.settings import write_experiment
-from spikeduel.system import files
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Store
-from spikeduel.trials.tuning import RANGES, Range, Tuning, draw, read_tuning, record_for
+from spikeduel.trials.tuning import RANGES, Range, draw, read_tuning, record_for
 
 RATES = {"learning_rate": Range(1e-4, 1e-2, log=True)}
 
@@ -40,15 +44,16 @@ def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_a
     assert sum("not trained again" in line for line in told.lines) == 4
     assert not any(", epoch " in line for line in told.lines)
     assert again.experiment == found.experiment
-    assert again.record["contenders"] == found.record["contenders"]
-    for each in found.record["contenders"]:
-        for entry in each["trials"]:
-            stored = Store(tmp_path / "store").record(entry["key"])
-            assert entry["validation"]["accuracy"] == max(epoch["val_accuracy"] for epoch in stored.history)
+    assert again.record.contenders == found.record.contenders
+    for each in found.record.contenders:
+        for entry in each.trials:
+            stored = Store(tmp_path / "store").record(entry.key)
+            assert entry.validation.accuracy == max(epoch.val_accuracy for epoch in stored.history)
 
 
 SEARCHES = """
 import json, sys
+from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.trials import tuning
 from spikeduel.system.progress import TerminalProgress
@@ -75,12 +80,12 @@ def test_killed_in_between_it_goes_on_to_the_same_trials(experiment, searched, t
     process.communicate(timeout=60)
     assert not list((tmp_path / "killed").glob("*/measures"))
     resumed = searched(experiment, 3, store=tmp_path / "killed")
-    for one, other in zip(whole.record["contenders"], resumed.record["contenders"], strict=True):
+    for one, other in zip(whole.record.contenders, resumed.record.contenders, strict=True):
         without_seconds = [
-            [{**entry, "training_seconds": None} for entry in each["trials"]] for each in (one, other)
-        ]  # fmt: skip
+            [structs.replace(entry, training_seconds=0.0) for entry in each.trials] for each in (one, other)
+        ]
         assert without_seconds[0] == without_seconds[1]
-        assert one["expected_best"] == other["expected_best"]
+        assert one.expected_best == other.expected_best
     assert whole.experiment == resumed.experiment
 
 
@@ -94,30 +99,30 @@ def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experime
     common = [{name: value for name, value in each.settings["training"].items() if name != "learning_rate"}
               for each in trained]  # fmt: skip
     assert all(each == common[0] for each in common)
-    snn, cnn = found.record["contenders"]
-    assert (snn["tuned"], cnn["tuned"]) == (list(RANGES), ["learning_rate"])
-    assert snn["trials"][0]["settings"] == {
+    snn, cnn = found.record.contenders
+    assert (snn.tuned, cnn.tuned) == (list(RANGES), ["learning_rate"])
+    assert snn.trials[0].settings == {
         "learning_rate": 5e-3, "threshold": 1.0, "beta": 0.95, "surrogate_alpha": None, "num_steps": 3,
     }  # fmt: skip
-    assert [entry["settings"] for entry in snn["trials"][1:]] == [draw(RANGES, number) for number in range(1, 5)]
-    for one, other in zip(snn["trials"], cnn["trials"], strict=True):
-        assert one["settings"]["learning_rate"] == other["settings"]["learning_rate"]
-    for planned, entry in zip(trained[::2], snn["trials"], strict=True):
-        assert planned.card.num_steps == entry["settings"]["num_steps"]
-        assert planned.card.network["beta"] == entry["settings"]["beta"]
-        assert planned.experiment.learning_rate == entry["settings"]["learning_rate"]
+    assert [entry.settings for entry in snn.trials[1:]] == [draw(RANGES, number) for number in range(1, 5)]
+    for one, other in zip(snn.trials, cnn.trials, strict=True):
+        assert one.settings["learning_rate"] == other.settings["learning_rate"]
+    for planned, entry in zip(trained[::2], snn.trials, strict=True):
+        assert planned.card.num_steps == entry.settings["num_steps"]
+        assert planned.card.network["beta"] == entry.settings["beta"]
+        assert planned.experiment.learning_rate == entry.settings["learning_rate"]
 
 
 def test_more_trials_keep_those_that_were(experiment, made_up):
     few, _ = made_up(experiment, lambda its: its.learning_rate, num_trials=3)
     more, _ = made_up(experiment, lambda its: its.learning_rate, num_trials=6)
-    for one, other in zip(few.record["contenders"], more.record["contenders"], strict=True):
-        assert other["trials"][:3] == one["trials"]
+    for one, other in zip(few.record.contenders, more.record.contenders, strict=True):
+        assert other.trials[:3] == one.trials
 
 
 def test_only_what_has_an_effect_is_tuned(experiment, made_up):
     def tuned(**changes):
-        return made_up(replace(experiment, **changes), lambda its: 0.5, 2)[0].record["contenders"][0]["tuned"]
+        return made_up(replace(experiment, **changes), lambda its: 0.5, 2)[0].record.contenders[0].tuned
 
     assert tuned(neuron="if") == ["learning_rate", "threshold", "surrogate_alpha", "num_steps"]
     assert "surrogate_alpha" not in tuned(surrogate="straight_through_estimator")
@@ -147,40 +152,40 @@ def test_each_contender_gets_its_best_settings_and_nothing_else_changes(experime
         experiment,
         per_contender={"dense-snn": {"learning_rate": min(tried)}, "small-cnn": {"learning_rate": max(tried)}},
     )
-    assert found.record["per_contender"] == found.experiment.per_contender
-    snn, cnn = found.record["contenders"]
-    assert (snn["best"], cnn["best"]) == (tried.index(min(tried)), tried.index(max(tried)))
+    assert found.record.per_contender == found.experiment.per_contender
+    snn, cnn = found.record.contenders
+    assert (snn.best, cnn.best) == (tried.index(min(tried)), tried.index(max(tried)))
 
 
 def test_of_equals_the_earlier_is_chosen(experiment, made_up):
     found, _ = made_up(experiment, lambda its: 0.5)
-    assert [each["best"] for each in found.record["contenders"]] == [0, 0]
+    assert [each.best for each in found.record.contenders] == [0, 0]
     assert found.experiment.for_contender("dense-snn").beta == 0.95
 
 
 def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):
     found, _ = made_up(experiment, lambda its: None if its.learning_rate == 5e-3 else 0.25, 3, RATES)
-    for each in found.record["contenders"]:
-        assert each["best"] == 1
-        assert (each["trials"][0]["status"], each["trials"][0]["validation"]) == ("failed", None)
-        assert [point["mean"] for point in each["expected_best"]] == [0.0, 0.25, 0.25]
+    for each in found.record.contenders:
+        assert each.best == 1
+        assert (each.trials[0].status, each.trials[0].validation) == ("failed", None)
+        assert [point.mean for point in each.expected_best] == [0.0, 0.25, 0.25]
     nobody, _ = made_up(experiment, lambda its: None, 3)
-    assert [each["best"] for each in nobody.record["contenders"]] == [None, None]
+    assert [each.best for each in nobody.record.contenders] == [None, None]
     assert nobody.experiment == experiment
 
 
 def test_the_gain_is_that_from_half_the_trials_to_all(experiment, made_up):
     found, _ = made_up(experiment, lambda its: its.learning_rate, 5, RATES)
-    for each in found.record["contenders"]:
-        means = [point["mean"] for point in each["expected_best"]]
-        assert each["gain_of_last_doubling"] == means[4] - means[1] > 0
+    for each in found.record.contenders:
+        means = [point.mean for point in each.expected_best]
+        assert each.gain_of_last_doubling == means[4] - means[1] > 0
 
 
 def test_tuning_again_starts_from_what_was_chosen(experiment, made_up):
     own = replace(experiment, per_contender={"dense-snn": {"beta": 0.7, "learning_rate": 1e-3}})
     found, trained = made_up(own, lambda its: 0.5, 2, RATES)
     assert trained[0].card.network["beta"] == trained[2].card.network["beta"] == 0.7
-    assert found.record["contenders"][0]["trials"][0]["settings"] == {"learning_rate": 1e-3}
+    assert found.record.contenders[0].trials[0].settings == {"learning_rate": 1e-3}
     assert found.experiment.per_contender["dense-snn"] == {"beta": 0.7, "learning_rate": 1e-3}
 
 
@@ -188,12 +193,15 @@ def test_tuning_again_starts_from_what_was_chosen(experiment, made_up):
 
 
 @pytest.fixture
-def tuned(experiment, made_up, as_json):
+def tuned(experiment, made_up, tmp_path):
     """A tuning as it comes from its file, and the data and split that it saw."""
     found, _ = made_up(experiment, lambda its: its.learning_rate, 3)
     prepared = data.load(experiment)
     split = replace(data.split(prepared, experiment), test=np.array([10**9]))
-    return Tuning(found.experiment, as_json(found.record)), prepared, split
+    typed.write_json(tmp_path / "tuned" / "tuning.json", found.record)
+    again = read_tuning(tmp_path / "tuned" / "tuning.json", found.experiment)
+    assert again == found
+    return again, prepared, split
 
 
 @pytest.mark.parametrize(
@@ -227,9 +235,37 @@ def test_a_record_does_not_go_with_other_data_or_another_test_set(tuned):
 def test_a_record_is_read_where_there_is_one(tuned, tmp_path):
     tuning, _, _ = tuned
     assert read_tuning(tmp_path / "tuning.json", tuning.experiment) is None
-    files.write_json(tmp_path / "tuning.json", tuning.record)
-    assert read_tuning(tmp_path / "tuning.json", tuning.experiment) == tuning
-    for broken in ("[]", "{}", json.dumps({**tuning.record, "schema": 99}), "{"):
-        (tmp_path / "tuning.json").write_text(broken)
-        with pytest.raises(InputError, match=r"tuning\.json: (not a|a tuning of another version)"):
-            read_tuning(tmp_path / "tuning.json", tuning.experiment)
+    path = tmp_path / "tuning.json"
+    typed.write_json(path, tuning.record)
+    assert read_tuning(path, tuning.experiment) == tuning
+    whole = json.loads(path.read_text())
+    for broken in ("[]", "{}", json.dumps({**whole, "schema": 99}), json.dumps({**whole, "num_trials": 9}), "{"):
+        path.write_text(broken)
+        with pytest.raises(InputError, match=r"tuning\.json: .*tune again"):
+            read_tuning(path, tuning.experiment)
+
+
+@FUZZED
+@given(place=st.data())
+def test_a_changed_record_is_read_or_named(tuned, tmp_path, place):
+    tuning, _, _ = tuned
+    path = tmp_path / "tuning.json"
+    path.write_text(json.dumps(place.draw(changed(typed.plain(tuning.record)))))
+    if (text := problem(read_tuning, path, tuning.experiment)) is None:
+        assert read_tuning(path, tuning.experiment).table()
+    else:
+        assert "tuning.json" in text
+
+
+# ---- the table
+
+
+def test_the_table_shows_every_trial_and_the_expected_best(experiment, made_up):
+    found, trained = made_up(experiment, lambda its: 0.75 if its.learning_rate == 5e-3 else 0.5, 6, RATES)
+    text = found.table()
+    lines = [line.split() for line in text.splitlines()]
+    rows = [line for line in lines if line[:1] == ["dense-snn"] and "learning_rate" in line]
+    assert [row[1:4] for row in rows][:2] == [["1", "75.00", "*"], ["2", "50.00", "1"]]
+    assert [float(row[-1]) for row in rows] == [planned.experiment.learning_rate for planned in trained[::2]]
+    assert "of 1 of 2 of 4 of 6" in " ".join(text.split())
+    assert ["small-cnn", *["75.00", "±", "0.00"] * 4] in lines

@@ -1,14 +1,16 @@
 """Equal images, near duplicates, and groups that a split cuts: counts, and pairs to look at."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.auditing.similarity import Neighbourhood
+from spikeduel.data.auditing.neighbours import Neighbourhood
+from spikeduel.results.audit import AuditedImage, ExactDuplicates, Pair, PairKind, Side
 
 MOST_PAIRS = 200
-SIDES = ("train", "val", "test")
+SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 def sides_of(split: Split, count: int) -> np.ndarray:
@@ -28,51 +30,56 @@ def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
     return first
 
 
-def exact(same: np.ndarray, labels: np.ndarray, side: np.ndarray, own_groups: np.ndarray | None) -> dict[str, Any]:
-    """Counts of equal images; `same` numbers them (`grouping.duplicates`). Images outside the split do not count.
+def exact(
+    same: np.ndarray,
+    labels: np.ndarray,
+    side: np.ndarray,
+    named_groups: np.ndarray | None,
+    files: tuple[str, ...] | None = None,
+) -> ExactDuplicates:
+    """The counts of equal images, int64 `[N]` each: `same` numbers them, `side` is that of `sides_of`.
 
-    `sets` of equal images; `within`: copies of an image on the same side; `across`: images equal to one on an earlier
-    side; `conflicting`: sets with more than one label, of `conflicting_images` in all; `test_in_training`: test images
-    equal to a training image; `across_groups`: sets under several of `own_groups`, null where there are none.
+    `named_groups` `[N]` are the groups that the files' names give, `files` the files' names.
     """
+    conflicts = conflicting(same, labels, side)
     used = side >= 0
     same, labels, side = same[used], labels[used], side[used]
     size = np.bincount(same)
     first_side = np.full(len(size), len(SIDES))
     np.minimum.at(first_side, same, side)
-    conflict = _values_of_each(same, labels, len(size)) > 1
     across_groups = None
-    if own_groups is not None:
-        across_groups = int((_values_of_each(same, own_groups[used], len(size)) > 1).sum())
-    return {
-        "within": int(len(same) - len(np.unique(np.stack([same, side]), axis=1).T)),
-        "across": int((side > first_side[same]).sum()),
-        "conflicting": int(conflict.sum()),
-        "conflicting_images": int(size[conflict].sum()),
-        "sets": int((size > 1).sum()),
-        "images": int(size[size > 1].sum()),
-        "test_in_training": int(((side == 2) & (first_side[same] == 0)).sum()),
-        "across_groups": across_groups,
-    }
+    if named_groups is not None:
+        across_groups = int((_values_of_each(same, named_groups[used], len(size)) > 1).sum())
+    return ExactDuplicates(
+        within=int(len(same) - len(np.unique(np.stack([same, side]), axis=1).T)),
+        across=int((side > first_side[same]).sum()),
+        conflicting=int((_values_of_each(same, labels, len(size)) > 1).sum()),
+        conflicting_images=len(conflicts),
+        sets=int((size > 1).sum()),
+        images=int(size[size > 1].sum()),
+        test_in_training=int(((side == 2) & (first_side[same] == 0)).sum()),
+        across_groups=across_groups,
+        conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
+    )
 
 
 def conflicting(same: np.ndarray, labels: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """The images of `exact`'s sets with more than one label, equal ones in a row: int64 `[M]`."""
+    """Images that equal one with another label, equal ones in a row: int64 `[M]`."""
     used = np.flatnonzero(side >= 0)
     several = _values_of_each(same[used], labels[used], int(same.max(initial=0)) + 1) > 1
-    found = used[several[same[used]]]
-    return found[np.argsort(same[found], kind="stable")]
+    images = used[several[same[used]]]
+    return images[np.argsort(same[images], kind="stable")]
 
 
-def near_ones(found: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
+def near_ones(neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
     """bool `[N]` twice: images with a near duplicate on their own side, and on an earlier one; equal ones left out."""
 
     def flagged(neighbour: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         index, distance = neighbour
         with np.errstate(invalid="ignore"):
-            return (index >= 0) & (distance < near * found.usual) & (same[index] != same)
+            return (index >= 0) & (distance < near * neighbours.usual) & (same[index] != same)
 
-    return flagged(found.own), flagged(found.earlier)
+    return flagged(neighbours.same_side), flagged(neighbours.earlier)
 
 
 def cut(groups: np.ndarray | None, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
@@ -97,40 +104,39 @@ def _values_of_each(numbers: np.ndarray, values: np.ndarray, count: int) -> np.n
 
 
 def pairs(
-    found: Neighbourhood, same: np.ndarray, labels: np.ndarray, side: np.ndarray, near: float
-) -> list[dict[str, Any]]:
-    """Pairs to look at, the gravest first: `kind`, indices `a` and `b`, `ratio` of their distance to the usual one.
+    neighbours: Neighbourhood,
+    same: np.ndarray,
+    labels: np.ndarray,
+    side: np.ndarray,
+    near: float,
+    described: Callable[[int], AuditedImage],
+) -> tuple[Pair, ...]:
+    """Pairs to look at, the gravest first, the nearest first within a kind; at most `MOST_PAIRS`.
 
-    Conflicting labels, equal across sides, near across (nearest first), equal and near within a side; at most
-    `MOST_PAIRS`.
+    `described` says of an image's index what it is.
     """
     first = earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
-    copies = np.flatnonzero(first != np.arange(len(same)))
-    within, across = near_ones(found, same, near)
-    ranked: list[tuple[str, int, int, float]] = []
-    for image in copies.tolist():
+    within, across = near_ones(neighbours, same, near)
+    ranked: list[tuple[PairKind, int, int, float]] = []
+    for image in np.flatnonzero(first != np.arange(len(same))).tolist():
         other = int(first[image])
+        kind: PairKind = "equal images on one side"
         if labels[image] != labels[other]:
             kind = "equal images, different labels"
-        else:
-            kind = "equal images on two sides" if side[image] != side[other] else "equal images on one side"
+        elif side[image] != side[other]:
+            kind = "equal images on two sides"
         ranked.append((kind, image, other, 0.0))
-    ratios = {name: getattr(found, name)[1] / np.maximum(found.usual, 1e-9) for name in ("own", "earlier")}
-    for name, flags, kind in (("earlier", across, "near on two sides"), ("own", within, "near on one side")):
-        index = getattr(found, name)[0]
-        for image in np.flatnonzero(flags).tolist():
-            # Of two images that are each other's neighbour on one side, the pair is listed once.
-            if name == "own" and index[index[image]] == image and index[image] < image:
-                continue
-            ranked.append((kind, image, int(index[image]), float(ratios[name][image])))
-    ranked.sort(key=lambda pair: (KINDS.index(pair[0]), pair[3]))
-    return [{"kind": kind, "a": a, "b": b, "ratio": round(ratio, 4)} for kind, a, b, ratio in ranked[:MOST_PAIRS]]
-
-
-KINDS = (
-    "equal images, different labels",
-    "equal images on two sides",
-    "near on two sides",
-    "equal images on one side",
-    "near on one side",
-)
+    usual = np.maximum(neighbours.usual, 1e-9)
+    index, distance = neighbours.earlier
+    for image in np.flatnonzero(across).tolist():
+        ranked.append(("near on two sides", image, int(index[image]), float((distance / usual)[image])))
+    index, distance = neighbours.same_side
+    for image in np.flatnonzero(within).tolist():
+        # Of two images that are each other's neighbour, the pair is listed once.
+        if not (index[index[image]] == image and index[image] < image):
+            ranked.append(("near on one side", image, int(index[image]), float((distance / usual)[image])))
+    ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
+    return tuple(
+        Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4))
+        for kind, a, b, ratio in ranked[:MOST_PAIRS]
+    )

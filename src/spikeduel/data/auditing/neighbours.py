@@ -1,11 +1,13 @@
-"""The nearest neighbour of each image, by blocked matrix products: all pairs are compared, none is guessed."""
+"""Nearest neighbours by blocked matrix products, exact; small grey versions of images, and what is near among them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikeduel.data import Split
+from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -15,6 +17,12 @@ QUERIES_AT_ONCE = 4096
 PORTION = 1024
 """Rows and columns of a block of distances. Smaller ones are faster on an idle machine, and far slower on a busy one,
 where each product waits for the slowest thread."""
+SMALL_SIDE = 25
+"""Longest side of the small versions: keeps a garment's print and a finger's ridges, drops single pixels."""
+MOST_PRODUCTS = 4e12
+"""Multiplications that one search may take, some 30 seconds on two cores; beyond, its queries are sampled."""
+MOST_PORTIONS = 72
+IMAGES_A_PORTION = 70
 
 
 @dataclass(frozen=True)
@@ -32,79 +40,93 @@ class Closest:
     usual: np.ndarray
 
 
-def nearest(queries: np.ndarray, references: np.ndarray, exclude_self: bool = False) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Neighbourhood:
+    """The nearest neighbours of each of N images, among others of three kinds, and its usual distance.
+
+    `same_side`: on its own side of the split; `earlier`: training for validation images, training or validation for
+    test images; `training`: in training, itself excepted. Each is (index int64 `[N]`, distance float32 `[N]`), −1 and
+    infinity where there is none or it was not searched. `usual` is float32 `[N]`: `Closest.usual` among the training
+    images; NaN where not searched. `searched` counts the images of which the neighbours in training are known.
+    """
+
+    same_side: tuple[np.ndarray, np.ndarray]
+    earlier: tuple[np.ndarray, np.ndarray]
+    training: tuple[np.ndarray, np.ndarray]
+    usual: np.ndarray
+    searched: Counts
+
+
+def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each of `queries` the nearest of `references` by Euclidean distance of pixels; of several, any one.
 
-    Both are uint8 `[M, …]` and `[N, …]` of one shape of image. With `exclude_self` they are the same images, and none
-    is its own neighbour. Returns (index int64 `[M]`, distance float32 `[M]`, in grey levels). Sums of squares up to
-    2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that are equally far to seven digits may be
-    taken for one another. Raises `ValueError` where shapes do not match or nobody is left to be the neighbour.
+    Both are uint8 `[M, …]` and `[N, …]` of one shape of image. Returns (index int64 `[M]`, distance float32 `[M]`, in
+    grey levels). Sums of squares up to 2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that
+    are equally far to seven digits may be taken for one another. Raises `ValueError` where shapes do not match or there
+    is no reference.
     """
     import torch
 
     if queries.shape[1:] != references.shape[1:]:
         raise ValueError(f"queries {queries.shape} and references {references.shape} differ in the shape of an image")
-    if exclude_self and len(queries) != len(references):
-        raise ValueError("exclude_self: queries and references must be the same images")
     # Around zero, products of bytes are small enough to be exact in float32.
-    flat = [
-        torch.from_numpy(part.reshape(len(part), -1).astype(np.float32) - 128)
-        for part in ([references] if exclude_self else [queries, references])
-    ]
-    found = closest(flat[0], flat[-1], max(1, len(references) // PORTION), exclude_self)
+    flat, others = (
+        torch.from_numpy(part.reshape(len(part), -1).astype(np.float32) - 128) for part in (queries, references)
+    )
+    index = closest(flat, others, max(1, len(references) // PORTION)).index
     distance = np.empty(len(queries), dtype=np.float32)
     for rows in _blocks(len(queries)):
-        pairs = queries[rows].astype(np.int64) - references[found.index[rows]]
-        distance[rows] = np.sqrt((pairs**2).sum(axis=tuple(range(1, pairs.ndim))))
-    return found.index, distance
+        differences = queries[rows].astype(np.int64) - references[index[rows]]
+        distance[rows] = np.sqrt((differences**2).sum(axis=tuple(range(1, differences.ndim))))
+    return index, distance
 
 
 def closest(
     queries: "Tensor",
     references: "Tensor",
     num_portions: int,
-    exclude_self: bool = False,
+    self_at: np.ndarray | None = None,
     progress: Progress | None = None,
-    description: str = "comparing images",
-    own: np.ndarray | None = None,
 ) -> Closest:
     """For each of `queries` (float32 `[M, D]`) the nearest of `references` (float32 `[N, D]`).
 
-    With `exclude_self`, query i is reference `own[i]` (unset: reference i) and not its own neighbour. The references
-    are shuffled, always alike, and cut into `num_portions`. Raises `ValueError` where nobody is left.
+    With `self_at`, query i is reference `self_at[i]` and not its own neighbour. The references are shuffled, always
+    alike, and cut into `num_portions`. Raises `ValueError` where there is no reference to be the neighbour.
     """
     import torch
 
-    if len(references) <= exclude_self:
+    num_others = len(references) - (self_at is not None)
+    if num_others < 1:
         raise ValueError("there is no image to be the neighbour")
-    num_portions = max(1, min(num_portions, len(references) - exclude_self))
+    num_portions = max(1, min(num_portions, num_others))
     order = torch.randperm(len(references), generator=torch.Generator().manual_seed(0))
     portions = order.tensor_split(num_portions)
-    place = _places(portions, len(references))
-    own_rows = torch.arange(len(queries)) if own is None else torch.from_numpy(np.asarray(own, dtype=np.int64))
-    lowest = torch.empty(len(queries), num_portions)
-    tracked: Iterable[tuple[int, Tensor]] = (progress or Progress()).track(
-        list(enumerate(portions)), description, num_portions
+    starts = np.cumsum([0, *map(len, portions)]).tolist()
+    self_place = (
+        None if self_at is None else torch.argsort(order)[torch.from_numpy(np.asarray(self_at, dtype=np.int64))]
     )
-    for number, portion in tracked:
-        part = references[portion]
+
+    def scores(number: int, blocks: "Iterable[slice | Tensor]") -> "Iterator[tuple[slice | Tensor, Tensor]]":
+        """Blocks of queries, and half their squared distances to a portion, less half the query's square."""
+        part = references[portions[number]]
         half_square = part.square().sum(1) / 2
-        for rows in _blocks(len(queries)):
-            scores = torch.addmm(half_square, queries[rows], part.T, alpha=-1)
-            if exclude_self:
-                _without_self(scores, own_rows[rows], place, number)
-            lowest[rows, number] = scores.amin(1)
+        for rows in blocks:
+            block = torch.addmm(half_square, queries[rows], part.T, alpha=-1)
+            if self_place is not None:
+                place = self_place[rows] - starts[number]
+                here = ((place >= 0) & (place < len(part))).nonzero().flatten()
+                block[here, place[here]] = float("inf")
+            yield rows, block
+
+    lowest = torch.empty(len(queries), num_portions)
+    for number in (progress or Progress()).track(range(num_portions), "comparing images", num_portions):
+        for rows, block in scores(number, _blocks(len(queries))):
+            lowest[rows, number] = block.amin(1)
     best = lowest.argmin(1)
     index = torch.empty(len(queries), dtype=torch.int64)
     for number, portion in enumerate(portions):
-        mine = torch.nonzero(best == number).flatten()
-        part = references[portion]
-        half_square = part.square().sum(1) / 2
-        for rows in _blocks(len(mine)):
-            scores = torch.addmm(half_square, queries[mine[rows]], part.T, alpha=-1)
-            if exclude_self:
-                _without_self(scores, own_rows[mine[rows]], place, number)
-            index[mine[rows]] = portion[scores.argmin(1)]
+        for rows, block in scores(number, torch.nonzero(best == number).flatten().split(QUERIES_AT_ONCE)):
+            index[rows] = portion[block.argmin(1)]
     squares = queries.square().sum(1)
     distance, usual = (
         (squares + 2 * score).clamp_min(0).sqrt().numpy() for score in (lowest.amin(1), lowest.median(1).values)
@@ -112,21 +134,75 @@ def closest(
     return Closest(index.numpy(), distance, usual)
 
 
-def _places(portions: "tuple[Tensor, ...]", count: int) -> "tuple[Tensor, Tensor]":
-    """For each reference the number of its portion, and its row there."""
-    import torch
-
-    portion_of, row_of = torch.empty(count, dtype=torch.int64), torch.empty(count, dtype=torch.int64)
-    for number, portion in enumerate(portions):
-        portion_of[portion] = number
-        row_of[portion] = torch.arange(len(portion))
-    return portion_of, row_of
-
-
-def _without_self(scores: "Tensor", own: "Tensor", place: "tuple[Tensor, Tensor]", number: int) -> None:
-    rows = (place[0][own] == number).nonzero().flatten()
-    scores[rows, place[1][own[rows]]] = float("inf")
-
-
 def _blocks(count: int) -> list[slice]:
     return [slice(start, start + QUERIES_AT_ONCE) for start in range(0, count, QUERIES_AT_ONCE)]
+
+
+def num_portions(num_train: int) -> int:
+    """Of how many portions of the training images the usual distance is the median."""
+    return int(np.clip(num_train // IMAGES_A_PORTION, 7, MOST_PORTIONS))
+
+
+def small_grey(images: np.ndarray) -> "Tensor":
+    """float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over blocks, mean removed, scaled to length 1.
+
+    Blocks are the smallest squares that bring the longer side to `SMALL_SIDE` or less. Brightness and contrast drop
+    out; a uniform image becomes zero.
+    """
+    import torch
+    from torch.nn.functional import avg_pool2d
+
+    factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
+    parts = []
+    for start in range(0, len(images), 4096):
+        grey = torch.from_numpy(images[start : start + 4096].astype(np.float32)).mean(1, keepdim=True)
+        small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
+        small -= small.mean(1, keepdim=True)
+        # A grey level apart is no contrast: without the bound, rounding would be blown up to a picture.
+        length = small.norm(dim=1, keepdim=True)
+        parts.append(torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(())))
+    return torch.cat(parts)
+
+
+def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
+    """The neighbours of each image, from `small_grey` of all of them."""
+    count = len(small)
+    same_side, earlier, training = ((np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3))
+    usual = np.full(count, np.nan, dtype=np.float32)
+    searched = {}
+    sides = {"train": split.train, "val": split.val, "test": split.test}
+    for name, side in sides.items():
+        rows, index, distance, expected = _look(small, side, split.train, name == "train", progress)
+        searched[name] = len(rows)
+        usual[rows] = expected
+        _keep_nearer(training, rows, index, distance)
+        _keep_nearer(same_side if name == "train" else earlier, rows, index, distance)
+    for name in ("val", "test"):
+        rows, index, distance, _ = _look(small, sides[name], sides[name], True, progress)
+        _keep_nearer(same_side, rows, index, distance)
+    rows, index, distance, _ = _look(small, split.test, split.val, False, progress)
+    _keep_nearer(earlier, rows, index, distance)
+    return Neighbourhood(same_side, earlier, training, usual, Counts(**searched))
+
+
+def _look(
+    small: "Tensor", side: np.ndarray, others: np.ndarray, is_same: bool, progress: Progress
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For images of `side`, or a sample of them: their indices, nearest of `others`, its distance, the usual one."""
+    if not len(side) or len(others) <= is_same:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+    most = max(1, int(MOST_PRODUCTS // (len(others) * small.shape[1])))
+    rows = np.arange(len(side))
+    if len(side) > most:
+        rows = np.sort(np.random.default_rng(0).choice(len(side), most, replace=False))
+    neighbours = closest(
+        small[side[rows]], small[others], num_portions(len(others)), rows if is_same else None, progress
+    )
+    return side[rows], others[neighbours.index], neighbours.distance, neighbours.usual
+
+
+def _keep_nearer(
+    kept: tuple[np.ndarray, np.ndarray], rows: np.ndarray, index: np.ndarray, distance: np.ndarray
+) -> None:
+    nearer = distance < kept[1][rows]
+    kept[0][rows[nearer]], kept[1][rows[nearer]] = index[nearer], distance[nearer]

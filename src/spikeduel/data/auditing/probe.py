@@ -1,12 +1,12 @@
 """The leakage probe: what an untrained nearest neighbour scores, and what it scores without siblings."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.auditing.neighbours import PORTION, closest
-from spikeduel.data.auditing.similarity import Neighbourhood
+from spikeduel.data.auditing.neighbours import PORTION, Neighbourhood, closest
+from spikeduel.results.audit import Probe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,49 +17,41 @@ def probe(
     labels: np.ndarray,
     groups: np.ndarray | None,
     same: np.ndarray,
-    found: Neighbourhood,
+    neighbours: Neighbourhood,
     split: Split,
     near: float,
     over_files: Split | None,
-) -> dict[str, Any]:
-    """Accuracies of the nearest neighbour on the small grey versions, as fractions of the `n` test images searched.
+) -> Probe:
+    """What the nearest neighbour on the small grey versions scores, with and without siblings.
 
-    accuracy              on this split
-    accuracy_if_grouped   the same test images, when the siblings of each are taken out of training
-    accuracy_if_ungrouped on `over_files`, a split that cuts groups; null where none is given
-    chance                of always naming training's most frequent class
-    siblings_in_train     share of the test images with a sibling in training
-
-    Siblings are images of one group, equal images and near duplicates.
+    Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and near duplicates.
+    `over_files` is a split that cuts groups, where there is one.
     """
-    index = found.training[0]
+    index, distance = neighbours.training
     test = split.test[index[split.test] >= 0]
     if not len(test):
-        return {
-            **dict.fromkeys(("accuracy", "accuracy_if_grouped", "accuracy_if_ungrouped", "chance")),
-            "siblings_in_train": None,
-            "n": 0,
-        }
+        return Probe()
     right = labels[index[test]] == labels[test]
-    has_sibling = found.training[1][test] < near * found.usual[test]
+    has_sibling = distance[test] < near * neighbours.usual[test]
     has_sibling |= np.isin(same[test], same[split.train])
     if groups is not None:
         has_sibling |= np.isin(groups[test], groups[split.train])
     without = right.copy()
-    without[has_sibling] = _right_without_siblings(small, labels, groups, same, found, split, test[has_sibling], near)
+    radius = near * neighbours.usual[test[has_sibling]]
+    without[has_sibling] = _right_without_siblings(small, labels, groups, same, radius, split, test[has_sibling])
     ungrouped = None
     if over_files is not None:
         nearest = closest(small[over_files.test], small[over_files.train], 1 + len(over_files.train) // PORTION).index
         ungrouped = float((labels[over_files.train[nearest]] == labels[over_files.test]).mean())
     most_frequent = np.bincount(labels[split.train]).argmax()
-    return {
-        "accuracy": float(right.mean()),
-        "accuracy_if_grouped": float(without.mean()),
-        "accuracy_if_ungrouped": ungrouped,
-        "chance": float((labels[test] == most_frequent).mean()),
-        "siblings_in_train": float(has_sibling.mean()),
-        "n": len(test),
-    }
+    return Probe(
+        accuracy=float(right.mean()),
+        accuracy_if_grouped=float(without.mean()),
+        accuracy_if_ungrouped=ungrouped,
+        chance=float((labels[test] == most_frequent).mean()),
+        siblings_in_train=float(has_sibling.mean()),
+        n=len(test),
+    )
 
 
 def _right_without_siblings(
@@ -67,12 +59,14 @@ def _right_without_siblings(
     labels: np.ndarray,
     groups: np.ndarray | None,
     same: np.ndarray,
-    found: Neighbourhood,
+    radius: np.ndarray,
     split: Split,
     queries: np.ndarray,
-    near: float,
 ) -> np.ndarray:
-    """bool `[M]`: whether the nearest training image that is no sibling has the label; False where none is left."""
+    """bool `[M]`: whether the nearest training image that is no sibling has the label; False where none is left.
+
+    Near duplicates are nearer than `radius` `[M]`.
+    """
     import torch
 
     references = small[split.train]
@@ -81,8 +75,7 @@ def _right_without_siblings(
     for start in range(0, len(queries), 256):
         rows = queries[start : start + 256]
         distances = squares + small[rows].square().sum(1, keepdim=True) - 2 * small[rows] @ references.T
-        radius = torch.from_numpy(near * found.usual[rows])[:, None]
-        sibling = distances < radius.square()
+        sibling = distances < torch.from_numpy(radius[start : start + 256])[:, None].square()
         sibling |= torch.from_numpy(same[rows][:, None] == same[split.train])
         if groups is not None:
             sibling |= torch.from_numpy(groups[rows][:, None] == groups[split.train])

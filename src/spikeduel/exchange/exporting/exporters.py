@@ -1,24 +1,24 @@
 """`export`: writes a model for another program, runs what was written, and keeps it only if the answers agree."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from spikeduel.data import DATASETS
-from spikeduel.exchange.exporting import checking, int8, nir, onnx
-from spikeduel.exchange.exporting.runs import Runner
+from spikeduel.exchange.exporting import agreement, nir, onnx
+from spikeduel.exchange.exporting.agreement import Agreement, Runner
+from spikeduel.exchange.exporting.weights import rounded_to_int8
 from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files
-from spikeduel.system.errors import InputError, SpikeduelError, unknown
+from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
+from spikeduel.system.hardware import package_version
 from spikeduel.system.progress import Progress
-from spikeduel.system.visible import visible
+from spikeduel.system.typed import Frozen, converted, plain, write_json
 from spikeduel.trials import evaluating
 
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
@@ -43,6 +43,54 @@ class ExportDisagrees(SpikeduelError):
     exit_code = 1
 
 
+class ExportedModel(Frozen):
+    """The model that was exported; `trained_in` is its precision in training."""
+
+    contender: str
+    seed: int
+    encoding: str | None
+    num_steps: int | None
+    trained_in: str
+
+
+class Required(Frozen):
+    """What a program must meet for the file to be kept; see `agreement`."""
+
+    same_label: float = agreement.SAME_LABEL
+    score_difference: float = agreement.SCORE_TOLERANCE
+    flipped_spikes: float = agreement.FLIPPED_SPIKES
+
+
+_REQUIRED = (
+    f"Required: the same label on {agreement.SAME_LABEL:.1%}, scores within {agreement.SCORE_TOLERANCE:g} where no "
+    f"spike flipped, at most {agreement.FLIPPED_SPIKES:.1%} of the spikes flipped."
+)
+
+
+class ExportCheck(Frozen):
+    """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test images.
+
+    `accuracy` is the model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`.
+    """
+
+    spikeduel: str
+    created: str
+    file: str
+    sha256: str
+    bytes: int
+    format: str
+    weights: str
+    model: ExportedModel
+    dataset: str
+    n: int
+    required: Required
+    accuracy_float32: float
+    accuracy_lost: float
+    accuracy: float
+    programs: dict[str, Agreement]
+    versions: dict[str, str]
+
+
 def export(
     model: Model,
     path: Path | str,
@@ -55,18 +103,56 @@ def export(
     num_images: int = NUM_IMAGES,
     progress: Progress | None = None,
     store: Path | str | None = None,
-) -> dict[str, Any]:
-    """Writes `model` to `path` in the format `to`, checked on test images; the outcome lies in `path`.check.json.
+) -> ExportCheck:
+    """Writes `model` to `path` in the format `to`, checked on test images; the outcome is kept in `path`.check.json.
 
     Prepared `images` (uint8 `[N, C, H, W]`) and `labels` may be given; otherwise `num_images` of the test part that
-    `evaluate` would take, of `experiment`'s data set (the one that the model was trained on). The check is that every
-    program that read the file gives the same label on at least 99.9 %, scores within 1e-4 wherever no spike flipped,
-    and other spikes in at most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with
-    the model whose weights were rounded so, and `accuracy_lost` tells what rounding cost. Returns what check.json
-    holds. Raises `InputError` where the format cannot express the model, `ExportDisagrees` where the check fails: then
-    nothing is written.
+    `evaluate` would take, of `experiment`'s data set (the one that the model was trained on). Every program that read
+    the file must give the same label on at least 99.9 %, scores within 1e-4 wherever no spike flipped, and other spikes
+    in at most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with the model whose
+    weights were rounded so. Raises `InputError` where the format cannot express the model, `ExportDisagrees` where the
+    check fails: then nothing is written.
     """
-    progress = progress or Progress()
+    progress, path = progress or Progress(), Path(path)
+    _require_exportable(model, to, weights)
+    if (images is None) != (labels is None):
+        raise InputError("images and labels go together: give both, or neither.")
+    written = _in_float32(model, weights)
+    with files.atomic_path(path) as temporary:
+        progress.say(f"writing {path}")
+        # Before any data is loaded: a model that the format cannot express is refused at once.
+        runners = EXPORTERS[to](written, temporary, weights)
+        if images is None or labels is None:
+            chosen = experiment or Experiment(dataset=trained_on(model))
+            images, labels = evaluating.test_images(model, chosen, num_images, progress, store)
+        accuracy, programs = agreement.compared(written, runners, images, labels, progress)
+        if not all(program.ok for program in programs.values()):
+            told = " ".join(_program_lines(programs, len(labels)))
+            raise ExportDisagrees(f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}")
+        before = accuracy if weights == "float32" else agreement.accuracy(_in_float32(model), images, labels)
+        check = ExportCheck(
+            spikeduel=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            file=path.name,
+            sha256=files.checksum(temporary),
+            bytes=temporary.stat().st_size,
+            format=to,
+            weights=weights,
+            model=converted({**plain(model.card), "trained_in": model.card.precision}, ExportedModel),
+            dataset=model.card.dataset,
+            n=len(labels),
+            required=Required(),
+            accuracy_float32=before,
+            accuracy_lost=before - accuracy,
+            accuracy=accuracy,
+            programs=programs,
+            versions={package: known for package in _PACKAGES if (known := package_version(package)) is not None},
+        )
+    write_json(path.with_name(f"{path.name}.check.json"), check)
+    return check
+
+
+def _require_exportable(model: Model, to: str, weights: str) -> None:
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
     if weights not in WEIGHTS:
@@ -78,58 +164,10 @@ def export(
             f"{model.card.contender} is a spiking network of another library, whose neurons export does not know: "
             "build it of spikeduel's (sd.LIF), or export it with that library."
         )
-    path = Path(path)
-    if (images is None) != (labels is None):
-        raise InputError("images and labels go together: give both, or neither.")
-    original = _in_float32(model)
-    written = original if weights == "float32" else _in_float32(model)
-    if weights == "int8":
-        int8.rounded(written.module)
-    with files.atomic_path(path) as temporary:
-        progress.say(f"writing {path}")
-        # Before any data is loaded: a model that the format cannot express is refused at once.
-        runners = EXPORTERS[to](written, temporary, weights)
-        if images is None or labels is None:
-            chosen = experiment or Experiment(dataset=trained_on(model))
-            images, labels = evaluating.test_images(model, chosen, num_images, progress, store)
-        outcome = checking.compared(written, runners, images, labels, progress)
-        before = outcome["accuracy"] if written is original else checking.accuracy(original, images, labels)
-        size, digest = temporary.stat().st_size, files.checksum(temporary)
-        if not all(found["ok"] for found in outcome["programs"].values()):
-            raise ExportDisagrees(_disagreement(path, outcome["programs"], len(labels)))
-    document = {
-        "spikeduel": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "file": path.name,
-        "sha256": digest,
-        "bytes": size,
-        "format": to,
-        "weights": weights,
-        "model": {
-            "contender": model.card.contender,
-            "seed": model.card.seed,
-            "encoding": model.card.encoding,
-            "num_steps": model.card.num_steps,
-            "trained_in": model.card.precision,
-        },
-        "dataset": model.card.dataset,
-        "n": len(labels),
-        "required": {
-            "same_label": checking.SAME_LABEL,
-            "score_difference": checking.SCORE_TOLERANCE,
-            "flipped_spikes": checking.FLIPPED_SPIKES,
-        },
-        "accuracy_float32": before,
-        "accuracy_lost": before - outcome["accuracy"],
-        **outcome,
-        "versions": _versions(),
-    }
-    files.write_json(path.with_name(f"{path.name}.check.json"), document)
-    return document
 
 
 def trained_on(model: Model) -> str:
-    """The data set that the model's card names. Raises `InputError` where it has to be named by the user.
+    """The data set that the model's card names. Raises `InputError` where the user has to name it.
 
     It may be the name of somebody's code: opening a file must never be enough to run that.
     """
@@ -138,59 +176,43 @@ def trained_on(model: Model) -> str:
         return name
     raise InputError(
         f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be found "
-        "from here. To check the file on it, name it with --dataset (in Python: experiment=Experiment(dataset=…))."
+        "here. To check the file on it, name it with --dataset (in Python: experiment=Experiment(dataset=…))."
     )
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """What `export` returned, in words: a line for each program that ran the file, and what int8 cost."""
-    told = []
-    for name, its in found["programs"].items():
-        largest, flips = its["largest_score_difference"], its["spikes_flipped"]
-        where = "" if flips is None else " where no spike flipped"
-        spikes = "" if flips is None else f"; {flips:,} of {its['spikes_compared']:,} spikes flipped"
-        scores = "no image without flips" if largest is None else f"scores differ by at most {largest:.2g}{where}"
+def lines(check: ExportCheck) -> list[str]:
+    """`check` in words: a line for each program that ran the file, and what int8 cost."""
+    told = _program_lines(check.programs, check.n)
+    if set(check.programs) == {"spikeduel"}:
+        told.append("No other program checked it. To have snnTorch check it, install snntorch and nirtorch.")
+    if check.weights == "int8":
         told.append(
-            f"{name}: the same label on {its['same_label']:.2%} of {found['n']:,} test images; {scores}{spikes}."
-        )
-    if set(found["programs"]) == {"spikeduel"}:
-        told.append("No other program that reads it is installed: with snntorch and nirtorch, snnTorch checks it too.")
-    if found["weights"] == "int8":
-        told.append(
-            f"Accuracy on these images: {found['accuracy_float32']:.2%}, with int8 weights {found['accuracy']:.2%} "
-            f"(lost: {found['accuracy_lost'] * 100:.2f} points)."
+            f"Accuracy on these images: {check.accuracy_float32:.2%}, with int8 weights {check.accuracy:.2%} "
+            f"(lost: {check.accuracy_lost * 100:.2f} points)."
         )
     return told
 
 
-def _in_float32(model: Model) -> Model:
-    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows."""
-    alike = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
-    alike.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    alike.precision = "32"
-    return alike
+def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:
+    told = []
+    for name, program in programs.items():
+        largest, flips, some_without = program.largest_score_difference, program.spikes_flipped, True
+        where = spikes = ""
+        if flips is not None:
+            where, spikes = " where no spike flipped", f"; {flips:,} of {program.spikes_compared:,} spikes flipped"
+            some_without = program.images_with_flips != n
+        scores = "scores are not numbers" if some_without else "no image without flips"
+        if largest is not None:
+            scores = f"scores differ by at most {largest:.2g}{where}"
+        told.append(f"{name}: the same label on {program.same_label:.2%} of {n:,} test images; {scores}{spikes}.")
+    return told
 
 
-def _disagreement(path: Path, programs: dict[str, Any], n: int) -> str:
-    figures = "; ".join(
-        f"{name}: same label on {found['same_label']:.2%} of {n:,} images (at least {checking.SAME_LABEL:.1%}), "
-        f"largest difference of a score where no spike flipped {_shown(found['largest_score_difference'])} (at most "
-        f"{checking.SCORE_TOLERANCE:g}), {found['spikes_flipped'] or 0:,} spikes flipped (at most "
-        f"{checking.FLIPPED_SPIKES:.1%} of {found['spikes_compared'] or 0:,})"
-        for name, found in programs.items()
-    )
-    return f"{path}: not written, for what it answers is not what the model answers. {figures}."
-
-
-def _shown(value: float | None) -> str:
-    return "not a number" if value is None else f"{value:.2g}"
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _in_float32(model: Model, weights: str = "float32") -> Model:
+    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded for "int8"."""
+    copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
+    copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    copied.precision = "32"
+    if weights == "int8":
+        rounded_to_int8(copied.module)
+    return copied

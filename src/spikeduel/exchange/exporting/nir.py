@@ -9,7 +9,6 @@ import copy
 import itertools
 import json
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.exchange.exporting import nir_programs
-from spikeduel.exchange.exporting.folding import folded
-from spikeduel.exchange.exporting.runs import Runner, frames_of
+from spikeduel.exchange.exporting.agreement import Runner, frames_of
+from spikeduel.exchange.exporting.weights import folded
+from spikeduel.exchange.importing.imported import About
 from spikeduel.exchange.importing.nir_graphs import METADATA, STEP_SECONDS
 from spikeduel.networks.architectures.conv import ChannelsLastFlatten
 from spikeduel.networks.models import Model
@@ -27,6 +27,8 @@ from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.hardware import package_version
+from spikeduel.system.typed import converted, plain
 
 
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
@@ -40,31 +42,25 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         raise MissingExtra("nir", "export") from None
     _require_expressible(model)
     nodes, names = _nodes(model)
-    chain = list(nodes)
-    card = model.card
     about = {
+        **plain(model.card),
         "spikeduel": __version__,
         "dt": STEP_SECONDS,
-        "contender": card.contender,
-        "dataset": card.dataset,
-        "classes": card.classes,
-        "preprocessing": vars(card.preprocessing),
-        "encoding": card.encoding,
-        "num_steps": card.num_steps,
         "input": f"float32 at each step, {_input_shape(model)}; {frames_of(model)}",
         "answer": "the mean of the output over the steps is the score of each class",
     }
-    edges = list(itertools.pairwise(chain))
-    graph = nir.NIRGraph(nodes=nodes, edges=edges, metadata={METADATA: json.dumps(about)})
+    metadata = {METADATA: json.dumps(plain(converted(about, About)))}
+    graph = nir.NIRGraph(nodes=nodes, edges=list(itertools.pairwise(nodes)), metadata=metadata)
     # A file object, since h5py names its file by what stands in it.
     with path.open("w+b") as file:
         nir.write(file, graph)
     pooled = any(isinstance(node, nir.AvgPool2d) for node in nodes.values())
     runners: dict[str, Runner] = {"spikeduel": nir_programs.spikeduel(path, names)}
     for package, program in nir_programs.PROGRAMS.items():
+        installed = package_version(package)
         # Norse 1.1 reads no average pooling.
-        if _installed(package) and not (package == "norse" and pooled):
-            runners[f"{package} {version(package)}"] = program(path, names)
+        if installed and not (package == "norse" and pooled):
+            runners[f"{package} {installed}"] = program(path, names)
     return runners
 
 
@@ -88,13 +84,13 @@ def _require_expressible(model: Model) -> None:
         reasons.append("NIR has no maximum pooling: train with --set pooling=avg.")
     if not isinstance(model.readout, MeanReadout):
         reasons.append(
-            f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which no NIR "
-            "program gives: train a network whose output integrates, --contender dense-lif or conv-lif."
+            f"{card.contender} decides by counting its output spikes and breaks ties by membranes, which NIR "
+            "programs do not return: train a network whose output integrates, --contender dense-lif or conv-lif."
         )
     if not callable(getattr(module, "layers", None)):
         reasons.append(
-            f"{card.contender} does not say in which order its layers come: give its class a method layers() that "
-            "returns them, or export it with --to onnx."
+            f"the order of the layers of {card.contender} is unknown: give its class a method layers() that returns "
+            "them, or export it with --to onnx."
         )
     if reasons:
         raise InputError(" ".join(reasons))
@@ -106,17 +102,17 @@ def _reasons(neuron: Neuron) -> Iterator[str]:
         return
     if neuron.reset_mechanism != "zero":
         yield (
-            f"Its neurons reset by '{neuron.reset_mechanism}' and NIR's to a value, so that other programs would give "
-            "other answers: train with --set reset_mechanism=zero."
+            f"Its neurons reset by '{neuron.reset_mechanism}' and NIR's to a value, so that programs would give other "
+            "answers: train with --set reset_mechanism=zero."
         )
     beta = torch.as_tensor(neuron.beta)
     if isinstance(neuron, IF) or not bool((beta < 1).all()):
         yield (
-            "Its neurons do not leak, and programs read NIR's neuron without a leak each in their own way (snnTorch "
-            "1.0 lets it leak): train with --set neuron=lif and a beta below 1."
+            "Its neurons do not leak, and programs disagree about NIR's neuron without a leak (snnTorch 1.0 lets it "
+            "leak): train with --set neuron=lif and a beta below 1."
         )
     if bool((beta <= 0).any()):
-        yield "Its neurons forget everything at each step: train with a beta above 0."
+        yield "Its neurons keep nothing from one step to the next: train with a beta above 0."
 
 
 def _nodes(model: Model) -> tuple[dict[str, Any], dict[str, str]]:
@@ -169,10 +165,8 @@ def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | 
         if permuted is not None:
             channels, height, width = permuted
             weight = weight.reshape(-1, height, width, channels).transpose(0, 3, 1, 2).reshape(len(weight), -1)
-        bias = np.zeros(len(weight), np.float32) if layer.bias is None else _array(layer.bias)
-        return nir.Affine(weight=weight, bias=bias)
+        return nir.Affine(weight=weight, bias=_bias(layer))
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
-        bias = np.zeros(layer.out_channels, np.float32) if layer.bias is None else _array(layer.bias)
         return nir.Conv2d(
             input_shape=shape[1:],
             weight=_array(layer.weight),
@@ -180,7 +174,7 @@ def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | 
             padding=layer.padding,
             dilation=layer.dilation,
             groups=layer.groups,
-            bias=bias,
+            bias=_bias(layer),
         )
     if isinstance(layer, nn.AvgPool2d) and layer.divisor_override is None:
         sides = (layer.kernel_size, layer.stride, layer.padding)
@@ -209,13 +203,9 @@ def _lif(layer: LIF, shape: tuple[int, ...]) -> Any:
     )
 
 
+def _bias(layer: nn.Linear | nn.Conv2d) -> np.ndarray:
+    return np.zeros(len(layer.weight), np.float32) if layer.bias is None else _array(layer.bias)
+
+
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().contiguous().numpy()
-
-
-def _installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True

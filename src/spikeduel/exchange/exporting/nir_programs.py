@@ -3,15 +3,14 @@
 import contextlib
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.exchange.exporting.runs import Batch, Run, Runner, spikes_of
+from spikeduel.exchange.exporting.agreement import Batch, Run, Runner, spikes_of
 from spikeduel.exchange.importing import import_model
 from spikeduel.exchange.importing.nir_graphs import STEP_SECONDS
 from spikeduel.spiking.neurons import Neuron
@@ -48,8 +47,7 @@ def snntorch(path: Path, names: Names) -> Runner:
         if state is None:
             for layer in leaky:
                 layer.reset_mem()
-        output = network(frame)
-        return output[0] if isinstance(output, tuple) else output, True
+        return _first(network(frame)), True
 
     return _stepped(network, Leaky, step, names)
 
@@ -72,44 +70,41 @@ def _stepped(network: Any, neuron: Any, step: Callable[[Tensor, Any], tuple[Tens
 
     NIR's shapes have no batch: images are given one by one where something else than a batch of vectors goes in.
     """
-    found: list[Tensor] = []
+    spikes: list[Tensor] = []
     one_by_one = any(isinstance(layer, torch.nn.Conv2d) for layer in network.modules())
     for layer in network.modules():
         if isinstance(layer, neuron):
-            layer.register_forward_hook(lambda module, inputs, output: found.append(_spikes(output)))
+            layer.register_forward_hook(lambda module, inputs, output: spikes.append(_first(output).clone()))
+
+    def over_time(frames: Tensor) -> tuple[Tensor, list[Tensor]]:
+        state, total, steps = None, torch.zeros(()), []
+        for frame in frames:
+            spikes.clear()
+            output, state = step(frame, state)
+            total = total + output
+            steps.append(list(spikes))
+        return total / len(frames), [torch.stack(layer) for layer in zip(*steps, strict=True)]
 
     @torch.inference_mode()
     def run(batch: Batch) -> Run:
-        groups = batch.frames.unbind(1) if one_by_one else [batch.frames.flatten(2)]
-        runs = [_over_time(group) for group in groups]
-        scores, spikes = zip(*runs, strict=True)
         if one_by_one:
-            together = [torch.stack(layer, 1) for layer in zip(*spikes, strict=True)]
-            return Run(torch.stack(scores).numpy(), _named(together))
-        return Run(scores[0].numpy(), _named(spikes[0]))
-
-    def _named(layers: Sequence[Tensor]) -> dict[str, np.ndarray]:
-        return {name: layer.numpy() for name, layer in zip(names.values(), layers, strict=True)}
-
-    def _over_time(frames: Tensor) -> tuple[Tensor, list[Tensor]]:
-        state, total, steps = None, torch.zeros(()), []
-        for frame in frames:
-            found.clear()
-            output, state = step(frame, state)
-            total = total + output
-            steps.append([spk.clone() for spk in found])
-        return total / len(frames), [torch.stack(layer) for layer in zip(*steps, strict=True)]
+            each_scores, each_layers = zip(*map(over_time, batch.frames.unbind(1)), strict=True)
+            scores = torch.stack(each_scores)
+            layers = [torch.stack(layer, 1) for layer in zip(*each_layers, strict=True)]
+        else:
+            scores, layers = over_time(batch.frames.flatten(2))
+        return Run(scores.numpy(), {name: spk.numpy() for name, spk in zip(names.values(), layers, strict=True)})
 
     return run
 
 
-def _spikes(output: Any) -> Tensor:
+def _first(output: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Programs that print what they think while they read."""
+    """Without the warnings and the text that programs print while they read."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -3,7 +3,6 @@
 import json
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.exchange.exporting import int8
-from spikeduel.exchange.exporting.runs import Batch, Run, Runner, frames_of, spikes_of
+from spikeduel.exchange.exporting.agreement import Batch, Run, Runner, frames_of, spikes_of
+from spikeduel.exchange.exporting.weights import store_as_int8
 from spikeduel.networks.models import Model
 from spikeduel.spiking import kernels
 from spikeduel.spiking.constant_input import ConstantInput
@@ -22,10 +21,14 @@ from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.typed import plain
 
 OPSET = 18
 _EXAMPLES = 2
 """Images in the batch that is traced: 1 would be taken for a fixed size."""
+
+RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np.ndarray]]]
+"""Runs a written file: from its inputs by name to its outputs, and the spikes of each layer of neurons by name."""
 
 
 def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
@@ -36,31 +39,22 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """
     _require_extra()
     takes_images = model.card.encoding in (None, "direct", "latency")
-    network = _Unrolled(model)
     shape = (_EXAMPLES, *model.card.image_shape)
     example = torch.rand(shape if takes_images else (model.card.num_steps or 1, *shape)).round()
-    names = _traced_names(network, (example,))
     input_name, batch_axis = ("images", 0) if takes_images else ("encoded", 1)
-    proto = _traced(network, (example,), ({batch_axis: _batch()},), [input_name], ["scores", *_spikes(names)])
     what = (
         "float32 [B, C, H, W] in [0, 1]: prepared pixels / 255"
         if takes_images
         else f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is not in the graph"
         + (" (each pixel fires at every step with probability pixel / 255)" if model.card.encoding == "rate" else "")
     )
-    about = {"inputs": {input_name: what}, "outputs": {"scores": "[B, K]: the label is the index of the largest"}}
-    final, checking = _finished(proto, model, about, weights, num_outputs=1)
-    path.write_bytes(final)
-
-    def given(batch: Batch) -> np.ndarray:
-        return ((batch.images / 255) if takes_images else batch.frames).numpy()
-
-    session, with_spikes = _session(path.read_bytes()), _session(checking) if names else None
+    inputs, outputs = {input_name: what}, {"scores": "[B, K]: the label is the index of the largest"}
+    traced = _traced(_Unrolled(model), (example,), ({batch_axis: _batch()},), list(inputs), list(outputs))
+    run_file = _written(*traced, model, path, weights, inputs, outputs)
 
     def run(batch: Batch) -> Run:
-        (scores,) = session.run(None, {input_name: given(batch)})
-        spikes = with_spikes.run(_spikes(names), {input_name: given(batch)}) if with_spikes else ()
-        return Run(scores, dict(zip(names, spikes, strict=True)))
+        (scores,), spikes = run_file({input_name: (batch.images / 255 if takes_images else batch.frames).numpy()})
+        return Run(scores, spikes)
 
     return {_onnxruntime(): run}
 
@@ -77,60 +71,50 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         raise InputError(f"{model.card.contender} has no time steps to take one by one: export it with --to onnx.")
     if not isinstance(model.readout, SpikingReadout):
         raise InputError(
-            f"{model.card.contender} gives its answer for all time steps at once, so that one step alone has none: "
-            "export it with --to onnx."
+            f"{model.card.contender} gives one answer after all time steps and none after a single step: export it "
+            "with --to onnx."
         )
-    shape = (_EXAMPLES, *model.card.image_shape)
-    example = torch.rand(shape).round()
+    example = torch.rand(_EXAMPLES, *model.card.image_shape).round()
     _, start = model.step(example)
     if start.total is None or not start.neurons:
         raise InputError(f"{model.card.contender} has no layer of neurons that spikeduel knows: it cannot stream.")
     keys = [(layer, key) for layer, state in start.neurons.items() for key in state]
-    network = _Step(model, keys)
-    held = [torch.zeros_like(start.neurons[layer][key]) for layer, key in keys]
-    states = [*held, torch.zeros_like(start.total), torch.zeros(1)]
-    names = _traced_names(network, (example, states))
-    batch_axes = [*(0 for _ in held), start.total.ndim - 2]
-    batch = _batch()
-    shapes = ({0: batch}, [*({axis: batch} for axis in batch_axes), None])
+    states = [torch.zeros_like(start.neurons[layer][key]) for layer, key in keys]
+    states += [torch.zeros_like(start.total), torch.zeros(1)]
+    batch_axes: list[int | None] = [*(0 for _ in keys), start.total.ndim - 2, None]
     state_names = [*(f"{layer}.{key}" for layer, key in keys), "readout.total", "readout.num_steps"]
     next_names = [f"{name}.next" for name in state_names]
-    outputs = ["scores", *next_names, *_spikes(names)]
-    proto = _traced(network, (example, states), shapes, ["frame", *state_names], outputs)
-    about = {
-        "inputs": {
-            "frame": f"float32 [B, C, H, W], {frames_of(model)}",
-            **dict.fromkeys(state_names, "the state, zeros at first"),
-        },
-        "outputs": {
-            "scores": "[B, K]: those so far; the label is the index of the largest",
-            **dict.fromkeys(next_names, "the state for the next step"),
-        },
+    inputs = {
+        "frame": f"float32 [B, C, H, W], {frames_of(model)}",
+        **dict.fromkeys(state_names, "the state, zeros at first"),
     }
-    final, checking = _finished(proto, model, about, weights, num_outputs=1 + len(next_names))
-    path.write_bytes(final)
-    session, with_spikes = _session(path.read_bytes()), _session(checking)
+    outputs = {
+        "scores": "[B, K]: those so far; the label is the index of the largest",
+        **dict.fromkeys(next_names, "the state for the next step"),
+    }
+    batch = _batch()
+    shapes = ({0: batch}, [None if axis is None else {axis: batch} for axis in batch_axes])
+    traced = _traced(_Step(model, keys), (example, states), shapes, list(inputs), list(outputs))
+    run_file = _written(*traced, model, path, weights, inputs, outputs)
 
     def run(batch: Batch) -> Run:
         size = len(batch.images)
         state = {
             name: np.zeros([size if i == axis else side for i, side in enumerate(tensor.shape)], np.float32)
-            for name, tensor, axis in zip(state_names, states, [*batch_axes, None], strict=True)
+            for name, tensor, axis in zip(state_names, states, batch_axes, strict=True)
         }
-        scores, spikes = np.empty(0), []
+        scores, steps = np.empty(0), []
         for frame in batch.frames.numpy():
-            given = {"frame": frame, **state}
-            spikes.append(with_spikes.run(_spikes(names), given))
-            scores, *after = session.run(None, given)
+            (scores, *after), spikes = run_file({"frame": frame, **state})
             state = dict(zip(state_names, after, strict=True))
-        by_layer = (np.concatenate(steps) for steps in zip(*spikes, strict=True))
-        return Run(scores, dict(zip(names, by_layer, strict=True)))
+            steps.append(spikes)
+        return Run(scores, {layer: np.concatenate([spikes[layer] for spikes in steps]) for layer in steps[0]})
 
     return {_onnxruntime(): run}
 
 
 class _Unrolled(nn.Module):
-    """What `unrolled` writes: scores, then every layer's spikes, by which the file is checked."""
+    """What `unrolled` traces: scores, then every layer's spikes, by which the file is checked."""
 
     def __init__(self, model: Model) -> None:
         super().__init__()
@@ -149,7 +133,7 @@ class _Unrolled(nn.Module):
 
 
 class _Step(nn.Module):
-    """What `step` writes: scores so far, the next state, then every layer's spikes."""
+    """What `step` traces: scores so far, the next state, then every layer's spikes."""
 
     def __init__(self, model: Model, keys: Sequence[tuple[str, str]]) -> None:
         super().__init__()
@@ -180,32 +164,26 @@ def _batch() -> Any:
     return torch.export.Dim("batch")
 
 
-def _spikes(names: Sequence[str]) -> list[str]:
-    return [f"{name}.spk" for name in names]
-
-
 @torch.no_grad()
-def _traced_names(network: _Unrolled | _Step, example: tuple[Any, ...]) -> list[str]:
-    """The layers of neurons in the order in which they run."""
-    with spikes_of(network.network) as spikes:
-        network.eval()(*example)
-    return list(spikes)
-
-
 def _traced(
-    network: nn.Module, example: tuple[Any, ...], shapes: Any, input_names: list[str], output_names: list[str]
-) -> Any:
-    with torch.no_grad(), kernels.unfused(), warnings.catch_warnings():
+    network: "_Unrolled | _Step", example: tuple[Any, ...], shapes: Any, inputs: list[str], outputs: list[str]
+) -> tuple[Any, list[str]]:
+    """An ONNX graph with the spikes of every layer of neurons as its last outputs, and the names of these layers."""
+    network.eval()
+    with spikes_of(network.network) as spikes:
+        network(*example)
+    layers = list(spikes)  # in the order in which they run
+    with kernels.unfused(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of its own parts
         try:
             program = torch.onnx.export(
-                network.eval(),
+                network,
                 example,
                 dynamo=True,
                 opset_version=OPSET,
                 dynamic_shapes=shapes,
-                input_names=input_names,
-                output_names=output_names,
+                input_names=inputs,
+                output_names=[*outputs, *_spike_names(layers)],
                 custom_translation_table={torch.ops.aten.sort.stable: _sort_stable()},
                 verbose=False,
             )
@@ -214,7 +192,11 @@ def _traced(
             reason = str(error.__cause__ or error).splitlines()[0]
             raise InputError(f"this network cannot be written as ONNX: {reason}") from error
     assert program is not None
-    return program.model_proto
+    return program.model_proto, layers
+
+
+def _spike_names(layers: Sequence[str]) -> list[str]:
+    return [f"{layer}.spk" for layer in layers]
 
 
 def _sort_stable() -> Callable[..., Any]:
@@ -223,35 +205,46 @@ def _sort_stable() -> Callable[..., Any]:
 
     def sort(values: Any, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
         axis = op.Constant(value_ints=[dim])
-        length = op.Gather(op.Shape(values), axis, axis=0)
+        length = op.Gather(op.Shape(values), axis, axis=0)  # type: ignore[type-var]
         return op.TopK(values, length, axis=dim, largest=int(descending), sorted=1)
 
     return sort
 
 
-def _finished(proto: Any, model: Model, about: dict[str, Any], weights: str, num_outputs: int) -> tuple[bytes, bytes]:
-    """The file's bytes, and those of the same graph with every layer's spikes as further outputs."""
+def _written(
+    proto: Any,
+    layers: list[str],
+    model: Model,
+    path: Path,
+    weights: str,
+    inputs: dict[str, str],
+    outputs: dict[str, str],
+) -> RunFile:
+    """Writes the graph to `path` without the spikes of `layers`; `inputs` and `outputs` are described in it by name."""
     from onnxscript import optimizer
 
     if weights == "int8":
-        int8.store(proto)
-    card = model.card
-    metadata = {
-        **{name: value for name, value in asdict(card).items() if name not in ("trained_on", "precision")},
-        "weights": weights,
-        **about,
-    }
+        store_as_int8(proto)
+    card = {name: value for name, value in plain(model.card).items() if name not in ("trained_on", "precision")}
+    about = {**card, "weights": weights, "inputs": inputs, "outputs": outputs}
     proto.producer_name, proto.producer_version = "spikeduel", __version__
-    proto.doc_string = f"{card.title}, made by spikeduel {__version__}"
+    proto.doc_string = f"{model.card.title}, made by spikeduel {__version__}"
     # torch's own notes: where on this machine each operation's source lies.
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.functions):
         del part.metadata_props[:]
     del proto.graph.value_info[:]
-    proto.metadata_props.add(key="spikeduel", value=json.dumps(metadata))
-    checking = proto.SerializeToString()
-    del proto.graph.output[num_outputs:]
+    proto.metadata_props.add(key="spikeduel", value=json.dumps(about))
+    with_spikes = _session(proto.SerializeToString()) if layers else None
+    del proto.graph.output[len(outputs) :]
     optimizer.remove_unused_nodes(proto)
-    return proto.SerializeToString(), checking
+    path.write_bytes(proto.SerializeToString())
+    session = _session(path.read_bytes())
+
+    def run(given: dict[str, np.ndarray]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        spikes = with_spikes.run(_spike_names(layers), given) if with_spikes else ()
+        return session.run(None, given), dict(zip(layers, spikes, strict=True))
+
+    return run
 
 
 def _session(content: bytes) -> Any:

@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel.exchange.importing.layers import ImportedNetwork
-from spikeduel.system import files
-from spikeduel.system.errors import InputError, MissingExtra
-from spikeduel.system.visible import visible
+from spikeduel.exchange.importing.imported import About, ImportedNetwork
+from spikeduel.system.errors import InputError, MissingExtra, visible
 
 STEP_SECONDS = 1e-4
 """What a step lasts where nothing says otherwise: snnTorch's convention."""
@@ -43,17 +41,17 @@ def read(content: bytes, dt: float | None = None) -> ImportedNetwork:
             graph = nir.read(io.BytesIO(content), type_check=False)
     except InputError:
         raise
-    except Exception as error:  # what a damaged file does to HDF5 and nir is not foreseeable
+    except Exception as error:  # a damaged file can fail anywhere in HDF5 and nir
         raise InputError(f"not a NIR graph, or a damaged one ({type(error).__name__}: {_line(error)}).") from None
     if not isinstance(graph, nir.NIRGraph):
         raise InputError(f"it holds a single {type(graph).__name__}, not a graph.")
     try:
-        about = _about(graph)
-        return _network(graph, dt or about.get("dt") or STEP_SECONDS, about)
+        about = About.from_json(graph.metadata.get(METADATA))
+        return _network(graph, dt or about.dt or STEP_SECONDS, about)
     except InputError:
         raise
     except Exception as error:  # its nodes may hold anything
-        raise InputError(f"a NIR graph that makes no sense ({type(error).__name__}: {_line(error)}).") from None
+        raise InputError(f"not a valid NIR graph ({type(error).__name__}: {_line(error)}).") from None
 
 
 def _require_harmless(file: Any) -> None:
@@ -80,19 +78,8 @@ def _require_harmless(file: Any) -> None:
                 raise InputError(f"it unpacks to more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right.")
 
 
-def _about(graph: Any) -> dict[str, Any]:
-    text = graph.metadata.get(METADATA)
-    if text is None:
-        return {}
-    try:
-        found = files.parse_json(text)
-    except (ValueError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _network(graph: Any, dt: float, about: dict[str, Any]) -> ImportedNetwork:
-    if not isinstance(dt, int | float) or not 0 < dt < 1e6:
+def _network(graph: Any, dt: float, about: About) -> ImportedNetwork:
+    if not 0 < dt < 1e6:
         raise InputError("a step must last more than 0 seconds.")
     layers: list[dict[str, Any]] = []
     weights: dict[int, dict[str, np.ndarray]] = {}
@@ -111,7 +98,7 @@ def _network(graph: Any, dt: float, about: dict[str, Any]) -> ImportedNetwork:
         num_classes = layer.get("num_outputs", num_classes)
         layers.append(layer)
     if not layers or num_classes < 2:
-        raise InputError("it has no layer with two outputs or more, as many as there are classes.")
+        raise InputError("it must have a layer with at least two outputs, one for each class.")
     given = next(iter((graph.nodes[names[0]].input_type or {}).values()), None)
     shape = None if given is None else tuple(int(side) for side in np.ravel(given))
     if layers[0]["type"] == "linear":
@@ -129,7 +116,10 @@ def _chain(graph: Any) -> list[str]:
         after.setdefault(source, []).append(target)
     starts = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)]
     if len(starts) != 1 or len(graph.nodes) > MOST_NODES:
-        raise InputError(f"it has {len(starts)} inputs and {len(graph.nodes)} nodes; one input is what a chain has.")
+        raise InputError(
+            f"it has {len(starts)} inputs and {len(graph.nodes):,} nodes: a chain has one input, and at most "
+            f"{MOST_NODES:,} nodes."
+        )
     names = starts
     while names[-1] in after:
         following = after[names[-1]]
@@ -150,14 +140,14 @@ def _layer(node: Any, dt: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]
     if isinstance(node, nir.Linear | nir.Affine):
         weight = _floats(node.weight)
         if weight.ndim != 2:
-            raise InputError(f"its weight has {weight.ndim} dimensions in place of 2.")
+            raise InputError(f"its weight has {weight.ndim} dimensions, not 2.")
         bias = {"bias": _floats(node.bias)} if isinstance(node, nir.Affine) else {}
         sizes = {"num_inputs": weight.shape[1], "num_outputs": weight.shape[0]}
         return {"type": "linear", **sizes, "bias": bool(bias)}, {"weight": weight, **bias}
     if isinstance(node, nir.Conv2d):
         weight, groups = _floats(node.weight), int(node.groups)
         if weight.ndim != 4:
-            raise InputError(f"its weight has {weight.ndim} dimensions in place of 4.")
+            raise InputError(f"its weight has {weight.ndim} dimensions, not 4.")
         padding = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
         layer = {
             "type": "conv2d",
@@ -192,7 +182,7 @@ def _layer(node: Any, dt: float) -> tuple[dict[str, Any], dict[str, np.ndarray]]
 
 def _lif(node: Any, beta: np.ndarray, gain: np.ndarray, v_leak: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if np.any(np.asarray(v_leak) != 0) or np.any(np.asarray(node.v_reset) != 0):
-        raise InputError("its neurons leak or reset to something other than 0, and those of spikeduel do not.")
+        raise InputError("its neurons leak or reset to a value other than 0; spikeduel's leak and reset to 0.")
     if not np.all((beta >= 0) & (beta <= 1)):
         raise InputError("its time constants are shorter than a step: give a smaller --dt.")
     if not np.all(gain > 0):
@@ -220,7 +210,7 @@ def _floats64(value: Any) -> np.ndarray:
 def _pair(value: Any) -> list[int]:
     sides = [int(side) for side in np.ravel(value)]
     if len(sides) not in (1, 2) or not all(0 <= side <= 10_000 for side in sides):
-        raise InputError(f"its sides {sides[:4]} are not one or two sensible numbers.")
+        raise InputError(f"its sizes {sides[:4]} must be one or two numbers from 0 to 10,000.")
     return sides * 2 if len(sides) == 1 else sides
 
 

@@ -2,14 +2,13 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from spikeduel import data
 from spikeduel.data import Prepared, Preprocessing
 from spikeduel.exchange.importing import nir_graphs, state_dicts
-from spikeduel.exchange.importing.layers import ImportedNetwork
+from spikeduel.exchange.importing.imported import ImportedNetwork
 from spikeduel.networks import models
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import Experiment
@@ -62,8 +61,6 @@ def _model(
     network: ImportedNetwork, prepared: Prepared | None, name: str, encoding: str | None, num_steps: int | None
 ) -> Model:
     about = network.about
-    # A name that a file gives must not be enough to run code of that name.
-    said = _text(about.get("encoding"))
     preprocessing, classes = _preprocessing(network, prepared)
     card = ModelCard(
         contender="sequential",
@@ -72,9 +69,10 @@ def _model(
         classes=classes,
         preprocessing=preprocessing,
         network={"layers": network.layers},
-        encoding=encoding or (said if said in ENCODERS else "direct"),
-        num_steps=num_steps or _count(about.get("num_steps")) or 25,
-        dataset=prepared.name if prepared is not None else _text(about.get("dataset")) or name,
+        # A name that a file gives must not be enough to run code of that name.
+        encoding=encoding or (about.encoding if about.encoding in ENCODERS else "direct"),
+        num_steps=num_steps or about.num_steps or 25,
+        dataset=prepared.name if prepared is not None else about.dataset or name,
     )
     with torch.random.fork_rng():
         module = models.build(card)
@@ -94,10 +92,9 @@ def _preprocessing(network: ImportedNetwork, prepared: Prepared | None) -> tuple
     if prepared is not None:
         preprocessing, classes = prepared.preprocessing, prepared.classes
     else:
-        stored, names = network.about.get("preprocessing"), network.about.get("classes")
-        preprocessing = Preprocessing.from_dict(stored) if isinstance(stored, dict) else _assumed(network.input_shape)
-        usable = isinstance(names, list) and all(isinstance(each, str) for each in names)
-        classes = tuple(names) if usable and names else tuple(map(str, range(network.num_classes)))
+        stored = network.about.preprocessing
+        preprocessing = _assumed(network.input_shape) if stored is None else Preprocessing.from_dict(stored)
+        classes = network.about.classes or tuple(map(str, range(network.num_classes)))
     if len(classes) != network.num_classes:
         raise InputError(f"it has {network.num_classes} outputs, and there are {len(classes)} classes.")
     return preprocessing, classes
@@ -112,15 +109,7 @@ def _assumed(shape: tuple[int, ...] | None) -> Preprocessing:
     side = math.isqrt(sides[0]) if len(sides) == 1 else 0
     if not side or side * side != sides[0]:
         raise InputError(
-            f"its input {list(sides)} does not say what images it takes: name the data set it was trained on with "
-            "--dataset."
+            f"its input {list(sides)} does not determine the size of the images: name the data set that it was trained "
+            "on with --dataset."
         )
     return Preprocessing(1, side, side)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and 1 <= value <= 100_000 else None

@@ -8,14 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.exchange.importing.layers import ImportedNetwork
-from spikeduel.system.errors import InputError
-from spikeduel.system.visible import visible
+from spikeduel.exchange.importing.imported import ImportedNetwork
+from spikeduel.system.errors import InputError, visible
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
 """By the number that snnTorch keeps as `reset_mechanism_val`."""
-_LINEAR = ("weight", "bias")
-_LEAKY = ("beta", "threshold", "graded_spikes_factor", "reset_mechanism_val")
+_REQUIRED = [
+    f"{name}.{part}"
+    for i in (1, 2)
+    for name, parts in ((f"linear{i}", ("weight", "bias")), (f"lif{i}", ("beta", "threshold")))
+    for part in parts
+]
+_OPTIONAL = [f"lif{i}.{part}" for i in (1, 2) for part in ("graded_spikes_factor", "reset_mechanism_val")]
 
 
 def read(content: bytes) -> ImportedNetwork:
@@ -28,8 +32,8 @@ def read(content: bytes) -> ImportedNetwork:
     # Torch's own words go on to advise opening it all the same.
     except pickle.UnpicklingError:
         raise InputError(
-            "it holds more than tensors, which could run code when opened, so that it is not opened. Save "
-            "net.state_dict(), not the network itself."
+            "it holds more than tensors. Opening it could run code, so it was not opened. Save net.state_dict(), not "
+            "the network itself."
         ) from None
     except Exception as error:  # a damaged file can fail anywhere in torch
         raise InputError(f"not a state_dict, or a damaged one ({type(error).__name__}).") from None
@@ -39,20 +43,18 @@ def read(content: bytes) -> ImportedNetwork:
 def _network(state: Any) -> ImportedNetwork:
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError("it holds something other than a state_dict: save net.state_dict().")
-    known = [f"linear{i}.{name}" for i in (1, 2) for name in _LINEAR]
-    known += [f"lif{i}.{name}" for i in (1, 2) for name in _LEAKY]
-    for name in state:
-        if name not in known:
+    for name, value in state.items():
+        if name not in _REQUIRED + _OPTIONAL:
             raise InputError(
-                f"its entry {visible(str(name))[:80]} is not one of the study's network, which is {', '.join(known)}. "
-                "A network of another shape comes as a NIR graph: snntorch.export_nir.export_to_nir, then nir.write."
+                f"its entry {visible(str(name))[:80]} is not one of the study's network, which is "
+                f"{', '.join(_REQUIRED + _OPTIONAL)}. A network of another shape comes as a NIR graph: "
+                "snntorch.export_nir.export_to_nir, then nir.write."
             )
-    optional = [name for name in known if name.endswith(("graded_spikes_factor", "reset_mechanism_val"))]
-    for name in known:
-        if name not in state and name not in optional:
-            raise InputError(f"it lacks {name}.")
-        if name in state and not bool(torch.isfinite(state[name]).all()):
+        if not bool(torch.isfinite(value).all()):
             raise InputError(f"its {name} is not all numbers (NaN or infinite).")
+    for name in _REQUIRED:
+        if name not in state:
+            raise InputError(f"it lacks {name}.")
     layers: list[dict[str, Any]] = [{"type": "flatten"}]
     weights: dict[int, dict[str, np.ndarray]] = {}
     num_outputs = None

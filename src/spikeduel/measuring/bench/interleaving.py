@@ -2,38 +2,33 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
-from spikeduel.measuring.bench.worker import Failed
-
-Key = TypeVar("Key")
+from spikeduel.measuring.bench.worker import Failed, Worker
+from spikeduel.system.typed import Frozen
 
 LONG_STEP_MS = 300
-"""A step as long as this does not feel what another process left in the caches."""
+"""A step as long as this is not affected by what another process left in the caches."""
 
 
-class Runner(Protocol):
-    """What can be timed: a `Worker`. Raises `Failed`."""
+class Milliseconds(Frozen):
+    """How long the `n` counted steps took, with the quartiles `p25` and `p75`."""
 
-    precision: str
-
-    def steps(self, count: int) -> list[float]:
-        """Milliseconds of `count` steps."""
-
-    def peak_memory_bytes(self) -> int | None:
-        """The most memory held so far."""
-
-    def close(self) -> None:
-        """The end of it."""
+    median: float
+    min: float
+    max: float
+    p25: float
+    p75: float
+    n: int
 
 
 @dataclass
 class Timing:
-    """The milliseconds of a contender's counted steps, a list a round; `error` says why it has no more of them.
+    """The milliseconds of a contender's counted steps, a list a round; `error` says why there are no more.
 
-    `start_seconds` went by until its first steps were done: imports, building, compiling.
+    `start_seconds` passed until its first steps were done: imports, building, compiling.
     """
 
     rounds: list[list[float]] = field(default_factory=list)
@@ -42,68 +37,66 @@ class Timing:
     peak_memory_bytes: int | None = None
     error: str | None = None
 
-    def summary(self) -> dict[str, float] | None:
-        """`{median, min, max, p25, p75, n}` in milliseconds, or None where there is nothing or it failed."""
+    def summary(self) -> Milliseconds | None:
+        """Over all steps of all rounds; None if there are none, or the contender failed."""
         steps = sorted(ms for part in self.rounds for ms in part)
         if self.error is not None or not steps:
             return None
         quarters = statistics.quantiles(steps, n=4, method="inclusive") if len(steps) > 1 else steps * 3
         low, middle, high = quarters
-        return {"median": middle, "min": steps[0], "max": steps[-1], "p25": low, "p75": high, "n": len(steps)}
+        return Milliseconds(median=middle, min=steps[0], max=steps[-1], p25=low, p75=high, n=len(steps))
 
 
 def interleaved(
-    starts: Mapping[Key, Callable[[], Runner]],
+    starts: Mapping[str, Callable[[], Worker]],
     rounds: int,
     visit_ms: float,
     tick: Callable[[], Any] = lambda: None,
-) -> dict[Key, Timing]:
+) -> dict[str, Timing]:
     """Starts and warms up every contender, then visits them in turns, `rounds` times, there and back.
 
-    A visit lasts about `visit_ms`, 1 to 10 counted steps after one that is not. Who fails keeps its error and is left
-    out from then on. `tick` is called after each start and each visit. Only one contender computes at a time.
+    A visit lasts about `visit_ms`: 1 to 10 counted steps, after one that is not counted. A contender that fails keeps
+    its error and is left out from then on. `tick` is called after each start and each visit. Only one contender
+    computes at a time.
     """
-    timings: dict[Key, Timing] = {key: Timing() for key in starts}
-    runners: dict[Key, Runner] = {}
-    lengths: dict[Key, float] = {}
+    timings = {name: Timing() for name in starts}
+    workers: dict[str, Worker] = {}
+    lengths: dict[str, float] = {}
     try:
-        for key, start in starts.items():
+        for name, start in starts.items():
+            timing = timings[name]
             try:
                 begun = time.perf_counter()
-                runners[key] = start()
-                timings[key].start_seconds = time.perf_counter() - begun
-                timings[key].precision = runners[key].precision
-                lengths[key] = _warmed_up(runners[key])
+                workers[name] = start()
+                timing.start_seconds = time.perf_counter() - begun
+                timing.precision = workers[name].precision
+                lengths[name] = _warmed_up(workers[name])
             except Failed as failure:
-                timings[key].error = str(failure)
+                timing.error = str(failure)
             tick()
         for number in range(rounds):
             # There and back: a machine that gets slower (or faster) all the while favours nobody.
-            for key in _order(starts, number):
-                if timings[key].error is None:
+            for name in list(starts) if number % 2 == 0 else list(starts)[::-1]:
+                timing = timings[name]
+                if timing.error is None:
                     try:
-                        timings[key].rounds.append(_visit(runners[key], lengths[key], visit_ms))
-                        timings[key].peak_memory_bytes = runners[key].peak_memory_bytes()
+                        timing.rounds.append(_visit(workers[name], lengths[name], visit_ms))
+                        timing.peak_memory_bytes = workers[name].peak_memory_bytes()
                     except Failed as failure:
-                        timings[key].error = str(failure)
+                        timing.error = str(failure)
                 tick()
     finally:
-        for runner in runners.values():
-            runner.close()
+        for worker in workers.values():
+            worker.close()
     return timings
 
 
-def _order(keys: Iterable[Key], number: int) -> list[Key]:
-    order = list(keys)
-    return order if number % 2 == 0 else order[::-1]
+def _warmed_up(worker: Worker) -> float:
+    """The milliseconds of a step, after one or, where they are short, two that warm up."""
+    (length,) = worker.steps(1)
+    return length if length >= LONG_STEP_MS else worker.steps(2)[-1]
 
 
-def _warmed_up(runner: Runner) -> float:
-    """The milliseconds of a step, after one that is like it, or two where they are short."""
-    (length,) = runner.steps(1)
-    return length if length >= LONG_STEP_MS else runner.steps(2)[-1]
-
-
-def _visit(runner: Runner, length: float, visit_ms: float) -> list[float]:
+def _visit(worker: Worker, length: float, visit_ms: float) -> list[float]:
     count = min(max(int(visit_ms / max(length, 1e-3)), 1), 10)
-    return runner.steps(count) if length >= LONG_STEP_MS else runner.steps(1 + count)[1:]
+    return worker.steps(count) if length >= LONG_STEP_MS else worker.steps(1 + count)[1:]

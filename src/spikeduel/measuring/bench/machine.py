@@ -1,6 +1,5 @@
 """This machine: what it is, how busy it is, and how fast it multiplies matrices and moves bytes."""
 
-import importlib.metadata
 import os
 import time
 from collections.abc import Callable
@@ -11,21 +10,22 @@ from typing import Any
 import torch
 
 from spikeduel.measuring.bench.worker import EXTRA
-from spikeduel.system.hardware import environment, load_average, resolve
+from spikeduel.system.hardware import environment, load_average, package_version, resolve
+from spikeduel.system.typed import Frozen, converted
 
 SQUARE = (2048, 2048, 2048)
 TALL = (3200, 9409, 1024)
 """The largest product of the workloads: 25 steps of 128 images of 97×97 pixels by 1024 neurons."""
 
 BUSY = 0.25
-"""Share of the cores in use by others above which times are not to be trusted."""
+"""The share of the cores in use by other work above which times are unreliable."""
 
 _SMALLEST_COPY = 256 << 20
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The best rates found: matrix products in bf16 and in float32, and bytes read and written."""
+    """The best rates measured: matrix products in bf16 and in float32, and bytes read and written."""
 
     bf16_gflops: float
     float32_gflops: float
@@ -60,36 +60,55 @@ def measure_limits(threads: int, seconds: float) -> Limits:
     return Limits(rates[torch.bfloat16] / 1e9, rates[torch.float32] / 1e9, _bandwidth(seconds) / 1e9)
 
 
-def describe(threads: int) -> dict[str, Any]:
-    """The surroundings of the measurement: hardware, versions, and how busy the machine is now."""
-    return {
-        **environment(resolve("cpu")),
-        "threads": threads,
-        "last_level_cache_bytes": last_level_cache_bytes(),
-        "load_average": load_average(),
-        "peers": {package: _version(package) for package in EXTRA},
-    }
+class Machine(Frozen):
+    """The surroundings of the measurement: hardware, versions (of `peers`: None if not installed), other work."""
+
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    cpu: str
+    cpu_features: tuple[str, ...]
+    cores: int | None
+    threads: int
+    gpu: str | None
+    device: str
+    precision: str
+    last_level_cache_bytes: int | None
+    load_average: float | None
+    peers: dict[str, str | None]
+    load_average_after: float | None = None
 
 
-def busy(load: float | None, when: str, own_threads: int = 0) -> list[str]:
-    """A warning where more than `own_threads` and a few of the cores were in use, as `load_average` told, else none."""
+def describe(threads: int) -> Machine:
+    """This machine now, computing with `threads` threads."""
+    return converted(
+        {
+            **environment(resolve("cpu")),
+            "threads": threads,
+            "last_level_cache_bytes": last_level_cache_bytes(),
+            "load_average": load_average(),
+            "peers": {package: package_version(package) for package in EXTRA},
+        },
+        Machine,
+    )
+
+
+def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]:
+    """A warning if more than `own_threads` and a few of the cores were in use, by `load_average`; else none."""
     cores = os.cpu_count() or 1
     if load is None or load - own_threads <= BUSY * cores:
-        return []
-    return [
-        f"This machine was busy with other work {when} (load {load:.1f} on {cores} cores): times and ratios mean "
-        "little. Measure again when it is idle."
-    ]
+        return ()
+    return (
+        f"The machine was busy {when} (load {load:.1f} on {cores} cores): times and ratios are unreliable. Measure "
+        "again when it is idle.",
+    )
 
 
 def last_level_cache_bytes(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int | None:
     """The size of the largest cache of the first core; None where the system does not say."""
-    sizes = []
-    for path in folder.glob("index*/size"):
-        text = path.read_text(encoding="utf-8").strip()
-        if text.endswith("K") and text[:-1].isdigit():
-            sizes.append(int(text[:-1]) << 10)
-    return max(sizes, default=None)
+    sizes = (path.read_text(encoding="utf-8").strip() for path in folder.glob("index*/size"))
+    return max((int(size[:-1]) << 10 for size in sizes if size.endswith("K") and size[:-1].isdigit()), default=None)
 
 
 def _product_rate(shape: tuple[int, int, int], dtype: torch.dtype, seconds: float) -> float:
@@ -110,7 +129,7 @@ def _bandwidth(seconds: float) -> float:
 
 
 def _shortest(work: Callable[[], Any], seconds: float) -> float:
-    """The shortest of the times that `work` takes, after one that is not counted: at least 3, for about `seconds`."""
+    """The shortest time that `work` takes, of at least 3 and about `seconds`, after one that is not counted."""
     work()
     times: list[float] = []
     while len(times) < 3 or sum(times) < seconds:
@@ -118,10 +137,3 @@ def _shortest(work: Callable[[], Any], seconds: float) -> float:
         work()
         times.append(time.perf_counter() - started)
     return min(times)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -1,15 +1,32 @@
-"""The layers that the peers' networks have in common, and what they are trained with: plain PyTorch."""
+"""Plain PyTorch: the layers and the training step that the peers' networks share, the study's CNN, and the roofline."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
+from spikeduel.measuring.bench.contenders import Built, Step
 from spikeduel.measuring.bench.workloads import CNN_CHANNELS, CONV_SNN_CHANNELS, NUM_CLASSES, Workload
 
 LEARNING_RATE = 8.5e-5
 BETA = 0.95
+
+BYTES_PER_PARAMETER = 36
+"""float32: the forward pass reads a weight (4), the backward pass writes its gradient (4); Adam reads both and its two
+moments (16) and writes weight and moments (12)."""
+
+RULE = (
+    "Roofline: max(FLOP / rate, bytes / bandwidth), the same for all contenders of a workload. FLOP: dense matrix "
+    "products of the forward pass, the weight gradients and the input gradients (none for the first layer); under "
+    "direct encoding the first layer counts once, not T times. Bytes: 36 per parameter (weight, gradient and Adam's "
+    "two moments in float32), and the input of each layer once (images 1 byte a pixel; spikes and activations 2 bytes "
+    "if bf16 is the faster precision, else 4). Rate: the higher of bf16 and float32. Work that fits into the caches "
+    "can be faster than that."
+)
 
 
 def stages(workload: Workload) -> nn.ModuleList:
@@ -19,7 +36,7 @@ def stages(workload: Workload) -> nn.ModuleList:
     """
     hidden = workload.hidden
     if workload.shape == "dense":
-        first = nn.Sequential(nn.Flatten(), nn.Linear(workload.num_inputs, hidden))
+        first = nn.Sequential(nn.Flatten(), nn.Linear(workload.side**2, hidden))
         return nn.ModuleList([first, nn.Linear(hidden, NUM_CLASSES)])
     one, two = CONV_SNN_CHANNELS
     features = two * (workload.side // 4) ** 2
@@ -68,3 +85,74 @@ def loss_over_steps(workload: Workload, output: Tensor, labels: Tensor) -> Tenso
 def adam(parameters: Iterable[nn.Parameter], fused: bool) -> torch.optim.Adam:
     """The study's optimiser; not `fused`: as PyTorch makes it where nothing is asked for."""
     return torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True if fused else None)
+
+
+def training_step(network: nn.Module, loss_of: Callable[[Tensor, Tensor], Tensor], tuned: bool) -> Step:
+    """A step that trains `network` on `loss_of(x, labels)`, x float32 `[B, 1, H, W]` in [0, 1].
+
+    `tuned`: weights and images channels last, Adam fused.
+    """
+    if tuned:
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = adam(network.parameters(), fused=tuned)
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        loss = loss_of(analogue(images, channels_last=tuned), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    return step
+
+
+def build_cnn(workload: Workload, tuned: bool = False) -> Built:
+    """The study's CNN as the study wrote it, or `tuned`: channels last, bf16 autocast, fused Adam."""
+    network = cnn(workload)
+
+    def loss_of(x: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=tuned):
+            scores = network(x)
+        return F.nll_loss(F.log_softmax(scores.float(), dim=1), labels)
+
+    return Built(training_step(network, loss_of, tuned), "bf16" if tuned else "float32")
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The least work of one training step: floating-point operations, bytes to or from memory, trainable parameters."""
+
+    flop: int
+    bytes: int
+    parameters: int
+
+    def milliseconds(self, gflops: float, bandwidth_gbs: float) -> float:
+        """The roofline: the longer of computing at `gflops` and moving bytes at `bandwidth_gbs`."""
+        return 1e3 * max(self.flop / (gflops * 1e9), self.bytes / (bandwidth_gbs * 1e9))
+
+
+def needs(workload: Workload, operand_bytes: int) -> Needs:
+    """What one training step needs; see `RULE`. `operand_bytes`: size of a number in a matrix product."""
+    inputs: list[int] = []
+
+    def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        inputs.append(given[0].numel())
+
+    num_steps, direct = workload.num_steps or 1, workload.encoding == "direct"
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        parts: Any = [cnn(workload)] if workload.shape == "cnn" else stages(workload)
+        network = nn.ModuleList(parts)
+        for layer in network.modules():
+            if isinstance(layer, nn.Linear | nn.Conv2d):
+                layer.register_forward_pre_hook(note)
+        rows = workload.batch_size if direct else workload.batch_size * num_steps
+        x = network[0](torch.empty(rows, 1, workload.side, workload.side))
+        x = x.repeat(num_steps, *[1] * (x.ndim - 1)) if direct else x
+        for stage in network[1:]:
+            x = stage(x)
+        x.sum().backward()
+    parameters = sum(p.numel() for p in network.parameters())
+    images = workload.batch_size * workload.side**2
+    activations = sum(inputs if workload.encoding == "rate" else inputs[1:])
+    moved = BYTES_PER_PARAMETER * parameters + images + operand_bytes * activations
+    return Needs(counter.get_total_flops(), moved, parameters)

@@ -2,46 +2,38 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import torch
 
-from spikeduel.measuring.bench import machine, results, scaling
-from spikeduel.measuring.bench.contenders import CONTENDERS, Contender, taking_part
-from spikeduel.measuring.bench.interleaving import Runner, interleaved
+from spikeduel.measuring.bench import machine
+from spikeduel.measuring.bench.contenders import CONTENDERS, PEER_OF_SCALING, Contender, taking_part
+from spikeduel.measuring.bench.document import CNN, Benchmark, Plan, ScalingPoint, ratios, rows
+from spikeduel.measuring.bench.interleaving import interleaved
 from spikeduel.measuring.bench.machine import Limits
-from spikeduel.measuring.bench.roofline import RULE
+from spikeduel.measuring.bench.networks import RULE
 from spikeduel.measuring.bench.worker import Worker, call
 from spikeduel.measuring.bench.workloads import WORKLOADS, Workload
-from spikeduel.system import __version__, files
+from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.progress import Progress
 
-SCHEMA = 1
-
-Start = Callable[[Contender, Workload, int], Runner]
+Start = Callable[[Contender, Workload, int], Worker]
 """Begins a contender on a workload with a number of threads."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What is measured: `workloads` by name, in `rounds` of visits of about `visit_ms`, with `threads`.
-
-    `quick` leaves out what has to be compiled, and forms that a contender has a faster one for; `limits_seconds` go to
-    each of the machine's limits.
-    """
-
-    workloads: tuple[str, ...]
-    threads: int
-    quick: bool
-    scaling: bool
-    rounds: int
-    visit_ms: float
-    limits_seconds: float
+Axis = Literal["num_steps", "batch_size", "hidden", "threads"]
+BASE = WORKLOADS["snn-28-rate"]
+AXES: dict[Axis, tuple[int, ...]] = {
+    "num_steps": (5, 25, 50, 100, 200),
+    "batch_size": (1, 32, 128, 512),
+    "hidden": (256, 1024, 4096),
+}
+CONTENDERS_OF_SCALING = ("spikeduel", PEER_OF_SCALING)
 
 
 def plan(
@@ -74,87 +66,103 @@ def run(
     progress: Progress | None = None,
     out: Path | None = None,
     start: Start = Worker,
-) -> dict[str, Any]:
+) -> Benchmark:
     """Measures what `plan` says, and returns the document that `spikeduel bench --json` prints.
 
     `out` is written after every workload, so that an interruption keeps what is done (`finished` is then false).
     Raises `InputError` where `out` cannot be written.
     """
-    progress = progress or Progress()
     if out is not None:
         files.require_writable(out.parent)
     surroundings = machine.describe(plan.threads)
     limits: Limits = call(machine.measure_limits, plan.threads, plan.limits_seconds)
-    document: dict[str, Any] = {
-        "schema": SCHEMA,
-        "spikeduel": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "settings": asdict(plan),
-        "machine": surroundings,
-        "limits": asdict(limits),
-        "roofline": RULE,
-        "contenders": {name: contender.about for name, contender in CONTENDERS.items()},
-        "workloads": {name: asdict(WORKLOADS[name]) for name in plan.workloads},
-        "rows": [],
-        "ratios": {},
-        "scaling": [],
-        "warnings": machine.busy(surroundings["load_average"], "at the start"),
-        "finished": False,
-    }
-    contests = [Contest.of(WORKLOADS[name], plan, limits) for name in plan.workloads]
-    points = scaling.points(plan.threads) if plan.scaling else []
-    visits = sum(len(contest.starts(start)) for contest in contests) + len(points) * len(scaling.CONTENDERS_OF_SCALING)
+    contests = {name: _starts(WORKLOADS[name], plan, limits, start) for name in plan.workloads}
+    points = scaling_points(plan.threads) if plan.scaling else []
+    visits = sum(map(len, contests.values())) + len(points) * len(CONTENDERS_OF_SCALING)
+    document = Benchmark(
+        schema=1,
+        spikeduel=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=plan,
+        machine=surroundings,
+        limits=limits,
+        roofline=RULE,
+        contenders={name: contender.about for name, contender in CONTENDERS.items()},
+        workloads={name: WORKLOADS[name] for name in plan.workloads},
+        warnings=machine.busy(surroundings.load_average, "at the start"),
+    )
 
-    def keep() -> None:
+    def kept(**changes: Any) -> Benchmark:
+        changed = msgspec.structs.replace(document, **changes)
         if out is not None:
-            files.write_json(out, document)
+            typed.write_json(out, changed)
+        return changed
 
-    keep()
-    with _ticking(progress, visits * (1 + plan.rounds)) as tick:
-        for contest in contests:
-            rows, ratios = contest.measured(limits, start, tick)
-            document["rows"] += rows
-            document["ratios"][contest.workload.name] = ratios
-            keep()
+    document = kept()
+    with _ticking(progress or Progress(), visits * (1 + plan.rounds)) as tick:
+        for name, starts in contests.items():
+            timings = interleaved(starts, plan.rounds, plan.visit_ms, tick)
+            our_cnn = timings.pop(CNN, None)
+            document = kept(
+                rows=document.rows + rows(WORKLOADS[name], timings, limits),
+                ratios={**document.ratios, name: ratios(WORKLOADS[name], timings, our_cnn)},
+            )
         for point in points:
-            document["scaling"] += scaling.measured(point, plan.rounds, plan.visit_ms, start, tick)
-            keep()
-    surroundings["load_average_after"] = machine.load_average()
-    document["warnings"] += machine.busy(surroundings["load_average_after"], "at the end", own_threads=plan.threads)
-    document["finished"] = True
-    keep()
-    return document
+            document = kept(scaling=document.scaling + scaled(point, plan, start, tick))
+    after = machine.load_average()
+    return kept(
+        machine=msgspec.structs.replace(surroundings, load_average_after=after),
+        warnings=document.warnings + machine.busy(after, "at the end", own_threads=plan.threads),
+        finished=True,
+    )
+
+
+def _starts(workload: Workload, plan: Plan, limits: Limits, start: Start) -> Mapping[str, Callable[[], Worker]]:
+    """What starts each contender of `workload`; for a spiking one spikeduel's CNN too, for the ratio of the two."""
+    starts = {
+        contender.name: partial(start, contender, workload, plan.threads)
+        for contender in taking_part(workload, plan.quick, limits.faster)
+    }
+    if workload.shape != "cnn":
+        starts[CNN] = partial(start, CONTENDERS["spikeduel"], WORKLOADS[f"cnn-{workload.side}"], plan.threads)
+    return starts
 
 
 @dataclass(frozen=True)
-class Contest:
-    """One workload and everyone who is timed on it, in turns."""
+class Point:
+    """`workload` is `BASE` with its `axis` at `value`; all else as it is, `threads` included."""
 
+    axis: Axis
+    value: int
     workload: Workload
-    contenders: tuple[Contender, ...]
-    plan: Plan
+    threads: int
 
-    @classmethod
-    def of(cls, workload: Workload, plan: Plan, limits: Limits) -> "Contest":
-        """The contest that `plan` has for `workload`."""
-        return cls(workload, tuple(taking_part(workload, plan.quick, limits.faster)), plan)
 
-    def starts(self, start: Start) -> Mapping[str, Callable[[], Runner]]:
-        """What starts each of them; for a spiking workload spikeduel's CNN too, for the ratio of the two."""
-        threads = self.plan.threads
-        found = {each.name: partial(start, each, self.workload, threads) for each in self.contenders}
-        if self.workload.shape != "cnn":
-            cnn = WORKLOADS[f"cnn-{self.workload.side}"]
-            found[results.CNN] = partial(start, CONTENDERS["spikeduel"], cnn, threads)
-        return found
+def scaling_points(threads: int) -> list[Point]:
+    """Every axis through `BASE`, and 1, 2 and all `threads`."""
+    along = [
+        Point(axis, value, replace(BASE, **{axis: value}), threads)  # type: ignore[arg-type]
+        for axis, values in AXES.items()
+        for value in values
+    ]
+    counts = sorted({count for count in (1, 2, threads) if count <= threads})
+    return along + [Point("threads", count, BASE, count) for count in counts]
 
-    def measured(
-        self, limits: Limits, start: Start, tick: Callable[[], Any]
-    ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-        """Its rows and ratios; see `results`."""
-        timings = interleaved(self.starts(start), self.plan.rounds, self.plan.visit_ms, tick)
-        own_cnn = timings.pop(results.CNN, None)
-        return results.rows(self.workload, timings, limits), results.ratios(self.workload, timings, own_cnn)
+
+def scaled(point: Point, plan: Plan, start: Start, tick: Callable[[], Any]) -> tuple[ScalingPoint, ...]:
+    """One entry a contender, each timed in a fresh process."""
+    starts = {name: partial(start, CONTENDERS[name], point.workload, point.threads) for name in CONTENDERS_OF_SCALING}
+    return tuple(
+        ScalingPoint(
+            axis=point.axis,
+            value=point.value,
+            contender=name,
+            ms=timing.summary(),
+            peak_memory_bytes=timing.peak_memory_bytes,
+            error=timing.error,
+        )
+        for name, timing in interleaved(starts, plan.rounds, plan.visit_ms, tick).items()
+    )
 
 
 @contextmanager

@@ -10,14 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikeduel.measuring.bench.contenders import FIRST_STEPS_COMPILED, Built
-from spikeduel.measuring.bench.networks import (
-    BETA,
-    adam,
-    analogue,
-    loss_over_steps,
-    num_neuron_layers,
-    stages,
-)
+from spikeduel.measuring.bench.networks import BETA, loss_over_steps, num_neuron_layers, stages, training_step
 from spikeduel.measuring.bench.workloads import Workload
 
 
@@ -54,23 +47,18 @@ class StudyNetwork(nn.Module):
 def study(workload: Workload) -> Built:
     """As the study wrote it: float32, a cross-entropy a step and their mean, Adam as PyTorch makes it."""
     network = StudyNetwork(workload)
-    optimizer = adam(network.parameters(), fused=False)
     num_steps = network.num_steps
 
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        _, mem_rec = network(encoded(analogue(images), workload))
-        if workload.shape == "dense":
-            loss = torch.zeros(())
-            for t in range(num_steps):
-                loss = loss + F.cross_entropy(mem_rec[t], labels) / num_steps
-        else:
-            loss = loss_over_steps(workload, mem_rec, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
+    def loss_of(x: Tensor, labels: Tensor) -> Tensor:
+        _, mem_rec = network(encoded(x, workload))
+        if workload.shape != "dense":
+            return loss_over_steps(workload, mem_rec, labels)
+        loss = torch.zeros(())
+        for t in range(num_steps):
+            loss = loss + F.cross_entropy(mem_rec[t], labels) / num_steps
+        return loss
 
-    return Built(step, "float32")
+    return Built(training_step(network, loss_of, tuned=False), "float32")
 
 
 class FastestNetwork(nn.Module):
@@ -117,18 +105,12 @@ def scan(neuron: Any, currents: Sequence[Tensor]) -> tuple[list[Tensor], list[Te
 def fastest(workload: Workload, bf16: bool = False, compiled: bool = False) -> Built:
     """The fastest equivalent, channels last and Adam fused; `compiled`: by torch.compile."""
     network = FastestNetwork(workload, bf16)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = adam(network.parameters(), fused=True)
     forward = torch.compile(network) if compiled else network
 
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        output = forward(encoded(analogue(images, channels_last=True), workload))
-        loss = loss_over_steps(workload, output, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
+    def loss_of(x: Tensor, labels: Tensor) -> Tensor:
+        return loss_over_steps(workload, forward(encoded(x, workload)), labels)
 
+    step = training_step(network, loss_of, tuned=True)
     return Built(step, "bf16" if bf16 else "float32", FIRST_STEPS_COMPILED if compiled else 1)
 
 

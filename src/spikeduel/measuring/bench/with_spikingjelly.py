@@ -14,14 +14,7 @@ from spikingjelly.activation_based import encoding, functional, layer, neuron, s
 from torch import Tensor, nn
 
 from spikeduel.measuring.bench.contenders import FIRST_STEPS_COMPILED, Built, Step
-from spikeduel.measuring.bench.networks import (
-    BETA,
-    adam,
-    analogue,
-    loss_over_steps,
-    num_neuron_layers,
-    stages,
-)
+from spikeduel.measuring.bench.networks import BETA, loss_over_steps, num_neuron_layers, stages, training_step
 from spikeduel.measuring.bench.workloads import Workload
 
 
@@ -84,16 +77,15 @@ class HoistedNetwork(nn.Module):
 def taught(workload: Workload) -> Built:
     """As the documentation teaches: float32, Adam as PyTorch makes it, `reset_net` after every step."""
     network = TaughtNetwork(workload)
-    return Built(_step(workload, network, network, best=False), "float32")
+    return Built(_step(workload, network, network, tuned=False), "float32")
 
 
 def hoisted(workload: Workload, bf16: bool = False, compiled: bool = False) -> Built:
     """The first layer hoisted, channels last and Adam fused; `bf16`: under autocast; `compiled`: by torch.compile."""
     # Autocast makes its membranes bf16 too (spikeduel's stay float32): faster, but not where it is compiled.
     network = HoistedNetwork(workload, bf16, float32_membranes=compiled)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     forward = torch.compile(network) if compiled else network
-    step = _step(workload, network, forward, best=True)
+    step = _step(workload, network, forward, tuned=True)
     return Built(step, "bf16" if bf16 else "float32", FIRST_STEPS_COMPILED if compiled else 1)
 
 
@@ -115,15 +107,15 @@ def _read_out(number: int, workload: Workload) -> bool:
     return workload.shape == "dense" and number == num_neuron_layers(workload) - 1
 
 
-def _step(workload: Workload, network: nn.Module, forward: Callable[[Tensor], Tensor], best: bool) -> Step:
-    optimizer = adam(network.parameters(), fused=best)
+def _step(workload: Workload, network: nn.Module, forward: Callable[[Tensor], Tensor], tuned: bool) -> Step:
+    def loss_of(x: Tensor, labels: Tensor) -> Tensor:
+        return loss_over_steps(workload, forward(x), labels)
+
+    train = training_step(network, loss_of, tuned)
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
-        loss = loss_over_steps(workload, forward(analogue(images, channels_last=best)), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        loss = train(images, labels)
         functional.reset_net(network)
-        return loss.detach()
+        return loss
 
     return step

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+import torch
+
 from spikeduel.measuring.bench.contenders import Contender
 from spikeduel.measuring.bench.workloads import Workload, batch
+from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 
 EXTRA = ("snntorch", "spikingjelly")
@@ -39,7 +42,7 @@ class Worker:
     """A contender at work on a workload, in a process that computes only when it is asked to. Raises `Failed`."""
 
     def __init__(self, contender: Contender, workload: Workload, threads: int) -> None:
-        self._process, self._connection = _started(_serve, contender, workload, threads)
+        self._process, self._connection = _started(_train, contender, workload, threads)
         self.precision: str = self._answer()
 
     def steps(self, count: int) -> list[float]:
@@ -78,10 +81,10 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
         _ended(process, connection)
 
 
-def _started(target: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
+def _started(work: Callable[..., None], *arguments: Any) -> tuple[Any, Connection]:
     context = _context()
     here, there = context.Pipe()
-    process = context.Process(target=target, args=(there, *arguments), daemon=True)
+    process = context.Process(target=_apart, args=(work, there, *arguments), daemon=True)
     process.start()
     there.close()
     return process, here
@@ -97,12 +100,12 @@ def _ended(process: Any, connection: Connection) -> None:
 
 def _received(process: Any, connection: Connection) -> Any:
     try:
-        kind, value = connection.recv()
+        answer, error = connection.recv()
     except (EOFError, ConnectionError):
         raise Failed(_end_of(process)) from None
-    if kind == "failed":
-        raise Failed(value)
-    return value
+    if error is not None:
+        raise Failed(error)
+    return answer
 
 
 def _end_of(process: Any) -> str:
@@ -114,70 +117,57 @@ def _end_of(process: Any) -> str:
     return f"its process ended with exit code {code}"
 
 
-def _serve(connection: Connection, contender: Contender, workload: Workload, threads: int) -> None:
-    """In the process: builds and takes the first steps; then each request is a number of steps, answered by their
-    milliseconds, or 0, answered by the peak of memory.
-    """
-    _set_apart()
-    try:
-        import torch
-
-        torch.set_num_threads(threads)
-        if contender.keeps_memory:
-            from spikeduel.system.hardware import keep_freed_memory
-
-            keep_freed_memory()
-        torch.manual_seed(0)
-        images, labels = batch(workload)
-        module, _, function = contender.builder.partition(":")
-        built = getattr(importlib.import_module(module), function)(workload, **contender.settings)
-        for _ in range(built.first_steps):
-            built.step(images, labels)
-        connection.send(("ready", built.precision))
-        while True:
-            count = connection.recv()
-            if count == 0:
-                connection.send(("peak", _peak_memory_bytes()))
-                continue
-            milliseconds = []
-            for _ in range(count):
-                started = time.perf_counter()
-                built.step(images, labels)
-                milliseconds.append(1e3 * (time.perf_counter() - started))
-            connection.send(("ms", milliseconds))
-    except EOFError:
-        return
-    except Exception as error:
-        connection.send(("failed", in_one_line(error)))
+# ---- in the process
 
 
-def _call(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-    _set_apart()
-    try:
-        connection.send(("done", function(*arguments)))
-    except Exception as error:
-        connection.send(("failed", in_one_line(error)))
-
-
-def _set_apart() -> None:
+def _apart(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:
     # Ctrl-C reaches every process of a terminal: the one that started this decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What a library prints must not end up in the JSON on standard output, nor in the progress bar.
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-
-
-def _peak_memory_bytes() -> int | None:
     try:
-        import resource
-    except ImportError:
-        return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        work(connection, *arguments)
+    except EOFError:
+        return
+    except Exception as error:
+        connection.send((None, in_one_line(error)))
+
+
+def _call(connection: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    connection.send((function(*arguments), None))
+
+
+def _train(connection: Connection, contender: Contender, workload: Workload, threads: int) -> None:
+    """Builds and takes the first steps; then each request is a number of steps, answered by their milliseconds, or 0,
+    answered by the peak of memory.
+    """
+    torch.set_num_threads(threads)
+    if contender.keeps_memory:
+        hardware.keep_freed_memory()
+    torch.manual_seed(0)
+    images, labels = batch(workload)
+    module, _, function = contender.builder.partition(":")
+    built = getattr(importlib.import_module(module), function)(workload, **contender.settings)
+    for _ in range(built.first_steps):
+        built.step(images, labels)
+    connection.send((built.precision, None))
+    while True:
+        count = connection.recv()
+        if count == 0:
+            connection.send((hardware.peak_memory_bytes(), None))
+            continue
+        milliseconds = []
+        for _ in range(count):
+            started = time.perf_counter()
+            built.step(images, labels)
+            milliseconds.append(1e3 * (time.perf_counter() - started))
+        connection.send((milliseconds, None))
 
 
 def in_one_line(error: BaseException) -> str:
-    """What went wrong, for the table: the first line, without the folders of this machine."""
+    """What went wrong, for the notes: the first line, without the folders of this machine."""
     if isinstance(error, ModuleNotFoundError) and error.name is not None and error.name.split(".")[0] in EXTRA:
         return f"needs {error.name.split('.')[0]}: pip install 'spikeduel[bench]'"
     lines = str(error).strip().splitlines()

@@ -27,11 +27,6 @@ class Workload:
     batch_size: int = 128
     hidden: int = 1024
 
-    @property
-    def num_inputs(self) -> int:
-        """Pixels of an image."""
-        return self.side * self.side
-
 
 WORKLOADS: dict[str, Workload] = {
     workload.name: workload

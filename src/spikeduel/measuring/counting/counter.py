@@ -10,18 +10,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from spikeduel.measuring.counting import tags
-from spikeduel.measuring.counting.call import Call
 from spikeduel.measuring.counting.layout import VIEWS
 from spikeduel.measuring.counting.operators import RULES, SILENT
-from spikeduel.measuring.counting.rows import Row, totals
-from spikeduel.measuring.counting.tags import IMAGE, REAL, WEIGHT, CannotCount, Tag, flat
+from spikeduel.measuring.counting.rows import Kind, Row, totals
+from spikeduel.measuring.counting.tags import IMAGE, REAL, WEIGHT, Call, CannotCount, NotCounted, Tag, flat
 from spikeduel.measuring.counting.units import Declared, Units
-from spikeduel.measuring.energy.traffic import traffic
+from spikeduel.results.costs import Operations
 from spikeduel.spiking.constant_input import ConstantInput
 
 
 class Counter:
-    """Counts what `module` does, over as many passes as `run` is called; `operations` tells.
+    """Counts what `module` does, over as many passes as `run` is called; `operations` gives the means.
 
     `num_steps`: how many time steps there are, where that is known beforehand. `declared`: see `units.Units`.
     """
@@ -41,8 +40,6 @@ class Counter:
             self.give(parameter, Tag(WEIGHT, label=name))
         self._units = Units(self, self._names, dict(declared or {}))
         self._seen: dict[Any, tuple[int, ...]] = {}
-
-    # ---- running
 
     def run(
         self, call: Callable[[], Any], x: Tensor | ConstantInput, num_images: int, kind: str = IMAGE, num_steps: int = 1
@@ -69,30 +66,30 @@ class Counter:
         self._images += num_images
         return result
 
-    def operations(self) -> dict[str, Any]:
-        """`num_steps`, `images`, `parameters`, `bytes`, `layers` and `totals`: means per image."""
+    def operations(self, encoding: str | None = None) -> Operations:
+        """Means per image. `encoding` is handed on. Raises `NotCounted` where there was nothing to count."""
+        if not self._rows:
+            raise NotCounted(f"{type(self.module).__name__}: it did nothing with these images that costs anything.")
         num_steps = self.num_steps or self._last_step + 1
-        rows = [row.entry(num_steps, self._images) for row in self._rows.values()]
-        layers = [{**row, "traffic": {way: traffic(row, way) for way in ("as_written", "cached")}} for row in rows]
+        layers = [row.layer(num_steps, self._images) for row in self._rows.values()]
         kept = [*self.module.parameters(), *self.module.buffers()]
-        return {
-            "num_steps": num_steps,
-            "images": self._images,
-            "parameters": sum(p.numel() for p in self.module.parameters()),
-            "bytes": sum(x.numel() * x.element_size() for x in kept),
-            "layers": layers,
-            "totals": totals(layers, num_steps) if layers else None,
-        }
-
-    # ---- books
+        return Operations(
+            encoding=encoding,
+            num_steps=num_steps,
+            images=self._images,
+            parameters=sum(p.numel() for p in self.module.parameters()),
+            bytes=sum(x.numel() * x.element_size() for x in kept),
+            layers=layers,
+            totals=totals(layers, num_steps),
+        )
 
     def tag(self, x: Tensor) -> Tag:
         """What is known of `x`; what does not come from the input is a weight."""
-        found = self._tags.get(x)
-        if found is None:
+        known = self._tags.get(x)
+        if known is None:
             self.give(x, Tag(WEIGHT))
-            found = self._tags[x]
-        return found
+            known = self._tags[x]
+        return known
 
     def give(self, x: Tensor, tag: Tag) -> None:
         """From now on `tag` is known of `x`, which holds something new."""
@@ -104,8 +101,8 @@ class Counter:
         """There is a time step of this number."""
         self._last_step = max(self._last_step, step)
 
-    def row(self, kind: str, label: str | None = None) -> Row:
-        """See `Books.row`."""
+    def row(self, kind: Kind, label: str | None = None) -> Row:
+        """The row of the module that is running, or of the one whose parameter is called `label`."""
         module = self._units.running
         name = self._names.get(module, "")
         if label is not None:
@@ -114,13 +111,11 @@ class Counter:
             name = self._names.get(module, owner) if attribute == "weight" else label
         return self.row_named(name, type(module).__name__, kind)
 
-    def row_named(self, name: str, type_name: str = "", kind: str = "synapses") -> Row:
-        """See `Books.row_named`."""
+    def row_named(self, name: str, type_name: str = "", kind: Kind = "synapses") -> Row:
+        """The row of this name."""
         if (name, kind) not in self._rows:
             self._rows[name, kind] = Row(name, type_name, kind)
         return self._rows[name, kind]
-
-    # ---- operators
 
     def watched(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
         """Counts one operator that has just been applied."""
@@ -153,10 +148,10 @@ class Counter:
         if rule is None:
             raise self._units.unknown(f"uses {'.'.join(full_name)}, which is not known here")
         try:
-            found = rule(Call(self, base_name, args, kwargs, outs, data, fresh=values is None))
+            given_tags = rule(Call(self, base_name, args, kwargs, outs, data, fresh=values is None))
         except CannotCount as error:
             raise self._units.unknown(f"uses {error}, which is not known here") from None
-        after = found if isinstance(found, list) else [found, *[Tag(REAL)] * (len(outs) - 1)]
+        after = given_tags if isinstance(given_tags, list) else [given_tags, *[Tag(REAL)] * (len(outs) - 1)]
         if in_place:
             self._overwrite(outs[0], after[0])
         else:

@@ -6,8 +6,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from spikeduel.measuring.counting import tags
-from spikeduel.measuring.counting.call import Call
-from spikeduel.measuring.counting.tags import REAL, Tag
+from spikeduel.measuring.counting.tags import REAL, Call, Tag
 
 
 def _same(call: Call) -> Tag:
@@ -51,7 +50,7 @@ def _unsqueeze(call: Call) -> Tag:
 def _squeeze(call: Call) -> Tag:
     x, tag = call.first
     given = call.args[1] if len(call.args) > 1 else list(range(x.dim()))
-    axes = [axis % x.dim() for axis in (given if isinstance(given, (list, tuple)) else [given])] if x.dim() else []
+    axes = [axis % x.dim() for axis in tags.as_list(given)] if x.dim() else []
     return tags.removed(tag, [axis for axis in axes if x.shape[axis] == 1]) if tag.steps > 1 else tag
 
 
@@ -70,7 +69,7 @@ def _repeat(call: Call) -> Tag:
     x, tag = call.first
     times = list(call.args[1])
     if tag.steps == 1 and times[0] == call.books.num_steps and all(n == 1 for n in times[1:]):
-        # [B, …] said T times after one another is [T·B, …].
+        # [B, …], T times after one another, is [T·B, …].
         return tags.spread(tag, times[0])
     return tags.altered(tags.elementwise(tag, x.shape, call.out.shape))
 
@@ -101,15 +100,15 @@ def _split(call: Call) -> list[Tag]:
     x, tag = call.first
     name_of_axis = 1 if call.name == "unbind" else 2
     axis = (call.args[name_of_axis] if len(call.args) > name_of_axis else 0) % x.dim()
-    found, start = [], 0
+    parts, start = [], 0
     for out in call.outs:
         size = 1 if call.name == "unbind" else out.shape[axis]
-        part = tags.cut(tag, axis, x.shape[axis], start, start + size)
+        one = tags.cut(tag, axis, x.shape[axis], start, start + size)
         if call.name == "unbind":
-            part = replace(part, time_dim=0, steps=1) if axis == tag.time_dim else tags.removed(part, [axis])
-        found.append(tags.altered(part))
+            one = replace(one, time_dim=0, steps=1) if axis == tag.time_dim else tags.removed(one, [axis])
+        parts.append(tags.altered(one))
         start += size
-    return found
+    return parts
 
 
 def _chosen(call: Call) -> Tag:

@@ -12,14 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from spikeduel.measuring.counting import tags
-from spikeduel.measuring.counting.call import Call
 from spikeduel.measuring.counting.layout import LAYOUT
 from spikeduel.measuring.counting.linear import LINEAR
-from spikeduel.measuring.counting.tags import REAL, SPIKES, Tag
-
-
-def _real(tag: Tag) -> Tag:
-    return replace(tags.altered(tag), kind=REAL, unit=1.0, producer=None, bits=None)
+from spikeduel.measuring.counting.tags import SPIKES, Call, Tag
 
 
 def _out(call: Call) -> Tag:
@@ -33,7 +28,7 @@ def _costs(name: str, each: float = 1) -> Callable[[Call], Tag]:
 
     def rule(call: Call) -> Tag:
         call.count(name, each * call.out.numel())
-        return _real(_out(call))
+        return tags.real(_out(call))
 
     return rule
 
@@ -41,12 +36,12 @@ def _costs(name: str, each: float = 1) -> Callable[[Call], Tag]:
 def _activation(call: Call) -> Tag:
     """Comparisons, which cost nothing here. Spikes stay what they are."""
     tag = _out(call)
-    return tags.altered(tag) if tag.kind == SPIKES else _real(tag)
+    return tags.altered(tag) if tag.kind == SPIKES else tags.real(tag)
 
 
 def _ordering(call: Call) -> Tag:
     """Comparisons, which cost nothing here; of spikes too, numbers are left."""
-    return _real(_out(call))
+    return tags.real(_out(call))
 
 
 def _comparison(call: Call) -> Tag:
@@ -65,17 +60,17 @@ def _add(call: Call) -> Tag:
             # What torch does in place of addmm where an input is not contiguous.
             call.count("bias_additions", call.out.numel(), tag.producer)
             call.books.row_named(tag.producer).parameters["bias"] = other.numel()
-            return _real(replace(tag, producer=None))
+            return tags.real(replace(tag, producer=None))
     elif {one.kind for _, one in data} == {SPIKES} and len({one.unit for _, one in data}) == 1:
         # Both layers' events go on as they are.
         return tags.altered(tag)
     call.count("additions", call.out.numel())
-    return _real(tag)
+    return tags.real(tag)
 
 
 def _subtract(call: Call) -> Tag:
     call.count("additions", call.out.numel())
-    return _real(call.merged(call.out.shape))
+    return tags.real(call.merged(call.out.shape))
 
 
 def _multiply(call: Call, inverse: bool = False) -> Tag:
@@ -85,7 +80,7 @@ def _multiply(call: Call, inverse: bool = False) -> Tag:
         # Larger or smaller spikes, which the next weights can make up for.
         return replace(tags.altered(tag), unit=tag.unit / scale if inverse else tag.unit * scale)
     call.count("multiplications", call.out.numel())
-    return _real(tag)
+    return tags.real(tag)
 
 
 def _divide(call: Call) -> Tag:
@@ -105,17 +100,16 @@ def _select_by(call: Call) -> Tag:
         return _comparison(call)
     alike = len({(tag.kind, tag.unit) for _, tag in chosen}) == 1
     tag = call.merged(call.out.shape)
-    return replace(tags.altered(tag), kind=chosen[0][1].kind, unit=chosen[0][1].unit) if alike else _real(tag)
+    return replace(tags.altered(tag), kind=chosen[0][1].kind, unit=chosen[0][1].unit) if alike else tags.real(tag)
 
 
 def _sum(call: Call) -> Tag:
     x, tag = call.first
-    axes = _axes(call, x)
-    shorter = _reduced(call, tag, axes)
+    shorter = _reduced(call, tag, _axes(call, x))
     if tag.kind == SPIKES:
         return tags.altered(shorter)
     call.count("additions", x.numel() - call.out.numel())
-    return _real(shorter)
+    return tags.real(shorter)
 
 
 def _mean(call: Call) -> Tag:
@@ -127,15 +121,12 @@ def _mean(call: Call) -> Tag:
 
 def _largest(call: Call) -> Tag | list[Tag]:
     x, tag = call.first
-    axis = call.args[1] if len(call.args) > 1 else tuple(range(x.dim()))
-    axes = [a % x.dim() for a in (axis if isinstance(axis, (list, tuple)) else [axis])] or list(range(x.dim()))
-    return [tags.altered(_reduced(call, tag, axes)) for _ in call.outs]
+    return [tags.altered(_reduced(call, tag, _axes(call, x))) for _ in call.outs]
 
 
 def _axes(call: Call, x: Tensor) -> list[int]:
     given = call.args[1] if len(call.args) > 1 and call.args[1] is not None else []
-    given = given if isinstance(given, (list, tuple)) else [given]
-    return [axis % x.dim() for axis in given] or list(range(x.dim()))
+    return [axis % x.dim() for axis in tags.as_list(given)] or list(range(x.dim()))
 
 
 def _reduced(call: Call, tag: Tag, axes: list[int]) -> Tag:
@@ -150,12 +141,12 @@ def _averaged(call: Call, tag: Tag, size: float, additions: int) -> Tag:
         return replace(tags.altered(tag), unit=tag.unit / size)
     call.count("additions", additions)
     call.count("multiplications", call.out.numel())
-    return _real(tag)
+    return tags.real(tag)
 
 
 def _average_pool(call: Call) -> Tag:
     tag = call.first[1]
-    kernel = _pair(call.args[1])
+    kernel = tags.as_list(call.args[1])
     padded = len(call.args) > 3 and any(call.args[3])
     uneven = padded and len(call.args) > 5 and not call.args[5]
     rounded_up = len(call.args) > 4 and bool(call.args[4])
@@ -178,12 +169,8 @@ def _pooled(call: Call, tag: Tag, size: float, uneven: bool, additions: int) -> 
         call.note("Its windows differ in size, so that its averages of spikes count as numbers.")
         call.count("additions", additions)
         call.count("multiplications", call.out.numel())
-        return _real(tag)
+        return tags.real(tag)
     return _averaged(call, tag, size, additions)
-
-
-def _pair(value: Any) -> list[int]:
-    return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _max_pool(call: Call) -> list[Tag]:
@@ -197,7 +184,7 @@ def _batch_norm(call: Call) -> Tag:
         call.row("arithmetic").folded_into = tag.producer
     else:
         call.count("multiplications", call.out.numel())
-    return replace(_real(tag), producer=tag.producer)
+    return replace(tags.real(tag), producer=tag.producer)
 
 
 RULES: dict[str, Callable[[Call], Tag | list[Tag]]] = {

@@ -5,17 +5,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from spikeduel.measuring.counting import neurons, tags
-from spikeduel.measuring.counting.call import Books
-from spikeduel.measuring.counting.fan_out import per_step
-from spikeduel.measuring.counting.neurons import NeuronCost
+from spikeduel.measuring.counting import tags
+from spikeduel.measuring.counting.linear import sums_by_step
 from spikeduel.measuring.counting.tags import REAL, SPIKES, NotCounted, Tag, flat
+from spikeduel.networks.foreign import neurons
+from spikeduel.networks.foreign.neurons import NeuronCost
 from spikeduel.spiking.constant_input import ConstantInput
+
+if TYPE_CHECKING:
+    from spikeduel.measuring.counting.counter import Counter
 
 Declared = Mapping[Any, Callable[[nn.Module, Any, Any], Mapping[str, Any]]]
 
@@ -30,7 +33,7 @@ class Units:
     `output` ("real" or "spikes").
     """
 
-    def __init__(self, books: Books, names: dict[nn.Module, str], declared: Declared) -> None:
+    def __init__(self, books: "Counter", names: dict[nn.Module, str], declared: Declared) -> None:
         self.books, self.names, self.declared = books, names, declared
         self.inside: nn.Module | None = None
         """The unit that is running: what happens in it is not counted."""
@@ -44,7 +47,7 @@ class Units:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Within, modules that are called are followed; time begins anew."""
+        """Within, modules that are called are followed, from time step 0 on."""
         self._steps.clear()
         hooks: list[Any] = [part.register_forward_pre_hook(self._enter) for part in self.names]
         hooks += [part.register_forward_hook(self._leave, always_call=True) for part in self.names]
@@ -113,7 +116,7 @@ class Units:
         row.sums["membrane_reads"] += cost.states * updates
         row.sums["membrane_writes"] += cost.states * updates
         if cost.spikes:
-            spikes, _ = per_step(out, self.books.tag(out), 1.0, events=True)
+            spikes, _ = sums_by_step(out, self.books.tag(out), 1.0, events=True)
             row.add_steps("spikes", first_step, spikes)
             row.sums["resets"] += cost.resets * float(spikes.sum())
             row.sums["threshold_comparisons"] += updates
@@ -127,7 +130,7 @@ class Units:
         bits = neurons.activation_bits(part) or None
         tag = tags.altered(tags.spread(given, num_steps) if num_steps else given)
         for out in (x for x in flat(output) if isinstance(x, Tensor)):
-            self.books.give(out, replace(tag, kind=REAL, unit=1.0, producer=None, bits=bits, encoded=False))
+            self.books.give(out, replace(tags.real(tag), bits=bits, encoded=False))
 
     def _declared(self, says: Callable[..., Any], part: nn.Module, inputs: Any, output: Any) -> None:
         name, counts = self.names[part], says(part, inputs, output)

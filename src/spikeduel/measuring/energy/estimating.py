@@ -1,131 +1,167 @@
 """Energy of one image, estimated from counts and a table; compute only, and with memory."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from spikeduel.measuring.energy import tables
 from spikeduel.measuring.energy.tables import Table
-from spikeduel.measuring.energy.traffic import traffic
+from spikeduel.measuring.energy.variants import scaled, up_to
+from spikeduel.results.costs import (
+    MEMORIES,
+    MULTIPLICATIONS,
+    SCOPES,
+    WAYS,
+    Energy,
+    Layer,
+    MacJoules,
+    Memory,
+    Multiplications,
+    Operations,
+    Scope,
+    ScopeJoules,
+    TableEnergy,
+    Way,
+    WayJoules,
+)
 
-MEMORIES = ("compute", "on_chip", "off_chip")
-"""Arithmetic alone | with memory, everything on the chip | with memory, weights outside."""
-SCOPES = ("synapses", "with_neurons")
-"""Linear operations alone, as most papers count | all else too: neurons, biases, other arithmetic."""
-COUNTINGS = ("as_written", "cached")
-"""The first layer under direct encoding at every step | once, since its input never changes."""
-MACS = ("dense", "effective")
-"""Every multiplication | those whose input is not zero."""
-HEADLINE = ("45nm-fp32", "compute")
+HEADLINE = "45nm-fp32"
+"""The table that leads where none is asked for."""
 
 _PICO = 1e-12
 
 
-def energies(operations: dict[str, Any], chosen: Iterable[Table] | None = None) -> dict[str, Any]:
-    """results.json's `energy`: `tables` maps each table's name (all of `tables.NAMES`) to what `estimate` gives."""
-    of = [tables.read(name) for name in tables.NAMES] if chosen is None else list(chosen)
-    return {"estimate": True, "unit": "joules per image", "tables": {t.name: estimate(operations, t) for t in of}}
+def energies(operations: Operations, chosen: Iterable[Table] | None = None) -> Energy:
+    """Estimates by the tables `chosen`, or by all that have a name (`tables.NAMES`)."""
+    of = [tables.read(name) for name in tables.NAMES] if chosen is None else chosen
+    return Energy(tables={table.name: estimate(operations.layers, table) for table in of})
 
 
-def estimate(operations: dict[str, Any], table: Table, latency_seconds: float | None = None) -> dict[str, Any]:
-    """Joules per image: `[memory][scope][counting][macs]`, each key one of `MEMORIES`, `SCOPES`, `COUNTINGS`, `MACS`.
+def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
+    """Joules per image of `Operations.layers`, or of a variant of them (`variants.py`).
 
-    A memory model that the table cannot tell is null, and so is every number that needs a layer the table has no energy
-    for; `unknown` names these. `static` is static power times `latency_seconds`, null where one of them is not known.
+    Every number that needs a layer the table has no energy for is None.
     """
-    layers = operations["layers"]
-    found: dict[str, Any] = {"title": table.title, "source": table.source}
-    for memory in MEMORIES:
-        found[memory] = None
-        if _can_tell(table, memory):
-            found[memory] = {
-                scope: {
-                    counting: {macs: _total(layers, table, memory, scope, counting, macs) for macs in MACS}
-                    for counting in COUNTINGS
-                }
-                for scope in SCOPES
-            }
-    known = table.static_milliwatts is not None and latency_seconds is not None
-    found["static"] = table.static_milliwatts * 1e-3 * latency_seconds if known else None  # type: ignore[operator]
-    found["unknown"] = [layer["name"] for layer in layers if table.chip and _multiplies(layer)]
-    return found
+
+    def of(memory: Memory) -> ScopeJoules | None:
+        return ScopeJoules(**{scope: of_scope(memory, scope) for scope in SCOPES}) if _covers(table, memory) else None
+
+    def of_scope(memory: Memory, scope: Scope) -> WayJoules:
+        return WayJoules(**{
+            way: MacJoules(**{macs: _total(layers, table, memory, scope, way, macs) for macs in MULTIPLICATIONS})
+            for way in WAYS
+        })  # fmt: skip
+
+    return TableEnergy(
+        title=table.title,
+        source=table.source,
+        **{memory: of(memory) for memory in MEMORIES},
+        unknown=[layer.name for layer in layers if table.chip and _multiplies(layer)],
+    )
 
 
-def joules(
-    entry: dict[str, Any],
-    memory: str = "compute",
-    scope: str = "synapses",
-    counting: str = "cached",
-    macs: str = "dense",
+def over_time(operations: Operations, table: Table, memory: Memory = "compute") -> list[float] | None:
+    """Joules per image up to and including each time step, `[T]`; None where the table does not tell.
+
+    The first layer under direct encoding is hoisted: it is paid for in the first step.
+    """
+    steps = range(1, operations.num_steps + 1)
+    spent = [estimate(up_to(operations, t), table).joules(memory) for t in steps]
+    known = [joules for joules in spent if joules is not None]
+    return known if len(known) == len(spent) else None
+
+
+def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
+    """The mean of `values` `[T]` over images of which `exit_steps[t]` leave at step t.
+
+    An image that leaves at a step is taken to cost what images do on average up to there. Those that leave early may in
+    fact have fired less, or more.
+    """
+    return sum(value * images for value, images in zip(values, exit_steps, strict=True)) / sum(exit_steps)
+
+
+def break_even_rate(
+    operations: Operations, rival: Sequence[Layer], table: Table, num_steps: float, memory: Memory = "compute"
 ) -> float | None:
-    """One number of what `estimate` gave."""
-    return entry[memory] and entry[memory][scope][counting][macs]
+    """Spikes per neuron and step at which `operations`, over `num_steps` steps, take as much energy as the `rival`.
+
+    Energy is linear in the rate, so that two points tell it. 0 or less: even without a spike it takes more. None where
+    the table does not tell, or where spikes cost nothing.
+    """
+    measured = operations.totals.spikes_per_neuron_and_step
+    silent, firing, target = (
+        estimate(layers, table).joules(memory)
+        for layers in (scaled(operations, 0.0, num_steps), scaled(operations, 1.0, num_steps), rival)
+    )
+    if not measured or silent is None or firing is None or target is None or firing <= silent:
+        return None
+    return measured * (target - silent) / (firing - silent)
 
 
-def _can_tell(table: Table, memory: str) -> bool:
+def _covers(table: Table, memory: Memory) -> bool:
     if table.chip:
         # Its numbers are measured with its memory.
         return memory == "on_chip"
     if memory == "compute":
         return True
-    return bool(table.kilobytes) and (memory == "on_chip" or table.off_chip_picojoules_per_byte is not None)
+    return bool(table.memory.kilobytes) and (
+        memory == "on_chip" or table.memory.off_chip_picojoules_per_byte is not None
+    )
 
 
-def _multiplies(layer: dict[str, Any]) -> bool:
-    return layer["macs"]["dense"]["as_written"] > 0 or layer["multiplications"]["as_written"] > 0
+def _multiplies(layer: Layer) -> bool:
+    return layer.macs.dense.per_step > 0 or layer.multiplications.per_step > 0
 
 
 def _total(
-    layers: list[dict[str, Any]], table: Table, memory: str, scope: str, counting: str, macs: str
+    layers: Sequence[Layer], table: Table, memory: Memory, scope: Scope, way: Way, macs: Multiplications
 ) -> float | None:
     total = 0.0
     for layer in layers:
-        if scope == "synapses" and layer["kind"] not in ("synapses", "declared"):
+        if scope == "synapses" and layer.kind not in ("synapses", "declared"):
             continue
         if table.chip:
             if _multiplies(layer):
                 return None
-            total += _on_chip(layer, table, scope)
+            total += _on_chip(layer, table.chip, scope)
             continue
-        total += _arithmetic(layer, table, scope, counting, macs)
+        total += _arithmetic(layer, table, scope, way, macs)
         if memory != "compute":
-            total += _moving(layer, table, memory, counting)
+            total += _moving(layer, table, memory, way)
     return _PICO * total
 
 
-def _on_chip(layer: dict[str, Any], table: Table, scope: str) -> float:
-    chip = table.chip
-    assert chip is not None
-    energy = chip.synaptic_operation * layer["acs"]["total"]
+def _on_chip(layer: Layer, chip: tables.Chip, scope: Scope) -> float:
+    energy = chip.synaptic_operation * layer.acs.total
     if scope == "with_neurons":
-        spikes = layer["spikes"]["total"] if layer["spikes"] else 0.0
-        quiet = layer["integrations"] / max(layer["state_variables"], 1) - spikes
+        spikes = layer.spikes.total if layer.spikes else 0.0
+        quiet = layer.integrations / max(layer.state_variables, 1) - spikes
         energy += chip.neuron_that_fires * spikes + chip.neuron_that_does_not * quiet + chip.spike * spikes
     return energy
 
 
-def _arithmetic(layer: dict[str, Any], table: Table, scope: str, counting: str, macs: str) -> float:
-    energy = (table.multiply + table.add) * layer["macs"][macs][counting] + table.add * layer["acs"]["total"]
+def _arithmetic(layer: Layer, table: Table, scope: Scope, way: Way, macs: Multiplications) -> float:
+    one = table.picojoules
+    energy = (one.multiply + one.add) * getattr(getattr(layer.macs, macs), way) + one.add * layer.acs.total
     if scope == "with_neurons":
-        added = layer["integrations"] + layer["resets"]
-        added += layer["bias_additions"][counting] + layer["additions"][counting]
-        energy += table.add * added + table.multiply * (layer["leaks"] + layer["multiplications"][counting])
+        added = layer.integrations + layer.resets
+        added += getattr(layer.bias_additions, way) + getattr(layer.additions, way)
+        energy += one.add * added + one.multiply * (layer.leaks + getattr(layer.multiplications, way))
     return energy
 
 
-def _moving(layer: dict[str, Any], table: Table, memory: str, counting: str) -> float:
-    words, bits = traffic(layer, counting), table.bits
+def _moving(layer: Layer, table: Table, memory: Memory, way: Way) -> float:
+    words, bits = getattr(layer.traffic, way), table.bits
     # What a quantised network was trained for is moved in no more bits than that.
-    activation_bits = min(bits["activation"], layer["input_bits"] or bits["activation"])
+    activation_bits = min(bits.activation, layer.input_bits or bits.activation)
     held = {
-        "weights": (layer["weights"] + layer["biases"], bits["weight"]),
-        "activations": (max(layer["inputs"], layer["outputs"]), activation_bits),
-        "addresses": (max(layer["inputs"], layer["neurons"] or 0), bits["address"]),
-        "membranes": (max(layer["outputs"], (layer["neurons"] or 0) * layer["state_variables"]), bits["membrane"]),
+        "weights": (layer.weights + layer.biases, bits.weight),
+        "activations": (max(layer.inputs, layer.outputs), activation_bits),
+        "addresses": (max(layer.inputs, layer.neurons or 0), bits.address),
+        "membranes": (max(layer.outputs, (layer.neurons or 0) * layer.state_variables), bits.membrane),
     }
     energy = 0.0
     for name, (number, width) in held.items():
-        a_byte = table.byte_on_chip(number * width / 8)
+        a_byte = table.memory.byte_on_chip(number * width / 8)
         if name == "weights" and memory == "off_chip":
-            a_byte = table.off_chip_picojoules_per_byte
-        energy += words[name] * width / 8 * (a_byte or 0.0)
+            a_byte = table.memory.off_chip_picojoules_per_byte
+        energy += getattr(words, name) * width / 8 * (a_byte or 0.0)
     return energy

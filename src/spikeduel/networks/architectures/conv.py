@@ -4,7 +4,6 @@ Both have the same weights, shape for shape, so that a difference between them i
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,47 +13,12 @@ from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron, State
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout
 from spikeduel.system.errors import unknown
+from spikeduel.system.registry import Family
 
 CHANNELS = (32, 64)
 SMALLEST_SIDE = 4
 """Two poolings leave nothing of a smaller image."""
 POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
-
-
-class ConvLIF(nn.Module):
-    """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K.
-
-    The last layer does not spike: the mean of its current over the steps is the score.
-    """
-
-    family = "snn"
-    readout = MeanReadout()
-
-    def __init__(
-        self,
-        image_shape: tuple[int, int, int],
-        num_classes: int,
-        neuron: Callable[[], Neuron],
-        hidden: int,
-        pooling: str = "max",
-    ) -> None:
-        super().__init__()
-        self.block1, self.block2, self.linear1, self.linear2 = _weights(image_shape, num_classes, hidden)
-        self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
-        self.pool = _pool(pooling)
-
-    def forward(self, x: Tensor | ConstantInput) -> Tensor:
-        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`."""
-        for block, lif in ((self.block1, self.lif1), (self.block2, self.lif2)):
-            spk, _ = lif(over_time(block, x), with_mem=False)
-            x = over_time(self.pool, spk)
-        spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
-        return over_time(self.linear2, spk)
-
-    def layers(self) -> list[nn.Module]:
-        """Its layers in the order in which data passes them."""
-        convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
-        return [*convolutions, ChannelsLastFlatten(), self.linear1, self.lif3, self.linear2]
 
 
 class PooledCounts(Neuron):
@@ -91,6 +55,65 @@ class PooledCounts(Neuron):
         return {"mem": torch.zeros_like(current, dtype=torch.float32)}
 
 
+class _Conv(nn.Module):
+    """The weights that the twins share: block1, block2 {Conv 3×3, batch norm}, linear1 → hidden, linear2 → K."""
+
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int, pooling: str) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise unknown("pooling", pooling, POOLINGS)
+        channels, height, width = image_shape
+        first, second = CHANNELS
+        below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
+        border = nn.ZeroPad2d((0, right, 0, below))
+        num_features = second * ((height + below) // 4) * ((width + right) // 4)
+        self.block1 = nn.Sequential(border, *_convolution(channels, first))
+        self.block2 = nn.Sequential(*_convolution(first, second))
+        self.linear1 = nn.Linear(num_features, hidden)
+        self.linear2 = nn.Linear(hidden, num_classes)
+        self.pool = POOLINGS[pooling](2)
+
+
+class ConvLIF(_Conv):
+    """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K.
+
+    The last layer does not spike: the mean of its current over the steps is the score.
+    """
+
+    family: Family = "snn"
+    readout = MeanReadout()
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        num_classes: int,
+        neuron: Callable[[], Neuron],
+        hidden: int = 256,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(image_shape, num_classes, hidden, pooling)
+        self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
+
+    @property
+    def pools(self) -> tuple[nn.Module, nn.Module]:
+        """What pools after each of the two blocks."""
+        return self.pool, self.pool
+
+    def forward(self, x: Tensor | ConstantInput) -> Tensor:
+        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`."""
+        for block, lif, pool in zip((self.block1, self.block2), (self.lif1, self.lif2), self.pools, strict=True):
+            spk, _ = lif(over_time(block, x), with_mem=False)
+            x = pool(spk, with_mem=False)[0] if isinstance(pool, PooledCounts) else over_time(pool, spk)
+        spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
+        return over_time(self.linear2, spk)
+
+    def layers(self) -> list[nn.Module]:
+        """Its layers in the order in which data passes them."""
+        first, second = self.pools
+        convolutions = [self.block1, self.lif1, first, self.block2, self.lif2, second]
+        return [*convolutions, ChannelsLastFlatten(), self.linear1, self.lif3, self.linear2]
+
+
 class ConvIF(ConvLIF):
     """`ConvLIF` with `PooledCounts` for max-pooling: what `ConvReLU` becomes when it is converted."""
 
@@ -99,42 +122,30 @@ class ConvIF(ConvLIF):
         image_shape: tuple[int, int, int],
         num_classes: int,
         neuron: Callable[[], Neuron],
-        hidden: int,
+        hidden: int = 256,
         pooling: str = "max",
     ) -> None:
         super().__init__(image_shape, num_classes, neuron, hidden, pooling)
-        self.by_counts = pooling == "max"
-        if self.by_counts:
+        if pooling == "max":
             self.pool1, self.pool2 = PooledCounts(), PooledCounts()
 
-    def forward(self, x: Tensor | ConstantInput) -> Tensor:
-        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`."""
-        if not self.by_counts:
-            return super().forward(x)
-        for block, lif, pool in ((self.block1, self.lif1, self.pool1), (self.block2, self.lif2, self.pool2)):
-            spk, _ = lif(over_time(block, x), with_mem=False)
-            x, _ = pool(spk, with_mem=False)
-        spk, _ = self.lif3(over_time(lambda features: self.linear1(_flattened(features)), x), with_mem=False)
-        return over_time(self.linear2, spk)
-
-    def layers(self) -> list[nn.Module]:
-        """See `ConvLIF.layers`."""
-        if not self.by_counts:
-            return super().layers()
-        convolutions = [self.block1, self.lif1, self.pool1, self.block2, self.lif2, self.pool2]
-        return [*convolutions, ChannelsLastFlatten(), self.linear1, self.lif3, self.linear2]
+    @property
+    def pools(self) -> tuple[nn.Module, nn.Module]:
+        """See `ConvLIF.pools`."""
+        return (self.pool1, self.pool2) if isinstance(self.pool, nn.MaxPool2d) else super().pools
 
 
-class ConvReLU(nn.Module):
+class ConvReLU(_Conv):
     """`ConvLIF` with a ReLU for every layer of neurons, and without time."""
 
-    family = "cnn"
+    family: Family = "cnn"
     readout = LogitReadout()
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int, pooling: str = "max") -> None:
-        super().__init__()
-        self.block1, self.block2, self.linear1, self.linear2 = _weights(image_shape, num_classes, hidden)
-        self.relu, self.pool = nn.ReLU(), _pool(pooling)
+    def __init__(
+        self, image_shape: tuple[int, int, int], num_classes: int, hidden: int = 256, pooling: str = "max"
+    ) -> None:
+        super().__init__(image_shape, num_classes, hidden, pooling)
+        self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
@@ -153,78 +164,11 @@ class ChannelsLastFlatten(nn.Module):
         return _flattened(features)
 
 
-def _pool(pooling: str) -> nn.Module:
-    if pooling not in POOLINGS:
-        raise unknown("pooling", pooling, POOLINGS)
-    return POOLINGS[pooling](2)
-
-
 def _flattened(features: Tensor) -> Tensor:
     """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing is copied."""
     return features.permute(0, 2, 3, 1).flatten(1)
 
 
-def _weights(
-    image_shape: tuple[int, int, int], num_classes: int, hidden: int
-) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
-    channels, height, width = image_shape
-    first, second = CHANNELS
-    num_features = second * (max(height, SMALLEST_SIDE) // 4) * (max(width, SMALLEST_SIDE) // 4)
-    return (
-        nn.Sequential(_border(height, width), *_convolution(channels, first)),
-        nn.Sequential(*_convolution(first, second)),
-        nn.Linear(num_features, hidden),
-        nn.Linear(hidden, num_classes),
-    )
-
-
-def _border(height: int, width: int) -> nn.Module:
-    """Surrounds with zeros what is smaller than `SMALLEST_SIDE`."""
-    below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
-    return nn.ZeroPad2d((0, right, 0, below))
-
-
 def _convolution(num_inputs: int, num_outputs: int) -> tuple[nn.Module, nn.Module]:
     # Batch norm has the bias.
     return nn.Conv2d(num_inputs, num_outputs, 3, padding=1, bias=False), nn.BatchNorm2d(num_outputs)
-
-
-def build_lif(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int,
-    *,
-    neuron: Callable[[], Neuron],
-    hidden: int = 256,
-    pooling: str = "max",
-    **settings: Any,
-) -> ConvLIF:
-    """two convolutions with batch norm, one hidden layer, neurons as activation, an integrating readout"""
-    return ConvLIF(image_shape, num_classes, neuron, hidden, pooling)
-
-
-def build_if(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int,
-    *,
-    neuron: Callable[[], Neuron],
-    hidden: int = 256,
-    pooling: str = "max",
-    **settings: Any,
-) -> ConvIF:
-    """conv-lif with max-pooling by counts of spikes: what conv-relu becomes when it is converted"""
-    return ConvIF(image_shape, num_classes, neuron, hidden, pooling)
-
-
-def build_relu(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int | None,
-    *,
-    hidden: int = 256,
-    pooling: str = "max",
-    **settings: Any,
-) -> ConvReLU:
-    """the same weights as conv-lif, with ReLU for its neurons"""
-    return ConvReLU(image_shape, num_classes, hidden, pooling)

@@ -1,30 +1,69 @@
-"""Twins without convolutions: one dense shape, whose activation is a layer of neurons or a ReLU.
+"""Networks without convolutions: the study's spiking one, and twins whose activation is neurons or a ReLU.
 
-Both have the same weights, shape for shape, so that a difference between them is the activation's.
+The twins have the same weights, shape for shape, so that a difference between them is the activation's.
 """
 
+import math
 from collections.abc import Callable
-from typing import Any
 
 from torch import Tensor, nn
 
 from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron
-from spikeduel.spiking.readouts import LogitReadout, MeanReadout
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
+from spikeduel.system.registry import Family
 
 
-class DenseLIF(nn.Module):
+class DenseSNN(nn.Module):
+    """The study's spiking network: Linear(C·H·W → hidden), neurons, Linear(hidden → K), neurons."""
+
+    family: Family = "snn"
+    readout = SpikeCountReadout()
+
+    def __init__(
+        self, image_shape: tuple[int, ...], num_classes: int, neuron: Callable[[], Neuron], hidden: int = 1024
+    ) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(math.prod(image_shape), hidden)
+        self.lif1 = neuron()
+        self.linear2 = nn.Linear(hidden, num_classes)
+        self.lif2 = neuron()
+
+    def forward(self, x: Tensor | ConstantInput) -> tuple[Tensor, Tensor]:
+        """`[T, B, C, H, W]` or a `ConstantInput` to the output layer's `(spk, mem)`, both `[T, B, K]`."""
+        spk, _ = self.lif1(over_time(lambda images: self.linear1(images.flatten(1)), x), with_mem=False)
+        return self.lif2(over_time(self.linear2, spk))
+
+    def layers(self) -> list[nn.Module]:
+        """Its layers in the order in which data passes them."""
+        return [nn.Flatten(), self.linear1, self.lif1, self.linear2, self.lif2]
+
+
+class _Dense(nn.Module):
+    """The weights that the twins share: block1, block2 {Linear → hidden, batch norm}, linear → K."""
+
+    def __init__(self, image_shape: tuple[int, ...], num_classes: int, hidden: int) -> None:
+        super().__init__()
+        # Batch norm has the bias.
+        inputs = nn.Linear(math.prod(image_shape), hidden, bias=False)
+        self.block1 = nn.Sequential(inputs, nn.BatchNorm1d(hidden))
+        self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
+        self.linear = nn.Linear(hidden, num_classes)
+
+
+class DenseLIF(_Dense):
     """Twice {Linear → hidden, batch norm, neurons}, Linear → K.
 
     The last layer does not spike: the mean of its current over the steps is the score.
     """
 
-    family = "snn"
+    family: Family = "snn"
     readout = MeanReadout()
 
-    def __init__(self, num_inputs: int, num_classes: int, neuron: Callable[[], Neuron], hidden: int) -> None:
-        super().__init__()
-        self.block1, self.block2, self.linear = _weights(num_inputs, num_classes, hidden)
+    def __init__(
+        self, image_shape: tuple[int, ...], num_classes: int, neuron: Callable[[], Neuron], hidden: int = 256
+    ) -> None:
+        super().__init__(image_shape, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor:
@@ -38,57 +77,16 @@ class DenseLIF(nn.Module):
         return [nn.Flatten(), self.block1, self.lif1, self.block2, self.lif2, self.linear]
 
 
-class DenseReLU(nn.Module):
+class DenseReLU(_Dense):
     """`DenseLIF` with a ReLU for every layer of neurons, and without time."""
 
-    family = "cnn"
+    family: Family = "ann"
     readout = LogitReadout()
 
-    def __init__(self, num_inputs: int, num_classes: int, hidden: int) -> None:
-        super().__init__()
-        self.block1, self.block2, self.linear = _weights(num_inputs, num_classes, hidden)
+    def __init__(self, image_shape: tuple[int, ...], num_classes: int, hidden: int = 256) -> None:
+        super().__init__(image_shape, num_classes, hidden)
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
         return self.linear(self.relu(self.block2(self.relu(self.block1(x.flatten(1))))))
-
-
-def _weights(num_inputs: int, num_classes: int, hidden: int) -> tuple[nn.Module, nn.Module, nn.Module]:
-    return (
-        nn.Sequential(*_layer(num_inputs, hidden)),
-        nn.Sequential(*_layer(hidden, hidden)),
-        nn.Linear(hidden, num_classes),
-    )
-
-
-def _layer(num_inputs: int, num_outputs: int) -> tuple[nn.Module, nn.Module]:
-    # Batch norm has the bias.
-    return nn.Linear(num_inputs, num_outputs, bias=False), nn.BatchNorm1d(num_outputs)
-
-
-def build_lif(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int,
-    *,
-    neuron: Callable[[], Neuron],
-    hidden: int = 256,
-    **settings: Any,
-) -> DenseLIF:
-    """two hidden layers with batch norm, neurons as activation, an integrating readout"""
-    channels, height, width = image_shape
-    return DenseLIF(channels * height * width, num_classes, neuron, hidden)
-
-
-def build_relu(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int | None,
-    *,
-    hidden: int = 256,
-    **settings: Any,
-) -> DenseReLU:
-    """the same weights as dense-lif, with ReLU for its neurons"""
-    channels, height, width = image_shape
-    return DenseReLU(channels * height * width, num_classes, hidden)

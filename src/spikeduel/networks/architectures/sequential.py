@@ -13,8 +13,8 @@ from spikeduel.spiking.constant_input import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout, Readout, SpikeCountReadout
-from spikeduel.system.errors import InputError, unknown
-from spikeduel.system.visible import visible
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.registry import Family
 
 MOST_LAYERS = 1000
 
@@ -24,9 +24,11 @@ class EachItsOwnLIF(LIF):
 
     def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
         super().__init__(reset_mechanism=reset_mechanism)
-        del self.beta
         self.register_buffer("beta", torch.ones(*shape))
         self.register_buffer("thresholds", torch.ones(*shape))
+
+    def _keep_beta(self, beta: float) -> None:
+        """Leaves the name to the buffer."""
 
     @property
     def dynamics(self) -> Dynamics:
@@ -40,7 +42,7 @@ class EachItsOwnLIF(LIF):
 class Sequential(nn.Module):
     """`layers` one after the other; the last spikes (its most spikes are the answer) or does not (its mean is)."""
 
-    family = "snn"
+    family: Family = "snn"
 
     def __init__(self, layers: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -93,14 +95,12 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
 def build(
     image_shape: tuple[int, int, int],
     num_classes: int,
-    num_steps: int,
     *,
     layers: Sequence[dict[str, Any]] | None = None,
     neuron: Callable[[], Neuron] = LIF,
     hidden: int = 1024,
-    **settings: Any,
 ) -> Sequential:
-    """the layers of an imported network; without `layers`, one hidden layer of neurons, an integrating readout"""
+    """The layers of an imported network; without `layers`, one hidden layer of neurons, an integrating readout"""
     if layers is None:
         size = image_shape[0] * image_shape[1] * image_shape[2]
         return Sequential([nn.Flatten(), nn.Linear(size, hidden), neuron(), nn.Linear(hidden, num_classes)])
@@ -118,12 +118,11 @@ def _made(layers: Any) -> list[nn.Module]:
 def _layer(index: int, layer: Any) -> nn.Module:
     if not isinstance(layer, dict) or not isinstance(layer.get("type"), str):
         raise InputError(f"layers[{index}] must be an object with a type.")
-    given = dict(layer)
-    kind = given.pop("type")
+    kind = layer["type"]
     if kind not in LAYERS:
         raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
     try:
-        return LAYERS[kind](**given)
+        return LAYERS[kind](**{name: value for name, value in layer.items() if name != "type"})
     except InputError:
         raise
     except Exception as error:  # it is data from a file, of which anything can be

@@ -1,27 +1,26 @@
 """The study's convolutional network."""
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from spikeduel.spiking.readouts import LogitReadout
+from spikeduel.system.registry import Family
 
 SMALLEST_SIDE = 10
 """Two unpadded 3×3 convolutions with pooling leave nothing of a smaller image."""
 
 
 class SmallCNN(nn.Module):
-    """Conv 3×3 16, ReLU, MaxPool 2, Conv 3×3 32, ReLU, MaxPool 2 (no padding), Linear → hidden, ReLU, Linear → K.
+    """The study's CNN: Conv 3×3 16, ReLU, MaxPool 2, Conv 3×3 32, ReLU, MaxPool 2, Linear → hidden, ReLU, Linear → K.
 
     The ReLU stands after the pooling, which gives the same numbers and gradients for a quarter of its work. Images
     below 10×10 are first surrounded by zeros up to that size. Returns logits: their cross-entropy equals the study's
     log-softmax followed by the negative log-likelihood.
     """
 
-    family = "cnn"
+    family: Family = "cnn"
     readout = LogitReadout()
 
-    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int) -> None:
+    def __init__(self, image_shape: tuple[int, int, int], num_classes: int, hidden: int = 1024) -> None:
         super().__init__()
         channels, height, width = image_shape
         vertical, horizontal = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
@@ -42,15 +41,3 @@ class SmallCNN(nn.Module):
 
 def _side_after(side: int) -> int:
     return ((side - 2) // 2 - 2) // 2
-
-
-def build(
-    image_shape: tuple[int, int, int],
-    num_classes: int,
-    num_steps: int | None,
-    *,
-    hidden: int = 1024,
-    **settings: Any,
-) -> SmallCNN:
-    """the study's CNN: two 3×3 convolutions with pooling, one hidden layer"""
-    return SmallCNN(image_shape, num_classes, hidden)

@@ -1,17 +1,20 @@
 """How a network that was not made for spikeduel is called, and the form in which spikeduel holds it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
-from spikeduel.networks.foreign.layers import reset, spiking_layers
+from spikeduel.networks.foreign.neurons import reset, spiking_layers
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
+from spikeduel.system.registry import Family
 
-WAYS = ("once", "loop", "step", "sequence")
-OUTPUTS = ("scores", "over_time", "spikes")
+Output = Literal["scores", "over_time", "spikes"]
+Steps = Annotated[int, Meta(ge=1, le=100_000)]
+"""A number of time steps."""
 
 
 @dataclass(frozen=True)
@@ -24,15 +27,15 @@ class Calling:
     each; of a single step where it is called for each.
     """
 
-    way: str
+    way: Literal["once", "loop", "step", "sequence"]
     flat: bool
-    output: str
-    num_steps: int | None = None
+    output: Output
+    num_steps: Steps | None = None
 
     @property
     def readout(self) -> Readout:
         """What makes a loss and scores of its output."""
-        readouts: dict[str, Readout] = {
+        readouts: dict[Output, Readout] = {
             "scores": LogitReadout(),
             "over_time": MeanReadout(),
             "spikes": SpikeCountReadout(),
@@ -46,7 +49,7 @@ class Foreign(nn.Module):
     Its weights have the names that they have in the network itself.
     """
 
-    def __init__(self, module: nn.Module, calling: Calling, family: str) -> None:
+    def __init__(self, module: nn.Module, calling: Calling, family: Family) -> None:
         super().__init__()
         self.module = module
         self.calling = calling
@@ -78,12 +81,11 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> An
     if calling.way == "sequence":
         sequence = x.expand() if isinstance(x, ConstantInput) else x
         return as_tuple(module(sequence.flatten(2) if calling.flat else sequence))
-    # The same tensor at every step, where it is the same image: who counts operations can tell by that.
-    frames = (
-        [x.value.flatten(1) if calling.flat else x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
-    )
-    if calling.flat and not isinstance(x, ConstantInput):
-        frames = [frame.flatten(1) for frame in frames]
+    if isinstance(x, ConstantInput):
+        # The same tensor at every step, so that counting can tell that it is the same image.
+        frames = [x.value.flatten(1) if calling.flat else x.value] * x.num_steps
+    else:
+        frames = [frame.flatten(1) if calling.flat else frame for frame in x.unbind(0)]
     steps = [as_tuple(module(frame)) for frame in frames]
     if isinstance(steps[0], tuple):
         return tuple(torch.stack(parts) for parts in zip(*steps, strict=True))

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeduel.networks.foreign.calling import Calling, called
-from spikeduel.networks.foreign.layers import family_of, is_own, reset, spiking_layers
+from spikeduel.networks.foreign.calling import Calling, Output, called
+from spikeduel.networks.foreign.neurons import family_of, is_own, reset, spiking_layers
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.system.errors import InputError
@@ -44,15 +44,15 @@ def calling_of(
     module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng():
-            found, output = _found(module, image_shape, family)
+            calling, output = _probed(module, image_shape, family)
             _require_classes(output, num_classes)
-            _require_fresh(module, image_shape, found)
+            _require_fresh(module, image_shape, calling)
     finally:
         module.train(training)
-    return found
+    return calling
 
 
-def _found(module: nn.Module, image_shape: tuple[int, ...], family: str | None) -> tuple[Calling, Any]:
+def _probed(module: nn.Module, image_shape: tuple[int, ...], family: str | None) -> tuple[Calling, Any]:
     layers = list(spiking_layers(module).values())
     images = _probe(module, image_shape)
     failures: list[Exception] = []
@@ -138,8 +138,8 @@ def _steps_seen(seen: dict[nn.Module, list[Any]]) -> int:
     return max(steps, default=0)
 
 
-def _kind(output: Any, over_time: bool) -> str:
-    """Which of `OUTPUTS` it is: of all steps, with `over_time`, or of a single one. Raises `InputError`."""
+def _kind(output: Any, over_time: bool) -> Output:
+    """What it returned: for all steps, with `over_time`, or for a single one. Raises `InputError`."""
     num_axes = 3 if over_time else 2
     parts = output if isinstance(output, tuple | list) else (output,)
     tensors = [part for part in parts if isinstance(part, Tensor)]

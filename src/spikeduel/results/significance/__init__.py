@@ -2,11 +2,28 @@
 
 from spikeduel.results.significance.differences import (
     ALPHA,
+    FEWEST_GROUPS,
     MARGIN,
+    Conclusion,
     Difference,
+    Reservation,
     adjusted,
     compare_predictions,
     difference,
+    reservation,
+    smallest_p,
 )
 
-__all__ = ["ALPHA", "MARGIN", "Difference", "adjusted", "compare_predictions", "difference"]
+__all__ = [
+    "ALPHA",
+    "FEWEST_GROUPS",
+    "MARGIN",
+    "Conclusion",
+    "Difference",
+    "Reservation",
+    "adjusted",
+    "compare_predictions",
+    "difference",
+    "reservation",
+    "smallest_p",
+]

@@ -15,27 +15,59 @@ flipping the signs of whole groups where images come in groups.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from enum import StrEnum
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
 from spikeduel.results.significance import permutations, variances
-from spikeduel.results.significance.reservations import reserved
-from spikeduel.results.significance.variances import ALPHA
+from spikeduel.results.significance.variances import ALPHA, FEWEST_SEEDS
 from spikeduel.system.errors import InputError
+from spikeduel.system.typed import Frozen
 
 MARGIN = 0.005
+FEWEST_GROUPS = 6
+"""Of test images, for flipping their signs to reach a p-value below `ALPHA`: 2 of 2^6 ways."""
+
+Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class Difference:
+class Conclusion(StrEnum):
+    """What may be concluded of two contenders a and b."""
+
+    A_BETTER = "a_better"
+    B_BETTER = "b_better"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+
+    @property
+    def better(self) -> bool:
+        """Whether one of the two is better."""
+        return self in (Conclusion.A_BETTER, Conclusion.B_BETTER)
+
+
+class Reservation(StrEnum):
+    """Why neither is called better though the interval excludes 0.
+
+    Interval and exact test ask about different kinds of chance, and an exact test of few things that can be exchanged
+    has no small p-values at all, however large the difference.
+    """
+
+    FEW_SEEDS = "few_seeds"
+    FEW_GROUPS = "few_groups"
+    COMPARISONS = "comparisons"
+    EXACT_TEST = "exact_test"
+
+
+class Difference(Frozen):
     """How contenders a and b differ in accuracy on the same `n` test images: fractions, a − b.
 
-    `conclusion` is "a_better" or "b_better" where `p_value` is at most 0.05; else "equivalent" where `ci90` lies inside
-    ±`margin` (two one-sided tests at 5 %: Schuirmann 1987); else "inconclusive". A difference that is significant and
-    yet inside the margin is called better, and is `negligible`.
+    `conclusion` is that one is better where `p_value` is at most 0.05; else that they are equivalent where `ci90` lies
+    inside ±`margin` (two one-sided tests at 5 %: Schuirmann 1987); else inconclusive. A difference that is significant
+    and yet inside the margin is called better, and is `negligible`. `reservation` says why neither is better though
+    `ci95` excludes 0.
 
     `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
     seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's exact test, before Holm.
@@ -51,43 +83,30 @@ class Difference:
     difference: float
     ci95: tuple[float, float]
     ci90: tuple[float, float]
-    p_value: float
-    p_value_raw: float
-    p_permutation: float | None
+    p_value: Probability
+    p_value_raw: Probability
+    p_permutation: Probability | None
     test: str
     n: int
     seeds: int
-    margin: float
-    conclusion: str
+    margin: Probability
+    conclusion: Conclusion
     detectable: float
     detectable_at_best: float | None
     seeds_needed: int | None
     groups: int | None = None
+    negligible: bool = False
+    reservation: Reservation | None = None
 
     @property
-    def negligible(self) -> bool:
-        """Whether the difference is wholly inside the margin, significant or not."""
-        return -self.margin < self.ci90[0] and self.ci90[1] < self.margin
-
-    def to_dict(self) -> dict[str, Any]:
-        """As in results.json."""
-        return {**asdict(self), "ci95": list(self.ci95), "ci90": list(self.ci90), "negligible": self.negligible}
-
-    def words(self, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
-        """One line for people, the contenders by name; `num_folds` where each was trained once for every fold."""
-        low, high = (f"{100 * bound:+.2f}" for bound in self.ci95)
-        once = f"trained once for each of {num_folds} folds" if num_folds else "these two trained models"
-        trained = once if self.seeds == 1 else f"{self.seeds} seeds"
-        concluded = {"a_better": f"{a} is better", "b_better": f"{b} is better"}.get(self.conclusion, self.conclusion)
-        if self.negligible and concluded != self.conclusion:
-            concluded += f", by less than the {100 * self.margin:g} points that count"
-        if reason := reserved(self.to_dict()):
-            concluded += f": {reason}"
-        numbers = f"{100 * self.difference:+.2f} points, 95 % interval {low} to {high}, p = {self.p_value:.3g}"
-        return f"{a} − {b}: {numbers.replace('-', '−')} ({self.test}), {self.n:,} test images, {trained}: {concluded}"
+    def excludes_zero(self) -> bool:
+        """Whether the 95 % interval excludes 0."""
+        return not self.ci95[0] <= 0 <= self.ci95[1]
 
     def __str__(self) -> str:
-        return self.words()
+        from spikeduel.results.words.verdict import difference_line
+
+        return difference_line(self)
 
 
 def compare_predictions(
@@ -155,7 +174,7 @@ def difference(
         n=num_images,
         seeds=num_seeds,
         margin=float(margin),
-        conclusion="inconclusive",
+        conclusion=Conclusion.INCONCLUSIVE,
         detectable=uncertainty.detectable,
         detectable_at_best=uncertainty.detectable_at_best if num_seeds > 1 else None,
         seeds_needed=uncertainty.seeds_needed(margin) if num_seeds > 1 else None,
@@ -172,11 +191,33 @@ def adjusted(differences: Sequence[Difference]) -> list[Difference]:
 
 def _concluded(found: Difference, p_value: float) -> Difference:
     p_value = max(p_value, found.p_permutation or 0.0)
+    negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
     if p_value <= ALPHA:
-        conclusion = "a_better" if found.difference > 0 else "b_better"
+        conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
     else:
-        conclusion = "equivalent" if found.negligible else "inconclusive"
-    return replace(found, p_value=p_value, conclusion=conclusion)
+        conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
+    concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
+    return structs.replace(concluded, reservation=reservation(concluded))
+
+
+def reservation(found: Difference) -> Reservation | None:
+    """Why neither is better though the interval excludes 0; None where interval and conclusion agree.
+
+    They also agree where the difference is too small to count, and called equivalent.
+    """
+    if found.conclusion is not Conclusion.INCONCLUSIVE or not found.excludes_zero:
+        return None
+    if 1 < found.seeds < FEWEST_SEEDS:
+        return Reservation.FEW_SEEDS
+    if found.seeds == 1 and found.groups is not None and found.groups < FEWEST_GROUPS:
+        return Reservation.FEW_GROUPS
+    tests = (found.p_value_raw, found.p_permutation)
+    return Reservation.COMPARISONS if all(p is None or p <= ALPHA for p in tests) else Reservation.EXACT_TEST
+
+
+def smallest_p(groups: int) -> float:
+    """The smallest p-value that flipping the signs of so many groups can reach."""
+    return 2.0 ** (1 - groups)
 
 
 def _exact_test(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> tuple[float, str]:

@@ -1,42 +1,54 @@
 """Results as tables of text: rows of cells, and how they are printed."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.words.verdict import twins
-from spikeduel.system.visible import visible
+from spikeduel.results.run import Results
+from spikeduel.results.trials import Robustness, Scores, Trial
+from spikeduel.results.tuning import TuningRecord
+from spikeduel.results.words.caveats import assigned
+from spikeduel.system.errors import visible
+
+SCORES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
-def table_rows(trials: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def contender_rows(results: Results) -> list[dict[str, str]]:
     """One row a contender, every cell as text; with a column for the twin of each where there are some."""
-    pairs = twins(trials)
-    partners = {**dict(pairs), **{other: spiking for spiking, other in pairs}}
+    partners = {**dict(results.twins), **{other: spiking for spiking, other in results.twins}}
+    added = {name: each for trial in results.trials for name, each in trial.measures.items()}
     rows = []
-    for contender in dict.fromkeys(trial["contender"] for trial in trials):
-        own = [trial for trial in trials if trial["contender"] == contender]
-        done = [trial for trial in own if trial["test"]]
+    for contender in results.contenders:
+        every, tested = results.of(contender, tested=False), results.of(contender)
         row = {
             "model": contender,
-            "family": own[0]["family"].upper(),
-            "encoding": own[0]["encoding"] or "analogue",
+            "family": every[0].family.upper(),
+            "encoding": every[0].encoding or "analogue",
             **({"same weights as": partners.get(contender, "")} if partners else {}),
+            **{title: score(tested, name) for name, title in SCORES.items()},
         }
-        for name, title in (
-            ("accuracy", "accuracy"),
-            ("precision", "precision"),
-            ("recall", "recall"),
-            ("f1", "F1"),
-        ):
-            # Folds may differ in size, and an accuracy is one of images, as in the verdict.
-            images = [trial["test"]["n"] for trial in done] if name == "accuracy" else None
-            row[title] = mean_and_spread([trial["test"][name] for trial in done], images)
-        seconds = [second for trial in done for second in trial["epoch_seconds"]]
-        row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "failed" if not done else "converted"
-        row["epochs"] = ", ".join(str(trial["epochs"]) for trial in own)
-        row["parameters"] = f"{own[0]['parameters']:,}"
+        seconds = [second for trial in tested for second in trial.epoch_seconds]
+        row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "converted" if tested else "failed"
+        row["epochs"] = ", ".join(str(trial.epochs) for trial in every)
+        row["parameters"] = f"{every[0].parameters:,}"
+        row |= {each.title: added_value(tested, name) for name, each in added.items()}
         rows.append(row)
     return rows
+
+
+def score(tested: Sequence[Trial], name: str) -> str:
+    """A score in per cent: the mean over trials, and ± the standard deviation over several."""
+    tests = [trial.test for trial in tested if trial.test]
+    # Folds may differ in size, and an accuracy is one of images, as in the verdict.
+    weights = [test.n for test in tests] if name == "accuracy" else None
+    return mean_and_spread([getattr(test, name) for test in tests], weights)
+
+
+def added_value(tested: Sequence[Trial], name: str) -> str:
+    """The mean over trials of what a measure from outside the package shows; "" where it is not known."""
+    found = [trial.measures[name] for trial in tested if name in trial.measures]
+    values = [each.value for each in found if each.value is not None]
+    return found[0].form.format(statistics.fmean(values)) if values else ""
 
 
 def mean_and_spread(values: Sequence[float], weights: Sequence[int] | None = None) -> str:
@@ -47,15 +59,18 @@ def mean_and_spread(values: Sequence[float], weights: Sequence[int] | None = Non
     return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
 
 
-def spread_note(trials: Sequence[dict[str, Any]]) -> str:
-    """Over what the ± of `table_rows` is taken, as a line; empty where there is none."""
-    tested = [trial for trial in trials if trial["test"]]
-    numbers = {name: len({trial.get(name) for trial in tested} - {None}) for name in ("seed", "fold")}
-    over = [f"{number} {name}s" for name, number in numbers.items() if number > 1]
+def spread_note(trials: Sequence[Trial]) -> str:
+    """Over what the ± of `contender_rows` is taken, as a line; empty where there is none."""
+    tested = [trial for trial in trials if trial.test]
+    numbers = {
+        "seeds": len({trial.seed for trial in tested}),
+        "folds": len({trial.fold for trial in tested} - {None}),
+    }
+    over = [f"{number} {name}" for name, number in numbers.items() if number > 1]
     return f"± is the standard deviation over {' and '.join(over)}." if over else ""
 
 
-def render(rows: Sequence[dict[str, str]]) -> str:
+def render(rows: Sequence[Mapping[str, str]]) -> str:
     """Rows as a plain-text table."""
     from rich import box
     from rich.console import Console
@@ -76,51 +91,69 @@ def render(rows: Sequence[dict[str, str]]) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
 
 
-def class_rows(test: dict[str, Any]) -> list[dict[str, str]]:
-    """A per-class report: one row a class, and the macro average."""
-    average = {
-        "class": "macro average",
-        "support": test["n"],
-        **{k: test[k] for k in ("precision", "recall", "f1")},
-    }
+def class_rows(test: Scores) -> list[dict[str, str]]:
+    """A per-class report: one row a class, the macro average, and the accuracy."""
+    average = ("macro average", test.precision, test.recall, test.f1, test.n)
+    classes = [(row.name, row.precision, row.recall, row.f1, row.support) for row in test.per_class]
     rows = [
         {
-            "class": row["class"],
-            **{name: f"{100 * row[name]:.2f}" for name in ("precision", "recall", "f1")},
-            "images": f"{row['support']:,}",
+            "class": name,
+            "precision": f"{100 * precision:.2f}",
+            "recall": f"{100 * recall:.2f}",
+            "f1": f"{100 * f1:.2f}",
+            "images": f"{images:,}",
         }
-        for row in [*test["per_class"], average]
+        for name, precision, recall, f1, images in [*classes, average]
     ]
-    return [
-        *rows,
-        {
-            "class": "accuracy",
-            "precision": "",
-            "recall": "",
-            "f1": f"{100 * test['accuracy']:.2f}",
-            "images": "",
-        },
-    ]
+    accuracy = f"{100 * test.accuracy:.2f}"
+    return [*rows, {"class": "accuracy", "precision": "", "recall": "", "f1": accuracy, "images": ""}]
 
 
-def robustness_rows(found: dict[str, Any]) -> list[dict[str, str]]:
-    """A model's accuracies on worse images, from results.json's `robustness`: one row a corruption, in per cent."""
+def robustness_rows(found: Robustness) -> list[dict[str, str]]:
+    """A model's accuracies on corrupted images, in per cent: one row a corruption."""
     rows = []
-    for name, accuracies in found["corruptions"].items():
-        several = len(accuracies) > 1
-        at = accuracies if several else [None] * 5
+    for name, accuracies in found.corruptions.items():
+        at = accuracies if len(accuracies) > 1 else [None] * 5
         rows.append(
             {
                 "corruption": name,
                 **{str(k): "" if value is None else f"{100 * value:.2f}" for k, value in enumerate(at, 1)},
-                "mean": f"{100 * found['area'][name]:.2f}",
-                "images": f"{found['images'][name]:,}",
+                "mean": f"{100 * found.area[name]:.2f}",
+                "images": f"{found.images[name]:,}",
             }
         )
     return rows
 
 
-def run_rows(runs: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
+    """Every trial of every contender; a star marks the chosen ones."""
+    return [
+        {
+            "contender": each.contender,
+            "trial": str(trial.number + 1),
+            "validation %": f"{100 * trial.validation.accuracy:.2f}" if trial.validation else "failed",
+            "chosen": "*" if trial.number == each.best else "",
+            "epochs": str(trial.epochs),
+            "seconds": f"{trial.training_seconds:.1f}",
+            "settings": assigned(trial.settings),
+        }
+        for each in record.contenders
+        for trial in each.trials
+    ]
+
+
+def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
+    """The expected best validation accuracy of 1, 2, 4, … and of all trials, ± its standard deviation, in per cent."""
+    shown = sorted({2**power for power in range(record.num_trials.bit_length())} | {record.num_trials})
+    rows = []
+    for each in record.contenders:
+        points = {point.trials: point for point in each.expected_best}
+        cells = {f"of {n}": f"{100 * points[n].mean:.2f} ± {100 * points[n].standard_deviation:.2f}" for n in shown}
+        rows.append({"expected best of so many trials, %": each.contender, **cells})
+    return rows
+
+
+def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """`list_runs` as rows of text."""
     return [
         {

@@ -17,7 +17,6 @@ from torch import Tensor
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
-from spikeduel.spiking.surrogates import SURROGATES
 from spikeduel.system.errors import InputError, unknown
 
 __all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan", "unfused"]
@@ -53,8 +52,6 @@ def scan(
     """
     if dynamics.reset_mechanism not in RESET_MECHANISMS:
         raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
-    if dynamics.surrogate not in SURROGATES:
-        raise unknown("surrogate", dynamics.surrogate, SURROGATES)
     num_steps = current.shape[0]
     if num_steps < 1:
         raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")

@@ -9,8 +9,7 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from spikeduel.spiking.kernels.compiling import is_kept
-from spikeduel.spiking.kernels.threads import empty, run_chunks
+from spikeduel.spiking.kernels.threads import empty, is_code_kept, run_chunks
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
@@ -24,7 +23,7 @@ WRITTEN_DTYPES: dict[torch.dtype, tuple[torch.dtype, Any]] = {
 }
 
 
-@njit(nogil=True, cache=is_kept())
+@njit(nogil=True, cache=is_code_kept())
 def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
     """`reference.draw_levels` for `num_blocks` Philox blocks (4 pixels each) of one image at one step."""
     for j in range(num_blocks):
@@ -43,7 +42,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
         levels[4 * j + 3] = (c3 * np.uint64(255)) >> _HIGH
 
 
-@njit(nogil=True, cache=is_kept())
+@njit(nogil=True, cache=is_code_kept())
 def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ignore[no-untyped-def]
     """Fills rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape

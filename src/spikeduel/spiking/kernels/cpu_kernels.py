@@ -12,9 +12,9 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from spikeduel.spiking.kernels.compiling import is_kept
+from spikeduel.spiking.kernels.threads import is_code_kept
 
-COMPILED: dict[str, Any] = {"nogil": True, "cache": is_kept(), "error_model": "numpy"}
+COMPILED: dict[str, Any] = {"nogil": True, "cache": is_code_kept(), "error_model": "numpy"}
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
 

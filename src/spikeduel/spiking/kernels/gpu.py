@@ -10,31 +10,78 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from spikeduel.spiking.kernels.gpu_neurons import initial_state, overshoot, step, surrogate_gradient
 from spikeduel.spiking.kernels.reference import Dynamics
 
 # One neuron a thread: then what a thread reads back from memory is what it wrote itself, and nothing has to wait.
 _BLOCK = 128
 
 
+# One step of a block of neurons. Where `ADAPTIVE` is false, `adaptation`, `decay` and `gain` play no part.
+
+
+@triton.jit
+def initial_state(state, columns, inside, num_neurons, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The membrane and the adaptation before the first step, of `state` `[S, N]`; None is rest."""
+    mem = tl.zeros((BLOCK,), tl.float32)
+    adaptation = tl.zeros((BLOCK,), tl.float32)
+    if state is not None:
+        mem = tl.load(state + columns, mask=inside, other=0.0)
+        if ADAPTIVE:
+            adaptation = tl.load(state + num_neurons + columns, mask=inside, other=0.0)
+    return mem, adaptation
+
+
+@triton.jit
+def overshoot(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """By how much the membrane is above the threshold: it spikes where this is greater than 0."""
+    return mem - (threshold + gain * adaptation) if ADAPTIVE else mem - threshold
+
+
+@triton.jit
+def step(  # type: ignore[no-untyped-def]
+    now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr
+):
+    """The membrane and the adaptation one step later."""
+    fired = tl.where(overshoot(mem, adaptation, threshold, gain, ADAPTIVE) > 0, 1.0, 0.0)
+    if RESET == "subtract":
+        mem = (beta * mem + now) - fired * threshold
+    elif RESET == "zero":
+        mem = beta * ((1.0 - fired) * mem) + now
+    else:
+        tl.static_assert(RESET == "none")
+        mem = beta * mem + now
+    if ADAPTIVE:
+        adaptation = decay * adaptation + fired
+    return mem, adaptation
+
+
+@triton.jit
+def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The gradient of the spike at `u`; `SURROGATE` is one of `reference.SURROGATE_KERNELS`."""
+    if SURROGATE == "atan":
+        x = 1.5707963267948966 * alpha * u
+        gradient = 0.5 * alpha / (1.0 + x * x)
+    elif SURROGATE == "fast_sigmoid":
+        x = 1.0 + alpha * tl.abs(u)
+        gradient = 1.0 / (x * x)
+    elif SURROGATE == "sigmoid":
+        # s·(1 − s), written so that neither end of the range overflows or cancels.
+        e = tl.exp(-tl.abs(alpha * u))
+        gradient = alpha * e / ((1.0 + e) * (1.0 + e))
+    elif SURROGATE == "triangular":
+        x = 1.0 - alpha * tl.abs(u)
+        gradient = alpha * tl.where(x < 0.0, 0.0, x)
+    else:
+        tl.static_assert(SURROGATE == "straight_through_estimator")
+        gradient = tl.full(u.shape, 1.0, tl.float32)
+    return gradient
+
+
 @triton.jit(do_not_specialize=["num_steps"])
 def _forward(  # type: ignore[no-untyped-def]
-    current,
-    state,
-    beta,
-    spk,
-    mem_out,
-    last,
-    num_neurons,
-    num_steps,
-    threshold,
-    decay,
-    gain,
-    RESET: tl.constexpr,
-    CONSTANT: tl.constexpr,
-    ADAPTIVE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    current, state, beta, spk, mem_out, last, num_neurons, num_steps, threshold, decay, gain,
+    RESET: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < num_neurons
     b = tl.load(beta)
@@ -57,29 +104,10 @@ def _forward(  # type: ignore[no-untyped-def]
 
 @triton.jit(do_not_specialize=["num_steps"])
 def _backward(  # type: ignore[no-untyped-def]
-    grad_spk,
-    grad_mem,
-    grad_last,
-    current,
-    state,
-    beta,
-    mem_trace,
-    adaptation_trace,
-    grad_current,
-    grad_state,
-    grad_beta_parts,
-    num_neurons,
-    num_steps,
-    threshold,
-    decay,
-    gain,
-    alpha,
-    RESET: tl.constexpr,
-    SURROGATE: tl.constexpr,
-    CONSTANT: tl.constexpr,
-    ADAPTIVE: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
+    grad_spk, grad_mem, grad_last, current, state, beta, mem_trace, adaptation_trace,
+    grad_current, grad_state, grad_beta_parts, num_neurons, num_steps, threshold, decay, gain, alpha,
+    RESET: tl.constexpr, SURROGATE: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
     columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < num_neurons
     b = tl.load(beta)

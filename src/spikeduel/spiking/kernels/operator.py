@@ -52,27 +52,15 @@ _LIBRARY.define(
 )
 
 
-def _scan(
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    threshold: float,
-    reset_mechanism: str,
-    surrogate: str,
-    alpha: float,
-    adaptation: Sequence[float],
-    num_steps: int,
-    with_mem: bool,
-) -> tuple[Tensor, ...]:
-    rows, before = _rows(current), _rows(state)
-    dynamics = _dynamics(threshold, reset_mechanism, surrogate, alpha, adaptation)
+def _scan(current: Tensor, state: Tensor | None, beta: Tensor, *settings: Any) -> tuple[Tensor, ...]:
+    *numbers, num_steps, with_mem = settings
     kernel = _kernels(current.device.type).scan_forward
-    results = kernel(rows, before, beta, dynamics, num_steps, current.dtype, with_mem)
+    results = kernel(_rows(current), _rows(state), beta, _dynamics(*numbers), num_steps, current.dtype, with_mem)
     return tuple(x.view(len(x), *current.shape[1:]) for x in results)
 
 
-def _scan_shapes(current: Tensor, state: Tensor | None, beta: Tensor, *dynamics: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *_, adaptation, num_steps, with_mem = dynamics
+def _scan_shapes(current: Tensor, state: Tensor | None, beta: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
+    *_, adaptation, num_steps, with_mem = settings
     shape = current.shape[1:]
     spk = current.new_empty((num_steps, *shape))
     mem = current.new_empty((num_steps if with_mem else 0, *shape), dtype=torch.float32)
@@ -86,19 +74,13 @@ def _scan_backward(
     current: Tensor,
     state: Tensor | None,
     beta: Tensor,
-    threshold: float,
-    reset_mechanism: str,
-    surrogate: str,
-    alpha: float,
-    adaptation: Sequence[float],
-    num_steps: int,
-    needs_beta: bool,
+    *settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    *numbers, num_steps, needs_beta = settings
     incoming = (_rows(grad_spk), _rows(grad_mem), _rows(grad_last))
     inputs = (_rows(current), _rows(state), beta)
-    dynamics = _dynamics(threshold, reset_mechanism, surrogate, alpha, adaptation)
     kernel = _kernels(current.device.type).scan_backward
-    grad_current, grad_state, grad_beta = kernel(*incoming, *inputs, dynamics, num_steps, needs_beta)
+    grad_current, grad_state, grad_beta = kernel(*incoming, *inputs, _dynamics(*numbers), num_steps, needs_beta)
     return grad_current.view(current.shape), grad_state.view(len(grad_state), *current.shape[1:]), grad_beta
 
 
@@ -109,9 +91,9 @@ def _scan_backward_shapes(
     current: Tensor,
     state: Tensor | None,
     beta: Tensor,
-    *dynamics: Any,
+    *settings: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    *_, adaptation, _, _ = dynamics
+    *_, adaptation, _, _ = settings
     state_shape = (2 if adaptation else 1, *current.shape[1:])
     return (
         torch.empty_like(current, memory_format=torch.contiguous_format),

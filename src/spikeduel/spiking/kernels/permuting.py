@@ -7,14 +7,14 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from spikeduel.spiking.kernels.threads import run_chunks
+from spikeduel.spiking.kernels.threads import is_code_kept, run_chunks
 
 _HIGH = np.uint64(32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _BITS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=is_code_kept())
 def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
     """Permutes images `start` to `stop` of `steps` `[T, B, N]` over T, in place: Knuth's algorithm P.
 

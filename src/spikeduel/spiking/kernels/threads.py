@@ -1,4 +1,4 @@
-"""What the CPU kernels share: threads to run on, and memory to write to."""
+"""What the CPU kernels share: threads to run on, memory to write to, and whether their compiled code is kept."""
 
 import ctypes
 import os
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 SMALLEST_PART = 1 << 15
@@ -86,6 +87,24 @@ def _run_on_own_threads(run_parts: Callable[[], None], num_threads: int) -> None
 def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
     # Keyed by process, because threads do not survive a fork: a child must not wait for its parent's.
     return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
+
+
+@cache
+def is_code_kept() -> bool:
+    """Whether Numba finds a folder to keep compiled code in for the next process.
+
+    That is beside the sources, in the user's cache folder, or named by NUMBA_CACHE_DIR. Where there is none, as in a
+    container without a home, each process compiles anew, instead of ending in an error.
+    """
+    try:
+        njit(cache=True)(_nothing)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _nothing() -> None:
+    pass
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:

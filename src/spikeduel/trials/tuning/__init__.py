@@ -7,7 +7,7 @@ pruner judges by early epochs, where learning rates and families differ in nothi
 """
 
 from spikeduel.trials.tuning.expectation import expected_best, expected_maximum
-from spikeduel.trials.tuning.ranges import RANGES, Range, draw, read_ranges, require_optuna
+from spikeduel.trials.tuning.ranges import RANGES, Range, draw, read_ranges
 from spikeduel.trials.tuning.searching import Tuning, read_tuning, record_for, search
 
 __all__ = [
@@ -20,6 +20,5 @@ __all__ = [
     "read_ranges",
     "read_tuning",
     "record_for",
-    "require_optuna",
     "search",
 ]

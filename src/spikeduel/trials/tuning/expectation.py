@@ -1,12 +1,13 @@
 """What so many trials find: the expected best against their number."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from spikeduel.results.tuning import ExpectedBest
 
-def expected_best(accuracies: Sequence[float]) -> list[dict[str, Any]]:
+
+def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
     """The best accuracy that 1, 2, … trials find: its mean and standard deviation, and `low` and `high`, which are one
     standard deviation away, as far as such accuracies were seen.
 
@@ -17,7 +18,7 @@ def expected_best(accuracies: Sequence[float]) -> list[dict[str, Any]]:
     for num_trials in range(1, len(accuracies) + 1):
         mean, spread = expected_maximum(drawn, num_trials - 1) if num_trials > 1 else (first, 0.0)
         low, high = max(mean - spread, first), min(mean + spread, max(accuracies))
-        curve.append({"trials": num_trials, "mean": mean, "standard_deviation": spread, "low": low, "high": high})
+        curve.append(ExpectedBest(trials=num_trials, mean=mean, standard_deviation=spread, low=low, high=high))
     return curve
 
 

@@ -1,30 +1,48 @@
-"""Where settings are drawn from, and the drawing: declared as data, in the code or in a user's TOML file."""
+"""Ranges of settings, in the code or in a user's TOML file, and random draws from them."""
 
-import tomllib
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from spikeduel.settings import TUNABLE, Experiment
-from spikeduel.system.errors import InputError, MissingExtra, unknown
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, unknown
 
 SEED = 0
 """Of the draws, and of every trial's training."""
 DIGITS = 3
 """Significant digits of what is drawn, so that a table shows exactly what was trained."""
+MOST_BYTES = 1 << 20
+"""Larger files of ranges are refused."""
 
 
-@dataclass(frozen=True)
-class Range:
-    """Where a setting is drawn from: uniformly from `low` to `high` (of its logarithm with `log`), or of `choices`."""
+class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True):
+    """Where a setting is drawn from: uniformly from `low` to `high` (of its logarithm with `log`), or of `choices`.
 
-    low: float | None = None
-    high: float | None = None
+    Raises `InputError` unless it has either `low` < `high` or two or more different `choices`.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
     log: bool = False
-    choices: tuple[float, ...] = ()
+    choices: tuple[int | float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.choices:
+            if self.low is not None or self.high is not None or self.log:
+                raise InputError("needs either low and high (and perhaps log = true), or choices")
+            if len(set(self.choices)) < max(2, len(self.choices)):
+                raise InputError("choices must be two or more different values")
+            return
+        if self.low is None or self.high is None:
+            raise InputError("needs either low and high (and perhaps log = true), or choices")
+        if not self.low < self.high:
+            raise InputError(f"low must be below high, not {self.low:g} and {self.high:g}")
+        if self.log and not self.low > 0:
+            raise InputError("with log = true, low must be greater than 0")
 
 
 RANGES: dict[str, Range] = {
@@ -34,8 +52,7 @@ RANGES: dict[str, Range] = {
     "surrogate_alpha": Range(0.5, 50.0, log=True),
     "num_steps": Range(choices=(4, 8, 16, 25)),
 }
-"""What is tuned where nobody says otherwise; `settings.TUNABLE` says whose setting it is. Every surrogate's customary
-width lies within."""
+"""What is tuned by default; `settings.TUNABLE` says whose setting it is. Every surrogate's usual width lies within."""
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
@@ -43,12 +60,7 @@ def read_ranges(path: Path) -> dict[str, Range]:
 
     Only what the file names is tuned. Raises `InputError` naming file and setting.
     """
-    try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error}).") from None
+    content = typed.read_toml(Path(path), dict[str, Any], MOST_BYTES)
     if not content:
         raise InputError(f"{path}: names no setting to tune, such as [learning_rate] with low and high.")
     try:
@@ -62,36 +74,18 @@ def _range(name: str, given: Any) -> Range:
         raise unknown("setting to tune", name, TUNABLE, "All others are common to all contenders.")
     if not isinstance(given, dict):
         raise InputError(f"{name} must be a table with low and high, or choices, not {given!r}.")
-    known = [f.name for f in fields(Range)]
-    for key in given:
-        if key not in known:
-            raise unknown(f"word in [{name}]", key, known)
-    values = [value for key in ("low", "high") if (value := given.get(key)) is not None]
-    choices = given.get("choices", [])
-    if not isinstance(choices, list) or not isinstance(given.get("log", False), bool):
-        raise InputError(f"{name}: choices must be a list of numbers, log true or false.")
-    if bool(choices) == bool(values) or (values and len(values) != 2) or (choices and "log" in given):
-        raise InputError(f"{name} needs either low and high (and perhaps log = true), or choices.")
-    # The setting's own rules say what is a value at all.
-    checked = [getattr(Experiment(**{name: value}), name) for value in values or choices]
-    if choices:
-        if len(set(checked)) < 2 or len(set(checked)) < len(checked):
-            raise InputError(f"{name}: choices must be two or more different values.")
-        return Range(choices=tuple(checked))
-    low, high = checked
-    if not low < high:
-        raise InputError(f"{name}: low must be below high, not {low:g} and {high:g}.")
-    if given.get("log") and not low > 0:
-        raise InputError(f"{name}: with log = true, low must be greater than 0.")
-    return Range(low, high, given.get("log", False))
-
-
-def require_optuna() -> None:
-    """Raises `MissingExtra` where optuna is not installed."""
     try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError:
-        raise MissingExtra("optuna", "tune") from None
+        found = typed.converted(given, Range)
+    except InputError as error:
+        raise InputError(f"[{name}]: {error}") from None
+    if found.choices:
+        return Range(choices=tuple(_allowed(name, value) for value in found.choices))
+    return Range(_allowed(name, found.low), _allowed(name, found.high), found.log)
+
+
+def _allowed(name: str, value: Any) -> Any:
+    """`value` as the setting has it, whole or not; the setting's own limits decide whether it may."""
+    return getattr(Experiment(**{name: value}), name)
 
 
 def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
@@ -100,31 +94,24 @@ def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
     They depend on the number and the ranges only. What any contender tunes is drawn before what only spiking ones
     do: in the same trial, contenders try the same learning rate.
     """
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
-        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
-        order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
-        drawn = study.ask({name: _distribution(ranges[name]) for name in order}).params
-    finally:
-        optuna.logging.set_verbosity(before)
-    return {name: _rounded(drawn[name], ranges[name]) for name in ranges}
+    # NumPy keeps the numbers of its old generator for good: a tuning in an old store is found again.
+    seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
+    random = np.random.RandomState(seed)
+    order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
+    drawn = {name: _drawn(ranges[name], random) for name in order}
+    return {name: drawn[name] for name in ranges}
 
 
-def _distribution(of: Range) -> Any:
-    from optuna import distributions
-
-    if of.low is None or of.high is None:
-        return distributions.CategoricalDistribution(of.choices)
-    if isinstance(of.low, int) and isinstance(of.high, int):
-        return distributions.IntDistribution(of.low, of.high, log=of.log)
-    return distributions.FloatDistribution(of.low, of.high, log=of.log)
-
-
-def _rounded(value: Any, within: Range) -> Any:
-    if not isinstance(value, float) or within.low is None or within.high is None:
-        return value
-    return min(max(float(f"{value:.{DIGITS}g}"), within.low), within.high)
+def _drawn(within: Range, random: np.random.RandomState) -> Any:
+    low, high = within.low, within.high
+    if low is None or high is None:
+        return within.choices[random.uniform(size=len(within.choices)).argmax()]
+    if isinstance(low, int) and isinstance(high, int):
+        # Half a step more at both ends, so that these are as likely as the numbers between them.
+        if within.log:
+            number = round(math.exp(random.uniform(math.log(low - 0.5), math.log(high + 0.5))))
+        else:
+            number = math.floor(random.uniform(low - 0.5, high + 0.5) - low + 0.5) + low
+        return min(max(number, low), high)
+    value = math.exp(random.uniform(math.log(low), math.log(high))) if within.log else random.uniform(low, high)
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)

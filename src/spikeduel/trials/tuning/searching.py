@@ -1,9 +1,8 @@
 """Every contender's trials, and the best of each."""
 
 import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,17 @@ import numpy as np
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import models
 from spikeduel.networks.models import ModelCard
-from spikeduel.results.schema import require_tuning
-from spikeduel.results.words.tuning import in_words
+from spikeduel.results.tuning import DrawnFrom, TunedContender, TunedOn, TuningRecord, TuningTrial
+from spikeduel.results.words.caveats import assigned
+from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
 from spikeduel.settings import TUNABLE, Experiment
-from spikeduel.system import __version__, files
+from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.tuning import tables
 from spikeduel.trials.tuning.expectation import expected_best
-from spikeduel.trials.tuning.ranges import RANGES, SEED, Range, draw, require_optuna
-
-SCHEMA = 1
-"""Version of tuning.json. Keys are added freely; renaming or removing one raises this."""
+from spikeduel.trials.tuning.ranges import RANGES, SEED, Range, draw
 
 _FREE = ("recipe", "seeds", "epochs", "limit", "dataset", "data_dir", "device", "per_contender")
 """What a comparison may change after tuning. Epochs are told, and data are compared by content."""
@@ -37,11 +33,11 @@ class Tuning:
     """What `tune` found: the experiment with each contender's own settings, and the content of tuning.json."""
 
     experiment: Experiment
-    record: dict[str, Any]
+    record: TuningRecord
 
     def table(self) -> str:
         """Every trial, and the expected best against the number of trials, as text."""
-        return f"{tables.of_trials(self.record)}\n\n{tables.of_expected_best(self.record)}"
+        return "\n\n".join(map(render, (tuning_rows(self.record), expected_best_rows(self.record))))
 
 
 def search(
@@ -59,7 +55,6 @@ def search(
     epoch limit and stopping rule, and no test image is looked at. What the store holds is not trained again. Where
     two are equally good, the earlier is chosen. Raises `InputError`.
     """
-    require_optuna()
     store, progress = store or Store(), progress or Progress()
     if num_trials < 2:
         raise InputError(
@@ -67,31 +62,35 @@ def search(
         )
     cards = {name: trial.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
     own = _own_ranges(experiment, cards, ranges)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in cards}
+    found: dict[str, list[TuningTrial]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
     for number in range(num_trials):
         for name in cards:
             given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
             settings = draw(own[name], number) if number else given
-            progress.say(f"{name}, trial {number + 1} of {num_trials}: {in_words(settings)}")
+            progress.say(f"{name}, trial {number + 1} of {num_trials}: {assigned(settings)}")
             planned = trial.plan(_alone(experiment, name, settings), prepared, split)[0]
             record = trial.train(planned, prepared, split, store, progress)
             found[name].append(_trial_entry(number, settings, record))
-    record_of_all: dict[str, Any] = {
-        "schema": SCHEMA,
-        "spikeduel": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": record.environment,
-        "dataset": {"name": prepared.name, "fingerprint": prepared.fingerprint, "test": _digest(split.test)},
-        "experiment": asdict(experiment),
-        "num_trials": num_trials,
-        "seed": SEED,
-        "sampler": "random",
-        "ranges": {name: asdict(each) for name, each in (ranges or RANGES).items()},
-        "contenders": [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards],
-    }
-    best = _with_the_best(experiment, record_of_all["contenders"])
-    return Tuning(best, {**record_of_all, "per_contender": best.per_contender})
+    contenders = [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards]
+    best = _with_the_best(experiment, contenders)
+    return Tuning(
+        best,
+        TuningRecord(
+            schema=1,
+            spikeduel=__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            environment=record.environment,
+            dataset=TunedOn(name=prepared.name, fingerprint=prepared.fingerprint, test=_digest(split.test)),
+            experiment=typed.plain(experiment),
+            num_trials=num_trials,
+            seed=SEED,
+            sampler="random",
+            ranges={name: typed.converted(typed.plain(each), DrawnFrom) for name, each in (ranges or RANGES).items()},
+            contenders=contenders,
+            per_contender=best.per_contender,
+        ),
+    )
 
 
 def _own_ranges(
@@ -127,44 +126,43 @@ def _alone(experiment: Experiment, name: str, settings: Mapping[str, Any]) -> Ex
     return replace(experiment, contenders=(name,), seeds=1, per_contender={name: own})
 
 
-def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> dict[str, Any]:
-    best = record.history[record.best_epoch] if record.status == "done" and record.best_epoch is not None else None
-    return {
-        "number": number,
-        "settings": settings,
-        "key": record.key,
-        "status": record.status,
-        "error": record.error,
-        "epochs": len(record.history),
-        "best_epoch": record.best_epoch,
-        "stopped": record.stopped,
-        "training_seconds": sum(record.epoch_seconds),
-        "validation": best and {"accuracy": best["val_accuracy"], "loss": best["val_loss"]},
-    }
+def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> TuningTrial:
+    best = record.best if record.status == "done" else None
+    return TuningTrial(
+        number=number,
+        settings=settings,
+        key=record.key,
+        status=record.status,
+        error=record.error,
+        epochs=len(record.history),
+        best_epoch=record.best_epoch,
+        stopped=record.stopped,
+        training_seconds=sum(record.epoch_seconds),
+        validation=best.validation if best else None,
+    )
 
 
-def _contender_entry(name: str, family: str, names: list[str], trials: list[dict[str, Any]]) -> dict[str, Any]:
+def _contender_entry(name: str, family: Any, names: list[str], trials: list[TuningTrial]) -> TunedContender:
     # A failed trial leaves nobody better off: as good as an accuracy of 0.
-    accuracies = [each["validation"]["accuracy"] if each["validation"] else 0.0 for each in trials]
+    accuracies = [each.validation.accuracy if each.validation else 0.0 for each in trials]
     expected = expected_best(accuracies)
-    done = [each["number"] for each in trials if each["validation"]]
-    return {
-        "contender": name,
-        "family": family,
-        "tuned": names,
-        "trials": trials,
-        "best": max(done, key=accuracies.__getitem__) if done else None,
-        "expected_best": expected,
-        "gain_of_last_doubling": expected[-1]["mean"] - expected[len(expected) // 2 - 1]["mean"],
-    }
+    done = [each.number for each in trials if each.validation]
+    return TunedContender(
+        contender=name,
+        family=family,
+        tuned=names,
+        trials=trials,
+        best=max(done, key=accuracies.__getitem__) if done else None,
+        expected_best=expected,
+        gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
+    )
 
 
-def _with_the_best(experiment: Experiment, contenders: list[dict[str, Any]]) -> Experiment:
+def _with_the_best(experiment: Experiment, contenders: list[TunedContender]) -> Experiment:
     own = dict(experiment.per_contender or {})
     for each in contenders:
-        if each["best"] is not None:
-            settings = each["trials"][each["best"]]["settings"]
-            own[each["contender"]] = {**own.get(each["contender"], {}), **settings}
+        if each.best is not None:
+            own[each.contender] = {**own.get(each.contender, {}), **each.trials[each.best].settings}
     return replace(experiment, per_contender=own or None)
 
 
@@ -175,28 +173,22 @@ def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
     """
     if not Path(path).is_file():
         return None
-    record = files.read_json(path)
     try:
-        require_tuning(record)
+        return Tuning(experiment, typed.read_json(path, TuningRecord))
     except InputError as error:
-        raise InputError(f"{path}: not a tuning, or a damaged one: {error} Tune again, or remove it.") from None
-    if record["schema"] != SCHEMA:
-        raise InputError(f"{path}: a tuning of another version of spikeduel: tune again, or remove it.")
-    return Tuning(experiment, record)
+        raise InputError(f"{error} Not a tuning, or a damaged one: tune again, or remove the file.") from None
 
 
-def record_for(tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split) -> Any:
+def record_for(tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split) -> TuningRecord | None:
     """The tuning's record if it is what `experiment` has its settings from: at the same common settings but those of
     `_FREE`, on the same data, without an image of this test set. Else None: what cannot be shown is not claimed.
     """
     if tuning is None or experiment.per_contender is None:
         return None
-    record = tuning.record
-    now, then = (json.loads(json.dumps(settings)) for settings in (asdict(experiment), record["experiment"]))
-    same = all(now[name] == value for name, value in then.items() if name in now and name not in _FREE)
-    of_this_data = {"fingerprint": prepared.fingerprint, "test": _digest(split.test)}
-    same_data = of_this_data == {name: record["dataset"][name] for name in of_this_data}
-    return record if same and same_data and record["per_contender"] == experiment.per_contender else None
+    record, now = tuning.record, typed.plain(experiment)
+    same = all(now[name] == value for name, value in record.experiment.items() if name in now and name not in _FREE)
+    same_data = (record.dataset.fingerprint, record.dataset.test) == (prepared.fingerprint, _digest(split.test))
+    return record if same and same_data and record.per_contender == experiment.per_contender else None
 
 
 def _digest(indices: np.ndarray) -> str:

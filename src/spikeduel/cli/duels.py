@@ -1,0 +1,160 @@
+"""Commands that train networks and compare them, and those on what such runs leave."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from spikeduel.cli import options, showing
+from spikeduel.cli.given import Given, command
+from spikeduel.cli.terminal import print_json, wrapped
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError
+
+if TYPE_CHECKING:
+    from spikeduel.settings import Experiment
+    from spikeduel.trials.tuning import Tuning
+
+OUTPUT = ("out", "store", "own_code", "as_json", "quiet")
+MACHINE = ("device", "precision")
+
+
+@command(
+    *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "seeds", "epochs", "controls", "convert"),
+    *("robustness", "experiment_file", "assignments", "tune", "ranges"),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
+    epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6",
+)
+def compare(
+    given: Given, tune: options.Tune = None, ranges: options.Ranges = None, strict: options.Strict = False
+) -> None:
+    """Train a spiking network and a CNN under the same rules, and report which is better.
+
+    Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
+    was trained before is not trained again: the same command after an interruption continues where it stopped.
+    """
+    start = given.experiment()
+    if tune is not None:
+        tuned = _tune(start, tune, ranges, given, given.out)
+        _compare(tuned.experiment, given, strict, tuned)
+        return
+    from spikeduel.trials.tuning import read_tuning
+
+    if ranges is not None:
+        raise InputError("--ranges says what --tune draws: give --tune N as well.")
+    file = given.experiment_file
+    tuned_before = read_tuning(file.with_name("tuning.json"), start) if file else None
+    _compare(tuned_before.experiment if tuned_before else start, given, strict, tuned_before)
+
+
+@command(
+    *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "epochs", "experiment_file", "assignments"),
+    *("limit", "split", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
+    epilog="Example: spikeduel tune fashion-mnist --encoding direct --trials 20 --out tuned/",
+)
+def tune(
+    given: Given, trials: options.Trials = 10, ranges: options.Ranges = None, out: options.TuningOut = None
+) -> None:
+    """Find each contender's best learning rate and spiking settings, with equally many trials for each.
+
+    Trials are judged on validation images; the test set is not touched. Prints every trial and the expected best of
+    fewer trials, and writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is
+    not trained again.
+    """
+    from spikeduel.comparing import write_tuning
+
+    tuned = _tune(given.experiment(), trials, ranges, given, out)
+    folder = write_tuning(tuned, out)
+    if given.as_json:
+        print_json(tuned.record)
+    else:
+        showing.tuning(tuned, folder)
+
+
+@command(
+    *("dataset", "contenders", "family", "recipe", "encoding", "num_steps", "seeds", "epochs"),
+    *("experiment_file", "assignments"),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
+    required=("dataset", "contenders"),
+    epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
+)
+def train(given: Given) -> None:
+    """Train one network (or several) and keep the model; `compare` without the duel."""
+    _compare(given.experiment(), given)
+
+
+@command(*("quiet", "own_code"), when_stopped="The figures drawn so far are kept; the page is the old one.")
+def report(
+    given: Given,
+    run: options.Run,
+    out: options.ReportOut = None,
+    energy_table: options.EnergyTables = None,
+    own_code: options.ModelsOwnCode = None,
+) -> None:
+    """Write a run's report and figures again, without training anything."""
+    from spikeduel.measuring import energy
+    from spikeduel.reporting import report_again
+
+    tables = [energy.read(table) for table in energy_table or ()]
+    typer.echo(report_again(run, out, given.progress(), own_code or (), tables))
+
+
+@command("as_json", epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
+def test(
+    given: Given,
+    run: options.Run,
+    a: options.FirstName = None,
+    b: options.SecondName = None,
+    against: options.Against = None,
+    margin: options.Margin = None,
+) -> None:
+    """Test whether one contender is better than another, from the predictions that runs keep.
+
+    Two contenders of one run, or of two runs on the same test images. Prints the difference in accuracy with its
+    interval, the p-value, and what may be concluded. It is one comparison: choosing it among many after seeing the
+    results makes its p-value too small.
+    """
+    from spikeduel.results import predictions
+    from spikeduel.results.words.verdict import difference_line
+
+    a, b = predictions.names(run, a, b, against)
+    difference = predictions.compare_runs(run, a, b, against, margin)
+    if given.as_json:
+        print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
+    else:
+        names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
+        typer.echo(wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run))))
+
+
+@command("as_json")
+def runs(given: Given, folder: options.RunsFolder = Path("runs")) -> None:
+    """List the runs at hand, newest first, with their accuracies and where their models are."""
+    from spikeduel.results import comparison
+
+    rows = comparison.list_runs(folder)
+    if given.as_json:
+        print_json(rows)
+    else:
+        showing.runs(rows, folder)
+
+
+def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
+    from spikeduel.comparing import tune
+    from spikeduel.trials import run_folder
+    from spikeduel.trials.tuning import read_ranges
+
+    # Before the trials, which may take hours.
+    run_folder.require_writable(out)
+    return tune(start, num_trials, read_ranges(ranges) if ranges else None, given.store, given.progress())
+
+
+def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
+    from spikeduel.comparing import compare
+
+    comparison = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
+    if given.as_json:
+        print_json(comparison.document())
+    else:
+        showing.comparison(comparison)
+    if comparison.failed:
+        raise typer.Exit(3)

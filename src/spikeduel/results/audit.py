@@ -1,0 +1,241 @@
+"""What an audit of a data set and its split says: types, as they stand in `audit.json` and in results.json."""
+
+from typing import Literal
+
+from msgspec import field
+
+from spikeduel.results.costs import Count, Share
+from spikeduel.system.typed import Frozen
+
+FEW_TEST_IMAGES = 10
+"""A class with fewer test images than this is named: its scores are uncertain."""
+
+Side = Literal["train", "val", "test"]
+
+FindingKind = Literal[
+    "test_in_training",
+    "conflicting_labels",
+    "cut_groups",
+    "leakage",
+    "near_test_in_training",
+    "unreadable_files",
+    "groups_joined",
+    "validation_copies",
+    "copies_on_one_side",
+    "near_across_sides",
+    "groups_cut_at_validation",
+    "unbalanced_classes",
+    "few_test_images",
+    "class_shares_differ",
+    "format_tells_class",
+    "format_tells_side",
+    "searched_a_sample",
+]
+Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
+
+
+class Finding(Frozen):
+    """One conclusion of an audit; `results.words.audit.sentence` says it in words.
+
+    `is_problem` marks what would invalidate a result. `count` is of images, sets of images, groups, files or classes,
+    as `kind` has it; `share` is of the test images. `names` are the classes, the files or the property of files
+    concerned.
+    """
+
+    kind: FindingKind
+    is_problem: bool
+    count: Count | None = None
+    share: Share | None = None
+    names: tuple[str, ...] = ()
+    remedy: Remedy | None = None
+
+
+class Counts(Frozen):
+    """Numbers of images by side of the split."""
+
+    train: Count
+    val: Count
+    test: Count
+
+    @property
+    def total(self) -> int:
+        """Over all sides."""
+        return self.train + self.val + self.test
+
+
+class ExactDuplicates(Frozen):
+    """Counts of equal images. Images outside the split do not count.
+
+    `sets` of equal images, of `images` in all; `within`: copies of an image on the same side; `across`: images equal to
+    one on an earlier side; `conflicting`: sets with more than one label, of `conflicting_images` in all;
+    `test_in_training`: test images equal to a training image; `across_groups`: sets in several of the groups that the
+    files' names give, null where they give none; `conflicting_files`: the files behind `conflicting_images`, null where
+    images are no files.
+    """
+
+    within: Count
+    across: Count
+    conflicting: Count
+    conflicting_images: Count
+    sets: Count
+    images: Count
+    test_in_training: Count
+    across_groups: Count | None
+    conflicting_files: tuple[str, ...] | None = None
+
+
+class NearDuplicates(Frozen):
+    """Images with a near duplicate on their own side, on an earlier side, and test images with one in training."""
+
+    within: Count
+    across: Count
+    test_in_training: Count
+
+
+class Probe(Frozen):
+    """Accuracies of the nearest neighbour on small grey versions, on the `n` test images searched.
+
+    `accuracy`: on this split; `accuracy_if_grouped`: the siblings of each test image taken out of training;
+    `accuracy_if_ungrouped`: on a split that cuts groups, null where there is none; `chance`: of always naming
+    training's most frequent class; `siblings_in_train`: share of the test images with a sibling in training. Siblings
+    are images of one group, equal images and near duplicates.
+    """
+
+    accuracy: Share | None = None
+    accuracy_if_grouped: Share | None = None
+    accuracy_if_ungrouped: Share | None = None
+    chance: Share | None = None
+    siblings_in_train: Share | None = None
+    n: Count = 0
+
+
+class FileProperty(Frozen):
+    """How far a property of files (type, colour mode, size) is tied to class and side of the split.
+
+    `class_accuracy`: of naming, for each test image, the class that is most frequent among training images with the
+    same value (the most frequent class of all for a new value); `class_chance`: of always naming the latter.
+    `split_association`: Cramér's V between property and side, corrected for its bias (Bergsma 2013), 0 to 1.
+    `values` counts images, the most frequent first; there are `num_values`.
+    """
+
+    property: str
+    num_values: Count
+    values: dict[str, Count]
+    class_accuracy: Share | None
+    class_chance: Share | None
+    split_association: Share
+
+
+class Quartiles(Frozen):
+    """Of distances between small grey versions (0: equal up to brightness and contrast)."""
+
+    p25: float
+    median: float
+    p75: float
+
+
+class Distances(Frozen):
+    """To the nearest training image, from test and training images; `bins`: edges of equal shares of test images."""
+
+    test_to_train: Quartiles | None
+    within_train: Quartiles | None
+    bins: tuple[float, ...]
+
+
+class DistanceBin(Frozen):
+    """Accuracy on the `n` test images at `low` to `high` from their nearest training image; null where n is 0."""
+
+    low: float = field(name="from")
+    high: float = field(name="to")
+    n: Count
+    accuracy: Share | None
+
+
+class AuditedImage(Frozen):
+    """One image of a pair: its index, side of the split and class, and its file where it has one."""
+
+    index: Count
+    side: Side
+    label: str
+    file: str | None
+
+
+PairKind = Literal[
+    "equal images, different labels",
+    "equal images on two sides",
+    "near on two sides",
+    "equal images on one side",
+    "near on one side",
+]
+
+
+class Pair(Frozen):
+    """Two images to look at; `ratio` is that of their distance to the usual one."""
+
+    kind: PairKind
+    a: AuditedImage
+    b: AuditedImage
+    ratio: float
+
+
+class Details(Frozen):
+    """What pictures and figures need of an audit; not part of `audit.json`.
+
+    `pairs`: the gravest first; `test_distances`: from each test image to its nearest training image, null where not
+    searched; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    test_distances: tuple[float | None, ...] = ()
+    within_quantiles: tuple[float, ...] = ()
+
+
+class Audit(Frozen):
+    """What an audit found: whether a result on this data and this split can be trusted, and why (not).
+
+    `near`: two images are near duplicates below this share of the usual distance, which is the median over
+    `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
+    group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
+    searched; fewer than `counts` where that would take too long.
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str
+    counts: Counts
+    exact_duplicates: ExactDuplicates
+    near_duplicates: NearDuplicates
+    near: float
+    groups: Count | None
+    groups_cut: Count
+    groups_cut_test_images: Count
+    unreadable: tuple[str, ...]
+    probe: Probe
+    classes: dict[str, Count]
+    class_sides: dict[str, Counts]
+    formats: tuple[FileProperty, ...]
+    distances: Distances
+    searched: Counts
+    near_portions: Count = 0
+    conclusions: tuple[Finding, ...] = ()
+    details: Details = Details()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found that would invalidate a result."""
+        return not any(finding.is_problem for finding in self.conclusions)
+
+    @property
+    def problems(self) -> list[str]:
+        """What would invalidate a result, in words."""
+        return self._sentences(True)
+
+    @property
+    def notes(self) -> list[str]:
+        """What is worth knowing, in words."""
+        return self._sentences(False)
+
+    def _sentences(self, problems: bool) -> list[str]:
+        from spikeduel.results.words.audit import sentence
+
+        return [sentence(finding, self) for finding in self.conclusions if finding.is_problem is problems]

@@ -1,0 +1,198 @@
+"""What may be concluded from a run, as data: what a careful reader objects, and what could overturn it."""
+
+import statistics
+from collections.abc import Sequence
+
+from spikeduel.results import caveats as c
+from spikeduel.results.caveats import Caveat, Overturn
+from spikeduel.results.run import Dataset, Pair, twins
+from spikeduel.results.significance import FEWEST_GROUPS, Conclusion
+from spikeduel.results.significance.variances import FEWEST_SEEDS, MOST_SEEDS
+from spikeduel.results.trials import Trial
+from spikeduel.results.tuning import TuningRecord
+from spikeduel.settings import Experiment
+
+SMALL_TEST_SET = 500
+FEW_GROUPS = 10
+"""Groups tested below which what sets the groups apart can pass for what sets the contenders apart."""
+STILL_RISING = 0.005
+"""Gain in the expected best, from half the trials to all, above which more trials are worth naming: half a point."""
+
+
+def find_caveats(
+    experiment: Experiment, dataset: Dataset, trials: Sequence[Trial], tuning: TuningRecord | None = None
+) -> list[Caveat]:
+    """What a careful reader objects, the gravest first."""
+    found: list[Caveat] = []
+    shared = dataset.shared_groups or 0.0
+    if dataset.leaks:
+        found.append(c.Leakage(shared=shared, official=dataset.split == "official"))
+    elif shared:
+        found.append(c.FewShared(shared=shared))
+    if experiment.seeds == 1:
+        found.append(c.OneSeed())
+    if dataset.counts.test < SMALL_TEST_SET:
+        found.append(c.FewTestImages(num_test=dataset.counts.test))
+    if few := few_groups(dataset, experiment.seeds):
+        found.append(few)
+    found += _at_chance(trials)
+    found += _below_nearest_neighbour(dataset, trials)
+    found += _of_shapes(trials)
+    if dataset.folds:
+        found.append(c.InFolds(folds=len(dataset.folds)))
+    found += tuning_caveats(experiment, tuning)
+    found += _of_other_libraries(experiment, trials)
+    if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
+        steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
+        found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
+    if len({trial.epochs for trial in trials}) > 1:
+        found.append(c.DifferentEpochs())
+    if limited := {trial.contender: trial.epochs for trial in trials if trial.stopped == "limit"}:
+        found.append(c.EpochLimit(contenders=sorted(limited), epochs=max(limited.values())))
+    if experiment.limit is not None:
+        found.append(c.Limited(limit=experiment.limit))
+    if failed := [trial.title for trial in trials if trial.status == "failed"]:
+        found.append(c.FailedTrials(titles=failed))
+    found += [
+        c.FailedMeasure(measure=name, trial=trial.title, reason=reason)
+        for trial in trials
+        for name, reason in trial.failed_measures.items()
+    ]
+    uncounted = {trial.contender: trial.not_counted for trial in trials if trial.not_counted}
+    found += [c.NotCounted(contender=name, reason=reason) for name, reason in uncounted.items()]
+    here = dataset.test_uses_here or sum(trial.status == "done" for trial in trials)
+    if (dataset.test_uses or 0) > here:
+        found.append(c.TestUses(uses=dataset.test_uses or 0, here=here))
+    conclusions = dataset.audit.conclusions if dataset.audit else ()
+    found += [c.AuditProblem(finding=finding) for finding in conclusions if finding.is_problem]
+    return [*found, *(c.DataNote(text=text) for text in dataset.notes)]
+
+
+def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[Overturn]:
+    """What would change the conclusions, the gravest first."""
+    if not pairs:
+        return []
+    found: list[Overturn] = []
+    if dataset.leaks:
+        found.append(c.RelativesApart(shared=dataset.shared_groups or 0.0))
+    seeds = max(pair.seeds for pair in pairs)
+    few = few_groups(dataset, seeds)
+    if few:
+        found.append(few)
+    undecided = [pair for pair in pairs if pair.conclusion is Conclusion.INCONCLUSIVE]
+    if seeds == 1:
+        found.append(c.AnotherTraining())
+    elif undecided and seeds < FEWEST_SEEDS:
+        found.append(c.EnoughSeeds(fewest=FEWEST_SEEDS))
+    elif undecided:
+        needed = [pair.seeds_needed for pair in undecided]
+        known = [number for number in needed if number is not None]
+        at_best = max(pair.detectable_at_best or 0.0 for pair in undecided)
+        margin = undecided[0].margin
+        if len(known) == len(needed) or at_best <= margin:
+            most = max(known) if len(known) == len(needed) else None
+            found.append(c.MoreSeeds(needed=most, most=MOST_SEEDS, margin=margin))
+        elif not few:
+            # With few groups, it has been said which images are wanted.
+            found.append(c.MoreImages(detectable=at_best))
+    return [*found, c.MoreTuning() if tuned else c.OtherSettings()]
+
+
+def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:
+    """Where few groups of images are tested; None where they are enough, or there are none."""
+    tested, known = dataset.groups_tested, dataset.groups
+    if not tested or not known or tested >= FEW_GROUPS:
+        return None
+    folds_help = tested < known and dataset.split == "grouped"
+    one_seed = seeds == 1 and tested < FEWEST_GROUPS
+    return c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help)
+
+
+def tuning_caveats(experiment: Experiment, tuning: TuningRecord | None) -> list[Caveat]:
+    """What was tuned, and what that leaves open."""
+    settings = experiment.per_contender
+    if tuning is not None:
+        return [c.Tuned(num_trials=tuning.num_trials, most_epochs=tuning.most_epochs), *tuning_limits(tuning)]
+    return [c.OwnSettings(settings=settings) if settings else c.Untuned()]
+
+
+def tuning_limits(tuning: TuningRecord) -> list[Caveat]:
+    """Where a tuning may have found too little."""
+    found: list[Caveat] = []
+    gains = {each.contender: each.gain_of_last_doubling for each in tuning.contenders}
+    if rising := {name: gain for name, gain in gains.items() if gain > STILL_RISING}:
+        found.append(c.StillRising(gains=rising, num_trials=tuning.num_trials))
+    numbers = {each.contender: len(each.tuned) for each in tuning.contenders}
+    if len(set(numbers.values())) > 1:
+        found.append(c.UnevenTuning(settings=numbers))
+    for each in tuning.contenders:
+        if failed := sum(trial.status == "failed" for trial in each.trials):
+            found.append(c.FailedTuning(contender=each.contender, failed=failed, num_trials=tuning.num_trials))
+        if each.best is None:
+            found.append(c.KeepsSettings(contender=each.contender))
+    return found
+
+
+def _of_shapes(trials: Sequence[Trial]) -> list[Caveat]:
+    if pairs := twins(trials):
+        return [c.SameWeights(pairs=pairs, only=len({trial.contender for trial in trials}) == 2)]
+    return [c.Confounded()] if len({trial.spiking for trial in trials}) > 1 else []
+
+
+def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list[Caveat]:
+    """What is not the same for networks that were not made for spikeduel."""
+    foreign = {t.contender: t for t in trials if t.foreign and t.spiking}
+    found: list[Caveat] = [
+        c.OwnSteps(contender=name, num_steps=t.num_steps or 1, encoding=experiment.encoding)
+        for name, t in foreign.items()
+        if t.foreign and t.foreign.way == "loop" and experiment.encoding != "direct"
+    ]
+    others = {t.precision for t in trials if t.contender not in foreign}
+    if slower := [name for name, t in foreign.items() if t.precision == "32" and "bf16" in others]:
+        found.append(c.InFloat32(contenders=slower))
+    return found
+
+
+def _at_chance(trials: Sequence[Trial]) -> list[Caveat]:
+    """Who did no better than always naming the most frequent class: on average, or in some trainings."""
+    tested: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.test:
+            tested.setdefault(trial.contender, []).append(trial)
+    always = sorted(name for name, those in tested.items() if _no_better_than_chance(those))
+    found: list[Caveat] = []
+    if always:
+        early = all(trial.stopped == "early" for name in always for trial in tested[name])
+        found.append(c.AtChance(contenders=always, stopped_early=early))
+    for name, those in tested.items():
+        at_chance = sum(_no_better_than_chance([trial]) for trial in those)
+        if at_chance and name not in always:
+            found.append(c.SometimesAtChance(contender=name, num=at_chance, of=len(those)))
+    return found
+
+
+def _no_better_than_chance(trials: Sequence[Trial]) -> bool:
+    """Whether one contender's trials, on average over their images, are as good as naming the most frequent class."""
+    tests = [trial.test for trial in trials if trial.test]
+    num_answers = sum(test.n for test in tests)
+    right = sum(test.accuracy * test.n for test in tests)
+    support = [sum(scores.support for scores in row) for row in zip(*(test.per_class for test in tests), strict=True)]
+    chance = max(support) / num_answers
+    # Seeds answer the same images again.
+    num_images = num_answers / len({trial.seed for trial in trials})
+    # Two standard errors: a lucky guesser is not taken for one who has learned.
+    return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
+
+
+def _below_nearest_neighbour(dataset: Dataset, trials: Sequence[Trial]) -> list[Caveat]:
+    """Who does worse than the audit's untrained search for the most similar training image."""
+    probe = dataset.audit.probe.accuracy if dataset.audit else None
+    scores: dict[str, list[float]] = {}
+    for trial in trials:
+        # With folds, the audit looks at the images of the first one.
+        if trial.test and not trial.fold:
+            scores.setdefault(trial.contender, []).append(trial.test.accuracy)
+    below = [name for name, those in scores.items() if probe is not None and statistics.fmean(those) < probe]
+    if not below or probe is None:
+        return []
+    return [c.BelowNearestNeighbour(contenders=below, accuracy=probe, first_fold=bool(dataset.folds))]

@@ -1,0 +1,190 @@
+"""A whole run: results.json as types."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from spikeduel.results.audit import Audit, Counts
+from spikeduel.results.caveats import Caveat, Overturn
+from spikeduel.results.costs import Count
+from spikeduel.results.significance import Difference
+from spikeduel.results.trials import Share, Trial
+from spikeduel.results.tuning import TuningRecord
+from spikeduel.settings import Experiment
+from spikeduel.system.typed import Frozen
+
+SCHEMA: Final = 2
+"""Version of results.json. Keys are added freely; renaming or removing one raises this."""
+
+
+class GroupSizes(Frozen):
+    """Images a group."""
+
+    largest: Count
+    median: float
+
+
+class Dataset(Frozen):
+    """The data and its split.
+
+    With folds, `counts` holds the mean number of a fold's training and validation images, and that of all images that
+    are tested; `folds` the counts of each. `shared_groups` is the share of test images whose group is also in training;
+    `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
+    are this run's.
+    """
+
+    name: str
+    fingerprint: str
+    classes: list[str]
+    counts: Counts
+    split: str
+    image_shape: tuple[int, int, int] | None = None
+    folds: list[Counts] | None = None
+    groups: Count | None = None
+    group_sizes: GroupSizes | None = None
+    groups_tested: Count | None = None
+    shared_groups: Share | None = None
+    notes: list[str] = []
+    audit: Audit | None = None
+    test_uses: Count | None = None
+    test_uses_here: Count | None = None
+
+    @property
+    def leaks(self) -> bool:
+        """Whether relatives of test images in training can explain a score.
+
+        Any will do for a split made here; a few copies in a data set's own test set are no reason to mistrust it.
+        """
+        shared = self.shared_groups or 0
+        return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
+
+
+TOLERATED_SHARE = 0.01
+"""Of a data set's own test images, how many may have relatives in training before scores are called memory."""
+
+
+class Pair(Difference, kw_only=True):
+    """Contenders `a` and `b`, over the seeds that both finished: the difference, a − b.
+
+    `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test images, averaged
+    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies.
+    """
+
+    a: str
+    b: str
+    measure: str = "accuracy"
+    accuracy_a: Share
+    accuracy_b: Share
+    only_a_right: float
+    only_b_right: float
+    seeds_a_ahead: Count
+    seeds_b_ahead: Count
+
+    @property
+    def leader(self) -> str:
+        """Who has the higher accuracy; `a` where they are level."""
+        return self.a if self.difference >= 0 else self.b
+
+    @property
+    def other(self) -> str:
+        """The one that is not `leader`."""
+        return self.b if self.leader == self.a else self.a
+
+    def accuracy(self, contender: str) -> float:
+        """The mean accuracy of one of the two."""
+        return self.accuracy_a if contender == self.a else self.accuracy_b
+
+
+class ControlRow(Frozen):
+    """A control of a spiking contender: its mean `accuracy`, and the contender − the control.
+
+    `found` is None where it was not measured; `reason` may say why. `spread` is the standard deviation over seeds of
+    the difference.
+    """
+
+    control: str
+    title: str
+    meaning: str
+    spikes: bool
+    accuracy: Share | None = None
+    bits: Count | None = None
+    spread: float | None = None
+    found: Difference | None = None
+    reason: str | None = None
+
+
+class ControlledContender(Frozen):
+    """A spiking contender and its controls."""
+
+    contender: str
+    num_steps: Count
+    seeds: Count
+    accuracy: Share
+    rows: list[ControlRow]
+
+    def row(self, control: str) -> ControlRow | None:
+        """The row of `control` where that was measured."""
+        return next((row for row in self.rows if row.control == control and row.found), None)
+
+
+class Conclusions(Frozen):
+    """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects."""
+
+    pairs: list[Pair] = []
+    controls: list[ControlledContender] = []
+    caveats: list[Caveat] = []
+    overturned_by: list[Overturn] = []
+
+
+class Results(Frozen):
+    """The content of results.json."""
+
+    schema: Literal[2]
+    spikeduel: str
+    created: str
+    environment: dict[str, Any] | None
+    dataset: Dataset
+    experiment: Experiment
+    trials: Annotated[list[Trial], Meta(min_length=1)]
+    comparison: Conclusions
+    tuning: TuningRecord | None = None
+
+    def __post_init__(self) -> None:
+        sides = {len(self.dataset.classes)}
+        for trial in self.trials:
+            if trial.test is not None:
+                found = {len(trial.test.per_class), len(trial.test.confusion), *map(len, trial.test.confusion)}
+                if found != sides:
+                    raise ValueError(f"trial {trial.title} was tested on other classes than those of the data set")
+
+    @property
+    def contenders(self) -> list[str]:
+        """Their names, in order."""
+        return list(dict.fromkeys(trial.contender for trial in self.trials))
+
+    def of(self, contender: str, tested: bool = True) -> list[Trial]:
+        """The trials of a contender: the tested ones, or all."""
+        return [t for t in self.trials if t.contender == contender and (t.test is not None or not tested)]
+
+    @property
+    def twins(self) -> list[tuple[str, str]]:
+        """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
+        return twins(self.trials)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of results.json."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Results)}
+
+
+def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
+    """See `Results.twins`."""
+    weights = {t.contender: t for t in trials if t.weight_shapes and t.converted_from is None}
+    return [
+        (a, b)
+        for a, spiking in weights.items()
+        for b, other in weights.items()
+        if spiking.spiking and not other.spiking and spiking.weight_shapes == other.weight_shapes
+    ]

@@ -1,0 +1,289 @@
+"""One trained contender: how its training went, and what was measured of it."""
+
+from pathlib import PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, field
+
+from spikeduel.results.audit import DistanceBin
+from spikeduel.results.costs import Amount, Count, Energy, Latency, Operations, Positive, Share
+from spikeduel.system.registry import Family
+from spikeduel.system.typed import Frozen
+
+
+class Epoch(Frozen):
+    """One epoch. Training numbers are averages while it trained; a converted network has none."""
+
+    val_loss: float
+    val_accuracy: Share
+    train_loss: float | None = None
+    train_accuracy: Share | None = None
+
+    @property
+    def validation(self) -> "Score":
+        """Accuracy and loss on the validation images."""
+        return Score(accuracy=self.val_accuracy, loss=self.val_loss)
+
+
+class Score(Frozen):
+    """Accuracy and loss on validation images."""
+
+    accuracy: Share
+    loss: float | None = None
+
+
+class ClassScores(Frozen):
+    """Precision, recall and F1 of one class, and its number of images."""
+
+    name: str = field(name="class")
+    precision: Share
+    recall: Share
+    f1: Share
+    support: Count
+
+
+class Scores(Frozen):
+    """Accuracy on `n` images, and macro averages over the classes.
+
+    `confusion` `[K, K]` counts images, rows the truth; `tie_share` is the share whose label a tie-break decided.
+    """
+
+    n: Count
+    accuracy: Share
+    precision: Share
+    recall: Share
+    f1: Share
+    per_class: list[ClassScores]
+    confusion: list[list[Count]]
+    loss: float | None = None
+    tie_share: Share | None = None
+
+
+class Classification(Scores, kw_only=True):
+    """`Scores` with every image's true and predicted class, in the order of the images: what the store keeps."""
+
+    truth: list[Count]
+    predicted: list[Count]
+
+    def scores(self) -> Scores:
+        """The same without the single answers."""
+        return Scores(**{name: getattr(self, name) for name in Scores.__struct_fields__})
+
+
+class EncodingSpread(Frozen):
+    """Accuracies under other draws of a random encoding, and their standard deviation; None where it is not random."""
+
+    accuracies: list[Share] | None = None
+    standard_deviation: Amount | None = None
+
+
+class CalibrationBin(Frozen):
+    """Images whose confidence lies between `low` and `high`: their number, mean confidence and accuracy."""
+
+    low: Share
+    high: Share
+    count: Count
+    confidence: Share | None
+    accuracy: Share | None
+
+
+class Calibrated(Frozen):
+    """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier score, bins."""
+
+    ece: Share
+    nll: Amount
+    brier: Amount
+    bins: list[CalibrationBin]
+
+
+class Calibration(Calibrated):
+    """As the probabilities come, and `scaled` by the `temperature` that fits validation best."""
+
+    temperature: Annotated[float, Meta(gt=0)] | None = None
+    scaled: Calibrated | None = None
+
+
+class Test(Scores):
+    """What was measured on the test images."""
+
+    encoding_spread: EncodingSpread | None = None
+    calibration: Calibration | None = None
+    by_distance: list[DistanceBin] | None = None
+
+
+class Leaving(Frozen):
+    """Early exit at one threshold: mean steps, accuracy, and how many images leave at each step `[T]`."""
+
+    threshold: Share | None
+    mean_steps: Amount
+    accuracy: Share
+    exit_steps: list[Count]
+
+
+class ExitChoice(Frozen):
+    """What the choice of a threshold rests on: `n` validation images."""
+
+    n: Count
+    mean_steps: Amount
+    accuracy: Share
+    full_accuracy: Share
+
+
+class EarlyExit(Leaving):
+    """Early exit at the threshold chosen on validation images; `curve` has every threshold."""
+
+    tolerance: Share
+    validation: ExitChoice
+    curve: list[Leaving]
+
+
+class Anytime(Frozen):
+    """Accuracy after each of T steps; all None for a network without steps."""
+
+    num_steps: Positive | None = None
+    n: Count | None = None
+    accuracies: list[Share] | None = None
+    validation_accuracies: list[Share] | None = None
+    early_exit: EarlyExit | None = None
+
+
+class CorruptedAccuracies(Frozen):
+    """Accuracies on `n` corrupted images, one a severity."""
+
+    n: Count
+    accuracies: list[Share]
+
+
+class Robustness(Frozen):
+    """Accuracy on corrupted images: at each severity, their mean (`area`), and that by the `clean` accuracy.
+
+    `mean` and `mean_relative` are over the seven corruptions, None where one was not measured.
+    """
+
+    clean: Share
+    corruptions: dict[str, list[Share]]
+    area: dict[str, Share]
+    relative: dict[str, Amount | None]
+    mean: Share | None
+    mean_relative: Amount | None
+    images: dict[str, Count]
+
+
+class WeightShapes(Frozen):
+    """Name to shape of all that a network keeps, single numbers left out: twins have the same."""
+
+    shapes: dict[str, list[Count]]
+
+
+class AddedMeasure(Frozen):
+    """What a measure from outside the package found: `value` is shown as `form` says, `found` is all of it."""
+
+    title: str
+    meaning: str
+    value: float | None
+    form: str
+    found: Any = None
+
+
+class ControlResult(Frozen):
+    """What one control of a spiking trial scored. `spikes`: whether it spikes itself, which decides its colour."""
+
+    title: str
+    meaning: str
+    spikes: bool
+    n: Count
+    accuracy: Share
+    num_steps: Positive | None = None
+    bits: Positive | None = None
+    parameters: Count | None = None
+    epochs: Count | None = None
+    epoch_seconds: list[Amount] = []
+    key: str | None = None
+    operations: Operations | None = None
+    energy: Energy | None = None
+    not_counted: str | None = None
+
+
+class Calling(Frozen):
+    """How a network of another library is called; see `networks.foreign`."""
+
+    way: str
+    flat: bool = False
+    output: str = "scores"
+    num_steps: Positive | None = None
+
+
+class Trial(Frozen):
+    """One contender trained with one seed, on one fold. What was not measured is None.
+
+    `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's folder.
+    """
+
+    contender: str
+    family: Family
+    seed: Count
+    encoding: str | None
+    num_steps: Positive | None
+    parameters: Count | None
+    status: Literal["done", "failed"]
+    error: str | None
+    epochs: Count
+    best_epoch: Count | None
+    stopped: str | None
+    epoch_seconds: list[Amount]
+    history: list[Epoch]
+    validation: Score | None
+    test: Test | None
+    model: str | None
+    key: str | None = None
+    fold: Count | None = None
+    precision: str | None = None
+    foreign: Calling | None = None
+    converted_from: str | None = None
+    weight_shapes: dict[str, list[Count]] | None = None
+    operations: Operations | None = None
+    energy: Energy | None = None
+    not_counted: str | None = None
+    latency: Latency | None = None
+    anytime: Anytime | None = None
+    robustness: Robustness | None = None
+    measures: dict[str, AddedMeasure] = {}
+    failed_measures: dict[str, str] = {}
+    controls: dict[str, ControlResult] = {}
+    controls_left_out: dict[str, str] = {}
+
+    @property
+    def spiking(self) -> bool:
+        """Whether it is a spiking network."""
+        return self.family == "snn"
+
+    @property
+    def title(self) -> str:
+        """Contender, seed and fold."""
+        return f"{self.contender}, seed {self.seed}" + ("" if self.fold is None else f", fold {self.fold}")
+
+    def __post_init__(self) -> None:
+        if self.status == "done" and (self.model is None or self.validation is None):
+            raise ValueError("a finished trial has a model and a validation score")
+        if self.model is not None and not _inside(self.model):
+            raise ValueError("model must be a path within the run's folder")
+        if self.anytime is not None and not _over_all_steps(self):
+            raise ValueError("anytime, operations and latency have different numbers of time steps")
+
+
+def _inside(path: str) -> bool:
+    both = (PurePosixPath(path), PureWindowsPath(path))
+    return path.isprintable() and not any(p.is_absolute() or p.drive or ".." in p.parts for p in both)
+
+
+def _over_all_steps(trial: Trial) -> bool:
+    """Whether all that goes over time has as many steps as `anytime`, and somebody leaves at one of them."""
+    assert trial.anytime is not None
+    leave = trial.anytime.early_exit
+    leaving = [leave, *leave.curve] if leave else []
+    lengths = {len(trial.anytime.accuracies or []), *(len(each.exit_steps) for each in leaving)}
+    if trial.latency and trial.latency.stream_ms:
+        lengths.add(len(trial.latency.stream_ms))
+    if trial.operations:
+        lengths.add(trial.operations.num_steps)
+    return lengths == {trial.anytime.num_steps} and all(any(each.exit_steps) for each in leaving)

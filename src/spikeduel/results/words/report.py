@@ -1,0 +1,350 @@
+"""The numbers and sentences that only the report needs."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from spikeduel.results.run import ControlledContender, Dataset, Pair, Results
+from spikeduel.results.significance import Difference
+from spikeduel.results.trials import Robustness, Score, Trial
+from spikeduel.results.words.caveats import assigned
+from spikeduel.results.words.numbers import counted, listed, margin, p_number, signed
+from spikeduel.results.words.verdict import BRIEF, because, concluded
+from spikeduel.settings import Experiment
+from spikeduel.system import typed
+
+NOT_MEASURED = "not measured"
+_SPLITS = {
+    "official": "official: the data set's own test images; validation images come out of the rest",
+    "stratified": "stratified: at random, with the same class proportions on every side",
+    "grouped": "grouped: images of one group, such as one person, stay on one side",
+    "published": "published: as in the study, at random over files, whatever they show",
+}
+
+
+def title(results: Results) -> str:
+    """The contenders and the data."""
+    names = results.contenders
+    return f"{' against '.join(names) if len(names) < 3 else listed(names)} on {results.dataset.name}"
+
+
+class Averaged(NamedTuple):
+    """A mean as text, and the standard deviation over several values; empty for a single one."""
+
+    mean: str
+    spread: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
+
+
+def averaged(
+    values: Sequence[float], form: Callable[[float], str], weights: Sequence[int] | None = None
+) -> Averaged | None:
+    """The mean, weighted if asked for, and the standard deviation, written by `form`; None of no values."""
+    if not values:
+        return None
+    spread = form(statistics.stdev(values)) if len(values) > 1 else ""
+    return Averaged(form(statistics.fmean(values, weights)), spread)
+
+
+def points(share: float) -> str:
+    """A share in per cent, without the sign: "91.23"."""
+    return f"{100 * share:.2f}"
+
+
+def one_digit(share: float) -> str:
+    """A share in per cent with one digit, without the sign: "91.2"."""
+    return f"{100 * share:.1f}"
+
+
+def score(tested: Sequence[Trial], name: str) -> Averaged | None:
+    """A score in per cent. Folds may differ in size, and an accuracy is one of images."""
+    tests = [trial.test for trial in tested if trial.test]
+    weights = [test.n for test in tests] if name == "accuracy" else None
+    return averaged([getattr(test, name) for test in tests], points, weights)
+
+
+def accuracy(found: Score | None) -> str:
+    """A validation accuracy in per cent."""
+    return points(found.accuracy) if found else "failed"
+
+
+def trained_on(tested: Sequence[Trial]) -> str:
+    """Over what a mean is: "6 seeds and 5 folds"."""
+    seeds, folds = ({getattr(trial, name) for trial in tested} - {None} for name in ("seed", "fold"))
+    parts = [counted(len(seeds), "seed")] * (len(seeds) > 1 or not folds) + [counted(len(folds), "fold")] * bool(folds)
+    return " and ".join(parts)
+
+
+def num_tested(tested: Sequence[Trial]) -> str:
+    """The number of images that each seed was tested on, in all its folds."""
+    counts: dict[int, int] = {}
+    for trial in tested:
+        counts[trial.seed] = counts.get(trial.seed, 0) + (trial.test.n if trial.test else 0)
+    return span(list(counts.values()))
+
+
+def span(values: Sequence[int]) -> str:
+    """The smallest and the largest, "4 to 10", or their one value."""
+    if not values:
+        return NOT_MEASURED
+    low, high = min(values), max(values)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def epoch_seconds(tested: Sequence[Trial]) -> str:
+    """The median over all epochs of all trials."""
+    seconds = [second for trial in tested for second in trial.epoch_seconds]
+    return f"{statistics.median(seconds):.1f}" if seconds else NOT_MEASURED
+
+
+def of_encoding(name: str, tested: Sequence[Trial]) -> str:
+    """What random encoding and tie-breaks do to a contender's accuracy, in sentences; empty where there is nothing."""
+    tests = [trial.test for trial in tested if trial.test]
+    spreads = [each.encoding_spread.standard_deviation for each in tests if each.encoding_spread]
+    known = [spread for spread in spreads if spread is not None]
+    ties = [trial.test.tie_share or 0.0 for trial in tested if trial.spiking and trial.test]
+    sentences = []
+    if known:
+        spread = points(statistics.fmean(known))
+        sentences.append(f"encoding the test images anew moves accuracy by {spread} points (standard deviation).")
+    if any(ties):
+        share = one_digit(statistics.fmean(ties))
+        sentences.append(
+            f"{share} % of the answers were ties in spike counts, decided by the summed membrane potential."
+        )
+    return f"{name}: {' '.join(sentences)}" if sentences else ""
+
+
+def added(tested: Sequence[Trial], name: str) -> Averaged | None:
+    """What a measure from outside the package shows, in its own form."""
+    found = [trial.measures[name] for trial in tested if name in trial.measures]
+    return averaged([each.value for each in found if each.value is not None], found[0].form.format) if found else None
+
+
+def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
+    """The most frequent errors of `confusion` `[K, K]`, as a sentence."""
+    errors = [
+        (count, truth, predicted)
+        for truth, row in enumerate(confusion)
+        for predicted, count in enumerate(row)
+        if count and truth != predicted
+    ]
+    errors.sort(key=lambda error: -error[0])
+    told = [f"{classes[truth]} as {classes[predicted]} ({count:,})" for count, truth, predicted in errors[:most]]
+    return f"Most frequent errors: {', '.join(told)}." if told else "There are no errors."
+
+
+def interval(found: Difference) -> str:
+    """The 95 % interval in points: "−2.00 to +0.10"."""
+    low, high = found.ci95
+    return f"{signed(low)} to {signed(high)}"
+
+
+def pair_conclusion(pair: Pair, in_folds: bool) -> str:
+    """What may be concluded of a pair, for a table."""
+    text = brief_conclusion(pair, pair.a, pair.b)
+    if pair.negligible and pair.conclusion.better:
+        text += ", by less than the margin"
+    if pair.seeds > 1:
+        return text
+    return f"of these {'trainings, one per fold' if in_folds else 'two models'}: {text}"
+
+
+def brief_conclusion(found: Difference, a: str, b: str) -> str:
+    """What may be concluded, and in a few words why not more."""
+    text = concluded(found, a, b)
+    return f"{text}: {BRIEF[found.reservation]}" if found.reservation else text
+
+
+def how_compared(results: Results) -> str:
+    """What the table of differences means, as a note below it."""
+    pairs = results.comparison.pairs
+    tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
+    many = f" p-values are adjusted for {len(pairs)} comparisons (Holm)." if len(pairs) > 1 else ""
+    if max(pair.seeds for pair in pairs) > 1:
+        scope = "Interval and p-value allow for other seeds and other test images."
+    else:
+        models = "these trainings, one per fold," if results.dataset.folds else "these two trained models"
+        scope = f"Interval and p-value are about {models} and other test images; one seed cannot show other trainings."
+    certain = any(p_number(pair.p_value) == "1" for pair in pairs)
+    return f"Test: {tests}.{many} {scope} {_terms(pairs)}" + (
+        " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
+    )
+
+
+def how_controlled(contender: ControlledContender) -> str:
+    """By which test each control was compared, and what the words mean; empty where none was measured."""
+    found = [row.found for row in contender.rows if row.found]
+    tests = "; ".join(dict.fromkeys(each.test for each in found))
+    return f"Test: {tests}, each control by itself. {_terms(found)}" if found else ""
+
+
+def _terms(found: Sequence[Difference]) -> str:
+    """What the conclusions are called, and why some are inconclusive though their intervals exclude 0."""
+    reasons = dict.fromkeys(because(each) for each in found if each.reservation)
+    return (
+        f"Better: p is at most 0.05. Equivalent: the 90 % interval lies inside {margin(found[0])}. Inconclusive: "
+        "neither; there may be a difference or none." + "".join(f" Inconclusive may also mean: {it}." for it in reasons)
+    )
+
+
+def rules(results: Results) -> list[tuple[str, str]]:
+    """What was compared, and under which rules, as pairs of a term and its explanation."""
+    dataset, experiment, trials = results.dataset, results.experiment, results.trials
+    counts, folds = dataset.counts, len(dataset.folds or [])
+    tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
+    rows = [
+        ("data", _data(dataset)),
+        ("images", f"{counts.train:,} training, {counts.val:,} validation, {tests}"),
+        ("split", _split(dataset)),
+    ]
+    if spiking := [trial for trial in trials if trial.spiking]:
+        encodings = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
+        rows.append(("spiking input", "; ".join(encodings)))
+    if len(spiking) < len(trials):
+        rows.append(("other input", "the analogue image, once; pixels from 0 to 1"))
+    most = experiment.epochs or max(trial.epochs for trial in trials)
+    training = (
+        f"Adam, learning rate {_learning_rate(experiment)}, batches of {experiment.batch_size}, at most "
+        f"{counted(most, 'epoch')}; {_stopping(experiment)}; keeps the weights of the best validation accuracy. All "
+        "contenders: same images, same batches, same rules."
+    )
+    rows.append(("training", training))
+    if experiment.per_contender:
+        rows.append(("own settings", _as_text(experiment.per_contender)))
+    rows.append(("seeds", _seeds(experiment.seeds, folds)))
+    return [*rows, ("recipe", experiment.recipe)] if experiment.recipe else rows
+
+
+def _data(dataset: Dataset) -> str:
+    text = f"{dataset.name}: {counted(len(dataset.classes), 'class')}"
+    if dataset.image_shape is None:
+        return text
+    channels, height, width = dataset.image_shape
+    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    return f"{text}, {width}×{height} pixels, {colours}"
+
+
+def _split(dataset: Dataset) -> str:
+    text = _SPLITS.get(dataset.split, dataset.split)
+    if dataset.groups is None:
+        return text
+    details = [counted(dataset.groups, "group")]
+    if sizes := dataset.group_sizes:
+        details.append(f"{sizes.median:g} images in the median, {sizes.largest:,} at most")
+    if dataset.groups_tested:
+        details.append(f"{dataset.groups_tested:,} groups tested")
+    return f"{text} ({', '.join(details)})"
+
+
+def _learning_rate(experiment: Experiment) -> str:
+    own = experiment.per_contender or {}
+    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
+    return "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
+
+
+def _stopping(experiment: Experiment) -> str:
+    if experiment.patience is None:
+        return "never stops early"
+    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
+    return f"stops after {counted(experiment.patience, 'epoch')} without a lower validation loss{least}"
+
+
+def _seeds(number: int, folds: int) -> str:
+    each = " in each fold" if folds else ""
+    if number == 1:
+        return f"1: each contender was trained once{each}; part of any difference can be chance"
+    return f"{number}: each contender was trained {number} times{each}; numbers are mean ± sd"
+
+
+def first_fold(dataset: Dataset) -> str:
+    """Of which images the audit speaks where there are folds; empty where there are none."""
+    folds = len(dataset.folds or [])
+    return f"The audit covers the first of {folds} folds; the others can differ." if folds else ""
+
+
+def settings(values: Any) -> list[tuple[str, str]]:
+    """A dictionary or dataclass as rows of text; what is unset is left out."""
+    return [(name, _as_text(value)) for name, value in (typed.plain(values) or {}).items() if value is not None]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{name}: {assigned(settings)}" for name, settings in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def robustness_by_contender(results: Results) -> dict[str, list[Robustness]]:
+    """The robustness of each contender's tested trials, where it was measured."""
+    measured = {name: [t.robustness for t in results.of(name) if t.robustness] for name in results.contenders}
+    return {name: found for name, found in measured.items() if found}
+
+
+def robustness(results: Results) -> str:
+    """What corruptions do to accuracy, in sentences; empty where that was not measured."""
+    measured = robustness_by_contender(results)
+    measured = {name: found for name, found in measured.items() if all(each.mean is not None for each in found)}
+    if not measured:
+        return ""
+    mean = {name: statistics.fmean(each.mean or 0.0 for each in found) for name, found in measured.items()}
+    clean = {name: statistics.fmean(each.clean for each in found) for name, found in measured.items()}
+    ranked = sorted(measured, key=lambda name: -mean[name])
+    scores = [f"{name} {one_digit(mean[name])} % ({one_digit(clean[name])} % on clean images)" for name in ranked]
+    areas = _areas(measured)
+    worst = {name: min(areas, key=lambda corruption: statistics.fmean(areas[corruption][name])) for name in ranked}
+    losses = [
+        f"{worst[name]} for {name} ({one_digit(statistics.fmean(areas[worst[name]][name]))} %)" for name in ranked
+    ]
+    sentences = [
+        f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.",
+        f"Lowest: {listed(losses)}.",
+    ]
+    if len(ranked) > 1:
+        sentences += _leads(areas)
+    if _single(measured):
+        sentences.append("One seed each: other trainings can differ.")
+    return " ".join(sentences)
+
+
+def _single(measured: Mapping[str, Sequence[Robustness]]) -> bool:
+    return all(len(found) == 1 for found in measured.values())
+
+
+def _areas(measured: Mapping[str, Sequence[Robustness]]) -> dict[str, dict[str, list[float]]]:
+    """For each corruption that comes in several severities, each contender's accuracies over its trials."""
+    first = next(iter(measured.values()))[0]
+    names = [name for name, accuracies in first.corruptions.items() if len(accuracies) > 1]
+    return {name: {c: [each.area[name] for each in found] for c, found in measured.items()} for name in names}
+
+
+def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """Who has the highest mean under what, leaving out leads within the spread over trainings."""
+    leads: dict[str, list[str]] = {}
+    close = []
+    for corruption, by_contender in areas.items():
+        first, second = sorted(by_contender, key=lambda name: -statistics.fmean(by_contender[name]))[:2]
+        spread = max(
+            statistics.stdev(values) if len(values) > 1 else 0.0
+            for values in (by_contender[first], by_contender[second])
+        )
+        if statistics.fmean(by_contender[first]) - statistics.fmean(by_contender[second]) > spread:
+            leads.setdefault(first, []).append(corruption)
+        else:
+            close.append(corruption)
+    ahead = "; ".join(f"{name} under {listed(kinds, len(kinds))}" for name, kinds in leads.items())
+    sentences = [f"Highest mean (not tested for significance): {ahead}."] if ahead else []
+    if close:
+        sentences.append(f"Within the spread over trainings: {listed(close, len(close))}.")
+    return sentences
+
+
+def probabilities_of_counts(names: Sequence[str]) -> str:
+    """What to know of the calibration of contenders whose scores are spike counts; empty where there are none."""
+    if not names:
+        return ""
+    return (
+        f"Probabilities of {listed(names)} are a softmax of spike counts: one more spike multiplies a class's odds by "
+        "2.7. Training optimises membrane potentials, not counts, so judge calibration after the temperature."
+    )

@@ -1,0 +1,171 @@
+"""What a setting is: the values it takes, what it means, and its option on the command line."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, inspect
+
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.registry import FAMILIES
+
+LONGEST = 4096
+"""Characters of a setting that is text."""
+MOST = 2**63 - 1
+"""The largest whole number that TOML can write."""
+DUEL, DATA, MACHINE = "Duel", "Data", "Machine"
+"""Panels of a command's help."""
+
+# What TOML, JSON and HTML can write, and a path may be called.
+Text = Annotated[
+    str,
+    Meta(
+        max_length=LONGEST,
+        pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z",
+        title=f"text of at most {LONGEST:,} characters, without control characters and bytes that are not UTF-8",
+    ),
+]
+DeclaredFamily = Annotated[
+    str,
+    Meta(
+        max_length=LONGEST,
+        pattern=rf"^([^\x00-\x1f\x7f\ud800-\udfff]+=)?({'|'.join(FAMILIES)})\Z",
+        title=f"CONTENDER={'|'.join(FAMILIES)}",
+    ),
+]
+Count = Annotated[int, Meta(ge=1, le=MOST)]
+TwoOrMore = Annotated[int, Meta(ge=2, le=MOST)]
+Steps = Annotated[int, Meta(ge=1, le=100_000)]
+Million = Annotated[int, Meta(ge=1, le=1_000_000)]
+# The limits refuse infinity too, and comparisons refuse NaN.
+Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
+NotNegative = Annotated[float, Meta(ge=0.0, le=sys.float_info.max)]
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What people read about a setting. One with a panel has an option in the help of commands."""
+
+    meaning: str
+    details: str = ""
+    panel: str = ""
+    metavar: str = ""
+    option: str = ""
+    """The option's name; by default the setting's."""
+    default: str = ""
+    """What the help says of the default, unless that is the field's."""
+    tunable: Literal["", "any", "snn"] = ""
+    """Whether `tune` may change it for a single contender: any, or a spiking one."""
+
+
+def about(meaning: str, details: str = "", **rest: Any) -> Meta:
+    """The last part of a field's type: its `Setting`, and the description in the JSON Schema."""
+    return Meta(description=meaning, extra={"setting": Setting(meaning, details, **rest)})
+
+
+def setting_of(kind: Any) -> Setting:
+    """What `about` says in a field's type."""
+    found: Setting = kind.__metadata__[-1].extra["setting"]
+    return found
+
+
+def members(kind: Any) -> tuple[inspect.Type, ...]:
+    """The types that a value of `kind` may have, without their descriptions."""
+    bare = _bare(inspect.type_info(kind))
+    return tuple(map(_bare, bare.types)) if isinstance(bare, inspect.UnionType) else (bare,)
+
+
+def choices(kind: Any) -> tuple[str, ...]:
+    """The texts that `kind`, or each entry of a list of that kind, is limited to, in their order; else none."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((texts for part in get_args(kind) if (texts := choices(part))), ())
+
+
+def checked(name: str, value: Any, kind: Any) -> Any:
+    """`value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError` naming the setting."""
+    try:
+        return typed.converted(value, kind)
+    except ValueError:
+        raise refusal(name, value, kind) from None
+
+
+def parsed(name: str, text: str, kind: Any) -> Any:
+    """The value that `text` stands for, as `--set name=text` gives it. Raises `InputError` naming the setting."""
+    types = {type(member) for member in members(kind)}
+    if inspect.NoneType in types and text.lower() in ("", "none"):
+        return None
+    if inspect.DictType in types:
+        raise InputError(f"{name} cannot be set by --set: write it into a file for --experiment, as `tune` does.")
+    if inspect.VarTupleType in types:
+        return checked(name, [part.strip() for part in text.split(",") if part.strip()], kind)
+    if types & {inspect.IntType, inspect.FloatType}:
+        text = text.strip().replace("_", "")
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except ValueError:
+        raise refusal(name, text, kind) from None
+
+
+def refusal(name: str, value: Any, kind: Any) -> InputError:
+    """The error for a `value` that is no `kind`: what it must be, or which choice is the nearest."""
+    allowed = choices(kind)
+    for each in value if isinstance(value, list | tuple) else [value]:
+        if allowed and isinstance(each, str) and each not in allowed:
+            return unknown(name, each, allowed)
+    if isinstance(value, int) and abs(value) > MOST:
+        return InputError(f"{name} is too large: a number of more than 18 digits.")
+    return InputError(f"{name} must be {described(kind)}, not {_shown(value)}.")
+
+
+def described(kind: Any) -> str:
+    """The values of `kind` in words: `a whole number from 1 to 16 or unset`."""
+    return _words(inspect.type_info(kind))
+
+
+def _words(info: inspect.Type) -> str:
+    match info:
+        case inspect.Metadata():
+            return (info.extra_json_schema or {}).get("title") or _words(info.type)
+        case inspect.UnionType():
+            return " or ".join(map(_words, info.types))
+        case inspect.LiteralType():
+            return f"{', '.join(map(str, info.values[:-1]))} or {info.values[-1]}"
+        case inspect.VarTupleType():
+            return f"a list of {_words(info.item_type)}"
+        case inspect.IntType():
+            return f"a whole number{_bounds(info)}"
+        case inspect.FloatType():
+            return f"a number{_bounds(info)}"
+        case inspect.BoolType():
+            return "true or false"
+        case _:
+            return "unset"
+
+
+def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
+    limited = info.le is not None and info.le < MOST
+    if info.gt is not None:
+        return f" above {_number(info.gt)}" + (f" and at most {_number(info.le)}" if limited else "")
+    if info.ge is None:
+        return ""
+    return f" from {_number(info.ge)} to {_number(info.le)}" if limited else f" of at least {_number(info.ge)}"
+
+
+def _number(limit: float | None) -> str:
+    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
+
+
+def _bare(info: inspect.Type) -> inspect.Type:
+    return _bare(info.type) if isinstance(info, inspect.Metadata) else info
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = visible(repr(value))
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        return "something with a number that is too large"
+    return text if len(text) <= 80 else f"{text[:80]}…"

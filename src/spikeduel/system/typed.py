@@ -1,0 +1,110 @@
+"""Documents as types: JSON and TOML to frozen structs and back, by msgspec, with errors for people."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar, dataclass_transform
+
+import msgspec
+
+from spikeduel.system import files
+from spikeduel.system.errors import InputError, unknown, visible
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _FrozenMeta(msgspec.StructMeta):
+    def __new__(mcls, name: str, bases: Any, namespace: Any, **options: Any) -> Any:
+        return super().__new__(mcls, name, bases, namespace, **{"frozen": True, "kw_only": True, **options})
+
+
+class Frozen(msgspec.Struct, metaclass=_FrozenMeta):
+    """What documents are made of: named fields, checked when they are read, never changed."""
+
+
+def converted(value: Any, kind: type[T]) -> T:
+    """`value`, made of dicts, lists, texts and numbers, as `kind`. Raises `InputError` naming the place in it."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(said(error, kind)) from None
+    except UnicodeEncodeError:
+        raise InputError("text that is not Unicode (half of a surrogate pair).") from None
+    except RecursionError:
+        raise InputError("nested too deeply.") from None
+
+
+def plain(value: Any) -> Any:
+    """A struct, dataclass or what holds some as what JSON can say: dicts, lists, texts and numbers."""
+    return _with_lists(msgspec.to_builtins(value))
+
+
+def _with_lists(value: Any) -> Any:
+    """`value` as it is read again from JSON, which knows no tuples."""
+    if isinstance(value, dict):
+        return {name: _with_lists(inner) for name, inner in value.items()}
+    return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def parse_json(content: bytes | str, kind: type[T]) -> T:
+    """JSON as `kind`. Raises `InputError` naming the place in the document."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.ValidationError as error:
+        raise InputError(said(error, kind)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not JSON ({error}).") from None
+    except RecursionError:
+        raise InputError("nested too deeply.") from None
+
+
+def read_json(path: Path, kind: type[T], most: int = files.MOST_BYTES) -> T:
+    """A JSON file of at most `most` bytes as `kind`. Raises `InputError` naming the file and the place in it."""
+    content = files.read_bytes(path, most)
+    try:
+        return parse_json(content, kind)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def read_toml(path: Path, kind: type[T], most: int) -> T:
+    """A TOML file of at most `most` bytes as `kind`. Raises `InputError` naming the file and the place in it."""
+    content = files.read_bytes(path, most)
+    try:
+        return parse_toml(content, kind)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def parse_toml(content: bytes, kind: type[T]) -> T:
+    """TOML as `kind`. Raises `InputError` naming the place in the document."""
+    try:
+        return converted(tomllib.loads(content.decode("utf-8")), kind)
+    except RecursionError:
+        raise InputError("nested too deeply.") from None
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"not TOML ({' '.join(str(error).split())[:200]}).") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON has no word for them."""
+    files.write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
+
+
+def said(error: msgspec.ValidationError, kind: Any = None) -> str:
+    """What is wrong, and where: `trials[3].epochs: expected int, got str.`"""
+    text = str(error)
+    place = ""
+    if found := _PLACE.search(text):
+        text, place = text[: found.start()], found[1].lstrip(".")
+    if (name := re.fullmatch(r"Object contains unknown field `(.*)`", text, re.S)) and not place:
+        # Most likely a misspelt one: offers what is meant, where the fields of the document itself are known.
+        return str(unknown("key", visible(name[1])[:60], getattr(kind, "__struct_fields__", ())))
+    text = visible(text.replace("`", ""))
+    return f"{place}: {text[0].lower()}{text[1:]}." if place else f"{text}."

@@ -1,0 +1,132 @@
+from typing import Annotated
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from spikeduel.cli.given import Given, command
+from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings.recipes import baseline
+from spikeduel.system.errors import InputError
+
+
+def experiment(file=None, assignments=(), own_code=(), **settings):
+    return Given(settings=settings, experiment_file=file, assignments=assignments, own_code=own_code).experiment()
+
+
+def test_nothing_given_is_the_recipe():
+    assert experiment(recipe="baseline") == baseline()
+    assert experiment(dataset="digits", recipe="baseline") == baseline("digits")
+    assert Given().experiment("digits") == Experiment(dataset="digits")
+
+
+def test_options_change_the_recipe_and_set_changes_both():
+    changed = experiment(
+        dataset="digits", recipe="baseline", epochs=3, seeds=2, assignments=["seeds=4", " beta = 0.5 ", "limit=none"]
+    )
+    assert changed == baseline("digits", epochs=3, seeds=4, beta=0.5)
+
+
+def test_a_value_may_hold_equal_signs():
+    assert experiment(recipe="baseline", assignments=["data_dir=a=b"]).data_dir == "a=b"
+
+
+def test_a_file_takes_the_place_of_the_recipe(tmp_path):
+    path = tmp_path / "e.toml"
+    written = baseline("digits", hidden=7, epochs=3)
+    write_experiment(path, written)
+    assert experiment(path, recipe="matched") == written
+    changed = experiment(path, dataset="mnist", epochs=4, assignments=["hidden=8"])
+    assert changed == baseline("mnist", hidden=8, epochs=4)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"recipe": "basline"}, "unknown recipe 'basline': did you mean 'baseline'"),
+        ({"assignments": ["beta"]}, "--set beta: write it as name=value"),
+        ({"assignments": ["=3"]}, "unknown setting ''"),
+        ({"assignments": ["bta=3"]}, "unknown setting 'bta': did you mean 'beta'"),
+        ({"assignments": ["seeds=many"]}, "seeds must be a whole number from 1 to 10,000, not 'many'"),
+        ({"epochs": -1}, "epochs must be a whole number from 1"),
+    ],
+)
+def test_what_cannot_be_used_is_named(given, problem):
+    with pytest.raises(InputError, match=problem):
+        experiment(**{"dataset": "digits", "recipe": "baseline", **given})
+
+
+def test_a_files_code_is_run_only_where_it_is_named_again(tmp_path):
+    path = tmp_path / "e.toml"
+    write_experiment(path, baseline("m:data", contenders=("m:net", "small-cnn"), neuron="m:cell"))
+    with pytest.raises(InputError, match=r"e\.toml: runs the code m:net, m:cell, m:data\. If .*add --own-code m:net"):
+        experiment(path)
+    with pytest.raises(InputError, match=r"runs the code m:cell\."):
+        experiment(path, dataset="m:data", contenders=["m:net"])
+    named = experiment(path, own_code=["m:net", "m:cell", "m:data"])
+    assert named.own_code == ("m:net", "m:cell", "m:data")
+    replaced = experiment(path, dataset="digits", contenders=["dense-snn"], assignments=["neuron=lif"])
+    assert replaced.own_code == ()
+    # What is not from the file is the user's own word.
+    assert experiment(dataset="digits", contenders=["m:net"]).own_code == ("m:net",)
+
+
+@pytest.fixture
+def calls():
+    """What a command of many options was called with."""
+    return []
+
+
+@pytest.fixture
+def program(calls):
+    @command("dataset", "encoding", "size", "num_steps", "controls", "contenders", "near_duplicate_ratio", "as_json")
+    def go(given: Given, size: Annotated[int, typer.Option("--size")] = 3) -> None:
+        calls.append((given, size))
+
+    app = typer.Typer(add_completion=False)
+    go.add_to(app)
+    return app
+
+
+def test_a_command_gets_the_settings_that_were_given(program, calls):
+    given = ["digits", "--num-steps", "7", "--no-controls", "--contender", "a", "--contender", "b", "--near", "0.2"]
+    for arguments in ([], [*given, "--size", "4", "--json"]):
+        assert CliRunner().invoke(program, arguments).exit_code == 0
+    assert calls[0] == (Given(), 3)
+    settings = {
+        "dataset": "digits", "num_steps": 7, "controls": False, "contenders": ["a", "b"], "near_duplicate_ratio": 0.2,
+    }  # fmt: skip
+    assert calls[1] == (Given(settings=settings, as_json=True), 4)
+
+
+def test_options_are_made_from_the_fields(program):
+    options = {each.opts[0]: each for each in typer.main.get_command(program).params}
+    assert list(options) == [
+        "dataset", "--encoding", "--size", "--num-steps", "--controls", "--contender", "--near", "--json",
+    ]  # fmt: skip
+    assert options["--num-steps"].metavar == "T"
+    assert options["--num-steps"].rich_help_panel == "Duel"
+    assert options["--num-steps"].help.endswith("(Default: 4; recipe baseline: 25)")
+    assert options["--controls"].secondary_opts == ["--no-controls"]
+    assert "(Default: 0.33)" in options["--near"].help
+
+
+def test_a_required_setting_has_to_be_given():
+    @command("contenders", required=("contenders",))
+    def go(given: Given) -> None:
+        pass
+
+    app = typer.Typer()
+    go.add_to(app)
+    done = CliRunner().invoke(app, [])
+    assert done.exit_code == 2
+    assert "--contender" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["encodding", "near", "settings"])
+def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made(name):
+    with pytest.raises(TypeError, match=f"'{name}' is neither a setting nor an option"):
+
+        @command(name)
+        def go(given: Given) -> None:
+            pass

@@ -1,0 +1,125 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from bench_fakes import TINY
+from damage import FUZZED, changed, problem
+from spikeduel.measuring.bench.document import Benchmark, Ratio, failed, paired, ratios, rows
+from spikeduel.measuring.bench.interleaving import Timing
+from spikeduel.measuring.bench.machine import Limits
+from spikeduel.measuring.bench.table import notes, table
+from spikeduel.measuring.bench.workloads import WORKLOADS
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError
+
+LIMITS = Limits(bf16_gflops=0.001, float32_gflops=0.0005, bandwidth_gbs=0.01)
+
+
+def timing(*rounds, **settings):
+    return Timing([list(part) for part in rounds], "float32", 1.5, 5000, **settings)
+
+
+def ratio(median, least, most, contender):
+    return Ratio(median=median, min=least, max=most, contender=contender)
+
+
+def test_a_row_by_hand():
+    # 2,440 operations at a million a second take 2.44 ms; 5,312 bytes at ten million a second 0.53 ms.
+    fine, broken = rows(TINY, {"spikeduel": timing([10.0], [20.0]), "snntorch-study": Timing(error="no")}, LIMITS)
+    assert typed.plain(fine) == {
+        "workload": "tiny",
+        "contender": "spikeduel",
+        "precision": "float32",
+        "start_seconds": 1.5,
+        "ms": {"median": 15.0, "min": 10.0, "max": 20.0, "p25": 12.5, "p75": 17.5, "n": 2},
+        "peak_memory_bytes": 5000,
+        "flop": 2440,
+        "bytes": 36 * 145 + 32 + 60,
+        "roofline_ms": pytest.approx(2.44),
+        "roofline_fraction": pytest.approx(2.44 / 15),
+        "error": None,
+    }
+    nulls = {
+        "precision": None,
+        "start_seconds": None,
+        "ms": None,
+        "peak_memory_bytes": None,
+        "roofline_fraction": None,
+        "error": "no",
+    }
+    assert typed.plain(broken) == {**typed.plain(fine), "contender": "snntorch-study", **nulls}
+
+
+def test_ratios_are_paired_by_round():
+    slow, fast = timing([10.0, 30.0], [40.0], [90.0]), timing([10.0], [10.0, 10.0], [30.0])
+    assert paired(slow, fast, "a") == ratio(3.0, 2.0, 4.0, "a")
+
+
+def test_the_ratios_of_a_spiking_workload():
+    timings = {
+        "spikeduel": timing([2.0], [2.0]),
+        "spikeduel-float32": timing([1.0], [1.0]),
+        "snntorch-study": timing([20.0], [24.0]),
+        "snntorch-fastest": timing([8.0], [8.0]),
+        "spikingjelly-hoisted-bf16+memory": timing([6.0], [5.0]),
+        "spikingjelly": Timing(error="missing"),
+    }
+    found = ratios(WORKLOADS["snn-28-rate"], timings, timing([4.0], [1.0]))
+    assert found == {
+        "snntorch-study": ratio(11.0, 10.0, 12.0, "snntorch-study"),
+        "fastest-peer": ratio(4.0, 4.0, 4.0, "snntorch-fastest"),
+        "fastest-peer+memory": ratio(2.75, 2.5, 3.0, "spikingjelly-hoisted-bf16+memory"),
+        "cnn": ratio(1.25, 0.5, 2.0, "spikeduel"),
+    }
+
+
+def test_the_ratios_of_the_cnn():
+    timings = {"spikeduel": timing([2.0]), "spikeduel-float32": timing([9.0]), "torch-cnn": timing([5.0])}
+    found = ratios(WORKLOADS["cnn-28"], timings, None)
+    assert found == {"torch-cnn": ratio(2.5, 2.5, 2.5, "torch-cnn")}
+
+
+def test_there_is_no_ratio_to_what_failed():
+    missing = {"spikeduel": timing([2.0]), "snntorch-study": Timing(error="missing")}
+    assert ratios(WORKLOADS["snn-28-rate"], missing, Timing(error="broke")) == {}
+    assert ratios(WORKLOADS["snn-28-rate"], {**missing, "spikeduel": Timing(error="broke")}, timing([1.0])) == {}
+
+
+def test_only_spikeduels_own_failures_count_as_failed(benchmark):
+    assert not failed(benchmark)
+    point = replace(benchmark.scaling[0], contender="spikeduel", error="broke")
+    assert failed(replace(benchmark, scaling=(point,)))
+    row = replace(benchmark.rows[0], contender="spikeduel-float32", error="broke")
+    assert failed(replace(benchmark, rows=(row,)))
+
+
+def test_a_document_from_a_file_is_the_same_or_a_clear_error(benchmark, tmp_path):
+    path = tmp_path / "speed.json"
+    typed.write_json(path, benchmark)
+    assert typed.read_json(path, Benchmark) == benchmark
+    whole = typed.plain(benchmark)
+    wrong = {
+        "schema": {**whole, "schema": 2},
+        "machine.threads": {**whole, "machine": {**whole["machine"], "threads": "two"}},
+        "rows[0].ms": {**whole, "rows": [{**whole["rows"][0], "ms": 4.0}]},
+        "limits": {key: value for key, value in whole.items() if key != "limits"},
+    }
+    for place, document in wrong.items():
+        typed.write_json(path, document)
+        with pytest.raises(InputError, match=r"speed\.json") as caught:
+            typed.read_json(path, Benchmark)
+        assert place in str(caught.value)
+
+
+@FUZZED
+@given(st.data())
+def test_a_damaged_document_is_a_clear_error_or_still_has_a_table(benchmark, data):
+    content = json.dumps(data.draw(changed(typed.plain(benchmark))))
+    if problem(typed.parse_json, content, Benchmark) is None:
+        document = typed.parse_json(content, Benchmark)
+        assert isinstance(table(document), str)
+        assert notes(document)
+        assert failed(document) in (True, False)

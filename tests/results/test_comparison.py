@@ -1,0 +1,277 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from msgspec import structs
+
+from damage import FUZZED, changed, problem
+from made_audits import audit_with
+from made_operations import plain, spiking
+from made_times import untimed
+from made_trials import dataset, pair, results, scored, trial, tuning
+from spikeduel.results import caveats as c
+from spikeduel.results.audit import Finding
+from spikeduel.results.comparison import Comparison, list_runs, load_run
+from spikeduel.results.run import ControlledContender, ControlRow
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import Calibration, ControlResult, Score
+from spikeduel.results.words import tables
+from spikeduel.settings import Experiment, write_experiment
+from spikeduel.system.errors import InputError, MissingExtra
+
+EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
+SNN = trial(
+    "snn",
+    0.9,
+    parameters=1234,
+    seconds=[2.0],
+    operations=spiking(),
+    latency=untimed(None, None, "cpu"),
+    controls={"shuffled": ControlResult(title="shuffled", meaning="", spikes=True, n=2000, accuracy=0.5)},
+)
+CNN = trial("cnn", 0.8, parameters=1234, operations=plain())
+ROW = ControlRow(control="shuffled", title="shuffled", meaning="", spikes=True, reason="it broke.")
+FINDING = Finding(kind="conflicting_labels", is_problem=True, count=2)
+ALL = results(
+    [SNN, CNN],
+    [pair(0.1, conclusion=Conclusion.A_BETTER)],
+    experiment=EXPERIMENT,
+    about=dataset(audit=audit_with(conclusions=(FINDING,))),
+    tuning=tuning(2, snn=0.0),
+    controls=[ControlledContender(contender="snn", num_steps=4, seeds=1, accuracy=0.9, rows=[ROW])],
+    caveats=[c.OneSeed(), c.AuditProblem(finding=FINDING)],
+    overturned_by=[c.AnotherTraining()],
+)
+
+
+def comparison(of=ALL, out=Path("out")):
+    return Comparison(EXPERIMENT, of, out)
+
+
+def of_trials(*trials):
+    return comparison(results(trials))
+
+
+# ---- what it says
+
+
+def test_the_document_is_the_data_with_its_sentences():
+    found = comparison()
+    document = found.document()["comparison"]
+    assert document["verdict"] == found.verdict()
+    assert [caveat["text"] for caveat in document["caveats"]] == found.caveats()
+    assert [caveat["type"] for caveat in document["caveats"]] == ["OneSeed", "AuditProblem"]
+    assert [controlled["text"] for controlled in document["controls"]] == found.controls()
+    audited = found.document()["dataset"]["audit"]
+    assert (audited["ok"], audited["problems"]) == (False, ALL.dataset.audit.problems)
+    json.dumps(found.document(), allow_nan=False)
+
+
+def test_the_table_has_a_note_where_there_is_a_spread():
+    alone, both = of_trials(SNN), of_trials(SNN, structs.replace(SNN, seed=1))
+    assert alone.table() == tables.render(tables.contender_rows(alone.results))
+    assert both.table().splitlines()[-1] == tables.spread_note(both.results.trials) != ""
+
+
+def test_what_failed():
+    assert not of_trials(SNN, CNN).failed
+    assert of_trials(SNN, trial("cnn")).failed
+    assert of_trials(structs.replace(SNN, failed_measures={"calibration": "it broke"})).failed
+
+
+# ---- the best model
+
+
+def validated(contender, accuracy, seed=0, **changes):
+    return trial(contender, 0.5, seed=seed, validation=Score(accuracy=accuracy), **changes)
+
+
+def test_the_best_is_chosen_on_validation_not_on_test():
+    # Seed 0 is perfect on the test images, seed 1 is ahead on validation.
+    first = validated("snn", 0.6, test=scored(1.0))
+    found = of_trials(first, validated("snn", 0.9, 1), validated("cnn", 0.5))
+    assert found.best("snn") == Path("out/models/snn-seed1.safetensors")
+    assert found.best("cnn") == Path("out/models/cnn-seed0.safetensors")
+
+
+def test_the_best_of_a_family():
+    found = of_trials(validated("dense-snn", 0.7), validated("deep-snn", 0.8))
+    assert found.best("snn").name == "deep-snn-seed0.safetensors"
+    assert found.best("dense-snn").name == "dense-snn-seed0.safetensors"
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(InputError, match="unknown contender 'ssnn': did you mean 'snn'"):
+        comparison().best("ssnn")
+
+
+def test_a_contender_that_failed_has_no_best():
+    with pytest.raises(InputError, match="no trial of cnn was finished"):
+        of_trials(SNN, trial("cnn")).best("cnn")
+
+
+# ---- for other programs
+
+
+def test_a_frame_of_trials():
+    pytest.importorskip("pandas")
+    calibration = Calibration(ece=0.125, nll=1.0, brier=0.5, bins=[])
+    calibrated = structs.replace(SNN, test=structs.replace(SNN.test, calibration=calibration))
+    frame = of_trials(calibrated, CNN, trial("cnn", seed=1)).trials_frame()
+    assert frame[["contender", "seed", "status"]].values.tolist() == [
+        ["snn", 0, "done"], ["cnn", 0, "done"], ["cnn", 1, "failed"],
+    ]  # fmt: skip
+    assert frame["test.accuracy"].tolist()[:2] == [0.9, 0.8]
+    assert frame["test.accuracy"].isna().tolist() == [False, False, True]
+    assert frame["test.calibration.ece"][0] == 0.125
+    assert frame["latency.one_image.median_ms"][0] == 2.0
+    assert frame["validation.accuracy"][0] == 0.75
+    # Numbers, and no lists of layers or epochs.
+    assert not {"history", "operations", "energy", "controls"} & {name.split(".")[0] for name in frame}
+
+
+def test_a_frame_of_pairs():
+    pytest.importorskip("pandas")
+    (row,) = comparison().pairs_frame().to_dict("records")
+    found = ALL.comparison.pairs[0]
+    assert (row["a"], row["b"], row["difference"], row["conclusion"]) == ("snn", "cnn", found.difference, "a_better")
+    assert tuple(row["ci95"]) == found.ci95
+    assert set(row) == set(type(found).__struct_fields__)
+
+
+def test_without_pandas_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingExtra, match=r"pandas is not installed: pip install 'spikeduel\[pandas\]'"):
+        comparison().trials_frame()
+
+
+def test_a_table_for_latex():
+    seeds = [trial("own_net:50%", accuracy, seed=seed) for seed, accuracy in enumerate((0.9, 0.8))]
+    assert of_trials(*seeds, trial("cnn")).to_latex() == "\n".join(
+        [
+            r"\begin{tabular}{lrrrr}",
+            r"\toprule",
+            r"model & accuracy (\%) & precision (\%) & recall (\%) & F1 (\%) \\",
+            r"\midrule",
+            r"own\_net:50\% & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 \\",
+            r"cnn & failed & failed & failed & failed \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"% $\pm$ is the standard deviation over 2 seeds.",
+        ]
+    )
+
+
+# ---- runs on disk
+
+
+def write_run(folder, of=ALL):
+    write_experiment(folder / "experiment.toml", EXPERIMENT)
+    (folder / "results.json").write_text(json.dumps(comparison(of).document()))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_run(tmp_path / "runs" / "made-up")
+
+
+def test_a_run_is_read_again(run):
+    found = load_run(run)
+    assert (found.experiment, found.out) == (EXPERIMENT, run)
+    assert found.results == ALL
+    assert found.document() == json.loads((run / "results.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "damage", ["missing", "folder", "cut", "list", "other schema", "foreign", "no experiment", "experiment cut"]
+)
+def test_what_is_no_run_is_named(damage, run):
+    content, toml = run / "results.json", run / "experiment.toml"
+    if damage == "missing":
+        content.unlink()
+    elif damage == "folder":
+        content.unlink()
+        content.mkdir()
+    elif damage == "no experiment":
+        toml.unlink()
+    elif damage == "experiment cut":
+        toml.write_text("dataset = 'di")
+    else:
+        whole = content.read_text()
+        damaged = {
+            "cut": whole[:200],
+            "list": "[]",
+            "other schema": json.dumps({**json.loads(whole), "schema": 3}),
+            "foreign": '{"schema": 2, "name": "something else"}',
+        }
+        content.write_text(damaged[damage])
+    with pytest.raises(InputError, match=r"runs.made-up"):
+        load_run(run)
+    assert list_runs(run.parent) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="nowhere: no run here"):
+        load_run(tmp_path / "nowhere")
+    assert list_runs(tmp_path / "nowhere") == []
+
+
+def test_runs_are_listed_newest_first(run):
+    newer = write_run(run.parent / "newer", structs.replace(ALL, created="2021-02-03T04:05:06+00:00"))
+    (run.parent / "store").mkdir()
+    found = list_runs(run.parent)
+    assert [entry["run"] for entry in found] == [str(newer), str(run)]
+    assert found[0]["accuracy"] == {"snn": [0.9], "cnn": [0.8]}
+    assert found[0]["models"] == [str(newer / "models" / f"{name}-seed0.safetensors") for name in ("snn", "cnn")]
+    assert (found[0]["dataset"], found[0]["encoding"], found[0]["seeds"], found[0]["epochs"]) == (
+        "made up", EXPERIMENT.encoding, 1, 2,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda r: r["trials"][0].pop("history"), r"trials\[0\]: .*history"),
+        (lambda r: r["trials"][1]["test"].update(accuracy=7), r"trials\[1\]\.test\.accuracy: .*<= 1"),
+        (lambda r: r["trials"][0].update(model="../../secret"), r"trials\[0\]: model must be a path within the run"),
+        (lambda r: r["trials"][0].update(model=None), r"trials\[0\]: a finished trial has a model"),
+        (lambda r: r["trials"][0]["test"]["confusion"].pop(), "snn, seed 0 was tested on other classes"),
+        (lambda r: r["trials"][0].update(epoch_seconds=[10**400]), r"epoch_seconds\[0\]: "),
+        (lambda r: r["trials"][0].update(epochs="2"), r"trials\[0\]\.epochs: expected int, got str"),
+        (lambda r: r["trials"].clear(), "trials: "),
+        (lambda r: r["experiment"].update(learning_rate="fast"), "experiment.*learning_rate"),
+        (lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"), r"pairs\[0\]\.conclusion: .*'sure'"),
+        (lambda r: r["comparison"]["caveats"][0].update(type="Doubt"), r"caveats\[0\].*: .*'Doubt'"),
+        (
+            lambda r: r["tuning"]["contenders"][0].update(best=2),
+            r"tuning\.contenders\[0\]: there is no such best trial",
+        ),
+        (lambda r: r["tuning"].update(num_trials=3), "tuning: a contender has not 3 trials"),
+        (lambda r: r["tuning"]["contenders"][0]["trials"].reverse(), r"contenders\[0\]: the trials are not in order"),
+        (lambda r: r.update(created=5), "created: expected str, got int"),
+    ],
+)
+def test_damaged_results_are_named_with_the_place(change, place, run):
+    content = json.loads((run / "results.json").read_text())
+    change(content)
+    (run / "results.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"results\.json: damaged, or not results of spikeduel: .*{place}"):
+        load_run(run)
+
+
+@FUZZED
+@given(content=changed(comparison().document()))
+def test_changed_results_are_listed_and_shown_or_an_input_error(run, content):
+    (run / "results.json").write_text(json.dumps(content))
+    if text := problem(load_run, run):
+        assert "results.json" in text
+        assert list_runs(run.parent) == []
+    else:
+        found = load_run(run)
+        assert found.table()
+        assert found.verdict()
+        json.dumps(found.document())
+        assert tables.render(tables.run_rows(list_runs(run.parent)))

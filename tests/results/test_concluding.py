@@ -1,0 +1,313 @@
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+from made_audits import audit_with
+from made_trials import FOUR, dataset, pair, scored, trial, tuning
+from spikeduel.results import caveats as c
+from spikeduel.results.audit import Counts, Finding
+from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_caveats, tuning_limits
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import Calling
+from spikeduel.settings.recipes import baseline
+
+EXPERIMENT = baseline(seeds=3)
+
+
+def found(trials=(), experiment=EXPERIMENT, **about):
+    """The caveats beside the one that settings were tuned for nobody, which always holds here."""
+    caveats = find_caveats(experiment, dataset(**about), [trial("snn", 0.9), *trials])
+    assert c.Untuned() in caveats
+    return [caveat for caveat in caveats if caveat != c.Untuned()]
+
+
+def folds(num, test=400):
+    return [Counts(train=1, val=1, test=test)] * num
+
+
+def audit(accuracy):
+    return audit_with(probe={"accuracy": accuracy})
+
+
+PROBLEM = Finding(kind="conflicting_labels", is_problem=True, count=2)
+NOTE = Finding(kind="unbalanced_classes", is_problem=False)
+
+
+# ---- caveats
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        ({}, []),
+        ({"shared_groups": 0.0}, []),
+        ({"shared_groups": 0.87}, [c.Leakage(shared=0.87, official=False)]),
+        ({"shared_groups": 0.0012}, [c.Leakage(shared=0.0012, official=False)]),
+        ({"shared_groups": 0.01, "split": "official"}, [c.Leakage(shared=0.01, official=True)]),
+        ({"shared_groups": 0.0012, "split": "official"}, [c.FewShared(shared=0.0012)]),
+        ({"folds": folds(5)}, [c.InFolds(folds=5)]),
+        ({"num_test": 499}, [c.FewTestImages(num_test=499)]),
+        ({"num_test": 500}, []),
+        ({"notes": ["The raw images are transposed."]}, [c.DataNote(text="The raw images are transposed.")]),
+        (
+            {"audit": audit_with(probe={"accuracy": 0.5}, conclusions=(PROBLEM, NOTE))},
+            [c.AuditProblem(finding=PROBLEM)],
+        ),
+        ({"test_uses": 1}, []),
+        ({"test_uses": 0}, []),
+        ({"test_uses": 5}, [c.TestUses(uses=5, here=1)]),
+        # Controls are models too.
+        ({"test_uses": 5, "test_uses_here": 5}, []),
+        ({"test_uses": 5, "test_uses_here": 4}, [c.TestUses(uses=5, here=4)]),
+    ],
+    ids=str,
+)
+def test_what_the_data_gives_to_object(about, expected):
+    assert found(**about) == expected
+
+
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        ([trial("snn2", 0.9)], []),
+        ([trial("cnn", 0.5)], [c.Confounded()]),
+        ([trial("snn2", 0.5, epochs=3)], [c.DifferentEpochs()]),
+        (
+            [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
+            [c.EpochLimit(contenders=["snn2"], epochs=2)],
+        ),
+        ([trial("snn2", seed=4)], [c.FailedTrials(titles=["snn2, seed 4"])]),
+        ([trial("snn2", seed=4, fold=1)], [c.FailedTrials(titles=["snn2, seed 4, fold 1"])]),
+        (
+            [trial("snn2", 0.9, failed_measures={"calibration": "it broke."})],
+            [c.FailedMeasure(measure="calibration", trial="snn2, seed 0", reason="it broke.")],
+        ),
+        (
+            [trial("snn2", 0.9, not_counted="it is odd.", seed=seed) for seed in (0, 1)],
+            [c.NotCounted(contender="snn2", reason="it is odd.")],
+        ),
+        (
+            [trial("snn2", 0.9, converted_from="cnn", seed=seed) for seed in (0, 1)],
+            [c.NotTrained(sources={"snn2": "cnn"}, num_steps=32, percentile=99.9)],
+        ),
+    ],
+)
+def test_what_the_trials_give_to_object(trials, expected):
+    assert found(trials) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({"seeds": 1}, [c.OneSeed()]), ({"limit": 1234}, [c.Limited(limit=1234)])]
+)
+def test_what_the_settings_give_to_object(changes, expected):
+    assert found(experiment=replace(EXPERIMENT, **changes)) == expected
+
+
+def test_the_gravest_stands_first():
+    kinds = [
+        type(caveat)
+        for caveat in find_caveats(
+            replace(EXPERIMENT, seeds=1, limit=9),
+            dataset(40, shared_groups=0.5, notes=["a note."], audit=audit(None)),
+            [trial("snn", 0.05), trial("cnn")],
+        )
+    ]
+    assert kinds == [
+        c.Leakage, c.OneSeed, c.FewTestImages, c.AtChance, c.Confounded, c.Untuned, c.Limited, c.FailedTrials,
+        c.DataNote,
+    ]  # fmt: skip
+
+
+def test_networks_of_other_libraries():
+    looping = trial("net:Net", 0.9, foreign=Calling(way="loop", num_steps=7), num_steps=7, precision="32")
+    stepping = trial("net:wide", 0.9, foreign=Calling(way="step"), precision="bf16")
+    assert c.OwnSteps(contender="net:Net", num_steps=7, encoding="rate") in found([looping, stepping])
+    assert found([looping, stepping], replace(EXPERIMENT, encoding="direct")) == []
+    # Beside others in bf16, who computes in float32 is slower; alone, it is not.
+    mixed = find_caveats(EXPERIMENT, dataset(), [looping, stepping, trial("snn", 0.9, precision="bf16")])
+    assert c.InFloat32(contenders=["net:Net"]) in mixed
+
+
+# ---- chance
+
+
+def fold(accuracy, number, supports=(20,) * 5, **changes):
+    return trial("snn", accuracy, fold=number, **{"test": scored(accuracy, supports), **changes})
+
+
+def chance(trials):
+    kinds = (c.AtChance, c.SometimesAtChance)
+    return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
+
+
+def test_chance_is_the_most_frequent_class_and_two_standard_errors():
+    # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
+    assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance([trial("snn", 0.115)]) == []
+    assert chance([fold(0.82, None, (80, 20))]) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+
+
+def test_chance_is_judged_by_all_trainings_together():
+    # 0.27 of 100 images is within two standard errors (8 points) of 20 %; 0.29 of 500 (3.6 points) is not.
+    better = [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))]
+    assert chance(better) == [c.SometimesAtChance(contender="snn", num=1, of=5)]
+    never = [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))]
+    assert chance(never) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+
+
+def test_seeds_answer_the_same_images():
+    # Six seeds at 0.27 are 600 answers to 100 images: still within two standard errors of 100.
+    assert chance([fold(0.27, None, seed=seed) for seed in range(6)]) == [
+        c.AtChance(contenders=["snn"], stopped_early=True)
+    ]
+
+
+def test_whether_all_at_chance_stopped_early():
+    stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
+    assert chance(stopped) == [c.AtChance(contenders=["snn"], stopped_early=False)]
+
+
+# ---- the audit's nearest neighbour
+
+
+def test_who_is_below_the_audits_nearest_neighbour():
+    about = {"audit": audit(0.91)}
+    below = c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.91, first_fold=False)
+    assert found([trial("snn2", 0.95)], **about) == [below]
+    # The mean over seeds counts.
+    assert found([trial("snn2", 0.95), trial("snn", 0.93, seed=1)], **about) == []
+    assert found([trial("snn2", 0.5)], audit=audit(None)) == []
+
+
+def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at():
+    about = dataset(folds=folds(2, 100), audit=audit(0.6))
+    below = c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.6, first_fold=True)
+    assert below in find_caveats(EXPERIMENT, about, [fold(0.5, 0), fold(0.9, 1)])
+    assert below not in find_caveats(EXPERIMENT, about, [fold(0.7, 0), fold(0.3, 1)])
+
+
+# ---- groups
+
+
+@pytest.mark.parametrize(
+    ("about", "seeds", "expected"),
+    [
+        ({"groups_tested": 5, "groups": 48}, 3, c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True)),
+        # With one seed, fewer than six groups reach no p-value below 5 %.
+        ({"groups_tested": 5, "groups": 48}, 1, c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True)),
+        ({"groups_tested": 6, "groups": 48}, 1, c.FewGroups(tested=6, known=48, one_seed=False, folds_help=True)),
+        (
+            {"groups_tested": 1, "groups": 48, "split": "official"},
+            3,
+            c.FewGroups(tested=1, known=48, one_seed=False, folds_help=False),
+        ),
+        ({"groups_tested": 8, "groups": 8}, 3, c.FewGroups(tested=8, known=8, one_seed=False, folds_help=False)),
+        ({"groups_tested": 10, "groups": 48}, 1, None),
+        ({"groups_tested": None, "groups": None}, 1, None),
+        ({}, 1, None),
+    ],
+    ids=str,
+)
+def test_few_groups_are_those_that_are_tested(about, seeds, expected):
+    assert few_groups(dataset(**about), seeds) == expected
+    caveats = find_caveats(replace(EXPERIMENT, seeds=seeds), dataset(**about), [trial("snn", 0.9)])
+    assert [caveat for caveat in caveats if isinstance(caveat, c.FewGroups)] == [expected] * (expected is not None)
+
+
+# ---- twins
+
+
+def test_of_twins_the_difference_is_the_activations():
+    def shapes(trials):
+        kinds = (c.SameWeights, c.Confounded)
+        return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
+
+    dense, conv = ("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")
+    assert shapes(FOUR[:2]) == [c.SameWeights(pairs=[dense], only=True)]
+    assert shapes(FOUR) == [c.SameWeights(pairs=[dense, conv], only=False)]
+    assert shapes([FOUR[0], FOUR[3]]) == [c.Confounded()]
+    assert shapes([FOUR[0], FOUR[2]]) == []
+
+
+# ---- tuning
+
+
+def test_what_was_tuned_for_whom():
+    assert tuning_caveats(baseline(), None) == [c.Untuned()]
+    own = baseline(per_contender={"dense-snn": {"beta": 0.5}})
+    assert tuning_caveats(own, None) == [c.OwnSettings(settings={"dense-snn": {"beta": 0.5}})]
+    assert tuning_caveats(own, tuning(a=0.0, b=0.0)) == [c.Tuned(num_trials=8, most_epochs=6)]
+    # Where the experiment left the epochs open, those of the longest trial count.
+    unset = structs.replace(tuning(a=0.0), experiment={"epochs": None})
+    assert tuning_caveats(own, unset) == [c.Tuned(num_trials=8, most_epochs=6)]
+
+
+def test_where_more_trials_might_bring_more():
+    assert tuning_limits(tuning(a=0.004, b=0.0)) == []
+    assert tuning_limits(tuning(a=0.012, b=0.004)) == [c.StillRising(gains={"a": 0.012}, num_trials=8)]
+    assert tuning_limits(tuning(5, a=0.012, b=0.02)) == [c.StillRising(gains={"a": 0.012, "b": 0.02}, num_trials=5)]
+
+
+def test_thin_and_failed_tuning():
+    assert tuning_limits(tuning(snn=0.0, cnn=None)) == [
+        c.UnevenTuning(settings={"snn": 2, "cnn": 1}),
+        c.FailedTuning(contender="cnn", failed=8, num_trials=8),
+        c.KeepsSettings(contender="cnn"),
+    ]
+
+
+def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
+    caveats = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], tuning(a=0.012))
+    assert caveats == [c.Tuned(num_trials=8, most_epochs=6), c.StillRising(gains={"a": 0.012}, num_trials=8)]
+
+
+# ---- what would overturn it
+
+
+FEW = {"groups_tested": 5, "groups": 48}
+
+
+@pytest.mark.parametrize(
+    ("changes", "about", "expected"),
+    [
+        ({}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
+        ({"seeds": 3}, {}, [c.EnoughSeeds(fewest=4)]),
+        ({"seeds": 4}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
+        ({"seeds_needed": None}, {}, [c.MoreSeeds(needed=None, most=100, margin=0.005)]),
+        ({"seeds_needed": None, "detectable_at_best": 0.0061}, {}, [c.MoreImages(detectable=0.0061)]),
+        ({"conclusion": Conclusion.EQUIVALENT}, {}, []),
+        ({"conclusion": Conclusion.A_BETTER, "seeds": 3}, {}, []),
+        ({"seeds": 1}, {}, [c.AnotherTraining()]),
+        ({"seeds": 1, "conclusion": Conclusion.A_BETTER}, {}, [c.AnotherTraining()]),
+        # Seeds alone are no way out where few groups are tested.
+        (
+            {"seeds": 1},
+            FEW,
+            [c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True), c.AnotherTraining()],
+        ),
+        (
+            {"seeds_needed": None, "detectable_at_best": 0.3},
+            FEW,
+            [c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True)],
+        ),
+        ({"conclusion": Conclusion.A_BETTER}, {"shared_groups": 0.87}, [c.RelativesApart(shared=0.87)]),
+        ({"conclusion": Conclusion.A_BETTER}, {"shared_groups": 0.001, "split": "official"}, []),
+    ],
+    ids=str,
+)
+def test_what_would_overturn_it(changes, about, expected):
+    pairs = [pair(0.002, **{"seeds": 6, **changes})]
+    assert overturned_by(dataset(**about), pairs, tuned=False) == [*expected, c.OtherSettings()]
+    assert overturned_by(dataset(**about), pairs, tuned=True) == [*expected, c.MoreTuning()]
+
+
+def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
+    pairs = [pair(0.002, seeds=6, seeds_needed=number) for number in (14, 33, 8)]
+    pairs.append(pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER))
+    expected = c.MoreSeeds(needed=33, most=100, margin=0.005)
+    assert overturned_by(dataset(), pairs, tuned=False) == [expected, c.OtherSettings()]
+
+
+def test_without_a_pair_there_is_nothing_to_overturn():
+    assert overturned_by(dataset(shared_groups=0.5), [], tuned=False) == []

@@ -1,0 +1,134 @@
+import pytest
+from msgspec import structs
+
+from made_operations import spiking
+from made_times import untimed
+from made_trials import FOUR, dataset, pair, results, scored, trial
+from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError
+
+LEAVING = {"threshold": 0.75, "mean_steps": 1.5, "accuracy": 0.5, "exit_steps": [3, 3]}
+CHOSEN_ON = ExitChoice(n=6, mean_steps=1.5, accuracy=0.5, full_accuracy=0.5)
+
+
+def anytime(num_steps=2, exit_steps=(3, 3), in_curve=(3, 3)):
+    leaving = {**LEAVING, "exit_steps": list(exit_steps)}
+    curve = [Leaving(**{**LEAVING, "exit_steps": list(in_curve)})]
+    early = EarlyExit(**leaving, tolerance=0.002, validation=CHOSEN_ON, curve=curve)
+    return Anytime(num_steps=num_steps, n=6, accuracies=[0.5, 0.5], validation_accuracies=[0.5, 0.5], early_exit=early)
+
+
+def read(made, kind):
+    """`made` written down and read again, which checks it."""
+    return typed.converted(typed.plain(made), kind)
+
+
+# ---- one trial
+
+
+def test_what_goes_over_time_has_as_many_steps():
+    latency = structs.replace(untimed(None, None, "cpu"), stream_ms=[1.0, 2.0])
+    made = trial("snn", 0.9, anytime=anytime(), operations=spiking(), latency=latency)
+    assert read(made, type(made)) == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"anytime": anytime(num_steps=3)},
+        {"anytime": anytime(exit_steps=(3, 2, 1))},
+        {"anytime": anytime(in_curve=(6,))},
+        # Everybody leaves at some step.
+        {"anytime": anytime(exit_steps=(0, 0))},
+        {"anytime": anytime(in_curve=(0, 0))},
+        {"anytime": anytime(), "operations": structs.replace(spiking(), num_steps=4)},
+        {"anytime": anytime(), "latency": structs.replace(untimed(None, None, "cpu"), stream_ms=[1.0, 2.0, 3.0])},
+    ],
+)
+def test_different_numbers_of_steps_are_refused(changes):
+    with pytest.raises(ValueError, match="different numbers of time steps"):
+        trial("snn", 0.9, **changes)
+
+
+@pytest.mark.parametrize("path", ["models/a-seed0.safetensors", "a"])
+def test_models_lie_within_the_run(path):
+    assert trial("snn", 0.9, model=path).model == path
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../a", "models/../../a", "..\\a", "C:\\a", "C:a", "\\\\server\\a", "a\nb"]
+)
+def test_paths_that_lead_out_of_the_run_are_refused(path):
+    with pytest.raises(ValueError, match="model must be a path within the run's folder"):
+        trial("snn", 0.9, model=path)
+
+
+@pytest.mark.parametrize("missing", ["model", "validation"])
+def test_a_finished_trial_has_a_model_and_a_validation_score(missing):
+    with pytest.raises(ValueError, match="a finished trial has"):
+        trial("snn", 0.9, **{missing: None})
+
+
+def test_titles():
+    assert trial("snn", seed=3).title == "snn, seed 3"
+    assert trial("snn", seed=3, fold=1).title == "snn, seed 3, fold 1"
+
+
+# ---- the whole run
+
+
+def test_everybody_was_tested_on_the_classes_of_the_data_set():
+    few = trial("snn", 0.9, test=scored(0.9, (10, 10)))
+    with pytest.raises(ValueError, match="snn, seed 0 was tested on other classes"):
+        results([few])
+    uneven = structs.replace(scored(0.9), confusion=[[0] * 9] * 10)
+    with pytest.raises(ValueError, match="other classes"):
+        results([trial("snn", 0.9, test=uneven)])
+
+
+def test_a_run_has_a_trial():
+    document = typed.plain(results([trial("snn", 0.9)]))
+    with pytest.raises(InputError, match=r"trials: expected `?array`? of length >= 1"):
+        typed.converted({**document, "trials": []}, type(results([trial("snn", 0.9)])))
+
+
+def test_the_trials_of_a_contender():
+    one, other, failed = trial("snn", 0.9), trial("cnn", 0.9), trial("snn", seed=1)
+    found = results([one, other, failed])
+    assert found.contenders == ["snn", "cnn"]
+    assert found.of("snn") == [one]
+    assert found.of("snn", tested=False) == [one, failed]
+
+
+def test_twins_are_known_by_their_weights():
+    def twins(*trials):
+        return results(trials).twins
+
+    assert twins(*FOUR) == [("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]
+    assert twins(FOUR[0], FOUR[3]) == []
+    # Of the same family, nobody is a twin; without weights, nothing is known; what was converted has its source's.
+    assert twins(FOUR[0], structs.replace(FOUR[0], contender="other-snn")) == []
+    assert twins(*(structs.replace(each, weight_shapes=None) for each in FOUR)) == []
+    assert twins(structs.replace(FOUR[0], converted_from="dense-cnn"), FOUR[1]) == []
+    assert twins(FOUR[0], structs.replace(FOUR[1], weight_shapes={"linear.weight": [10, 65]})) == []
+
+
+@pytest.mark.parametrize(
+    ("shared", "split", "leaks"),
+    [
+        (None, "grouped", False), (0.0, "stratified", False), (0.001, "stratified", True), (0.009, "official", False),
+        (0.01, "official", True),
+    ],
+)  # fmt: skip
+def test_a_few_copies_in_a_sets_own_test_part_are_tolerated(shared, split, leaks):
+    assert dataset(shared_groups=shared, split=split).leaks is leaks
+
+
+def test_who_leads_a_pair():
+    ahead, behind, level = pair(0.02), pair(-0.02, accuracy_a=0.88), pair(0.0)
+    assert [(each.leader, each.other) for each in (ahead, behind, level)] == [
+        ("snn", "cnn"), ("cnn", "snn"), ("snn", "cnn"),
+    ]  # fmt: skip
+    assert behind.accuracy("snn") == 0.88
+    assert behind.accuracy("cnn") == pytest.approx(0.9)

@@ -1,0 +1,95 @@
+import json
+from typing import get_args
+
+import msgspec
+import pytest
+
+from made_audits import CLEAN, audit_with
+from spikeduel.results.audit import FileProperty, Finding, FindingKind, Remedy
+from spikeduel.results.words.audit import document, rows, sentence
+from spikeduel.system import typed
+
+SIZES = FileProperty(
+    property="size", num_values=5, values={"8×8": 3, "9×9": 2, "1×1": 1, "2×2": 1}, class_accuracy=0.7,
+    class_chance=0.5, split_association=0.5,
+)  # fmt: skip
+NAMES = {
+    "unbalanced_classes": ("cat", "dog"),
+    "class_shares_differ": ("dog",),
+    "format_tells_class": ("size",),
+    "format_tells_side": ("size",),
+}
+
+
+@pytest.mark.parametrize("kind", get_args(FindingKind))
+def test_every_finding_has_a_sentence(kind: FindingKind) -> None:
+    audit = audit_with(formats=(SIZES,), searched={"train": 100})
+    for count in (1, 1234):
+        finding = Finding(kind=kind, is_problem=False, count=count, share=0.1, names=NAMES.get(kind, ()))
+        text = sentence(finding, audit)
+        assert text.endswith(".")
+        assert "{" not in text
+        assert "None" not in text
+        assert "not measured" not in text
+
+
+@pytest.mark.parametrize("remedy", get_args(Remedy))
+def test_every_remedy_follows_the_sentence(remedy: Remedy) -> None:
+    finding = Finding(kind="cut_groups", is_problem=True, count=1, share=0.1)
+    without = sentence(finding, CLEAN)
+    with_remedy = sentence(msgspec.structs.replace(finding, remedy=remedy), CLEAN)
+    assert with_remedy.startswith(f"{without} ")
+
+
+def test_one_and_many() -> None:
+    def text(count: int) -> str:
+        return sentence(Finding(kind="validation_copies", is_problem=False, count=count), CLEAN)
+
+    assert text(1) == "Validation is slightly optimistic: 1 duplicate. Remove it or pass --group-by."
+    assert text(1200) == "Validation is slightly optimistic: 1,200 duplicates. Remove them or pass --group-by."
+
+
+def test_names_are_listed_up_to_a_number_and_are_no_template() -> None:
+    names = ("{a}", *"bcdefgh")
+    text = sentence(Finding(kind="unreadable_files", is_problem=True, count=8, names=names), CLEAN)
+    assert ": {a}, b, c, d, e, f and 2 more." in text
+
+
+def test_small_shares_keep_a_digit() -> None:
+    finding = Finding(kind="near_test_in_training", is_problem=True, share=0.0004)
+    assert sentence(finding, CLEAN).startswith("0.04% of the test images")
+
+
+def test_the_document_is_json_with_sentences_and_without_details() -> None:
+    finding = Finding(kind="copies_on_one_side", is_problem=False, count=3)
+    audit = audit_with(conclusions=(finding,))
+    content = document(audit)
+    assert json.loads(json.dumps(content, allow_nan=False))["counts"] == {"train": 800, "val": 100, "test": 1000}
+    assert (content["ok"], content["problems"], len(content["notes"])) == (True, [], 1)
+    assert content["conclusions"] == (typed.plain(finding),)
+    assert "0.33 times the usual one" in content["near_definition"]
+    assert "details" not in content
+
+
+def table(**changes: object) -> dict[str, str]:
+    return {row["what"]: row["found"] for row in rows(audit_with(**changes))}
+
+
+def test_rows_are_text_with_short_labels() -> None:
+    found = table(formats=(SIZES,))
+    assert found["nearest neighbour"].startswith("97.0% accuracy")
+    assert found["chance"].startswith("50.0%")
+    assert found["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
+    assert "split over files" not in found
+    assert all(len(label.split()) <= 3 and label == label.strip() for label in found)
+
+
+def test_what_was_not_measured_is_said_to_be_so() -> None:
+    unknown = dict.fromkeys(("accuracy", "accuracy_if_grouped", "chance", "siblings_in_train"))
+    assert table(probe={**unknown, "n": 0})["nearest neighbour"].startswith("not measured")
+
+
+def test_groups_that_copies_join_are_said_to_be_joined() -> None:
+    assert table(groups=47, exact_duplicates={"across_groups": 0})["groups"] == "47, 0 cut"
+    joined = table(groups=47, exact_duplicates={"across_groups": 1})["groups"]
+    assert joined == "47 (those that share copies are joined into one), 0 cut"

@@ -1,0 +1,38 @@
+import pytest
+
+from made_trials import pair
+from spikeduel.results.words.numbers import counted, lead, listed, margin, p_number, p_value, points, signed
+
+
+@pytest.mark.parametrize(
+    ("p", "number"), [(1.0, "1"), (0.9994, "0.999"), (0.031, "0.031"), (0.0004, "< 0.001"), (0.0, "< 0.001")]
+)
+def test_p_values(p, number):
+    assert p_number(p) == number
+    assert p_value(p) == (f"p {number}" if "<" in number else f"p = {number}")
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0.0065, "+0.65"), (-0.0048, "−0.48"), (0.00001, "0.00"), (-0.00001, "0.00"), (0.0, "0.00")]
+)
+def test_signed_points(share, text):
+    assert signed(share) == text
+
+
+def test_points():
+    assert points(0.0065) == "0.65 points"
+    assert margin(pair(0.0, margin=0.0025)) == "±0.25 points"
+    assert (lead(pair(0.01, half=0.02)), lead(pair(-0.01, half=0.02))) == ("−1.00 to 3.00", "−1.00 to 3.00")
+    assert lead(pair(-0.01, half=0.02), 90) == "−0.60 to 2.60"
+
+
+def test_lists():
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed(list("abcdefg")) == "a, b, c, d, e, f and 1 more"
+    assert listed(list("abc"), 2) == "a, b and 1 more"
+
+
+def test_counts():
+    assert [counted(n, "seed") for n in (0, 1, 6000)] == ["0 seeds", "1 seed", "6,000 seeds"]
+    assert (counted(2, "class"), counted(2, "study"), counted(1, "study")) == ("2 classes", "2 studies", "1 study")

@@ -1,0 +1,90 @@
+from typing import Annotated, Literal
+
+import pytest
+
+from spikeduel.settings.fields import (
+    Count,
+    DeclaredFamily,
+    Fraction,
+    NotNegative,
+    Positive,
+    Steps,
+    Text,
+    about,
+    checked,
+    choices,
+    described,
+    parsed,
+)
+from spikeduel.system.errors import InputError
+
+Colour = Literal["red", "green", "blue"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (bool, "true or false"),
+        (Steps, "a whole number from 1 to 100,000"),
+        (Steps | None, "a whole number from 1 to 100,000 or unset"),
+        (Annotated[Count | None, about("Meaning.")], "a whole number of at least 1 or unset"),
+        (Positive, "a number above 0"),
+        (NotNegative, "a number of at least 0"),
+        (Fraction, "a number from 0 to 1"),
+        (tuple[DeclaredFamily, ...], "a list of CONTENDER=snn|cnn|ann"),
+    ],
+)
+def test_values_in_words(kind, words):
+    assert described(kind) == words
+
+
+def test_choices_keep_their_order():
+    assert choices(Annotated[Colour, about("Meaning.")]) == ("red", "green", "blue")
+    assert choices(Annotated[tuple[Colour, ...] | None, about("Meaning.")]) == ("red", "green", "blue")
+    assert choices(Text) == choices(int | None) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        (Steps, "25", 25),
+        (Steps, "1_000", 1000),
+        (Count | None, "None", None),
+        (Count | None, "", None),
+        (Positive, "1e-3", 1e-3),
+        (Positive, "2", 2.0),
+        (bool, "True", True),
+        (Text, "1_000", "1_000"),
+        (Text, "none", "none"),
+        (tuple[Text, ...], " a, b,,", ("a", "b")),
+        (tuple[Text, ...], "", ()),
+        (Colour, "red", "red"),
+    ],
+)
+def test_text_becomes_a_value(kind, text, value):
+    found = parsed("name", text, kind)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "problem"),
+    [
+        (Steps, "0", "name must be a whole number from 1 to 100,000, not '0'"),
+        (Steps, "2.5", "a whole number"),
+        (Positive, "nan", "a number above 0, not 'nan'"),
+        (Positive, "inf", "a number above 0, not 'inf'"),
+        (bool, "maybe", "true or false, not 'maybe'"),
+        (Colour, "gren", "unknown name 'gren': did you mean 'green'"),
+        (tuple[Colour, ...], "red,bleu", "unknown name 'bleu': did you mean 'blue'"),
+    ],
+)
+def test_text_that_is_no_value_is_refused(kind, text, problem):
+    with pytest.raises(InputError, match=problem):
+        parsed("name", text, kind)
+
+
+def test_long_values_are_cut_in_errors():
+    with pytest.raises(InputError) as error:
+        checked("name", "x" * 10_000, int)
+    assert len(str(error.value)) < 200

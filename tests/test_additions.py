@@ -1,0 +1,124 @@
+"""One of each, written outside the package and entered once: it runs, is stored, and is found where people look."""
+
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import spikeduel as sd
+from spikeduel.measuring import energy
+from spikeduel.measuring.classification import classified
+from spikeduel.reporting import report_again
+
+CODE = """
+import torch
+
+def stripes(images, num_steps, keys):
+    spikes = images.float() / 255 > torch.linspace(0.1, 0.9, num_steps).view(-1, 1, 1, 1, 1)
+    return spikes.to(torch.float32)
+
+def boxcar(u, alpha):
+    return (u.abs() < 0.5).to(u.dtype)
+"""
+
+TABLE = """
+title = "my chip"
+source = "measured at my desk"
+[bits]
+weight = 8
+activation = 8
+membrane = 8
+address = 8
+[picojoules]
+multiply = 2
+add = 1
+"""
+
+
+def brightness_of_hits(model, batches):
+    hits = [images[model.predict(images.numpy())[0] == labels.numpy()] for images, labels, _ in batches]
+    return {"mean": float(np.mean([float(each.float().mean()) for each in hits if len(each)]))}
+
+
+def always_the_first(given):
+    truth = np.asarray(given.prepared.labels)[given.split.test]
+    answers = np.zeros(len(truth), dtype=np.int64)
+    return given.kept(given.trial.key, "first-class", lambda: classified(given.prepared.classes, truth, answers))
+
+
+@pytest.fixture(scope="module")
+def added(tmp_path_factory):
+    """A run in which everything comes from outside, its page, and what a second call trained or asked."""
+    folder = tmp_path_factory.mktemp("added")
+    (folder / "mine_added.py").write_text(CODE)
+    measure = sd.Measure(
+        brightness_of_hits, title="brightness of hits", meaning="mean pixel of what is right", form="{:.1f}",
+        value=lambda found: found["mean"],
+    )  # fmt: skip
+    control = sd.Control("first class", "an answer that never changes", spikes=False, ask=always_the_first)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        patch.setitem(sd.MEASURES, "hits", measure)
+        patch.setitem(sd.CONTROLS, "first_class", control)
+        experiment = sd.recipes.baseline(
+            "digits", device="cpu", limit=200, epochs=1, hidden=16, num_steps=3, controls=True
+        )
+        experiment = replace(experiment, encoding="mine_added:stripes", surrogate="mine_added:boxcar")
+        run = sd.compare(experiment, folder / "run", folder / "store")
+        (folder / "mine.toml").write_text(TABLE)
+        yield run, folder
+    sys.modules.pop("mine_added", None)
+
+
+def test_a_measure_is_in_the_results_the_table_and_the_report(added):
+    run, folder = added
+    kept = json.loads((run.out / "results.json").read_text())["trials"]
+    for trial in kept:
+        found = trial["measures"]["hits"]
+        assert found["value"] == found["found"]["mean"] > 0
+        assert f"{found['value']:.1f}" in run.table()
+    page = (run.out / "report.html").read_text()
+    for text in (run.table(), page):
+        assert "brightness of hits" in text
+    assert "mean pixel of what is right" in page
+    assert list(folder.glob("store/*/measures/hits.json"))
+    assert "measures.hits.value" in run.trials_frame().columns
+
+
+def test_a_control_is_in_the_results_the_words_and_the_report(added):
+    run, _ = added
+    (controlled,) = run.results.comparison.controls
+    row = controlled.row("first_class")
+    assert not row.spikes
+    assert row.accuracy == run.results.trials[0].controls["first_class"].accuracy < 0.5
+    assert row.found.conclusion
+    page = (run.out / "report.html").read_text()
+    assert any("first class" in text for text in run.controls())
+    assert "first class" in page
+    assert "an answer that never changes" in page
+
+
+def test_an_encoder_and_a_surrogate_are_those_that_trained(added):
+    run, _ = added
+    spiking, other = run.results.trials
+    assert (spiking.encoding, other.encoding) == ("mine_added:stripes", None)
+    assert run.results.experiment.surrogate == "mine_added:boxcar"
+    assert "mine_added:stripes" in run.table()
+    assert "mine_added:stripes" in (run.out / "report.html").read_text()
+
+
+def test_an_energy_table_leads_the_report(added):
+    run, folder = added
+    page = report_again(run.out, folder / "page.html", tables=[energy.read(str(folder / "mine.toml"))])
+    assert "my chip" in page.read_text()
+
+
+def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch):
+    run, folder = added
+    monkeypatch.setitem(sd.MEASURES, "hits", replace(sd.MEASURES["hits"], take=None))
+    again = sd.compare(run.experiment, folder / "again", folder / "store")
+    assert [trial.measures for trial in again.results.trials] == [trial.measures for trial in run.results.trials]
+    assert [trial.controls for trial in again.results.trials] == [trial.controls for trial in run.results.trials]
