@@ -15,7 +15,7 @@ from typing import Any
 
 from spikeduel import data
 from spikeduel.measuring import energy
-from spikeduel.measuring.operations import operations
+from spikeduel.measuring.costing import operations
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import MEMORIES, Layer, Operations

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data import idx
+from spikeduel.data import mnist_like
 
 TARGET = Path(__file__).parents[1] / "src/spikeduel/data/fashion_mnist_mini.npz"
 SEED = 2017
@@ -32,9 +32,9 @@ def main(folder: Path) -> None:
     rng = np.random.default_rng(SEED)
     images, labels, rows = [], [], []
     for side, per_class in PER_CLASS.items():
-        all_labels = idx.read(folder / f"{side}-labels-idx1-ubyte.gz", 1)
+        all_labels = mnist_like.read(folder / f"{side}-labels-idx1-ubyte.gz", 1)
         picked = chosen(all_labels, per_class, rng)
-        images.append(idx.read(folder / f"{side}-images-idx3-ubyte.gz", 3)[picked])
+        images.append(mnist_like.read(folder / f"{side}-images-idx3-ubyte.gz", 3)[picked])
         labels.append(all_labels[picked])
         rows.append(picked)
     # lzma packs these pixels a quarter smaller than npz's own deflate does, and unpacks in a fifth of a second.

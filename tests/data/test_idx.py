@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.data import idx
+from spikeduel.data import mnist_like
 from spikeduel.system.errors import InputError
 from synthetic_files import idx_bytes
 
@@ -18,7 +18,7 @@ ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 def test_reads_plain_and_gzipped(tmp_path: Path, pack: type) -> None:
     path = tmp_path / "images"
     path.write_bytes(pack(idx_bytes(ARRAY)))
-    array = idx.read(path, 3)
+    array = mnist_like.read(path, 3)
     assert array.dtype == np.uint8
     np.testing.assert_array_equal(array, ARRAY)
 
@@ -27,7 +27,7 @@ def test_reads_plain_and_gzipped(tmp_path: Path, pack: type) -> None:
 def test_reads_every_kind_of_number(tmp_path: Path, code: int, kind: str) -> None:
     path = tmp_path / "numbers"
     path.write_bytes(struct.pack(">BBBBI", 0, 0, code, 1, 3) + np.array([1, -2, 3], dtype=kind).tobytes())
-    np.testing.assert_array_equal(idx.read(path), [1, -2, 3])
+    np.testing.assert_array_equal(mnist_like.read(path), [1, -2, 3])
 
 
 GOOD = idx_bytes(ARRAY)
@@ -55,7 +55,7 @@ def test_broken_file_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(BROKEN[content][0])
     with pytest.raises(InputError, match=BROKEN[content][1]) as caught:
-        idx.read(path, 3)
+        mnist_like.read(path, 3)
     assert str(path) in str(caught.value)
 
 
@@ -66,7 +66,7 @@ def test_a_lying_header_takes_no_memory(tmp_path: Path) -> None:
     path.write_bytes(BIG_LIE + b"abc")
     tracemalloc.start()
     with pytest.raises(InputError, match="cut off after 3"):
-        idx.read(path)
+        mnist_like.read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
@@ -74,7 +74,7 @@ def test_a_lying_header_takes_no_memory(tmp_path: Path) -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="absent: cannot be read"):
-        idx.read(tmp_path / "absent")
+        mnist_like.read(tmp_path / "absent")
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -84,7 +84,7 @@ def test_random_bytes_give_an_array_or_an_input_error(tmp_path: Path, content: b
     for written in (content, gzip.compress(content)):
         path.write_bytes(written)
         try:
-            outcome = str(path) if idx.read(path) is not None else ""
+            outcome = str(path) if mnist_like.read(path) is not None else ""
         except InputError as error:
             outcome = str(error)
         assert str(path) in outcome
@@ -98,7 +98,7 @@ def test_a_gzip_bomb_is_left_where_its_header_ends(tmp_path: Path) -> None:
     assert path.stat().st_size < 2 << 20
     tracemalloc.start()
     with pytest.raises(InputError, match="is longer than its header says"):
-        idx.read(path)
+        mnist_like.read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 << 20
@@ -108,11 +108,11 @@ def test_a_header_of_255_dimensions_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images"
     path.write_bytes(struct.pack(">BBBB", 0, 0, 8, 255) + b"\xff" * 4 * 255)
     with pytest.raises(InputError, match="its header claims 255 dimensions"):
-        idx.read(path)
+        mnist_like.read(path)
 
 
 def test_a_header_that_promises_a_terabyte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "images"
     path.write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, 2**30, 2**5, 2**5) + b"short")
     with pytest.raises(InputError, match=r"its header claims 1\.1e\+12 bytes"):
-        idx.read(path)
+        mnist_like.read(path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import spikeduel.data
-from spikeduel.data import idx, mnist_like, prepare
+from spikeduel.data import mnist_like, prepare
 from spikeduel.data.download import Remote
 from spikeduel.data.mnist_like import (
     EMBEDDED,
@@ -248,8 +248,8 @@ def test_embedded_set_equals_the_rows_of_the_full_one() -> None:
     start = 0
     for side, picked in (("train", rows[:-num_test]), ("t10k", rows[-num_test:])):
         part = slice(start, start + len(picked))
-        images = idx.read(FULL / f"{side}-images-idx3-ubyte.gz", 3)
-        labels = idx.read(FULL / f"{side}-labels-idx1-ubyte.gz", 1)
+        images = mnist_like.read(FULL / f"{side}-images-idx3-ubyte.gz", 3)
+        labels = mnist_like.read(FULL / f"{side}-labels-idx1-ubyte.gz", 1)
         assert len(np.unique(picked)) == len(picked)
         np.testing.assert_array_equal(raw.images[part, 0], images[picked])
         np.testing.assert_array_equal(raw.labels[part], labels[picked])

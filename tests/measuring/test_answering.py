@@ -3,7 +3,7 @@ import pytest
 
 from made_models import make
 from spikeduel.measuring import answering
-from spikeduel.measuring.joules import Counter
+from spikeduel.measuring.answering import Counter
 from spikeduel.system.errors import InputError
 
 CLOCK = 1e-3

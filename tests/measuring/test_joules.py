@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from spikeduel.measuring.joules import counters
+from spikeduel.measuring.answering import counters
 
 
 @pytest.fixture

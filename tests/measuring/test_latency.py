@@ -10,8 +10,8 @@ from spikeduel.networks.model_files import save_model
 from spikeduel.results.costs import Latency, Times
 from spikeduel.system import typed
 from spikeduel.system.progress import Progress
+from spikeduel.trials.collecting import Timed, take
 from spikeduel.trials.store import Store
-from spikeduel.trials.timing import Timed, take
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from made_models import make
-from spikeduel.measuring.operations import operations
+from spikeduel.measuring.costing import operations
 from spikeduel.results.costs import Ways
 from spikeduel.spiking.random_keys import RandomKeys
 

@@ -4,8 +4,7 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.classification import classification
-from spikeduel.measuring.timing import shuffled_classification
+from spikeduel.measuring.classification import classification, shuffled_classification
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.spiking.neurons import IF, LIF
 from spikeduel.spiking.readouts import MeanReadout

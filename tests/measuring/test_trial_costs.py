@@ -4,7 +4,7 @@ from msgspec.structs import replace
 from made_costs import control, results_of, trial
 from made_operations import plain, spiking
 from spikeduel.measuring import energy
-from spikeduel.measuring.trial_costs import cost_entry, with_energy
+from spikeduel.measuring.costing import cost_entry, with_energy
 from spikeduel.results.costs import Counted
 
 

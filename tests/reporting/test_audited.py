@@ -1,14 +1,20 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from markupsafe import escape
+from msgspec import structs
 
+from made_results import make_results, with_dataset, with_trials
 from spikeduel.data import Split
 from spikeduel.data.auditing import examine
 from spikeduel.reporting import audit_page, audited, report
+from spikeduel.results.audit import Counts, Details, DistanceBin
 from spikeduel.results.words.audit import document
+from spikeduel.results.words.report import first_fold
 from spikeduel.settings.recipes import baseline
+from spikeduel.system.errors import InputError
 
 SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
 
@@ -59,22 +65,45 @@ def test_distances_are_drawn_from_nearest_to_farthest(planted):
     assert tuple(training.get_xdata()) == found.details.within_quantiles
 
 
-def test_accuracy_by_distance_is_a_mean_over_seeds():
-    def trial(name, seed, values):
-        bins = [{"from": k, "to": k + 1, "n": 5, "accuracy": value} for k, value in enumerate(values)]
-        return {"contender": name, "family": "snn", "seed": seed, "test": {"by_distance": bins}}
+def test_accuracy_by_distance_is_a_mean_over_seeds(make_prepared):
+    accuracies = iter(([1.0, 0.5], None, [0.8, 0.1], None))
 
-    failed = {"contender": "net", "family": "snn", "seed": 2, "test": None}
-    figure = audited.accuracy_by_distance([failed, trial("net", 0, [1.0, 0.5]), trial("net", 1, [0.8, 0.1])])
-    (line,) = figure.axes[0].lines
+    def in_bins(trial):
+        if (values := next(accuracies)) is None:
+            return None
+        bins = [DistanceBin(low=k, high=k + 1, n=5, accuracy=value) for k, value in enumerate(values)]
+        return structs.replace(trial.test, by_distance=bins)
+
+    made = with_trials(make_results(make_prepared(), baseline(seeds=2)), test=in_bins)
+    (line,) = audited.accuracy_by_distance(made.trials).axes[0].lines
     assert line.get_ydata() == pytest.approx([0.9, 0.3])
 
 
 def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run):
     run = make_run(planted)
-    assert "Can this data be trusted?" not in report(run).read_text()
-    run.results["dataset"]["audit"] = document(examine(run.experiment, planted, SPLIT))
-    page = report(run).read_text()
-    assert "Can this data be trusted?" in page
-    assert "What would invalidate a result" in page
+    report(run)
+    assert not (run.out / "figures" / "audit-pairs.png").exists()
+    audit = examine(run.experiment, planted, SPLIT)
+    checked = replace(run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details())))
+    assert escape(audit.problems[0]) in report(checked).read_text()
     assert (run.out / "figures" / "audit-pairs.png").is_file()
+
+
+def test_without_the_data_the_section_goes_without_pictures(planted, make_run, monkeypatch):
+    def gone(*_args, **_settings):
+        raise InputError("no data")
+
+    run = make_run(planted)
+    audit = examine(run.experiment, planted, SPLIT)
+    monkeypatch.setattr("spikeduel.data.load", gone)
+    checked = replace(run, results=with_dataset(run.results, audit=structs.replace(audit, details=Details())))
+    assert escape(audit.problems[0]) in report(checked).read_text()
+    assert not (run.out / "figures" / "audit-pairs.png").exists()
+
+
+def test_that_the_audit_is_of_the_first_fold_is_said(planted, make_run):
+    run = make_run(planted)
+    folds = [Counts(train=30, val=10, test=20)] * 3
+    audit = examine(run.experiment, planted, SPLIT)
+    in_folds = with_dataset(run.results, folds=folds, audit=audit)
+    assert first_fold(in_folds.dataset) in report(replace(run, results=in_folds)).read_text()

@@ -6,8 +6,7 @@ from msgspec.structs import replace
 
 from made_costs import control, fully_timed, latency, with_trial
 from spikeduel.measuring import energy
-from spikeduel.measuring.operations import operations
-from spikeduel.measuring.trial_costs import cost_entry, with_energy
+from spikeduel.measuring.costing import cost_entry, operations, with_energy
 from spikeduel.reporting import costs
 from spikeduel.results.words.costs import cost_rows, words
 from spikeduel.settings.recipes import baseline

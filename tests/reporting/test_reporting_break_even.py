@@ -4,7 +4,7 @@ import torch
 from spikeduel.measuring import energy
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures.dense import DenseSNN
-from spikeduel.reporting.break_even import break_even
+from spikeduel.reporting.estimates import break_even
 from spikeduel.results.costs import MEMORIES
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF

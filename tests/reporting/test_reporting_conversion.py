@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from made_costs import followed, leaving, with_accuracy, with_trial
-from spikeduel.reporting import conversion
+from spikeduel.reporting import gains
 from spikeduel.settings.recipes import baseline
 
 
@@ -17,7 +17,7 @@ def results(make_prepared, make_results):
 
 
 def test_each_step_is_a_mean_over_seeds_and_the_source_a_line(results):
-    (axes,) = conversion.accuracy_over_steps(results).axes
+    (axes,) = gains.accuracy_over_steps(results).axes
     curve, source = axes.lines
     assert curve.get_xdata().tolist() == [1, 2, 3, 4]
     assert curve.get_ydata() == pytest.approx([0.1, 0.6, 0.7, 0.81])
@@ -29,6 +29,6 @@ def test_each_step_is_a_mean_over_seeds_and_the_source_a_line(results):
 
 
 def test_only_what_was_followed_beside_a_tested_source_is_shown(results, with_trials):
-    assert conversion.sources(results) == {"converted": "small-cnn"}
-    assert conversion.sources(with_trials(results, anytime=None)) == {}
-    assert conversion.sources(with_trials(results, test=lambda t: t.test if t.converted_from else None)) == {}
+    assert gains.sources(results) == {"converted": "small-cnn"}
+    assert gains.sources(with_trials(results, anytime=None)) == {}
+    assert gains.sources(with_trials(results, test=lambda t: t.test if t.converted_from else None)) == {}

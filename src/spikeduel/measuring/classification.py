@@ -1,13 +1,16 @@
-"""How often a model is right, overall and by class."""
+"""How often a model is right, overall and by class; also under other draws, and with its spikes shuffled in time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor, nn
 
 from spikeduel.measuring.answers import answers_of, ask
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Classification, ClassScores, EncodingSpread, WeightShapes
+from spikeduel.spiking.neurons import Neuron
+from spikeduel.spiking.random_keys import RandomKeys
 
 NUM_DRAWS = 5
 
@@ -70,3 +73,35 @@ def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
     """
     state = model.module.state_dict()
     return WeightShapes(shapes={name: list(value.shape) for name, value in state.items() if value.dim() > 0})
+
+
+def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
+    """`classification` while each layer's spikes are permuted over time, separately for each neuron and image.
+
+    Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
+    (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on image index and layer.
+    """
+    from spikeduel.spiking.kernels.operator import permuted_over_time
+
+    layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
+    draw = RandomKeys(np.empty(0))
+
+    def followed() -> Iterator[Any]:
+        nonlocal draw
+        for images, labels, indices in batches:
+            draw = RandomKeys.for_evaluation(indices)
+            yield images, labels, indices
+
+    def permute(neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        keys = draw
+        for _ in range(layers.index(neuron) + 1):  # type: ignore[arg-type]
+            # Each layer has a stream of its own, and none is that of a random encoding.
+            keys = keys.another()
+        return permuted_over_time(output[0], keys.values), output[1]
+
+    hooks = [layer.register_forward_hook(permute) for layer in layers]
+    try:
+        return classification(model, followed())
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,6 +1,6 @@
-"""What a network costs that one already has: counted on a few images, without training, whichever library it is of."""
+"""What a network costs: of trials, and of a network one already has, whichever library it is of, without training."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,21 +8,76 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from msgspec.structs import replace
 from torch import Tensor, nn
 
 from spikeduel.measuring import energy
-from spikeduel.measuring.counting import Counter
+from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.measuring.counting.units import Declared
 from spikeduel.measuring.energy import Table
-from spikeduel.measuring.operations import operations
 from spikeduel.networks import foreign
+from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
-from spikeduel.results.costs import Layer, Operations, TableEnergy
+from spikeduel.results.costs import Counted, Energy, Layer, Operations, TableEnergy
+from spikeduel.results.run import Results
+from spikeduel.results.trials import ControlResult, Trial
 from spikeduel.results.words.costs import network_text
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import analogue
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
+
+
+def operations(model: Model, batches: Iterable[Any]) -> Counted:
+    """What was counted over `batches` of (images uint8 `[B, C, H, W]`, labels `[B]`, indices `[B]`).
+
+    Random encodings draw by image index. `reason` says what in the network is not known to the counter.
+    """
+    model.module.eval()
+    encoding, encoder = model.card.encoding, model.encoder
+    spiking = encoder is not None and encoder.spikes
+    # By the names that it has itself.
+    counted = model.module.module if isinstance(model.module, Foreign) else model.module
+    counter = Counter(counted, model.card.num_steps)
+    try:
+        for images, _, indices in batches:
+            x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices))
+            steps = 1 if encoding is None or isinstance(x, ConstantInput) else model.card.num_steps or 1
+            # A network of another library makes its steps itself, or is called for each: the counter sees them.
+            given = x.value if isinstance(x, ConstantInput) and model.card.foreign is not None else x
+            counter.run(partial(model.run, x), given, len(images), "spikes" if spiking else "image", steps)
+        return Counted(operations=counter.operations(encoding))
+    except NotCounted as error:
+        return Counted(operations=None, reason=str(error))
+
+
+def cost_entry(counted: Counted | None) -> dict[str, Any]:
+    """`operations`, `energy` and `not_counted` of a trial, or of a control of one."""
+    operations = counted and counted.operations
+    return {
+        "operations": operations,
+        "energy": energy.energies(operations) if operations else None,
+        "not_counted": counted.reason if counted and not operations else None,
+    }
+
+
+def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
+    """`results` with all energies estimated again from their counts: by `tables` first, then by those with a name."""
+    names = {table.name for table in tables}
+    chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
+
+    def estimated(operations: Operations | None) -> Energy | None:
+        return energy.energies(operations, chosen) if operations else None
+
+    def of_control(control: ControlResult) -> ControlResult:
+        return structs.replace(control, energy=estimated(control.operations))
+
+    def of_trial(trial: Trial) -> Trial:
+        controls = {name: of_control(control) for name, control in trial.controls.items()}
+        return structs.replace(trial, energy=estimated(trial.operations), controls=controls)
+
+    return structs.replace(results, trials=[of_trial(trial) for trial in results.trials])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from spikeduel.reporting import gallery, style
 from spikeduel.reporting.style import Shown
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Robustness
-from spikeduel.results.words.report import Averaged, averaged, one_digit, robustness_by_contender
+from spikeduel.results.words.report import one_digit, robustness_by_contender
+from spikeduel.results.words.tables import Averaged, averaged
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikeduel.measuring import energy
-from spikeduel.reporting import anytime, break_even, conversion, pareto, style
+from spikeduel.reporting import anytime, estimates, gains, pareto, style
 from spikeduel.reporting.gallery import Shown
 from spikeduel.results.costs import MEMORIES, Latency, Layer, Memory, Multiplications, Operations, Scope, Times, Way
 from spikeduel.results.run import Results
@@ -254,7 +254,7 @@ def _figures(results: Results, folder: Path, table: energy.Table) -> list[Shown]
     for name, trials in finished(results).items():
         counted = _counted(trials)
         if counted and trials[0].spiking and counted.totals.neurons:
-            figure = break_even.break_even(counted, name, colours[name])
+            figure = estimates.break_even(counted, name, colours[name])
             shown.append(Shown(
                 style.save(figure, folder / f"break-even-{style.file_name(name)}.png"),
                 f"the spike rate below which {name} takes less energy than its ReLU twin, by its number of time steps",
@@ -271,10 +271,10 @@ def _figures(results: Results, folder: Path, table: energy.Table) -> list[Shown]
             "enough, by a threshold that was chosen on validation images (the star).",
             "Answers at any time",
         ))  # fmt: skip
-    if converted := conversion.sources(results):
+    if converted := gains.sources(results):
         steps = anytime.num_steps(anytime.followed(results)[next(iter(converted))][0])
         shown.append(Shown(
-            style.save(conversion.accuracy_over_steps(results), folder / "conversion.png"),
+            style.save(gains.accuracy_over_steps(results), folder / "conversion.png"),
             "accuracy of converted networks after each time step, beside the networks that they were made of",
             conversion_note(steps),
             "Converted networks",

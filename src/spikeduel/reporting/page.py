@@ -10,7 +10,7 @@ import numpy as np
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
-from spikeduel.measuring import energy, trial_costs
+from spikeduel.measuring import costing, energy
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.reporting import audited, conditions, costs, figures, gains, gallery, reliability, style
@@ -148,7 +148,7 @@ def report_again(
     comparison = load_run(run)
     try:
         if tables:
-            comparison = replace(comparison, results=trial_costs.with_energy(comparison.results, tables))
+            comparison = replace(comparison, results=costing.with_energy(comparison.results, tables))
         return report(comparison, path, progress, own_code, tables[0] if tables else None)
     except SpikeduelError:
         raise

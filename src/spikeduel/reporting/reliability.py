@@ -14,7 +14,7 @@ from spikeduel.reporting.style import Shown
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin
 from spikeduel.results.words import report
-from spikeduel.results.words.report import Averaged, averaged
+from spikeduel.results.words.tables import Averaged, averaged
 from spikeduel.spiking.readouts import SpikeCountReadout
 
 _BESIDE = 3

@@ -8,7 +8,7 @@ import jinja2
 from PIL import Image
 
 from spikeduel.reporting import style
-from spikeduel.results.words import numbers, report
+from spikeduel.results.words import numbers, report, tables
 from spikeduel.system.errors import visible
 
 SCREEN_DPI = 107
@@ -16,7 +16,7 @@ _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
 def template(name: str = "report.html.j2") -> jinja2.Template:
-    """One of the package's pages, to be rendered; in it, `words` are the page's sentences."""
+    """One of the package's pages; in it, `words` is `results.words.report`, `numbers` and `tables` are beside it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
@@ -25,18 +25,19 @@ def template(name: str = "report.html.j2") -> jinja2.Template:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters |= {"data_uri": data_uri, "width": shown_width, "percent": _percent}
-    environment.globals |= {"words": report, "numbers": numbers}
+    environment.filters |= {
+        "data_uri": data_uri,
+        "width": shown_width,
+        "percent": tables.percent,
+        "percent_1": report.one_digit,
+    }
+    environment.globals |= {"words": report, "numbers": numbers, "tables": tables}
     return environment.get_template(name)
 
 
 def _shown(value: Any) -> Any:
     """What is not printable in a name, such as a mark that turns the writing direction, as an escape."""
     return visible(value) if type(value) is str else value
-
-
-def _percent(share: float, digits: int = 2) -> str:
-    return f"{100 * share:.{digits}f}"
 
 
 def shown_width(path: Path) -> int:

@@ -98,7 +98,7 @@ class Comparison:
             r"\midrule",
         ]
         for name in self.results.contenders:
-            cells = [score(self.results.of(name), each).replace("±", r"$\pm$") for each in SCORES]
+            cells = [str(score(self.results.of(name), each) or "failed").replace("±", r"$\pm$") for each in SCORES]
             lines.append(" & ".join([_escaped(name), *cells]) + r" \\")
         note = spread_note(self.results.trials).replace("±", r"$\pm$")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *([f"% {note}"] if note else [])])

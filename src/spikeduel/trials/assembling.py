@@ -11,7 +11,7 @@ from msgspec import structs
 
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import MEASURES, robustness
-from spikeduel.measuring.trial_costs import cost_entry
+from spikeduel.measuring.costing import cost_entry
 from spikeduel.results import significance
 from spikeduel.results.audit import Audit
 from spikeduel.results.concluding import find_caveats, overturned_by

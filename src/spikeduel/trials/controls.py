@@ -8,9 +8,8 @@ import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
-from spikeduel.measuring.classification import classified
-from spikeduel.measuring.timing import shuffled_classification
-from spikeduel.measuring.trial_costs import cost_entry
+from spikeduel.measuring.classification import classified, shuffled_classification
+from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import model_files, models
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.costs import Counted

@@ -7,10 +7,9 @@ from msgspec.structs import replace
 
 from bench_fakes import TINY
 from damage import FUZZED, changed, problem
-from spikeduel.measuring.bench.document import Benchmark, Ratio, failed, paired, ratios, rows
+from spikeduel.measuring.bench.document import Benchmark, Ratio, failed, notes, paired, ratios, rows, table
 from spikeduel.measuring.bench.interleaving import Timing
 from spikeduel.measuring.bench.machine import Limits
-from spikeduel.measuring.bench.table import notes, table
 from spikeduel.measuring.bench.workloads import WORKLOADS
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError

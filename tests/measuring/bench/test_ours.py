@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from small_workloads import SMALL
-from spikeduel.measuring.bench import ours
+from spikeduel.measuring.bench import networks
 from spikeduel.measuring.bench.networks import needs
 from spikeduel.measuring.bench.workloads import WORKLOADS, batch
 from spikeduel.networks.models import Model, build, num_parameters
@@ -11,7 +11,7 @@ from spikeduel.settings.recipes import baseline
 
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_the_network_has_the_parameters_that_the_roofline_counts(name):
-    card = ours.describe(WORKLOADS[name])
+    card = networks.describe(WORKLOADS[name])
     assert num_parameters(build(card)) == needs(WORKLOADS[name], 2).parameters
     assert (card.encoding, card.num_steps) == (WORKLOADS[name].encoding, WORKLOADS[name].num_steps)
 
@@ -19,10 +19,10 @@ def test_the_network_has_the_parameters_that_the_roofline_counts(name):
 @pytest.mark.parametrize("precision", ["32", "bf16"])
 @pytest.mark.parametrize("name", SMALL)
 def test_it_learns(precision, name, losses, monkeypatch):
-    monkeypatch.setattr(ours, "baseline", lambda: baseline(learning_rate=2e-3))
-    found = losses(ours.build, SMALL[name], precision=precision)
+    monkeypatch.setattr(networks, "baseline", lambda: baseline(learning_rate=2e-3))
+    found = losses(networks.build, SMALL[name], precision=precision)
     assert found[-1] < 0.9 * found[0]
-    assert ours.build(SMALL[name], precision).precision == {"32": "float32", "bf16": "bf16"}[precision]
+    assert networks.build(SMALL[name], precision).precision == {"32": "float32", "bf16": "bf16"}[precision]
 
 
 def test_every_step_draws_other_spikes(monkeypatch):
@@ -33,7 +33,7 @@ def test_every_step_draws_other_spikes(monkeypatch):
         return original(self, images, draw)
 
     monkeypatch.setattr(Model, "encode", encode)
-    built = ours.build(SMALL["dense-rate"])
+    built = networks.build(SMALL["dense-rate"])
     for _ in range(2):
         built.step(*batch(SMALL["dense-rate"]))
     assert len(keys) == 2
@@ -45,5 +45,5 @@ def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):
     from spikeduel.measuring.bench import with_snntorch
 
     study = losses(with_snntorch.study, SMALL["dense-direct"], 5)
-    assert losses(ours.build, SMALL["dense-direct"], 5, precision="32") == pytest.approx(study, rel=1e-4)
+    assert losses(networks.build, SMALL["dense-direct"], 5, precision="32") == pytest.approx(study, rel=1e-4)
     assert torch.isfinite(torch.tensor(study)).all()

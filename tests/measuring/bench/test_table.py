@@ -1,6 +1,6 @@
 from msgspec.structs import replace
 
-from spikeduel.measuring.bench.table import notes, table
+from spikeduel.measuring.bench.document import notes, table
 
 
 def line_with(text, *words):

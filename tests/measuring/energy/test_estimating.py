@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from made_models import make
 from made_operations import both, layer, macs, plain, spiking
 from spikeduel.measuring import energy
+from spikeduel.measuring.costing import operations
 from spikeduel.measuring.energy import Table, break_even_rate
 from spikeduel.measuring.energy.tables import Arithmetic, Bits, Memory
-from spikeduel.measuring.operations import operations
 from spikeduel.results.costs import MEMORIES
 
 FP32, LOIHI = energy.read("45nm-fp32"), energy.read("loihi")

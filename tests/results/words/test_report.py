@@ -9,7 +9,7 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.run import GroupSizes
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, EncodingSpread, Robustness
-from spikeduel.results.words import report
+from spikeduel.results.words import report, tables
 from spikeduel.settings.recipes import baseline
 
 DATA = SimpleNamespace(name="made-up", fingerprint="f" * 64, classes=("class 0", "class 1", "class 2"))
@@ -38,13 +38,13 @@ def results():
 def test_scores_are_means_with_their_spread(results):
     tested = results.of("dense-snn")
     accuracies = [100 * trial.test.accuracy for trial in tested]
-    accuracy = report.score(tested, "accuracy")
+    accuracy = tables.score(tested, "accuracy")
     assert accuracy == (f"{statistics.fmean(accuracies):.2f}", f"{statistics.stdev(accuracies):.2f}")
     assert str(accuracy) == " ± ".join(accuracy)
-    assert report.score(tested, "f1") == ("73.00", "0.00")
-    assert report.score(tested[:1], "f1") == ("73.00", "")
-    assert str(report.score(tested[:1], "f1")) == "73.00"
-    assert report.score([], "f1") is None
+    assert tables.score(tested, "f1") == ("73.00", "0.00")
+    assert tables.score(tested[:1], "f1") == ("73.00", "")
+    assert str(tables.score(tested[:1], "f1")) == "73.00"
+    assert tables.score([], "f1") is None
 
 
 def test_folds_of_different_sizes_count_by_their_images(results):
@@ -53,7 +53,7 @@ def test_folds_of_different_sizes_count_by_their_images(results):
         structs.replace(trial, test=structs.replace(trial.test, n=n, accuracy=accuracy))
         for trial, n, accuracy in ((first, 10, 0.9), (second, 30, 0.5))
     ]
-    assert report.score(tested, "accuracy").mean == "60.00"
+    assert tables.score(tested, "accuracy").mean == "60.00"
 
 
 def test_what_a_mean_is_over(results):
@@ -88,9 +88,9 @@ def test_added_measures_have_their_own_form(results):
         results,
         measures=lambda _: {"x": AddedMeasure(title="X", meaning="what it is", value=next(values), form="{:.1%}")},
     )
-    assert report.added(measured.of("dense-snn"), "x") == ("60.0%", "14.1%")
-    assert report.added(measured.of("small-cnn"), "x") == ("10.0%", "")
-    assert report.added(measured.of("small-cnn"), "y") is None
+    assert tables.added(measured.of("dense-snn"), "x") == ("60.0%", "14.1%")
+    assert tables.added(measured.of("small-cnn"), "x") == ("10.0%", "")
+    assert tables.added(measured.of("small-cnn"), "y") is None
 
 
 def test_the_most_frequent_errors_are_told():

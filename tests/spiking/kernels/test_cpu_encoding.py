@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking.kernels import cpu_encoding, reference
+from spikeduel.spiking.kernels import cpu, reference
 
-DTYPES = list(cpu_encoding.WRITTEN_DTYPES)
+DTYPES = list(cpu.WRITTEN_DTYPES)
 SHAPES = [(1, 1), (3, 1, 5, 7), (2, 1025), (5, 3, 31, 33), (2, 4096)]
 
 
@@ -21,7 +21,7 @@ def dirty_buffers(monkeypatch):
         size = math.prod(shape) * dtype.itemsize
         return torch.full((size,), 0x7F, dtype=torch.uint8).view(dtype).view(shape)
 
-    monkeypatch.setattr(cpu_encoding, "empty", dirty)
+    monkeypatch.setattr(cpu, "empty", dirty)
 
 
 def draw(shape, seed=0):
@@ -36,7 +36,7 @@ def draw(shape, seed=0):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_equals_the_reference(shape, num_steps, dtype):
     images, keys = draw(shape)
-    spikes = cpu_encoding.rate_spikes(images, keys, num_steps, dtype)
+    spikes = cpu.rate_spikes(images, keys, num_steps, dtype)
     assert spikes.dtype == dtype
     assert torch.equal(spikes, reference.rate_spikes(images, keys, num_steps).to(dtype))
 
@@ -45,21 +45,21 @@ def test_equals_the_reference(shape, num_steps, dtype):
 @pytest.mark.parametrize("shape", [(0, 1, 4, 4), (3, 0)], ids=str)
 def test_nothing_to_draw(shape, dtype):
     images, keys = draw(shape)
-    assert cpu_encoding.rate_spikes(images, keys, 5, dtype).shape == (5, *shape)
+    assert cpu.rate_spikes(images, keys, 5, dtype).shape == (5, *shape)
 
 
 def test_inputs_that_are_not_contiguous_or_read_only():
     images, keys = draw((6, 8, 10))
     keys.setflags(write=False)
     view = images[::2].transpose(1, 2)
-    spikes = cpu_encoding.rate_spikes(view, keys[::2], 3)
+    spikes = cpu.rate_spikes(view, keys[::2], 3)
     assert torch.equal(spikes.bool(), reference.rate_spikes(view.contiguous(), keys[::2], 3))
 
 
 @pytest.mark.parametrize("pixel", [1, 128, 254])
 def test_firing_rate_is_unbiased(pixel):
     images = torch.full((64, 97 * 97), pixel, dtype=torch.uint8)
-    spikes = cpu_encoding.rate_spikes(images, np.arange(64, dtype=np.uint64), 10, torch.bool)
+    spikes = cpu.rate_spikes(images, np.arange(64, dtype=np.uint64), 10, torch.bool)
     rate, trials = pixel / 255, spikes.numel()
     z = (spikes.sum().item() - trials * rate) / (trials * rate * (1 - rate)) ** 0.5
     assert abs(z) < 4
@@ -68,9 +68,9 @@ def test_firing_rate_is_unbiased(pixel):
 def test_spikes_depend_on_neither_threads_nor_batching(monkeypatch):
     images, keys = draw((9, 4000))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    alone = cpu_encoding.rate_spikes(images, keys, 4, torch.bool)
+    alone = cpu.rate_spikes(images, keys, 4, torch.bool)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     with ThreadPoolExecutor(3) as callers:
-        for spikes in callers.map(lambda _: cpu_encoding.rate_spikes(images, keys, 4, torch.bool), range(3)):
+        for spikes in callers.map(lambda _: cpu.rate_spikes(images, keys, 4, torch.bool), range(3)):
             assert torch.equal(spikes, alone)
-    assert torch.equal(cpu_encoding.rate_spikes(images[4:6], keys[4:6], 2, torch.bool), alone[:2, 4:6])
+    assert torch.equal(cpu.rate_spikes(images[4:6], keys[4:6], 2, torch.bool), alone[:2, 4:6])

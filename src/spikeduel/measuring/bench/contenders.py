@@ -64,7 +64,7 @@ def _fastest_forms(name: str, about: str, builder: str) -> Iterator[Contender]:
 
 
 _HERE = "spikeduel.measuring.bench"
-_OURS, _CNN = f"{_HERE}.ours:build", f"{_HERE}.networks:build_cnn"
+_OURS, _CNN = f"{_HERE}.networks:build", f"{_HERE}.networks:build_cnn"
 
 CONTENDERS: dict[str, Contender] = {
     contender.name: contender

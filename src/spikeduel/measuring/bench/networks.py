@@ -1,16 +1,25 @@
 """Plain PyTorch: the layers and the training step that the peers' networks share, the study's CNN, and the roofline."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from spikeduel.data import Preprocessing
 from spikeduel.measuring.bench.contenders import Built, Step
 from spikeduel.measuring.bench.workloads import CNN_CHANNELS, CONV_SNN_CHANNELS, NUM_CLASSES, Workload
+from spikeduel.networks.models import Model, ModelCard, neuron_settings
+from spikeduel.networks.models import build as build_network
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings.recipes import baseline
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system import hardware
 
 LEARNING_RATE = 8.5e-5
 BETA = 0.95
@@ -156,3 +165,39 @@ def needs(workload: Workload, operand_bytes: int) -> Needs:
     activations = sum(inputs if workload.encoding == "rate" else inputs[1:])
     moved = BYTES_PER_PARAMETER * parameters + images + operand_bytes * activations
     return Needs(counter.get_total_flops(), moved, parameters)
+
+
+_ARCHITECTURES = {"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}
+
+
+def build(workload: Workload, precision: str = "auto") -> Built:
+    """The architecture of `workload` in its `TrainingStep`, every other setting at its default."""
+    card = replace(describe(workload), precision=hardware.resolve("cpu", precision).precision)
+    train = TrainingStep(Model(build_network(card), card), baseline().learning_rate)
+    indices, steps = np.arange(workload.batch_size), count()
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        return train(images, labels, RandomKeys.for_training(0, next(steps), indices))
+
+    return Built(step, "bf16" if card.precision == "bf16" else "float32")
+
+
+def describe(workload: Workload) -> ModelCard:
+    """The card of spikeduel's network for `workload`."""
+    network: dict[str, Any] = {"hidden": workload.hidden}
+    if workload.shape != "cnn":
+        defaults = baseline()
+        network |= {
+            "neuron": defaults.neuron,
+            **{name: getattr(defaults, name) for name in neuron_settings(defaults.neuron)},
+        }
+    return ModelCard(
+        contender=_ARCHITECTURES[workload.shape],
+        family="cnn" if workload.shape == "cnn" else "snn",
+        image_shape=(1, workload.side, workload.side),
+        classes=tuple(str(number) for number in range(NUM_CLASSES)),
+        preprocessing=Preprocessing(1, workload.side, workload.side),
+        network=network,
+        encoding=workload.encoding,
+        num_steps=workload.num_steps,
+    )

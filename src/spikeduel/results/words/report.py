@@ -1,14 +1,15 @@
 """The numbers and sentences that only the report needs."""
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from spikeduel.results.run import ControlledContender, Dataset, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, listed, margin, p_number, signed
+from spikeduel.results.words.tables import percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
@@ -28,46 +29,14 @@ def title(results: Results) -> str:
     return f"{' against '.join(names) if len(names) < 3 else listed(names)} on {results.dataset.name}"
 
 
-class Averaged(NamedTuple):
-    """A mean as text, and the standard deviation over several values; empty for a single one."""
-
-    mean: str
-    spread: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
-
-
-def averaged(
-    values: Sequence[float], form: Callable[[float], str], weights: Sequence[int] | None = None
-) -> Averaged | None:
-    """The mean, weighted if asked for, and the standard deviation, written by `form`; None of no values."""
-    if not values:
-        return None
-    spread = form(statistics.stdev(values)) if len(values) > 1 else ""
-    return Averaged(form(statistics.fmean(values, weights)), spread)
-
-
-def points(share: float) -> str:
-    """A share in per cent, without the sign: "91.23"."""
-    return f"{100 * share:.2f}"
-
-
 def one_digit(share: float) -> str:
     """A share in per cent with one digit, without the sign: "91.2"."""
     return f"{100 * share:.1f}"
 
 
-def score(tested: Sequence[Trial], name: str) -> Averaged | None:
-    """A score in per cent. Folds may differ in size, and an accuracy is one of images."""
-    tests = [trial.test for trial in tested if trial.test]
-    weights = [test.n for test in tests] if name == "accuracy" else None
-    return averaged([getattr(test, name) for test in tests], points, weights)
-
-
 def accuracy(found: Score | None) -> str:
     """A validation accuracy in per cent."""
-    return points(found.accuracy) if found else "failed"
+    return percent(found.accuracy) if found else "failed"
 
 
 def trained_on(tested: Sequence[Trial]) -> str:
@@ -107,7 +76,7 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
     ties = [trial.test.tie_share or 0.0 for trial in tested if trial.spiking and trial.test]
     sentences = []
     if known:
-        spread = points(statistics.fmean(known))
+        spread = percent(statistics.fmean(known))
         sentences.append(f"encoding the test images anew moves accuracy by {spread} points (standard deviation).")
     if any(ties):
         share = one_digit(statistics.fmean(ties))
@@ -115,12 +84,6 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
             f"{share} % of the answers were ties in spike counts, decided by the summed membrane potential."
         )
     return f"{name}: {' '.join(sentences)}" if sentences else ""
-
-
-def added(tested: Sequence[Trial], name: str) -> Averaged | None:
-    """What a measure from outside the package shows, in its own form."""
-    found = [trial.measures[name] for trial in tested if name in trial.measures]
-    return averaged([each.value for each in found if each.value is not None], found[0].form.format) if found else None
 
 
 def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:

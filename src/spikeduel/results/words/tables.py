@@ -1,8 +1,8 @@
 """Results as tables of text: rows of cells, and how they are printed."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Robustness, Scores, Trial
@@ -16,7 +16,7 @@ SCORES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", 
 def contender_rows(results: Results) -> list[dict[str, str]]:
     """One row a contender, every cell as text; with a column for the twin of each where there are some."""
     partners = {**dict(results.twins), **{other: spiking for spiking, other in results.twins}}
-    added = {name: each for trial in results.trials for name, each in trial.measures.items()}
+    measures = {name: each for trial in results.trials for name, each in trial.measures.items()}
     rows = []
     for contender in results.contenders:
         every, tested = results.of(contender, tested=False), results.of(contender)
@@ -25,38 +25,54 @@ def contender_rows(results: Results) -> list[dict[str, str]]:
             "family": every[0].family.upper(),
             "encoding": every[0].encoding or "analogue",
             **({"same weights as": partners.get(contender, "")} if partners else {}),
-            **{title: score(tested, name) for name, title in SCORES.items()},
+            **{title: str(score(tested, name) or "failed") for name, title in SCORES.items()},
         }
         seconds = [second for trial in tested for second in trial.epoch_seconds]
         row["s/epoch"] = f"{statistics.median(seconds):.1f}" if seconds else "converted" if tested else "failed"
         row["epochs"] = ", ".join(str(trial.epochs) for trial in every)
         row["parameters"] = f"{every[0].parameters:,}"
-        row |= {each.title: added_value(tested, name) for name, each in added.items()}
+        row |= {each.title: str(added(tested, name) or "") for name, each in measures.items()}
         rows.append(row)
     return rows
 
 
-def score(tested: Sequence[Trial], name: str) -> str:
-    """A score in per cent: the mean over trials, and ± the standard deviation over several."""
+class Averaged(NamedTuple):
+    """A mean as text, and the standard deviation over several values; empty for a single one."""
+
+    mean: str
+    spread: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
+
+
+def percent(share: float) -> str:
+    """A share in per cent, without the sign: "91.23"."""
+    return f"{100 * share:.2f}"
+
+
+def averaged(
+    values: Sequence[float], form: Callable[[float], str] = percent, weights: Sequence[int] | None = None
+) -> Averaged | None:
+    """The mean, weighted if asked for, and the standard deviation, written by `form`; None of no values."""
+    if not values:
+        return None
+    spread = form(statistics.stdev(values)) if len(values) > 1 else ""
+    return Averaged(form(statistics.fmean(values, weights)), spread)
+
+
+def score(tested: Sequence[Trial], name: str) -> Averaged | None:
+    """A score in per cent over trials."""
     tests = [trial.test for trial in tested if trial.test]
     # Folds may differ in size, and an accuracy is one of images, as in the verdict.
     weights = [test.n for test in tests] if name == "accuracy" else None
-    return mean_and_spread([getattr(test, name) for test in tests], weights)
+    return averaged([getattr(test, name) for test in tests], weights=weights)
 
 
-def added_value(tested: Sequence[Trial], name: str) -> str:
-    """The mean over trials of what a measure from outside the package shows; "" where it is not known."""
+def added(tested: Sequence[Trial], name: str) -> Averaged | None:
+    """What a measure from outside the package shows over trials, in its own form; None where it is not known."""
     found = [trial.measures[name] for trial in tested if name in trial.measures]
-    values = [each.value for each in found if each.value is not None]
-    return found[0].form.format(statistics.fmean(values)) if values else ""
-
-
-def mean_and_spread(values: Sequence[float], weights: Sequence[int] | None = None) -> str:
-    """The mean, weighted if asked for, and with several values ± their standard deviation, in per cent."""
-    if not values:
-        return "failed"
-    mean = f"{100 * statistics.fmean(values, weights):.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values):.2f}"
+    return averaged([each.value for each in found if each.value is not None], found[0].form.format) if found else None
 
 
 def spread_note(trials: Sequence[Trial]) -> str:
@@ -163,7 +179,7 @@ def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "encoding": run["encoding"],
             "seeds": str(run["seeds"]),
             "epochs": str(run["epochs"]),
-            "accuracy": ", ".join(f"{name} {mean_and_spread(values)}" for name, values in run["accuracy"].items()),
+            "accuracy": ", ".join(f"{name} {averaged(values)}" for name, values in run["accuracy"].items()),
             "models": str(len(run["models"])),
         }
         for run in runs

@@ -95,7 +95,7 @@ def rate_spikes(
         raise InputError(f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}.")
     encoding: Any
     if images.device.type == "cpu":
-        from spikeduel.spiking.kernels import cpu_encoding as encoding
+        from spikeduel.spiking.kernels import cpu as encoding
     elif images.device.type in _DEVICES:
         from spikeduel.spiking.kernels import gpu_encoding as encoding
     else:

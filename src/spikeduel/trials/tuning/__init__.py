@@ -6,9 +6,8 @@ work: improved reporting of experimental results", which assumes just that). For
 pruner judges by early epochs, where learning rates and families differ in nothing but haste.
 """
 
-from spikeduel.trials.tuning.expectation import expected_best, expected_maximum
 from spikeduel.trials.tuning.ranges import RANGES, Range, draw, read_ranges
-from spikeduel.trials.tuning.searching import Tuning, read_tuning, record_for, search
+from spikeduel.trials.tuning.searching import Tuning, expected_best, expected_maximum, read_tuning, record_for, search
 
 __all__ = [
     "RANGES",
