@@ -8,17 +8,23 @@ import numpy as np
 import pytest
 
 from made_times import untimed
-from spikeduel import comparing, data
-from spikeduel.comparing import compare, default_name, require_runs_folder, tune, write_tuning
-from spikeduel.measuring import MEASURES
+from spikeduel import data
+from spikeduel.comparing import compare, tune, write_tuning
+from spikeduel.measuring import MEASURES, Measure
 from spikeduel.networks.model_files import load_model
 from spikeduel.results import predictions
+from spikeduel.results.caveats import FailedMeasure, FailedTrials, OwnSettings, Tuned
+from spikeduel.results.caveats import TestUses as Uses
 from spikeduel.results.comparison import load_run
+from spikeduel.results.run import GroupSizes
+from spikeduel.results.trials import Classification
+from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.trials.run_folder import default_name
 from spikeduel.trials.tuning import Range, read_tuning
 
 EXPERIMENT = baseline(
@@ -67,43 +73,44 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
 
 def test_the_predictions_are_those_that_were_measured(duel):
     kept = predictions.read(duel.out)
-    for trial in duel.results["trials"]:
-        right = kept.answers[trial["contender"], trial["seed"]] == kept.labels
-        assert right.mean() == trial["test"]["accuracy"]
+    for trial in duel.results.trials:
+        right = kept.answers[trial.contender, trial.seed] == kept.labels
+        assert right.mean() == trial.test.accuracy
     prepared = data.load(EXPERIMENT)
     np.testing.assert_array_equal(kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test])
-    assert kept.fingerprint == duel.results["dataset"]["fingerprint"]
-    (pair,) = duel.results["comparison"]["pairs"]
-    assert predictions.compare_runs(duel.out).p_value == pair["p_value"]
+    assert kept.fingerprint == duel.results.dataset.fingerprint
+    (pair,) = duel.results.comparison.pairs
+    assert predictions.compare_runs(duel.out).p_value == pair.p_value
 
 
 def test_the_results_on_disk_are_those_returned(duel):
-    assert json.loads((duel.out / "results.json").read_text()) == json.loads(json.dumps(duel.results))
+    assert json.loads((duel.out / "results.json").read_text()) == duel.document()
+    assert load_run(duel.out).document() == duel.document()
     assert load_run(duel.out).experiment == duel.experiment == read_experiment(duel.out / "experiment.toml")
-    assert duel.results["experiment"]["learning_rate"] == 5e-3
+    assert duel.results.experiment.learning_rate == 5e-3
 
 
 def test_scores_are_fractions_and_agree_with_one_another(duel):
     prepared = data.load(EXPERIMENT)
     truth = prepared.labels[data.split(prepared, EXPERIMENT).test]
-    for trial in duel.results["trials"]:
-        test = trial["test"]
-        confusion = np.array(test["confusion"])
-        assert test["n"] == confusion.sum() == len(truth) == duel.results["dataset"]["counts"]["test"]
-        assert test["accuracy"] == np.trace(confusion) / test["n"]
+    for trial in duel.results.trials:
+        test = trial.test
+        confusion = np.array(test.confusion)
+        assert test.n == confusion.sum() == len(truth) == duel.results.dataset.counts.test
+        assert test.accuracy == np.trace(confusion) / test.n
         assert confusion.sum(1).tolist() == np.bincount(truth).tolist()  # rows are the truth
-        assert [row["support"] for row in test["per_class"]] == confusion.sum(1).tolist()
+        assert [row.support for row in test.per_class] == confusion.sum(1).tolist()
         recalls = np.diag(confusion) / confusion.sum(1)
-        assert [row["recall"] for row in test["per_class"]] == pytest.approx(recalls)
-        assert test["recall"] == pytest.approx(recalls.mean())
-        shares = [test[name] for name in ("accuracy", "precision", "recall", "f1", "tie_share")]
-        shares += [row[name] for row in test["per_class"] for name in ("precision", "recall", "f1")]
-        shares += [epoch[name] for epoch in trial["history"] for name in ("train_accuracy", "val_accuracy")]
+        assert [row.recall for row in test.per_class] == pytest.approx(recalls)
+        assert test.recall == pytest.approx(recalls.mean())
+        shares = [getattr(test, name) for name in ("accuracy", "precision", "recall", "f1", "tie_share")]
+        shares += [getattr(row, name) for row in test.per_class for name in ("precision", "recall", "f1")]
+        shares += [getattr(epoch, name) for epoch in trial.history for name in ("train_accuracy", "val_accuracy")]
         assert all(0 <= share <= 1 for share in shares)
-        assert trial["validation"]["accuracy"] == max(epoch["val_accuracy"] for epoch in trial["history"])
-        assert trial["best_epoch"] in (0, 1)
-        assert len(trial["epoch_seconds"]) == trial["epochs"] == 2
-    assert duel.results["trials"][0]["test"]["accuracy"] > 0.5
+        assert trial.validation.accuracy == max(epoch.val_accuracy for epoch in trial.history)
+        assert trial.best_epoch in (0, 1)
+        assert len(trial.epoch_seconds) == trial.epochs == 2
+    assert duel.results.trials[0].test.accuracy > 0.5
 
 
 def test_the_models_in_the_runs_folder_give_the_results(duel):
@@ -113,60 +120,46 @@ def test_the_models_in_the_runs_folder_give_the_results(duel):
     model = load_model(duel.best("small-cnn"))
     labels, _ = model.predict(np.asarray(prepared.images[test]))
     accuracy = float((labels == prepared.labels[test]).mean())
-    assert accuracy == duel.results["trials"][1]["test"]["accuracy"]
-    assert model.card.classes == tuple(duel.results["dataset"]["classes"])
+    assert accuracy == duel.results.trials[1].test.accuracy
+    assert model.card.classes == tuple(duel.results.dataset.classes)
 
 
-def without_date(results):
-    return {name: value for name, value in results.items() if name != "created"}
+def without_date(comparison):
+    """What results.json holds but for when it was written."""
+    return {**comparison.document(), "created": None}
 
 
-def test_a_second_call_trains_nothing_and_finds_the_same(duel):
+def test_a_second_call_trains_nothing_and_finds_the_same(duel, unreported):
     told = Telling()
-    before = (duel.out / "results.json").read_text()
     again = compare(EXPERIMENT, duel.out, duel.out.parent / "store", told)
     assert (told.trained, told.found) == (0, 2)
-    assert without_date(again.results) == without_date(duel.results)
-    after = (duel.out / "results.json").read_text()
-    assert without_date(json.loads(after)) == without_date(json.loads(before))
+    assert without_date(again) == without_date(load_run(duel.out)) == without_date(duel)
 
 
-def test_more_seeds_train_only_what_is_missing(duel):
+def test_more_seeds_train_only_what_is_missing(duel, unreported):
     told = Telling()
     more = compare(replace(EXPERIMENT, seeds=2, epochs=2), duel.out.parent / "more", duel.out.parent / "store", told)
     assert (told.trained, told.found) == (2 * 2, 2)
-    assert [(t["contender"], t["seed"]) for t in more.results["trials"]] == [
+    assert [(t.contender, t.seed) for t in more.results.trials] == [
         ("dense-snn", 0),
         ("small-cnn", 0),
         ("dense-snn", 1),
         ("small-cnn", 1),
     ]
-    assert more.results["trials"][:2] == duel.results["trials"]
-    assert more.results["comparison"]["pairs"][0]["seeds"] == 2
-    assert "over 2 seeds" in more.results["comparison"]["verdict"]
+    assert more.results.trials[:2] == duel.results.trials
+    assert more.results.comparison.pairs[0].seeds == 2
     assert "±" in more.table()
 
 
-def test_the_written_settings_lead_back_to_the_same_run(small, tmp_path):
+def test_the_written_settings_lead_back_to_the_same_run(small, tmp_path, unreported):
     experiment = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
     first = compare(experiment)
     told = Telling()
     second = compare(read_experiment(first.out / "experiment.toml"), progress=told)
     assert second.out == first.out
     assert (told.trained, told.found) == (0, 1)
-    assert [t["key"] for t in second.results["trials"]] == [t["key"] for t in first.results["trials"]]
+    assert [t.key for t in second.results.trials] == [t.key for t in first.results.trials]
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [first.out.name]
-
-
-def test_the_default_folder():
-    name = default_name(EXPERIMENT, "f" * 64)
-    assert name.startswith("digits-baseline-")
-    assert name == default_name(replace(EXPERIMENT), "f" * 64)
-    assert name != default_name(EXPERIMENT, "0" * 64)
-    assert name != default_name(replace(EXPERIMENT, beta=0.9), "f" * 64)
-    assert default_name(replace(EXPERIMENT, dataset="/my pets/cats & dogs/"), "f").startswith("cats-dogs-baseline-")
-    assert default_name(replace(EXPERIMENT, dataset="my_sets:pets"), "f").startswith("my-sets-pets-baseline-")
-    assert default_name(replace(EXPERIMENT, dataset="/"), "f").startswith("images-baseline-")
 
 
 @pytest.mark.parametrize("which", ["out", "store"])
@@ -192,12 +185,11 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path)
     found = compare(replace(small, contenders=("own_failing:build", "small-cnn"), epochs=1, limit=200))
     sys.modules.pop("own_failing")
     assert found.failed
-    failed, done = found.results["trials"]
-    assert (failed["status"], failed["error"], failed["test"]) == ("failed", "RuntimeError: no more", None)
-    assert done["test"]["n"] == 179
-    assert found.results["comparison"]["pairs"] == []
-    assert found.results["comparison"]["verdict"].startswith("small-cnn, seed 0, is right on")
-    assert "Failed and left out: own_failing:build with seed 0." in found.results["comparison"]["caveats"]
+    failed, done = found.results.trials
+    assert (failed.status, failed.error, failed.test) == ("failed", "RuntimeError: no more", None)
+    assert done.test.n == 179
+    assert found.results.comparison.pairs == []
+    assert FailedTrials(titles=["own_failing:build, seed 0"]) in found.results.comparison.caveats
     assert [path.name for path in (found.out / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
     assert (found.out / "report.html").is_file()
 
@@ -205,48 +197,12 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path)
 def test_when_nothing_is_finished_there_is_still_a_report(small):
     found = compare(replace(small, learning_rate=1e36, limit=200))
     assert found.failed
-    assert found.results["comparison"]["verdict"] == "No trial was finished: there is nothing to compare."
+    assert found.results.comparison.pairs == []
     assert "failed" in found.table()
     assert (found.out / "report.html").is_file()
 
 
-COMPARES = """
-import json, sys
-from spikeduel.comparing import compare
-from spikeduel.settings import read_experiment
-print("ready", flush=True)
-sys.stdin.readline()
-print(json.dumps(compare(read_experiment(sys.argv[1])).results))
-"""
-
-
-def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
-    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=300))
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", COMPARES, tmp_path / "e.toml"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    for process in both:
-        assert process.stdout.readline() == "ready\n"
-    for process in both:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = [process.communicate(timeout=60) for process in both]
-    assert [process.returncode for process in both] == [0, 0], answers
-    one, other = (without_date(json.loads(stdout)) for stdout, _ in answers)
-    # Also the seconds are the same: whoever came second found the other's trials.
-    assert one == other
-    assert one["trials"][0]["status"] == "done"
-    assert len(list((tmp_path / "store").glob("*/trial.json"))) == 1
-
-
-def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, tmp_path, random):
+def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, tmp_path, random, unreported):
     from PIL import Image
 
     for name, level in (("dark", 0), ("light", 150)):
@@ -256,7 +212,7 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, t
             Image.fromarray(pixels).save(tmp_path / "pets" / name / f"{number // 3}_{number % 3}.png")
     experiment = replace(small, dataset="pets", folds=3, seeds=2, epochs=1, group_by=r"(\w+/\d+)_")
     found = compare(experiment, tmp_path / "out", tmp_path / "store")
-    assert len(found.results["trials"]) == 3 * 2 * 2
+    assert len(found.results.trials) == 3 * 2 * 2
     assert {path.name for path in (found.out / "models").iterdir()} == {
         f"{name}-seed{seed}-fold{fold}.safetensors"
         for name in ("dense-snn", "small-cnn") for seed in range(2) for fold in range(3)
@@ -268,37 +224,19 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(small, t
     for fold in "012":
         sides = {(path[: path.index("_")], side) for path, side, of, _ in lines[1:] if of == fold}
         assert len(sides) == len({group for group, _ in sides}) == 10
-    dataset = found.results["dataset"]
-    assert (dataset["counts"]["test"], dataset["groups"], dataset["split"]) == (30, 10, "grouped")
-    assert dataset["group_sizes"] == {"largest": 3, "median": 3.0}
-    assert [sum(fold.values()) for fold in dataset["folds"]] == [30] * 3
-    assert [t["test"]["n"] for t in found.results["trials"]] == [
-        fold["test"] for fold in dataset["folds"] for _ in range(4)
-    ]
-    (pair,) = found.results["comparison"]["pairs"]
-    assert (pair["n"], pair["seeds"]) == (30, 2)
+    dataset = found.results.dataset
+    assert (dataset.counts.test, dataset.groups, dataset.split) == (30, 10, "grouped")
+    assert dataset.group_sizes == GroupSizes(largest=3, median=3.0)
+    assert [fold.total for fold in dataset.folds] == [30] * 3
+    assert [t.test.n for t in found.results.trials] == [fold.test for fold in dataset.folds for _ in range(4)]
+    (pair,) = found.results.comparison.pairs
+    assert (pair.n, pair.seeds) == (30, 2)
     assert "±" in found.table()
 
     told = Telling()
     again = compare(read_experiment(found.out / "experiment.toml"), tmp_path / "again", tmp_path / "store", told)
     assert (told.trained, told.found) == (0, 12)
-    assert without_date(again.results) == without_date(found.results)
-
-
-def test_an_experiment_means_the_same_in_every_folder(small, tmp_path, monkeypatch):
-    from spikeduel.comparing import located
-
-    (tmp_path / "mine").mkdir()
-    inside = located(replace(small, dataset="mine", data_dir="mine"))
-    monkeypatch.chdir(tmp_path / "mine")
-    assert inside.dataset == inside.data_dir == str(tmp_path / "mine")
-    assert located(inside) == inside
-    assert located(small) == small
-    (tmp_path / "mine" / "groups.csv").touch()
-    by_table = located(replace(small, group_by="groups.csv"))
-    assert by_table.group_by == str(tmp_path / "mine" / "groups.csv")
-    by_expression = replace(small, group_by=r"(\d+)_")
-    assert located(by_expression) == by_expression
+    assert without_date(again) == without_date(found)
 
 
 def test_a_folder_with_other_things_is_not_written_to(small, tmp_path):
@@ -326,7 +264,7 @@ def test_a_tunings_folder_leads_to_the_comparison(tuned):
     found, folder, _ = tuned
     assert {path.name for path in folder.iterdir()} == {"experiment.toml", "tuning.json", "tuning.html", "figures"}
     assert read_experiment(folder / "experiment.toml") == found.experiment
-    assert json.loads((folder / "tuning.json").read_text()) == json.loads(json.dumps(found.record))
+    assert typed.read_json(folder / "tuning.json", TuningRecord) == found.record
 
 
 def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path):
@@ -334,38 +272,60 @@ def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_pa
     told = Telling()
     comparison = compare(found.experiment, tmp_path / "out", store, told, tuned=found)
     assert (told.trained, told.found) == (0, 2)
-    assert comparison.results["tuning"] == found.record
-    for each, entry in zip(found.record["contenders"], comparison.results["trials"], strict=True):
-        best = each["trials"][each["best"]]
-        assert entry["key"] == best["key"]
-        assert entry["validation"] == best["validation"]
-        assert entry["test"]["n"] == 179
-    assert any("Each contender was tuned with 3 trials" in text for text in comparison.results["comparison"]["caveats"])
+    assert comparison.results.tuning == found.record
+    for each, entry in zip(found.record.contenders, comparison.results.trials, strict=True):
+        best = each.trials[each.best]
+        assert entry.key == best.key
+        assert entry.validation == best.validation
+        assert entry.test.n == 179
+    assert Tuned(num_trials=3, most_epochs=1) in comparison.results.comparison.caveats
     page = (tmp_path / "out" / "report.html").read_text()
     assert "<h2>Tuning</h2>" in page
-    assert "as tuned or given for each contender" in page
     # The run's own folder leads to the same again.
     again = read_tuning(tmp_path / "out" / "tuning.json", read_experiment(tmp_path / "out" / "experiment.toml"))
-    assert compare(again.experiment, tmp_path / "out", store, tuned=again).results["tuning"] == again.record
+    assert compare(again.experiment, tmp_path / "out", store, tuned=again).results.tuning == again.record
 
 
 def test_without_its_record_tuning_is_not_claimed(tuned, tmp_path):
     found, _, store = tuned
     comparison = compare(found.experiment, tmp_path / "out", store)
-    assert comparison.results["tuning"] is None
+    assert comparison.results.tuning is None
     assert not (tmp_path / "out" / "tuning.json").exists()
-    assert any("Nothing here shows that each was tuned" in text for text in comparison.results["comparison"]["caveats"])
+    assert OwnSettings(settings=found.experiment.per_contender) in comparison.results.comparison.caveats
     assert "<h2>Tuning</h2>" not in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_the_tunings_default_folder_is_beside_the_comparisons(tuned, tmp_path):
     found, _, _ = tuned
-    name = default_name(found.experiment, found.record["dataset"]["fingerprint"])
+    name = default_name(found.experiment, found.record.dataset.fingerprint)
     assert write_tuning(found) == Path("runs") / f"{name}-tuning"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("precious")
     with pytest.raises(InputError, match="mine: holds other things than a run"):
         write_tuning(found, tmp_path / "mine")
+
+
+TOGETHER = f"""
+import sys
+sys.path.append({str(Path(__file__).parent)!r})
+from made_times import untimed
+from spikeduel import comparing
+from spikeduel.measuring import latency
+from spikeduel.system import files
+from spikeduel.system.progress import Progress
+from spikeduel.settings import read_experiment
+
+class Telling(Progress):
+    def say(self, text):
+        print(text, flush=True)
+
+# Figures and times take seconds, and others test them.
+comparing.report = lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
+latency.latency = untimed
+print("ready", flush=True)
+sys.stdin.readline()
+comparing.compare(read_experiment(sys.argv[1]), sys.argv[2], "shared", Telling())
+"""
 
 
 def start_together(*commands):
@@ -390,23 +350,14 @@ def start_together(*commands):
     return [out for out, _ in said]
 
 
-TOGETHER = """
-import sys
-from spikeduel import comparing
-from spikeduel.system import files
-from spikeduel.system.progress import Progress
-from spikeduel.settings import read_experiment
-
-class Telling(Progress):
-    def say(self, text):
-        print(text, flush=True)
-
-# The figures take seconds, and others test them.
-comparing.report = lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
-print("ready", flush=True)
-sys.stdin.readline()
-comparing.compare(read_experiment(sys.argv[1]), sys.argv[2], "shared", Telling())
-"""
+def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
+    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=300))
+    start_together(("e.toml", "a"), ("e.toml", "b"))
+    one, other = load_run(tmp_path / "a"), load_run(tmp_path / "b")
+    # Also the seconds are the same: the second process found the trials of the first.
+    assert without_date(one) == without_date(other)
+    assert one.results.trials[0].status == "done"
+    assert len(list((tmp_path / "shared").glob("*/trial.json"))) == 1
 
 
 def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
@@ -425,10 +376,9 @@ def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
     assert list((tmp_path / "out").rglob("*.part")) == []
 
 
-def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(comparing, "report", lambda *arguments, **settings: None)
+def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, unreported):
     small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
-    (key,) = [entry["key"] for entry in compare(small, "out", "shared").results["trials"]]
+    (key,) = [entry.key for entry in compare(small, "out", "shared").results.trials]
     write_experiment(tmp_path / "e.toml", small)
     for held, says in (
         (f"shared/{key}.lock", "is training this trial; waiting"),
@@ -444,46 +394,56 @@ def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, monkeypatch)
         assert other.returncode == 0
 
 
-def test_a_folder_in_which_a_process_was_killed_at_its_first_file_is_taken(small, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".lock").touch()
-    (tmp_path / "out" / ".experiment.toml.abcdefgh.part").write_text("half")
-    require_runs_folder(tmp_path / "out")
-    (tmp_path / "out" / ".git").mkdir()
-    with pytest.raises(InputError, match="other things"):
-        require_runs_folder(tmp_path / "out")
-
-
 def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch):
     def broken(model, batches):
         raise RuntimeError("no luck")
 
-    monkeypatch.setitem(MEASURES, "classification", broken)
+    monkeypatch.setitem(MEASURES, "classification", Measure(broken, Classification))
     small = replace(small, contenders=("small-cnn", "dense-snn"), epochs=1, limit=200)
     found = compare(small)
     assert found.failed
-    for entry in found.results["trials"]:
-        assert (entry["status"], entry["test"]) == ("done", None)
-        assert entry["failed_measures"] == {"classification": "RuntimeError: no luck"}
-        assert (found.out / entry["model"]).is_file()
-    assert "Not measured: quality of small-cnn with seed 0 failed (RuntimeError: no luck)." in " ".join(
-        found.results["comparison"]["caveats"]
-    )
-    assert "Not measured" in (found.out / "report.html").read_text()
+    for entry in found.results.trials:
+        assert (entry.status, entry.test) == ("done", None)
+        assert entry.failed_measures == {"classification": "RuntimeError: no luck"}
+        assert (found.out / entry.model).is_file()
+    failed = [caveat for caveat in found.results.comparison.caveats if isinstance(caveat, FailedMeasure)]
+    assert failed == [
+        FailedMeasure(measure="classification", trial=f"{name}, seed 0", reason="RuntimeError: no luck")
+        for name in small.contenders
+    ]
+    assert (found.out / "report.html").is_file()
 
 
-def test_the_uses_of_the_test_images_are_counted_and_explained(small):
-    small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
-    assert compare(small, store="s").results["dataset"]["test_uses"] == 1
-    again = compare(small, store="s").results
-    assert again["dataset"]["test_uses"] == 1
-    assert "test scores" not in " ".join(again["comparison"]["caveats"])
-    other = compare(replace(small, learning_rate=1e-3, limit=300), store="s").results
-    assert other["dataset"]["test_uses"] == 2
-    assert "2 models have been asked about these test images" in " ".join(other["comparison"]["caveats"])
+MEASURE = """
+def sparsity(model, batches):
+    weights = [parameter for parameter in model.module.parameters() if parameter.dim() > 1]
+    return {"zeros": sum(int((weight == 0).sum()) for weight in weights)}
+"""
 
 
-def test_answers_are_timed_once_a_contender(small, monkeypatch):
+def test_a_measure_of_ones_own_is_taken_stored_and_shown(small, monkeypatch):
+    own: dict = {}
+    exec(MEASURE, own)
+    measure = Measure(own["sparsity"], title="zeros", meaning="weights that are 0", value=lambda found: found["zeros"])
+    monkeypatch.setitem(MEASURES, "own:sparsity", measure)
+    found = compare(replace(small, contenders=("small-cnn",), epochs=1, limit=200))
+    added = found.results.trials[0].measures["own:sparsity"]
+    assert (added.title, added.value, added.found) == ("zeros", 0, {"zeros": 0})
+    assert "zeros" in found.table().splitlines()[0].split()
+    assert "weights that are 0" in (found.out / "report.html").read_text()
+
+
+def test_the_uses_of_the_test_images_are_counted_and_explained(small, unreported):
+    def uses(**changes):
+        found = compare(replace(small, contenders=("small-cnn",), epochs=1, **changes), store="s").results
+        warned = [caveat for caveat in found.comparison.caveats if isinstance(caveat, Uses)]
+        return found.dataset.test_uses, found.dataset.test_uses_here, warned
+
+    assert uses(limit=200) == uses(limit=200) == (1, 1, [])
+    assert uses(limit=300, learning_rate=1e-3) == (2, 1, [Uses(uses=2, here=1)])
+
+
+def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):
     timed = []
 
     def made(path, images, device, own_code=()):
@@ -491,11 +451,11 @@ def test_answers_are_timed_once_a_contender(small, monkeypatch):
         return untimed(path, images, device, own_code)
 
     monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
-    found = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results["trials"]
-    assert [bool(trial["latency"]) for trial in found] == [True, True, False, False]
-    assert [key for key, _ in timed] == [trial["key"] for trial in found[:2]]
+    found = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results.trials
+    assert [bool(trial.latency) for trial in found] == [True, True, False, False]
+    assert [key for key, _ in timed] == [trial.key for trial in found[:2]]
     # All test images, for there are fewer than 256.
-    assert {shape for _, shape in timed} == {(found[0]["test"]["n"], 1, 8, 8)}
-    again = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results["trials"]
-    assert [trial["latency"] for trial in again] == [trial["latency"] for trial in found]
+    assert {shape for _, shape in timed} == {(found[0].test.n, 1, 8, 8)}
+    again = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results.trials
+    assert [trial.latency for trial in again] == [trial.latency for trial in found]
     assert len(timed) == 2
