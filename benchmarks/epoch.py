@@ -25,7 +25,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import planning
 from spikeduel.trials.training import Loop
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,7 +46,7 @@ def main() -> None:
     rows = torch.from_numpy(split.train[: experiment.batch_size].copy())
 
     found: dict[str, list[dict[str, float]]] = {}
-    for planned in trial.plan(experiment, prepared, split):
+    for planned in planning.plan(experiment, prepared, split):
         for _ in range(options.epochs):
             model = Model(models.build(planned.card), planned.card)
             step = TrainingStep(model, experiment.learning_rate)

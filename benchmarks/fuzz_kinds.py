@@ -57,7 +57,7 @@ def picture(suffix: str, mode: str) -> Kind:
 
 def toml() -> Kind:
     from spikeduel.settings import read_experiment, write_experiment
-    from spikeduel.trials import trial
+    from spikeduel.trials import planning
 
     with TemporaryDirectory() as folder:
         write_experiment(Path(folder, "e.toml"), Experiment(limit=50, surrogate_alpha=2.0, image_size=8))
@@ -66,7 +66,7 @@ def toml() -> Kind:
     def read(path: Path) -> None:
         experiment = read_experiment(path)
         if not experiment.own_code:  # what the user would first be asked about
-            trial.check_names(experiment)
+            planning.check_names(experiment)
 
     return Kind(content, "experiment.toml", read)
 
@@ -103,13 +103,13 @@ def finished() -> tuple[dict[str, Any], str, str]:
     from spikeduel import data
     from spikeduel.measuring import MEASURES
     from spikeduel.system.progress import Progress
-    from spikeduel.trials import assembling, trial
+    from spikeduel.trials import assembling, planning, trial
     from spikeduel.trials.store import Store
 
     prepared, split = data.load(EXPERIMENT), data.split(data.load(EXPERIMENT), EXPERIMENT)
     with TemporaryDirectory() as folder:
         store = Store(folder)
-        trials = trial.plan(EXPERIMENT, prepared, split)
+        trials = planning.plan(EXPERIMENT, prepared, split)
         records = [trial.run(each, prepared, split, store, Progress()) for each in trials]
         measures = [{name: store.measure(record.key, name) for name in MEASURES} for record in records]
         content = assembling.assemble(EXPERIMENT, prepared, [split], records, measures)

@@ -15,7 +15,7 @@ from typing import Any
 from spikeduel import data
 from spikeduel.settings.recipes import matched
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
 from spikeduel.trials.store import Store
 
 RESULT = Path(__file__).parent / "results" / "matched.json"
@@ -43,7 +43,7 @@ def main() -> None:
 
     def run(contender: str, seed: int, **changes: Any) -> dict[str, Any]:
         changed = replace(experiment, contenders=(contender,), seeds=seed + 1, **changes)
-        planned = trial.plan(changed, prepared, split)[seed]
+        planned = planning.plan(changed, prepared, split)[seed]
         record = store.record(planned.key) or trial.run(planned, prepared, split, store, progress)
         return {
             "validation": max(epoch["val_accuracy"] for epoch in record.history),

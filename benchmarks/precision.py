@@ -21,7 +21,7 @@ from scipy import stats
 from spikeduel import data
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
 from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -62,7 +62,7 @@ def main() -> None:
     experiment = baseline(options.dataset, **settings)
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
-    plans = {p: trial.plan(replace(experiment, precision=p), prepared, split) for p in ("32", "bf16")}
+    plans = {p: planning.plan(replace(experiment, precision=p), prepared, split) for p in ("32", "bf16")}
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for pair in zip(*plans.values(), strict=True):
         for planned in pair:

@@ -25,7 +25,7 @@ from spikeduel.networks import model_files, models
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import assembling, trial
+from spikeduel.trials import assembling, planning, trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import EvaluationBatches
 
@@ -79,7 +79,7 @@ def main() -> None:
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
     trials, cost = [], {}
-    for planned in trial.plan(experiment, prepared, split):
+    for planned in planning.plan(experiment, prepared, split):
         record = trial.run(planned, prepared, split, store, progress)
         names = (*MEASURES, *robustness.NAMES)
         found = {name: value for name in names if (value := store.measure(record.key, name)) is not None}

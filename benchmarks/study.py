@@ -25,7 +25,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.trials import trial
+from spikeduel.trials import planning
 from spikeduel.trials.training import Loop
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,7 +50,7 @@ def timing(experiment: Experiment) -> dict[str, Any]:
     one_epoch = replace(experiment, epochs=1)
     seconds: dict[str, list[float]] = {}
     for _ in range(TIMED_EPOCHS):
-        for planned in trial.plan(experiment, prepared, split):
+        for planned in planning.plan(experiment, prepared, split):
             model = Model(models.build(planned.card), planned.card)
             with tempfile.TemporaryDirectory() as folder:
                 loop = Loop(model, images, labels, split, one_epoch, Path(folder) / "checkpoint.pt", Progress())

@@ -19,6 +19,7 @@ from spikeduel.trials import (
     controls,
     conversion,
     evaluating,
+    planning,
     run_folder,
     trial,
     tuning,
@@ -45,13 +46,13 @@ def compare(
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
-    trial.check_names(experiment)
+    planning.check_names(experiment)
     conversion.require_convertible(experiment)
     experiment = run_folder.located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
-    trials = [(each, split) for split in splits for each in trial.plan(experiment, prepared, split)]
+    trials = [(each, split) for split in splits for each in planning.plan(experiment, prepared, split)]
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     run_folder.require_writable(out)
@@ -114,7 +115,7 @@ def tune(
             "folds: each image is a test image of some fold, so that there are none to tune on. Tune without --folds, "
             "on other images than those that are to be tested."
         )
-    trial.check_names(experiment)
+    planning.check_names(experiment)
     experiment = run_folder.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     files.require_writable(store.root)

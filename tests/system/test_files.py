@@ -283,7 +283,7 @@ from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import write_checkpoint
-from spikeduel.trials.trial import describe
+from spikeduel.trials.planning import describe
 import torch
 
 full = Path(sys.argv[1])

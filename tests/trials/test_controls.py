@@ -19,10 +19,10 @@ from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import controls, trial
+from spikeduel.trials import controls, planning, trial
 from spikeduel.trials.controls import CONTROLS, Controlled, conclude
+from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
-from spikeduel.trials.trial import Trial
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu",
@@ -58,7 +58,7 @@ def run(experiment, store, progress=None):
     """What the controls of each trial found."""
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
-    trials = trial.plan(experiment, prepared, split)
+    trials = planning.plan(experiment, prepared, split)
     for each in trials:
         trial.run(each, prepared, split, store, progress)
     return controls.run([(each, split) for each in trials], prepared, store, progress)

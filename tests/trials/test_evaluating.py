@@ -15,7 +15,7 @@ from spikeduel.results.trials import Classification
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
 from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import Store
@@ -32,7 +32,7 @@ def trained(tmp_path_factory):
     prepared = data.load(EXPERIMENT)
     split = data.split(prepared, EXPERIMENT)
     found = {}
-    for each in trial.plan(EXPERIMENT, prepared, split):
+    for each in planning.plan(EXPERIMENT, prepared, split):
         record = trial.run(each, prepared, split, store, Progress())
         found[each.card.contender] = store.model_path(record.key), trial.measured(each, store)
     return found
@@ -111,7 +111,7 @@ def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
     experiment = replace(EXPERIMENT, contenders=("small-cnn",), epochs=1, folds=3, limit=300)
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     for split in data.splits(prepared, experiment)[1:]:
-        (each,) = trial.plan(experiment, prepared, split)
+        (each,) = planning.plan(experiment, prepared, split)
         record = trial.run(each, prepared, split, store, Progress())
         found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
         assert found.n == len(split.test) == 599
@@ -126,7 +126,7 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     experiment = replace(plain, contenders=("small-cnn",), epochs=1, group_by=str(table))
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     split = data.split(prepared, experiment)
-    (each,) = trial.plan(experiment, prepared, split)
+    (each,) = planning.plan(experiment, prepared, split)
     record = trial.run(each, prepared, split, store, Progress())
     model = load_model(store.model_path(record.key))
     assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)

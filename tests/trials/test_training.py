@@ -13,7 +13,7 @@ from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import planning
 from spikeduel.trials.training import Loop, read_checkpoint, stopped
 
 
@@ -57,7 +57,7 @@ class Telling(Progress):
 def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32"):
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
-    card = replace(trial.describe(contender, experiment, prepared), precision=precision)
+    card = replace(planning.describe(contender, experiment, prepared), precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Model(models.build(card), card)

@@ -24,7 +24,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
 from spikeduel.trials.store import Store
 
 
@@ -38,7 +38,7 @@ class Telling(Progress):
 
 def plan(experiment):
     prepared = data.load(experiment)
-    return trial.plan(experiment, prepared, data.split(prepared, experiment))
+    return planning.plan(experiment, prepared, data.split(prepared, experiment))
 
 
 def keys(experiment):
@@ -52,7 +52,7 @@ def run(experiment, store, progress=None):
     split = data.split(prepared, experiment)
     store = store if isinstance(store, Store) else Store(store)
     progress = progress or Progress()
-    return [trial.run(each, prepared, split, store, progress) for each in trial.plan(experiment, prepared, split)]
+    return [trial.run(each, prepared, split, store, progress) for each in planning.plan(experiment, prepared, split)]
 
 
 @pytest.fixture
@@ -88,11 +88,11 @@ def answered(store, record):
 KEYS = """
 import json, sys
 from spikeduel import data
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
 from spikeduel.settings import Experiment
 experiment = Experiment(**json.loads(sys.argv[1]))
 prepared = data.load(experiment)
-found = trial.plan(experiment, prepared, data.split(prepared, experiment))
+found = planning.plan(experiment, prepared, data.split(prepared, experiment))
 print(json.dumps({each.card.contender: each.key for each in found}))
 """
 
@@ -295,7 +295,9 @@ def test_the_split_is_kept_before_training_starts(quick, tmp_path, monkeypatch):
 def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
     experiment = replace(quick, folds=3)
     prepared = data.load(experiment)
-    trials = [each for split in data.splits(prepared, experiment) for each in trial.plan(experiment, prepared, split)]
+    trials = [
+        each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)
+    ]
     assert [each.card.trained_on["fold"] for each in trials] == [0, 1, 2]
     assert [each.card.title for each in trials] == [f"dense-snn, seed 0, fold {k}" for k in range(3)]
     assert len({each.key for each in trials}) == 3
@@ -449,9 +451,9 @@ def test_what_cannot_be_built_is_refused_before_training(source, problem, small,
     ],
 )
 def test_names_are_checked_before_anything_is_loaded(wrong, problem):
-    trial.check_names(baseline())
+    planning.check_names(baseline())
     with pytest.raises(InputError, match=problem):
-        trial.check_names(replace(baseline(), **wrong))
+        planning.check_names(replace(baseline(), **wrong))
 
 
 # ---- the user's own parts
@@ -516,7 +518,7 @@ def box(u, alpha):
 def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, write):
     write("own_surrogate", SURROGATE)
     experiment = replace(quick, surrogate="own_surrogate:box", epochs=4, limit=None)
-    trial.check_names(experiment)
+    planning.check_names(experiment)
     assert experiment.own_code == ("own_surrogate:box",)
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
@@ -534,8 +536,8 @@ def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, w
 def test_trials_of_dense_networks_that_were_called_cnn_keep_their_keys(quick):
     (dense,) = plan(replace(quick, contenders=("dense-relu",)))
     assert dense.card.family == "ann"
-    assert trial.key_of({**dense.settings, "family": "cnn"}) == dense.key
-    assert trial.key_of({**dense.settings, "family": "snn"}) != dense.key
+    assert planning.key_of({**dense.settings, "family": "cnn"}) == dense.key
+    assert planning.key_of({**dense.settings, "family": "snn"}) != dense.key
 
 
 ENCODER = """
@@ -572,7 +574,7 @@ def darker(images, keys):
 def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, write):
     experiment = replace(quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker")
     write("own_augmentation", AUGMENTATION)
-    trial.check_names(experiment)
+    planning.check_names(experiment)
     plain = run(replace(experiment, augmentation="none"), tmp_path / "s")
     for record, before in zip(run(experiment, tmp_path / "s"), plain, strict=True):
         assert (record.status, record.error) == ("done", None)
@@ -938,9 +940,9 @@ def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
     for family in ("cnn", "ann"):
         (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=(family,)))
         assert (each.card.family, each.card.encoding, each.card.num_steps) == (family, None, None)
-    trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
+    planning.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
     with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
-        trial.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
+        planning.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
     with pytest.raises(InputError, match=r"family: 'snn' must be CONTENDER=snn.cnn.ann"):
         replace(quick, contenders=("a:b", "c:d"), family=("snn",))
     with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):

@@ -17,8 +17,8 @@ from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 from spikeduel.trials import answers, assembling, controls, trial
+from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.trial import Trial
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from spikeduel.settings import Experiment, digest
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Item, Progress
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
+from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import EvaluationBatches
-from spikeduel.trials.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
     assert control.train is not None
     changed = control.train(alone)
     twin = next(
-        each for each in trial.plan(changed, given.prepared, given.split) if each.card.seed == planned.card.seed
+        each for each in planning.plan(changed, given.prepared, given.split) if each.card.seed == planned.card.seed
     )
     if twin.card.num_steps not in (None, changed.num_steps):
         raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")

@@ -30,9 +30,9 @@ from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
+from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import EvaluationBatches
-from spikeduel.trials.trial import Trial
 
 NUM_IMAGES = 1024
 """Training images on which activations are looked at: some 25 million of them in the first layer of conv-relu."""

@@ -19,7 +19,7 @@ from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import planning, trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning.ranges import RANGES, SEED, Range, draw
 
@@ -88,7 +88,7 @@ def search(
         raise InputError(
             f"tuning takes at least 2 trials, the first of which has the given settings, not {num_trials}."
         )
-    cards = {name: trial.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
+    cards = {name: planning.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
     own = _own_ranges(experiment, cards, ranges)
     found: dict[str, list[TuningTrial]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
@@ -97,7 +97,7 @@ def search(
             given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
             settings = draw(own[name], number) if number else given
             progress.say(f"{name}, trial {number + 1} of {num_trials}: {assigned(settings)}")
-            planned = trial.plan(_alone(experiment, name, settings), prepared, split)[0]
+            planned = planning.plan(_alone(experiment, name, settings), prepared, split)[0]
             record = trial.train(planned, prepared, split, store, progress)
             found[name].append(_trial_entry(number, settings, record))
     contenders = [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards]
@@ -133,7 +133,7 @@ def _own_ranges(
         name: {
             s: r
             for s, r in given.items()
-            if s in trial.effective(card) and (TUNABLE[s] == "any" or (card.family == "snn" and s in effective))
+            if s in planning.effective(card) and (TUNABLE[s] == "any" or (card.family == "snn" and s in effective))
         }
         for name, card in cards.items()
     }
