@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from spikeduel.measuring.answers import Asked, answers_of, ask
 from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.classification import classification
+from spikeduel.measuring.costing import operations
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 
@@ -62,13 +65,36 @@ class Counting:
         return iter(in_batches(16))
 
 
-def test_one_pass_serves_three_measures_and_gives_what_three_passes_give():
-    model, alone = make(), Counting()
-    expected = [measure(model, alone) for measure in (classification, calibration, anytime)]
+@pytest.mark.parametrize(
+    ("contender", "encoding"), [("dense-snn", "rate"), ("dense-snn", "direct"), ("small-cnn", None)]
+)
+def test_one_pass_serves_four_measures_and_gives_what_four_passes_give(contender, encoding):
+    measures = (classification, calibration, anytime, operations)
+    model, alone = make(contender, **({"encoding": encoding} if encoding else {})), Counting()
+    expected = [measure(model, alone) for measure in measures]
     given = Counting()
-    asked = Asked(given)
-    assert [measure(model, asked) for measure in (classification, calibration, anytime)] == expected
-    assert (given.passes, alone.passes) == (1, 3)
+    asked = Asked(given, count=True)
+    assert [measure(model, asked) for measure in measures] == expected
+    assert (given.passes, alone.passes) == (1, 4)
+
+
+def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
+    class Attentive(torch.nn.Module):
+        """Fused attention is answered as it is, and taken apart only to be counted."""
+
+        def __init__(self):
+            super().__init__()
+            self.last = torch.nn.Linear(100, 3)
+
+        def forward(self, x):
+            return self.last(torch.nn.functional.scaled_dot_product_attention(x, x, x).flatten(1))
+
+    model, given = Model(Attentive(), replace(CARD, family="cnn", encoding=None, num_steps=None)), Counting()
+    asked = Asked(given, count=True)
+    found = operations(model, asked)
+    assert given.passes == 2
+    assert found == operations(model, Counting())
+    assert found.operations.totals.macs.dense.hoisted > 0
 
 
 def test_another_model_is_asked_itself():

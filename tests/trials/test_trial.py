@@ -182,7 +182,7 @@ def test_a_cnn_has_no_encoding_and_no_steps(small):
 
 def test_a_new_version_of_the_numerics_changes_every_key(small, monkeypatch):
     before = keys(small)
-    monkeypatch.setattr(trial, "NUMERICS_VERSION", trial.NUMERICS_VERSION + 1)
+    monkeypatch.setattr(planning, "NUMERICS_VERSION", planning.NUMERICS_VERSION + 1)
     assert all(before[name] != key for name, key in keys(small).items())
 
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
+from spikeduel.results.costs import Counted
+from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 
@@ -37,14 +42,51 @@ class Answers:
         return float((self.truth == self.predicted).mean())
 
 
+class Counting:
+    """Counts what a model does while it answers."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.reason = model, ""
+        # By the names that it has itself.
+        counted = model.module.module if isinstance(model.module, Foreign) else model.module
+        self._counter = Counter(counted, model.card.num_steps)
+
+    def run(self, x: Tensor | ConstantInput, num_images: int, as_is: bool = False) -> Tensor:
+        """`model.run(x)`, counted unless something in it is not known (`reason`). `as_is`: see `Counter.run`."""
+        card, encoder = self.model.card, self.model.encoder
+        kind = "spikes" if encoder is not None and encoder.spikes else "image"
+        steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
+        # A network of another library makes its steps itself, or is called for each: the counter sees them.
+        given = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
+        drawn = torch.get_rng_state()
+        if not self.reason:
+            try:
+                return self._counter.run(partial(self.model.run, x), given, num_images, kind, steps, as_is)
+            except NotCounted as error:
+                self.reason = str(error)
+                torch.set_rng_state(drawn)
+        return self.model.run(x)
+
+    def found(self) -> Counted:
+        """Means per image, or why there are none."""
+        if not self.reason:
+            try:
+                return Counted(operations=self._counter.operations(self.model.card.encoding))
+            except NotCounted as error:
+                self.reason = str(error)
+        return Counted(operations=None, reason=self.reason)
+
+
 class Asked:
     """Batches that remember what a model answered to them, so that several measures take one pass.
 
-    Can be iterated as often as `batches` can: `(images uint8 [B, C, H, W], labels int64 [B], indices [B])`.
+    Can be iterated as often as `batches` can: `(images uint8 [B, C, H, W], labels int64 [B], indices [B])`. With
+    `count`, that pass counts operations, too.
     """
 
-    def __init__(self, batches: Iterable[Any]) -> None:
-        self.batches = batches
+    def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
+        self.batches, self.count = batches, count
+        self.counted: Counting | None = None
         self._known: tuple[Model, Answers] | None = None
 
     def __iter__(self) -> Iterator[Any]:
@@ -53,7 +95,8 @@ class Asked:
     def answers(self, model: Model) -> Answers:
         """What `model` answers, over time too; from one pass, however often it is asked."""
         if self._known is None or self._known[0] is not model:
-            self._known = model, ask(model, self.batches, over_time=True)
+            self.counted = Counting(model) if self.count else None
+            self._known = model, ask(model, self.batches, over_time=True, counting=self.counted)
         return self._known[1]
 
 
@@ -62,8 +105,15 @@ def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
     return batches.answers(model) if isinstance(batches, Asked) else ask(model, batches, over_time=True)
 
 
-@torch.inference_mode()
-def ask(model: Model, batches: Iterable[Any], repeat: int = 0, over_time: bool = False) -> Answers:
+# Not in inference mode, which hides from a counter what composite operators are made of.
+@torch.no_grad()
+def ask(
+    model: Model,
+    batches: Iterable[Any],
+    repeat: int = 0,
+    over_time: bool = False,
+    counting: Counting | None = None,
+) -> Answers:
     """One pass; random encodings draw by image index and `repeat`. `over_time` follows the answers step by step."""
     model.module.eval()
     readout = model.readout
@@ -71,7 +121,8 @@ def ask(model: Model, batches: Iterable[Any], repeat: int = 0, over_time: bool =
     truth, scores, tied, right, confidence = [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     for images, labels, indices in batches:
-        output = model.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat)))
+        x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
+        output = counting.run(x, len(images), as_is=True) if counting else model.run(x)
         loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
         truth.append(labels)
         tied.append(readout.ties(output).cpu())

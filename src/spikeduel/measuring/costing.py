@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from spikeduel.measuring import energy
-from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.measuring.answers import Asked, Counting
+from spikeduel.measuring.counting import Counter
 from spikeduel.measuring.counting.units import Declared
 from spikeduel.measuring.energy import Table
 from spikeduel.networks import foreign
-from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.costs import Counted, Energy, Layer, Operations, TableEnergy
 from spikeduel.results.run import Results
@@ -32,24 +32,20 @@ from spikeduel.system.errors import InputError
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
     """What was counted over `batches` of (images uint8 `[B, C, H, W]`, labels `[B]`, indices `[B]`).
 
-    Random encodings draw by image index. `reason` says what in the network is not known to the counter.
+    Random encodings draw by image index. `reason` says what in the network is not known to the counter. Takes no pass
+    of its own where `batches` were counted as they were answered.
     """
+    if isinstance(batches, Asked) and batches.count:
+        batches.answers(model)
+        if batches.counted and not batches.counted.reason:
+            return batches.counted.found()
     model.module.eval()
-    encoding, encoder = model.card.encoding, model.encoder
-    spiking = encoder is not None and encoder.spikes
-    # By the names that it has itself.
-    counted = model.module.module if isinstance(model.module, Foreign) else model.module
-    counter = Counter(counted, model.card.num_steps)
-    try:
-        for images, _, indices in batches:
-            x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices))
-            steps = 1 if encoding is None or isinstance(x, ConstantInput) else model.card.num_steps or 1
-            # A network of another library makes its steps itself, or is called for each: the counter sees them.
-            given = x.value if isinstance(x, ConstantInput) and model.card.foreign is not None else x
-            counter.run(partial(model.run, x), given, len(images), "spikes" if spiking else "image", steps)
-        return Counted(operations=counter.operations(encoding))
-    except NotCounted as error:
-        return Counted(operations=None, reason=str(error))
+    counting = Counting(model)
+    for images, _, indices in batches:
+        counting.run(model.encode(images.to(model.device), RandomKeys.for_evaluation(indices)), len(images))
+        if counting.reason:
+            break
+    return counting.found()
 
 
 def cost_entry(counted: Counted | None) -> dict[str, Any]:

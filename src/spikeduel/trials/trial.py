@@ -126,7 +126,8 @@ def _measure(
     images, labels = prepared.held
     model = model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
     model.precision = trial.card.precision
-    test, validation = (Asked(EvaluationBatches(images, labels, part)) for part in (split.test, split.val))
+    test = Asked(EvaluationBatches(images, labels, split.test), count="operations" in missing)
+    validation = Asked(EvaluationBatches(images, labels, split.val))
     who, failed = f"  {trial.card.title}", {}
     for name, measure in missing.items():
         if store.measure_path(trial.key, name).exists():

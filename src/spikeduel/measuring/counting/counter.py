@@ -1,6 +1,7 @@
 """The counter: watches a module run, operator by operator, and keeps the books."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -42,11 +43,18 @@ class Counter:
         self._seen: dict[Any, tuple[int, ...]] = {}
 
     def run(
-        self, call: Callable[[], Any], x: Tensor | ConstantInput, num_images: int, kind: str = IMAGE, num_steps: int = 1
+        self,
+        call: Callable[[], Any],
+        x: Tensor | ConstantInput,
+        num_images: int,
+        kind: str = IMAGE,
+        num_steps: int = 1,
+        as_is: bool = False,
     ) -> Any:
         """What `call()` returns, which runs the module on `x`: `num_images` images.
 
-        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of `x`. Raises
+        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of `x`. Fused attention
+        is taken apart, which may change its last digits; not with `as_is`, and then it is not known. Raises
         `NotCounted`.
         """
         self.num_images = num_images
@@ -56,13 +64,8 @@ class Counter:
             self.reach(x.num_steps - 1)
         else:
             self.give(x, Tag(kind, steps=num_steps, encoded=True))
-        fused = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)
-        try:
-            with torch.no_grad(), self._units.watched(), _attention_in_parts(), _Watch(self):
-                result = call()
-        finally:
-            torch.backends.mha.set_fastpath_enabled(fused)
+        with torch.no_grad(), self._units.watched(), nullcontext() if as_is else _attention_in_parts(), _Watch(self):
+            result = call()
         self._images += num_images
         return result
 
@@ -204,8 +207,15 @@ class _Watch(TorchDispatchMode):
         return result
 
 
-def _attention_in_parts() -> Any:
+@contextmanager
+def _attention_in_parts() -> Iterator[None]:
     """Attention as its products and its softmax, which are known, in place of one fused operator."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    return sdpa_kernel(SDPBackend.MATH)
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
