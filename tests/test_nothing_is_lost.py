@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
+
+from spikeduel.results.run import Results
+from spikeduel.system import typed
 
 BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
@@ -14,15 +18,14 @@ WRITTEN = [
     "anytime.json", "latency.json",
     "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json", "report.html",
 ]  # fmt: skip
-CLOCKED = ("epoch_seconds", "latency")
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 
 
-def numbers(results):
+def numbers(document):
     """Results without what a clock said."""
-    trials = [{name: value for name, value in trial.items() if name not in CLOCKED} for trial in results["trials"]]
-    verdict = results["comparison"] | {"verdict": results["comparison"]["verdict"].partition(" An SNN epoch took")[0]}
-    return {**results, "created": None, "trials": trials, "comparison": verdict}
+    results = typed.converted(document, Results)
+    trials = [structs.replace(trial, epoch_seconds=[], latency=None) for trial in results.trials]
+    return structs.replace(results, created="", trials=trials)
 
 
 @pytest.mark.parametrize("way", ENDS)
