@@ -295,7 +295,7 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk):
     assert done.exit_code == 0, done.output
     words = " ".join(done.stdout.split())
     assert "snntorch 1" in words
-    assert "the same label on 100.00% of 179 test images" in words
+    assert "the same label on 100.00 % of 179 test images" in words
     assert "check: a.nir.check.json" in words
     done = spikeduel("export", model, "--to", "nir", "--out", "b.nir", "--images", 20, "--json")
     assert json.loads(done.stdout)["n"] == 20

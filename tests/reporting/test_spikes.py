@@ -102,5 +102,5 @@ def test_the_explanation_names_decay_and_reset(make_prepared, make_model, reset,
 
     text = spikes.explain_neuron(model, model.trace(prepared.images[:1]))
 
-    assert "80%" in text
+    assert "80 %" in text
     assert words in text

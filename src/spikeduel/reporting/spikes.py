@@ -7,6 +7,7 @@ from torch import nn
 
 from spikeduel.networks.models import Model, Trace
 from spikeduel.reporting import style
+from spikeduel.results.words.numbers import per_cent
 
 STRONGEST_INPUTS = 20
 
@@ -105,7 +106,7 @@ def explain_neuron(model: Model, trace: Trace) -> str:
     words = ["A neuron adds its input to its membrane potential U"]
     beta = getattr(neuron, "beta", None)
     if isinstance(beta, float):
-        words.append(f", of which {beta:.0%} stays from one step to the next")
+        words.append(f", of which {per_cent(beta, 0)} stays from one step to the next")
     words.append(". Where U exceeds the threshold (dots), the neuron spikes")
     words.append(
         {

@@ -17,6 +17,7 @@ from spikeduel.data import Split, evaluation_batches, on_device, training_batche
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
@@ -120,7 +121,8 @@ class Loop:
                 write_checkpoint(self.checkpoint, state)
                 self.progress.say(
                     f"  {self._name}, epoch {epoch + 1}/{self._num_epochs}: {seconds:.1f} s, loss {loss:.3f}, "
-                    f"accuracy {accuracy:.1%}; validation loss {seen.loss:.3f}, accuracy {seen.accuracy:.1%}"
+                    f"accuracy {per_cent(accuracy)}; validation loss {seen.loss:.3f}, "
+                    f"accuracy {per_cent(seen.accuracy)}"
                 )
         finally:
             if isinstance(ticks, Generator):

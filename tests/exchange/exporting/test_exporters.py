@@ -100,7 +100,7 @@ FAULTS = {
 def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
     monkeypatch.setitem(exporters.EXPORTERS, "faulty", answering(FAULTS[fault]))
     (tmp_path / "a").write_text("what was there before")
-    with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9%") as caught:
+    with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %") as caught:
         exporting.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
     assert caught.value.exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
@@ -149,9 +149,9 @@ def test_lines_say_what_was_found(tmp_path, monkeypatch):
     check = replace(check, n=1000, weights="int8", programs={"p 1": program})
     check = replace(check, accuracy_float32=0.87, accuracy=0.861, accuracy_lost=0.009)
     assert exporting.lines(check) == [
-        "p 1: the same label on 99.90% of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
+        "p 1: the same label on 99.90 % of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
         "3 of 1,000 spikes flipped.",
-        "Accuracy on these images: 87.00%, with int8 weights 86.10% (lost: 0.90 points).",
+        "Accuracy on these images: 87.00 %, with int8 weights 86.10 % (lost: 0.90 points).",
     ]
     alone = exporting.lines(replace(check, weights="float32", programs={"spikeduel": program}))
     assert len(alone) == 2

@@ -57,7 +57,7 @@ def test_names_are_listed_up_to_a_number_and_are_no_template() -> None:
 
 def test_small_shares_keep_a_digit() -> None:
     finding = Finding(kind="near_test_in_training", is_problem=True, share=0.0004)
-    assert sentence(finding, CLEAN).startswith("0.04% of the test images")
+    assert sentence(finding, CLEAN).startswith("0.04 % of the test images")
 
 
 def test_the_document_is_json_with_sentences_and_without_details() -> None:
@@ -66,7 +66,7 @@ def test_the_document_is_json_with_sentences_and_without_details() -> None:
     content = document(audit)
     assert json.loads(json.dumps(content, allow_nan=False))["counts"] == {"train": 800, "val": 100, "test": 1000}
     assert (content["ok"], content["problems"], len(content["notes"])) == (True, [], 1)
-    assert content["conclusions"] == (typed.plain(finding),)
+    assert content["conclusions"] == [typed.plain(finding)]
     assert "0.33 times the usual one" in content["near_definition"]
     assert "details" not in content
 
@@ -77,8 +77,8 @@ def table(**changes: object) -> dict[str, str]:
 
 def test_rows_are_text_with_short_labels() -> None:
     found = table(formats=(SIZES,))
-    assert found["nearest neighbour"].startswith("97.0% accuracy")
-    assert found["chance"].startswith("50.0%")
+    assert found["nearest neighbour"].startswith("97.0 % accuracy")
+    assert found["chance"].startswith("50.0 %")
     assert found["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
     assert "split over files" not in found
     assert all(len(label.split()) <= 3 and label == label.strip() for label in found)

@@ -11,10 +11,10 @@ from spikeduel.results.words.verdict import reason
 EXAMPLES = [
     (
         c.Leakage(shared=0.87, official=False),
-        "Leakage: 87% of the test images have relatives in training (same person, or duplicates). The scores measure "
+        "Leakage: 87 % of the test images have relatives in training (same person, or duplicates). The scores measure "
         "memory as much as recognition. Use --split default, which keeps groups whole.",
     ),
-    (c.FewShared(shared=0.0012), "0.12% of the test images have copies in training: at most that share of a score is "
+    (c.FewShared(shared=0.0012), "0.12 % of the test images have copies in training: at most that share of a score is "
      "memory."),
     (c.OneSeed(), "One seed: a difference of a point or more can be chance. Use --seeds 6."),
     (c.FewTestImages(num_test=50), "50 test images: one image is worth 2.0 points. --folds 5 tests all images."),
@@ -34,7 +34,7 @@ EXAMPLES = [
     ),
     (
         c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
-        "A nearest-neighbour baseline on small grey images scores 91.0% of the first fold, above snn and cnn. Train "
+        "A nearest-neighbour baseline on small grey images scores 91.0 % of the first fold, above snn and cnn. Train "
         "longer (--epochs), or look for leaks (spikeduel audit).",
     ),
     (
@@ -113,7 +113,7 @@ EXAMPLES = [
 REASONS = [
     (
         c.RelativesApart(shared=0.87),
-        "a split that keeps relatives together (87% of test images have some in training)",
+        "a split that keeps relatives together (87 % of test images have some in training)",
     ),
     (
         c.FewGroups(tested=5, known=48, one_seed=False, folds_help=True),
@@ -163,7 +163,7 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
         (c.FewGroups(tested=7, known=7, one_seed=False, folds_help=False), "from 7 groups:", "--folds"),
         (c.FewGroups(tested=1, known=9, one_seed=False, folds_help=True), "from 1 group of 9:", "p cannot fall below"),
         (c.AtChance(contenders=["snn"], stopped_early=False), "(--epochs)", "patience"),
-        (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0%, above", "fold"),
+        (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0 %, above", "fold"),
         (
             c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),
             "Twins with the same weights: a and b; c and d. Other pairs differ",

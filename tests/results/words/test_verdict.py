@@ -30,7 +30,7 @@ def said(*pairs, trials=DUEL, about=None):
 
 def test_a_better_contender():
     assert said(pair(0.02, seeds=6, p_value=0.0022, conclusion=Conclusion.A_BETTER)) == (
-        "Accuracy on 2,000 test images: snn 90.00% and cnn 88.00% (6 seeds). snn leads by 2.00 points (95 % interval "
+        "Accuracy on 2,000 test images: snn 90.00 % and cnn 88.00 % (6 seeds). snn leads by 2.00 points (95 % interval "
         "1.00 to 3.00; p = 0.002). At these settings, snn is better."
     )
 
@@ -73,7 +73,7 @@ def test_nobody_is_called_better_without_a_conclusion(difference, seeds, given):
 def test_the_one_ahead_is_named_first_and_the_interval_is_its():
     behind = pair(-0.02, accuracy_a=0.88, half=0.03, only_a=50.0, only_b=150.0, p_value=0.0)
     text = said(behind)
-    assert "cnn 90.00% and snn 88.00%" in text
+    assert "cnn 90.00 % and snn 88.00 %" in text
     assert "cnn leads by 2.00 points (95 % interval −1.00 to 5.00; p < 0.001)" in text
     assert "150 images only cnn gets right, 50 only snn" in text
 
@@ -89,7 +89,7 @@ def test_folds_are_no_two_models():
 
 def test_accuracies_are_those_of_the_seeds_that_both_finished():
     trials = [trial("snn", 0.9), trial("snn", 0.1, seed=1), trial("cnn", 0.88), trial("cnn", seed=1)]
-    assert "snn 90.00%" in said(pair(0.02), trials=trials)
+    assert "snn 90.00 %" in said(pair(0.02), trials=trials)
 
 
 def test_the_number_of_parameters():
@@ -118,8 +118,8 @@ def test_nothing_finished():
 @pytest.mark.parametrize("others", [[], [trial("cnn")], [trial("snn", 0.85, seed=1)]])
 def test_without_a_pair_each_trial_has_its_accuracy(others):
     trials = [trial("snn", 0.9), *others]
-    expected = ["Accuracy 90.00% on 2,000 test images: snn, seed 0."]
-    expected += ["Accuracy 85.00% on 2,000 test images: snn, seed 1."] * sum(t.test is not None for t in others)
+    expected = ["Accuracy 90.00 % on 2,000 test images: snn, seed 0."]
+    expected += ["Accuracy 85.00 % on 2,000 test images: snn, seed 1."] * sum(t.test is not None for t in others)
     assert said(trials=trials) == " ".join(expected)
 
 
@@ -144,7 +144,7 @@ def many(seeds):
 
 def test_many_contenders_are_told_by_the_best():
     assert said(*many(6)) == (
-        "Accuracy on 2,000 test images: a has the highest, 90.00%, of 4 contenders (6 seeds). a is better than b "
+        "Accuracy on 2,000 test images: a has the highest, 90.00 %, of 4 contenders (6 seeds). a is better than b "
         "(+10.00; 9.00 to 11.00) and c (+5.00; 4.00 to 6.00). a is equivalent to d (+0.10; −0.90 to 1.10). The first "
         "is better: c and b (+5.00; 4.00 to 6.00) and d and b (+9.90; 8.90 to 10.90). Inconclusive: d and c (+4.90; "
         "−1.10 to 10.90). Brackets: 95 % intervals, in points. p-values are adjusted for 6 pairs (Holm). All of this "

@@ -13,6 +13,7 @@ from spikeduel.exchange.exporting import agreement, nir, onnx
 from spikeduel.exchange.exporting.agreement import Agreement, Runner
 from spikeduel.exchange.exporting.weights import rounded_to_int8
 from spikeduel.networks.models import Model
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files
 from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
@@ -62,8 +63,8 @@ class Required(Frozen):
 
 
 _REQUIRED = (
-    f"Required: the same label on {agreement.SAME_LABEL:.1%}, scores within {agreement.SCORE_TOLERANCE:g} where no "
-    f"spike flipped, at most {agreement.FLIPPED_SPIKES:.1%} of the spikes flipped."
+    f"Required: the same label on {per_cent(agreement.SAME_LABEL)}, scores within {agreement.SCORE_TOLERANCE:g} where "
+    f"no spike flipped, at most {per_cent(agreement.FLIPPED_SPIKES)} of the spikes flipped."
 )
 
 
@@ -187,8 +188,8 @@ def lines(check: ExportCheck) -> list[str]:
         told.append("No other program checked it. To have snnTorch check it, install snntorch and nirtorch.")
     if check.weights == "int8":
         told.append(
-            f"Accuracy on these images: {check.accuracy_float32:.2%}, with int8 weights {check.accuracy:.2%} "
-            f"(lost: {check.accuracy_lost * 100:.2f} points)."
+            f"Accuracy on these images: {per_cent(check.accuracy_float32, 2)}, with int8 weights "
+            f"{per_cent(check.accuracy, 2)} (lost: {check.accuracy_lost * 100:.2f} points)."
         )
     return told
 
@@ -204,7 +205,9 @@ def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:
         scores = "scores are not numbers" if some_without else "no image without flips"
         if largest is not None:
             scores = f"scores differ by at most {largest:.2g}{where}"
-        told.append(f"{name}: the same label on {program.same_label:.2%} of {n:,} test images; {scores}{spikes}.")
+        told.append(
+            f"{name}: the same label on {per_cent(program.same_label, 2)} of {n:,} test images; {scores}{spikes}."
+        )
     return told
 
 

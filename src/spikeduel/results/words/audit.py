@@ -1,9 +1,11 @@
 """An audit in words: a sentence for each finding, the rows of its table, and its JSON document."""
 
 from collections.abc import Sequence
+from string import Formatter
 from typing import Any
 
 from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Remedy
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.system import typed
 
 MOST_NAMED = 6
@@ -91,11 +93,21 @@ _REMEDIES: dict[Remedy, str] = {
 }
 
 
+class _Words(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        text = format(value, format_spec)
+        return text.replace("%", " %") if format_spec.endswith("%") else text
+
+
+_WORDS = _Words()
+
+
 def sentence(finding: Finding, audit: Audit) -> str:
     """What was found, how many, why it matters, what to do."""
     is_one = finding.count == 1
     classes = [audit.class_sides[name] for name in finding.names if name in audit.class_sides]
-    text = _SENTENCES[finding.kind].format(
+    text = _WORDS.format(
+        _SENTENCES[finding.kind],
         audit=audit,
         count=finding.count,
         share=_percent(finding.share),
@@ -186,7 +198,7 @@ def _sets(number: int) -> str:
 def _percent(share: float | None) -> str:
     if share is None:
         return "not measured"
-    return f"{share:.1%}" if not 0 < share < SMALL_SHARE else f"{share:.2%}"
+    return per_cent(share, 2 if 0 < share < SMALL_SHARE else 1)
 
 
 def _some(names: Sequence[str], most: int = MOST_NAMED, total: int | None = None) -> str:

@@ -5,7 +5,7 @@ from spikeduel.results.audit import Audit
 from spikeduel.results.caveats import Caveat
 from spikeduel.results.significance import smallest_p
 from spikeduel.results.words import audit
-from spikeduel.results.words.numbers import counted, listed
+from spikeduel.results.words.numbers import counted, listed, per_cent
 
 
 def sentence(caveat: Caveat, audited: Audit | None = None) -> str:
@@ -33,11 +33,14 @@ def _of_data(caveat: Caveat) -> str:
         case c.Leakage(shared=shared, official=official):
             remedy = "Divide the data anew." if official else "Use --split default, which keeps groups whole."
             return (
-                f"Leakage: {shared:.0%} of the test images have relatives in training (same person, or duplicates). "
-                f"The scores measure memory as much as recognition. {remedy}"
+                f"Leakage: {per_cent(shared, 0)} of the test images have relatives in training (same person, or "
+                f"duplicates). The scores measure memory as much as recognition. {remedy}"
             )
         case c.FewShared(shared=shared):
-            return f"{shared:.2%} of the test images have copies in training: at most that share of a score is memory."
+            return (
+                f"{per_cent(shared, 2)} of the test images have copies in training: at most that share of a score is "
+                "memory."
+            )
         case c.FewTestImages(num_test=num_test):
             return (
                 f"{num_test:,} test images: one image is worth {100 / num_test:.1f} points. --folds 5 tests all images."
@@ -123,7 +126,7 @@ def _of_trainings(caveat: Caveat) -> str:
         case c.BelowNearestNeighbour(contenders=names, accuracy=accuracy, first_fold=first_fold):
             where = " of the first fold" if first_fold else ""
             return (
-                f"A nearest-neighbour baseline on small grey images scores {accuracy:.1%}{where}, above "
+                f"A nearest-neighbour baseline on small grey images scores {per_cent(accuracy)}{where}, above "
                 f"{listed(names)}. Train longer (--epochs), or look for leaks (spikeduel audit)."
             )
         case c.DifferentEpochs():

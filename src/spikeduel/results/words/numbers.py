@@ -12,6 +12,11 @@ def points(share: float) -> str:
     return f"{100 * share:.2f} points"
 
 
+def per_cent(share: float, digits: int = 1) -> str:
+    """A share of one: "91.2 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def signed(share: float) -> str:
     """A difference in points with its sign, "+0.65", "−0.48", "0.00"."""
     text = f"{100 * share:+.2f}"

@@ -18,7 +18,7 @@ from spikeduel.results.caveats import (
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, points, signed
+from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
 
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
@@ -39,7 +39,9 @@ def verdict(results: Results) -> str:
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
     if not pairs:
         done = [trial for trial in results.trials if trial.test]
-        sentences = [f"Accuracy {t.test.accuracy:.2%} on {t.test.n:,} test images: {t.title}." for t in done if t.test]
+        sentences = [
+            f"Accuracy {per_cent(t.test.accuracy, 2)} on {t.test.n:,} test images: {t.title}." for t in done if t.test
+        ]
         sentences = sentences or ["No trial was finished: there is nothing to compare."]
     elif len(pairs) == 1:
         sentences = _of_one_pair(pairs[0], num_folds) + _parameters(results, pairs[0])
@@ -102,7 +104,7 @@ def _of_one_pair(pair: Pair, num_folds: int) -> list[str]:
     trained = (
         "these two trained models only" if pair.seeds == 1 and not num_folds else _trainings(pair.seeds, num_folds)
     )
-    scores = f"{leader} {pair.accuracy(leader):.2%} and {other} {pair.accuracy(other):.2%}"
+    scores = f"{leader} {per_cent(pair.accuracy(leader), 2)} and {other} {per_cent(pair.accuracy(other), 2)}"
     sentences = [f"Accuracy on {pair.n:,} test images: {scores} ({trained})."]
     interval = f"95 % interval {lead(pair)}"
     if pair.difference:
@@ -136,7 +138,7 @@ def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
     best = max(accuracy, key=accuracy.__getitem__)
     seeds = max(pair.seeds for pair in pairs)
     trained = f"these {len(accuracy)} trained models only" if seeds == 1 and not num_folds else None
-    scores = f"{best} has the highest, {accuracy[best]:.2%}, of {len(accuracy)} contenders"
+    scores = f"{best} has the highest, {per_cent(accuracy[best], 2)}, of {len(accuracy)} contenders"
     sentences = [f"Accuracy on {pairs[0].n:,} test images: {scores} ({trained or _trainings(seeds, num_folds)})."]
     with_best = [pair for pair in pairs if best in (pair.a, pair.b)]
     sentences += _by_conclusion(with_best, best)
@@ -192,7 +194,7 @@ def reason(given: Overturn) -> str:
     """What could overturn the conclusion, in a few words."""
     match given:
         case RelativesApart(shared=shared):
-            return f"a split that keeps relatives together ({shared:.0%} of test images have some in training)"
+            return f"a split that keeps relatives together ({per_cent(shared, 0)} of test images have some in training)"
         case FewGroups(tested=tested, known=known, folds_help=folds_help):
             of_all = f" of {known:,}" if tested < known else ""
             remedy = "; --folds 5 tests them all" if folds_help else ""
