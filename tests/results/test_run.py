@@ -1,9 +1,15 @@
+import json
+from pathlib import Path
+
+import jsonschema
 import pytest
 from msgspec import structs
 
 from made_operations import spiking
 from made_times import untimed
 from made_trials import FOUR, dataset, pair, results, scored, trial
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.run import json_schema
 from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
@@ -132,3 +138,21 @@ def test_who_leads_a_pair():
     ]  # fmt: skip
     assert behind.accuracy("snn") == 0.88
     assert behind.accuracy("cnn") == pytest.approx(0.9)
+
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "results.schema.json"
+
+
+def test_the_schema_in_the_docs_is_that_of_the_types():
+    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(json_schema())), (
+        "spikeduel schema > docs/results.schema.json"
+    )
+
+
+def test_results_follow_the_schema_and_wrong_ones_do_not(tmp_path):
+    made = results([trial("snn", 0.8), trial("cnn", 0.9)], [pair(-0.1)])
+    content = json.loads(json.dumps(Comparison(made.experiment, made, tmp_path).document()))
+    jsonschema.validate(content, json_schema())
+    content["trials"][0]["test"]["accuracy"] = 1.2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, json_schema())

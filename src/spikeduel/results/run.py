@@ -1,5 +1,6 @@
 """A whole run: results.json as types."""
 
+import inspect
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
@@ -176,7 +177,11 @@ class Results(Frozen):
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of results.json."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Results)}
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(Results)}
+    for described in schema["$defs"].values():
+        if "description" in described:
+            described["description"] = inspect.cleandoc(described["description"])
+    return schema
 
 
 def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
