@@ -62,20 +62,15 @@ def compare(
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
     records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
-
     if experiment.convert:
         converted = conversion.run(trials, prepared, store, progress)
         records += [trial.run(each, prepared, of, store, progress, altered[of.fold]) for each, of in converted]
         trials += converted
-
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
-
     timed = collecting.time_answers(experiment, prepared, trials, records, store, progress)
     measures = collecting.measures(store, trials, records, audit, splits[0])
     results = assembling.assemble(
-        experiment,
-        prepared,
-        splits,
+        *(experiment, prepared, splits),
         collecting.entries(records, measures, store, timed, controlled),
         records,
         measures,
@@ -86,13 +81,13 @@ def compare(
     )
     folder = Path(out) if out else Path("runs") / run_folder.default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
+    waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
-    with files.locked(folder / run_folder.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
+    with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         run_folder.write(comparison, records, store)
-        data.write_splits(comparison.out / "split.csv", prepared, splits)
-        answers.write(comparison.out, prepared, splits, records, measures)
-        held = Held(prepared, splits, audit)
-        report(comparison, progress=progress, own_code=experiment.own_code, held=held)
+        data.write_splits(folder / "split.csv", prepared, splits)
+        answers.write(folder, prepared, splits, records, measures)
+        report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 
 

@@ -86,7 +86,7 @@ class Asked:
 
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
         self.batches, self.count = batches, count
-        self.counted: Counting | None = None
+        self.counted: Counted | None = None
         self._known: tuple[Model, Answers] | None = None
 
     def __iter__(self) -> Iterator[Any]:
@@ -95,8 +95,10 @@ class Asked:
     def answers(self, model: Model) -> Answers:
         """What `model` answers, over time too; from one pass, however often it is asked."""
         if self._known is None or self._known[0] is not model:
-            self.counted = Counting(model) if self.count else None
-            self._known = model, ask(model, self.batches, over_time=True, counting=self.counted)
+            counting = Counting(model) if self.count else None
+            self._known = model, ask(model, self.batches, over_time=True, counting=counting)
+            # Now, before a pass over other images leaves their state behind.
+            self.counted = counting.found() if counting else None
         return self._known[1]
 
 

@@ -37,8 +37,8 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
     """
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
-        if batches.counted and not batches.counted.reason:
-            return batches.counted.found()
+        if batches.counted and batches.counted.operations:
+            return batches.counted
     model.module.eval()
     counting = Counting(model)
     for images, _, indices in batches:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
@@ -224,9 +225,8 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
     alone = replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps)
     assert control.train is not None
     changed = control.train(alone)
-    twin = next(
-        each for each in planning.plan(changed, given.prepared, given.split) if each.card.seed == planned.card.seed
-    )
+    plans = planning.plan(changed, given.prepared, given.split)
+    twin = next(each for each in plans if each.card.seed == planned.card.seed)
     if twin.card.num_steps not in (None, changed.num_steps):
         raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")
     if changed.neuron != planned.experiment.neuron:
@@ -287,7 +287,7 @@ def _concluded(
 ) -> ControlledContender:
     num_folds = max(map(len, by_seed.values()))
     seeds = [folds for folds in by_seed.values() if len(folds) == num_folds]
-    first, _, _ = seeds[0][0]
+    first = seeds[0][0][0]
     right = [_right([answered for _, _, answered in folds]) for folds in seeds]
     rows = []
     for name, control in CONTROLS.items():
@@ -323,23 +323,18 @@ def _compared(
     groups: np.ndarray | None,
     margin: float,
 ) -> ControlRow:
-    own, control = (np.array(answers) for answers in zip(*both, strict=True))
-    spread = float((own.mean(1) - control.mean(1)).std(ddof=1)) if len(both) > 1 else None
-    return ControlRow(
-        control=row.control,
-        title=row.title,
-        meaning=row.meaning,
-        spikes=row.spikes,
-        reason=row.reason,
+    own, control = map(np.array, zip(*both, strict=True))
+    return structs.replace(
+        row,
         accuracy=float(control.mean()),
         bits=results[0].bits if results else None,
-        spread=spread,
+        spread=float((own.mean(1) - control.mean(1)).std(ddof=1)) if len(both) > 1 else None,
         found=difference(own, control, groups, margin),
     )
 
 
 def _right(folds: Sequence[Classification]) -> np.ndarray:
-    """bool `[N]`: which answers of one seed are right, those of one fold after the other."""
+    """bool `[N]`: which answers of a seed are right, one fold after the other."""
     return np.concatenate([np.equal(answered.truth, answered.predicted) for answered in folds])
 
 

@@ -91,26 +91,10 @@ class Loop:
         ticks = iter(self.progress.track(steps, f"  {self._name}"))
         try:
             while training.stopped is None:
-                epoch = len(training.history)
-                started = time.perf_counter()
-                loss, accuracy = self._epoch(epoch, step, ticks)
-                seconds = time.perf_counter() - started
-                # NaN weights before a neuron can leave the loss finite: it just never spikes.
-                if not (math.isfinite(loss) and all(bool(weights.isfinite().all()) for weights in module.parameters())):
-                    training = Training(training.history, training.epoch_seconds, "nan")
+                training = self._another_epoch(training, step, validation, ticks)
+                if training.stopped == "nan":
                     break
-                with seeded(self.model.card.seed):
-                    seen = ask(self.model, validation)
-                entry = {
-                    "train_loss": loss,
-                    "train_accuracy": accuracy,
-                    "val_loss": seen.loss,
-                    "val_accuracy": seen.accuracy,
-                }
-                history = [*training.history, entry]
-                ended = stopped(history, self.experiment, self._num_epochs)
-                training = Training(history, [*training.epoch_seconds, seconds], ended)
-                if training.best_epoch == epoch:
+                if training.best_epoch == len(training.history) - 1:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
                 state = {
                     "weights": module.state_dict(),
@@ -119,11 +103,7 @@ class Loop:
                     "training": asdict(training),
                 }
                 write_checkpoint(self.checkpoint, state)
-                self.progress.say(
-                    f"  {self._name}, epoch {epoch + 1}/{self._num_epochs}: {seconds:.1f} s, loss {loss:.3f}, "
-                    f"accuracy {per_cent(accuracy)}; validation loss {seen.loss:.3f}, "
-                    f"accuracy {per_cent(seen.accuracy)}"
-                )
+                self._tell(training)
         finally:
             if isinstance(ticks, Generator):
                 # Takes the bar away, also where training stops early or is interrupted.
@@ -133,6 +113,36 @@ class Loop:
             module.load_state_dict(best_weights)
         module.eval()
         return training
+
+    def _another_epoch(
+        self, training: Training, step: TrainingStep, validation: EvaluationBatches, ticks: Iterator[int]
+    ) -> Training:
+        started = time.perf_counter()
+        loss, accuracy = self._epoch(len(training.history), step, ticks)
+        seconds = time.perf_counter() - started
+        # NaN weights before a neuron can leave the loss finite: it just never spikes.
+        weights = self.model.module.parameters()
+        if not (math.isfinite(loss) and all(bool(each.isfinite().all()) for each in weights)):
+            return Training(training.history, training.epoch_seconds, "nan")
+        with seeded(self.model.card.seed):
+            seen = ask(self.model, validation)
+        entry = {
+            "train_loss": loss,
+            "train_accuracy": accuracy,
+            "val_loss": seen.loss,
+            "val_accuracy": seen.accuracy,
+        }
+        history = [*training.history, entry]
+        ended = stopped(history, self.experiment, self._num_epochs)
+        return Training(history, [*training.epoch_seconds, seconds], ended)
+
+    def _tell(self, training: Training) -> None:
+        last = training.history[-1]
+        self.progress.say(
+            f"  {self._name}, epoch {len(training.history)}/{self._num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
+            f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
+            f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
+        )
 
     @property
     def _num_epochs(self) -> int:
