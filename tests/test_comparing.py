@@ -419,25 +419,6 @@ def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch):
     assert (found.out / "report.html").is_file()
 
 
-MEASURE = """
-def sparsity(model, batches):
-    weights = [parameter for parameter in model.module.parameters() if parameter.dim() > 1]
-    return {"zeros": sum(int((weight == 0).sum()) for weight in weights)}
-"""
-
-
-def test_a_measure_of_ones_own_is_taken_stored_and_shown(small, monkeypatch):
-    own: dict = {}
-    exec(MEASURE, own)
-    measure = Measure(own["sparsity"], title="zeros", meaning="weights that are 0", value=lambda found: found["zeros"])
-    monkeypatch.setitem(MEASURES, "own:sparsity", measure)
-    found = compare(replace(small, contenders=("small-cnn",), epochs=1, limit=200))
-    added = found.results.trials[0].measures["own:sparsity"]
-    assert (added.title, added.value, added.found) == ("zeros", 0, {"zeros": 0})
-    assert "zeros" in found.table().splitlines()[0].split()
-    assert "weights that are 0" in (found.out / "report.html").read_text()
-
-
 def test_the_uses_of_the_test_images_are_counted_and_explained(small, unreported):
     def uses(**changes):
         found = compare(replace(small, contenders=("small-cnn",), epochs=1, **changes), store="s").results
