@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.measuring.classification import answers
+from spikeduel.measuring.answers import ask
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
@@ -48,11 +48,11 @@ def main() -> None:
         for seed in range(options.seeds):
             source = load_model(options.run / "models" / f"{contender}-seed{seed}.safetensors")
             row = {"contender": contender, "seed": seed, "precision": source.precision, "converted": {}}
-            row["accuracy"] = answers(source, test).accuracy
+            row["accuracy"] = ask(source, test).accuracy
             row["scales"] = conversion.activation_scales(source, sample, options.percentile)
             result["rows"].append(row)
             for num_steps in STEPS:
-                found = answers(conversion.converted(source, sample, num_steps, options.percentile), test)
+                found = ask(conversion.converted(source, sample, num_steps, options.percentile), test)
                 row["converted"][num_steps] = {"accuracy": found.accuracy, "tie_share": float(found.tied.mean())}
                 print(contender, seed, num_steps, f"{found.accuracy:.2%} of {row['accuracy']:.2%}", flush=True)
                 RESULT.write_text(json.dumps(result, indent=1) + "\n")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from spikeduel import data
 from spikeduel.measuring import MEASURES, robustness
-from spikeduel.measuring.classification import answers
+from spikeduel.measuring.answers import ask
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES
 from spikeduel.measuring.robustness import Corrupted
 from spikeduel.networks import model_files, models
@@ -43,7 +43,7 @@ def seconds(work: Callable[[], object]) -> float:
 def timed(model: models.Model, batches: EvaluationBatches) -> dict[str, object]:
     """Milliseconds per 1,000 images: an evaluation, and each corruption alone; medians of rounds in turns."""
     hardware.keep_freed_memory()
-    work: dict[str, Callable[[], object]] = {"evaluation": lambda: answers(model, batches)}
+    work: dict[str, Callable[[], object]] = {"evaluation": lambda: ask(model, batches)}
     for name in CORRUPTIONS:
         work[name] = lambda name=name: [None for _ in Corrupted(batches, name, MIDDLE)]
     for each in work.values():
