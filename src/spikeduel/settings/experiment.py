@@ -88,7 +88,7 @@ class Experiment:
     controls: Annotated[
         bool,
         about(
-            "Compare each spiking contender with controls, which show what spiking buys.",
+            "Compare each spiking contender with controls, which show what spiking adds.",
             "They are its ReLU twin, a quantised twin, itself with one time step and with its spikes shuffled in time, "
             "and a nearest neighbour. Trains three more networks for each.",
             panel=DUEL,
