@@ -100,24 +100,21 @@ def model(contender: str) -> Kind:
 
 def finished() -> tuple[dict[str, Any], str, str]:
     """results.json, a trial's record and a measure, of a real run of a second."""
-    from spikeduel import data
-    from spikeduel.measuring import MEASURES
-    from spikeduel.system.progress import Progress
-    from spikeduel.trials import assembling, planning, trial
+    from spikeduel.comparing import compare
     from spikeduel.trials.store import Store
 
-    prepared, split = data.load(EXPERIMENT), data.split(data.load(EXPERIMENT), EXPERIMENT)
     with TemporaryDirectory() as folder:
-        store = Store(folder)
-        trials = planning.plan(EXPERIMENT, prepared, split)
-        records = [trial.run(each, prepared, split, store, Progress()) for each in trials]
-        measures = [{name: store.measure(record.key, name) for name in MEASURES} for record in records]
-        content = assembling.assemble(EXPERIMENT, prepared, [split], records, measures)
-        kept = store.folder(records[0].key)
-        return content, (kept / "trial.json").read_text(), (kept / "measures" / "classification.json").read_text()
+        run = compare(EXPERIMENT, Path(folder, "run"), Path(folder, "store"))
+        kept = Store(Path(folder, "store")).folder(str(run.results.trials[0].key))
+        return (
+            json.loads((run.out / "results.json").read_text()),
+            (kept / "trial.json").read_text(),
+            (kept / "measures" / "classification.json").read_text(),
+        )
 
 
-def results() -> Kind:
+def results(page: bool) -> Kind:
+    """results.json as it is read, and with `page` as a report is made of it, which takes seconds."""
     from spikeduel import reporting
     from spikeduel.results import comparison
     from spikeduel.results.words import tables as text_tables
@@ -129,14 +126,18 @@ def results() -> Kind:
 
     def read(path: Path) -> None:
         write_experiment(path.parent / "experiment.toml", EXPERIMENT)
+        if page:
+            reporting.report_again(path.parent)
+            return
         text_tables.run_rows(comparison.list_runs(path.parent.parent))
-        comparison.load_run(path.parent).table()
-        reporting.report_again(path.parent)
+        run = comparison.load_run(path.parent)
+        run.table(), run.document(), run.trials_frame(), run.pairs_frame(), run.to_latex()
 
     return Kind(json.dumps(content).encode(), "results.json", read, is_json=True)
 
 
 def stored(which: str) -> Kind:
+    from spikeduel.results.trials import Classification
     from spikeduel.trials.assembling import trial_entry
     from spikeduel.trials.store import Store
 
@@ -149,11 +150,11 @@ def stored(which: str) -> Kind:
         (folder / "model.safetensors").touch()
         (folder / "trial.json").write_text(trial)
         (folder / "measures" / "classification.json").write_text(quality)
-        target = folder / ("trial.json" if which == "trial" else "measures/quality.json")
+        target = folder / ("trial.json" if which == "trial" else "measures/classification.json")
         target.write_bytes(path.read_bytes())
-        record, found = store.record(key), store.measure(key, "classification")
+        record, found = store.record(key), store.measure(key, "classification", Classification)
         if record is not None and found is not None and which != "trial":
-            trial_entry(record, {"classification": found, "encoding_spread": {}})
+            trial_entry(record, {"classification": found}, {}, None)
 
     return Kind((trial if which == "trial" else quality).encode(), f"{which}.json", read, is_json=True)
 
@@ -219,7 +220,8 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "toml": toml,
     "model-snn": lambda: model("dense-snn"),
     "model-cnn": lambda: model("small-cnn"),
-    "results": results,
+    "results": lambda: results(page=False),
+    "page": lambda: results(page=True),
     "trial": lambda: stored("trial"),
     "measure": lambda: stored("measure"),
     "manifest": manifest,
