@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from spikeduel.data.prepared import Prepared
 from spikeduel.reporting import style
-from spikeduel.reporting.gallery import Shown
+from spikeduel.reporting.style import Shown
+from spikeduel.reporting.template import template
 from spikeduel.results.audit import Audit, AuditedImage, Counts, Pair
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as words
@@ -145,8 +146,6 @@ def section(audit: Audit, prepared: Prepared | None, folder: Path, trials: Seque
 
 def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     """Writes `audit.html`, `audit.json` and the figures into `out`; returns the page. Raises `InputError`."""
-    from spikeduel.reporting.page import template
-
     out = Path(out)
     page = {
         "title": f"Audit of {audit.dataset}",
