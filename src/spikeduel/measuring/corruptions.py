@@ -1,7 +1,7 @@
 """Seven ways to spoil an image, each at five severities, alike for every contender.
 
 What is drawn comes from `RandomKeys`, by image index, and is the same at every severity: the noise, direction or
-place stays, its strength grows. Sizes are shares of the image's side, so that images of any size are spoilt alike;
+place stays, its strength grows. Sizes are shares of the image's side, so that images of any size are corrupted alike;
 the blocks
 of JPEG alone are always 8×8 pixels. Nothing depends on how images are batched: sums are exact, and every image is
 worked on alone. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common
@@ -118,7 +118,7 @@ CORRUPTIONS: dict[str, Callable[[Tensor, int, RandomKeys], Tensor]] = {
 
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
-    """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, spoilt: the same whenever it is asked."""
+    """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, corrupted: always in the same way."""
     return CORRUPTIONS[name](images.cpu(), severity, RandomKeys.for_corruption(name, indices)).to(images.device)
 
 

@@ -24,7 +24,7 @@ NAMES = tuple(_STORED.format(name) for name in (*CORRUPTIONS, *ALTERATIONS))
 
 @dataclass(frozen=True)
 class Corrupted:
-    """`batches` with every image spoilt; can be iterated as often as they can."""
+    """`batches` with every image corrupted; can be iterated as often as they can."""
 
     batches: Iterable[Any]
     corruption: str

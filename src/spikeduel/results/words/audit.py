@@ -31,9 +31,8 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "leakage": (
         "Leakage: {share} of the test images have a sibling in training (same group, or nearly the same picture). An "
-        "untrained nearest neighbour is right on {audit.probe.accuracy:.1%} of the test images, and on "
-        "{audit.probe.accuracy_if_grouped:.1%} without these siblings (chance: {audit.probe.chance:.1%}). A network "
-        "can answer from memory."
+        "untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
+        "without these siblings (chance: {audit.probe.chance:.1%}). A network can answer from memory."
     ),
     "near_test_in_training": (
         "{share} of the test images have a near duplicate in training. Scores on them measure memory as much as "
