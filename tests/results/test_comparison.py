@@ -210,7 +210,9 @@ def test_what_is_no_run_is_named(damage, run):
         content.write_text(damaged[damage])
     with pytest.raises(InputError, match=r"runs.made-up"):
         load_run(run)
-    assert list_runs(run.parent) == []
+    told: list[str] = []
+    assert list_runs(run.parent, told.append) == []
+    assert len(told) == (run / "results.json").exists()
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -77,6 +77,7 @@ def test_what_the_data_gives_to_object(about, expected):
             [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
             [c.EpochLimit(contenders=["snn2"], epochs=2)],
         ),
+        ([trial("snn2", 0.5, stopped="limit", best_epoch=0)], []),
         ([trial("snn2", seed=4)], [c.FailedTrials(titles=["snn2, seed 4"])]),
         ([trial("snn2", seed=4, fold=1)], [c.FailedTrials(titles=["snn2, seed 4, fold 1"])]),
         (

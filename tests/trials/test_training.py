@@ -13,7 +13,7 @@ from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning
+from spikeduel.trials import planning, training
 from spikeduel.trials.training import Loop, read_checkpoint, stopped
 
 
@@ -81,6 +81,13 @@ def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_
     assert found.best_epoch == expected.best_epoch
     for name, weight in whole.model.module.state_dict().items():
         assert torch.equal(weight, resumed.model.module.state_dict()[name])
+
+
+def test_of_many_epochs_every_so_many_are_told(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "MOST_LINES", 3)
+    told = Telling()
+    loop(replace(small, limit=100, epochs=7), tmp_path, progress=told).run()
+    assert [line.split(":")[0].split()[-1] for line in told.lines] == ["2/7", "4/7", "6/7", "7/7"]
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])

@@ -131,7 +131,7 @@ def runs(given: Given, folder: options.RunsFolder = Path("runs")) -> None:
     """List the runs at hand, newest first, with their accuracies and where their models are."""
     from spikeduel.results import comparison
 
-    rows = comparison.list_runs(folder)
+    rows = comparison.list_runs(folder, lambda text: typer.echo(text, err=True))
     if given.as_json:
         print_json(rows)
     else:

@@ -151,7 +151,7 @@ class DifferentEpochs(Frozen, tag=True):
 
 
 class EpochLimit(Frozen, tag=True):
-    """Contenders that ran until the limit of epochs."""
+    """Contenders that ran until the limit of epochs and were best among the last of them."""
 
     contenders: list[str]
     epochs: Count

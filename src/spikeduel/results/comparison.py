@@ -1,5 +1,6 @@
 """A finished comparison: read from a run's folder, asked, and written down."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -151,13 +152,17 @@ def _reserved(row: ControlRow) -> ControlRow:
     return structs.replace(row, found=row.found and structs.replace(row.found, reservation=reservation(row.found)))
 
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
-    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies by contender, models."""
+def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[dict[str, Any]]:
+    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies by contender, models.
+
+    `say` hears of those that cannot be read.
+    """
     found = []
     for path in Path(folder).glob("*/results.json"):
         try:
             results = load_run(path.parent).results
-        except InputError:
+        except InputError as error:
+            say(f"left out: {error}")
             continue
         accuracies: dict[str, list[float]] = {}
         for trial in results.trials:

@@ -15,6 +15,8 @@ from spikeduel.settings import Experiment
 SMALL_TEST_SET = 500
 FEW_GROUPS = 10
 """Groups tested below which what sets the groups apart can pass for what sets the contenders apart."""
+LAST_EPOCHS = 0.25
+"""Share of the epochs: where the best one lies among these last, more of them might be better."""
 STILL_RISING = 0.005
 """Gain in the expected best, from half the trials to all, above which more trials are worth naming: half a point."""
 
@@ -47,7 +49,7 @@ def find_caveats(
         found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
     if len({trial.epochs for trial in trials}) > 1:
         found.append(c.DifferentEpochs())
-    if limited := {trial.contender: trial.epochs for trial in trials if trial.stopped == "limit"}:
+    if limited := {trial.contender: trial.epochs for trial in trials if _improved_to_the_end(trial)}:
         found.append(c.EpochLimit(contenders=sorted(limited), epochs=max(limited.values())))
     if experiment.limit is not None:
         found.append(c.Limited(limit=experiment.limit))
@@ -182,6 +184,12 @@ def _no_better_than_chance(trials: Sequence[Trial]) -> bool:
     num_images = num_answers / len({trial.seed for trial in trials})
     # Two standard errors: a lucky guesser is not taken for one who has learned.
     return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
+
+
+def _improved_to_the_end(trial: Trial) -> bool:
+    """Whether the limit of epochs ended it, and its best epoch was among the last quarter."""
+    best = trial.best_epoch
+    return trial.stopped == "limit" and best is not None and best + 1 > trial.epochs * (1 - LAST_EPOCHS)
 
 
 def _below_nearest_neighbour(dataset: Dataset, trials: Sequence[Trial]) -> list[Caveat]:

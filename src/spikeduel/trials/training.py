@@ -25,6 +25,8 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.augmentations import augment
 
 EVALUATION_BATCH = 256
+MOST_LINES = 20
+"""About as many epochs are told of, when there are more."""
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,12 @@ class Loop:
         return Training(history, [*training.epoch_seconds, seconds], ended)
 
     def _tell(self, training: Training) -> None:
-        last = training.history[-1]
+        last, epoch = training.history[-1], len(training.history)
+        # Some twenty lines, however many epochs there are.
+        if training.stopped is None and epoch % max(1, self._num_epochs // MOST_LINES):
+            return
         self.progress.say(
-            f"  {self._name}, epoch {len(training.history)}/{self._num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
+            f"  {self._name}, epoch {epoch}/{self._num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
             f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
             f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
         )

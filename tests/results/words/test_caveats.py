@@ -34,8 +34,8 @@ EXAMPLES = [
     ),
     (
         c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
-        "A nearest-neighbour baseline on small grey images scores 91.0 % of the first fold, above snn and cnn. Train "
-        "longer (--epochs), or look for leaks (spikeduel audit).",
+        "A nearest-neighbour baseline on small grey images scores 91.0 % of the first fold, above snn and cnn. Add "
+        "images, tune (--tune 10), or look for leaks (spikeduel audit).",
     ),
     (
         c.SameWeights(pairs=[("a", "b")], only=True),
@@ -90,7 +90,7 @@ EXAMPLES = [
     ),
     (
         c.EpochLimit(contenders=["a", "b"], epochs=10),
-        "a and b trained until the limit of 10 epochs: more (--epochs) might help.",
+        "a and b improved until the limit of 10 epochs: more (--epochs) might help.",
     ),
     (c.Limited(limit=1234), "Training and validation were limited to 1,234 images (--limit)."),
     (c.FailedTrials(titles=["a, seed 0", "b, seed 1"]), "Failed and left out: a, seed 0; b, seed 1."),

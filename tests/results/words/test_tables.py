@@ -168,6 +168,6 @@ def test_runs():
     assert tables.run_rows([run]) == [
         {
             "run": "runs/a", "created": "2001-02-03 04:05", "dataset": "digits", "encoding": "rate", "seeds": "2",
-            "epochs": "3", "accuracy": "snn 62.50 ± 17.68, cnn 50.00", "models": "2",
+            "epochs": "3", "accuracy": "snn 62.50 ± 17.68, cnn 50.00", "models": "2 in models/",
         }
     ]  # fmt: skip

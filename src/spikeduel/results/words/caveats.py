@@ -127,12 +127,14 @@ def _of_trainings(caveat: Caveat) -> str:
             where = " of the first fold" if first_fold else ""
             return (
                 f"A nearest-neighbour baseline on small grey images scores {per_cent(accuracy)}{where}, above "
-                f"{listed(names)}. Train longer (--epochs), or look for leaks (spikeduel audit)."
+                f"{listed(names)}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."
             )
         case c.DifferentEpochs():
             return "The contenders trained for different numbers of epochs, by the same stopping rule."
         case c.EpochLimit(contenders=names, epochs=epochs):
-            return f"{listed(names)} trained until the limit of {counted(epochs, 'epoch')}: more (--epochs) might help."
+            return (
+                f"{listed(names)} improved until the limit of {counted(epochs, 'epoch')}: more (--epochs) might help."
+            )
         case c.FailedTrials(titles=titles):
             return f"Failed and left out: {'; '.join(titles)}."
         case c.FailedMeasure(measure=name, trial=title, reason=reason):

@@ -180,7 +180,7 @@ def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "seeds": str(run["seeds"]),
             "epochs": str(run["epochs"]),
             "accuracy": ", ".join(f"{name} {averaged(values)}" for name, values in run["accuracy"].items()),
-            "models": str(len(run["models"])),
+            "models": f"{len(run['models'])} in models/",
         }
         for run in runs
     ]
