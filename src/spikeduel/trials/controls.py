@@ -205,11 +205,10 @@ def _of_trial(given: Given) -> Controlled | None:
 
 
 def _controlled(control: Control, given: Given) -> tuple[ControlResult, Classification]:
-    found: dict[str, Any] = {"num_steps": given.num_steps if control.spikes else None}
-    if control.ask is not None:
-        answered = control.ask(given)
-    else:
+    if control.ask is None:
         answered, found = _trained(control, given)
+    else:
+        answered, found = control.ask(given), {"num_steps": given.num_steps if control.spikes else None}
     return ControlResult(
         title=control.title,
         meaning=control.meaning,
