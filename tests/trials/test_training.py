@@ -87,7 +87,7 @@ def test_of_many_epochs_every_so_many_are_told(small, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "MOST_LINES", 3)
     told = Telling()
     loop(replace(small, limit=100, epochs=7), tmp_path, progress=told).run()
-    assert [line.split(":")[0].split()[-1] for line in told.lines] == ["2/7", "4/7", "6/7", "7/7"]
+    assert [line.split(":")[0].split()[-1] for line in told.lines] == ["1/7", "2/7", "4/7", "6/7", "7/7"]
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])

@@ -140,8 +140,8 @@ class Loop:
 
     def _tell(self, training: Training) -> None:
         last, epoch = training.history[-1], len(training.history)
-        # Some twenty lines, however many epochs there are.
-        if training.stopped is None and epoch % max(1, self._num_epochs // MOST_LINES):
+        # Some twenty lines, however many epochs there are; the first two show the pace.
+        if training.stopped is None and epoch > 2 and epoch % max(1, self._num_epochs // MOST_LINES):
             return
         self.progress.say(
             f"  {self._name}, epoch {epoch}/{self._num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
