@@ -11,6 +11,7 @@ from spikeduel.measuring.anytime import anytime
 from spikeduel.measuring.calibration import calibration
 from spikeduel.measuring.classification import classification
 from spikeduel.measuring.costing import operations
+from spikeduel.measuring.counting import Counter
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 
@@ -95,6 +96,29 @@ def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
     assert given.passes == 2
     assert found == operations(model, Counting())
     assert found.operations.totals.macs.dense.hoisted > 0
+
+
+def test_what_fails_in_the_counting_costs_nobody_else_the_answers(monkeypatch):
+    model = make()
+    expected = classification(model, Counting())
+
+    def broken(*_, **__):
+        raise RuntimeError("a fault of the counter's")
+
+    monkeypatch.setattr(Counter, "watched", broken)
+    asked = Asked(Counting(), count=True)
+    assert classification(model, asked) == expected
+    with pytest.raises(RuntimeError, match="a fault"):
+        operations(model, asked)
+
+
+def test_without_a_counter_answers_are_had_in_inference_mode():
+    seen = []
+    model = make()
+    model.module.register_forward_hook(lambda *_: seen.append(torch.is_inference_mode_enabled()))
+    ask(model, in_batches(60))
+    Asked(in_batches(60), count=True).answers(model)
+    assert seen == [True, False]
 
 
 def test_another_model_is_asked_itself():

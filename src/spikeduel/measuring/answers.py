@@ -43,28 +43,34 @@ class Answers:
 
 
 class Counting:
-    """Counts what a model does while it answers."""
+    """Counts what a model does while it answers.
 
-    def __init__(self, model: Model) -> None:
-        self.model, self.reason = model, ""
+    With `as_is`, others take their answers from this pass: it computes as it would without (see `Counter.run`), and
+    goes on uncounted whatever fails in the counting.
+    """
+
+    def __init__(self, model: Model, as_is: bool = False) -> None:
+        self.model, self.as_is, self.reason = model, as_is, ""
+        self._failures = Exception if as_is else NotCounted
         # By the names that it has itself.
         counted = model.module.module if isinstance(model.module, Foreign) else model.module
         self._counter = Counter(counted, model.card.num_steps)
 
-    def run(self, x: Tensor | ConstantInput, num_images: int, as_is: bool = False) -> Tensor:
-        """`model.run(x)`, counted unless something in it is not known (`reason`). `as_is`: see `Counter.run`."""
+    def run(self, x: Tensor | ConstantInput, num_images: int) -> Tensor:
+        """`model.run(x)`, counted unless something in it is not known (`reason`)."""
+        if self.reason:
+            return self.model.run(x)
         card, encoder = self.model.card, self.model.encoder
         kind = "spikes" if encoder is not None and encoder.spikes else "image"
         steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
         # A network of another library makes its steps itself, or is called for each: the counter sees them.
         given = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
         drawn = torch.get_rng_state()
-        if not self.reason:
-            try:
-                return self._counter.run(partial(self.model.run, x), given, num_images, kind, steps, as_is)
-            except NotCounted as error:
-                self.reason = str(error)
-                torch.set_rng_state(drawn)
+        try:
+            return self._counter.run(partial(self.model.run, x), given, num_images, kind, steps, self.as_is)
+        except self._failures as error:
+            self.reason = str(error) or type(error).__name__
+        torch.set_rng_state(drawn)
         return self.model.run(x)
 
     def found(self) -> Counted:
@@ -72,8 +78,8 @@ class Counting:
         if not self.reason:
             try:
                 return Counted(operations=self._counter.operations(self.model.card.encoding))
-            except NotCounted as error:
-                self.reason = str(error)
+            except self._failures as error:
+                self.reason = str(error) or type(error).__name__
         return Counted(operations=None, reason=self.reason)
 
 
@@ -95,7 +101,7 @@ class Asked:
     def answers(self, model: Model) -> Answers:
         """What `model` answers, over time too; from one pass, however often it is asked."""
         if self._known is None or self._known[0] is not model:
-            counting = Counting(model) if self.count else None
+            counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
             # Now, before a pass over other images leaves their state behind.
             self.counted = counting.found() if counting else None
@@ -107,8 +113,6 @@ def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
     return batches.answers(model) if isinstance(batches, Asked) else ask(model, batches, over_time=True)
 
 
-# Not in inference mode, which hides from a counter what composite operators are made of.
-@torch.no_grad()
 def ask(
     model: Model,
     batches: Iterable[Any],
@@ -117,6 +121,12 @@ def ask(
     counting: Counting | None = None,
 ) -> Answers:
     """One pass; random encodings draw by image index and `repeat`. `over_time` follows the answers step by step."""
+    # Inference mode hides from a counter what composite operators are made of.
+    with torch.no_grad() if counting else torch.inference_mode():
+        return _asked(model, batches, repeat, over_time, counting)
+
+
+def _asked(model: Model, batches: Iterable[Any], repeat: int, over_time: bool, counting: Counting | None) -> Answers:
     model.module.eval()
     readout = model.readout
     follow = over_time and model.card.num_steps is not None and isinstance(readout, SpikingReadout)
@@ -124,7 +134,7 @@ def ask(
     loss = torch.zeros((), dtype=torch.float64)
     for images, labels, indices in batches:
         x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
-        output = counting.run(x, len(images), as_is=True) if counting else model.run(x)
+        output = counting.run(x, len(images)) if counting else model.run(x)
         loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
         truth.append(labels)
         tied.append(readout.ties(output).cpu())
