@@ -47,7 +47,13 @@ NOTE = Finding(kind="unbalanced_classes", is_problem=False)
         ({"shared_groups": 0.01, "split": "official"}, [c.Leakage(shared=0.01, official=True)]),
         ({"shared_groups": 0.0012, "split": "official"}, [c.FewShared(shared=0.0012)]),
         ({"folds": folds(5)}, [c.InFolds(folds=5)]),
-        ({"num_test": 499}, [c.FewTestImages(num_test=499)]),
+        ({"num_test": 499, "split": "stratified"}, [c.FewTestImages(num_test=499, folds_help=True)]),
+        # Neither a data set's own test images nor those of all folds can become more.
+        ({"num_test": 499, "split": "official"}, [c.FewTestImages(num_test=499, folds_help=False)]),
+        (
+            {"num_test": 499, "split": "stratified", "folds": folds(5)},
+            [c.FewTestImages(num_test=499, folds_help=False), c.InFolds(folds=5)],
+        ),
         ({"num_test": 500}, []),
         ({"notes": ["The raw images are transposed."]}, [c.DataNote(text="The raw images are transposed.")]),
         (

@@ -80,7 +80,7 @@ def test_controls_have_their_titles(read):
 def test_what_was_kept_in_sentences_alone_is_data(read):
     found = read().results.comparison
     assert found.caveats == [
-        c.FewTestImages(num_test=179),
+        c.FewTestImages(num_test=179, folds_help=True),
         c.BelowNearestNeighbour(
             contenders=["dense-lif", "dense-relu"],
             accuracy=OLD["dataset"]["audit"]["probe"]["accuracy"],

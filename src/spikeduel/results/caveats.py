@@ -26,9 +26,10 @@ class OneSeed(Frozen, tag=True):
 
 
 class FewTestImages(Frozen, tag=True):
-    """A small test set."""
+    """A small test set; `folds_help` if folds would test all images."""
 
     num_test: Count
+    folds_help: bool
 
 
 class FewGroups(Frozen, tag=True):

@@ -34,7 +34,8 @@ def find_caveats(
     if experiment.seeds == 1:
         found.append(c.OneSeed())
     if dataset.counts.test < SMALL_TEST_SET:
-        found.append(c.FewTestImages(num_test=dataset.counts.test))
+        folds_help = not dataset.folds and dataset.split in ("stratified", "grouped")
+        found.append(c.FewTestImages(num_test=dataset.counts.test, folds_help=folds_help))
     if few := few_groups(dataset, experiment.seeds):
         found.append(few)
     found += _at_chance(trials)

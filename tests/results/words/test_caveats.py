@@ -17,7 +17,10 @@ EXAMPLES = [
     (c.FewShared(shared=0.0012), "0.12 % of the test images have copies in training: at most that share of a score is "
      "memory."),
     (c.OneSeed(), "One seed: a difference of a point or more can be chance. Use --seeds 6."),
-    (c.FewTestImages(num_test=50), "50 test images: one image is worth 2.0 points. --folds 5 tests all images."),
+    (
+        c.FewTestImages(num_test=50, folds_help=True),
+        "50 test images: one image is worth 2.0 points. --folds 5 tests all images.",
+    ),
     (
         c.FewGroups(tested=5, known=48, one_seed=True, folds_help=True),
         "The test images come from 5 groups of 48: what is special to these groups weighs heavily, and more seeds do "
@@ -81,8 +84,8 @@ EXAMPLES = [
     ),
     (
         c.NotTrained(sources={"a-converted": "a"}, num_steps=32, percentile=99.9),
-        "Converted, not trained: a-converted from a, over 32 steps, layers scaled to 99.9 % of their activations. More "
-        "steps (--set conversion_steps=N) come nearer to the source.",
+        "Converted, not trained: a-converted from a, over 32 steps, each layer scaled by percentile 99.9 of its "
+        "activations. More steps (--set conversion_steps=N) come nearer to the source.",
     ),
     (
         c.DifferentEpochs(),

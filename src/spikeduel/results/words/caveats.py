@@ -41,10 +41,9 @@ def _of_data(caveat: Caveat) -> str:
                 f"{per_cent(shared, 2)} of the test images have copies in training: at most that share of a score is "
                 "memory."
             )
-        case c.FewTestImages(num_test=num_test):
-            return (
-                f"{num_test:,} test images: one image is worth {100 / num_test:.1f} points. --folds 5 tests all images."
-            )
+        case c.FewTestImages(num_test=num_test, folds_help=folds_help):
+            remedy = " --folds 5 tests all images." if folds_help else ""
+            return f"{num_test:,} test images: one image is worth {100 / num_test:.1f} points.{remedy}"
         case c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help):
             of_all = f" of {known:,}" if tested < known else ""
             floor = f" With one seed, p cannot fall below {smallest_p(tested):.2g}." if one_seed else ""
@@ -108,8 +107,8 @@ def _of_networks(caveat: Caveat) -> str:
         case c.NotTrained(sources=sources, num_steps=num_steps, percentile=percentile):
             told = listed([f"{name} from {source}" for name, source in sources.items()])
             return (
-                f"Converted, not trained: {told}, over {num_steps} steps, layers scaled to {percentile:g} % of their "
-                "activations. More steps (--set conversion_steps=N) come nearer to the source."
+                f"Converted, not trained: {told}, over {num_steps} steps, each layer scaled by percentile "
+                f"{percentile:g} of its activations. More steps (--set conversion_steps=N) come nearer to the source."
             )
     raise TypeError(caveat)
 
