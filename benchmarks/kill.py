@@ -26,7 +26,7 @@ import torch
 from PIL import Image
 
 from spikeduel import comparing, data
-from spikeduel.data import cache
+from spikeduel.data import catalogue
 from spikeduel.networks import model_files
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
@@ -155,7 +155,7 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
         return telling
 
     replaced: list[tuple[Any, str, str | Callable[..., str]]] = [
-        (cache, "fetch", "preparing data"),
+        (catalogue, "fetch", "preparing data"),
         (Loop, "_epoch", lambda loop, epoch, *_: EPOCHS[epoch]),
         (training, "write_checkpoint", "writing a checkpoint"),
         (model_files, "save_model", "saving a model"),

@@ -23,7 +23,7 @@ def idx_bytes(array: np.ndarray) -> bytes:
 def write_mnist_like(
     folder: Path, stems: tuple[str, ...] = mnist_like.MNIST_STEMS, gzipped: bool = True, num_classes: int = 10
 ) -> dict[str, np.ndarray]:
-    """Four idx files with 60 training and 20 test images; returns what was written, by `mnist_like.PARTS`."""
+    """Four idx files with 60 training and 20 test images; returns what was written."""
     rng = np.random.default_rng(1)
     arrays = {
         "train images": rng.integers(0, 256, (60, 28, 28), dtype=np.uint8),

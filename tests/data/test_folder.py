@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.data.folder import folder
-from spikeduel.data.pictures import EXTENSIONS
+from spikeduel.data.folder import EXTENSIONS, folder
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims, write_pictures

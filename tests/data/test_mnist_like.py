@@ -1,20 +1,32 @@
 import gzip
 import hashlib
+import http.server
+import os
+import signal
+import struct
+import subprocess
+import sys
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import spikeduel.data
 from spikeduel.data import mnist_like, prepare
-from spikeduel.data.download import Remote
 from spikeduel.data.mnist_like import (
     EMBEDDED,
     EMNIST_STEMS,
     MNIST_STEMS,
+    Remote,
     digits,
+    download,
     emnist_digits,
     fashion_mnist,
     fashion_mnist_mini,
@@ -166,8 +178,8 @@ def test_emnist_archive_is_read_in_place(tmp_path: Path, monkeypatch: pytest.Mon
     path, arrays = emnist_zip(tmp_path)
     monkeypatch.setattr(mnist_like, "remote_files", lambda name: {mnist_like.EMNIST_ARCHIVE: remote(path)})
     before = set(tmp_path.parent.iterdir())
-    for given in (DataOptions(), options(path), options(tmp_path)):
-        np.testing.assert_array_equal(emnist_digits(given).images[60, 0], arrays["test images"][0].T)
+    for chosen in (DataOptions(), options(path), options(tmp_path)):
+        np.testing.assert_array_equal(emnist_digits(chosen).images[60, 0], arrays["test images"][0].T)
     assert set(tmp_path.parent.iterdir()) == before
 
 
@@ -207,7 +219,7 @@ def test_emnist_archive_with_a_damaged_member(tmp_path: Path) -> None:
     first = start + 30 + len("gzip/emnist-digits-train-images-idx3-ubyte.gz")
     content[first] = 0xFF  # a block type that deflate does not have
     damaged.write_bytes(content)
-    with pytest.raises(InputError, match=r"damaged\.zip: cannot be read as a zip|gzip data is damaged"):
+    with pytest.raises(InputError, match=r"damaged\.zip/gzip/.*: its data is damaged"):
         emnist_digits(options(damaged))
 
 
@@ -278,3 +290,261 @@ def test_options_that_do_not_apply(dataset) -> None:
         dataset(DataOptions(data_dir="/tmp"))
     with pytest.raises(InputError, match="image_size"):
         dataset(DataOptions(image_size=99))
+
+
+ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_reads_plain_and_gzipped(tmp_path: Path, pack: type) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(pack(idx_bytes(ARRAY)))
+    array = mnist_like.read(path, 3)
+    assert array.dtype == np.uint8
+    np.testing.assert_array_equal(array, ARRAY)
+
+
+@pytest.mark.parametrize(("code", "kind"), [(0x09, "i1"), (0x0B, ">i2"), (0x0C, ">i4"), (0x0D, ">f4"), (0x0E, ">f8")])
+def test_reads_every_kind_of_number(tmp_path: Path, code: int, kind: str) -> None:
+    path = tmp_path / "numbers"
+    path.write_bytes(struct.pack(">BBBBI", 0, 0, code, 1, 3) + np.array([1, -2, 3], dtype=kind).tobytes())
+    np.testing.assert_array_equal(mnist_like.read(path), [1, -2, 3])
+
+
+GOOD = idx_bytes(ARRAY)
+LIE = struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**31, 2**31)
+BIG_LIE = struct.pack(">BBBBI", 0, 0, 8, 1, 2**30)
+BROKEN = {
+    "empty": (b"", "cut off"),
+    "text": (b"<html>not found</html>", "magic number"),
+    "wrong magic": (b"\0\0\x07\x03" + GOOD[4:], "magic number"),
+    "no dimensions": (b"\0\0\x08\x00", "magic number"),
+    "truncated": (GOOD[:-1], "cut off after 23 of 24"),
+    "header cut off": (GOOD[:9], "cut off"),
+    "too long": (GOOD + b"x", "longer than"),
+    "other dimensions": (idx_bytes(np.zeros(5)), "1 dimensions, 3 expected"),
+    "lying header": (LIE, "claims"),
+    "truncated gzip": (gzip.compress(GOOD)[:-12], "damaged or cut off"),
+    "damaged gzip": (gzip.compress(GOOD)[:15] + b"\xff\xff\xff" + gzip.compress(GOOD)[18:], "damaged or cut off"),
+    "gzip of text": (gzip.compress(b"hello there"), "magic number"),
+    "gzip in name only": (b"\x1f\x8bnothing of the kind", "damaged or cut off"),
+}
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_broken_file_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(BROKEN[content][0])
+    with pytest.raises(InputError, match=BROKEN[content][1]) as caught:
+        mnist_like.read(path, 3)
+    assert str(path) in str(caught.value)
+
+
+def test_a_lying_header_takes_no_memory(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "labels"
+    path.write_bytes(BIG_LIE + b"abc")
+    tracemalloc.start()
+    with pytest.raises(InputError, match="cut off after 3"):
+        mnist_like.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="absent: cannot be read"):
+        mnist_like.read(tmp_path / "absent")
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.binary(max_size=60), st.binary(max_size=40).map(lambda tail: b"\0\0\x08" + tail)))
+def test_random_bytes_give_an_array_or_an_input_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "random"
+    for written in (content, gzip.compress(content)):
+        path.write_bytes(written)
+        try:
+            outcome = str(path) if mnist_like.read(path) is not None else ""
+        except InputError as error:
+            outcome = str(error)
+        assert str(path) in outcome
+
+
+def test_a_gzip_bomb_is_left_where_its_header_ends(tmp_path: Path) -> None:
+    import tracemalloc
+
+    path = tmp_path / "images.gz"
+    path.write_bytes(gzip.compress(GOOD + bytes(200 << 20), 1))
+    assert path.stat().st_size < 2 << 20
+    tracemalloc.start()
+    with pytest.raises(InputError, match="is longer than its header says"):
+        mnist_like.read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_header_of_255_dimensions_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(struct.pack(">BBBB", 0, 0, 8, 255) + b"\xff" * 4 * 255)
+    with pytest.raises(InputError, match="its header claims 255 dimensions"):
+        mnist_like.read(path)
+
+
+def test_a_header_that_promises_a_terabyte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "images"
+    path.write_bytes(struct.pack(">BBBBIII", 0, 0, 8, 3, 2**30, 2**5, 2**5) + b"short")
+    with pytest.raises(InputError, match=r"its header claims 1\.1e\+12 bytes"):
+        mnist_like.read(path)
+
+
+CONTENT = bytes(range(256)) * 3000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)  # type: ignore[attr-defined]
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        body = {"/wrong": b"something else", "/truncated": CONTENT[:1000]}.get(self.path, CONTENT)
+        self.send_response(200)
+        if self.path != "/bare":
+            self.send_header("Content-Length", str(len(CONTENT) if self.path == "/truncated" else len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.requests = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def address_of(server: http.server.ThreadingHTTPServer, path: str) -> str:
+    return f"http://127.0.0.1:{server.server_port}/{path}"
+
+
+def fetched(target: Path, *urls: str, track: Any = lambda items, description, total: items) -> Path:
+    return download(Remote(urls, MD5), target, track, "Use --data-dir.")
+
+
+def test_file_arrives_whole_with_progress(server, tmp_path: Path) -> None:
+    shown = []
+
+    def track(items, description, total):
+        for item in items:
+            shown.append((description, total))
+            yield item
+
+    target = fetched(tmp_path / "new" / "file.gz", address_of(server, "right"), track=track)
+    assert target.read_bytes() == CONTENT
+    assert shown == [("downloading file.gz", 3)] * 3
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_unknown_length(server, tmp_path: Path) -> None:
+    assert fetched(tmp_path / "file", address_of(server, "bare")).read_bytes() == CONTENT
+
+
+def test_second_mirror_after_404(server, tmp_path: Path) -> None:
+    assert (
+        fetched(tmp_path / "file", address_of(server, "missing"), address_of(server, "right")).read_bytes() == CONTENT
+    )
+    assert server.requests == ["/missing", "/right"]
+
+
+def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: Path) -> None:
+    target = fetched(tmp_path / "file", address_of(server, "right"))
+    fetched(target, address_of(server, "right"))
+    assert len(server.requests) == 1
+    target.write_bytes(CONTENT[:-1])
+    assert fetched(target, address_of(server, "right")).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("wrong", "wrong checksum"), ("missing", "HTTP 404"), ("truncated", "broke off after 1000")],
+)
+def test_failure_is_explained_and_leaves_nothing(server, tmp_path: Path, path: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        fetched(tmp_path / "sub" / "file.gz", address_of(server, path))
+    message = str(caught.value)
+    assert "file.gz" in message
+    assert address_of(server, path) in message
+    assert message.endswith("Use --data-dir.")
+    assert "\n" not in message
+    assert not list(tmp_path.glob("sub/*"))
+
+
+def test_nobody_listens(server, tmp_path: Path) -> None:
+    address = address_of(server, "right")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(InputError, match="refused"):
+        fetched(tmp_path / "file", address)
+
+
+def test_no_such_host(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"file could not be downloaded \(http://"):
+        fetched(tmp_path / "file", "http://no-such-host.invalid/file")
+
+
+def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
+    def interrupted(items, description, total):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetched(tmp_path / "sub" / "file", address_of(server, "right"), track=interrupted)
+    assert not list(tmp_path.glob("sub/*"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spikeduel.data.mnist_like import Remote, download
+
+def killed(items, description, total):
+    yield next(iter(items))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+download(Remote((sys.argv[1],), "0" * 32), Path("file"), killed, "")
+"""
+
+
+def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(server, tmp_path: Path) -> None:
+    address = address_of(server, "right")
+    assert subprocess.run([sys.executable, "-c", KILLED, address], cwd=tmp_path).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    yesterday = left.stat().st_mtime - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    assert fetched(tmp_path / "file", address).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_after_a_server_that_broke_off_the_next_try_begins_anew(server, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="broke off"):
+        fetched(tmp_path / "file", address_of(server, "truncated"))
+    assert fetched(tmp_path / "file", address_of(server, "right")).read_bytes() == CONTENT
+
+
+def test_a_mirror_that_sends_without_end_is_left(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mnist_like, "MOST_BYTES", len(CONTENT) - 1)
+    with pytest.raises(InputError, match="which cannot be right"):
+        fetched(tmp_path / "file", address_of(server, "bare"))
+    assert list(tmp_path.iterdir()) == []

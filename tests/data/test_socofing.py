@@ -2,18 +2,21 @@ import os
 import struct
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.data import grouping, prepare
-from spikeduel.data import socofing as module
-from spikeduel.data.prepared import DataOptions, RawDataset
+from spikeduel import data
+from spikeduel.data import altered, pictures, prepare
+from spikeduel.data.prepared import DataOptions, RawDataset, ids_of_images
 from spikeduel.data.socofing import CLASSES, parse, socofing
+from spikeduel.data.splits import Split
+from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
-from synthetic_files import ridges, write_real, write_socofing
+from synthetic_files import HANDS_AND_FINGERS, ridges, write_real, write_socofing
 
 
 @pytest.fixture
@@ -172,8 +175,8 @@ def test_zip_of_something_else(tmp_path: Path) -> None:
 
 
 def test_too_large_a_member_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_FILE_BYTES", 20_000)
-    with pytest.raises(InputError, match="larger than 20000 bytes"):
+    monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 20_000)
+    with pytest.raises(InputError, match="larger than 0 MB"):
         load(zipped(root, tmp_path / "a.zip", ""))
 
 
@@ -234,7 +237,7 @@ def test_the_real_prints() -> None:
     num_subjects = len({parse(Path(n).name, "Real").subject for n in _names(REAL)})
     num_groups = len(np.unique(prepared.groups))
     assert num_groups < num_subjects
-    same = grouping.duplicates(prepared.images)
+    same = ids_of_images(prepared.images)
     print(f"{len(prepared)} images in {seconds:.1f} s, {num_subjects} subjects, {num_groups} groups,")
     print(f"{len(same) - len(np.unique(same))} copies of prepared images; {prepared.notes}")
     if Path(REAL).name == "socofing-subjects-1-400.zip":
@@ -278,3 +281,145 @@ def test_a_picture_of_another_format_is_no_fingerprint(root: Path) -> None:
     Image.new("L", (30, 30)).save(root / "Real" / "9__M_Left_index_finger.BMP", "PNG")
     with pytest.raises(InputError, match=r"9__M_Left_index_finger\.BMP: cannot be read as an image"):
         load(root)
+
+
+def kaggle_error(kind: str) -> Exception:
+    import requests
+
+    if kind == "network":
+        return requests.exceptions.ConnectionError("Max retries exceeded")
+    if kind == "other":
+        return ValueError("Invalid Kaggle credentials file at\n ~/.kaggle/kaggle.json")
+    response = requests.Response()
+    response.status_code = int(kind)
+    return requests.exceptions.HTTPError("Client Error.\n\nmore", response=response)
+
+
+@pytest.mark.parametrize(
+    ("kind", "problem"),
+    [
+        ("401", "KAGGLE_API_TOKEN"),
+        ("403", "~/.kaggle/access_token"),
+        ("404", "HTTP 404"),
+        ("network", "Max retries exceeded"),
+        ("other", "credentials file"),
+    ],
+)
+def test_kaggle_that_refuses(kind: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(handle: str) -> str:
+        raise kaggle_error(kind)
+
+    monkeypatch.setattr("kagglehub.dataset_download", refuse)
+    with pytest.raises(InputError, match=problem) as caught:
+        socofing(DataOptions())
+    assert "--data-dir" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+NUM_PEOPLE = 10
+
+
+@pytest.fixture
+def whole_root(tmp_path: Path) -> Path:
+    """A made-up SOCOFing with Medium alterations, whose middle pixel says the subject."""
+    write_socofing(tmp_path / "SOCOFing", NUM_PEOPLE)
+    write_alterations(tmp_path / "SOCOFing", "Medium")
+    return tmp_path / "SOCOFing"
+
+
+def write_alterations(root: Path, level: str) -> None:
+    folder = root / "Altered" / f"Altered-{level}"
+    folder.mkdir(parents=True)
+    for subject in range(1, NUM_PEOPLE + 1):
+        for k, (hand, finger) in enumerate(HANDS_AND_FINGERS):
+            picture = ridges(100 * subject + k)
+            picture[40:60, 40:60] = 20 * subject
+            Image.fromarray(picture).save(folder / f"{subject}__{'MF'[subject % 2]}_{hand}_{finger}_finger_Obl.BMP")
+
+
+def loaded(root: Path, **more: object) -> tuple[Experiment, data.Prepared, Split]:
+    experiment = Experiment(dataset="socofing", data_dir=str(root), **more)  # type: ignore[arg-type]
+    prepared = data.load(experiment)
+    return experiment, prepared, data.split(prepared, experiment)
+
+
+def people(images: np.ndarray) -> set[int]:
+    """The subjects that the middle pixels name; prints are inverted when they are prepared."""
+    return {round((255 - int(pixel)) / 20) for pixel in images[:, 0, 46, 46]}
+
+
+def subjects(rows: np.ndarray) -> set[int]:
+    """Whose the data set's images are: real and easy prints of each finger, sorted by subject."""
+    return {int(row) // 20 + 1 for row in rows}
+
+
+def test_only_the_test_subjects_prints(whole_root: Path) -> None:
+    experiment, prepared, split = loaded(whole_root)
+    found, missing = altered(prepared, split, experiment)
+    assert list(found) == ["altered-medium"]
+    images, labels = found["altered-medium"]
+    assert people(images) == subjects(split.test)
+    assert not people(images) & subjects(np.concatenate((split.train, split.val)))
+    assert images.shape == (10 * len(people(images)), 1, 97, 97)
+    np.testing.assert_array_equal(np.bincount(labels), [len(people(images))] * 10)
+    assert len(missing) == 1
+    assert missing[0].startswith("altered-hard is left out. ")
+    assert "has no folder Altered/Altered-Hard" in missing[0]
+
+
+def test_images_are_prepared_as_the_data_set_is(whole_root: Path) -> None:
+    experiment, prepared, split = loaded(whole_root, image_size=40)
+    images, labels = altered(prepared, split, experiment)[0]["altered-medium"]
+    assert images.shape[1:] == (1, 40, 40)
+    person = min(subjects(split.test))
+    name = f"{person}__{'MF'[person % 2]}_Left_thumb_finger_Obl.BMP"
+    with Image.open(whole_root / "Altered" / "Altered-Medium" / name) as picture:
+        expected = prepared.preprocessing(picture)
+    (row,) = [row for row, image in enumerate(images) if np.array_equal(image, expected)]
+    assert prepared.classes[labels[row]] == "left thumb"
+
+
+def test_who_is_in_training_too_is_left_out(whole_root: Path) -> None:
+    """The published split cuts people in two; with all of them in training, nobody is left."""
+    experiment, prepared, split = loaded(whole_root, split="published")
+    found, missing = altered(prepared, split, experiment)
+    assert found == {}
+    assert any("no print of a person who is in the test part alone" in line for line in missing)
+
+
+def test_who_shares_a_group_with_training_is_left_out(whole_root: Path) -> None:
+    experiment, prepared, _ = loaded(whole_root)
+    groups = np.repeat(np.arange(NUM_PEOPLE), 20)
+    groups[20:40] = 0
+    together = replace(prepared, groups=groups)
+    rows = np.arange(len(prepared))
+    split = Split(rows[:20], rows[:0], rows[20:60], "made up")
+    images, _ = altered(together, split, experiment)[0]["altered-medium"]
+    assert people(images) == {3}
+
+
+def test_both_levels_and_what_cannot_be_read(whole_root: Path) -> None:
+    write_alterations(whole_root, "Hard")
+    experiment, prepared, split = loaded(whole_root)
+    assert list(altered(prepared, split, experiment)[0]) == ["altered-medium", "altered-hard"]
+    person = min(subjects(split.test))
+    broken = whole_root / "Altered" / "Altered-Hard" / f"{person}__{'MF'[person % 2]}_Left_thumb_finger_Obl.BMP"
+    broken.write_bytes(b"BM")
+    found, missing = altered(prepared, split, experiment)
+    assert list(found) == ["altered-medium"]
+    assert broken.name in missing[0]
+
+
+def test_other_files_than_were_prepared(whole_root: Path) -> None:
+    experiment, prepared, split = loaded(whole_root)
+    next((whole_root / "Real").iterdir()).unlink()
+    found, missing = altered(prepared, split, experiment)
+    assert found == {}
+    assert "altered-medium and altered-hard are left out" in missing[0]
+    assert "no longer holds what was prepared from it" in missing[0]
+
+
+def test_other_data_sets_have_none() -> None:
+    experiment = Experiment(dataset="digits")
+    prepared = data.load(experiment)
+    assert altered(prepared, data.split(prepared, experiment), experiment) == ({}, [])

@@ -1,17 +1,25 @@
-"""The data sets by name, and the way from a name to prepared arrays."""
+"""The data sets by name; the prepared ones in the cache, a folder each, written whole or not at all."""
 
 import difflib
+import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any, Literal, get_args
 
-from spikeduel.data import cache, folder, grouping, mnist_like, socofing
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, Track, from_raw, regrouped
-from spikeduel.data.preprocessing import Preprocessing
-from spikeduel.settings import Experiment
-from spikeduel.system import files, registry
-from spikeduel.system.errors import InputError, unknown
+import numpy as np
+
+from spikeduel.data import folder, mnist_like, socofing
+from spikeduel.data.pictures import Preprocessing, Track
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
+from spikeduel.settings import Experiment, digest
+from spikeduel.system import files, registry, typed
+from spikeduel.system.errors import InputError, UnreadableFiles, unknown
 from spikeduel.system.progress import Progress
 
 Source = Callable[[DataOptions], RawDataset]
@@ -28,35 +36,73 @@ DATASETS: dict[str, Source] = {
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets that are read faster than a cache would be, and so need none."""
 
-_HINT = "A folder of images or your own module:function can be named too."
+FORMAT = 2
+"""Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
+
+Array = Literal["images", "labels", "groups", "official", "image_ids"]
+"""The fields of `Prepared` that are files of their own."""
+
+
+class Manifest(typed.Frozen, frozen=True):
+    """A prepared set's manifest.json. `sources_state` is the `state` that `sources` were in."""
+
+    format: int
+    name: str
+    count: int
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    named: bool
+    arrays: tuple[Array, ...]
+    preprocessing: Preprocessing
+    fingerprint: str
+    notes: tuple[str, ...]
+    source: str
+    sources: tuple[str, ...]
+    sources_state: str
+    created: str
 
 
 def load(
     experiment: Experiment,
-    track: Track | None = None,
+    track: Track = Progress().track,
     preprocessing: Preprocessing | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Callable[[str], None] = Progress().say,
+    skip: frozenset[str] = frozenset(),
 ) -> Prepared:
     """The data set that `experiment` names, prepared; `track` shows progress and `say` tells news. See `prepare`.
 
     A `preprocessing` (of a model that is already trained) takes the place of what a folder would choose by itself.
-    With `group_by`, images are grouped by their files' paths. Raises `InputError`.
+    With `group_by`, images are grouped by their files' paths. `skip` is as in `DataOptions`. Raises `InputError`.
     """
+    name = experiment.dataset
     if experiment.group_by is not None:
-        _require_file_names(experiment.dataset)
+        if resolve(name) is not folder.folder:
+            reason = "groups its images itself, by the groups of the RawDataset that it returns"
+            if name in DATASETS:
+                reason = "is grouped by person as it is" if name == "socofing" else "has no files to group by"
+            raise InputError(f"group_by: {name} {reason}, and --group-by is for folders of images; leave it out.")
         # Before hours of decoding.
-        grouping.rule(experiment.group_by)
-    silent = Progress()
+        group_rule(experiment.group_by)
     options = DataOptions(
-        data_dir=experiment.data_dir,
-        image_size=experiment.image_size,
-        alterations=experiment.alterations,
-        preprocessing=preprocessing,
-        track=track or silent.track,
-        say=say or silent.say,
+        experiment.data_dir, experiment.image_size, experiment.alterations, preprocessing, skip, track, say
     )
-    prepared = prepare(experiment.dataset, options)
-    return regrouped(prepared, experiment.group_by)
+    return regrouped(prepare(name, options), experiment.group_by)
+
+
+def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
+    """The set of `experiment`, and the files left out because they cannot be read, with the reasons.
+
+    Raises `InputError` where too little is left.
+    """
+    unreadable: dict[str, str] = {}
+    while True:
+        try:
+            return load(experiment, track, skip=frozenset(unreadable)), unreadable
+        except UnreadableFiles as error:
+            if set(error.files) <= set(unreadable):
+                raise
+            unreadable |= error.files
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
@@ -64,95 +110,28 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
 
     `name` is one of `DATASETS`, else an existing folder of images, else the user's `module:function`, which
     is given a `DataOptions` and returns a `RawDataset`. A set is made anew when its options, its source
-    files (path, size, time of change) or the user's code have changed.
+    files (path, size, time of change) or the user's code have changed. With files to skip it is not cached.
     """
-    options = options or DataOptions()
+    options, source, code = options or DataOptions(), resolve(name), ""
     if options.data_dir is not None:
         options = replace(options, data_dir=str(files.located(options.data_dir)))
-    if name in BUILT_IN:
-        return from_raw(name, DATASETS[name](options))
-    if name in DATASETS:
-        return _fetched(name, DATASETS[name], options, "")
-    if files.is_folder(name):
+    if source is folder.folder:
         if options.data_dir is not None:
             raise InputError(f"data_dir: the data set {name} is a folder already; leave data_dir unset.")
         path = files.located(name)
-        options = replace(options, data_dir=str(path))
-        return _fetched(path.name or "images", folder.folder, options, "")
-    source = resolve(name)
-    return _fetched(name, _watching_data_dir(source), options, registry.source_hash(source))
+        name, options = path.name or "images", replace(options, data_dir=str(path))
+    elif name not in DATASETS:
+        code = registry.source_hash(source)
+    if name in BUILT_IN or options.skip:
+        return from_raw(name, source(options))
 
-
-def resolve(name: str) -> Source:
-    """The function behind `name`, not run: a check of names before anything runs. Raises `InputError`."""
-    if name in DATASETS:
-        return DATASETS[name]
-    if files.is_folder(name):
-        return folder.folder
-    if files.is_file(name):
-        raise InputError(f"data set '{name}': is a file; name a folder of images, or a set and --data-dir {name}.")
-    if "/" in name or os.sep in name or name.startswith((".", "~")):
-        raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")
-    if ":" not in name:
-        raise unknown("data set", name, DATASETS, f"{_no_such_folder(name)} {_HINT}")
-    source = registry.resolve("data set", name, DATASETS, _HINT)
-    if not callable(source):
-        raise InputError(f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset.")
-    return source
-
-
-def _no_such_folder(name: str) -> str:
-    """That no folder has this name either, with those of the current folder that are called much like it."""
-    try:
-        here = [path.name for path in Path.cwd().iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except OSError:
-        here = []
-    alike = difflib.get_close_matches(name, here, n=3, cutoff=0.5)
-    near = f" (there is {', '.join(f'{other}/' for other in alike)})" if alike else ""
-    return f"No folder of that name is here either{near}."
-
-
-def describe(name: str) -> str:
-    """One line about the data set `name`: the first of its function's docstring."""
-    lines = (resolve(name).__doc__ or "").strip().splitlines()
-    return lines[0].strip() if lines else ""
-
-
-def listing() -> list[dict[str, str]]:
-    """The known data sets, then the prepared folders: name, whether it is prepared here, description."""
-    about = {name: describe(name) for name in DATASETS}
-    state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
-    for prepared in cache.cached():
-        about.setdefault(prepared.name, f"from {prepared.source}")
-        state[prepared.name] = f"{prepared.created[:10]}, {prepared.count:,} images, {prepared.size / 1e6:,.0f} MB"
-    return [{"name": name, "prepared": state[name], "description": about[name]} for name in about]
-
-
-def _require_file_names(dataset: str) -> None:
-    if resolve(dataset) is folder.folder:
-        return
-    if dataset == "socofing":
-        reason = "socofing is grouped by person as it is"
-    elif dataset in DATASETS:
-        reason = f"{dataset} has no files to group by"
-    else:
-        reason = f"{dataset} groups its images itself, by the groups of the RawDataset that it returns"
-    raise InputError(f"group_by: {reason}, and --group-by is for folders of images; leave it out.")
-
-
-def _watching_data_dir(source: Source) -> Source:
-    """`source`, whose set depends on all of `data_dir` unless it says on what it depends."""
-
-    def watched(options: DataOptions) -> RawDataset:
+    def make() -> RawDataset:
         raw = source(options)
-        if isinstance(raw, RawDataset) and not raw.sources and options.data_dir is not None:
+        # The user's function depends on all of `data_dir`, unless it says on what it depends.
+        if code and isinstance(raw, RawDataset) and not raw.sources and options.data_dir is not None:
             return replace(raw, sources=(Path(options.data_dir),))
         return raw
 
-    return watched
-
-
-def _fetched(name: str, source: Source, options: DataOptions, code: str) -> Prepared:
     identity = {
         "data_dir": options.data_dir,
         "image_size": options.image_size,
@@ -160,5 +139,202 @@ def _fetched(name: str, source: Source, options: DataOptions, code: str) -> Prep
         "preprocessing": options.preprocessing and options.preprocessing.to_dict(),
         "code": code,
     }
-    origin = options.data_dir or "downloaded or installed"
-    return cache.fetch(name, identity, origin, lambda: source(options), options.say)
+    return fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say)
+
+
+def resolve(name: str) -> Source:
+    """The function behind `name`, not run: a check of names before anything runs. Raises `InputError`."""
+    if name in DATASETS:
+        return DATASETS[name]
+    if is_folder(name):
+        return folder.folder
+    if files.is_file(name):
+        raise InputError(f"data set '{name}': is a file; name a folder of images, or a set and --data-dir {name}.")
+    if "/" in name or os.sep in name or name.startswith((".", "~")):
+        raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")
+    hint = "A folder of images or your own module:function can be named too."
+    if ":" not in name:
+        raise unknown("data set", name, DATASETS, f"No folder of that name is here either{_near(name)}. {hint}")
+    source = registry.resolve("data set", name, DATASETS, hint)
+    if not callable(source):
+        raise InputError(f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset.")
+    return source
+
+
+def _near(name: str) -> str:
+    """The folders of the current one that are called much like `name`."""
+    try:
+        here = [path.name for path in Path.cwd().iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        here = []
+    alike = difflib.get_close_matches(name, here, n=3, cutoff=0.5)
+    return f" (there is {', '.join(f'{other}/' for other in alike)})" if alike else ""
+
+
+def is_folder(name: str) -> bool:
+    """Whether a data set's `name` is that of a folder of images."""
+    return name not in DATASETS and files.is_folder(name)
+
+
+def describe(name: str) -> str:
+    """One line about the data set `name`: the first of its function's docstring."""
+    return (resolve(name).__doc__ or "").strip().partition("\n")[0].strip()
+
+
+def listing() -> list[dict[str, str]]:
+    """The known data sets, then the prepared folders: name, whether it is prepared here, description."""
+    about = {name: describe(name) for name in DATASETS}
+    state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
+    for path, manifest in cached():
+        size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
+        about.setdefault(manifest.name, f"from {manifest.source}")
+        state[manifest.name] = f"{manifest.created[:10]}, {manifest.count:,} images, {size:,.0f} MB"
+    return [{"name": name, "prepared": state[name], "description": about[name]} for name in about]
+
+
+def root() -> Path:
+    """The folder of all prepared sets."""
+    return files.cache_dir() / "prepared"
+
+
+def cached() -> list[tuple[Path, Manifest]]:
+    """The folder and manifest of each prepared set in the cache, by name; damaged ones are left out."""
+    sets = []
+    for path in sorted(root().glob("[!.]*/manifest.json")):
+        with suppress(InputError):
+            sets.append((path.parent, _manifest(path.parent)))
+    return sets
+
+
+def fetch(
+    name: str,
+    identity: dict[str, Any],
+    source: str,
+    make: Callable[[], RawDataset],
+    say: Callable[[str], None] = Progress().say,
+) -> Prepared:
+    """The prepared set of this name and identity; made by `make` if not cached, or if its files changed.
+
+    Where another process is making it, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
+    cannot be written.
+    """
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
+    folder = root() / f"{slug}-{digest({'name': name, 'format': FORMAT, **identity})[:16]}"
+    with suppress(InputError):
+        return read(folder)
+    try:
+        files.require_writable(root())
+    except InputError as error:
+        raise InputError(f"the cache of prepared data: {error} SPIKEDUEL_CACHE names it.") from None
+    with files.locked(root() / f".{folder.name}.lock", partial(say, f"another process is preparing {name}; waiting")):
+        files.remove_left_behind(root(), folder.name)
+        with suppress(InputError):
+            return read(folder)
+        raw = make()
+        write(folder, from_raw(name, raw), source, raw.sources)
+    try:
+        return read(folder)
+    except InputError as error:
+        raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
+
+
+def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Path, ...] = ()) -> None:
+    """Writes `prepared` as `folder`, atomically. `sources` are noted, so that `read` sees a change."""
+    arrays = {part: array for part in get_args(Array) if (array := getattr(prepared, part)) is not None}
+    manifest = Manifest(
+        format=FORMAT,
+        name=prepared.name,
+        count=len(prepared),
+        image_shape=prepared.image_shape,
+        classes=prepared.classes,
+        class_counts=tuple(np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()),
+        named=prepared.names is not None,
+        arrays=tuple(arrays),
+        preprocessing=prepared.preprocessing,
+        fingerprint=prepared.fingerprint,
+        notes=prepared.notes,
+        source=source,
+        sources=tuple(map(str, sources)),
+        sources_state=state(sources),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with files.atomic_directory(folder) as temporary:
+        for part, array in arrays.items():
+            _save(temporary / f"{part}.npy", array)
+        if prepared.names is not None:
+            (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
+        samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
+        np.savez_compressed(temporary / "samples.npz", **samples)
+        (temporary / "manifest.json").write_text(json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """What `numpy.save` writes. That, on a full disk, raises an error that does not say so."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def read(folder: Path) -> Prepared:
+    """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out of date."""
+    manifest = _manifest(folder)
+    if state(tuple(map(Path, manifest.sources))) != manifest.sources_state:
+        raise InputError(f"{folder}: its source files have changed.")
+    arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
+    try:
+        for part in {*manifest.arrays, "images", "labels"}:
+            array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+            shape = (manifest.count, *(manifest.image_shape if part == "images" else ()))
+            if array.shape != shape or array.dtype != (np.uint8 if part in ("images", "official") else np.int64):
+                raise InputError(f"{part}.npy holds {array.dtype} {array.shape}")
+            arrays[part] = array
+        if arrays["labels"].min() < 0 or arrays["labels"].max() >= len(manifest.classes):
+            raise InputError("labels.npy holds labels of no class")
+        with np.load(folder / "samples.npz", allow_pickle=False) as stored:
+            samples = [(int(index), stored[index]) for index in stored.files]
+        names = tuple(files.read_json(folder / "names.json")) if manifest.named else None
+        if names is not None and len(names) != manifest.count:
+            raise InputError(f"names.json holds {len(names)} names")
+    # np.load raises a different error for each way in which a file can be broken (zip, header, length).
+    except Exception as error:
+        raise InputError(f"{folder}: damaged ({error}).") from None
+    return Prepared(
+        name=manifest.name,
+        classes=manifest.classes,
+        preprocessing=manifest.preprocessing,
+        samples=samples,
+        fingerprint=manifest.fingerprint,
+        notes=manifest.notes,
+        names=names,
+        **arrays,
+    )
+
+
+def state(sources: Iterable[Path]) -> str:
+    """A hash of the path, size and time of change of each file in `sources`, folders walked."""
+    entries = []
+    for source in sources:
+        for path in _files_in(source) if source.is_dir() else [source]:
+            try:
+                status = path.stat()
+                entries.append((str(path), status.st_size, status.st_mtime_ns))
+            except OSError:
+                entries.append((str(path), -1, -1))
+    return digest(entries)
+
+
+def _files_in(source: Path) -> list[Path]:
+    paths: list[Path] = []
+    for place, below, names in os.walk(source):
+        below[:] = [name for name in below if not name.startswith(".")]
+        paths += [Path(place, name) for name in names if not name.startswith(".")]
+    return sorted(paths)
+
+
+def _manifest(folder: Path) -> Manifest:
+    # Not msgspec's own JSON: the paths of sources may be no Unicode.
+    manifest = typed.converted(files.read_json(folder / "manifest.json"), Manifest)
+    if manifest.format != FORMAT:
+        raise InputError(f"{folder}: of another format.")
+    return manifest

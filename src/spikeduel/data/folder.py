@@ -1,40 +1,27 @@
-"""Any folder of images: one sub-folder a class, or `train/`, `val/`, `test/` above those."""
+"""Folders of images: found in them, links followed; a data set of one sub-folder a class, or train/, val/, test/."""
 
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from spikeduel.data.pictures import (
-    LISTED_EXTENSIONS,
-    inside,
-    is_image,
-    opened,
-    over_pictures,
-    room_for,
-    subfolders,
-    walk,
-)
+from spikeduel.data.pictures import Preprocessing, opened, over_pictures, plain, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
-from spikeduel.data.preprocessing import Preprocessing, plain
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+DEEPEST = 32
+"""Folders nested deeper than this are refused."""
 DEFAULT_SIZE = 64
 SAMPLE_SIZE = 1024
 _SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
 _GREY = {"1", "L", "LA", "La", "I", "F"}
 _LAYOUT = "Put the images of each class in a sub-folder of its own, or such folders under train/ and test/."
-
-
-@dataclass(frozen=True)
-class _ImageFile:
-    """One image file: its path, its class, and its side of the official split."""
-
-    path: Path
-    label: int
-    side: int
+_NO_IMAGES = f"holds no images ({', '.join(extension[1:] for extension in EXTENSIONS)})."
 
 
 def folder(options: DataOptions) -> RawDataset:
@@ -48,23 +35,22 @@ def folder(options: DataOptions) -> RawDataset:
     if not files.is_folder(root):
         raise InputError(f"{root}: no such folder.")
     listed, classes, notes = _scan(root)
-    listed = [image for image in listed if str(image.path) not in options.skip]
+    listed = [image for image in listed if str(image[0]) not in options.skip]
     if not listed:
         raise InputError(f"{root}: none of its images can be read.")
-    preprocessing = options.preprocessing or _preprocessing(listed, options)
-    images = room_for(len(listed), preprocessing)
+    paths = [path for path, _, _ in listed]
+    labels = np.array([label for _, label, _ in listed], dtype=np.int64)
+    sides = np.array([side for _, _, side in listed], dtype=np.uint8)
+    preprocessing = options.preprocessing or _preprocessing(paths, options)
+    images = room_for(len(paths), preprocessing)
 
-    def decode(row: int) -> None:
-        with opened(listed[row].path) as picture:
-            images[row] = preprocessing(picture)
+    def prepare(row: int, picture: Image.Image) -> None:
+        images[row] = preprocessing(picture)
 
-    over_pictures(decode, range(len(listed)), options.track, "reading images", lambda row: str(listed[row].path))
+    over_pictures(prepare, paths, options.track, "reading images")
     if options.preprocessing is None and preprocessing.channels == 3 and bool((images == images[:, :1]).all()):
         preprocessing = replace(preprocessing, channels=1)
         images = np.ascontiguousarray(images[:, :1])
-    labels = np.array([image.label for image in listed], dtype=np.int64)
-    sides = np.array([image.side for image in listed], dtype=np.uint8)
-    links = {image.path.parent for image in listed if image.path.parent.is_symlink()}
     firsts = [int(np.argmax(labels == k)) for k in range(len(classes))]
     return RawDataset(
         images=images,
@@ -72,80 +58,70 @@ def folder(options: DataOptions) -> RawDataset:
         classes=classes,
         preprocessing=preprocessing,
         official=sides if sides.any() else None,
-        samples=[(row, _sample(listed[row].path, preprocessing)) for row in firsts],
+        samples=[(row, _sample(paths[row], preprocessing)) for row in firsts],
         notes=tuple(notes),
-        sources=(root, *sorted(links)),
-        names=tuple(image.path.relative_to(root).as_posix() for image in listed),
+        sources=(root, *sorted({path.parent for path in paths if path.parent.is_symlink()})),
+        names=tuple(path.relative_to(root).as_posix() for path in paths),
     )
 
 
-def paths(root: Path, skip: frozenset[str] = frozenset()) -> list[Path]:
-    """The image files in a folder of images, in the order of the prepared set, without those named in `skip`."""
-    return [image.path for image in _scan(root)[0] if str(image.path) not in skip]
-
-
-def _scan(root: Path) -> tuple[list[_ImageFile], tuple[str, ...], list[str]]:
-    """Every image, the class names, and what was ignored."""
-    below = subfolders(root)
-    sides = [path for path in below if path.name.lower() in _SIDES]
-    if not any(_SIDES[path.name.lower()] == TRAIN for path in sides):
-        if sides and len(sides) == len(below):
-            names = ", ".join(f"{path.name}/" for path in sides)
-            raise InputError(f"{root}: has {names} but no train/. Add train/, or put class folders in {root} alone.")
-        return _scan_classes(root, root, TRAIN)
-    ignored = [path.name for path in below if path not in sides]
-    notes = [f"ignored beside train/: {', '.join(ignored)}."] if ignored else []
-    images: list[_ImageFile] = []
+def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], list[str]]:
+    """The path, class and side of every image, the class names, and what was ignored."""
+    below = _subfolders(root)
+    sides = sorted((_SIDES[path.name.lower()], path) for path in below if path.name.lower() in _SIDES)
+    notes = []
+    if sides and sides[0][0] == TRAIN:
+        if ignored := [path.name for path in below if path.name.lower() not in _SIDES]:
+            notes.append(f"ignored beside train/: {', '.join(ignored)}.")
+    elif sides and len(sides) == len(below):
+        names = ", ".join(f"{path.name}/" for path in below)
+        raise InputError(f"{root}: has {names} but no train/. Add train/, or put class folders in {root} alone.")
+    else:
+        sides = [(TRAIN, root)]
+    images: list[tuple[Path, int, int]] = []
     classes: tuple[str, ...] = ()
-    for path in sorted(sides, key=lambda path: (_SIDES[path.name.lower()], path.name)):
-        more, classes, more_notes = _scan_classes(root, path, _SIDES[path.name.lower()], classes)
-        images, notes = images + more, notes + more_notes
+    for side, parent in sides:
+        loose = sum(map(_is_image, _inside(parent)))
+        folders = _class_folders(parent, loose, classes)
+        classes = tuple(path.name for path in folders)
+        of_class = [sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)})) for path in folders]
+        if not any(of_class):
+            raise InputError(f"{parent}: {_NO_IMAGES} {_LAYOUT}")
+        if empty := [path for path, paths in zip(folders, of_class, strict=True) if not paths]:
+            raise InputError(f"{empty[0]}: {_NO_IMAGES} Add some, or remove the folder.")
+        if len(classes) == 1:
+            raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {_LAYOUT}")
+        images += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
+        notes += [f"{loose} images lie loose in {parent.name} and are ignored."] * bool(loose)
     return images, classes, notes
 
 
-def _scan_classes(
-    root: Path, parent: Path, side: int, expected: tuple[str, ...] = ()
-) -> tuple[list[_ImageFile], tuple[str, ...], list[str]]:
-    """As `_scan`, of the class folders in `parent`; their names must be those `expected`, if any are."""
-    folders = subfolders(parent)
-    loose = [path for path in inside(parent) if is_image(path)]
+def _class_folders(parent: Path, loose: int, expected: tuple[str, ...]) -> list[Path]:
+    """The folders of the classes in `parent`; their names must be those `expected`, if any are."""
+    folders = _subfolders(parent)
     if not folders:
-        holds = f"has {len(loose)} images but no class sub-folders" if loose else "holds no images"
+        holds = f"has {loose} images but no class sub-folders" if loose else "holds no images"
         raise InputError(f"{parent}: {holds}. {_LAYOUT}")
-    classes = tuple(path.name for path in folders)
-    for name in classes:
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise InputError(f"{parent / name}: its name, a class, is not UTF-8. Rename the folder.")
-    if expected and classes != expected:
-        missing, extra = sorted(set(expected) - set(classes)), sorted(set(classes) - set(expected))
-        differences = [f"lacks {', '.join(missing)}"] * bool(missing) + [f"adds {', '.join(extra)}"] * bool(extra)
+    for path in folders:
+        if any("\ud800" <= letter <= "\udfff" for letter in path.name):
+            raise InputError(f"{path}: its name, a class, is not UTF-8. Rename the folder.")
+    names = {path.name for path in folders}
+    if expected and names != set(expected):
+        differences = {"lacks": set(expected) - names, "adds": names - set(expected)}
+        told = "; ".join(f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which)
         raise InputError(
-            f"{parent}: its class folders differ from those for training ({'; '.join(differences)}). "
-            "Give all sides the same classes."
+            f"{parent}: its class folders differ from those for training ({told}). Give all sides the same classes."
         )
-    images: list[_ImageFile] = []
-    empty = []
-    for label, path in enumerate(folders):
-        paths_of_class = sorted(walk(path, {os.path.realpath(root), os.path.realpath(parent)}))
-        images += [_ImageFile(image, label, side) for image in paths_of_class]
-        empty += [] if paths_of_class else [path]
-    if not images:
-        raise InputError(f"{parent}: holds no images ({LISTED_EXTENSIONS}). {_LAYOUT}")
-    if empty:
-        raise InputError(f"{empty[0]}: holds no images ({LISTED_EXTENSIONS}). Add some, or remove the folder.")
-    if len(classes) == 1:
-        raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {_LAYOUT}")
-    return images, classes, [f"{len(loose)} images lie loose in {parent.name} and are ignored."] if loose else []
+    return folders
 
 
-def _preprocessing(listed: list[_ImageFile], options: DataOptions) -> Preprocessing:
+def _preprocessing(paths: list[Path], options: DataOptions) -> Preprocessing:
     """The size of the prepared images, and whether all are stored as grey; from the files' headers."""
 
-    def header(image: _ImageFile) -> tuple[int, bool]:
-        with opened(image.path) as picture:
-            return max(picture.size), picture.mode in _GREY or picture.mode.startswith("I;16")
+    def header(row: int, picture: Image.Image) -> tuple[int, bool]:
+        return max(picture.size), picture.mode in _GREY or picture.mode.startswith("I;16")
 
-    headers = over_pictures(header, listed, options.track, "looking at images", lambda image: str(image.path))
+    headers = over_pictures(header, paths, options.track, "looking at images")
     size = options.image_size or min(DEFAULT_SIZE, max(side for side, _ in headers))
     return Preprocessing(channels=1 if all(grey for _, grey in headers) else 3, height=size, width=size)
 
@@ -155,3 +131,58 @@ def _sample(path: Path, preprocessing: Preprocessing) -> np.ndarray:
         sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
     sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
     return np.asarray(sample)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What lies in `folder`, by name. Raises `InputError`."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
+
+
+def _is_subfolder(path: Path) -> bool:
+    return not path.name.startswith((".", "__")) and files.is_folder(path)
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in _inside(folder) if _is_subfolder(path)]
+
+
+def _is_image(path: Path) -> bool:
+    # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and files.is_file(path)
+
+
+def _walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
+    """The images in `folder` and below, links followed; each real folder once, so that a loop of links ends.
+
+    Raises `InputError` for folders that cannot be read or lie deeper than `DEEPEST`.
+    """
+    real = os.path.realpath(folder)
+    if real in visited:
+        return
+    visited.add(real)
+    if depth > DEEPEST:
+        raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its images up.")
+    for path in _inside(folder):
+        if _is_subfolder(path):
+            yield from _walk(path, visited, depth + 1)
+        elif _is_image(path):
+            yield path
+
+
+def picture_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The files among `paths`, and all images in the folders among them, in order; and what is wrong with the rest."""
+    pictures: list[Path] = []
+    unusable: list[str] = []
+    for path in paths:
+        if files.is_folder(path):
+            images = list(_walk(path, set()))
+            unusable += [] if images else [f"{path}: {_NO_IMAGES}"]
+            pictures += images
+        elif files.is_file(path):
+            pictures.append(path)
+        else:
+            unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else 'no such file'}.")
+    return pictures, unusable

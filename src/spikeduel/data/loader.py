@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,32 +61,22 @@ def _gathered(images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarra
         # A copy, since torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):
-            picked = _read(images, batch)
+            _announce(images, batch)
+            # Outside Python's global lock, so that the network computes while the disk is waited for.
+            picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
         else:
             picked = images.index_select(0, rows.to(images.device))
         yield picked, labels.index_select(0, rows.to(labels.device)), batch
 
 
-def _read(images: np.memmap, batch: np.ndarray) -> "Tensor":
-    import torch
-
-    _announce(images, batch)
-    # Outside Python's global lock, so that the network computes while the disk is waited for.
-    return torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
-
-
 def _announce(images: np.memmap, batch: np.ndarray) -> None:
     """Asks the system to read all of `batch` at once: a map alone reads one place after the other, and around each."""
-    if images.filename is None or not hasattr(os, "posix_fadvise"):
-        return
-    size = images[0].nbytes
-    try:
-        with Path(images.filename).open("rb") as file:
-            for index in batch.tolist():
-                os.posix_fadvise(file.fileno(), images.offset + index * size, size, os.POSIX_FADV_WILLNEED)
-    except OSError:
+    if images.filename is not None and hasattr(os, "posix_fadvise"):
         # Only a hint: a map can be read even if its file has been replaced since.
-        return
+        with suppress(OSError), Path(images.filename).open("rb") as file:
+            for index in batch.tolist():
+                size = images[0].nbytes
+                os.posix_fadvise(file.fileno(), images.offset + index * size, size, os.POSIX_FADV_WILLNEED)
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
@@ -120,19 +111,11 @@ def fits_in_memory(num_bytes: int) -> bool:
 
 def available_memory() -> int:
     """The bytes that this process may still take: the machine's, or less under a control group's limit."""
-    return max(min([_of_the_machine(), *_of_control_groups()]), 0)
-
-
-def _of_the_machine() -> int:
-    kilobytes = _table(ROOT / "proc/meminfo").get("MemAvailable:")
-    if kilobytes is not None:
-        return kilobytes * 1024
+    machine = _table(ROOT / "proc/meminfo").get("MemAvailable:", 0) * 1024
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        try:
-            return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):
-            continue
-    return UNKNOWN
+        with suppress(AttributeError, ValueError, OSError):
+            machine = machine or os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    return max(min([machine or UNKNOWN, *_of_control_groups()]), 0)
 
 
 def _of_control_groups() -> Iterator[int]:

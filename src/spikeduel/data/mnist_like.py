@@ -1,24 +1,27 @@
 """MNIST, Fashion-MNIST and EMNIST digits: four idx files each, given, installed or downloaded; two built-in sets."""
 
 import gzip
+import hashlib
+import http.client
 import lzma
 import math
+import urllib.error
+import urllib.request
 import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
-from spikeduel.data.download import Remote, download, downloads
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset, Track
-from spikeduel.data.preprocessing import Preprocessing
+from spikeduel.data.pictures import Preprocessing, Track
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
+IdxFile = Path | zipfile.Path
 _KINDS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
@@ -26,29 +29,23 @@ MAX_BYTES = 2 << 30
 """Larger arrays are refused: a header can claim anything, and a small gzip file can expand to any size."""
 
 
-def read(path: Path, num_dimensions: int | None = None) -> np.ndarray:
+def read(path: IdxFile, num_dimensions: int | None = None) -> np.ndarray:
     """The array in an idx file, gzipped or not, of `num_dimensions`. Raises `InputError` naming the file."""
     try:
-        with Path(path).open("rb") as file:
-            return parse(file, str(path), num_dimensions)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from None
+        with path.open("rb") as file:
+            is_gzipped = file.read(2) == _GZIP
+            file.seek(0)
+            return _parse(gzip.GzipFile(fileobj=file) if is_gzipped else file, str(path), num_dimensions)
+    except InputError:
+        raise
+    # gzip, zipfile and each of its decompressors have errors of their own for what is damaged.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise InputError(f"{path}: its data is damaged or cut off ({error}). Download it again.") from None
 
 
-def parse(file: BinaryIO, name: str, num_dimensions: int | None = None) -> np.ndarray:
-    """As `read`, from an open file; `name` is what errors call it."""
-    gzipped = file.read(2) == _GZIP
-    file.seek(0)
-    try:
-        if gzipped:
-            with gzip.GzipFile(fileobj=file) as stream:
-                return _parse(stream, name, num_dimensions)
-        return _parse(file, name, num_dimensions)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{name}: its gzip data is damaged or cut off ({error}). Download it again.") from None
-
-
-def _parse(stream: BinaryIO | gzip.GzipFile, name: str, num_dimensions: int | None) -> np.ndarray:
+def _parse(stream: IO[bytes] | gzip.GzipFile, name: str, num_dimensions: int | None) -> np.ndarray:
     magic = _take(stream, 4, name)
     kind = _KINDS.get(magic[2])
     if magic[:2] != b"\0\0" or kind is None or magic[3] == 0:
@@ -67,19 +64,75 @@ def _parse(stream: BinaryIO | gzip.GzipFile, name: str, num_dimensions: int | No
     content = _take(stream, size, name)
     if stream.read(1):
         raise InputError(f"{name}: is longer than its header says ({shape}). Download it again.")
-    array = np.frombuffer(content, dtype=dtype).reshape(shape)
-    return array.astype(dtype.newbyteorder("="), copy=False)
+    return np.frombuffer(content, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
 
 
-def _take(stream: BinaryIO | gzip.GzipFile, size: int, name: str) -> bytearray:
+def _take(stream: IO[bytes] | gzip.GzipFile, size: int, name: str) -> bytearray:
     """Reads exactly `size` bytes, piece by piece: memory grows with what is really there."""
     content = bytearray()
-    while len(content) < size:
-        piece = stream.read(min(_CHUNK, size - len(content)))
-        if not piece:
-            raise InputError(f"{name}: cut off after {len(content)} of {size} bytes. Download it again.")
+    while piece := stream.read(min(_CHUNK, size - len(content))):
         content += piece
+    if len(content) < size:
+        raise InputError(f"{name}: cut off after {len(content)} of {size} bytes. Download it again.")
     return content
+
+
+CHUNK = 1 << 18
+TIMEOUT_SECONDS = 30
+MOST_BYTES = 4 << 30
+"""A mirror that sends more is left: its file could be none of those wanted, and would fill the disk."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file on the internet: where it can be had (tried in order), and its md5."""
+
+    urls: tuple[str, ...]
+    md5: str
+
+
+def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
+    """`target`, fetched from the first of `remote.urls` that gives the right file, unless it is there.
+
+    Raises `InputError` with each mirror's reason and `remedy`, what the user can do instead.
+    """
+    if target.exists() and _md5(target) == remote.md5:
+        return target
+    reasons = []
+    for url in remote.urls:
+        try:
+            _fetch(url, remote.md5, target, track)
+            return target
+        except urllib.error.HTTPError as error:
+            reasons.append(f"{url}: HTTP {error.code}")
+        except (OSError, http.client.HTTPException) as error:
+            reasons.append(f"{url}: {getattr(error, 'reason', None) or str(error) or type(error).__name__}")
+    raise InputError(f"{target.name} could not be downloaded ({'; '.join(reasons)}). {remedy}")
+
+
+def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
+    request = urllib.request.Request(url, headers={"User-Agent": "spikeduel"})
+    with (
+        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response,
+        files.atomic_path(target) as temporary,
+    ):
+        length = response.headers.get("Content-Length", "")
+        size = int(length) if length.isdigit() else 0
+        chunks = iter(partial(response.read, CHUNK), b"")
+        with temporary.open("wb") as file:
+            for chunk in track(chunks, f"downloading {target.name}", math.ceil(size / CHUNK) or None):
+                file.write(chunk)
+                if file.tell() > MOST_BYTES:
+                    raise OSError(f"more than {MOST_BYTES / 1e9:.0f} GB, which cannot be right")
+        if (received := temporary.stat().st_size) < size:
+            raise OSError(f"broke off after {received} of {size} bytes")
+        if _md5(temporary) != md5:
+            raise OSError("another file than expected (wrong checksum)")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 DIGITS = tuple("0123456789")
@@ -87,35 +140,29 @@ GARMENTS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-PARTS = ("train images", "train labels", "test images", "test labels")
 MNIST_STEMS = (
     "train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
 )  # fmt: skip
 EMNIST_STEMS = tuple(f"emnist-digits-{stem.replace('t10k', 'test')}" for stem in MNIST_STEMS)
 EMNIST_ARCHIVE = "emnist-gzip.zip"
 EMBEDDED = "fashion_mnist_mini.npz"
-_LAYOUTS = (".", "raw", "gzip")
 
 
 @dataclass(frozen=True)
 class _Family:
-    """One MNIST-like set: how its files are called, where they usually lie, how its classes are called."""
+    """One MNIST-like set: how its classes are called, where its files usually lie, how they are called."""
 
     name: str
-    stems: tuple[str, ...]
-    folders: tuple[str, ...]
     classes: tuple[str, ...]
-    transposed: bool = False
+    folders: tuple[str, ...]
+    stems: tuple[str, ...] = MNIST_STEMS
 
 
-_MNIST = _Family("mnist", MNIST_STEMS, ("mnist", "MNIST"), DIGITS)
+_MNIST = _Family("mnist", DIGITS, ("mnist", "MNIST"))
 _FASHION = _Family(
-    "fashion-mnist",
-    MNIST_STEMS,
-    ("fashion-mnist", "fashion_mnist", "FashionMNIST", "fashion", "data/fashion"),
-    GARMENTS,
+    "fashion-mnist", GARMENTS, ("fashion-mnist", "fashion_mnist", "FashionMNIST", "fashion", "data/fashion")
 )
-_EMNIST = _Family("emnist-digits", EMNIST_STEMS, ("emnist-digits", "emnist", "EMNIST"), DIGITS, transposed=True)
+_EMNIST = _Family("emnist-digits", DIGITS, ("emnist-digits", "emnist", "EMNIST"), EMNIST_STEMS)
 
 
 def mnist(options: DataOptions) -> RawDataset:
@@ -133,103 +180,66 @@ def emnist_digits(options: DataOptions) -> RawDataset:
     return _from_idx(_EMNIST, options)
 
 
-@dataclass(frozen=True)
-class _IdxFiles:
-    """The four idx files of a set by `PARTS`: paths, or members of a zip, read in place. `sources` are the user's."""
-
-    members: dict[str, str]
-    archive: Path | None = None
-    sources: tuple[Path, ...] = ()
-
-    def name(self, part: str) -> str:
-        return self.members[part] if self.archive is None else f"{self.archive}/{self.members[part]}"
-
-    def read(self, part: str, num_dimensions: int) -> np.ndarray:
-        if self.archive is None:
-            return read(Path(self.members[part]), num_dimensions)
-        with _opened(self.archive) as archive, archive.open(self.members[part]) as file:
-            return parse(file, self.name(part), num_dimensions)  # type: ignore[arg-type]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except InputError:
-        raise
-    # zipfile and each of its decompressors have errors of their own for what is damaged.
-    except Exception as error:
-        raise InputError(f"{path}: cannot be read as a zip file ({error}). Download it again.") from None
-
-
-def _in_archive(path: Path, sources: tuple[Path, ...] = ()) -> _IdxFiles:
-    """The files within EMNIST's `gzip.zip`."""
-    with _opened(path) as archive:
-        members = {Path(member).name: member for member in archive.namelist()}
-    wanted = [f"{stem}.gz" for stem in EMNIST_STEMS]
-    if missing := [name for name in wanted if name not in members]:
-        raise InputError(f"{path}: has no {missing[0]}. EMNIST's gzip.zip holds {', '.join(wanted)}.")
-    return _IdxFiles(dict(zip(PARTS, [members[name] for name in wanted], strict=True)), path, sources)
-
-
 def _from_idx(family: _Family, options: DataOptions) -> RawDataset:
-    if options.image_size not in (None, 28):
-        raise InputError(f"image_size: images of {family.name} are 28×28; leave image_size unset.")
+    _require_size(family.name, options, 28)
+    idx_files: list[IdxFile] = []
     if options.data_dir:
         idx_files = _given(family, Path(options.data_dir).expanduser())
-    else:
-        idx_files = _installed(family) or _downloaded(family, options.track)
-    images, labels = zip(*(_read_side(idx_files, side, family) for side in ("train", "test")), strict=True)
-    raw = np.concatenate(images)
+    elif family is _FASHION and len(installed := _paths_in(family, DEBIAN_FASHION_MNIST)) == 4:
+        idx_files = list(installed.values())
+    sources = [Path(str(file.root.filename)) if isinstance(file, zipfile.Path) else file for file in idx_files]
+    train_images, train_labels, test_images, test_labels = idx_files or _downloaded(family, options.track)
+    train, test = _read_side(family, train_images, train_labels), _read_side(family, test_images, test_labels)
+    images, labels = (np.concatenate(sides) for sides in zip(train, test, strict=True))
+    is_transposed = family is _EMNIST
     return RawDataset(
-        images=(raw.transpose(0, 2, 1) if family.transposed else raw)[:, None],
-        labels=np.concatenate(labels).astype(np.int64),
+        images=(images.transpose(0, 2, 1) if is_transposed else images)[:, None],
+        labels=labels.astype(np.int64),
         classes=family.classes,
         preprocessing=Preprocessing(channels=1, height=28, width=28),
-        official=np.repeat(np.array([TRAIN, TEST], dtype=np.uint8), [len(part) for part in labels]),
-        samples=_first_of_each_class(raw, labels[0]),
-        notes=("The raw images are transposed; they are turned upright.",) if family.transposed else (),
-        sources=idx_files.sources,
+        official=np.repeat(np.array([TRAIN, TEST], dtype=np.uint8), [len(train[1]), len(test[1])]),
+        samples=_first_of_each_class(*train),
+        notes=("The raw images are transposed; they are turned upright.",) if is_transposed else (),
+        sources=tuple(dict.fromkeys(sources)),
     )
 
 
-def _read_side(idx_files: _IdxFiles, side: str, family: _Family) -> tuple[np.ndarray, np.ndarray]:
+def _read_side(family: _Family, images_file: IdxFile, labels_file: IdxFile) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 `[N, 28, 28]` and labels uint8 `[N]`. Raises `InputError` where they do not fit."""
-    pixels, labels = idx_files.read(f"{side} images", 3), idx_files.read(f"{side} labels", 1)
-    images_name, labels_name = idx_files.name(f"{side} images"), idx_files.name(f"{side} labels")
+    pixels, labels = read(images_file, 3), read(labels_file, 1)
     if pixels.shape[1:] != (28, 28) or pixels.dtype != np.uint8 or labels.dtype != np.uint8:
-        raise InputError(f"{images_name}: holds {pixels.shape}, 28×28 bytes each expected.")
+        raise InputError(f"{images_file}: holds {pixels.shape}, 28×28 bytes each expected.")
     if len(pixels) != len(labels):
         raise InputError(
-            f"{labels_name}: {len(labels)} labels for the {len(pixels)} images in {images_name}. Download both again."
+            f"{labels_file}: {len(labels)} labels for the {len(pixels)} images in {images_file}. Download both again."
         )
     if not len(labels):
-        raise InputError(f"{labels_name}: holds no labels. Download it again.")
+        raise InputError(f"{labels_file}: holds no labels. Download it again.")
     if labels.max() >= len(family.classes):
         raise InputError(
-            f"{labels_name}: label {labels.max()} is not one of the {len(family.classes)} classes of {family.name}. Is "
+            f"{labels_file}: label {labels.max()} is not one of the {len(family.classes)} classes of {family.name}. Is "
             "it another set's file?"
         )
     return pixels, labels
 
 
-def _given(family: _Family, folder: Path) -> _IdxFiles:
+def _given(family: _Family, folder: Path) -> list[IdxFile]:
+    """The user's four files: in `folder`, below it, or for EMNIST in a zip. Raises `InputError`."""
     if not folder.exists():
         raise InputError(f"data_dir {folder}: no such folder.")
     if folder.is_file():
         if family is _EMNIST:
-            return _in_archive(folder, (folder,))
+            return _in_archive(folder)
         raise InputError(f"data_dir {folder}: is a file; give the folder that holds the idx files.")
     best: dict[str, Path] = {}
-    for place in (folder / base / layout for base in (".", *family.folders) for layout in _LAYOUTS):
+    for place in (folder / base / layout for base in (".", *family.folders) for layout in (".", "raw", "gzip")):
         paths = _paths_in(family, place)
-        if len(paths) == len(PARTS):
-            return _IdxFiles({part: str(path) for part, path in paths.items()}, sources=tuple(paths.values()))
+        if len(paths) == 4:
+            return list(paths.values())
         best = max(best, paths, key=len)
         if family is _EMNIST and (archive := place / "gzip.zip").is_file():
-            return _in_archive(archive, (archive,))
-    missing = [f"{stem}[.gz]" for stem, part in zip(family.stems, PARTS, strict=True) if part not in best]
+            return _in_archive(archive)
+    missing = [f"{stem}[.gz]" for stem in family.stems if stem not in best]
     raise InputError(
         f"data_dir {folder}: the files of {family.name} are not all there; "
         f"looked for {', '.join(missing)}, there and in sub-folders such as {family.folders[0]}/ or raw/."
@@ -237,35 +247,38 @@ def _given(family: _Family, folder: Path) -> _IdxFiles:
 
 
 def _paths_in(family: _Family, folder: Path) -> dict[str, Path]:
+    """Those of the family's files that are in `folder`, by stem."""
     paths = {}
-    for part, stem in zip(PARTS, family.stems, strict=True):
-        dotted = stem.replace("-idx", ".idx")
-        candidates = (folder / name for name in (stem, f"{stem}.gz", dotted, f"{dotted}.gz"))
-        if path := next(filter(Path.is_file, candidates), None):
-            paths[part] = path
+    for stem in family.stems:
+        names = (name + end for name in (stem, stem.replace("-idx", ".idx")) for end in ("", ".gz"))
+        if found := [folder / name for name in names if (folder / name).is_file()]:
+            paths[stem] = found[0]
     return paths
 
 
-def _installed(family: _Family) -> _IdxFiles | None:
-    paths = _paths_in(family, DEBIAN_FASHION_MNIST) if family is _FASHION else {}
-    if len(paths) < len(PARTS):
-        return None
-    return _IdxFiles({part: str(path) for part, path in paths.items()}, sources=tuple(paths.values()))
+def _in_archive(path: Path) -> list[IdxFile]:
+    """The files within EMNIST's `gzip.zip`, read in place."""
+    try:
+        archive = zipfile.ZipFile(path)
+        members = {Path(member).name: member for member in archive.namelist()}
+    # zipfile stumbles on a damaged directory in many ways.
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read as a zip ({error}). Download it again.") from None
+    wanted = [f"{stem}.gz" for stem in EMNIST_STEMS]
+    if missing := [name for name in wanted if name not in members]:
+        raise InputError(f"{path}: has no {missing[0]}. EMNIST's gzip.zip holds {', '.join(wanted)}.")
+    return [zipfile.Path(archive, members[name]) for name in wanted]
 
 
-def _downloaded(family: _Family, track: Track) -> _IdxFiles:
-    remotes, folder = remote_files(family.name), downloads() / ("emnist" if family is _EMNIST else family.name)
-    paths = {name: download(remote, folder / name, track, _remedy(family)) for name, remote in remotes.items()}
-    if family is _EMNIST:
-        return _in_archive(paths[EMNIST_ARCHIVE])
-    return _IdxFiles({part: str(paths[f"{stem}.gz"]) for part, stem in zip(PARTS, family.stems, strict=True)})
-
-
-def _remedy(family: _Family) -> str:
-    return (
+def _downloaded(family: _Family, track: Track) -> list[IdxFile]:
+    folder = files.cache_dir() / "downloads" / ("emnist" if family is _EMNIST else family.name)
+    remedy = (
         f"Check the network and try again, or give a folder that holds {family.stems[0]}.gz and the other three "
         "files with --data-dir; without --data-dir or network there is fashion-mnist-mini."
     )
+    remotes = remote_files(family.name)
+    paths = {name: download(remote, folder / name, track, remedy) for name, remote in remotes.items()}
+    return _in_archive(paths[EMNIST_ARCHIVE]) if family is _EMNIST else [paths[f"{stem}.gz"] for stem in family.stems]
 
 
 def remote_files(name: str) -> dict[str, Remote]:
@@ -280,21 +293,17 @@ def remote_files(name: str) -> dict[str, Remote]:
 
 def fashion_mnist_mini(options: DataOptions) -> RawDataset:
     """A part of Fashion-MNIST, embedded: 10,000 images for training, 2,000 for test, 28×28 grey; offline."""
-    _require_defaults("fashion-mnist-mini", options, 28)
+    _require_built_in("fashion-mnist-mini", options, 28)
     with resources.files("spikeduel.data").joinpath(EMBEDDED).open("rb") as file, np.load(file) as stored:
-        content = {name: stored[name] for name in stored.files}
-    labels = content["labels"].astype(np.int64)
-    pixels = lzma.decompress(content["images_xz"].tobytes(), format=lzma.FORMAT_XZ)
+        labels, num_test = stored["labels"].astype(np.int64), int(stored["num_test"])
+        pixels = lzma.decompress(stored["images_xz"].tobytes(), format=lzma.FORMAT_XZ)
     images = np.frombuffer(bytearray(pixels), dtype=np.uint8).reshape(len(labels), 1, 28, 28)
-    num_test = int(content["num_test"])
-    official = np.full(len(labels), TRAIN, dtype=np.uint8)
-    official[len(labels) - num_test :] = TEST
     return RawDataset(
         images=images,
         labels=labels,
         classes=GARMENTS,
         preprocessing=Preprocessing(channels=1, height=28, width=28),
-        official=official,
+        official=np.repeat(np.array([TRAIN, TEST], dtype=np.uint8), [len(labels) - num_test, num_test]),
         samples=_first_of_each_class(images[:, 0], labels),
         notes=("The embedded set is a sixth of Fashion-MNIST: accuracies are below those of the full set.",),
     )
@@ -304,16 +313,16 @@ def digits(options: DataOptions) -> RawDataset:
     """scikit-learn's digits: 1,797 handwritten digits, 8×8 grey, no official split. Offline."""
     from sklearn.datasets import load_digits
 
-    _require_defaults("digits", options, 8)
+    _require_built_in("digits", options, 8)
     bunch = load_digits()
-    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     labels = bunch.target.astype(np.int64)
     return RawDataset(
-        images=images,
+        images=images[:, None],
         labels=labels,
         classes=DIGITS,
         preprocessing=Preprocessing(channels=1, height=8, width=8),
-        samples=_first_of_each_class(images[:, 0], labels),
+        samples=_first_of_each_class(images, labels),
     )
 
 
@@ -321,8 +330,12 @@ def _first_of_each_class(images: np.ndarray, labels: np.ndarray) -> list[tuple[i
     return [(int(first), images[first]) for first in np.unique(labels, return_index=True)[1]]
 
 
-def _require_defaults(name: str, options: DataOptions, size: int) -> None:
-    if options.data_dir is not None:
-        raise InputError(f"data_dir: {name} is built in; leave data_dir unset.")
+def _require_size(name: str, options: DataOptions, size: int) -> None:
     if options.image_size not in (None, size):
         raise InputError(f"image_size: images of {name} are {size}×{size}; leave image_size unset.")
+
+
+def _require_built_in(name: str, options: DataOptions, size: int) -> None:
+    if options.data_dir is not None:
+        raise InputError(f"data_dir: {name} is built in; leave data_dir unset.")
+    _require_size(name, options, size)

@@ -1,79 +1,185 @@
-"""Picture files: found in folders, opened with care, decoded several at a time."""
+"""Pictures: files opened with care, several at a time, and made arrays, in a way that is kept with every model."""
 
+import io
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from PIL import Image
+from msgspec import Meta
+from PIL import Image, ImageOps
 
-from spikeduel.data.prepared import Track
-from spikeduel.data.preprocessing import MOST_PIXELS, Preprocessing, too_large
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-LISTED_EXTENSIONS = ", ".join(extension[1:] for extension in EXTENSIONS)
 # Pillow knows some forty formats, and hands some of them to other programs: EPS to Ghostscript, whatever the file is
 # called. These it decodes itself.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""
-DEEPEST = 32
-"""Folders nested deeper than this are refused."""
+MOST_MEMBER_BYTES = 16 << 20
+"""Larger pictures in zips are refused: they are unpacked into memory."""
+MOST_PIXELS = 80_000_000
+"""Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""
+LONGEST_SIDE = 4096
+"""Of a prepared image."""
 _LARGE = MOST_PIXELS // 8
 _ONE_LARGE_AT_A_TIME = threading.Lock()
+_Pixels = Annotated[int, Meta(ge=0)]
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
+Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
+"""Shows the progress of a long loop: (items, description, total) -> items. See `Progress.track`."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a picture becomes an array: crop, grey or colour, polarity, padding, size. Stored with every model.
+
+    `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark. A
+    picture of another aspect ratio is padded with black, centred; it is shrunk if larger, and enlarged only
+    if `enlarge` (else padded, centred). Shrinking averages (bilinear with a support that grows with the
+    factor).
+    """
+
+    channels: Annotated[int, Meta(ge=1, le=3)]
+    height: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
+    width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
+    crop: tuple[_Pixels, _Pixels, _Pixels, _Pixels] = (0, 0, 0, 0)
+    invert: bool = False
+    enlarge: bool = True
+
+    def __call__(self, picture: Image.Image) -> np.ndarray:
+        """uint8 `[C, H, W]` from a picture of any mode and size. Raises `InputError` if crop leaves nothing."""
+        picture = plain(picture).convert("L" if self.channels == 1 else "RGB")
+        if any(self.crop):
+            left, top, right, bottom = self.crop
+            if left + right >= picture.width or top + bottom >= picture.height:
+                size = f"{picture.width}×{picture.height}"
+                raise InputError(f"a picture of {size} pixels is too small: the crop {self.crop} leaves nothing of it.")
+            picture = picture.crop((left, top, picture.width - right, picture.height - bottom))
+        if self.invert:
+            picture = ImageOps.invert(picture)
+        array = np.asarray(self._fitted(picture), dtype=np.uint8)
+        return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+    def _fitted(self, picture: Image.Image) -> Image.Image:
+        width = max(picture.width, round(picture.height * self.width / self.height))
+        height = max(picture.height, round(picture.width * self.height / self.width))
+        if width * height > MOST_PIXELS:
+            raise _too_large(f"padded to {width:,}×{height:,}, ")
+        picture = _padded(picture, (width, height))
+        if width > self.width or height > self.height or self.enlarge:
+            return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        return _padded(picture, (self.width, self.height))
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-like form, for `from_dict`."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Preprocessing":
+        """What `to_dict` gave, also after a trip through JSON. Raises `InputError`."""
+        try:
+            preprocessing = typed.converted(content, cls)
+        except InputError as error:
+            raise InputError(f"the preprocessing {content!r} cannot be read: {error}") from None
+        if preprocessing.channels == 2:
+            raise InputError("the preprocessing has 2 channels: 1 (grey) or 3 (colour) are possible.")
+        return preprocessing
+
+
+def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if picture.size == size:
+        return picture
+    canvas = Image.new(picture.mode, size)
+    canvas.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
+    return canvas
+
+
+def plain(picture: Image.Image) -> Image.Image:
+    """`picture` upright (EXIF orientation applied), 8 bits a channel, without transparency.
+
+    Transparency is laid on black; an alpha channel that is 0 everywhere says nothing and is ignored. 16-bit
+    grey (`I;16`, `I`) is scaled down by 257. `F` is taken as 0 … 1 where all its values lie there, else as
+    0 … 255.
+    """
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I"):
+        values = np.asarray(picture).astype(np.int32).clip(0, 65535)
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if picture.mode == "F":
+        floats = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+        if floats.size and floats.min() >= 0 and floats.max() <= 1:
+            floats = floats * 255
+        return Image.fromarray(np.rint(floats.clip(0, 255)).astype(np.uint8))
+    if picture.mode not in ("LA", "PA", "RGBA", "La", "RGBa") and "transparency" not in picture.info:
+        return picture if picture.mode in ("1", "L", "RGB") else picture.convert("RGB")
+    picture = picture.convert("RGBA")
+    if picture.getchannel("A").getextrema() in ((0, 0), (255, 255)):
+        return picture.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture).convert("RGB")
+
+
+def _too_large(padded: str = "") -> InputError:
+    return InputError(f"{padded}it has more than the {MOST_PIXELS:,} pixels that are taken")
 
 
 @contextmanager
-def opened(source: Path | str | IO[bytes], formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+def opened(source: Path | zipfile.Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
     """The picture in a file, of which only the header is read yet; of several frames, the first.
 
     Raises `InputError` for what is no regular file (a pipe would be waited for) and for more than `MOST_PIXELS`, and
     whatever Pillow raises for what is no picture of these formats. Large ones wait for one another: each needs much
     memory.
     """
-    if isinstance(source, Path | str) and not files.is_file(source):
+    if isinstance(source, zipfile.Path):
+        size, most = source.root.getinfo(source.at).file_size, MOST_MEMBER_BYTES
+    elif files.is_file(source):
+        size, most = source.stat().st_size, MOST_FILE_BYTES
+    else:
         raise InputError("not a regular file")
-    if isinstance(source, Path | str) and Path(source).stat().st_size > MOST_FILE_BYTES:
-        raise InputError(f"larger than {MOST_FILE_BYTES / 1e6:,.0f} MB")
+    if size > most:
+        raise InputError(f"larger than {most / 1e6:,.0f} MB")
     try:
-        picture = Image.open(source, formats=formats)
+        # A member of a zip is read whole: only then its checksum is looked at.
+        file = io.BytesIO(source.read_bytes()) if isinstance(source, zipfile.Path) else source
+        picture = Image.open(file, formats=formats)
     except Image.DecompressionBombError:
-        raise too_large() from None
+        raise _too_large() from None
     with picture:
         num_pixels = picture.width * picture.height
         if num_pixels > MOST_PIXELS:
-            raise too_large(picture.size)
+            raise _too_large()
         with _ONE_LARGE_AT_A_TIME if num_pixels > _LARGE else nullcontext():
             yield picture
 
 
 def over_pictures(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
+    look: Callable[[int, Image.Image], Result],
+    sources: Sequence[Path | zipfile.Path],
     track: Track,
     description: str,
-    name: Callable[[Item], str] = str,
+    formats: tuple[str, ...] = FORMATS,
 ) -> list[Result]:
-    """`function` of each item, in order, in a few threads (Pillow decodes outside Python's global lock).
+    """What `look` makes of each picture's number and the picture, in order.
 
-    Raises `UnreadableFiles` with all items for which it fails.
+    In a few threads, for Pillow decodes outside Python's global lock. Raises `UnreadableFiles` with all pictures that
+    cannot be opened or for which `look` fails.
     """
-
     reasons: dict[int, str] = {}
 
     def attempt(row: int) -> Result | None:
         try:
-            return function(items[row])
+            with opened(sources[row], formats) as picture:
+                return look(row, picture)
         # Pillow's decoders raise whatever a broken file makes them stumble on.
         except Exception as error:
             reasons[row] = _reason(error)
@@ -82,17 +188,16 @@ def over_pictures(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            results = list(track(pool.map(attempt, range(len(items))), description, len(items)))
+            results = list(track(pool.map(attempt, range(len(sources))), description, len(sources)))
     if reasons:
-        raise UnreadableFiles({name(items[row]): reasons[row] for row in sorted(reasons)})
+        raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
     return results
 
 
 def room_for(count: int, preprocessing: Preprocessing) -> np.ndarray:
     """An uninitialised uint8 `[count, C, H, W]`. Raises `InputError` where memory does not suffice."""
-    shape = (count, preprocessing.channels, preprocessing.height, preprocessing.width)
     try:
-        return np.empty(shape, dtype=np.uint8)
+        return np.empty((count, preprocessing.channels, preprocessing.height, preprocessing.width), dtype=np.uint8)
     except (MemoryError, ValueError):
         raise InputError(
             f"image_size {preprocessing.width}: {count} images of that size do not fit in memory. Choose a smaller one."
@@ -101,95 +206,36 @@ def room_for(count: int, preprocessing: Preprocessing) -> np.ndarray:
 
 def _reason(error: Exception) -> str:
     """Why a picture could not be decoded, in words that follow the file's name."""
-    if isinstance(error, Image.UnidentifiedImageError):
-        return "cannot be read as an image"
     text = str(error).rstrip(".")
     if isinstance(error, InputError):
         return text
-    return f"cannot be read as an image ({text or type(error).__name__})"
-
-
-def inside(folder: Path) -> list[Path]:
-    """What lies in `folder`, by name. Raises `InputError`."""
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The folders in `folder`, hidden ones left out."""
-    return [path for path in inside(folder) if _is_subfolder(path)]
-
-
-def _is_subfolder(path: Path) -> bool:
-    return not path.name.startswith((".", "__")) and files.is_folder(path)
-
-
-def is_image(path: Path) -> bool:
-    """Whether a file is called like an image."""
-    # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and files.is_file(path)
-
-
-def walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
-    """The images in `folder` and below, links followed; each real folder once, so that a loop of links ends.
-
-    Raises `InputError` for folders that cannot be read or lie deeper than `DEEPEST`.
-    """
-    real = os.path.realpath(folder)
-    if real in visited:
-        return
-    visited.add(real)
-    if depth > DEEPEST:
-        raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its images up.")
-    for path in inside(folder):
-        if _is_subfolder(path):
-            yield from walk(path, visited, depth + 1)
-        elif is_image(path):
-            yield path
-
-
-def picture_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The files among `paths`, and all images in the folders among them, in order; and what is wrong with the rest."""
-    pictures: list[Path] = []
-    unusable: list[str] = []
-    for path in paths:
-        if files.is_folder(path):
-            images = list(walk(path, set()))
-            if not images:
-                unusable.append(f"{path}: holds no images ({LISTED_EXTENSIONS}).")
-            pictures += images
-        elif files.is_file(path):
-            pictures.append(path)
-        else:
-            unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else 'no such file'}.")
-    return pictures, unusable
+    known = isinstance(error, Image.UnidentifiedImageError)
+    return "cannot be read as an image" + ("" if known else f" ({text or type(error).__name__})")
 
 
 def open_picture(path: Path | str) -> Image.Image:
     """The picture in a file, decoded. Raises `InputError` naming the file where it cannot be read."""
-
-    def decoded(picture: Image.Image) -> Image.Image:
+    with _named(path) as picture:
         picture.load()
         return picture
-
-    return _taken_from(path, decoded)
 
 
 def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarray:
     """The picture in a file as a model gets it: uint8 `[C, H, W]`. Raises `InputError` naming the file."""
-    return _taken_from(path, preprocessing)
+    with _named(path) as picture:
+        return preprocessing(picture)
 
 
-def _taken_from(path: Path | str, take: Callable[[Image.Image], Result]) -> Result:
+@contextmanager
+def _named(path: Path | str) -> Iterator[Image.Image]:
+    """`opened`, where errors, also of the block, name the file."""
     if files.is_folder(path):
         raise InputError(f"{path}: a folder; name an image file in it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with opened(path) as picture:
-                return take(picture)
+            with opened(Path(path)) as picture:
+                yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
         raise InputError(f"{path}: {_reason(error)}. Remove or replace it.") from None

@@ -1,25 +1,28 @@
-"""What every data set becomes: uint8 arrays, memory-mapped, with what is needed to prepare one more image alike."""
+"""What every data set becomes: uint8 arrays, and which images belong together: duplicates, groups, `--group-by`."""
 
+import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeduel.data import grouping, loader
-from spikeduel.data.preprocessing import Preprocessing
+from spikeduel.data import loader
+from spikeduel.data.pictures import Preprocessing, Track
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
-"""Shows the progress of a long loop: (items, description, total) -> items. See `Progress.track`."""
+GroupRule = Callable[[str], str | None]
+"""From an image's path, relative to its folder with forward slashes, to the name of its group, or None."""
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Codes of an official split."""
@@ -117,50 +120,66 @@ class DataOptions:
 
 def from_raw(name: str, raw: RawDataset) -> Prepared:
     """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
-    raw = _checked(name, raw)
-    image_ids = grouping.duplicates(raw.images)
+    if (problem := next(_problems(raw), None)) is not None:
+        raise InputError(f"data set '{name}': {problem}")
+    image_ids = ids_of_images(raw.images)
+    groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
+    copies = len(image_ids) - len(np.unique(image_ids))
+    told = "1 image is an exact copy of another" if copies == 1 else f"{copies:,} images are exact copies of others"
     prepared = Prepared(
         name=name,
         images=np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,
-        groups=grouping.united(raw.groups, image_ids),
+        groups=None if int(groups.max()) + 1 == len(groups) else groups,
         official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
         samples=[(int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples],
         fingerprint="",
-        notes=(*raw.notes, *_about_copies(len(image_ids) - len(np.unique(image_ids)))),
+        notes=(*raw.notes, *[f"{told}; copies count as one group."] * (copies > 0)),
         names=None if raw.names is None else tuple(raw.names),
         image_ids=image_ids,
     )
     return replace(prepared, fingerprint=fingerprint(prepared))
 
 
-def _about_copies(count: int) -> tuple[str, ...]:
+def _problems(raw: RawDataset) -> Iterator[str]:
+    """What cannot be right about `raw`; after the first, what follows may fail."""
+    if not isinstance(raw, RawDataset):
+        yield f"its function must return a RawDataset, not {type(raw).__name__}."
+    images, labels, preprocessing, num_classes = raw.images, np.asarray(raw.labels), raw.preprocessing, len(raw.classes)
+    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+        yield "images must be a uint8 array [N, C, H, W]."
+    if images.shape[1] not in (1, 3):
+        yield f"images must have 1 or 3 channels, not {images.shape[1]}."
+    shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
+    if shape != images.shape[1:]:
+        yield f"preprocessing makes {shape}, images are {images.shape[1:]}."
+    count = len(images)
+    if labels.shape != (count,):
+        yield f"{count} images need {count} labels, there are {labels.shape}."
+    if not np.issubdtype(labels.dtype, np.integer):
+        yield f"labels must be whole numbers, not {labels.dtype}."
     if not count:
-        return ()
-    subject = "1 image is an exact copy of another" if count == 1 else f"{count:,} images are exact copies of others"
-    return (f"{subject}; copies count as one group.",)
-
-
-def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
-    """`prepared` with the groups that `group_by` gives its images, joined with the groups that it has (duplicates).
-
-    Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is as it was. Raises
-    `InputError`, see `grouping.named_groups`.
-    """
-    if group_by is None:
-        return prepared
-    if prepared.names is None:
-        raise InputError(f"group_by: {prepared.name} has no file names to group by.")
-    named = grouping.named_groups(prepared.names, group_by)
-    numbers = grouping.numbered([name.encode("utf-8", "surrogateescape") for name in named])
-    alone = np.arange(len(numbers)) if prepared.groups is None else np.asarray(prepared.groups)
-    groups = grouping.join(numbers, alone)
-    num_named, num_groups = len(set(named)), int(groups.max()) + 1
-    joined = (f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of {num_named:,}.",)
-    changed = replace(prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named))
-    return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)
+        yield "there are no images."
+    if num_classes < 2:
+        yield f"{num_classes} class: there is nothing to tell apart; two are needed."
+    if len(set(raw.classes)) < num_classes:
+        yield "two classes have the same name."
+    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
+        yield f"labels must lie in 0 … {num_classes - 1}."
+    for k in np.flatnonzero(np.bincount(labels, minlength=num_classes) == 0):
+        yield f"class '{raw.classes[k]}' has no images."
+    for part in ("groups", "official", "names"):
+        array = getattr(raw, part)
+        if array is not None and np.shape(array) != (count,):
+            yield f"{part} must have one entry per image ({count})."
+    if raw.official is not None:
+        present = set(np.unique(raw.official).tolist())
+        if not present <= {TRAIN, VALIDATION, TEST}:
+            yield "official must hold TRAIN, VALIDATION and TEST only."
+        if TRAIN not in present:
+            yield "the official split has no training images."
 
 
 def fingerprint(prepared: Prepared) -> str:
@@ -176,37 +195,144 @@ def fingerprint(prepared: Prepared) -> str:
     return total.hexdigest()
 
 
-def _checked(name: str, raw: RawDataset) -> RawDataset:
-    def require(condition: bool, problem: str) -> None:
-        if not condition:
-            raise InputError(f"data set '{name}': {problem}")
+def ids_of_images(images: np.ndarray) -> np.ndarray:
+    """int64 `[N]`: equal numbers where `images` (`[N, …]`) are equal; 0, 1, … as they appear."""
+    return numbered([checksum(image) for image in images])
 
-    require(isinstance(raw, RawDataset), f"its function must return a RawDataset, not {type(raw).__name__}.")
-    images, labels = raw.images, np.asarray(raw.labels)
-    count = len(images)
-    require(
-        isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4,
-        "images must be a uint8 array [N, C, H, W].",
-    )
-    require(images.shape[1] in (1, 3), f"images must have 1 or 3 channels, not {images.shape[1]}.")
-    shape = (raw.preprocessing.channels, raw.preprocessing.height, raw.preprocessing.width)
-    require(shape == images.shape[1:], f"preprocessing makes {shape}, images are {images.shape[1:]}.")
-    require(labels.shape == (count,), f"{count} images need {count} labels, there are {labels.shape}.")
-    require(bool(np.issubdtype(labels.dtype, np.integer)), f"labels must be whole numbers, not {labels.dtype}.")
-    require(count > 0, "there are no images.")
-    require(len(raw.classes) >= 2, f"{len(raw.classes)} class: there is nothing to tell apart; two are needed.")
-    require(len(set(raw.classes)) == len(raw.classes), "two classes have the same name.")
-    require(
-        int(labels.min()) >= 0 and int(labels.max()) < len(raw.classes),
-        f"labels must lie in 0 … {len(raw.classes) - 1}.",
-    )
-    empty = np.flatnonzero(np.bincount(labels, minlength=len(raw.classes)) == 0)
-    require(len(empty) == 0, f"class '{raw.classes[empty[0]] if len(empty) else ''}' has no images.")
-    for part in ("groups", "official", "names"):
-        array = getattr(raw, part)
-        require(array is None or np.shape(array) == (count,), f"{part} must have one entry per image ({count}).")
-    if raw.official is not None:
-        present = set(np.unique(raw.official).tolist())
-        require(present <= {TRAIN, VALIDATION, TEST}, "official must hold TRAIN, VALIDATION and TEST only.")
-        require(TRAIN in present, "the official split has no training images.")
-    return raw
+
+def checksum(pixels: np.ndarray) -> bytes:
+    """16 bytes that only equal pixels share."""
+    return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
+
+
+def numbered(keys: Sequence[Hashable]) -> np.ndarray:
+    """int64 `[N]`: equal keys get equal numbers; 0, 1, … as they appear."""
+    seen: dict[Hashable, int] = {}
+    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
+
+
+def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """int64 `[N]`: the finest grouping that cuts neither `first` nor `second`; 0, 1, … as they appear."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    _, a = np.unique(first, return_inverse=True)
+    _, b = np.unique(second, return_inverse=True)
+    offset = int(a.max()) + 1
+    size = offset + int(b.max()) + 1
+    edges = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b + offset)), shape=(size, size))
+    _, component = connected_components(edges, directed=False)
+    return numbered(component[a].tolist())
+
+
+def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
+    """`prepared` with the groups that `group_by` gives its images, joined with the groups that it has (duplicates).
+
+    Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is as it was. Raises
+    `InputError`, see `named_groups`.
+    """
+    if group_by is None:
+        return prepared
+    if prepared.names is None:
+        raise InputError(f"group_by: {prepared.name} has no file names to group by.")
+    named = named_groups(prepared.names, group_by)
+    numbers = numbered(named)
+    groups = numbers if prepared.groups is None else join_groups(numbers, prepared.groups)
+    num_named, num_groups = len(set(named)), int(groups.max()) + 1
+    joined = (f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of {num_named:,}.",)
+    changed = replace(prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named))
+    return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)
+
+
+def group_rule(group_by: str) -> GroupRule:
+    """What `group_by` says: the CSV file of that name where there is one, else a regular expression.
+
+    Raises `InputError` for a CSV without the columns `path` and `group`, and for an expression that is invalid or has
+    not exactly one capturing group.
+    """
+    if names_a_file(group_by):
+        return _read_table(Path(group_by).expanduser()).get
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        where = "" if error.pos is None else f" at character {error.pos + 1}"
+        raise InputError(
+            f"group_by {group_by}: no such file, and not a regular expression ({error.msg}{where}). Mend it, or name a "
+            "CSV file."
+        ) from None
+    if pattern.groups != 1:
+        raise InputError(
+            f"group_by {group_by}: no such file, and as a regular expression it has {pattern.groups} groups in "
+            r"parentheses where it needs exactly one, which captures the name of an image's group, as in "
+            r"([^/]+)_\d+\.png; parentheses that shall not capture are written (?:…)."
+        )
+
+    def group_of(name: str) -> str | None:
+        match = pattern.search(name)
+        return match and (match.group(1) or None)
+
+    return group_of
+
+
+def names_a_file(group_by: str) -> bool:
+    """Whether `group_by` names a file, and so is no regular expression."""
+    return files.is_file(group_by)
+
+
+def named_groups(names: Sequence[str], group_by: str) -> list[str]:
+    """The name of each image's group, from the images' paths.
+
+    Raises `InputError` where `group_by` does not say for every image which group it belongs to, or says nothing that a
+    split could keep to.
+    """
+    group_of = group_rule(group_by)
+    found = [group_of(name) for name in names]
+    groups = [group for group in found if group is not None]
+    if silent := [name for name, group in zip(names, found, strict=True) if group is None]:
+        count = f"{len(silent):,} of {len(names):,} images"
+        if names_a_file(group_by):
+            problem = f"has no line for {count}, the first of them {silent[0]}. List every image by its path"
+        else:
+            which = "matches no image" if not groups else f"does not match {count}"
+            problem = f"{which} (and is no file). The first without a match is {silent[0]}. Paths are"
+        raise InputError(f"group_by {group_by}: {problem} relative to the data folder, with forward slashes.")
+    if len(set(groups)) == 1:
+        raise InputError(
+            f"group_by {group_by}: puts all {len(names):,} images into one group, '{groups[0]}', and no split can cut "
+            "it. Capture what tells the groups apart."
+        )
+    if len(set(groups)) == len(groups):
+        raise InputError(
+            f"group_by {group_by}: puts every image into a group of its own ({names[0]} into '{groups[0]}'). Capture "
+            "what images of one group have in common."
+        )
+    return groups
+
+
+def _read_table(path: Path) -> dict[str, str]:
+    """The group of each path in a CSV. Raises `InputError` naming the line that is wrong."""
+    groups: dict[str, str] = {}
+    try:
+        # The signature that spreadsheets put in front is none of the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            if missing := [name for name in ("path", "group") if name not in columns]:
+                raise InputError(
+                    f"group_by {path}: has no column '{missing[0]}'; its first line names "
+                    f"{', '.join(columns) or 'nothing'}. It must name path and group, separated by commas."
+                )
+            for row in reader:
+                line, name, group = f"group_by {path}, line {reader.line_num}", row["path"], row["group"]
+                if not name or not group:
+                    raise InputError(f"{line}: has no {'group' if name else 'path'}.")
+                name = name.removeprefix("./")
+                if groups.setdefault(name, group) != group:
+                    raise InputError(
+                        f"{line}: {name} is in group '{group}' here and in '{groups[name]}' above. List it once."
+                    )
+    except OSError as error:
+        raise InputError(f"group_by {path}: cannot be read ({error.strerror}).") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"group_by {path}: not a CSV file in UTF-8 ({error}).") from None
+    return groups

@@ -1,6 +1,5 @@
 """SOCOFing: fingerprints, real and altered; from a folder, from Kaggle's zip in place, or downloaded."""
 
-import io
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -12,20 +11,19 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from spikeduel.data import grouping
-from spikeduel.data.download import download_from_kaggle
-from spikeduel.data.pictures import opened, over_pictures, room_for
-from spikeduel.data.prepared import DataOptions, RawDataset, Track
-from spikeduel.data.preprocessing import Preprocessing
+from spikeduel.data.pictures import Preprocessing, Track, over_pictures, room_for
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum, join_groups, numbered
+from spikeduel.data.splits import Split
+from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
-Result = TypeVar("Result")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
+HARDER = {"altered-medium": "Medium", "altered-hard": "Hard"}
 HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
 SCANNER_FRAME = (2, 2, 4, 4)
-MAX_FILE_BYTES = 16 << 20
 _NAME = re.compile(
     r"(?P<subject>\d+)__(?P<sex>[MF])_(?P<hand>Left|Right)_(?P<finger>thumb|index|middle|ring|little)_finger"
     r"(?P<change>_(?:CR|Obl|Zcut))?\.bmp",
@@ -33,7 +31,7 @@ _NAME = re.compile(
 )
 _NOT_PRINTS = {"thumbs.db", "desktop.ini"}
 
-
+Result = TypeVar("Result")
 Source = Path | zipfile.Path
 """The folder that holds Real and Altered."""
 
@@ -52,74 +50,87 @@ def socofing(options: DataOptions) -> RawDataset:
     """SOCOFing: fingerprints of 600 people, ten fingers, 97×97 grey (Shehu et al. 2018; for research)."""
     size = options.image_size or DEFAULT_SIZE
     preprocessing = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
-    parts = parts_of(options.alterations)
-    with source_at(place(options.data_dir)) as source:
-        prints = listed(source, parts, options.skip)
+    with source_at(options.data_dir) as source:
+        prints = _listed(source, _parts(options.alterations), options.skip)
         images = room_for(len(prints), preprocessing)
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
 
-        def decode(row: int, content: bytes) -> bytes:
-            grey = decoded(content)
+        def prepare(row: int, grey: Image.Image) -> bytes:
             images[row] = preprocessing(grey)
             pixels = np.asarray(grey)
             if firsts.get(prints[row].label) == row:
                 samples[row] = pixels
-            return repr(pixels.shape).encode() + grouping.checksum(pixels)
+            return repr(pixels.shape).encode() + checksum(pixels)
 
-        keys = over_prints(source, prints, decode, options.track, "reading fingerprints")
-        given = tuple(source / part for part in parts) if isinstance(source, Path) else (Path(options.data_dir or ""),)
+        keys = _over_prints(source, prints, prepare, options.track, "reading fingerprints")
+        parts = [source / part for part in _parts(options.alterations)] if isinstance(source, Path) else []
     subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
-    same = grouping.numbered(keys)
+    same = numbered(keys)
+    people = np.bincount(np.unique(np.stack([same, subjects]), axis=1)[0])
+    shared = int((people > 1).sum())
+    note = (
+        f"{shared} images ({int((people[same] > 1).sum())} files) occur under more than one subject; "
+        "those subjects count as one group."
+    )
     return RawDataset(
         images=images,
         labels=np.array([print_.label for print_ in prints], dtype=np.int64),
         classes=CLASSES,
         preprocessing=preprocessing,
-        groups=grouping.join(subjects, same),
+        groups=join_groups(subjects, same),
         samples=sorted(samples.items()),
-        notes=_notes(subjects, same),
-        sources=given if options.data_dir is not None else (),
+        notes=(note,) * (shared > 0),
+        sources=() if options.data_dir is None else tuple(parts) or (Path(options.data_dir),),
         names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
     )
 
 
-def parts_of(alterations: Iterable[str]) -> tuple[str, ...]:
-    """The folders within SOCOFing that these `alterations` take, the real prints first."""
-    return ("Real", *(f"Altered/Altered-{level}" for level in alterations))
+def altered(
+    prepared: Prepared, split: Split, experiment: Experiment, track: Track = Progress().track
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], list[str]]:
+    """SOCOFing's harder alterations of the prints of people whom nobody trained on: images that no network knows.
+
+    By name, images uint8 `[N, C, H, W]` and labels `[N]`. People count who are in the test part of `split` and share no
+    group with an image of its training or validation part. Empty for any other data set. Second, a sentence for each
+    alteration that is left out, saying why.
+    """
+    if experiment.dataset != "socofing":
+        return {}, []
+    sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    left_out = []
+    try:
+        with source_at(experiment.data_dir) as source:
+            prints = _listed(source, _parts(experiment.alterations))
+            if [print_.label for print_ in prints] != np.asarray(prepared.labels).tolist():
+                raise InputError(f"{_name(source)}: no longer holds what was prepared from it.")
+            subjects = np.array([print_.subject for print_ in prints])
+            groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
+            seen = np.isin(groups, groups[np.concatenate((split.train, split.val))])
+            people = set(subjects[split.test].tolist()) - set(subjects[seen].tolist())
+            for name, level in HARDER.items():
+                try:
+                    sets[name] = _prepared(source, level, people, prepared.preprocessing, track)
+                except InputError as error:
+                    left_out.append(f"{name} is left out. {error}")
+    except InputError as error:
+        return {}, [f"{' and '.join(HARDER)} are left out. {error}"]
+    return sets, left_out
 
 
-def place(data_dir: str | None) -> Path:
-    """Where SOCOFing is: `data_dir`, or what Kaggle gives. Raises `InputError`."""
-    return download_from_kaggle(HANDLE, "socofing") if data_dir is None else Path(data_dir).expanduser()
+def _prepared(
+    source: Source, level: str, people: set[int], preprocessing: Preprocessing, track: Track
+) -> tuple[np.ndarray, np.ndarray]:
+    prints = [print_ for print_ in _listed(source, _parts([level])[1:]) if print_.subject in people]
+    if not prints:
+        raise InputError("It has no print of a person who is in the test part alone.")
+    images = room_for(len(prints), preprocessing)
 
+    def prepare(row: int, grey: Image.Image) -> None:
+        images[row] = preprocessing(grey)
 
-def listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
-    """The prints in `parts` but those named in `skip`, in the order of the data set's images. Raises `InputError`."""
-    prints = sorted(parse(name, part, name_of(source)) for part in parts for name in _names(source, part))
-    return [print_ for print_ in prints if str(source / print_.part / print_.name) not in skip] if skip else prints
-
-
-def over_prints(
-    source: Source, prints: list[Fingerprint], look: Callable[[int, bytes], Result], track: Track, description: str
-) -> list[Result]:
-    """What `look` makes of each print's row and content, in order. Raises `UnreadableFiles`."""
-    return over_pictures(
-        lambda row: look(row, _read(source, prints[row])),
-        range(len(prints)),
-        track,
-        description,
-        lambda row: str(source / prints[row].part / prints[row].name),
-    )
-
-
-def originals(options: DataOptions, look: Callable[[bytes], Result]) -> tuple[list[Fingerprint], list[Result]]:
-    """The prints, and what `look` makes of each file's content, in the order of the prepared set."""
-    with source_at(place(options.data_dir)) as source:
-        prints = listed(source, parts_of(options.alterations), options.skip)
-        return prints, over_prints(
-            source, prints, lambda row, content: look(content), options.track, "looking at files"
-        )
+    _over_prints(source, prints, prepare, track, "reading altered fingerprints")
+    return images, np.array([print_.label for print_ in prints], dtype=np.int64)
 
 
 def parse(name: str, part: str, where: str = "") -> Fingerprint:
@@ -134,40 +145,74 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
     return Fingerprint(int(match["subject"]), label, part, name)
 
 
-def decoded(content: bytes) -> Image.Image:
-    """The grey picture in a BMP. Only colours count: the alpha of real prints is 0 in the scanner frame."""
-    with opened(io.BytesIO(content), formats=("BMP",)) as picture:
-        return picture.convert("RGB").convert("L")
+def _parts(alterations: Iterable[str]) -> list[str]:
+    """The folders within SOCOFing that these `alterations` take, the real prints first."""
+    return ["Real", *(f"Altered/Altered-{level}" for level in alterations)]
 
 
-def _notes(subjects: np.ndarray, same: np.ndarray) -> tuple[str, ...]:
-    pairs = np.unique(np.stack([same, subjects]), axis=1)
-    shared = np.flatnonzero(np.bincount(pairs[0]) > 1)
-    if not len(shared):
-        return ()
-    num_files = int(np.isin(same, shared).sum())
-    return (
-        f"{len(shared)} images ({num_files} files) occur under more than one subject; "
-        "those subjects count as one group.",
+def _listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
+    """The prints in `parts` but those named in `skip`, in the order of the data set's images. Raises `InputError`."""
+    prints: list[Fingerprint] = []
+    for part in parts:
+        folder = source / part
+        if not folder.is_dir():
+            remedy = "give the folder that holds Real and Altered, or Kaggle's zip"
+            if part != "Real":
+                remedy = "choose other alterations, or get the whole of SOCOFing"
+            raise InputError(f"{_name(source)}: has no folder {part}; {remedy}.")
+        try:
+            names = [path.name for path in folder.iterdir() if path.is_file()]
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
+        names = [name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS]
+        if not names:
+            raise InputError(f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip.")
+        prints += [parse(name, part, _name(source)) for name in names if not skip or str(folder / name) not in skip]
+    return sorted(prints)
+
+
+def _over_prints(
+    source: Source,
+    prints: list[Fingerprint],
+    look: Callable[[int, Image.Image], Result],
+    track: Track,
+    description: str,
+) -> list[Result]:
+    """What `look` makes of each print's row and grey picture, in order. Raises `UnreadableFiles`.
+
+    Only colours count: the alpha of real prints is 0 in the scanner frame.
+    """
+    return over_pictures(
+        lambda row, picture: look(row, picture.convert("RGB").convert("L")),
+        [source / print_.part / print_.name for print_ in prints],
+        track,
+        description,
+        formats=("BMP",),
     )
 
 
 @contextmanager
-def source_at(data_dir: Path) -> Iterator[Source]:
-    """SOCOFing's folder, unpacked or within a zip that is read in place. Raises `InputError`."""
-    if data_dir.is_dir():
-        yield _root(data_dir)
-    elif data_dir.is_file():
+def source_at(data_dir: str | None) -> Iterator[Source]:
+    """SOCOFing's folder: `data_dir` or one beside it, or within a zip that is read in place, or what Kaggle gives.
+
+    Raises `InputError`.
+    """
+    place = _download() if data_dir is None else Path(data_dir).expanduser()
+    if place.is_dir():
+        inside = (place / name for name in (".", "SOCOFing", "socofing", "socofing/SOCOFing"))
+        candidates = (*inside, *list(place.resolve().parents)[:2])
+        yield next((candidate for candidate in candidates if (candidate / "Real").is_dir()), place)
+    elif place.is_file():
         try:
-            archive = zipfile.ZipFile(data_dir)
+            archive = zipfile.ZipFile(place)
             source = zipfile.Path(archive, _prefix(archive.namelist()))
         # zipfile stumbles on a damaged directory in many ways, such as over a member without a name.
         except Exception as error:
-            raise InputError(f"data_dir {data_dir}: cannot be read as a zip ({error}). Download it again.") from None
+            raise InputError(f"data_dir {place}: cannot be read as a zip ({error}). Download it again.") from None
         with archive:
             yield source
     else:
-        raise InputError(f"data_dir {data_dir}: no such folder or zip.")
+        raise InputError(f"data_dir {place}: no such folder or zip.")
 
 
 def _prefix(names: list[str]) -> str:
@@ -178,41 +223,24 @@ def _prefix(names: list[str]) -> str:
     return "" if at_the_top or not prefixes else min(prefixes, key=lambda prefix: (len(prefix), prefix)) + "/"
 
 
-def _root(folder: Path) -> Path:
-    inside = [folder, *(folder / name for name in ("SOCOFing", "socofing", "socofing/SOCOFing"))]
-    for candidate in (*inside, *list(folder.resolve().parents)[:2]):
-        if (candidate / "Real").is_dir():
-            return candidate
-    return folder
-
-
-def name_of(source: Source) -> str:
+def _name(source: Source) -> str:
     """What errors call a source."""
     return str(source).rstrip("/")
 
 
-def _names(source: Source, part: str) -> list[str]:
-    folder = source / part
-    if not folder.is_dir():
-        remedy = (
-            "choose other alterations, or get the whole of SOCOFing"
-            if part != "Real"
-            else "give the folder that holds Real and Altered, or Kaggle's zip"
-        )
-        raise InputError(f"{name_of(source)}: has no folder {part}; {remedy}.")
+def _download() -> Path:
+    """The folder where kagglehub keeps SOCOFing. Raises `InputError`."""
+    import kagglehub
+
     try:
-        names = [path.name for path in folder.iterdir() if path.is_file()]
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-    names = [name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS]
-    if not names:
-        raise InputError(f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip.")
-    return names
-
-
-def _read(source: Source, print_: Fingerprint) -> bytes:
-    with (source / print_.part / print_.name).open("rb") as file:
-        content = file.read(MAX_FILE_BYTES + 1)
-    if len(content) > MAX_FILE_BYTES:
-        raise InputError(f"larger than {MAX_FILE_BYTES} bytes")
-    return content
+        return Path(kagglehub.dataset_download(HANDLE))
+    # kagglehub raises requests' errors and its own (no token, a damaged kaggle.json), with no common base.
+    except Exception as error:
+        code = getattr(getattr(error, "response", None), "status_code", None)
+        reason = f"HTTP {code}" if code else " ".join(str(error).split()) or type(error).__name__
+        raise InputError(
+            f"socofing: the download from Kaggle failed ({reason}). Check the network and your token: on kaggle.com, "
+            "Settings, create an API token, then set the environment variable KAGGLE_API_TOKEN to it, or save it as "
+            "~/.kaggle/access_token (an older kaggle.json works too). Or download "
+            f"https://www.kaggle.com/datasets/{HANDLE} by hand and give the zip with --data-dir."
+        ) from None

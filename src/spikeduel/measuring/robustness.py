@@ -6,7 +6,7 @@ from functools import partial
 from statistics import fmean
 from typing import Any
 
-from spikeduel.data.alterations import HARDER
+from spikeduel.data.socofing import HARDER
 from spikeduel.measuring.answers import ask
 from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.models import Model

@@ -82,10 +82,8 @@ def near_ones(neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple
     return flagged(neighbours.same_side), flagged(neighbours.earlier)
 
 
-def cut(groups: np.ndarray | None, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
+def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
     """(groups on several sides, test images whose group is also in training); groups of equal images do not count."""
-    if groups is None:
-        return 0, 0
     used = side >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
     same, side = same[used], side[used]
@@ -126,15 +124,16 @@ def pairs(
         elif side[image] != side[other]:
             kind = "equal images on two sides"
         ranked.append((kind, image, other, 0.0))
-    usual = np.maximum(neighbours.usual, 1e-9)
-    index, distance = neighbours.earlier
-    for image in np.flatnonzero(across).tolist():
-        ranked.append(("near on two sides", image, int(index[image]), float((distance / usual)[image])))
-    index, distance = neighbours.same_side
-    for image in np.flatnonzero(within).tolist():
-        # Of two images that are each other's neighbour, the pair is listed once.
-        if not (index[index[image]] == image and index[image] < image):
-            ranked.append(("near on one side", image, int(index[image]), float((distance / usual)[image])))
+    for kind, (index, distance), flagged in (
+        ("near on two sides", neighbours.earlier, across),
+        ("near on one side", neighbours.same_side, within),
+    ):
+        ratio = distance / np.maximum(neighbours.usual, 1e-9)
+        for image in np.flatnonzero(flagged).tolist():
+            other = int(index[image])
+            # Of two images that are each other's neighbour, the pair is listed once.
+            if index[other] != image or image < other:
+                ranked.append((kind, image, other, float(ratio[image])))
     ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
     return tuple(
         Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4))

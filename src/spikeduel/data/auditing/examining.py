@@ -1,18 +1,21 @@
-"""The audit, top to bottom: load what can be read, split, compare images, probe, say what it means."""
+"""The audit, top to bottom: load what can be read, split, compare images, probe, look at files, say what it means."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from PIL import Image
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split, grouping
-from spikeduel.data.auditing import duplicates, neighbours, origins
+from spikeduel.data import Prepared, Split, catalogue, socofing
+from spikeduel.data.auditing import duplicates, neighbours
 from spikeduel.data.auditing.findings import findings
-from spikeduel.data.auditing.probe import probe
+from spikeduel.data.pictures import Track, over_pictures
+from spikeduel.data.prepared import ids_of_images
 from spikeduel.results.audit import (
     Audit,
     AuditedImage,
@@ -20,6 +23,7 @@ from spikeduel.results.audit import (
     Details,
     DistanceBin,
     Distances,
+    FileProperty,
     NearDuplicates,
     Quartiles,
 )
@@ -32,6 +36,9 @@ VERSION = 4
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
+MOST_LISTED = 8
+Format = tuple[str, str, int, int]
+"""A picture file's type, mode, width and height, as Pillow names them."""
 
 
 def audit(
@@ -50,14 +57,12 @@ def audited(
 ) -> tuple[Audit, Prepared]:
     """`audit`, and the images that it looked at."""
     progress = progress or Progress()
-    if isinstance(dataset_or_experiment, Experiment):
-        experiment = dataset_or_experiment
-    else:
-        experiment = Experiment(dataset=str(dataset_or_experiment))
+    experiment = dataset_or_experiment
+    if not isinstance(experiment, Experiment):
+        experiment = Experiment(dataset=str(experiment))
     if near is not None:
         experiment = replace(experiment, near_duplicate_ratio=near)
-    data.resolve(experiment.dataset)
-    prepared, unreadable = origins.load_readable(experiment, progress.track)
+    prepared, unreadable = catalogue.load_readable(experiment, progress.track)
     return examine(experiment, prepared, data.split(prepared, experiment), progress, unreadable), prepared
 
 
@@ -92,7 +97,9 @@ def _key(experiment: Experiment, prepared: Prepared, split: Split, unreadable: d
     sides = [
         hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
     ]
-    source = [experiment.dataset, origins.state(experiment), sorted(unreadable)]
+    place = experiment.dataset if catalogue.is_folder(experiment.dataset) else experiment.data_dir
+    state = "" if place is None else catalogue.state([files.located(place)])
+    source = [experiment.dataset, state, sorted(unreadable)]
     return digest([VERSION, prepared.fingerprint, split.kind, sides, experiment.near_duplicate_ratio, source])[:24]
 
 
@@ -100,11 +107,11 @@ def _examine(
     experiment: Experiment, prepared: Prepared, split: Split, progress: Progress, unreadable: dict[str, str]
 ) -> Audit:
     labels, near = np.asarray(prepared.labels), experiment.near_duplicate_ratio
-    groups = None if prepared.groups is None else np.asarray(prepared.groups)
-    same = np.asarray(grouping.duplicates(prepared.images) if prepared.image_ids is None else prepared.image_ids)
+    groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
+    same = np.asarray(ids_of_images(prepared.images) if prepared.image_ids is None else prepared.image_ids)
     side = duplicates.sides_of(split, len(prepared))
-    came_from = origins.origins(experiment, unreadable, progress.track)
-    names = None if came_from is None else came_from.names
+    formats = file_formats(experiment, prepared, progress.track)
+    names = prepared.names if formats else None
     small = neighbours.small_grey(prepared.images)
     neighbourhood = neighbours.search(small, split, progress)
     within, across = duplicates.near_ones(neighbourhood, same, near)
@@ -113,13 +120,17 @@ def _examine(
     test_distance = np.where(index[split.test] >= 0, distance[split.test], np.nan)
     known_test_distance = test_distance[np.isfinite(test_distance)]
     train_distance = distance[split.train][index[split.train] >= 0]
-    described = _describer(prepared, side, names)
+
+    def described(image: int) -> AuditedImage:
+        file, label = names[image] if names else None, prepared.classes[labels[image]]
+        return AuditedImage(index=image, side=duplicates.SIDES[side[image]], label=label, file=file)
+
     audit = Audit(
         dataset=prepared.name,
         fingerprint=prepared.fingerprint,
         split=split.kind,
         counts=_counts(split, np.ones(len(prepared), dtype=bool)),
-        exact_duplicates=duplicates.exact(same, labels, side, None if came_from is None else came_from.groups, names),
+        exact_duplicates=duplicates.exact(same, labels, side, _people(experiment, names), names),
         near_duplicates=NearDuplicates(
             within=int(within.sum()),
             across=int(across.sum()),
@@ -127,14 +138,16 @@ def _examine(
         ),
         near=near,
         near_portions=neighbours.num_portions(len(split.train)),
-        groups=None if groups is None else len(np.unique(groups)),
+        groups=None if prepared.groups is None else len(np.unique(groups)),
         groups_cut=groups_cut,
         groups_cut_test_images=groups_cut_test_images,
         unreadable=tuple(f"{name}: {reason}" for name, reason in sorted(unreadable.items())),
-        probe=probe(small, labels, groups, same, neighbourhood, split, near, _over_files(experiment, prepared, split)),
+        probe=neighbours.probe(
+            small, labels, groups, same, neighbourhood, split, near, _over_files(experiment, prepared, split)
+        ),
         classes={name: int(n) for name, n in zip(prepared.classes, np.bincount(labels), strict=True)},
         class_sides={name: _counts(split, labels == k) for k, name in enumerate(prepared.classes)},
-        formats=() if came_from is None else origins.file_properties(came_from.formats, labels, side),
+        formats=file_properties(formats, labels, side),
         distances=Distances(
             test_to_train=_quartiles(known_test_distance),
             within_train=_quartiles(train_distance),
@@ -155,36 +168,95 @@ def _counts(split: Split, chosen: np.ndarray) -> Counts:
     return Counts(**{side: int(chosen[getattr(split, side)].sum()) for side in duplicates.SIDES})
 
 
-def _describer(prepared: Prepared, side: np.ndarray, names: Sequence[str] | None) -> Callable[[int], AuditedImage]:
-    return lambda image: AuditedImage(
-        index=image,
-        side=duplicates.SIDES[side[image]],
-        label=prepared.classes[prepared.labels[image]],
-        file=None if names is None else names[image],
-    )
+def _people(experiment: Experiment, names: Sequence[str] | None) -> np.ndarray | None:
+    """The subject of each of SOCOFing's prints, which its names say: groups, before copies are joined."""
+    if experiment.dataset != "socofing" or names is None:
+        return None
+    return np.array([socofing.parse(Path(name).name, "").subject for name in names])
 
 
 def _over_files(experiment: Experiment, prepared: Prepared, split: Split) -> Split | None:
     """What the study's split would have been, where this one keeps groups whole."""
-    if split.kind != "grouped":
-        return None
-    try:
-        return data.split(prepared, replace(experiment, split="published"))
-    except InputError:
-        return None
+    if split.kind == "grouped":
+        with suppress(InputError):
+            return data.split(prepared, replace(experiment, split="published"))
+    return None
 
 
 def _quartiles(values: np.ndarray) -> Quartiles | None:
-    if not len(values):
-        return None
-    low, middle, high = _quantiles(values, 5)[1:4]
-    return Quartiles(p25=low, median=middle, p75=high)
+    quantiles = _quantiles(values, 5)
+    return Quartiles(p25=quantiles[1], median=quantiles[2], p75=quantiles[3]) if quantiles else None
 
 
 def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
     if not len(values):
         return ()
     return tuple(round(float(value), 4) for value in np.quantile(values, np.linspace(0, 1, number)))
+
+
+def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
+    """The formats of the files behind the images, read from their headers; none where images have no file each."""
+    place: AbstractContextManager[socofing.Source]
+    if experiment.dataset == "socofing":
+        place = socofing.source_at(experiment.data_dir)
+    elif catalogue.is_folder(experiment.dataset):
+        place = nullcontext(files.located(experiment.dataset))
+    else:
+        return []
+
+    def look(_row: int, picture: Image.Image) -> Format:
+        return picture.format or "unknown", picture.mode, picture.width, picture.height
+
+    with place as root:
+        return over_pictures(look, [root / name for name in prepared.names or ()], track, "looking at files")
+
+
+def file_properties(formats: Sequence[Format], labels: np.ndarray, side: np.ndarray) -> tuple[FileProperty, ...]:
+    """How each property of the N files that has several values is tied to `labels` `[N]` and `side` `[N]`."""
+    properties = {
+        "file type": [kind for kind, _, _, _ in formats],
+        "colour mode": [mode for _, mode, _, _ in formats],
+        "size": [f"{width}×{height}" for _, _, width, height in formats],
+    }
+    tied = []
+    for name, texts in properties.items():
+        values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
+        if len(values) < 2:
+            continue
+        train, test = side == 0, side == 2
+        table = np.zeros((len(values), int(labels.max()) + 1))
+        np.add.at(table, (code[train], labels[train]), 1)
+        usual = int(table.sum(0).argmax())
+        named = np.where(table.sum(1) > 0, table.argmax(1), usual)
+        order = np.argsort(-counts, kind="stable")[:MOST_LISTED]
+        tied.append(
+            FileProperty(
+                property=name,
+                num_values=len(values),
+                values={str(values[k]): int(counts[k]) for k in order},
+                class_accuracy=float((named[code[test]] == labels[test]).mean()) if test.any() else None,
+                class_chance=float((labels[test] == usual).mean()) if test.any() else None,
+                split_association=cramers_v(code[side >= 0], side[side >= 0]),
+            )
+        )
+    return tuple(tied)
+
+
+def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
+    """The bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one decides the other."""
+    _, a = np.unique(a, return_inverse=True)
+    _, b = np.unique(b, return_inverse=True)
+    table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
+    np.add.at(table, (a, b), 1)
+    n = table.sum()
+    expected = table.sum(1, keepdims=True) * table.sum(0) / n
+    phi2 = ((table - expected) ** 2 / expected).sum() / n
+    r, k = table.shape
+    if n < 2 or min(r, k) < 2:
+        return 0.0
+    phi2 = max(0.0, phi2 - (r - 1) * (k - 1) / (n - 1))
+    r, k = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
+    return float(min(1.0, np.sqrt(phi2 / max(min(r, k) - 1, 1e-9))))
 
 
 def accuracy_by_distance(audit: Audit, truth: Sequence[int], predicted: Sequence[int]) -> list[DistanceBin] | None:

@@ -18,13 +18,18 @@ ASSOCIATION = 0.3
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
     """What may be concluded from an audit's numbers, the problems first."""
-    conclusions = [*_duplicates(audit), *_groups(audit), *_siblings(audit), *_unreadable(audit)]
-    conclusions += [*_copies(audit), *_balance(audit.class_sides, audit.counts), *_formats(audit), *_sampled(audit)]
+    conclusions = [*_leaks(audit), *_copies(audit), *_shares(audit.class_sides, audit.counts), *_formats(audit)]
+    if any(getattr(audit.searched, side) < getattr(audit.counts, side) for side in ("train", "val", "test")):
+        conclusions.append(_note("searched_a_sample", audit.searched.total))
     return tuple(sorted(conclusions, key=lambda finding: not finding.is_problem))
 
 
-def _duplicates(audit: Audit) -> Iterator[Finding]:
-    exact, num_test = audit.exact_duplicates, audit.counts.test
+def _leaks(audit: Audit) -> Iterator[Finding]:
+    """Where the test set is in training, in part or almost, or cannot be trusted itself."""
+    exact, probe, cut, num_test = audit.exact_duplicates, audit.probe, audit.groups_cut_test_images, audit.counts.test
+    keep_groups: Remedy = "divide_the_data_anew" if audit.split == "official" else "give_groups"
+    if audit.split == "published":
+        keep_groups = "use_default_split"
     if exact.test_in_training:
         yield Finding(
             kind="test_in_training",
@@ -40,43 +45,17 @@ def _duplicates(audit: Audit) -> Iterator[Finding]:
             count=exact.conflicting,
             names=exact.conflicting_files or (),
         )
-
-
-def _groups(audit: Audit) -> Iterator[Finding]:
-    cut, num_test = audit.groups_cut_test_images, audit.counts.test
     if cut:
-        yield Finding(
-            kind="cut_groups",
-            is_problem=True,
-            count=audit.groups_cut,
-            share=cut / num_test,
-            remedy=_keep_groups(audit.split),
-        )
+        share = cut / num_test
+        yield Finding(kind="cut_groups", is_problem=True, count=audit.groups_cut, share=share, remedy=keep_groups)
     elif audit.groups_cut:
         yield _note("groups_cut_at_validation", audit.groups_cut)
-
-
-def _siblings(audit: Audit) -> Iterator[Finding]:
-    probe, share = audit.probe, audit.probe.siblings_in_train
-    if probe.accuracy is None or probe.accuracy_if_grouped is None or share is None:
-        return
-    gap = probe.accuracy - probe.accuracy_if_grouped
-    kind: FindingKind | None = None
-    if gap > GAP and gap * probe.n >= FEWEST:
-        kind = "leakage"
-    elif share > SIBLING_SHARE and share * probe.n >= FEWEST and not audit.groups_cut_test_images:
-        kind = "near_test_in_training"
-    if kind:
-        yield Finding(kind=kind, is_problem=True, share=share, remedy=_keep_groups(audit.split))
-
-
-def _keep_groups(split: str) -> Remedy:
-    if split == "published":
-        return "use_default_split"
-    return "divide_the_data_anew" if split == "official" else "give_groups"
-
-
-def _unreadable(audit: Audit) -> Iterator[Finding]:
+    if probe.accuracy is not None and probe.accuracy_if_grouped is not None and probe.siblings_in_train is not None:
+        gap, siblings = probe.accuracy - probe.accuracy_if_grouped, probe.siblings_in_train
+        if gap > GAP and gap * probe.n >= FEWEST:
+            yield Finding(kind="leakage", is_problem=True, share=siblings, remedy=keep_groups)
+        elif siblings > SIBLING_SHARE and siblings * probe.n >= FEWEST and not cut:
+            yield Finding(kind="near_test_in_training", is_problem=True, share=siblings, remedy=keep_groups)
     if audit.unreadable:
         yield Finding(kind="unreadable_files", is_problem=True, count=len(audit.unreadable), names=audit.unreadable)
 
@@ -93,7 +72,7 @@ def _copies(audit: Audit) -> Iterator[Finding]:
         yield _note("near_across_sides", near.across)
 
 
-def _balance(sides: dict[str, Counts], counts: Counts) -> Iterator[Finding]:
+def _shares(sides: dict[str, Counts], counts: Counts) -> Iterator[Finding]:
     most, least = (choose(sides, key=lambda name: sides[name].total) for choose in (max, min))
     if sides[most].total > IMBALANCE * sides[least].total:
         yield _note("unbalanced_classes", names=(most, least))
@@ -109,17 +88,12 @@ def _balance(sides: dict[str, Counts], counts: Counts) -> Iterator[Finding]:
 
 
 def _formats(audit: Audit) -> Iterator[Finding]:
-    for file_property in audit.formats:
-        accuracy, chance = file_property.class_accuracy, file_property.class_chance
+    for found in audit.formats:
+        accuracy, chance = found.class_accuracy, found.class_chance
         if accuracy is not None and chance is not None and accuracy - chance > GAP:
-            yield Finding(kind="format_tells_class", is_problem=False, share=accuracy, names=(file_property.property,))
-        if file_property.split_association > ASSOCIATION:
-            yield _note("format_tells_side", names=(file_property.property,))
-
-
-def _sampled(audit: Audit) -> Iterator[Finding]:
-    if any(getattr(audit.searched, side) < getattr(audit.counts, side) for side in ("train", "val", "test")):
-        yield _note("searched_a_sample", audit.searched.total)
+            yield Finding(kind="format_tells_class", is_problem=False, share=accuracy, names=(found.property,))
+        if found.split_association > ASSOCIATION:
+            yield _note("format_tells_side", names=(found.property,))
 
 
 def _note(kind: FindingKind, count: int | None = None, names: tuple[str, ...] = ()) -> Finding:

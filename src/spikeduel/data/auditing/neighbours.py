@@ -1,4 +1,4 @@
-"""Nearest neighbours by blocked matrix products, exact; small grey versions of images, and what is near among them."""
+"""Nearest neighbours, exact, by blocked matrix products; of small grey versions of images, and what they score."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.results.audit import Counts
+from spikeduel.results.audit import Counts, Probe
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -165,44 +165,102 @@ def small_grey(images: np.ndarray) -> "Tensor":
 
 
 def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
-    """The neighbours of each image, from `small_grey` of all of them."""
+    """The neighbours of each image, from `small_grey` of all of them; of a side that takes too long, of a sample."""
     count = len(small)
     same_side, earlier, training = ((np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3))
     usual = np.full(count, np.nan, dtype=np.float32)
-    searched = {}
-    sides = {"train": split.train, "val": split.val, "test": split.test}
-    for name, side in sides.items():
-        rows, index, distance, expected = _look(small, side, split.train, name == "train", progress)
-        searched[name] = len(rows)
-        usual[rows] = expected
-        _keep_nearer(training, rows, index, distance)
-        _keep_nearer(same_side if name == "train" else earlier, rows, index, distance)
-    for name in ("val", "test"):
-        rows, index, distance, _ = _look(small, sides[name], sides[name], True, progress)
-        _keep_nearer(same_side, rows, index, distance)
-    rows, index, distance, _ = _look(small, split.test, split.val, False, progress)
-    _keep_nearer(earlier, rows, index, distance)
+    searched = {"train": 0, "val": 0, "test": 0}
+    for name, others_name, kept in (
+        ("train", "train", (training, same_side)),
+        ("val", "train", (training, earlier)),
+        ("test", "train", (training, earlier)),
+        ("val", "val", (same_side,)),
+        ("test", "test", (same_side,)),
+        ("test", "val", (earlier,)),
+    ):
+        side, others, is_same = getattr(split, name), getattr(split, others_name), name == others_name
+        if not len(side) or len(others) <= is_same:
+            continue
+        most = max(1, int(MOST_PRODUCTS // (len(others) * small.shape[1])))
+        rows = np.arange(len(side))
+        if len(side) > most:
+            rows = np.sort(np.random.default_rng(0).choice(len(side), most, replace=False))
+        images, self_at = side[rows], rows if is_same else None
+        found = closest(small[images], small[others], num_portions(len(others)), self_at, progress)
+        if others_name == "train":
+            searched[name], usual[images] = len(rows), found.usual
+        for index, distance in kept:
+            nearer = found.distance < distance[images]
+            index[images[nearer]], distance[images[nearer]] = others[found.index[nearer]], found.distance[nearer]
     return Neighbourhood(same_side, earlier, training, usual, Counts(**searched))
 
 
-def _look(
-    small: "Tensor", side: np.ndarray, others: np.ndarray, is_same: bool, progress: Progress
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """For images of `side`, or a sample of them: their indices, nearest of `others`, its distance, the usual one."""
-    if not len(side) or len(others) <= is_same:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
-    most = max(1, int(MOST_PRODUCTS // (len(others) * small.shape[1])))
-    rows = np.arange(len(side))
-    if len(side) > most:
-        rows = np.sort(np.random.default_rng(0).choice(len(side), most, replace=False))
-    neighbours = closest(
-        small[side[rows]], small[others], num_portions(len(others)), rows if is_same else None, progress
+def probe(
+    small: "Tensor",
+    labels: np.ndarray,
+    groups: np.ndarray,
+    same: np.ndarray,
+    neighbours: Neighbourhood,
+    split: Split,
+    near: float,
+    over_files: Split | None,
+) -> Probe:
+    """What the nearest neighbour on the small grey versions scores, with and without siblings.
+
+    Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and near duplicates.
+    `over_files` is a split that cuts groups, where there is one.
+    """
+    index, distance = neighbours.training
+    test = split.test[index[split.test] >= 0]
+    if not len(test):
+        return Probe()
+    right = labels[index[test]] == labels[test]
+    has_sibling = distance[test] < near * neighbours.usual[test]
+    for numbers in (same, groups):
+        has_sibling |= np.isin(numbers[test], numbers[split.train])
+    without = right.copy()
+    radius = near * neighbours.usual[test[has_sibling]]
+    without[has_sibling] = _right_without_siblings(small, labels, groups, same, radius, split, test[has_sibling])
+    ungrouped = None
+    if over_files is not None:
+        nearest = closest(small[over_files.test], small[over_files.train], 1 + len(over_files.train) // PORTION).index
+        ungrouped = float((labels[over_files.train[nearest]] == labels[over_files.test]).mean())
+    most_frequent = np.bincount(labels[split.train]).argmax()
+    return Probe(
+        accuracy=float(right.mean()),
+        accuracy_if_grouped=float(without.mean()),
+        accuracy_if_ungrouped=ungrouped,
+        chance=float((labels[test] == most_frequent).mean()),
+        siblings_in_train=float(has_sibling.mean()),
+        n=len(test),
     )
-    return side[rows], others[neighbours.index], neighbours.distance, neighbours.usual
 
 
-def _keep_nearer(
-    kept: tuple[np.ndarray, np.ndarray], rows: np.ndarray, index: np.ndarray, distance: np.ndarray
-) -> None:
-    nearer = distance < kept[1][rows]
-    kept[0][rows[nearer]], kept[1][rows[nearer]] = index[nearer], distance[nearer]
+def _right_without_siblings(
+    small: "Tensor",
+    labels: np.ndarray,
+    groups: np.ndarray,
+    same: np.ndarray,
+    radius: np.ndarray,
+    split: Split,
+    queries: np.ndarray,
+) -> np.ndarray:
+    """bool `[M]`: whether the nearest training image that is no sibling has the label; False where none is left.
+
+    Near duplicates are nearer than `radius` `[M]`.
+    """
+    import torch
+
+    references = small[split.train]
+    squares = references.square().sum(1)
+    right = np.zeros(len(queries), dtype=bool)
+    for start in range(0, len(queries), 256):
+        rows = queries[start : start + 256]
+        distances = squares + small[rows].square().sum(1, keepdim=True) - 2 * small[rows] @ references.T
+        sibling = distances < torch.from_numpy(radius[start : start + 256])[:, None].square()
+        for numbers in (same, groups):
+            sibling |= torch.from_numpy(numbers[rows][:, None] == numbers[split.train])
+        nearest = distances.masked_fill(sibling, float("inf")).min(1)
+        predicted = labels[split.train[nearest.indices.numpy()]]
+        right[start : start + 256] = (predicted == labels[rows]) & torch.isfinite(nearest.values).numpy()
+    return right
