@@ -36,7 +36,9 @@ def idx_file(packed: bool) -> Kind:
     from spikeduel.data import mnist_like
 
     content = struct.pack(">BBBBIII", 0, 0, 8, 3, 6, 5, 4) + bytes(range(120))
-    return Kind(gzip.compress(content) if packed else content, "images-idx3-ubyte", mnist_like.read)
+    return Kind(
+        gzip.compress(content) if packed else content, "images-idx3-ubyte", lambda path: mnist_like.read(path, 3)
+    )
 
 
 def picture(suffix: str, mode: str) -> Kind:

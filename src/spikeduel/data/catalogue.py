@@ -176,14 +176,9 @@ def is_folder(name: str) -> bool:
     return name not in DATASETS and files.is_folder(name)
 
 
-def describe(name: str) -> str:
-    """One line about the data set `name`: the first of its function's docstring."""
-    return (resolve(name).__doc__ or "").strip().partition("\n")[0].strip()
-
-
 def listing() -> list[dict[str, str]]:
     """The known data sets, then the prepared folders: name, whether it is prepared here, description."""
-    about = {name: describe(name) for name in DATASETS}
+    about = {name: (source.__doc__ or "").strip().partition("\n")[0] for name, source in DATASETS.items()}
     state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
     for path, manifest in cached():
         size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
@@ -230,16 +225,15 @@ def fetch(
         files.remove_left_behind(root(), folder.name)
         with suppress(InputError):
             return read(folder)
-        raw = make()
-        write(folder, from_raw(name, raw), source, raw.sources)
+        write(folder, from_raw(name, make()), source)
     try:
         return read(folder)
     except InputError as error:
         raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
 
 
-def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Path, ...] = ()) -> None:
-    """Writes `prepared` as `folder`, atomically. `sources` are noted, so that `read` sees a change."""
+def write(folder: Path, prepared: Prepared, source: str = "") -> None:
+    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change."""
     arrays = {part: array for part in get_args(Array) if (array := getattr(prepared, part)) is not None}
     manifest = Manifest(
         format=FORMAT,
@@ -254,8 +248,8 @@ def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Pat
         fingerprint=prepared.fingerprint,
         notes=prepared.notes,
         source=source,
-        sources=tuple(map(str, sources)),
-        sources_state=state(sources),
+        sources=tuple(map(str, prepared.sources)),
+        sources_state=state(prepared.sources),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     with files.atomic_directory(folder) as temporary:
@@ -279,7 +273,8 @@ def _save(path: Path, array: np.ndarray) -> None:
 def read(folder: Path) -> Prepared:
     """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out of date."""
     manifest = _manifest(folder)
-    if state(tuple(map(Path, manifest.sources))) != manifest.sources_state:
+    sources = tuple(map(Path, manifest.sources))
+    if state(sources) != manifest.sources_state:
         raise InputError(f"{folder}: its source files have changed.")
     arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
     try:
@@ -306,6 +301,7 @@ def read(folder: Path) -> Prepared:
         samples=samples,
         fingerprint=manifest.fingerprint,
         notes=manifest.notes,
+        sources=sources,
         names=names,
         **arrays,
     )

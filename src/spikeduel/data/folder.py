@@ -67,7 +67,7 @@ def folder(options: DataOptions) -> RawDataset:
 
 def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], list[str]]:
     """The path, class and side of every image, the class names, and what was ignored."""
-    below = _subfolders(root)
+    below, _ = _inside(root)
     sides = sorted((_SIDES[path.name.lower()], path) for path in below if path.name.lower() in _SIDES)
     notes = []
     if sides and sides[0][0] == TRAIN:
@@ -81,8 +81,8 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
     images: list[tuple[Path, int, int]] = []
     classes: tuple[str, ...] = ()
     for side, parent in sides:
-        loose = sum(map(_is_image, _inside(parent)))
-        folders = _class_folders(parent, loose, classes)
+        folders, loose = _inside(parent)
+        _check_names(parent, folders, len(loose), classes)
         classes = tuple(path.name for path in folders)
         of_class = [sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)})) for path in folders]
         if not any(of_class):
@@ -92,15 +92,14 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
         if len(classes) == 1:
             raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {_LAYOUT}")
         images += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
-        notes += [f"{loose} images lie loose in {parent.name} and are ignored."] * bool(loose)
+        notes += [f"{len(loose)} images lie loose in {parent.name} and are ignored."] * bool(loose)
     return images, classes, notes
 
 
-def _class_folders(parent: Path, loose: int, expected: tuple[str, ...]) -> list[Path]:
-    """The folders of the classes in `parent`; their names must be those `expected`, if any are."""
-    folders = _subfolders(parent)
+def _check_names(parent: Path, folders: list[Path], num_loose: int, expected: tuple[str, ...]) -> None:
+    """Raises `InputError` unless `folders` in `parent` can name classes, and those `expected`, if any are."""
     if not folders:
-        holds = f"has {loose} images but no class sub-folders" if loose else "holds no images"
+        holds = f"has {num_loose} images but no class sub-folders" if num_loose else "holds no images"
         raise InputError(f"{parent}: {holds}. {_LAYOUT}")
     for path in folders:
         if any("\ud800" <= letter <= "\udfff" for letter in path.name):
@@ -112,7 +111,6 @@ def _class_folders(parent: Path, loose: int, expected: tuple[str, ...]) -> list[
         raise InputError(
             f"{parent}: its class folders differ from those for training ({told}). Give all sides the same classes."
         )
-    return folders
 
 
 def _preprocessing(paths: list[Path], options: DataOptions) -> Preprocessing:
@@ -133,25 +131,15 @@ def _sample(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     return np.asarray(sample)
 
 
-def _inside(folder: Path) -> list[Path]:
-    """What lies in `folder`, by name. Raises `InputError`."""
+def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The sub-folders and the images in `folder`, by name, hidden ones left out. Raises `InputError`."""
     try:
-        return sorted(folder.iterdir())
+        paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
-
-
-def _is_subfolder(path: Path) -> bool:
-    return not path.name.startswith((".", "__")) and files.is_folder(path)
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    return [path for path in _inside(folder) if _is_subfolder(path)]
-
-
-def _is_image(path: Path) -> bool:
     # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".") and files.is_file(path)
+    images = [path for path in paths if path.suffix.lower() in EXTENSIONS and files.is_file(path)]
+    return [path for path in paths if not path.name.startswith("__") and files.is_folder(path)], images
 
 
 def _walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
@@ -165,11 +153,10 @@ def _walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
     visited.add(real)
     if depth > DEEPEST:
         raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its images up.")
-    for path in _inside(folder):
-        if _is_subfolder(path):
-            yield from _walk(path, visited, depth + 1)
-        elif _is_image(path):
-            yield path
+    folders, images = _inside(folder)
+    yield from images
+    for path in folders:
+        yield from _walk(path, visited, depth + 1)
 
 
 def picture_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -178,7 +165,7 @@ def picture_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     unusable: list[str] = []
     for path in paths:
         if files.is_folder(path):
-            images = list(_walk(path, set()))
+            images = sorted(_walk(path, set()))
             unusable += [] if images else [f"{path}: {_NO_IMAGES}"]
             pictures += images
         elif files.is_file(path):

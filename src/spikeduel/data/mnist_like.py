@@ -22,15 +22,14 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
 IdxFile = Path | zipfile.Path
-_KINDS = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
 MAX_BYTES = 2 << 30
 """Larger arrays are refused: a header can claim anything, and a small gzip file can expand to any size."""
 
 
-def read(path: IdxFile, num_dimensions: int | None = None) -> np.ndarray:
-    """The array in an idx file, gzipped or not, of `num_dimensions`. Raises `InputError` naming the file."""
+def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
+    """The bytes in an idx file, gzipped or not: uint8, of `num_dimensions`. Raises `InputError` naming the file."""
     try:
         with path.open("rb") as file:
             is_gzipped = file.read(2) == _GZIP
@@ -45,26 +44,21 @@ def read(path: IdxFile, num_dimensions: int | None = None) -> np.ndarray:
         raise InputError(f"{path}: its data is damaged or cut off ({error}). Download it again.") from None
 
 
-def _parse(stream: IO[bytes] | gzip.GzipFile, name: str, num_dimensions: int | None) -> np.ndarray:
+def _parse(stream: IO[bytes] | gzip.GzipFile, name: str, num_dimensions: int) -> np.ndarray:
     magic = _take(stream, 4, name)
-    kind = _KINDS.get(magic[2])
-    if magic[:2] != b"\0\0" or kind is None or magic[3] == 0:
-        raise InputError(f"{name}: not an idx file (magic number 0x{magic.hex()}). Download it again.")
-    if num_dimensions is not None and magic[3] != num_dimensions:
+    if magic[:3] != b"\0\0\x08":
+        raise InputError(f"{name}: not an idx file of bytes (magic number 0x{magic.hex()}). Download it again.")
+    if magic[3] != num_dimensions:
         raise InputError(
             f"{name}: has {magic[3]} dimensions, {num_dimensions} expected. Are images and labels mixed up?"
         )
-    shape = tuple(int(n) for n in np.frombuffer(_take(stream, 4 * magic[3], name), dtype=">u4"))
-    dtype = np.dtype(kind)
-    size = math.prod(shape) * dtype.itemsize
-    if size > MAX_BYTES or len(shape) > 32:
-        # With 255 dimensions, the number of bytes is beyond what a float can say.
-        claims = f"{size:.3g} bytes" if len(shape) <= 32 else f"{len(shape)} dimensions"
-        raise InputError(f"{name}: its header claims {claims}, which cannot be right. Download it again.")
+    shape = tuple(int(n) for n in np.frombuffer(_take(stream, 4 * num_dimensions, name), dtype=">u4"))
+    if (size := math.prod(shape)) > MAX_BYTES:
+        raise InputError(f"{name}: its header claims {size:.3g} bytes, which cannot be right. Download it again.")
     content = _take(stream, size, name)
     if stream.read(1):
         raise InputError(f"{name}: is longer than its header says ({shape}). Download it again.")
-    return np.frombuffer(content, dtype=dtype).reshape(shape).astype(dtype.newbyteorder("="), copy=False)
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
 def _take(stream: IO[bytes] | gzip.GzipFile, size: int, name: str) -> bytearray:
@@ -207,19 +201,16 @@ def _from_idx(family: _Family, options: DataOptions) -> RawDataset:
 def _read_side(family: _Family, images_file: IdxFile, labels_file: IdxFile) -> tuple[np.ndarray, np.ndarray]:
     """Images uint8 `[N, 28, 28]` and labels uint8 `[N]`. Raises `InputError` where they do not fit."""
     pixels, labels = read(images_file, 3), read(labels_file, 1)
-    if pixels.shape[1:] != (28, 28) or pixels.dtype != np.uint8 or labels.dtype != np.uint8:
+    if pixels.shape[1:] != (28, 28):
         raise InputError(f"{images_file}: holds {pixels.shape}, 28×28 bytes each expected.")
     if len(pixels) != len(labels):
-        raise InputError(
-            f"{labels_file}: {len(labels)} labels for the {len(pixels)} images in {images_file}. Download both again."
-        )
+        problem = f"{len(labels)} labels for the {len(pixels)} images in {images_file}"
+        raise InputError(f"{labels_file}: {problem}. Download both again.")
     if not len(labels):
         raise InputError(f"{labels_file}: holds no labels. Download it again.")
     if labels.max() >= len(family.classes):
-        raise InputError(
-            f"{labels_file}: label {labels.max()} is not one of the {len(family.classes)} classes of {family.name}. Is "
-            "it another set's file?"
-        )
+        classes = f"{len(family.classes)} classes of {family.name}"
+        raise InputError(f"{labels_file}: label {labels.max()} is not one of the {classes}. Is it another set's file?")
     return pixels, labels
 
 

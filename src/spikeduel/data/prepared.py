@@ -21,9 +21,6 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-GroupRule = Callable[[str], str | None]
-"""From an image's path, relative to its folder with forward slashes, to the name of its group, or None."""
-
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Codes of an official split."""
 
@@ -53,9 +50,9 @@ class RawDataset:
     names: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A data set ready to use: the arrays of `RawDataset`, memory-mapped, and their checksum.
+@dataclass(frozen=True, kw_only=True)
+class Prepared(RawDataset):
+    """A data set ready to use: checked, its arrays memory-mapped, with its name and the checksum of its content.
 
     `groups` int64 `[N]` is the union of the source's groups and of exact duplicates, None where every image is alone.
     `image_ids` int64 `[N]` are equal where images are equal, None where they were not compared yet. `ungrouped` is the
@@ -63,16 +60,7 @@ class Prepared:
     """
 
     name: str
-    images: np.ndarray
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-    groups: np.ndarray | None
-    official: np.ndarray | None
-    samples: list[tuple[int, np.ndarray]]
     fingerprint: str
-    notes: tuple[str, ...] = ()
-    names: tuple[str, ...] | None = None
     ungrouped: str | None = None
     image_ids: np.ndarray | None = None
 
@@ -135,6 +123,7 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
         groups=None if int(groups.max()) + 1 == len(groups) else groups,
         official=None if raw.official is None else np.asarray(raw.official, dtype=np.uint8),
         samples=[(int(index), np.asarray(picture, dtype=np.uint8)) for index, picture in raw.samples],
+        sources=raw.sources,
         fingerprint="",
         notes=(*raw.notes, *[f"{told}; copies count as one group."] * (copies > 0)),
         names=None if raw.names is None else tuple(raw.names),
@@ -147,15 +136,14 @@ def _problems(raw: RawDataset) -> Iterator[str]:
     """What cannot be right about `raw`; after the first, what follows may fail."""
     if not isinstance(raw, RawDataset):
         yield f"its function must return a RawDataset, not {type(raw).__name__}."
-    images, labels, preprocessing, num_classes = raw.images, np.asarray(raw.labels), raw.preprocessing, len(raw.classes)
+    images, labels, num_classes, how = raw.images, np.asarray(raw.labels), len(raw.classes), raw.preprocessing
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
         yield "images must be a uint8 array [N, C, H, W]."
-    if images.shape[1] not in (1, 3):
-        yield f"images must have 1 or 3 channels, not {images.shape[1]}."
-    shape = (preprocessing.channels, preprocessing.height, preprocessing.width)
-    if shape != images.shape[1:]:
-        yield f"preprocessing makes {shape}, images are {images.shape[1:]}."
-    count = len(images)
+    count, shape = len(images), images.shape[1:]
+    if shape[0] not in (1, 3):
+        yield f"images must have 1 or 3 channels, not {shape[0]}."
+    if shape != (how.channels, how.height, how.width):
+        yield f"preprocessing makes {(how.channels, how.height, how.width)}, images are {shape}."
     if labels.shape != (count,):
         yield f"{count} images need {count} labels, there are {labels.shape}."
     if not np.issubdtype(labels.dtype, np.integer):
@@ -168,18 +156,16 @@ def _problems(raw: RawDataset) -> Iterator[str]:
         yield "two classes have the same name."
     if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
         yield f"labels must lie in 0 … {num_classes - 1}."
-    for k in np.flatnonzero(np.bincount(labels, minlength=num_classes) == 0):
-        yield f"class '{raw.classes[k]}' has no images."
+    if len(empty := np.flatnonzero(np.bincount(labels, minlength=num_classes) == 0)):
+        yield f"class '{raw.classes[empty[0]]}' has no images."
     for part in ("groups", "official", "names"):
-        array = getattr(raw, part)
-        if array is not None and np.shape(array) != (count,):
+        if (array := getattr(raw, part)) is not None and np.shape(array) != (count,):
             yield f"{part} must have one entry per image ({count})."
-    if raw.official is not None:
-        present = set(np.unique(raw.official).tolist())
-        if not present <= {TRAIN, VALIDATION, TEST}:
-            yield "official must hold TRAIN, VALIDATION and TEST only."
-        if TRAIN not in present:
-            yield "the official split has no training images."
+    sides = {TRAIN} if raw.official is None else set(np.unique(raw.official).tolist())
+    if not sides <= {TRAIN, VALIDATION, TEST}:
+        yield "official must hold TRAIN, VALIDATION and TEST only."
+    if TRAIN not in sides:
+        yield "the official split has no training images."
 
 
 def fingerprint(prepared: Prepared) -> str:
@@ -229,42 +215,59 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
     """`prepared` with the groups that `group_by` gives its images, joined with the groups that it has (duplicates).
 
     Its fingerprint covers the new groups; `ungrouped` keeps the old one. Without `group_by` it is as it was. Raises
-    `InputError`, see `named_groups`.
+    `InputError` where `group_by` does not say for every image which group it belongs to, or says nothing that a split
+    could keep to.
     """
     if group_by is None:
         return prepared
-    if prepared.names is None:
+    if (names := prepared.names) is None:
         raise InputError(f"group_by: {prepared.name} has no file names to group by.")
-    named = named_groups(prepared.names, group_by)
-    numbers = numbered(named)
-    groups = numbers if prepared.groups is None else join_groups(numbers, prepared.groups)
-    num_named, num_groups = len(set(named)), int(groups.max()) + 1
+    found = list(map(group_rule(group_by), names))
+    named = [group for group in found if group is not None]
+    num_named, problem = len(set(named)), None
+    if len(named) < len(names):
+        first, count = names[found.index(None)], f"{len(names) - len(named):,} of {len(names):,} images"
+        if names_a_file(group_by):
+            problem = f"has no line for {count}, the first of them {first}. List every image by its path"
+        else:
+            which = f"does not match {count}" if named else "matches no image"
+            problem = f"{which} (and is no file). The first without a match is {first}. Paths are"
+        problem += " relative to the data folder, with forward slashes."
+    elif num_named == 1:
+        problem = f"puts all {len(names):,} images into one group, '{named[0]}'. Capture what tells the groups apart."
+    elif num_named == len(names):
+        problem = f"puts every image into a group of its own ({names[0]} into '{named[0]}')."
+        problem += " Capture what images of one group have in common."
+    if problem is not None:
+        raise InputError(f"group_by {group_by}: {problem}")
+    groups = numbered(named)
+    if prepared.groups is not None:
+        groups = join_groups(groups, prepared.groups)
+    num_groups = int(groups.max()) + 1
     joined = (f"Some groups hold copies of the same image and are joined: {num_groups:,} are left of {num_named:,}.",)
     changed = replace(prepared, groups=groups, notes=prepared.notes + joined * (num_groups < num_named))
     return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)
 
 
-def group_rule(group_by: str) -> GroupRule:
-    """What `group_by` says: the CSV file of that name where there is one, else a regular expression.
+def group_rule(group_by: str) -> Callable[[str], str | None]:
+    """From an image's path, relative to its folder with forward slashes, to the name of its group, or None.
 
-    Raises `InputError` for a CSV without the columns `path` and `group`, and for an expression that is invalid or has
-    not exactly one capturing group.
+    What `group_by` says: the CSV file of that name where there is one, else a regular expression. Raises `InputError`
+    for a CSV without the columns `path` and `group`, and for an expression that is invalid or has not exactly one
+    capturing group.
     """
     if names_a_file(group_by):
         return _read_table(Path(group_by).expanduser()).get
+    no_file = f"group_by {group_by}: no such file, and"
     try:
         pattern = re.compile(group_by)
     except re.error as error:
         where = "" if error.pos is None else f" at character {error.pos + 1}"
-        raise InputError(
-            f"group_by {group_by}: no such file, and not a regular expression ({error.msg}{where}). Mend it, or name a "
-            "CSV file."
-        ) from None
+        raise InputError(f"{no_file} not a regular expression ({error.msg}{where}). Mend it, or name a CSV.") from None
     if pattern.groups != 1:
         raise InputError(
-            f"group_by {group_by}: no such file, and as a regular expression it has {pattern.groups} groups in "
-            r"parentheses where it needs exactly one, which captures the name of an image's group, as in "
-            r"([^/]+)_\d+\.png; parentheses that shall not capture are written (?:…)."
+            f"{no_file} as a regular expression it has {pattern.groups} groups in parentheses where it needs exactly "
+            r"one, which captures the name of an image's group, as in ([^/]+)_\d+\.png; others are written (?:…)."
         )
 
     def group_of(name: str) -> str | None:
@@ -277,36 +280,6 @@ def group_rule(group_by: str) -> GroupRule:
 def names_a_file(group_by: str) -> bool:
     """Whether `group_by` names a file, and so is no regular expression."""
     return files.is_file(group_by)
-
-
-def named_groups(names: Sequence[str], group_by: str) -> list[str]:
-    """The name of each image's group, from the images' paths.
-
-    Raises `InputError` where `group_by` does not say for every image which group it belongs to, or says nothing that a
-    split could keep to.
-    """
-    group_of = group_rule(group_by)
-    found = [group_of(name) for name in names]
-    groups = [group for group in found if group is not None]
-    if silent := [name for name, group in zip(names, found, strict=True) if group is None]:
-        count = f"{len(silent):,} of {len(names):,} images"
-        if names_a_file(group_by):
-            problem = f"has no line for {count}, the first of them {silent[0]}. List every image by its path"
-        else:
-            which = "matches no image" if not groups else f"does not match {count}"
-            problem = f"{which} (and is no file). The first without a match is {silent[0]}. Paths are"
-        raise InputError(f"group_by {group_by}: {problem} relative to the data folder, with forward slashes.")
-    if len(set(groups)) == 1:
-        raise InputError(
-            f"group_by {group_by}: puts all {len(names):,} images into one group, '{groups[0]}', and no split can cut "
-            "it. Capture what tells the groups apart."
-        )
-    if len(set(groups)) == len(groups):
-        raise InputError(
-            f"group_by {group_by}: puts every image into a group of its own ({names[0]} into '{groups[0]}'). Capture "
-            "what images of one group have in common."
-        )
-    return groups
 
 
 def _read_table(path: Path) -> dict[str, str]:

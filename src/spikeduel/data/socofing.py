@@ -4,9 +4,8 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -36,8 +35,7 @@ Source = Path | zipfile.Path
 """The folder that holds Real and Altered."""
 
 
-@dataclass(frozen=True, order=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """One file: whose, which finger (index into `CLASSES`), the folder within SOCOFing, its name."""
 
     subject: int
@@ -103,7 +101,7 @@ def altered(
         with source_at(experiment.data_dir) as source:
             prints = _listed(source, _parts(experiment.alterations))
             if [print_.label for print_ in prints] != np.asarray(prepared.labels).tolist():
-                raise InputError(f"{_name(source)}: no longer holds what was prepared from it.")
+                raise InputError(f"{str(source).rstrip('/')}: no longer holds what was prepared from it.")
             subjects = np.array([print_.subject for print_ in prints])
             groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
             seen = np.isin(groups, groups[np.concatenate((split.train, split.val))])
@@ -153,13 +151,14 @@ def _parts(alterations: Iterable[str]) -> list[str]:
 def _listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozenset()) -> list[Fingerprint]:
     """The prints in `parts` but those named in `skip`, in the order of the data set's images. Raises `InputError`."""
     prints: list[Fingerprint] = []
+    where = str(source).rstrip("/")
     for part in parts:
         folder = source / part
         if not folder.is_dir():
             remedy = "give the folder that holds Real and Altered, or Kaggle's zip"
             if part != "Real":
                 remedy = "choose other alterations, or get the whole of SOCOFing"
-            raise InputError(f"{_name(source)}: has no folder {part}; {remedy}.")
+            raise InputError(f"{where}: has no folder {part}; {remedy}.")
         try:
             names = [path.name for path in folder.iterdir() if path.is_file()]
         except OSError as error:
@@ -167,7 +166,7 @@ def _listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozens
         names = [name for name in names if not name.startswith(".") and name.lower() not in _NOT_PRINTS]
         if not names:
             raise InputError(f"{folder}: holds no fingerprints. Unpack SOCOFing again, or give its zip.")
-        prints += [parse(name, part, _name(source)) for name in names if not skip or str(folder / name) not in skip]
+        prints += [parse(name, part, where) for name in names if not skip or str(folder / name) not in skip]
     return sorted(prints)
 
 
@@ -221,11 +220,6 @@ def _prefix(names: list[str]) -> str:
     prefixes = {str(member.parent.parent) for member in members if member.parent.name == "Real"} - {"."}
     at_the_top = any(member.parent == PurePosixPath("Real") for member in members)
     return "" if at_the_top or not prefixes else min(prefixes, key=lambda prefix: (len(prefix), prefix)) + "/"
-
-
-def _name(source: Source) -> str:
-    """What errors call a source."""
-    return str(source).rstrip("/")
 
 
 def _download() -> Path:

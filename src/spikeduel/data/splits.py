@@ -64,24 +64,19 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
     rng = _generator(experiment)
-    count = len(prepared)
-    official = np.zeros(count, dtype=np.uint8) if prepared.official is None else np.asarray(prepared.official)
-    has_test = bool((official == TEST).any())
-    published = experiment.split == "published" and prepared.groups is not None and not has_test
-    groups = None if published else prepared.groups
+    official = np.zeros(len(prepared)) if prepared.official is None else np.asarray(prepared.official)
     sides = official.astype(np.int64)
-    wanted = [side for side in (VALIDATION, TEST) if not (official == side).any()]
-    rest = np.flatnonzero(official == TRAIN)
+    wanted = [side for side in (VALIDATION, TEST) if not (sides == side).any()]
+    kind = "stratified" if prepared.groups is None else "published" if experiment.split == "published" else "grouped"
+    if TEST not in wanted:
+        kind = "official"
+    groups = None if kind == "published" else prepared.groups
     if wanted:
+        rest = np.flatnonzero(sides == TRAIN)
         share = {TRAIN: 1 - HELD_OUT * len(wanted), **dict.fromkeys(wanted, HELD_OUT)}
-        drawn = _drawn(prepared, rest, groups, list(share.values()), rng)
-        sides[rest] = np.array(list(share))[drawn]
+        sides[rest] = np.array(list(share))[_drawn(prepared, rest, groups, list(share.values()), rng)]
     train, val, test = (np.flatnonzero(sides == side) for side in (TRAIN, VALIDATION, TEST))
-    train, val = _limited(prepared, train, val, experiment.limit, rng)
-    kind = "stratified" if groups is None else "grouped"
-    if has_test or published:
-        kind = "official" if has_test else "published"
-    return (Split(train, val, test, kind),)
+    return (Split(*_limited(prepared, train, val, experiment.limit, rng), test, kind),)
 
 
 def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[Split, ...]:
@@ -156,22 +151,20 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
     training first) where images have no names; `split` (train, val or test); `fold` where there are folds; `group` (a
     number) where images have groups. Atomic.
     """
-    folds, groups = splits[0].fold is not None, prepared.groups
-    first = "index" if prepared.names is None else "path"
+    folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
     with (
         files.atomic_path(Path(path)) as temporary,
         # A file's name may be no Unicode.
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
+        first = "index" if names is None else "path"
         writer.writerow([first, "split", *["fold"] * folds, *["group"] * (groups is not None)])
         for split in splits:
             for side in ("train", "val", "test"):
                 for index in getattr(split, side).tolist():
-                    row = [index if prepared.names is None else prepared.names[index], side]
-                    row += [] if split.fold is None else [split.fold]
-                    row += [] if groups is None else [int(groups[index])]
-                    writer.writerow(row)
+                    group = [] if groups is None else [int(groups[index])]
+                    writer.writerow([index if names is None else names[index], side, *[split.fold] * folds, *group])
 
 
 def assign(
@@ -193,48 +186,38 @@ def assign(
     np.add.at(content, (group, labels), 1)
     _require_enough(content, num_sides, classes)
     target = np.outer(share, content.sum(0))
-    side_of = _place_groups(content, target, rng)
-    _place_single_images(side_of, content, target, rng)
+    side_of = _placed(content, target, rng)
     if (_filled(side_of, content, num_sides) == 0).any():
         side_of = _mended(side_of, content, target, rng, classes)
     return side_of[group]
 
 
-def _place_groups(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A side for each group of several images, where it brings the counts nearest to `target`; −1 for single images.
+def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A side for each group, where it brings the counts nearest to `target`; single images as the targets ask.
 
     `content` is `[groups, classes]`, `target` `[sides, classes]`.
     """
     size = content.sum(1)
     side_of = np.full(len(size), -1, dtype=np.int64)
-    if (size == 1).all():
-        return side_of
     filled = np.zeros_like(target)
-    weight = 1 / np.maximum(target, 1e-9)
-    order = rng.permutation(len(size))
-    order = order[np.argsort(-size[order], kind="stable")]
-    for group in order[size[order] > 1]:
-        images = content[group]
-        # The growth of the squared distance to the target, relative to the target.
-        growth = (images * (2 * (filled - target) + images) * weight).sum(axis=1)
-        side_of[group] = int(np.argmin(growth))
-        filled[side_of[group]] += images
-    return side_of
-
-
-def _place_single_images(
-    side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Fills in `side_of` where it is −1, each class as its targets ask."""
-    placed = side_of >= 0
-    filled = _filled(side_of[placed], content[placed], len(target))
-    label = content.argmax(1)
+    if (size > 1).any():
+        weight = 1 / np.maximum(target, 1e-9)
+        order = rng.permutation(len(size))
+        order = order[np.argsort(-size[order], kind="stable")]
+        for group in order[size[order] > 1]:
+            images = content[group]
+            # The growth of the squared distance to the target, relative to the target.
+            growth = (images * (2 * (filled - target) + images) * weight).sum(axis=1)
+            side_of[group] = int(np.argmin(growth))
+            filled[side_of[group]] += images
+    is_single, label = size == 1, content.argmax(1)
     for k in range(content.shape[1]):
-        rows = rng.permutation(np.flatnonzero(~placed & (label == k)))
+        rows = rng.permutation(np.flatnonzero(is_single & (label == k)))
         behind = (target - filled)[:, :k].sum(1)
         quota = _quota(len(rows), target[:, k], filled[:, k], behind)
         side_of[rows] = np.repeat(np.arange(len(target)), quota)
         filled[:, k] += quota
+    return side_of
 
 
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
@@ -331,15 +314,14 @@ def _require_enough(content: np.ndarray, num_sides: int, classes: tuple[str, ...
     """Raises `InputError` for a class that cannot be on every side, whatever the others do."""
     groups_of = (content > 0).sum(0)
     label = int(np.argmin(groups_of))
-    name, num_groups, num_images = classes[label], int(groups_of[label]), int(content[:, label].sum())
-    if num_images < num_sides:
+    name, images, groups = classes[label], int(content[:, label].sum()), int(groups_of[label])
+    if images < num_sides:
         raise InputError(
-            f"class '{name}' has {num_images} image{'s' * (num_images != 1)}, and a split needs at least {num_sides} of "
-            "each class, one on each side. Add images, remove the class, or choose fewer folds if there are folds."
+            f"class '{name}' has {images} image{'s' * (images != 1)}, and a split needs at least {num_sides}. "
+            "Add images, remove the class, or choose fewer folds if there are folds."
         )
-    if num_groups < num_sides:
+    if groups < num_sides:
         raise InputError(
-            f"class '{name}' has too few groups for a split that cuts none: its {num_images} images lie in {num_groups} "
-            f"group{'s' * (num_groups != 1)}, and {num_sides} sides need at least one each (copies are one group). "
-            f"{_REMEDY}"
+            f"class '{name}' has too few groups for a split that cuts none: its {images} images lie in {groups} "
+            f"group{'s' * (groups != 1)}, and {num_sides} sides need one each (copies are one group). {_REMEDY}"
         )

@@ -1,7 +1,7 @@
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.auditing.duplicates import conflicting, cut, earliest, exact, near_ones, pairs, sides_of
+from spikeduel.data.auditing.duplicates import cut, earliest, exact, near_ones, pairs, sides_of
 from spikeduel.data.auditing.neighbours import Neighbourhood
 from spikeduel.results.audit import AuditedImage, Counts, ExactDuplicates
 
@@ -28,8 +28,9 @@ def test_exact_counts_by_hand():
 def test_images_with_conflicting_labels_come_set_by_set():
     same, labels = np.array([3, 1, 3, 1, 2, 3, 1, 1]), np.array([0, 0, 1, 0, 0, 0, 2, 1])
     # Set 1: labels 0, 0, 2, and a 1 that is left out; set 3: 0, 1, 0.
-    assert conflicting(same, labels, SIDE).tolist() == [1, 3, 6, 0, 2, 5]
-    assert conflicting(same, np.zeros(8, int), SIDE).tolist() == []
+    files = tuple(map(str, range(8)))
+    assert exact(same, labels, SIDE, None, files).conflicting_files == tuple("136025")
+    assert exact(same, np.zeros(8, int), SIDE, None, files).conflicting_files == ()
 
 
 def test_the_earliest_of_equal_images():

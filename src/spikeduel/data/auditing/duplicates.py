@@ -23,11 +23,10 @@ def sides_of(split: Split, count: int) -> np.ndarray:
 
 def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
     """int64 `[N]`: the first image (by side, then index) that has the same number in `same`; often itself."""
-    order = np.lexsort((np.arange(len(same)), side, same))
-    _, start, number = np.unique(same[order], return_index=True, return_inverse=True)
-    first = np.empty(len(same), dtype=np.int64)
-    first[order] = order[start[number]]
-    return first
+    order = np.argsort(side, kind="stable")
+    _, first = np.unique(same[order], return_index=True)
+    _, number = np.unique(same, return_inverse=True)
+    return order[first][number]
 
 
 def exact(
@@ -41,34 +40,26 @@ def exact(
 
     `named_groups` `[N]` are the groups that the files' names give, `files` the files' names.
     """
-    conflicts = conflicting(same, labels, side)
-    used = side >= 0
+    used = np.flatnonzero(side >= 0)
     same, labels, side = same[used], labels[used], side[used]
     size = np.bincount(same)
     first_side = np.full(len(size), len(SIDES))
     np.minimum.at(first_side, same, side)
-    across_groups = None
-    if named_groups is not None:
-        across_groups = int((_values_of_each(same, named_groups[used], len(size)) > 1).sum())
+    is_conflicting = _several(same, labels)
+    # Images that equal one with another label, equal ones in a row.
+    conflicts = np.flatnonzero(is_conflicting[same])
+    conflicts = used[conflicts[np.argsort(same[conflicts], kind="stable")]]
     return ExactDuplicates(
-        within=int(len(same) - len(np.unique(np.stack([same, side]), axis=1).T)),
+        within=len(same) - len(np.unique(np.stack([same, side]), axis=1).T),
         across=int((side > first_side[same]).sum()),
-        conflicting=int((_values_of_each(same, labels, len(size)) > 1).sum()),
+        conflicting=int(is_conflicting.sum()),
         conflicting_images=len(conflicts),
         sets=int((size > 1).sum()),
         images=int(size[size > 1].sum()),
         test_in_training=int(((side == 2) & (first_side[same] == 0)).sum()),
-        across_groups=across_groups,
+        across_groups=None if named_groups is None else int(_several(same, named_groups[used]).sum()),
         conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
     )
-
-
-def conflicting(same: np.ndarray, labels: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Images that equal one with another label, equal ones in a row: int64 `[M]`."""
-    used = np.flatnonzero(side >= 0)
-    several = _values_of_each(same[used], labels[used], int(same.max(initial=0)) + 1) > 1
-    images = used[several[same[used]]]
-    return images[np.argsort(same[images], kind="stable")]
 
 
 def near_ones(neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
@@ -86,19 +77,15 @@ def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, in
     """(groups on several sides, test images whose group is also in training); groups of equal images do not count."""
     used = side >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
-    same, side = same[used], side[used]
-    count = int(groups.max()) + 1
-    several = _values_of_each(groups, same, count) > 1
-    is_cut = several & (_values_of_each(groups, side, count) > 1)
-    in_training = np.zeros(count, dtype=bool)
-    in_training[groups[side == 0]] = True
-    return int(is_cut.sum()), int((is_cut & in_training)[groups[side == 2]].sum())
+    side = side[used]
+    is_cut = _several(groups, same[used]) & _several(groups, side)
+    in_training = np.isin(groups, groups[side == 0])
+    return int(is_cut.sum()), int((is_cut[groups] & in_training & (side == 2)).sum())
 
 
-def _values_of_each(numbers: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
-    """How many different `values` occur with each number 0 … count−1."""
-    pairs = np.unique(np.stack([numbers, values]), axis=1)
-    return np.bincount(pairs[0], minlength=count)
+def _several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """bool: whether several `values` occur with each number 0, 1, …"""
+    return np.bincount(np.unique(np.stack([numbers, values]), axis=1)[0]) > 1
 
 
 def pairs(

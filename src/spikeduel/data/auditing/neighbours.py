@@ -27,12 +27,10 @@ IMAGES_A_PORTION = 70
 
 @dataclass(frozen=True)
 class Closest:
-    """What `closest` found for M queries.
+    """Of each of M queries the nearest reference: its index int64 `[M]` and distance float32 `[M]`.
 
-    index     int64 `[M]`: the nearest reference
-    distance  float32 `[M]`: how far it is
-    usual     float32 `[M]`: the median, over equal random portions of the references, of the distance to the nearest
-              in the portion
+    `usual` float32 `[M]` is the median, over equal random portions of the references, of the distance to the nearest
+    in the portion.
     """
 
     index: np.ndarray
@@ -102,9 +100,9 @@ def closest(
     order = torch.randperm(len(references), generator=torch.Generator().manual_seed(0))
     portions = order.tensor_split(num_portions)
     starts = np.cumsum([0, *map(len, portions)]).tolist()
-    self_place = (
-        None if self_at is None else torch.argsort(order)[torch.from_numpy(np.asarray(self_at, dtype=np.int64))]
-    )
+    self_place = None
+    if self_at is not None:
+        self_place = torch.argsort(order)[torch.from_numpy(np.asarray(self_at, dtype=np.int64))]
 
     def scores(number: int, blocks: "Iterable[slice | Tensor]") -> "Iterator[tuple[slice | Tensor, Tensor]]":
         """Blocks of queries, and half their squared distances to a portion, less half the query's square."""
