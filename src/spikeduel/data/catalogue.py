@@ -39,6 +39,8 @@ BUILT_IN = ("digits", "fashion-mnist-mini")
 FORMAT = 2
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
 
+_ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
+"""The fields that a manifest and a `Prepared` have in common."""
 Array = Literal["images", "labels", "groups", "official", "image_ids"]
 """The fields of `Prepared` that are files of their own."""
 
@@ -181,9 +183,10 @@ def listing() -> list[dict[str, str]]:
     about = {name: (source.__doc__ or "").strip().partition("\n")[0] for name, source in DATASETS.items()}
     state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
     for path, manifest in cached():
-        size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
-        about.setdefault(manifest.name, f"from {manifest.source}")
-        state[manifest.name] = f"{manifest.created[:10]}, {manifest.count:,} images, {size:,.0f} MB"
+        with suppress(OSError):
+            size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
+            about.setdefault(manifest.name, f"from {manifest.source}")
+            state[manifest.name] = f"{manifest.created[:10]}, {manifest.count:,} images, {size:,.0f} MB"
     return [{"name": name, "prepared": state[name], "description": about[name]} for name in about]
 
 
@@ -236,17 +239,13 @@ def write(folder: Path, prepared: Prepared, source: str = "") -> None:
     """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change."""
     arrays = {part: array for part in get_args(Array) if (array := getattr(prepared, part)) is not None}
     manifest = Manifest(
+        **{field: getattr(prepared, field) for field in _ALIKE},
         format=FORMAT,
-        name=prepared.name,
         count=len(prepared),
         image_shape=prepared.image_shape,
-        classes=prepared.classes,
         class_counts=tuple(np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()),
         named=prepared.names is not None,
         arrays=tuple(arrays),
-        preprocessing=prepared.preprocessing,
-        fingerprint=prepared.fingerprint,
-        notes=prepared.notes,
         source=source,
         sources=tuple(map(str, prepared.sources)),
         sources_state=state(prepared.sources),
@@ -294,17 +293,8 @@ def read(folder: Path) -> Prepared:
     # np.load raises a different error for each way in which a file can be broken (zip, header, length).
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
-    return Prepared(
-        name=manifest.name,
-        classes=manifest.classes,
-        preprocessing=manifest.preprocessing,
-        samples=samples,
-        fingerprint=manifest.fingerprint,
-        notes=manifest.notes,
-        sources=sources,
-        names=names,
-        **arrays,
-    )
+    alike = {field: getattr(manifest, field) for field in _ALIKE}
+    return Prepared(**alike, **arrays, samples=samples, sources=sources, names=names)
 
 
 def state(sources: Iterable[Path]) -> str:

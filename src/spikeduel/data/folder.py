@@ -74,15 +74,26 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
         if ignored := [path.name for path in below if path.name.lower() not in _SIDES]:
             notes.append(f"ignored beside train/: {', '.join(ignored)}.")
     elif sides and len(sides) == len(below):
-        names = ", ".join(f"{path.name}/" for path in below)
-        raise InputError(f"{root}: has {names} but no train/. Add train/, or put class folders in {root} alone.")
+        named = ", ".join(f"{path.name}/" for path in below)
+        raise InputError(f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone.")
     else:
         sides = [(TRAIN, root)]
     images: list[tuple[Path, int, int]] = []
     classes: tuple[str, ...] = ()
     for side, parent in sides:
         folders, loose = _inside(parent)
-        _check_names(parent, folders, len(loose), classes)
+        if not folders:
+            holds = f"has {len(loose)} images but no class sub-folders" if loose else "holds no images"
+            raise InputError(f"{parent}: {holds}. {_LAYOUT}")
+        if strange := [path for path in folders if any("\ud800" <= letter <= "\udfff" for letter in path.name)]:
+            raise InputError(f"{strange[0]}: its name, a class, is not UTF-8. Rename the folder.")
+        names = {path.name for path in folders}
+        if classes and names != set(classes):
+            differences = {"lacks": set(classes) - names, "adds": names - set(classes)}
+            told = "; ".join(f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which)
+            raise InputError(
+                f"{parent}: its class folders differ from those for training ({told}). Make them the same."
+            )
         classes = tuple(path.name for path in folders)
         of_class = [sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)})) for path in folders]
         if not any(of_class):
@@ -94,23 +105,6 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
         images += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
         notes += [f"{len(loose)} images lie loose in {parent.name} and are ignored."] * bool(loose)
     return images, classes, notes
-
-
-def _check_names(parent: Path, folders: list[Path], num_loose: int, expected: tuple[str, ...]) -> None:
-    """Raises `InputError` unless `folders` in `parent` can name classes, and those `expected`, if any are."""
-    if not folders:
-        holds = f"has {num_loose} images but no class sub-folders" if num_loose else "holds no images"
-        raise InputError(f"{parent}: {holds}. {_LAYOUT}")
-    for path in folders:
-        if any("\ud800" <= letter <= "\udfff" for letter in path.name):
-            raise InputError(f"{path}: its name, a class, is not UTF-8. Rename the folder.")
-    names = {path.name for path in folders}
-    if expected and names != set(expected):
-        differences = {"lacks": set(expected) - names, "adds": names - set(expected)}
-        told = "; ".join(f"{verb} {', '.join(sorted(which))}" for verb, which in differences.items() if which)
-        raise InputError(
-            f"{parent}: its class folders differ from those for training ({told}). Give all sides the same classes."
-        )
 
 
 def _preprocessing(paths: list[Path], options: DataOptions) -> Preprocessing:

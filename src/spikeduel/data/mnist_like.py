@@ -34,40 +34,36 @@ def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
         with path.open("rb") as file:
             is_gzipped = file.read(2) == _GZIP
             file.seek(0)
-            return _parse(gzip.GzipFile(fileobj=file) if is_gzipped else file, str(path), num_dimensions)
-    except InputError:
-        raise
+            stream = gzip.GzipFile(fileobj=file) if is_gzipped else file
+            magic = _take(stream, 4)
+            if magic[:3] != b"\0\0\x08":
+                raise InputError(f"not an idx file of bytes (magic number 0x{magic.hex()}). Download it again.")
+            if magic[3] != num_dimensions:
+                problem = f"has {magic[3]} dimensions, {num_dimensions} expected"
+                raise InputError(f"{problem}. Are images and labels mixed up?")
+            shape = tuple(int(n) for n in np.frombuffer(_take(stream, 4 * num_dimensions), dtype=">u4"))
+            if (size := math.prod(shape)) > MAX_BYTES:
+                raise InputError(f"its header claims {size:.3g} bytes, which cannot be right. Download it again.")
+            content = _take(stream, size)
+            if stream.read(1):
+                raise InputError(f"is longer than its header says ({shape}). Download it again.")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     # gzip, zipfile and each of its decompressors have errors of their own for what is damaged.
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
         raise InputError(f"{path}: its data is damaged or cut off ({error}). Download it again.") from None
-
-
-def _parse(stream: IO[bytes] | gzip.GzipFile, name: str, num_dimensions: int) -> np.ndarray:
-    magic = _take(stream, 4, name)
-    if magic[:3] != b"\0\0\x08":
-        raise InputError(f"{name}: not an idx file of bytes (magic number 0x{magic.hex()}). Download it again.")
-    if magic[3] != num_dimensions:
-        raise InputError(
-            f"{name}: has {magic[3]} dimensions, {num_dimensions} expected. Are images and labels mixed up?"
-        )
-    shape = tuple(int(n) for n in np.frombuffer(_take(stream, 4 * num_dimensions, name), dtype=">u4"))
-    if (size := math.prod(shape)) > MAX_BYTES:
-        raise InputError(f"{name}: its header claims {size:.3g} bytes, which cannot be right. Download it again.")
-    content = _take(stream, size, name)
-    if stream.read(1):
-        raise InputError(f"{name}: is longer than its header says ({shape}). Download it again.")
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 
-def _take(stream: IO[bytes] | gzip.GzipFile, size: int, name: str) -> bytearray:
+def _take(stream: IO[bytes] | gzip.GzipFile, size: int) -> bytearray:
     """Reads exactly `size` bytes, piece by piece: memory grows with what is really there."""
     content = bytearray()
     while piece := stream.read(min(_CHUNK, size - len(content))):
         content += piece
     if len(content) < size:
-        raise InputError(f"{name}: cut off after {len(content)} of {size} bytes. Download it again.")
+        raise InputError(f"cut off after {len(content)} of {size} bytes. Download it again.")
     return content
 
 
@@ -106,10 +102,7 @@ def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
 
 def _fetch(url: str, md5: str, target: Path, track: Track) -> None:
     request = urllib.request.Request(url, headers={"User-Agent": "spikeduel"})
-    with (
-        urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response,
-        files.atomic_path(target) as temporary,
-    ):
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response, files.atomic_path(target) as temporary:
         length = response.headers.get("Content-Length", "")
         size = int(length) if length.isdigit() else 0
         chunks = iter(partial(response.read, CHUNK), b"")
@@ -175,7 +168,7 @@ def emnist_digits(options: DataOptions) -> RawDataset:
 
 
 def _from_idx(family: _Family, options: DataOptions) -> RawDataset:
-    _require_size(family.name, options, 28)
+    _require_defaults(family.name, options, 28)
     idx_files: list[IdxFile] = []
     if options.data_dir:
         idx_files = _given(family, Path(options.data_dir).expanduser())
@@ -284,7 +277,7 @@ def remote_files(name: str) -> dict[str, Remote]:
 
 def fashion_mnist_mini(options: DataOptions) -> RawDataset:
     """A part of Fashion-MNIST, embedded: 10,000 images for training, 2,000 for test, 28×28 grey; offline."""
-    _require_built_in("fashion-mnist-mini", options, 28)
+    _require_defaults("fashion-mnist-mini", options, 28)
     with resources.files("spikeduel.data").joinpath(EMBEDDED).open("rb") as file, np.load(file) as stored:
         labels, num_test = stored["labels"].astype(np.int64), int(stored["num_test"])
         pixels = lzma.decompress(stored["images_xz"].tobytes(), format=lzma.FORMAT_XZ)
@@ -304,7 +297,7 @@ def digits(options: DataOptions) -> RawDataset:
     """scikit-learn's digits: 1,797 handwritten digits, 8×8 grey, no official split. Offline."""
     from sklearn.datasets import load_digits
 
-    _require_built_in("digits", options, 8)
+    _require_defaults("digits", options, 8)
     bunch = load_digits()
     images = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
     labels = bunch.target.astype(np.int64)
@@ -321,12 +314,8 @@ def _first_of_each_class(images: np.ndarray, labels: np.ndarray) -> list[tuple[i
     return [(int(first), images[first]) for first in np.unique(labels, return_index=True)[1]]
 
 
-def _require_size(name: str, options: DataOptions, size: int) -> None:
+def _require_defaults(name: str, options: DataOptions, size: int) -> None:
+    if options.data_dir is not None and name in ("digits", "fashion-mnist-mini"):
+        raise InputError(f"data_dir: {name} is built in; leave data_dir unset.")
     if options.image_size not in (None, size):
         raise InputError(f"image_size: images of {name} are {size}×{size}; leave image_size unset.")
-
-
-def _require_built_in(name: str, options: DataOptions, size: int) -> None:
-    if options.data_dir is not None:
-        raise InputError(f"data_dir: {name} is built in; leave data_dir unset.")
-    _require_size(name, options, size)

@@ -67,18 +67,15 @@ class Preprocessing:
             picture = picture.crop((left, top, picture.width - right, picture.height - bottom))
         if self.invert:
             picture = ImageOps.invert(picture)
-        array = np.asarray(self._fitted(picture), dtype=np.uint8)
-        return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
-
-    def _fitted(self, picture: Image.Image) -> Image.Image:
         width = max(picture.width, round(picture.height * self.width / self.height))
         height = max(picture.height, round(picture.width * self.height / self.width))
         if width * height > MOST_PIXELS:
             raise _too_large(f"padded to {width:,}×{height:,}, ")
         picture = _padded(picture, (width, height))
         if width > self.width or height > self.height or self.enlarge:
-            return picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
-        return _padded(picture, (self.width, self.height))
+            picture = picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
+        array = np.asarray(_padded(picture, (self.width, self.height)), dtype=np.uint8)
+        return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-like form, for `from_dict`."""

@@ -2,10 +2,10 @@
 
 import re
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from spikeduel.system.progress import Progress
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
 HARDER = {"altered-medium": "Medium", "altered-hard": "Hard"}
+FORMATS = ("BMP",)
 HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
 SCANNER_FRAME = (2, 2, 4, 4)
@@ -30,7 +31,6 @@ _NAME = re.compile(
 )
 _NOT_PRINTS = {"thumbs.db", "desktop.ini"}
 
-Result = TypeVar("Result")
 Source = Path | zipfile.Path
 """The folder that holds Real and Altered."""
 
@@ -54,14 +54,15 @@ def socofing(options: DataOptions) -> RawDataset:
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
 
-        def prepare(row: int, grey: Image.Image) -> bytes:
+        def prepare(row: int, picture: Image.Image) -> bytes:
+            grey = _grey(picture)
             images[row] = preprocessing(grey)
             pixels = np.asarray(grey)
             if firsts.get(prints[row].label) == row:
                 samples[row] = pixels
             return repr(pixels.shape).encode() + checksum(pixels)
 
-        keys = _over_prints(source, prints, prepare, options.track, "reading fingerprints")
+        keys = over_pictures(prepare, _paths(source, prints), options.track, "reading fingerprints", FORMATS)
         parts = [source / part for part in _parts(options.alterations)] if isinstance(source, Path) else []
     subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
     same = numbered(keys)
@@ -124,10 +125,10 @@ def _prepared(
         raise InputError("It has no print of a person who is in the test part alone.")
     images = room_for(len(prints), preprocessing)
 
-    def prepare(row: int, grey: Image.Image) -> None:
-        images[row] = preprocessing(grey)
+    def prepare(row: int, picture: Image.Image) -> None:
+        images[row] = preprocessing(_grey(picture))
 
-    _over_prints(source, prints, prepare, track, "reading altered fingerprints")
+    over_pictures(prepare, _paths(source, prints), track, "reading altered fingerprints", FORMATS)
     return images, np.array([print_.label for print_ in prints], dtype=np.int64)
 
 
@@ -170,24 +171,13 @@ def _listed(source: Source, parts: Iterable[str], skip: frozenset[str] = frozens
     return sorted(prints)
 
 
-def _over_prints(
-    source: Source,
-    prints: list[Fingerprint],
-    look: Callable[[int, Image.Image], Result],
-    track: Track,
-    description: str,
-) -> list[Result]:
-    """What `look` makes of each print's row and grey picture, in order. Raises `UnreadableFiles`.
+def _paths(source: Source, prints: list[Fingerprint]) -> list[Source]:
+    return [source / print_.part / print_.name for print_ in prints]
 
-    Only colours count: the alpha of real prints is 0 in the scanner frame.
-    """
-    return over_pictures(
-        lambda row, picture: look(row, picture.convert("RGB").convert("L")),
-        [source / print_.part / print_.name for print_ in prints],
-        track,
-        description,
-        formats=("BMP",),
-    )
+
+def _grey(picture: Image.Image) -> Image.Image:
+    """Only colours count: the alpha of real prints is 0 in the scanner frame."""
+    return picture.convert("RGB").convert("L")
 
 
 @contextmanager
@@ -233,8 +223,7 @@ def _download() -> Path:
         code = getattr(getattr(error, "response", None), "status_code", None)
         reason = f"HTTP {code}" if code else " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"socofing: the download from Kaggle failed ({reason}). Check the network and your token: on kaggle.com, "
-            "Settings, create an API token, then set the environment variable KAGGLE_API_TOKEN to it, or save it as "
-            "~/.kaggle/access_token (an older kaggle.json works too). Or download "
+            f"socofing: the download from Kaggle failed ({reason}). Check the network and your token: make one on "
+            "kaggle.com (Settings), and set KAGGLE_API_TOKEN to it or save it as ~/.kaggle/access_token. Or download "
             f"https://www.kaggle.com/datasets/{HANDLE} by hand and give the zip with --data-dir."
         ) from None

@@ -180,15 +180,31 @@ def assign(
     single images fill up, by class. Where a class is missing somewhere after that, an exact search mends it.
     Raises `InputError` where it cannot be done.
     """
-    num_classes, num_sides = len(classes), len(share)
     group = np.arange(len(labels)) if groups is None else numbered(groups.tolist())
-    content = np.zeros((int(group.max(initial=-1)) + 1, num_classes), dtype=np.int64)
+    content = np.zeros((int(group.max(initial=-1)) + 1, len(classes)), dtype=np.int64)
     np.add.at(content, (group, labels), 1)
-    _require_enough(content, num_sides, classes)
+    groups_of, num_sides = (content > 0).sum(0), len(share)
+    fewest = int(np.argmin(groups_of))
+    name, num_images, num_groups = classes[fewest], int(content[:, fewest].sum()), int(groups_of[fewest])
+    if num_images < num_sides:
+        raise InputError(
+            f"class '{name}' has {num_images} image{'s' * (num_images != 1)}, and a split needs at least {num_sides}. "
+            "Add images, remove the class, or choose fewer folds if there are folds."
+        )
+    if num_groups < num_sides:
+        raise InputError(
+            f"class '{name}' has too few groups for a split that cuts none: its {num_images} images lie in "
+            f"{num_groups} group{'s' * (num_groups != 1)}, and {num_sides} sides need one each. {_REMEDY}"
+        )
     target = np.outer(share, content.sum(0))
     side_of = _placed(content, target, rng)
     if (_filled(side_of, content, num_sides) == 0).any():
-        side_of = _mended(side_of, content, target, rng, classes)
+        side_of = _mended(side_of, content, target, rng)
+    if (_filled(side_of, content, num_sides) == 0).any():
+        raise InputError(
+            f"no split into {num_sides} sides was found that has every class on each and cuts no group. The class in "
+            f"fewest groups is '{name}', in {num_groups}. {_REMEDY}"
+        )
     return side_of[group]
 
 
@@ -246,26 +262,19 @@ def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndar
     return counts
 
 
-def _mended(
-    side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator, classes: tuple[str, ...]
-) -> np.ndarray:
+def _mended(side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`side_of` with every class on every side: groups with a class that lacks somewhere are placed anew, else all.
 
-    Raises `InputError` where there is no way.
+    As it was where there is no way.
     """
     lacking = (_filled(side_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
         others = _filled(side_of[~free], content[~free], len(target))
         sides = _searched(content[free], target, others, rng)
         if sides is not None:
-            mended = side_of.copy()
-            mended[free] = sides
-            return mended
-    label = int(np.argmin((content > 0).sum(0)))
-    raise InputError(
-        f"no split into {len(target)} sides was found that has every class on each and cuts no group. The class in "
-        f"fewest groups is '{classes[label]}', in {int((content[:, label] > 0).sum())}. {_REMEDY}"
-    )
+            side_of[free] = sides
+            break
+    return side_of
 
 
 def _searched(
@@ -308,20 +317,3 @@ def _searched(
     for number in range(len(kinds)):
         side_of[rng.permutation(np.flatnonzero(kind == number))] = np.repeat(np.arange(num_sides), numbers[:, number])
     return side_of
-
-
-def _require_enough(content: np.ndarray, num_sides: int, classes: tuple[str, ...]) -> None:
-    """Raises `InputError` for a class that cannot be on every side, whatever the others do."""
-    groups_of = (content > 0).sum(0)
-    label = int(np.argmin(groups_of))
-    name, images, groups = classes[label], int(content[:, label].sum()), int(groups_of[label])
-    if images < num_sides:
-        raise InputError(
-            f"class '{name}' has {images} image{'s' * (images != 1)}, and a split needs at least {num_sides}. "
-            "Add images, remove the class, or choose fewer folds if there are folds."
-        )
-    if groups < num_sides:
-        raise InputError(
-            f"class '{name}' has too few groups for a split that cuts none: its {images} images lie in {groups} "
-            f"group{'s' * (groups != 1)}, and {num_sides} sides need one each (copies are one group). {_REMEDY}"
-        )

@@ -97,7 +97,7 @@ def _nearest_neighbour(given: Given) -> Classification:
         test, train = given.split.test, given.split.train
         given.progress.say(f"{len(test):,} test images among {len(train):,} training images")
         images, labels = given.prepared.images, np.asarray(given.prepared.labels)
-        index, _ = nearest(np.asarray(images[test]), np.asarray(images[train]))
+        index = nearest(np.asarray(images[test]), np.asarray(images[train]))
         return classified(given.prepared.classes, labels[test], labels[train][index])
 
     # It is the same for every contender and seed.

@@ -244,17 +244,13 @@ def file_properties(formats: Sequence[Format], labels: np.ndarray, side: np.ndar
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
     """The bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one decides the other."""
-    _, a = np.unique(a, return_inverse=True)
-    _, b = np.unique(b, return_inverse=True)
-    table = np.zeros((int(a.max()) + 1, int(b.max()) + 1))
-    np.add.at(table, (a, b), 1)
-    n = table.sum()
-    expected = table.sum(1, keepdims=True) * table.sum(0) / n
-    phi2 = ((table - expected) ** 2 / expected).sum() / n
-    r, k = table.shape
+    from scipy.stats.contingency import crosstab, expected_freq
+
+    table = crosstab(a, b).count
+    expected, n, (r, k) = expected_freq(table), len(a), table.shape
     if n < 2 or min(r, k) < 2:
         return 0.0
-    phi2 = max(0.0, phi2 - (r - 1) * (k - 1) / (n - 1))
+    phi2 = max(0.0, ((table - expected) ** 2 / expected).sum() / n - (r - 1) * (k - 1) / (n - 1))
     r, k = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
     return float(min(1.0, np.sqrt(phi2 / max(min(r, k) - 1, 1e-9))))
 

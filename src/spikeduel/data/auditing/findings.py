@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Counts, Finding, FindingKind, Remedy
+from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Remedy
 
 SMALL_SHARE = 0.001
 """Equal images and conflicting labels up to this share of the images move no result by a tenth of a point."""
@@ -18,10 +18,7 @@ ASSOCIATION = 0.3
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
     """What may be concluded from an audit's numbers, the problems first."""
-    conclusions = [*_leaks(audit), *_copies(audit), *_shares(audit.class_sides, audit.counts), *_formats(audit)]
-    if any(getattr(audit.searched, side) < getattr(audit.counts, side) for side in ("train", "val", "test")):
-        conclusions.append(_note("searched_a_sample", audit.searched.total))
-    return tuple(sorted(conclusions, key=lambda finding: not finding.is_problem))
+    return tuple(sorted((*_leaks(audit), *_peculiarities(audit)), key=lambda finding: not finding.is_problem))
 
 
 def _leaks(audit: Audit) -> Iterator[Finding]:
@@ -60,41 +57,38 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         yield Finding(kind="unreadable_files", is_problem=True, count=len(audit.unreadable), names=audit.unreadable)
 
 
-def _copies(audit: Audit) -> Iterator[Finding]:
-    exact, near = audit.exact_duplicates, audit.near_duplicates
+def _peculiarities(audit: Audit) -> Iterator[Finding]:
+    """What is worth knowing of copies, of the classes' sizes, of the files' formats, and of the search."""
+    exact, counts, sides = audit.exact_duplicates, audit.counts, audit.class_sides
     if exact.across_groups:
         yield _note("groups_joined", exact.across_groups)
     if elsewhere := exact.across - exact.test_in_training:
         yield _note("validation_copies", elsewhere)
     if exact.within:
         yield _note("copies_on_one_side", exact.within)
-    if near.across > SMALL_SHARE * (audit.counts.test + audit.counts.val):
-        yield _note("near_across_sides", near.across)
-
-
-def _shares(sides: dict[str, Counts], counts: Counts) -> Iterator[Finding]:
+    if audit.near_duplicates.across > SMALL_SHARE * (counts.test + counts.val):
+        yield _note("near_across_sides", audit.near_duplicates.across)
     most, least = (choose(sides, key=lambda name: sides[name].total) for choose in (max, min))
     if sides[most].total > IMBALANCE * sides[least].total:
         yield _note("unbalanced_classes", names=(most, least))
     if few := tuple(name for name in sides if sides[name].test < FEW_TEST_IMAGES):
         yield _note("few_test_images", len(few), few)
-    train, test = (
-        {name: getattr(of, side) / max(1, getattr(counts, side)) for name, of in sides.items()}
-        for side in ("train", "test")
-    )
+    train = {name: of.train / max(1, counts.train) for name, of in sides.items()}
+    test = {name: of.test / max(1, counts.test) for name, of in sides.items()}
     worst = max(sides, key=lambda name: abs(train[name] - test[name]))
     if abs(train[worst] - test[worst]) > GAP:
-        yield Finding(kind="class_shares_differ", is_problem=False, share=test[worst], names=(worst,))
-
-
-def _formats(audit: Audit) -> Iterator[Finding]:
+        yield _note("class_shares_differ", share=test[worst], names=(worst,))
     for found in audit.formats:
         accuracy, chance = found.class_accuracy, found.class_chance
         if accuracy is not None and chance is not None and accuracy - chance > GAP:
-            yield Finding(kind="format_tells_class", is_problem=False, share=accuracy, names=(found.property,))
+            yield _note("format_tells_class", share=accuracy, names=(found.property,))
         if found.split_association > ASSOCIATION:
             yield _note("format_tells_side", names=(found.property,))
+    if any(getattr(audit.searched, side) < getattr(counts, side) for side in ("train", "val", "test")):
+        yield _note("searched_a_sample", audit.searched.total)
 
 
-def _note(kind: FindingKind, count: int | None = None, names: tuple[str, ...] = ()) -> Finding:
-    return Finding(kind=kind, is_problem=False, count=count, names=names)
+def _note(
+    kind: FindingKind, count: int | None = None, names: tuple[str, ...] = (), share: float | None = None
+) -> Finding:
+    return Finding(kind=kind, is_problem=False, count=count, share=share, names=names)

@@ -55,13 +55,12 @@ class Neighbourhood:
     searched: Counts
 
 
-def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each of `queries` the nearest of `references` by Euclidean distance of pixels; of several, any one.
+def nearest(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """For each of `queries` the index of the nearest of `references` by Euclidean distance of pixels: int64 `[M]`.
 
-    Both are uint8 `[M, …]` and `[N, …]` of one shape of image. Returns (index int64 `[M]`, distance float32 `[M]`, in
-    grey levels). Sums of squares up to 2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that
-    are equally far to seven digits may be taken for one another. Raises `ValueError` where shapes do not match or there
-    is no reference.
+    Both are uint8 `[M, …]` and `[N, …]` of one shape of image. Of several that are equally near it is any one. Sums of
+    squares up to 2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that are equally far to seven
+    digits may be taken for one another. Raises `ValueError` where shapes do not match or there is no reference.
     """
     import torch
 
@@ -71,12 +70,7 @@ def nearest(queries: np.ndarray, references: np.ndarray) -> tuple[np.ndarray, np
     flat, others = (
         torch.from_numpy(part.reshape(len(part), -1).astype(np.float32) - 128) for part in (queries, references)
     )
-    index = closest(flat, others, max(1, len(references) // PORTION)).index
-    distance = np.empty(len(queries), dtype=np.float32)
-    for rows in _blocks(len(queries)):
-        differences = queries[rows].astype(np.int64) - references[index[rows]]
-        distance[rows] = np.sqrt((differences**2).sum(axis=tuple(range(1, differences.ndim))))
-    return index, distance
+    return closest(flat, others, max(1, len(references) // PORTION)).index
 
 
 def closest(
@@ -116,9 +110,10 @@ def closest(
                 block[here, place[here]] = float("inf")
             yield rows, block
 
+    blocks = [slice(start, start + QUERIES_AT_ONCE) for start in range(0, len(queries), QUERIES_AT_ONCE)]
     lowest = torch.empty(len(queries), num_portions)
     for number in (progress or Progress()).track(range(num_portions), "comparing images", num_portions):
-        for rows, block in scores(number, _blocks(len(queries))):
+        for rows, block in scores(number, blocks):
             lowest[rows, number] = block.amin(1)
     best = lowest.argmin(1)
     index = torch.empty(len(queries), dtype=torch.int64)
@@ -130,10 +125,6 @@ def closest(
         (squares + 2 * score).clamp_min(0).sqrt().numpy() for score in (lowest.amin(1), lowest.median(1).values)
     )
     return Closest(index.numpy(), distance, usual)
-
-
-def _blocks(count: int) -> list[slice]:
-    return [slice(start, start + QUERIES_AT_ONCE) for start in range(0, count, QUERIES_AT_ONCE)]
 
 
 def num_portions(num_train: int) -> int:
@@ -208,6 +199,8 @@ def probe(
     Siblings are images of one of `groups` `[N]`, equal images (equal numbers in `same` `[N]`) and near duplicates.
     `over_files` is a split that cuts groups, where there is one.
     """
+    import torch
+
     index, distance = neighbours.training
     test = split.test[index[split.test] >= 0]
     if not len(test):
@@ -216,9 +209,19 @@ def probe(
     has_sibling = distance[test] < near * neighbours.usual[test]
     for numbers in (same, groups):
         has_sibling |= np.isin(numbers[test], numbers[split.train])
+    # Whether the nearest training image that is no sibling has the label; not where none is left.
     without = right.copy()
-    radius = near * neighbours.usual[test[has_sibling]]
-    without[has_sibling] = _right_without_siblings(small, labels, groups, same, radius, split, test[has_sibling])
+    references = small[split.train]
+    squares = references.square().sum(1)
+    for rows in np.split(np.flatnonzero(has_sibling), range(256, int(has_sibling.sum()), 256)):
+        images = test[rows]
+        distances = squares + small[images].square().sum(1, keepdim=True) - 2 * small[images] @ references.T
+        sibling = distances < torch.from_numpy(near * neighbours.usual[images])[:, None].square()
+        for numbers in (same, groups):
+            sibling |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
+        found = distances.masked_fill(sibling, float("inf")).min(1)
+        is_right = labels[split.train[found.indices.numpy()]] == labels[images]
+        without[rows] = is_right & torch.isfinite(found.values).numpy()
     ungrouped = None
     if over_files is not None:
         nearest = closest(small[over_files.test], small[over_files.train], 1 + len(over_files.train) // PORTION).index
@@ -232,33 +235,3 @@ def probe(
         siblings_in_train=float(has_sibling.mean()),
         n=len(test),
     )
-
-
-def _right_without_siblings(
-    small: "Tensor",
-    labels: np.ndarray,
-    groups: np.ndarray,
-    same: np.ndarray,
-    radius: np.ndarray,
-    split: Split,
-    queries: np.ndarray,
-) -> np.ndarray:
-    """bool `[M]`: whether the nearest training image that is no sibling has the label; False where none is left.
-
-    Near duplicates are nearer than `radius` `[M]`.
-    """
-    import torch
-
-    references = small[split.train]
-    squares = references.square().sum(1)
-    right = np.zeros(len(queries), dtype=bool)
-    for start in range(0, len(queries), 256):
-        rows = queries[start : start + 256]
-        distances = squares + small[rows].square().sum(1, keepdim=True) - 2 * small[rows] @ references.T
-        sibling = distances < torch.from_numpy(radius[start : start + 256])[:, None].square()
-        for numbers in (same, groups):
-            sibling |= torch.from_numpy(numbers[rows][:, None] == numbers[split.train])
-        nearest = distances.masked_fill(sibling, float("inf")).min(1)
-        predicted = labels[split.train[nearest.indices.numpy()]]
-        right[start : start + 256] = (predicted == labels[rows]) & torch.isfinite(nearest.values).numpy()
-    return right
