@@ -2,6 +2,7 @@ import io
 import json
 import os
 import socket
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -280,7 +281,7 @@ def test_crop_that_leaves_nothing() -> None:
 
 def test_dictionary_there_and_back_through_json() -> None:
     made = Preprocessing(1, 97, 96, crop=(2, 2, 4, 4), invert=True, enlarge=False)
-    assert Preprocessing.from_dict(json.loads(json.dumps(made.to_dict()))) == made
+    assert Preprocessing.from_dict(json.loads(json.dumps(asdict(made)))) == made
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "data_dir": options.data_dir,
         "image_size": options.image_size,
         "alterations": list(options.alterations),
-        "preprocessing": options.preprocessing and options.preprocessing.to_dict(),
+        "preprocessing": options.preprocessing and asdict(options.preprocessing),
         "code": code,
     }
     return fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say)

@@ -8,11 +8,10 @@ import math
 import urllib.error
 import urllib.request
 import zipfile
-from dataclasses import dataclass
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -73,8 +72,7 @@ MOST_BYTES = 4 << 30
 """A mirror that sends more is left: its file could be none of those wanted, and would fill the disk."""
 
 
-@dataclass(frozen=True)
-class Remote:
+class Remote(NamedTuple):
     """A file on the internet: where it can be had (tried in order), and its md5."""
 
     urls: tuple[str, ...]
@@ -135,8 +133,7 @@ EMNIST_ARCHIVE = "emnist-gzip.zip"
 EMBEDDED = "fashion_mnist_mini.npz"
 
 
-@dataclass(frozen=True)
-class _Family:
+class _Family(NamedTuple):
     """One MNIST-like set: how its classes are called, where its files usually lie, how they are called."""
 
     name: str

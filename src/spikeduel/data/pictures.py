@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -77,13 +77,9 @@ class Preprocessing:
         array = np.asarray(_padded(picture, (self.width, self.height)), dtype=np.uint8)
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
-    def to_dict(self) -> dict[str, Any]:
-        """A JSON-like form, for `from_dict`."""
-        return asdict(self)
-
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Preprocessing":
-        """What `to_dict` gave, also after a trip through JSON. Raises `InputError`."""
+        """A preprocessing of the fields in `content`, also after a trip through JSON. Raises `InputError`."""
         try:
             preprocessing = typed.converted(content, cls)
         except InputError as error:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -171,7 +171,7 @@ def _problems(raw: RawDataset) -> Iterator[str]:
 def fingerprint(prepared: Prepared) -> str:
     """sha256 over all that decides a result: pixels, labels, groups, official split, class names, preprocessing."""
     total = hashlib.sha256()
-    described = {"classes": prepared.classes, "preprocessing": prepared.preprocessing.to_dict()}
+    described = {"classes": prepared.classes, "preprocessing": asdict(prepared.preprocessing)}
     total.update(json.dumps(described, sort_keys=True).encode())
     for part in ("images", "labels", "groups", "official"):
         array = getattr(prepared, part)

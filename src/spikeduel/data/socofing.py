@@ -25,9 +25,7 @@ HANDLE = "ruizgara/socofing"
 DEFAULT_SIZE = 97
 SCANNER_FRAME = (2, 2, 4, 4)
 _NAME = re.compile(
-    r"(?P<subject>\d+)__(?P<sex>[MF])_(?P<hand>Left|Right)_(?P<finger>thumb|index|middle|ring|little)_finger"
-    r"(?P<change>_(?:CR|Obl|Zcut))?\.bmp",
-    re.IGNORECASE,
+    r"(\d+)__[MF]_(Left|Right)_(thumb|index|middle|ring|little)_finger(_(CR|Obl|Zcut))?\.bmp", re.IGNORECASE
 )
 _NOT_PRINTS = {"thumbs.db", "desktop.ini"}
 
@@ -140,8 +138,7 @@ def parse(name: str, part: str, where: str = "") -> Fingerprint:
             f"{where}/{part}/{name}: not a name of SOCOFing's (such as 1__M_Left_index_finger.BMP, or with _CR, "
             "_Obl or _Zcut). Remove or rename it."
         )
-    label = CLASSES.index(f"{match['hand'].lower()} {match['finger'].lower()}")
-    return Fingerprint(int(match["subject"]), label, part, name)
+    return Fingerprint(int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower()), part, name)
 
 
 def _parts(alterations: Iterable[str]) -> list[str]:

@@ -16,17 +16,8 @@ from spikeduel.data.auditing import duplicates, neighbours
 from spikeduel.data.auditing.findings import findings
 from spikeduel.data.pictures import Track, over_pictures
 from spikeduel.data.prepared import ids_of_images
-from spikeduel.results.audit import (
-    Audit,
-    AuditedImage,
-    Counts,
-    Details,
-    DistanceBin,
-    Distances,
-    FileProperty,
-    NearDuplicates,
-    Quartiles,
-)
+from spikeduel.results import audit as audits
+from spikeduel.results.audit import Audit, FileProperty
 from spikeduel.settings import Experiment, digest
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -53,13 +44,11 @@ def audit(
 
 
 def audited(
-    dataset_or_experiment: "str | Path | Experiment", near: float | None = None, progress: Progress | None = None
+    dataset: "str | Path | Experiment", near: float | None = None, progress: Progress | None = None
 ) -> tuple[Audit, Prepared]:
     """`audit`, and the images that it looked at."""
     progress = progress or Progress()
-    experiment = dataset_or_experiment
-    if not isinstance(experiment, Experiment):
-        experiment = Experiment(dataset=str(experiment))
+    experiment = dataset if isinstance(dataset, Experiment) else Experiment(dataset=str(dataset))
     if near is not None:
         experiment = replace(experiment, near_duplicate_ratio=near)
     prepared, unreadable = catalogue.load_readable(experiment, progress.track)
@@ -121,9 +110,9 @@ def _examine(
     known_test_distance = test_distance[np.isfinite(test_distance)]
     train_distance = distance[split.train][index[split.train] >= 0]
 
-    def described(image: int) -> AuditedImage:
+    def described(image: int) -> audits.AuditedImage:
         file, label = names[image] if names else None, prepared.classes[labels[image]]
-        return AuditedImage(index=image, side=duplicates.SIDES[side[image]], label=label, file=file)
+        return audits.AuditedImage(index=image, side=duplicates.SIDES[side[image]], label=label, file=file)
 
     audit = Audit(
         dataset=prepared.name,
@@ -131,7 +120,7 @@ def _examine(
         split=split.kind,
         counts=_counts(split, np.ones(len(prepared), dtype=bool)),
         exact_duplicates=duplicates.exact(same, labels, side, _people(experiment, names), names),
-        near_duplicates=NearDuplicates(
+        near_duplicates=audits.NearDuplicates(
             within=int(within.sum()),
             across=int(across.sum()),
             test_in_training=int((across & (side[neighbourhood.earlier[0]] == 0))[split.test].sum()),
@@ -148,13 +137,13 @@ def _examine(
         classes={name: int(n) for name, n in zip(prepared.classes, np.bincount(labels), strict=True)},
         class_sides={name: _counts(split, labels == k) for k, name in enumerate(prepared.classes)},
         formats=file_properties(formats, labels, side),
-        distances=Distances(
+        distances=audits.Distances(
             test_to_train=_quartiles(known_test_distance),
             within_train=_quartiles(train_distance),
             bins=_quantiles(known_test_distance, NUM_BINS + 1),
         ),
         searched=neighbourhood.searched,
-        details=Details(
+        details=audits.Details(
             pairs=duplicates.pairs(neighbourhood, same, labels, side, near, described),
             test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
@@ -163,9 +152,9 @@ def _examine(
     return msgspec.structs.replace(audit, conclusions=findings(audit))
 
 
-def _counts(split: Split, chosen: np.ndarray) -> Counts:
+def _counts(split: Split, chosen: np.ndarray) -> audits.Counts:
     """How many images of each side are `chosen`, bool `[N]`."""
-    return Counts(**{side: int(chosen[getattr(split, side)].sum()) for side in duplicates.SIDES})
+    return audits.Counts(**{side: int(chosen[getattr(split, side)].sum()) for side in duplicates.SIDES})
 
 
 def _people(experiment: Experiment, names: Sequence[str] | None) -> np.ndarray | None:
@@ -183,9 +172,9 @@ def _over_files(experiment: Experiment, prepared: Prepared, split: Split) -> Spl
     return None
 
 
-def _quartiles(values: np.ndarray) -> Quartiles | None:
+def _quartiles(values: np.ndarray) -> audits.Quartiles | None:
     quantiles = _quantiles(values, 5)
-    return Quartiles(p25=quantiles[1], median=quantiles[2], p75=quantiles[3]) if quantiles else None
+    return audits.Quartiles(p25=quantiles[1], median=quantiles[2], p75=quantiles[3]) if quantiles else None
 
 
 def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
@@ -255,7 +244,9 @@ def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
     return float(min(1.0, np.sqrt(phi2 / max(min(r, k) - 1, 1e-9))))
 
 
-def accuracy_by_distance(audit: Audit, truth: Sequence[int], predicted: Sequence[int]) -> list[DistanceBin] | None:
+def accuracy_by_distance(
+    audit: Audit, truth: Sequence[int], predicted: Sequence[int]
+) -> list[audits.DistanceBin] | None:
     """Accuracy of answers on the test images in bins of distance to the nearest training image, nearest first.
 
     Bins hold about equally many images. None where `truth` and `predicted` are not those of the audit's test images.
@@ -269,6 +260,6 @@ def accuracy_by_distance(audit: Audit, truth: Sequence[int], predicted: Sequence
     bin_of[~np.isfinite(distances)] = -1
     bins = [right[bin_of == k] for k in range(len(edges) - 1)]
     return [
-        DistanceBin(low=low, high=high, n=len(inside), accuracy=float(inside.mean()) if len(inside) else None)
+        audits.DistanceBin(low=low, high=high, n=len(inside), accuracy=float(inside.mean()) if len(inside) else None)
         for low, high, inside in zip(edges, edges[1:], bins, strict=False)
     ]
