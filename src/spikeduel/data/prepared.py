@@ -108,8 +108,9 @@ class DataOptions:
 
 def from_raw(name: str, raw: RawDataset) -> Prepared:
     """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
-    if (problem := next(_problems(raw), None)) is not None:
-        raise InputError(f"data set '{name}': {problem}")
+    for is_right, demand in _demands(raw):
+        if not is_right:
+            raise InputError(f"data set '{name}': {demand}")
     image_ids = ids_of_images(raw.images)
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
     copies = len(image_ids) - len(np.unique(image_ids))
@@ -132,40 +133,29 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
     return replace(prepared, fingerprint=fingerprint(prepared))
 
 
-def _problems(raw: RawDataset) -> Iterator[str]:
-    """What cannot be right about `raw`; after the first, what follows may fail."""
-    if not isinstance(raw, RawDataset):
-        yield f"its function must return a RawDataset, not {type(raw).__name__}."
+def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
+    """Whether `raw` is as it must be, and what to say if not; each can rely on those before it."""
+    yield isinstance(raw, RawDataset), f"its function must return a RawDataset, not {type(raw).__name__}."
     images, labels, num_classes, how = raw.images, np.asarray(raw.labels), len(raw.classes), raw.preprocessing
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
-        yield "images must be a uint8 array [N, C, H, W]."
-    count, shape = len(images), images.shape[1:]
-    if shape[0] not in (1, 3):
-        yield f"images must have 1 or 3 channels, not {shape[0]}."
-    if shape != (how.channels, how.height, how.width):
-        yield f"preprocessing makes {(how.channels, how.height, how.width)}, images are {shape}."
-    if labels.shape != (count,):
-        yield f"{count} images need {count} labels, there are {labels.shape}."
-    if not np.issubdtype(labels.dtype, np.integer):
-        yield f"labels must be whole numbers, not {labels.dtype}."
-    if not count:
-        yield "there are no images."
-    if num_classes < 2:
-        yield f"{num_classes} class: there is nothing to tell apart; two are needed."
-    if len(set(raw.classes)) < num_classes:
-        yield "two classes have the same name."
-    if int(labels.min()) < 0 or int(labels.max()) >= num_classes:
-        yield f"labels must lie in 0 … {num_classes - 1}."
-    if len(empty := np.flatnonzero(np.bincount(labels, minlength=num_classes) == 0)):
-        yield f"class '{raw.classes[empty[0]]}' has no images."
+    is_bytes = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+    yield is_bytes, "images must be a uint8 array [N, C, H, W]."
+    count, shape, expected = len(images), images.shape[1:], (how.channels, how.height, how.width)
+    yield shape[0] in (1, 3), f"images must have 1 or 3 channels, not {shape[0]}."
+    yield shape == expected, f"preprocessing makes {expected}, images are {shape}."
+    yield labels.shape == (count,), f"{count} images need {count} labels, there are {labels.shape}."
+    yield np.issubdtype(labels.dtype, np.integer), f"labels must be whole numbers, not {labels.dtype}."
+    yield count > 0, "there are no images."
+    yield num_classes >= 2, f"{num_classes} class: there is nothing to tell apart; two are needed."
+    yield len(set(raw.classes)) == num_classes, "two classes have the same name."
+    yield 0 <= labels.min() <= labels.max() < num_classes, f"labels must lie in 0 … {num_classes - 1}."
+    for name, size in zip(raw.classes, np.bincount(labels, minlength=num_classes), strict=True):
+        yield size > 0, f"class '{name}' has no images."
     for part in ("groups", "official", "names"):
-        if (array := getattr(raw, part)) is not None and np.shape(array) != (count,):
-            yield f"{part} must have one entry per image ({count})."
+        is_whole = getattr(raw, part) is None or np.shape(getattr(raw, part)) == (count,)
+        yield is_whole, f"{part} must have one entry per image ({count})."
     sides = {TRAIN} if raw.official is None else set(np.unique(raw.official).tolist())
-    if not sides <= {TRAIN, VALIDATION, TEST}:
-        yield "official must hold TRAIN, VALIDATION and TEST only."
-    if TRAIN not in sides:
-        yield "the official split has no training images."
+    yield sides <= {TRAIN, VALIDATION, TEST}, "official must hold TRAIN, VALIDATION and TEST only."
+    yield TRAIN in sides, "the official split has no training images."
 
 
 def fingerprint(prepared: Prepared) -> str:

@@ -40,17 +40,16 @@ def audit(
     Takes an experiment, or a data set's name or folder; `near` changes what counts as a near duplicate. Raises
     `InputError` where the data cannot be found, or not split.
     """
-    return audited(dataset_or_experiment, near, progress)[0]
-
-
-def audited(
-    dataset: "str | Path | Experiment", near: float | None = None, progress: Progress | None = None
-) -> tuple[Audit, Prepared]:
-    """`audit`, and the images that it looked at."""
-    progress = progress or Progress()
-    experiment = dataset if isinstance(dataset, Experiment) else Experiment(dataset=str(dataset))
+    experiment = dataset_or_experiment
+    if not isinstance(experiment, Experiment):
+        experiment = Experiment(dataset=str(experiment))
     if near is not None:
         experiment = replace(experiment, near_duplicate_ratio=near)
+    return audited(experiment, progress or Progress())[0]
+
+
+def audited(experiment: Experiment, progress: Progress) -> tuple[Audit, Prepared]:
+    """The audit of an experiment's data and split, as `audit` makes it, and the images that it looked at."""
     prepared, unreadable = catalogue.load_readable(experiment, progress.track)
     return examine(experiment, prepared, data.split(prepared, experiment), progress, unreadable), prepared
 
