@@ -219,7 +219,7 @@ def test_emnist_archive_with_a_damaged_member(tmp_path: Path) -> None:
     first = start + 30 + len("gzip/emnist-digits-train-images-idx3-ubyte.gz")
     content[first] = 0xFF  # a block type that deflate does not have
     damaged.write_bytes(content)
-    with pytest.raises(InputError, match=r"damaged\.zip/gzip/.*: its data is damaged"):
+    with pytest.raises(InputError, match=r"damaged\.zip/gzip/.*: its gzip data is damaged"):
         emnist_digits(options(damaged))
 
 
@@ -312,7 +312,7 @@ BROKEN = {
     "text": (b"<html>not found</html>", "magic number"),
     "wrong magic": (b"\0\0\x07\x03" + GOOD[4:], "magic number"),
     "no dimensions": (b"\0\0\x08\x00", "0 dimensions, 3 expected"),
-    "other numbers": (b"\0\0\x0c\x03" + GOOD[4:], "not an idx file of bytes"),
+    "other numbers": (b"\0\0\x0c\x03" + GOOD[4:], "not an idx file"),
     "truncated": (GOOD[:-1], "cut off after 23 of 24"),
     "header cut off": (GOOD[:9], "cut off"),
     "too long": (GOOD + b"x", "longer than"),

@@ -36,7 +36,7 @@ def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
             stream = gzip.GzipFile(fileobj=file) if is_gzipped else file
             magic = _take(stream, 4)
             if magic[:3] != b"\0\0\x08":
-                raise InputError(f"not an idx file of bytes (magic number 0x{magic.hex()}). Download it again.")
+                raise InputError(f"not an idx file (magic number 0x{magic.hex()}) of bytes. Download it again.")
             if magic[3] != num_dimensions:
                 problem = f"has {magic[3]} dimensions, {num_dimensions} expected"
                 raise InputError(f"{problem}. Are images and labels mixed up?")
@@ -52,7 +52,7 @@ def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
     except Exception as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
-        raise InputError(f"{path}: its data is damaged or cut off ({error}). Download it again.") from None
+        raise InputError(f"{path}: its gzip data is damaged or cut off ({error}). Download it again.") from None
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)
 
 

@@ -118,7 +118,7 @@ def altered(
 def _prepared(
     source: Source, level: str, people: set[int], preprocessing: Preprocessing, track: Track
 ) -> tuple[np.ndarray, np.ndarray]:
-    prints = [print_ for print_ in _listed(source, _parts([level])[1:]) if print_.subject in people]
+    prints = [print_ for print_ in _listed(source, [f"Altered/Altered-{level}"]) if print_.subject in people]
     if not prints:
         raise InputError("It has no print of a person who is in the test part alone.")
     images = room_for(len(prints), preprocessing)
