@@ -1,4 +1,4 @@
-"""How right a model is: by class, under other draws, shuffled in time; whether it is as sure; and after how many steps."""
+"""How right a model is: by class, other draws, or shuffled in time; whether it is as sure; after how many steps."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
