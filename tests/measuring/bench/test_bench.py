@@ -159,22 +159,22 @@ def test_the_real_thing_in_processes_of_its_own(monkeypatch):
 
 def test_every_axis_changes_one_thing():
     found = scaling_points(threads=4)
-    values = {axis: [point.value for point in found if point.axis == axis] for axis in {p.axis for p in found}}
+    values = {axis: [value for name, value, _, _ in found if name == axis] for axis, _, _, _ in found}
     assert values == {
         "num_steps": [5, 25, 50, 100, 200],
         "batch_size": [1, 32, 128, 512],
         "hidden": [256, 1024, 4096],
         "threads": [1, 2, 4],
     }
-    for point in found:
-        if point.axis == "threads":
-            assert (point.workload, point.threads) == (BASE, point.value)
+    for axis, value, workload, threads in found:
+        if axis == "threads":
+            assert (workload, threads) == (BASE, value)
         else:
-            changed = {name for name in vars(BASE) if getattr(BASE, name) != getattr(point.workload, name)}
-            assert changed <= {point.axis}
-            assert getattr(point.workload, point.axis) == point.value
-            assert point.threads == 4
-    assert [point.value for point in scaling_points(threads=1) if point.axis == "threads"] == [1]
+            changed = {name for name in vars(BASE) if getattr(BASE, name) != getattr(workload, name)}
+            assert changed <= {axis}
+            assert getattr(workload, axis) == value
+            assert threads == 4
+    assert [value for axis, value, _, _ in scaling_points(threads=1) if axis == "threads"] == [1]
 
 
 def test_a_point_is_measured_by_a_fresh_runner_of_each(monkeypatch):
@@ -186,9 +186,9 @@ def test_a_point_is_measured_by_a_fresh_runner_of_each(monkeypatch):
 
     monkeypatch.setattr(bench, "Worker", start)
     document = run(plan(only=["cnn-28"], quick=True, threads=2, scaling=True))
-    (point,) = [point for point in scaling_points(threads=2) if (point.axis, point.value) == ("num_steps", 200)]
-    both = [(name, point.workload, 2) for name in ("spikeduel", "spikingjelly-hoisted-bf16")]
-    assert [each for each in started if each[1] == point.workload] == both
+    longest = replace(BASE, num_steps=200)
+    both = [(name, longest, 2) for name in ("spikeduel", "spikingjelly-hoisted-bf16")]
+    assert [each for each in started if each[1] == longest] == both
     ours, peer = [entry for entry in document.scaling if (entry.axis, entry.value) == ("num_steps", 200)]
     assert (ours.axis, ours.value, ours.contender) == ("num_steps", 200, "spikeduel")
     assert (ours.ms.median, ours.peak_memory_bytes, ours.error) == (100.0, 1000, None)

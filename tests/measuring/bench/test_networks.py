@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,16 @@ from torch.nn import functional as F
 
 from small_workloads import SMALL
 from spikeduel.measuring.bench import networks
-from spikeduel.measuring.bench.networks import LEARNING_RATE, loss_over_steps, peer
+from spikeduel.measuring.bench.networks import (
+    LEARNING_RATE,
+    Peer,
+    SnnTorch,
+    Spiking,
+    SpikingJelly,
+    Study,
+    TaughtSpikingJelly,
+    peer,
+)
 from spikeduel.measuring.bench.workloads import WORKLOADS, batch, stages
 from spikeduel.networks.models import Model, build, num_parameters
 from spikeduel.settings.recipes import baseline
@@ -45,7 +56,7 @@ def test_every_step_draws_other_spikes(monkeypatch):
 
 def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):
     pytest.importorskip("snntorch")
-    study = losses(networks.snntorch_study, SMALL["dense-direct"], 5)
+    study = losses(partial(peer, Study), SMALL["dense-direct"], 5)
     assert losses(networks.spikeduel, SMALL["dense-direct"], 5, precision="32") == pytest.approx(study, rel=1e-4)
     assert torch.isfinite(torch.tensor(study)).all()
 
@@ -53,28 +64,49 @@ def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):
 # ---- plain PyTorch
 
 
+class Quiet(Spiking):
+    """Neurons of nobody."""
+
+    def neuron(self, is_last):
+        return nn.Identity()
+
+
 def test_the_loss_is_a_mean_over_steps_or_that_of_the_mean():
     output, labels = torch.randn(3, 4, 10), torch.tensor([1, 2, 3, 4])
     each = [F.cross_entropy(step, labels) for step in output]
-    torch.testing.assert_close(loss_over_steps(WORKLOADS["snn-28-rate"], output, labels), sum(each) / 3)
+    torch.testing.assert_close(Quiet(SMALL["dense-rate"]).loss(output, labels), sum(each) / 3)
     of_mean = F.cross_entropy(sum(output) / 3, labels)
-    torch.testing.assert_close(loss_over_steps(WORKLOADS["conv-snn-28"], output, labels), of_mean)
+    torch.testing.assert_close(Quiet(SMALL["conv"]).loss(output, labels), of_mean)
+
+
+def test_neurons_stand_after_each_stage_but_a_conv_networks_last():
+    assert (len(Quiet(SMALL["dense-rate"]).neurons), len(Quiet(SMALL["conv"]).neurons)) == (2, 3)
 
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_a_step_in_plain_pytorch(tuned, monkeypatch):
     """Images as `ToTensor` makes them in either layout; the study's Adam, fused if tuned; then what is asked for."""
     seen, made, adam = [], [], torch.optim.Adam
-    monkeypatch.setattr(
-        torch.optim, "Adam", lambda *given, **settings: made.append(adam(*given, **settings)) or made[0]
-    )
-    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
-    network[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    built = peer(network, F.cross_entropy, tuned=tuned, reset=seen.append)
-    built.step(torch.tensor([[[[0, 51], [255, 102]]]], dtype=torch.uint8), torch.tensor([1]))
+
+    def optimizer(*given, **settings):
+        made.append(adam(*given, **settings))
+        return made[0]
+
+    class Seeing(Peer):
+        def forward(self, x):
+            seen.append(x)
+            return super().forward(x)
+
+        def after_step(self):
+            seen.append("after")
+
+    monkeypatch.setattr(torch.optim, "Adam", optimizer)
+    images = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
+    images[0, 0, 0, :4] = torch.tensor([0, 51, 255, 102])
+    peer(Seeing, SMALL["cnn"], tuned=tuned).step(images, torch.tensor([1]))
     x, after = seen
-    assert x.flatten().tolist() == pytest.approx([0, 0.2, 1, 0.4])
-    assert after is network
+    assert x.flatten()[:4].tolist() == pytest.approx([0, 0.2, 1, 0.4])
+    assert after == "after"
     (group,) = made[0].param_groups
     assert (group["lr"], group["betas"], bool(group["fused"])) == (8.5e-5, (0.9, 0.999), tuned)
     assert baseline().learning_rate == LEARNING_RATE
@@ -83,12 +115,12 @@ def test_a_step_in_plain_pytorch(tuned, monkeypatch):
 @pytest.mark.parametrize("tuned", [False, True])
 def test_the_cnn_learns(tuned, losses, monkeypatch):
     monkeypatch.setattr(networks, "LEARNING_RATE", 1e-3)
-    found = losses(networks.torch_cnn, SMALL["cnn"], tuned=tuned)
+    found = losses(partial(peer, Peer), SMALL["cnn"], bf16=tuned, tuned=tuned)
     assert found[-1] < 0.9 * found[0]
 
 
 def test_tuned_is_the_same_network_in_less_precision(losses):
-    plain, tuned = (losses(networks.torch_cnn, SMALL["cnn"], 3, tuned=tuned) for tuned in (False, True))
+    plain, tuned = (losses(partial(peer, Peer), SMALL["cnn"], 3, bf16=tuned, tuned=tuned) for tuned in (False, True))
     assert plain == pytest.approx(tuned, rel=0.02)
     assert plain != tuned
 
@@ -96,15 +128,18 @@ def test_tuned_is_the_same_network_in_less_precision(losses):
 # ---- snnTorch
 
 
-def test_the_study_step_is_what_the_study_describes(monkeypatch):
+def test_the_study_step_is_what_the_study_describes():
     """Linear, LIF, linear, LIF with beta 0.95; mean over steps of the membrane's cross-entropy; Adam as described."""
     pytest.importorskip("snntorch")
     workload = SMALL["dense-direct"]
     made = []
-    monkeypatch.setattr(
-        networks, "StudyNetwork", lambda *given, kind=networks.StudyNetwork: made.append(kind(*given)) or made[0]
-    )
-    built = networks.snntorch_study(workload)
+
+    class Kept(Study):
+        def __init__(self, *given):
+            super().__init__(*given)
+            made.append(self)
+
+    built = peer(Kept, workload)
     (network,) = made
     first, second = network.stages[0][1], network.stages[1]
     assert [layer.weight.shape for layer in (first, second)] == [(64, 64), (10, 64)]
@@ -127,33 +162,33 @@ def test_the_study_step_is_what_the_study_describes(monkeypatch):
 @pytest.mark.parametrize("encoding", ["dense-direct", "dense-rate"])
 def test_the_fastest_step_computes_what_the_studys_does(encoding, losses):
     pytest.importorskip("snntorch")
-    study = losses(networks.snntorch_study, SMALL[encoding], 5)
-    fastest = losses(networks.snntorch_fastest, SMALL[encoding], 5)
+    study = losses(partial(peer, Study), SMALL[encoding], 5)
+    fastest = losses(partial(peer, SnnTorch, tuned=True), SMALL[encoding], 5)
     assert study == pytest.approx(fastest, rel=1e-4)
 
 
 def test_rate_encoding_is_drawn_anew():
     pytest.importorskip("snntorch")
     x = torch.full((1, 1, 8, 8), 0.5)
-    first, second = (networks.in_rates(SMALL["dense-rate"], x) for _ in range(2))
+    first, second = (SnnTorch(SMALL["dense-rate"]).encode(x) for _ in range(2))
     assert first.shape == (5, 1, 1, 8, 8)
     assert set(first.unique().tolist()) == {0, 1}
     assert not torch.equal(first, second)
-    assert networks.in_rates(SMALL["dense-direct"], x) is x
+    assert SnnTorch(SMALL["dense-direct"]).encode(x) is x
 
 
 @pytest.mark.parametrize("bf16", [False, True])
 def test_the_fastest_learns(bf16, spiking, losses, monkeypatch):
     pytest.importorskip("snntorch")
     monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
-    found = losses(networks.snntorch_fastest, spiking, bf16=bf16)
+    found = losses(partial(peer, SnnTorch, tuned=True), spiking, bf16=bf16)
     assert found[-1] < 0.9 * found[0]
 
 
 def test_the_study_learns(spiking, losses, monkeypatch):
     pytest.importorskip("snntorch")
     monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
-    found = losses(networks.snntorch_study, spiking)
+    found = losses(partial(peer, Study), spiking)
     assert found[-1] < 0.9 * found[0]
 
 
@@ -162,7 +197,7 @@ def test_the_study_learns(spiking, losses, monkeypatch):
 
 def test_the_neuron_decays_by_beta_fires_and_is_reset_by_subtraction():
     pytest.importorskip("spikingjelly")
-    lif = networks.lif(True)
+    lif = SpikingJelly(SMALL["dense-direct"]).neurons[-1]
     spk = lif(torch.tensor([[0.6], [0.6], [0.0]]))
     # 0.6; 0.95·0.6 + 0.6 = 1.17, fires, 0.17 remains; 0.95·0.17.
     assert spk.flatten().tolist() == [0, 1, 0]
@@ -172,14 +207,17 @@ def test_the_neuron_decays_by_beta_fires_and_is_reset_by_subtraction():
 @pytest.mark.parametrize("name", ["dense-direct", "dense-rate"])
 def test_hoisting_changes_nothing(name, losses):
     pytest.importorskip("spikingjelly")
-    taught = losses(networks.spikingjelly, SMALL[name], 5, hoisted=False)
-    hoisted = losses(networks.spikingjelly, SMALL[name], 5)
+    taught = losses(partial(peer, TaughtSpikingJelly), SMALL[name], 5)
+    hoisted = losses(partial(peer, SpikingJelly, tuned=True), SMALL[name], 5)
     assert taught == pytest.approx(hoisted, rel=1e-4)
 
 
-@pytest.mark.parametrize("settings", [{"hoisted": False}, {}, {"bf16": True}])
-def test_spikingjelly_learns(settings, spiking, losses, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(TaughtSpikingJelly, {}), (SpikingJelly, {"tuned": True}), (SpikingJelly, {"tuned": True, "bf16": True})],
+)
+def test_spikingjelly_learns(kind, settings, spiking, losses, monkeypatch):
     pytest.importorskip("spikingjelly")
     monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
-    found = losses(networks.spikingjelly, spiking, **settings)
+    found = losses(partial(peer, kind), spiking, **settings)
     assert found[-1] < 0.9 * found[0]

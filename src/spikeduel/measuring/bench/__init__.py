@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import torch
@@ -121,13 +121,15 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
             timings = yield from interleaved(starts, plan.rounds, plan.visit_ms)
             our_cnn = timings.pop(CNN, None)
             by_key = ratios(WORKLOADS[name], timings, our_cnn)
-            keep(
-                rows=document.rows + rows(WORKLOADS[name], timings, limits),
-                ratios={**document.ratios, name: by_key},
+            keep(rows=document.rows + rows(WORKLOADS[name], timings, limits), ratios={**document.ratios, name: by_key})
+        for axis, value, workload, threads in points:
+            both = {name: partial(Worker, CONTENDERS[name], workload, threads) for name in CONTENDERS_OF_SCALING}
+            timings = yield from interleaved(both, plan.rounds, plan.visit_ms)
+            entries = (
+                ScalingPoint(axis=axis, value=value, contender=name, **timing.entry())
+                for name, timing in timings.items()
             )
-        for point in points:
-            timings = yield from interleaved(point.starts(), plan.rounds, plan.visit_ms)
-            keep(scaling=document.scaling + point.entries(timings))
+            keep(scaling=(*document.scaling, *entries))
 
     keep()
     turns = (sum(map(len, contests.values())) + len(points) * len(CONTENDERS_OF_SCALING)) * (1 + plan.rounds)
@@ -160,10 +162,8 @@ def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]
     cores = os.cpu_count() or 1
     if load is None or load - own_threads <= BUSY * cores:
         return ()
-    return (
-        f"The machine was busy {when} (load {load:.1f} on {cores} cores): times and ratios are unreliable. Measure "
-        "again when it is idle.",
-    )
+    was_busy = f"The machine was busy {when} (load {load:.1f} on {cores} cores)"
+    return (f"{was_busy}: times and ratios are unreliable. Measure again when it is idle.",)
 
 
 def _starts(workload: Workload, plan: Plan, limits: Limits) -> Starts:
@@ -177,35 +177,15 @@ def _starts(workload: Workload, plan: Plan, limits: Limits) -> Starts:
     return starts
 
 
-class Point(NamedTuple):
-    """`workload` is `BASE` with its `axis` at `value`; all else as it is, `threads` included."""
-
-    axis: Axis
-    value: int
-    workload: Workload
-    threads: int
-
-    def starts(self) -> Starts:
-        """What starts each contender, in a fresh process."""
-        return {name: partial(Worker, CONTENDERS[name], self.workload, self.threads) for name in CONTENDERS_OF_SCALING}
-
-    def entries(self, timings: Mapping[str, Timing]) -> tuple[ScalingPoint, ...]:
-        """One entry a contender."""
-        return tuple(
-            ScalingPoint(axis=self.axis, value=self.value, contender=name, **timing.entry())
-            for name, timing in timings.items()
-        )
-
-
-def scaling_points(threads: int) -> list[Point]:
-    """Every axis through `BASE`, and 1, 2 and all `threads`."""
+def scaling_points(threads: int) -> list[tuple[Axis, int, Workload, int]]:
+    """`(axis, value, workload, threads)` for every axis through `BASE`, and 1, 2 and all `threads`: all else stays."""
     along = [
-        Point(axis, value, replace(BASE, **{axis: value}), threads)  # type: ignore[arg-type]
+        (axis, value, replace(BASE, **{axis: value}), threads)  # type: ignore[arg-type]
         for axis, values in AXES.items()
         for value in values
     ]
     counts = sorted({count for count in (1, 2, threads) if count <= threads})
-    return along + [Point("threads", count, BASE, count) for count in counts]
+    return along + [("threads", count, BASE, count) for count in counts]
 
 
 def interleaved(starts: Starts, rounds: int, visit_ms: float) -> Generator[None, None, dict[str, Timing]]:

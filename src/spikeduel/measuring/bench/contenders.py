@@ -17,8 +17,16 @@ from typing import Any
 
 import torch
 
-from spikeduel.measuring.bench import networks
-from spikeduel.measuring.bench.networks import Built
+from spikeduel.measuring.bench.networks import (
+    Built,
+    Peer,
+    SnnTorch,
+    SpikingJelly,
+    Study,
+    TaughtSpikingJelly,
+    peer,
+    spikeduel,
+)
 from spikeduel.measuring.bench.workloads import Workload, batch
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
@@ -51,42 +59,41 @@ def is_spikeduel(name: str) -> bool:
     return name.startswith("spikeduel")
 
 
-def _fastest_forms(name: str, about: str, build: Callable[..., Built]) -> Iterator[Contender]:
+def _fastest_forms(name: str, about: str, kind: type[Peer]) -> Iterator[Contender]:
     """A peer in float32, in bf16, and compiled; the last two also with spikeduel's setting of the memory allocator."""
-    kept = "freed memory kept as in spikeduel"
-    bf16, compiled = partial(build, bf16=True), partial(build, bf16=True, compiled=True)
-    yield Contender(name, f"{about}; float32", build, quick=("float32",))
+    kept, tuned = "freed memory kept as in spikeduel", partial(peer, kind, tuned=True)
+    bf16, compiled = partial(tuned, bf16=True), partial(tuned, bf16=True, compiled=True)
+    yield Contender(name, f"{about}; float32", tuned, quick=("float32",))
     yield Contender(f"{name}-bf16", f"{about}; bf16 autocast", bf16, quick=("bf16",))
     yield Contender(f"{name}-inductor", f"{about}; bf16, compiled by torch.compile", compiled, quick=NEVER)
     yield Contender(f"{name}-bf16+memory", f"{about}; bf16, {kept}", bf16, SPIKING, NEVER, True)
     yield Contender(f"{name}-inductor+memory", f"{about}; compiled, {kept}", compiled, SPIKING, NEVER, True)
 
 
-_OURS_FLOAT32 = partial(networks.spikeduel, precision="32")
-_CNN_TUNED = partial(networks.torch_cnn, tuned=True)
-_TAUGHT = partial(networks.spikingjelly, hoisted=False)
-_SNNTORCH = "snnTorch, stateless layers once over all steps, a constant input once, its neurons in a loop"
-_SPIKINGJELLY = "SpikingJelly in multi-step mode"
+_FLOAT32, _CNN = partial(spikeduel, precision="32"), partial(peer, Peer)
+_STUDY, _TAUGHT = partial(peer, Study), partial(peer, TaughtSpikingJelly)
+_WHOLE = "snnTorch as the study wrote it, the whole network at every step (a conv network likewise); float32"
+_ONCE = "snnTorch, stateless layers once over all steps, a constant input once, its neurons in a loop"
+_MULTI = "SpikingJelly in multi-step mode"
 
 CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
-        Contender("spikeduel", "as `spikeduel compare` trains", networks.spikeduel, ALL, keeps_memory=True),
-        Contender("spikeduel-float32", "the same with --precision 32", _OURS_FLOAT32, ALL, NEVER, True),
-        Contender(
-            "snntorch-study",
-            "snnTorch as the study wrote it, the whole network at every step (a conv network likewise); float32",
-            networks.snntorch_study,
-        ),
-        *_fastest_forms("snntorch-fastest", _SNNTORCH, networks.snntorch_fastest),
-        Contender("spikingjelly", f"{_SPIKINGJELLY} as its documentation teaches; float32", _TAUGHT, quick=NEVER),
+        Contender("spikeduel", "as `spikeduel compare` trains", spikeduel, ALL, keeps_memory=True),
+        Contender("spikeduel-float32", "the same with --precision 32", _FLOAT32, ALL, NEVER, True),
+        Contender("snntorch-study", _WHOLE, _STUDY),
+        *_fastest_forms("snntorch-fastest", _ONCE, SnnTorch),
+        Contender("spikingjelly", f"{_MULTI} as its documentation teaches; float32", _TAUGHT, quick=NEVER),
         *_fastest_forms(
-            "spikingjelly-hoisted",
-            f"{_SPIKINGJELLY}, a constant input through the first layer once",
-            networks.spikingjelly,
+            "spikingjelly-hoisted", f"{_MULTI}, a constant input through the first layer once", SpikingJelly
         ),
-        Contender("torch-cnn", "the study's CNN in plain PyTorch; float32", networks.torch_cnn, ("cnn",)),
-        Contender("torch-cnn-tuned", "the same; channels last, bf16 autocast, fused Adam", _CNN_TUNED, ("cnn",)),
+        Contender("torch-cnn", "the study's CNN in plain PyTorch; float32", _CNN, ("cnn",)),
+        Contender(
+            "torch-cnn-tuned",
+            "the same; channels last, bf16 autocast, fused Adam",
+            partial(_CNN, bf16=True, tuned=True),
+            ("cnn",),
+        ),
     )
 }
 PEER_OF_SCALING = "spikingjelly-hoisted-bf16"

@@ -8,7 +8,6 @@ or inductor where the network is compiled.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -74,74 +73,76 @@ def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
     )
 
 
-def peer(
-    network: nn.Module,
-    loss_of: Callable[[Any, Tensor], Tensor],
-    bf16: bool = False,
-    compiled: bool = False,
-    tuned: bool = False,
-    encode: Callable[[Tensor], Tensor] = lambda x: x,
-    reset: Callable[[nn.Module], Any] = lambda network: None,
-) -> Built:
-    """A step in plain PyTorch: `network` takes what `encode` makes of float32 `[B, 1, H, W]` in [0, 1], and is trained
-    on `loss_of(output, labels)`; then `reset(network)` is called.
+class Peer(nn.Module):
+    """A network in plain PyTorch, and what is particular to its training; as it stands, the study's CNN."""
 
-    `bf16`: under autocast; `compiled`: by torch.compile; `tuned`: weights and images channels last, Adam fused, else as
-    PyTorch has it where nothing is asked for.
+    def __init__(self, workload: Workload, compiled: bool = False) -> None:
+        super().__init__()
+        self.workload, self.compiled = workload, compiled
+        self.stages = stages(workload)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """What `forward` takes of images float32 `[B, 1, H, W]` in [0, 1]; never compiled."""
+        return x
+
+    def forward(self, x: Tensor) -> Any:
+        """The network's output: scores `[B, K]`."""
+        return self.stages[0](x)
+
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """The loss of what `forward` returns."""
+        return F.nll_loss(F.log_softmax(output.float(), dim=1), labels)
+
+    def after_step(self) -> None:
+        """Called after each step."""
+
+
+def peer(
+    kind: type[Peer], workload: Workload, bf16: bool = False, compiled: bool = False, tuned: bool = False
+) -> Built:
+    """A network of a `kind`, trained in plain PyTorch. `bf16`: under autocast; `compiled`: by torch.compile.
+
+    `tuned`: weights and images channels last, Adam fused; else as PyTorch has it where nothing is asked for.
     """
+    network = kind(workload, compiled)
     layout = torch.channels_last if tuned else torch.preserve_format
     if tuned:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=layout)  # type: ignore[call-overload]
     forward = torch.compile(network) if compiled else network
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True if tuned else None)
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
         # As torchvision's `ToTensor` makes them.
-        x = encode((images.float() / 255).to(memory_format=layout))
+        x = network.encode((images.float() / 255).to(memory_format=layout))
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             output = forward(x)
-        loss = loss_of(output, labels)
+        loss = network.loss(output, labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        reset(network)
+        network.after_step()
         return loss.detach()
 
     return Built(step, "bf16" if bf16 else "float32", FIRST_STEPS_COMPILED if compiled else 1)
 
 
-def torch_cnn(workload: Workload, tuned: bool = False) -> Built:
-    """The study's CNN as the study wrote it, or `tuned`: channels last, bf16 autocast, fused Adam."""
+class Spiking(Peer):
+    """Stateless layers over all steps at once, a constant input through the first of them only once."""
 
-    def loss_of(scores: Tensor, labels: Tensor) -> Tensor:
-        return F.nll_loss(F.log_softmax(scores.float(), dim=1), labels)
-
-    return peer(stages(workload)[0], loss_of, bf16=tuned, tuned=tuned)
-
-
-def loss_over_steps(workload: Workload, output: Tensor, labels: Tensor) -> Tensor:
-    """The loss of the last layer's output `[T, B, K]`.
-
-    Dense: the mean over steps of the membrane's cross-entropy. Convolutional: the cross-entropy of the output's mean.
-    """
-    if workload.shape == "dense":
-        return F.cross_entropy(output.flatten(0, 1), labels.repeat(len(output)))
-    return F.cross_entropy(output.mean(0), labels)
-
-
-class Spiking(nn.Module):
-    """A spiking peer: stateless layers over all steps at once, a constant input through the first of them only once.
-
-    `neuron(is_last)` makes a layer of neurons; those of a last stage are read out by their membranes.
-    """
-
-    def __init__(self, workload: Workload, neuron: Callable[[bool], nn.Module]) -> None:
-        super().__init__()
+    def __init__(self, workload: Workload, compiled: bool = False) -> None:
+        super().__init__(workload, compiled)
         self.num_steps = workload.num_steps or 1
-        self.stages = stages(workload)
         self.last = len(self.stages) - 1
         layers = range(self.last if workload.shape == "conv" else self.last + 1)
-        self.neurons = nn.ModuleList(neuron(number == self.last) for number in layers)
+        self.neurons = nn.ModuleList(self.neuron(number == self.last) for number in layers)
+
+    def neuron(self, is_last: bool) -> nn.Module:
+        """A layer of neurons; those of a last stage are read out by their membranes."""
+        raise NotImplementedError
+
+    def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
+        """Spikes (of a last stage, membranes) `[T, B, …]`; `current` is `[B, …]` if `constant`, else `[T·B, …]`."""
+        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Any:
         """Images `[B, 1, H, W]`, or spikes `[T, …]` of them, to the last layer's membranes, or where it has no neurons
@@ -155,33 +156,43 @@ class Spiking(nn.Module):
             x, constant = self.scan(self.neurons[number], current, constant, number == self.last), False
         return x.float()
 
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """Dense: the mean over steps of the membrane's cross-entropy. Convolutional: that of the output's mean."""
+        if self.workload.shape == "dense":
+            return F.cross_entropy(output.flatten(0, 1), labels.repeat(len(output)))
+        return F.cross_entropy(output.mean(0), labels)
+
+
+class SnnTorch(Spiking):
+    """The fastest equivalent of the study's with snnTorch's public functions: only `Leaky` loops over time."""
+
+    def neuron(self, is_last: bool) -> nn.Module:
+        """See `Spiking.neuron`."""
+        import snntorch
+
+        return snntorch.Leaky(beta=BETA)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images as they are, or as snnTorch draws them, `[T, …]`."""
+        from snntorch import spikegen
+
+        return spikegen.rate(x, num_steps=self.num_steps) if self.workload.encoding == "rate" else x
+
     def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
-        """Spikes (of a last stage, membranes) `[T, B, …]`; `current` is `[B, …]` if `constant`, else `[T·B, …]`."""
-        raise NotImplementedError
+        """See `Spiking.scan`."""
+        steps = self.num_steps
+        mem, records = neuron.reset_mem(), []
+        for now in [current] * steps if constant else current.unflatten(0, (steps, -1)).unbind(0):
+            spk, mem = neuron(now, mem)
+            records.append(mem if is_last else spk)
+        return torch.stack(records)
 
 
-# ---- snnTorch
-
-
-def leaky(is_last: bool) -> nn.Module:
-    """snnTorch's neuron."""
-    import snntorch
-
-    return snntorch.Leaky(beta=BETA)
-
-
-def in_rates(workload: Workload, x: Tensor) -> Tensor:
-    """Images in [0, 1] as they are, or as snnTorch draws them, `[T, …]`."""
-    from snntorch import spikegen
-
-    return spikegen.rate(x, num_steps=workload.num_steps) if workload.encoding == "rate" else x
-
-
-class StudyNetwork(Spiking):
-    """The whole network inside the loop over time, as snnTorch's tutorials teach it."""
+class Study(SnnTorch):
+    """As the study wrote it: the whole network inside the loop over time, as snnTorch's tutorials teach it."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As of `Spiking`, after the last layer's spikes; without neurons its output is both."""
+        """The last layer's spikes, and what `Spiking.forward` gives; without neurons its output is both."""
         neurons: list[Any] = list(self.neurons)
         membranes = [neuron.reset_mem() for neuron in neurons]
         spk_rec, mem_rec = [], []
@@ -196,86 +207,61 @@ class StudyNetwork(Spiking):
             mem_rec.append(mem)
         return torch.stack(spk_rec), torch.stack(mem_rec)
 
-
-def snntorch_study(workload: Workload) -> Built:
-    """As the study wrote it: float32, a cross-entropy a step and their mean, Adam as PyTorch makes it."""
-
-    def loss_of(output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+    def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+        """A cross-entropy a step, and their mean."""
         _, mem_rec = output
-        if workload.shape != "dense":
-            return loss_over_steps(workload, mem_rec, labels)
+        if self.workload.shape != "dense":
+            return super().loss(mem_rec, labels)
         loss = torch.zeros(())
-        for t in range(len(mem_rec)):
-            loss = loss + F.cross_entropy(mem_rec[t], labels) / len(mem_rec)
+        for t in range(self.num_steps):
+            loss = loss + F.cross_entropy(mem_rec[t], labels) / self.num_steps
         return loss
-
-    return peer(StudyNetwork(workload, leaky), loss_of, encode=partial(in_rates, workload))
-
-
-class SnnTorch(Spiking):
-    """With snnTorch's public functions; only `Leaky` loops over time."""
-
-    def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
-        """See `Spiking.scan`."""
-        steps = self.num_steps
-        mem, records = neuron.reset_mem(), []
-        for now in [current] * steps if constant else current.unflatten(0, (steps, -1)).unbind(0):
-            spk, mem = neuron(now, mem)
-            records.append(mem if is_last else spk)
-        return torch.stack(records)
-
-
-def snntorch_fastest(workload: Workload, bf16: bool = False, compiled: bool = False) -> Built:
-    """The fastest equivalent of the study's: the first layer hoisted, channels last and Adam fused."""
-    network, loss_of = SnnTorch(workload, leaky), partial(loss_over_steps, workload)
-    return peer(network, loss_of, bf16, compiled, tuned=True, encode=partial(in_rates, workload))
-
-
-# ---- SpikingJelly
-
-
-def lif(is_last: bool) -> nn.Module:
-    """SpikingJelly's neuron nearest to spikeduel's (see above), for sequences `[T, …]`."""
-    from spikingjelly.activation_based import neuron, surrogate
-
-    made_like = {"tau": 1 / (1 - BETA), "decay_input": False, "v_reset": None, "detach_reset": True}
-    return neuron.LIFNode(**made_like, surrogate_function=surrogate.ATan(), step_mode="m", store_v_seq=is_last)
 
 
 class SpikingJelly(Spiking):
-    """In multi-step mode, rates drawn within; not `hoisted`: a constant image is repeated before the first layer.
+    """SpikingJelly in multi-step mode, rates drawn within, with a constant image through the first layer once.
 
-    Under autocast its membranes are bf16, unless `float32_membranes` (spikeduel's always are): faster where it is not
-    compiled.
+    Under autocast its membranes are bf16 where it is not compiled (spikeduel's always are float32), which is faster.
     """
 
-    def __init__(self, workload: Workload, hoisted: bool, float32_membranes: bool) -> None:
+    hoisted = True
+
+    def __init__(self, workload: Workload, compiled: bool = False) -> None:
         from spikingjelly.activation_based import encoding
 
-        super().__init__(workload, lif)
+        super().__init__(workload, compiled)
         rate = workload.encoding == "rate"
-        self.repeats, self.float32_membranes = rate or not hoisted, float32_membranes
+        self.repeats = rate or not self.hoisted
         self.encoder = encoding.PoissonEncoder("m") if rate else nn.Identity()
+
+    def neuron(self, is_last: bool) -> nn.Module:
+        """That nearest to spikeduel's (see above), for sequences `[T, …]`."""
+        from spikingjelly.activation_based import neuron, surrogate
+
+        made_like = {"tau": 1 / (1 - BETA), "decay_input": False, "v_reset": None, "detach_reset": True}
+        return neuron.LIFNode(**made_like, surrogate_function=surrogate.ATan(), step_mode="m", store_v_seq=is_last)
 
     def forward(self, x: Tensor) -> Tensor:
         """See `Spiking.forward`; takes images alone."""
-        return super().forward(self.encoder(self.at_each_step(x)) if self.repeats else x)
+        return super().forward(self.encoder(self._at_each_step(x)) if self.repeats else x)
 
     def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
         """See `Spiking.scan`."""
-        current = self.at_each_step(current) if constant else current.unflatten(0, (self.num_steps, -1))
-        spk = neuron(current.float() if self.float32_membranes else current)
+        current = self._at_each_step(current) if constant else current.unflatten(0, (self.num_steps, -1))
+        spk = neuron(current.float() if self.compiled else current)
         return neuron.v_seq if is_last else spk
 
-    def at_each_step(self, x: Tensor) -> Tensor:
-        """A constant `[B, …]` as `[T, B, …]`."""
+    def after_step(self) -> None:
+        """See `Peer.after_step`."""
+        from spikingjelly.activation_based import functional
+
+        functional.reset_net(self)
+
+    def _at_each_step(self, x: Tensor) -> Tensor:
         return x.unsqueeze(0).expand(self.num_steps, *x.shape)
 
 
-def spikingjelly(workload: Workload, hoisted: bool = True, bf16: bool = False, compiled: bool = False) -> Built:
-    """As its documentation teaches, or `hoisted`, channels last and Adam fused; `reset_net` after every step."""
-    from spikingjelly.activation_based import functional
+class TaughtSpikingJelly(SpikingJelly):
+    """As its documentation teaches: the image repeated over time before the first layer."""
 
-    network = SpikingJelly(workload, hoisted, float32_membranes=compiled)
-    loss_of = partial(loss_over_steps, workload)
-    return peer(network, loss_of, bf16, compiled, tuned=hoisted, reset=functional.reset_net)
+    hoisted = False
