@@ -213,14 +213,13 @@ def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | No
 
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leaving at the first step at which the highest probability reaches a threshold, else after all T.
+    """Leaving at the first step at which the highest probability so far reaches a threshold, else after all T.
 
-    Probabilities are the softmax of the scores so far (of the study's readout: of counts of spikes). Of the thresholds
-    of `thresholds`, the one is chosen with which the images of `validation` leave earliest on average while their
-    accuracy is at most `TOLERANCE` below that after all steps. What that gives on `test` is `threshold` (None where
-    nobody may leave early), `mean_steps`, `accuracy` and `exit_steps` `[T]`, images by the step at which they leave;
-    `curve` has the same for every threshold, and `validation` what the choice rests on. The idea is that of BranchyNet
-    (Teerapittayanon et al. 2016), which leaves between layers; SEENN (Li et al. 2023) leaves between time steps.
+    Of `thresholds`, that with which the images of `validation` leave earliest on average while their accuracy is at
+    most `TOLERANCE` below that after all steps: None where nobody may leave early. What it gives on `test`, and in
+    `curve` what every threshold gives. Probabilities are the softmax of the scores so far (of the study's readout: of
+    counts of spikes). The idea is that of BranchyNet (Teerapittayanon et al. 2016), which leaves between layers; SEENN
+    (Li et al. 2023) leaves between time steps.
     """
     known = thresholds(validation)
     full = float(validation.right[-1].mean())

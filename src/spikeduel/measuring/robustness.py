@@ -177,24 +177,18 @@ def measures(
     `altered` maps a name of `ALTERATIONS` to its batches. `label` says in the progress whose turn it is.
     """
 
-    def corrupted(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
+    def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
+        at: Iterable[Iterable[Any]] = [altered[name]] if name in altered else spoilt(name, batches)
+        found = [ask(model, worse) for worse in at]
+        return CorruptedAccuracies(n=len(found[0].truth), accuracies=[answers.accuracy for answers in found])
+
+    def spoilt(name: str, batches: Iterable[Any]) -> Iterator[Corrupted]:
         # Spoilt images are made in new memory batch by batch, which took half of their time.
         keep_freed_memory()
-        severities = progress.track(SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES))
-        return _accuracies(model, (Corrupted(batches, name, severity) for severity in severities))
+        for severity in progress.track(SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES)):
+            yield Corrupted(batches, name, severity)
 
-    def as_altered(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-        return _accuracies(model, [altered[name]])
-
-    return {
-        **{_STORED[name]: partial(corrupted, name) for name in CORRUPTIONS},
-        **{_STORED[name]: partial(as_altered, name) for name in altered},
-    }
-
-
-def _accuracies(model: Model, at_severities: Iterable[Iterable[Any]]) -> CorruptedAccuracies:
-    found = [ask(model, batches) for batches in at_severities]
-    return CorruptedAccuracies(n=len(found[0].truth), accuracies=[answers.accuracy for answers in found])
+    return {_STORED[name]: partial(measure, name) for name in (*CORRUPTIONS, *altered)}
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:

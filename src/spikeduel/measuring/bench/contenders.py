@@ -17,16 +17,8 @@ from typing import Any
 
 import torch
 
-from spikeduel.measuring.bench.networks import (
-    Built,
-    Peer,
-    SnnTorch,
-    SpikingJelly,
-    Study,
-    TaughtSpikingJelly,
-    peer,
-    spikeduel,
-)
+from spikeduel.measuring.bench import networks
+from spikeduel.measuring.bench.networks import Built, Peer, peer
 from spikeduel.measuring.bench.workloads import Workload, batch
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
@@ -70,30 +62,25 @@ def _fastest_forms(name: str, about: str, kind: type[Peer]) -> Iterator[Contende
     yield Contender(f"{name}-inductor+memory", f"{about}; compiled, {kept}", compiled, SPIKING, NEVER, True)
 
 
-_FLOAT32, _CNN = partial(spikeduel, precision="32"), partial(peer, Peer)
-_STUDY, _TAUGHT = partial(peer, Study), partial(peer, TaughtSpikingJelly)
+_FLOAT32 = partial(networks.spikeduel, precision="32")
+_STUDY, _TAUGHT = partial(peer, networks.Study), partial(peer, networks.TaughtSpikingJelly)
+_CNN, _CNN_TUNED = partial(peer, Peer), partial(peer, Peer, bf16=True, tuned=True)
 _WHOLE = "snnTorch as the study wrote it, the whole network at every step (a conv network likewise); float32"
 _ONCE = "snnTorch, stateless layers once over all steps, a constant input once, its neurons in a loop"
 _MULTI = "SpikingJelly in multi-step mode"
+_HOISTED = f"{_MULTI}, a constant input through the first layer once"
 
 CONTENDERS: dict[str, Contender] = {
     contender.name: contender
     for contender in (
-        Contender("spikeduel", "as `spikeduel compare` trains", spikeduel, ALL, keeps_memory=True),
+        Contender("spikeduel", "as `spikeduel compare` trains", networks.spikeduel, ALL, keeps_memory=True),
         Contender("spikeduel-float32", "the same with --precision 32", _FLOAT32, ALL, NEVER, True),
         Contender("snntorch-study", _WHOLE, _STUDY),
-        *_fastest_forms("snntorch-fastest", _ONCE, SnnTorch),
+        *_fastest_forms("snntorch-fastest", _ONCE, networks.SnnTorch),
         Contender("spikingjelly", f"{_MULTI} as its documentation teaches; float32", _TAUGHT, quick=NEVER),
-        *_fastest_forms(
-            "spikingjelly-hoisted", f"{_MULTI}, a constant input through the first layer once", SpikingJelly
-        ),
+        *_fastest_forms("spikingjelly-hoisted", _HOISTED, networks.SpikingJelly),
         Contender("torch-cnn", "the study's CNN in plain PyTorch; float32", _CNN, ("cnn",)),
-        Contender(
-            "torch-cnn-tuned",
-            "the same; channels last, bf16 autocast, fused Adam",
-            partial(_CNN, bf16=True, tuned=True),
-            ("cnn",),
-        ),
+        Contender("torch-cnn-tuned", "the same; channels last, bf16 autocast, fused Adam", _CNN_TUNED, ("cnn",)),
     )
 }
 PEER_OF_SCALING = "spikingjelly-hoisted-bf16"
@@ -138,7 +125,9 @@ class Apart:
             answer, error = self._connection.recv()
         except (EOFError, OSError):
             self._process.join()
-            answer, error = None, _exit_of(self._process.exitcode)
+            code = self._process.exitcode
+            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            answer, error = None, f"its process {ended}" + (" (out of memory?)" if ended.endswith("SIGKILL") else "")
         except BaseException:
             self.close()
             raise
@@ -178,13 +167,6 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     answer = process.answer()
     process.close()
     return answer
-
-
-def _exit_of(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"its process ended with exit code {code}"
-    name = signal.Signals(-code).name
-    return f"its process was ended by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
 
 
 def _apart(work: Callable[..., None], connection: Connection, *arguments: Any) -> None:
