@@ -19,8 +19,7 @@ from pathlib import Path
 from spikeduel import data
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.answers import ask
-from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES
-from spikeduel.measuring.robustness import Corrupted
+from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, Corrupted
 from spikeduel.networks import model_files, models
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware

@@ -3,18 +3,19 @@
 import os
 import signal
 import time
+from functools import partial
 
 import torch
 
-from spikeduel.measuring.bench.contenders import ALL, Built, Contender
-from spikeduel.measuring.bench.worker import Failed
+from spikeduel.measuring.bench.contenders import ALL, Contender, Failed
+from spikeduel.measuring.bench.networks import Built
 from spikeduel.measuring.bench.workloads import Workload
 
 TINY = Workload("tiny", "dense", side=4, encoding="direct", num_steps=3, batch_size=2, hidden=5)
 
 
 def contender(function, **settings):
-    return Contender(function, "a fake", f"bench_fakes:{function}", ALL, settings)
+    return Contender(function.__name__, "a fake", partial(function, **settings), ALL)
 
 
 def steady(workload, seconds=0.0):

@@ -9,7 +9,7 @@ import pytest
 
 import spikeduel as sd
 from spikeduel.measuring import energy
-from spikeduel.measuring.classification import classified
+from spikeduel.measuring.correctness import classified
 from spikeduel.reporting import report_again
 
 CODE = """

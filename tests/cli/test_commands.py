@@ -469,7 +469,7 @@ BENCH = ["bench", "--quick", "--only", "cnn-28", "--rounds", "1", "--threads", "
 @pytest.fixture
 def measured(monkeypatch):
     """Limits that are known, and steps that take 5 ms each."""
-    from spikeduel.measuring.bench import machine, running
+    from spikeduel.measuring import bench
 
     class Steady:
         precision = "float32"
@@ -488,8 +488,8 @@ def measured(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(running, "call", lambda *given: machine.Limits(200.0, 100.0, 10.0))
-    monkeypatch.setattr(running.run, "__defaults__", (*running.run.__defaults__[:-1], Steady))
+    monkeypatch.setattr(bench, "call", lambda *given: bench.Limits(200.0, 100.0, 10.0))
+    monkeypatch.setattr(bench, "Worker", Steady)
     return Steady
 
 
@@ -507,7 +507,7 @@ def test_bench_prints_tables_or_one_json_document(measured, desk):
 
 
 def test_bench_has_its_own_exit_code_where_spikeduel_fails_but_not_where_a_peer_does(measured):
-    from spikeduel.measuring.bench.worker import Failed
+    from spikeduel.measuring.bench.contenders import Failed
 
     measured.error = ("torch-cnn", Failed("gone"))
     done = spikeduel(*BENCH)

@@ -7,9 +7,7 @@ import torch
 from made_models import make
 from made_oracle import CARD, Oracle, batches
 from spikeduel.measuring.answers import Asked, answers_of, ask
-from spikeduel.measuring.anytime import anytime
-from spikeduel.measuring.calibration import calibration
-from spikeduel.measuring.classification import classification
+from spikeduel.measuring.correctness import anytime, calibration, classification
 from spikeduel.measuring.costing import operations
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.models import Model
@@ -40,12 +38,13 @@ def test_draws_are_keyed_by_index_so_batches_do_not_matter():
 def test_over_time_the_last_answers_are_those_without():
     model = make()
     followed, plain = ask(model, in_batches(16), over_time=True), ask(model, in_batches(16))
-    assert (plain.right, plain.confidence) == (None, None)
-    assert followed.right.shape == followed.confidence.shape == (6, 60)
+    assert plain.over_time is None
+    running = followed.over_time
+    assert running.right.shape == running.confidence.shape == (6, 60)
     assert np.array_equal(followed.predicted, plain.predicted)
-    assert np.array_equal(followed.right[-1], followed.predicted == followed.truth)
-    assert (np.diff(followed.confidence, axis=0) >= 0).all()
-    assert ask(make("small-cnn"), in_batches(16), over_time=True).right is None
+    assert np.array_equal(running.right[-1], followed.predicted == followed.truth)
+    assert (np.diff(running.confidence, axis=0) >= 0).all()
+    assert ask(make("small-cnn"), in_batches(16), over_time=True).over_time is None
 
 
 def test_ties_and_accuracy():

@@ -5,8 +5,8 @@ from torch import nn
 
 from made_models import make
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.anytime import TOLERANCE, Running, anytime, early_exit, followed, thresholds
-from spikeduel.measuring.classification import classification
+from spikeduel.measuring.answers import Running, answers_of
+from spikeduel.measuring.correctness import TOLERANCE, anytime, classification, early_exit, thresholds
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
@@ -143,7 +143,7 @@ def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, enc
     for frame in model.frames(images, RandomKeys.for_evaluation(np.arange(40))):
         scores, state = model.step(frame, state)
         right.append((scores.argmax(1) == torch.arange(40) % 3).numpy())
-    np.testing.assert_array_equal(followed(model, given).right, right)
+    np.testing.assert_array_equal(answers_of(model, given).over_time.right, right)
 
 
 def test_confidences_of_many_spikes_are_told_apart():
@@ -156,7 +156,7 @@ def test_confidences_of_many_spikes_are_told_apart():
 
     model = told([[[0.0, 1.0]] * 60])
     model.module = Fires([[[0.0, 1.0]] * 60])
-    confidence = followed(model, asked([1])).confidence[:, 0]
+    confidence = answers_of(model, asked([1])).over_time.confidence[:, 0]
     # After 20 steps the other class has a probability of e⁻²⁰, which a float32 near 1 cannot show.
     assert (np.diff(confidence[:30]) > 0).all()
     assert confidence[0] == pytest.approx(np.exp(1.25) / (np.exp(1.25) + 1))

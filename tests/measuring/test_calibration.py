@@ -8,7 +8,7 @@ from torch import nn
 
 from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.calibration import NUM_BINS, best_temperature, calibration, judged, scored
+from spikeduel.measuring.correctness import NUM_BINS, best_temperature, calibration, judged, scored
 from spikeduel.networks.models import Model, ModelCard, build
 from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys

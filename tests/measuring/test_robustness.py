@@ -1,13 +1,24 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
-from spikeduel.measuring.robustness import NAMES, Corrupted, measures, summary
+from spikeduel.measuring.robustness import (
+    CORRUPTIONS,
+    NAMES,
+    OCCLUDER,
+    SEVERITIES,
+    Corrupted,
+    corrupt,
+    measures,
+    summary,
+)
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import CorruptedAccuracies
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress
 
 CARD = ModelCard("by-brightness", "cnn", (1, 20, 20), ("dark", "bright"), Preprocessing(1, 20, 20), {})
@@ -104,3 +115,163 @@ def test_what_was_not_measured_is_none():
     found = summary(0.0, {"robustness-blur": CorruptedAccuracies(n=5, accuracies=[0.2] * 5)})
     assert found.mean is None
     assert found.relative == {"blur": None}
+
+
+# ---- the corruptions
+
+
+def pictures(number, shape, seed=0):
+    """Smooth random pictures on black."""
+    random = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(number, shape[0], 4, 4, generator=random)
+    fine = nn.functional.interpolate(coarse, shape[1:], mode="bilinear")
+    fine *= fine > 0.3
+    return (255 * fine).to(torch.uint8)
+
+
+def changed(images, spoilt):
+    return float((images.double() - spoilt.double()).square().mean())
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.tuples(st.sampled_from((1, 3)), st.integers(1, 30), st.integers(1, 30)),
+    severity=st.sampled_from(SEVERITIES),
+    part=st.integers(1, 7),
+)
+def test_any_size_alike_in_every_batch(name, shape, severity, part):
+    images, index = pictures(7, shape), np.arange(100, 107)
+    before = images.clone()
+    whole = corrupt(name, images, severity, index)
+    assert torch.equal(images, before)
+    assert whole.dtype == torch.uint8
+    assert whole.shape == images.shape
+    parts = [corrupt(name, images[i : i + part], severity, index[i : i + part]) for i in range(0, 7, part)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 40, 27)])
+def test_a_higher_severity_changes_more(name, shape):
+    images = pictures(20, shape)
+    changes = [changed(images, corrupt(name, images, severity, np.arange(20))) for severity in SEVERITIES]
+    assert changes[0] > 1
+    assert changes == sorted(set(changes))
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_colour_is_spoilt_as_grey_is(name):
+    """Three equal channels stay equal, apart from noise (of its own in each) and JPEG (other tables for colour)."""
+    grey = pictures(5, (1, 20, 24))
+    spoilt = corrupt(name, grey.expand(-1, 3, -1, -1), 3, np.arange(5))
+    if name == "noise":
+        assert not torch.equal(spoilt[:, 0], spoilt[:, 1])
+    elif name != "jpeg":
+        assert torch.equal(spoilt, corrupt(name, grey, 3, np.arange(5)).expand(-1, 3, -1, -1))
+
+
+@pytest.mark.parametrize("name", ["noise", "occlusion", "rotation", "translation"])
+def test_what_is_drawn_differs_by_image_and_by_corruption(name):
+    images = pictures(1, (1, 24, 24)).expand(30, -1, -1, -1)
+    spoilt = corrupt(name, images, 5, np.arange(30))
+    assert len({image.numpy().tobytes() for image in spoilt}) >= (2 if name == "rotation" else 10)
+    assert not torch.equal(RandomKeys.for_corruption(name, np.arange(3)).integers(1000),
+                           RandomKeys.for_corruption("another", np.arange(3)).integers(1000))  # fmt: skip
+
+
+def test_noise_has_the_strength_it_says_and_stays_the_same_noise():
+    images = torch.full((10, 1, 60, 60), 128, dtype=torch.uint8)
+    shifts = [corrupt("noise", images, severity, np.arange(10)).double() - 128 for severity in (1, 2, 3)]
+    for shift, share in zip(shifts, CORRUPTIONS["noise"].strengths, strict=False):
+        # 36,000 pixels: the standard error of the deviation is 0.4 %. Few are cut at 0 and 255.
+        assert float(shift.std()) == pytest.approx(255 * share, rel=0.02)
+        assert abs(float(shift.mean())) < 0.6
+    assert float(torch.corrcoef(torch.stack([shifts[0].flatten(), shifts[1].flatten()]))[0, 1]) > 0.99
+    neighbours = torch.stack([shifts[0][..., 1:].flatten(), shifts[0][..., :-1].flatten()])
+    assert abs(float(torch.corrcoef(neighbours)[0, 1])) < 0.03
+
+
+def test_blur_spreads_a_point_by_its_share_of_the_side():
+    image = torch.zeros(1, 1, 101, 101, dtype=torch.uint8)
+    image[..., 40:61, 40:61] = 255
+    blurred = corrupt("blur", image, 4, np.array([0])).double()
+    weights = blurred[0, 0].sum(0) / blurred.sum()
+    place = torch.arange(101).double() - 50
+    # The variance of a run of 21 pixels, and of a Gaussian, add up.
+    expected = (21**2 - 1) / 12 + (CORRUPTIONS["blur"].strengths[3] * 101) ** 2
+    assert float((weights * place**2).sum()) == pytest.approx(expected, rel=0.03)
+    bright = torch.full((1, 1, 30, 30), 200, dtype=torch.uint8)
+    assert torch.equal(corrupt("blur", bright, 5, np.array([0])), bright)
+
+
+def test_contrast_by_hand():
+    image = torch.tensor([[0, 100], [100, 200]], dtype=torch.uint8)[None, None]
+    assert corrupt("contrast", image, 2, np.array([0])).flatten().tolist() == [50, 100, 100, 150]
+    assert corrupt("contrast", image, 5, np.array([0])).flatten().tolist() == [88, 100, 100, 112]
+
+
+def test_occlusion_covers_a_rectangle_of_its_share():
+    images = torch.zeros(40, 3, 40, 20, dtype=torch.uint8)
+    spoilt = corrupt("occlusion", images, 2, np.arange(40))
+    assert set(spoilt.unique().tolist()) == {0, OCCLUDER}
+    assert (spoilt > 0).flatten(1).sum(1).tolist() == [3 * 10 * 5] * 40
+    rows = (spoilt > 0).any(3)[:, 0]
+    assert rows.sum(1).tolist() == [10] * 40
+    firsts = rows.int().argmax(1)
+    # Anywhere, both ends included: 31 starting rows, of which 40 images meet many.
+    assert firsts.min() <= 4
+    assert firsts.max() >= 26
+
+
+def test_rotation_turns_about_the_centre_both_ways():
+    images = torch.zeros(20, 1, 41, 41, dtype=torch.uint8)
+    images[:, :, 20, 30:38] = 255
+    spoilt = corrupt("rotation", images, 4, np.arange(20)).double()
+    y, x = torch.meshgrid(torch.arange(41) - 20.0, torch.arange(41) - 20.0, indexing="ij")
+    angles = [float(torch.rad2deg(torch.atan2((each * y).sum(), (each * x).sum()))) for each in spoilt[:, 0]]
+    assert {round(abs(angle)) for angle in angles} == {32}
+    assert {angle > 0 for angle in angles} == {True, False}
+
+
+def test_translation_moves_whole_pixels():
+    images = pictures(30, (1, 50, 50))
+    spoilt = corrupt("translation", images, 2, np.arange(30))
+    found = set()
+    for image, moved in zip(images[:, 0], spoilt[:, 0], strict=True):
+        # The one shift that explains what is left of the image.
+        shifts = [
+            (down, right)
+            for down in range(-4, 5)
+            for right in range(-4, 5)
+            if torch.equal(
+                moved[max(down, 0) : 50 + min(down, 0), max(right, 0) : 50 + min(right, 0)],
+                image[max(-down, 0) : 50 - max(down, 0), max(-right, 0) : 50 - max(right, 0)],
+            )
+        ]
+        assert len(shifts) == 1
+        found.add(shifts[0])
+        assert 3 <= np.hypot(*shifts[0]) <= 4.6
+    assert len(found) > 8
+
+
+@pytest.mark.parametrize("name", ["rotation", "translation"])
+def test_what_enters_is_the_background(name):
+    white = torch.full((2, 1, 20, 20), 250, dtype=torch.uint8)
+    white[:, :, 8:12, 8:12] = 10
+    assert corrupt(name, white, 5, np.arange(2))[:, :, 0].min() == 250
+    assert corrupt(name, 255 - white, 5, np.arange(2))[:, :, 0].max() == 5
+
+
+def test_jpeg_is_pillows_jpeg():
+    """Another reader and writer of the same format, as an oracle."""
+    import io
+
+    from PIL import Image
+
+    images = pictures(3, (1, 32, 32))
+    for image, spoilt in zip(images, corrupt("jpeg", images, 3, np.arange(3)), strict=True):
+        file = io.BytesIO()
+        Image.fromarray(image[0].numpy()).save(file, "jpeg", quality=CORRUPTIONS["jpeg"].strengths[2])
+        expected = np.asarray(Image.open(file)).astype(int)
+        assert np.abs(expected - spoilt[0].numpy()).max() <= 2

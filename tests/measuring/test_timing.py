@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.classification import classification, shuffled_classification
+from spikeduel.measuring.correctness import classification, shuffled_classification
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.spiking.neurons import IF, LIF
 from spikeduel.spiking.readouts import MeanReadout

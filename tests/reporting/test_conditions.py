@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from made_results import with_trials
-from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
-from spikeduel.measuring.robustness import summary
+from spikeduel.measuring.robustness import CORRUPTIONS, corrupt, summary
 from spikeduel.reporting import conditions, style
 from spikeduel.results.trials import CorruptedAccuracies
 from spikeduel.settings.recipes import baseline

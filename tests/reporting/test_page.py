@@ -13,9 +13,8 @@ from msgspec import structs
 from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
 from spikeduel.data import Split
-from spikeduel.measuring.calibration import judged
-from spikeduel.measuring.corruptions import CORRUPTIONS
-from spikeduel.measuring.robustness import summary
+from spikeduel.measuring.correctness import judged
+from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import Held, page, report, report_again, template
 from spikeduel.results.caveats import DataNote, Leakage, OneSeed
 from spikeduel.results.run import Conclusions

@@ -6,7 +6,7 @@ import torch
 from msgspec import structs
 
 from made_results import failed, with_trials
-from spikeduel.measuring.calibration import judged
+from spikeduel.measuring.correctness import judged
 from spikeduel.reporting import reliability
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin
 from spikeduel.settings.recipes import baseline

@@ -6,7 +6,7 @@ import pytest
 import spikeduel as sd
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
-from spikeduel.measuring.classification import classified
+from spikeduel.measuring.correctness import classified
 from spikeduel.results import predictions
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError

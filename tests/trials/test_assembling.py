@@ -12,7 +12,7 @@ from made_trials import tuning
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring import MEASURES, Measure
-from spikeduel.measuring.classification import classified
+from spikeduel.measuring.correctness import classified
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison

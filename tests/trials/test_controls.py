@@ -11,7 +11,7 @@ from spikeduel import comparing, data
 from spikeduel.comparing import compare
 from spikeduel.data import Split
 from spikeduel.measuring import energy, latency
-from spikeduel.measuring.classification import classified
+from spikeduel.measuring.correctness import classified
 from spikeduel.networks.models import ModelCard
 from spikeduel.results import older, significance
 from spikeduel.results.comparison import load_run

@@ -8,7 +8,7 @@ from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Preprocessing, catalogue, loader
-from spikeduel.measuring.corruptions import CORRUPTIONS, corrupt
+from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model, ModelCard, build
 from spikeduel.results.trials import Classification

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from spikeduel.measuring.classification import classified
+from spikeduel.measuring.correctness import classified
 from spikeduel.results.trials import Classification, EncodingSpread, Epoch
 from spikeduel.system import files
 from spikeduel.trials.store import Store, TrialRecord

@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from spikeduel import data
 from spikeduel.exchange.exporting import export
 from spikeduel.measuring import Measure
-from spikeduel.measuring.calibration import best_temperature, scored
-from spikeduel.measuring.corruptions import CORRUPTIONS
+from spikeduel.measuring.correctness import best_temperature, scored
+from spikeduel.measuring.robustness import CORRUPTIONS
 from spikeduel.networks import model_files, models
 from spikeduel.results.costs import Counted, Ways
 from spikeduel.results.trials import Calibration, Classification, CorruptedAccuracies, EncodingSpread

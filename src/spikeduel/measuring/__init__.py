@@ -7,9 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from spikeduel.measuring.anytime import anytime
-from spikeduel.measuring.calibration import calibration
-from spikeduel.measuring.classification import classification, encoding_spread, weight_shapes
+from spikeduel.measuring.correctness import anytime, calibration, classification, encoding_spread, weight_shapes
 from spikeduel.measuring.costing import operations
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Anytime, Calibration, Classification, EncodingSpread, WeightShapes

@@ -13,9 +13,37 @@ from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.costs import Counted
+from spikeduel.results.trials import Leaving
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
+
+
+@dataclass(frozen=True)
+class Running:
+    """What a model says of N images after each of T steps.
+
+    `right` bool `[T, N]`; `confidence` float64 `[T, N]`, the highest probability that the answer has had so far.
+    """
+
+    right: np.ndarray
+    confidence: np.ndarray
+
+    @property
+    def num_steps(self) -> int:
+        """T."""
+        return len(self.right)
+
+    def leaving(self, threshold: float | None) -> Leaving:
+        """What comes of each image leaving once its confidence reaches `threshold`, else after all T steps (None)."""
+        earlier = self.confidence[:-1]
+        exits = 1 + (np.ones_like(earlier, bool) if threshold is None else earlier < threshold).sum(0)
+        return Leaving(
+            threshold=threshold,
+            mean_steps=float(exits.mean()),
+            accuracy=float(self.right[exits - 1, np.arange(len(exits))].mean()),
+            exit_steps=np.bincount(exits, minlength=self.num_steps + 1)[1:].tolist(),
+        )
 
 
 @dataclass(frozen=True)
@@ -23,9 +51,8 @@ class Answers:
     """A model's answers to N images of K classes.
 
     `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; `loss`, the mean; `scores`
-    float64 `[N, K]`, whose softmax are the probabilities. Of a network over T steps whose readout can say so:
-    `right` bool `[T, N]`, whether the answer after each step is right, and `confidence` float64 `[T, N]`, the highest
-    probability that an answer has had so far; else None.
+    float64 `[N, K]`, whose softmax are the probabilities; `over_time`, None unless that was asked of a network with
+    time steps whose readout can say so.
     """
 
     truth: np.ndarray
@@ -33,8 +60,7 @@ class Answers:
     tied: np.ndarray
     loss: float
     scores: Tensor
-    right: np.ndarray | None = None
-    confidence: np.ndarray | None = None
+    over_time: Running | None = None
 
     @property
     def accuracy(self) -> float:
@@ -121,39 +147,33 @@ def ask(
     counting: Counting | None = None,
 ) -> Answers:
     """One pass; random encodings draw by image index and `repeat`. `over_time` follows the answers step by step."""
-    # Inference mode hides from a counter what composite operators are made of.
-    with torch.no_grad() if counting else torch.inference_mode():
-        return _asked(model, batches, repeat, over_time, counting)
-
-
-def _asked(model: Model, batches: Iterable[Any], repeat: int, over_time: bool, counting: Counting | None) -> Answers:
     model.module.eval()
     readout = model.readout
-    follow = over_time and model.card.num_steps is not None and isinstance(readout, SpikingReadout)
+    stepwise = readout if over_time and model.card.num_steps and isinstance(readout, SpikingReadout) else None
     truth, scores, tied, right, confidence = [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
-    for images, labels, indices in batches:
-        x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
-        output = counting.run(x, len(images)) if counting else model.run(x)
-        loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
-        truth.append(labels)
-        tied.append(readout.ties(output).cpu())
-        if follow:
-            assert isinstance(readout, SpikingReadout)
-            running = readout.running_scores(output).cpu()
+    # Inference mode hides from a counter what composite operators are made of.
+    with torch.no_grad() if counting else torch.inference_mode():
+        for images, labels, indices in batches:
+            x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
+            output = counting.run(x, len(images)) if counting else model.run(x)
+            loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
+            truth.append(labels)
+            tied.append(readout.ties(output).cpu())
+            if stepwise is None:
+                scores.append(readout.scores(output).cpu())
+                continue
+            running = stepwise.running_scores(output).cpu()
             scores.append(running[-1])
             # In float32 many probabilities of counts of spikes would round to 1.
             highest, answer = running.double().softmax(2).max(2)
             right.append(answer == labels)
             confidence.append(highest.cummax(0).values)
-        else:
-            scores.append(readout.scores(output).cpu())
-    return Answers(
-        torch.cat(truth).numpy(),
-        torch.cat([part.argmax(1) for part in scores]).numpy(),
-        torch.cat(tied).numpy(),
-        float(loss) / sum(map(len, truth)),
-        torch.cat(scores).double(),
-        torch.cat(right, 1).numpy() if follow else None,
-        torch.cat(confidence, 1).numpy() if follow else None,
-    )
+        return Answers(
+            torch.cat(truth).numpy(),
+            torch.cat([part.argmax(1) for part in scores]).numpy(),
+            torch.cat(tied).numpy(),
+            float(loss) / sum(map(len, truth)),
+            torch.cat(scores).double(),
+            Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy()) if stepwise is not None else None,
+        )

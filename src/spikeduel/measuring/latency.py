@@ -47,7 +47,9 @@ def latency(
         "own_code": list(own_code),
     }
     given = io.BytesIO()
-    np.save(given, _as_many(images), allow_pickle=False)
+    # From the start again where there are fewer.
+    many = images[np.resize(np.arange(len(images)), NUM_IMAGES)]
+    np.save(given, np.ascontiguousarray(many), allow_pickle=False)
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-c", _PROCESS, json.dumps(settings)],
@@ -59,10 +61,11 @@ def latency(
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return _nothing(here, f"no process for it ({type(error).__name__})")
+        return Latency(machine=here, reasons={"process": f"no process for it ({type(error).__name__})"})
     if done.returncode:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
-        return _nothing(here, lines[-1] if lines else f"its process ended with exit code {done.returncode}")
+        reason = lines[-1] if lines else f"its process ended with exit code {done.returncode}"
+        return Latency(machine=here, reasons={"process": reason})
     return typed.converted({"machine": typed.plain(here), **json.loads(done.stdout)}, Latency)
 
 
@@ -70,12 +73,3 @@ def machine(device: str) -> Machine:
     """Where it is measured, and how busy that is."""
     surroundings = {**hardware.environment(Compute(device)), "load_average": hardware.load_average()}
     return Machine(**{name: surroundings[name] for name in Machine.__struct_fields__})
-
-
-def _as_many(images: np.ndarray) -> np.ndarray:
-    """`NUM_IMAGES` of them, from the start again where there are fewer."""
-    return np.ascontiguousarray(images[np.resize(np.arange(len(images)), NUM_IMAGES)])
-
-
-def _nothing(here: Machine, reason: str) -> Latency:
-    return Latency(machine=here, reasons={"process": reason})

@@ -1,25 +1,159 @@
-"""How right a model stays on worse images: seven corruptions at five severities, and SOCOFing's harder alterations."""
+"""How right a model stays on worse images: seven corruptions at five severities, and SOCOFing's harder alterations.
 
+What is drawn for a corruption comes from `RandomKeys`, by image index, and is the same at every severity: the noise,
+direction or place stays, its strength grows. Sizes are shares of the image's side, so that images of any size are
+corrupted alike; the blocks of JPEG alone are always 8×8 pixels. Nothing depends on how images are batched: sums are
+exact, and every image is worked on alone. The kinds follow Hendrycks and Dietterich, "Benchmarking Neural Network
+Robustness to Common Corruptions and Perturbations" (2019); the severities are this module's own.
+"""
+
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
-from typing import Any
+from statistics import NormalDist, fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from spikeduel.data.socofing import HARDER
 from spikeduel.measuring.answers import ask
-from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies, Robustness
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.hardware import keep_freed_memory
 from spikeduel.system.progress import Progress
 
+OCCLUDER = 128
+"""Grey: seen on dark images and on bright ones."""
+
+_UNIT = 1 << 16
+
+
+def noise(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
+    """Gaussian noise on every pixel and channel; its standard deviation is this share of white."""
+    # 255 equally likely values of a normal distribution, scaled to a variance of 1.
+    values = np.array([NormalDist().inv_cdf((level + 0.5) / 255) for level in range(255)])
+    strengths = torch.from_numpy(values / values.std() * (255 * share))
+    return _as_bytes(images + strengths[draw.levels(1, images)[0].long()])
+
+
+def blur(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
+    """Gaussian blur; its standard deviation is this share of the smaller side."""
+    from scipy.ndimage import gaussian_filter
+
+    sigma = share * min(images.shape[2:])
+    # Edges are continued: a dark margin would be a second corruption. Of floats, as integers would be cut off twice.
+    blurred = gaussian_filter(images.numpy(), (0, 0, sigma, sigma), output=np.float64, mode="nearest", truncate=3)
+    return _as_bytes(torch.from_numpy(blurred))
+
+
+def contrast(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
+    """Every pixel drawn towards the image's mean: this share of its distance stays."""
+    mean = images.sum((1, 2, 3), keepdim=True, dtype=torch.int64).double() / images[0].numel()
+    return _as_bytes(mean + (images - mean) * share)
+
+
+def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
+    """A grey rectangle somewhere in the image, this share of each side."""
+    down, right = draw.integers(_UNIT, _UNIT).unbind(1)
+    height, width = images.shape[2:]
+    covered = _covered(down, height, share)[:, None, :, None] & _covered(right, width, share)[:, None, None, :]
+    return torch.where(covered, OCCLUDER, images)
+
+
+def _covered(place: Tensor, length: int, share: float) -> Tensor:
+    """bool `[B, length]`: a run of `share` of it, from the start (`place` 0) to the end (`place` near `_UNIT`)."""
+    side = max(1, round(share * length))
+    start = (place * (length - side + 1) // _UNIT)[:, None]
+    along = torch.arange(length)
+    return (along >= start) & (along < start + side)
+
+
+def rotation(images: Tensor, degrees: float, draw: RandomKeys) -> Tensor:
+    """Turned by so many degrees, left or right; the corners get the border's median."""
+    angle = math.radians(degrees)
+    turn = 2 * draw.integers(2).double()[:, :, None] - 1
+    cosine, sine = math.cos(angle), turn * math.sin(angle)
+    x, y = _places(images)
+    return _sampled(images, cosine * x + sine * y, cosine * y - sine * x)
+
+
+def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
+    """Moved by this share of the side in some direction, by whole pixels and at least one; what enters is the border's
+    median.
+    """
+    height, width = images.shape[2:]
+    directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
+    # Whole pixels, since moving by parts of one would blur as well.
+    right = torch.tensor([round(max(1.0, share * width) * math.cos(direction)) for direction in directions])
+    down = torch.tensor([round(max(1.0, share * height) * math.sin(direction)) for direction in directions])
+    x, y = _places(images)
+    return _sampled(images, x - right[:, None, None], y - down[:, None, None])
+
+
+def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
+    """Saved as JPEG of this quality and read again, by torchvision."""
+    from torchvision.transforms.v2 import functional
+
+    return functional.jpeg(images, quality)
+
+
+def _places(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the pixels lie, in pixels from the centre: x `[1, 1, W]` and y `[1, H, 1]`."""
+    height, width = images.shape[2:]
+    x, y = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in (width, height))
+    return x[None, None, :], y[None, :, None]
+
+
+def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The images' values at `x` and `y` (see `_places`; they broadcast to `[B, H, W]`), interpolated bilinearly."""
+    height, width = images.shape[2:]
+    border = torch.cat((images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]), 2)
+    # Not always black: on a white background, black wedges would be more than a rotation.
+    background = border.median(2).values[:, :, None, None].double()
+    x, y = torch.broadcast_tensors(x, y)
+    grid = torch.stack((2 * x / width, 2 * y / height), -1)
+    moved = F.grid_sample(images - background, grid, padding_mode="zeros", align_corners=False)
+    return _as_bytes(moved + background)
+
+
+def _as_bytes(values: Tensor) -> Tensor:
+    return values.round().clamp(0, 255).to(torch.uint8)
+
+
+class Corruption(NamedTuple):
+    """`apply(images, strength, keys) -> images` on uint8 `[B, C, H, W]` on the CPU, and its `strengths` by severity."""
+
+    apply: Callable[[Tensor, Any, RandomKeys], Tensor]
+    strengths: tuple[float, ...]
+
+
+SEVERITIES = (1, 2, 3, 4, 5)
+CORRUPTIONS: dict[str, Corruption] = {
+    "noise": Corruption(noise, (0.06, 0.12, 0.18, 0.26, 0.36)),
+    "blur": Corruption(blur, (0.018, 0.024, 0.031, 0.04, 0.05)),
+    "contrast": Corruption(contrast, (0.7, 0.5, 0.35, 0.22, 0.12)),
+    "occlusion": Corruption(occlusion, (0.15, 0.25, 0.35, 0.45, 0.55)),
+    "rotation": Corruption(rotation, (8.0, 16.0, 24.0, 32.0, 40.0)),
+    "translation": Corruption(translation, (0.04, 0.08, 0.12, 0.17, 0.22)),
+    "jpeg": Corruption(jpeg, (30, 18, 12, 8, 5)),
+}
 ALTERATIONS = tuple(HARDER)
 """Other images of a data set's own that count as a corruption with one severity (see `spikeduel.data.altered`)."""
 
-_STORED = "robustness-{}"
-NAMES = tuple(_STORED.format(name) for name in (*CORRUPTIONS, *ALTERATIONS))
+_STORED = {name: f"robustness-{name}" for name in (*CORRUPTIONS, *ALTERATIONS)}
+NAMES = tuple(_STORED.values())
 """What the store knows these measures by: one each, so that what an interruption costs is one corruption."""
+
+
+def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
+    """`images` uint8 `[B, C, H, W]` with the indices `[B]` in their data set, corrupted: always in the same way."""
+    corruption, keys = CORRUPTIONS[name], RandomKeys.for_corruption(name, indices)
+    return corruption.apply(images.cpu(), corruption.strengths[severity - 1], keys).to(images.device)
 
 
 @dataclass(frozen=True)
@@ -42,29 +176,24 @@ def measures(
 
     `altered` maps a name of `ALTERATIONS` to its batches. `label` says in the progress whose turn it is.
     """
-    return {
-        **{_STORED.format(name): partial(_corrupted, name, progress, label) for name in CORRUPTIONS},
-        **{_STORED.format(name): partial(_altered, batches) for name, batches in altered.items()},
-    }
 
+    def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
+        at: Iterable[Iterable[Any]] = [altered[name]] if name in altered else spoilt(name, batches)
+        found = [ask(model, worse) for worse in at]
+        return CorruptedAccuracies(n=len(found[0].truth), accuracies=[answers.accuracy for answers in found])
 
-def _corrupted(name: str, progress: Progress, label: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-    # Spoilt images are made in new memory batch by batch, which took half of their time.
-    keep_freed_memory()
-    severities = progress.track(SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES))
-    found = [ask(model, Corrupted(batches, name, severity)) for severity in severities]
-    return CorruptedAccuracies(n=len(found[0].truth), accuracies=[each.accuracy for each in found])
+    def spoilt(name: str, batches: Iterable[Any]) -> Iterator[Corrupted]:
+        # Spoilt images are made in new memory batch by batch, which took half of their time.
+        keep_freed_memory()
+        for severity in progress.track(SEVERITIES, f"  {label}, {name} 1 to {SEVERITIES[-1]}", len(SEVERITIES)):
+            yield Corrupted(batches, name, severity)
 
-
-def _altered(altered: Iterable[Any], model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-    found = ask(model, altered)
-    return CorruptedAccuracies(n=len(found.truth), accuracies=[found.accuracy])
+    return {_STORED[name]: partial(measure, name) for name in (*CORRUPTIONS, *altered)}
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
     """What the measures of `NAMES` found, None where there is nothing; `clean` is the accuracy without corruption."""
-    stored = {name: _STORED.format(name) for name in (*CORRUPTIONS, *ALTERATIONS)}
-    found: dict[str, CorruptedAccuracies] = {name: measured[key] for name, key in stored.items() if key in measured}
+    found: dict[str, CorruptedAccuracies] = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not found:
         return None
     area = {name: fmean(entry.accuracies) for name, entry in found.items()}

@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeduel.data.prepared import Prepared
-from spikeduel.measuring.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from spikeduel.measuring.robustness import ALTERATIONS
+from spikeduel.measuring.robustness import ALTERATIONS, CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting import gallery, style
 from spikeduel.reporting.style import Shown
 from spikeduel.results.run import Results

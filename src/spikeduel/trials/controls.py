@@ -9,7 +9,7 @@ from msgspec import structs
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
-from spikeduel.measuring.classification import classified, shuffled_classification
+from spikeduel.measuring.correctness import classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import model_files, models
 from spikeduel.networks.models import Model, ModelCard

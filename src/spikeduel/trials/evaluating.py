@@ -13,8 +13,7 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
-from spikeduel.measuring.calibration import calibration
-from spikeduel.measuring.classification import classification, encoding_spread
+from spikeduel.measuring.correctness import calibration, classification, encoding_spread
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment

@@ -1,110 +1,223 @@
-from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from bench_fakes import TINY
 from small_workloads import SMALL
 from spikeduel.measuring.bench import networks
 from spikeduel.measuring.bench.networks import (
     LEARNING_RATE,
-    Needs,
-    adam,
-    analogue,
-    cnn,
-    loss_over_steps,
-    needs,
-    num_neuron_layers,
-    stages,
+    Peer,
+    SnnTorch,
+    Spiking,
+    SpikingJelly,
+    Study,
+    TaughtSpikingJelly,
+    peer,
 )
-from spikeduel.measuring.bench.workloads import WORKLOADS, Workload
-from spikeduel.networks.architectures import small_cnn
+from spikeduel.measuring.bench.workloads import WORKLOADS, batch, stages
+from spikeduel.networks.models import Model, build, num_parameters
 from spikeduel.settings.recipes import baseline
+from spikeduel.spiking.kernels import Dynamics, reference
 
 
-def test_a_spiking_network_has_the_layers_that_its_workload_says():
-    dense, conv = stages(WORKLOADS["snn-28-rate"]), stages(WORKLOADS["conv-snn-28"])
-    assert [tuple(p.shape) for p in dense.parameters()] == [(1024, 784), (1024,), (10, 1024), (10,)]
-    weights = [tuple(p.shape) for p in conv.parameters() if p.dim() > 1]
-    assert weights == [(32, 1, 3, 3), (64, 32, 3, 3), (256, 3136), (10, 256)]
-    assert (num_neuron_layers(WORKLOADS["snn-28-rate"]), num_neuron_layers(WORKLOADS["conv-snn-28"])) == (2, 3)
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_ours_has_the_parameters_that_the_roofline_counts(name):
+    card = networks.card_of(WORKLOADS[name])
+    assert num_parameters(build(card)) == num_parameters(stages(WORKLOADS[name]))
+    assert (card.encoding, card.num_steps) == (WORKLOADS[name].encoding, WORKLOADS[name].num_steps)
 
 
-def test_the_cnn_is_the_studys():
-    torch.manual_seed(0)
-    plain = cnn(WORKLOADS["cnn-28"])
-    torch.manual_seed(0)
-    ours = small_cnn.SmallCNN((1, 28, 28), 10)
-    x = torch.rand(2, 1, 28, 28)
-    assert torch.equal(plain(x), ours(x))
+@pytest.mark.parametrize("precision", ["32", "bf16"])
+@pytest.mark.parametrize("name", SMALL)
+def test_ours_learns(precision, name, losses, monkeypatch):
+    monkeypatch.setattr(networks, "baseline", lambda: baseline(learning_rate=2e-3))
+    found = losses(networks.spikeduel, SMALL[name], precision=precision)
+    assert found[-1] < 0.9 * found[0]
+    assert networks.spikeduel(SMALL[name], precision).precision == {"32": "float32", "bf16": "bf16"}[precision]
 
 
-def test_images_become_the_same_numbers_in_either_layout():
-    images = torch.tensor([[[[0, 51], [255, 102]]]], dtype=torch.uint8)
-    assert analogue(images).flatten().tolist() == pytest.approx([0, 0.2, 1, 0.4])
-    assert torch.equal(analogue(images), analogue(images, channels_last=True))
+def test_every_step_draws_other_spikes(monkeypatch):
+    keys = []
+
+    def encode(self, images, draw, original=Model.encode):
+        keys.append(draw.values)
+        return original(self, images, draw)
+
+    monkeypatch.setattr(Model, "encode", encode)
+    built = networks.spikeduel(SMALL["dense-rate"])
+    for _ in range(2):
+        built.step(*batch(SMALL["dense-rate"]))
+    assert len(keys) == 2
+    assert not set(keys[0].tolist()) & set(keys[1].tolist())
+
+
+def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):
+    pytest.importorskip("snntorch")
+    study = losses(partial(peer, Study), SMALL["dense-direct"], 5)
+    assert losses(networks.spikeduel, SMALL["dense-direct"], 5, precision="32") == pytest.approx(study, rel=1e-4)
+    assert torch.isfinite(torch.tensor(study)).all()
+
+
+# ---- plain PyTorch
+
+
+class Quiet(Spiking):
+    """Neurons of nobody."""
+
+    def neuron(self, is_last):
+        return nn.Identity()
 
 
 def test_the_loss_is_a_mean_over_steps_or_that_of_the_mean():
     output, labels = torch.randn(3, 4, 10), torch.tensor([1, 2, 3, 4])
     each = [F.cross_entropy(step, labels) for step in output]
-    torch.testing.assert_close(loss_over_steps(WORKLOADS["snn-28-rate"], output, labels), sum(each) / 3)
+    torch.testing.assert_close(Quiet(SMALL["dense-rate"]).loss(output, labels), sum(each) / 3)
     of_mean = F.cross_entropy(sum(output) / 3, labels)
-    torch.testing.assert_close(loss_over_steps(WORKLOADS["conv-snn-28"], output, labels), of_mean)
+    torch.testing.assert_close(Quiet(SMALL["conv"]).loss(output, labels), of_mean)
 
 
-def test_the_optimiser_is_the_studys():
-    (group,) = adam([torch.nn.Parameter(torch.zeros(1))], fused=False).param_groups
-    assert (group["lr"], group["betas"], group["fused"]) == (8.5e-5, (0.9, 0.999), None)
+def test_neurons_stand_after_each_stage_but_a_conv_networks_last():
+    assert (len(Quiet(SMALL["dense-rate"]).neurons), len(Quiet(SMALL["conv"]).neurons)) == (2, 3)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_a_step_in_plain_pytorch(tuned, monkeypatch):
+    """Images as `ToTensor` makes them in either layout; the study's Adam, fused if tuned; then what is asked for."""
+    seen, made, adam = [], [], torch.optim.Adam
+
+    def optimizer(*given, **settings):
+        made.append(adam(*given, **settings))
+        return made[0]
+
+    class Seeing(Peer):
+        def forward(self, x):
+            seen.append(x)
+            return super().forward(x)
+
+        def after_step(self):
+            seen.append("after")
+
+    monkeypatch.setattr(torch.optim, "Adam", optimizer)
+    images = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
+    images[0, 0, 0, :4] = torch.tensor([0, 51, 255, 102])
+    peer(Seeing, SMALL["cnn"], tuned=tuned).step(images, torch.tensor([1]))
+    x, after = seen
+    assert x.flatten()[:4].tolist() == pytest.approx([0, 0.2, 1, 0.4])
+    assert after == "after"
+    (group,) = made[0].param_groups
+    assert (group["lr"], group["betas"], bool(group["fused"])) == (8.5e-5, (0.9, 0.999), tuned)
     assert baseline().learning_rate == LEARNING_RATE
-    assert adam([torch.nn.Parameter(torch.zeros(1))], fused=True).param_groups[0]["fused"]
 
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_the_cnn_learns(tuned, losses, monkeypatch):
     monkeypatch.setattr(networks, "LEARNING_RATE", 1e-3)
-    found = losses(networks.build_cnn, SMALL["cnn"], tuned=tuned)
+    found = losses(partial(peer, Peer), SMALL["cnn"], bf16=tuned, tuned=tuned)
     assert found[-1] < 0.9 * found[0]
 
 
 def test_tuned_is_the_same_network_in_less_precision(losses):
-    plain, tuned = (losses(networks.build_cnn, SMALL["cnn"], 3, tuned=tuned) for tuned in (False, True))
+    plain, tuned = (losses(partial(peer, Peer), SMALL["cnn"], 3, bf16=tuned, tuned=tuned) for tuned in (False, True))
     assert plain == pytest.approx(tuned, rel=0.02)
     assert plain != tuned
 
 
-# ---- the roofline
+# ---- snnTorch
 
 
-def test_the_needs_of_a_dense_network_by_hand():
-    # 16 pixels, 5 neurons, 10 classes, 3 steps, 2 images: 2·2·(2·16·5) + 3·2·(3·2·5·10) operations.
-    # Bytes: 36 for each of 16·5 + 5 + 5·10 + 10 parameters, 32 pixels, 30 spikes of 2 bytes.
-    assert needs(TINY, 2) == Needs(640 + 1800, 36 * 145 + 32 + 60, 145)
-    # Rate: the first layer at each of 3 steps, on 96 spikes that also have to be moved.
-    assert needs(replace(TINY, encoding="rate"), 2) == Needs(1920 + 1800, 36 * 145 + 32 + 192 + 60, 145)
-    assert needs(replace(TINY, encoding="rate"), 4) == Needs(1920 + 1800, 36 * 145 + 32 + 384 + 120, 145)
+def test_the_study_step_is_what_the_study_describes():
+    """Linear, LIF, linear, LIF with beta 0.95; mean over steps of the membrane's cross-entropy; Adam as described."""
+    pytest.importorskip("snntorch")
+    workload = SMALL["dense-direct"]
+    made = []
+
+    class Kept(Study):
+        def __init__(self, *given):
+            super().__init__(*given)
+            made.append(self)
+
+    built = peer(Kept, workload)
+    (network,) = made
+    first, second = network.stages[0][1], network.stages[1]
+    assert [layer.weight.shape for layer in (first, second)] == [(64, 64), (10, 64)]
+    images, labels = batch(workload)
+    x = (images / 255).flatten(1)
+    copies = [nn.Parameter(p.detach().clone()) for p in (first.weight, first.bias, second.weight, second.bias)]
+    adam = torch.optim.Adam(copies, lr=8.5e-5, betas=(0.9, 0.999))
+    for _ in range(3):
+        spk, _, _ = reference.scan(F.linear(x, *copies[:2]).expand(5, -1, -1), 0.95, Dynamics(1.0))
+        _, mem, _ = reference.scan(F.linear(spk, *copies[2:]), 0.95, Dynamics(1.0))
+        expected = torch.stack([F.cross_entropy(step, labels) for step in mem]).mean()
+        adam.zero_grad()
+        expected.backward()
+        adam.step()
+        torch.testing.assert_close(built.step(images, labels), expected.detach())
+    torch.testing.assert_close(second.weight, copies[2])
+    torch.testing.assert_close(first.weight, copies[0])
 
 
-def test_the_needs_of_the_studys_network_by_hand():
-    assert needs(WORKLOADS["snn-28-direct"], 2).flop == 4 * 128 * 784 * 1024 + 6 * 3200 * 1024 * 10
-    assert needs(WORKLOADS["snn-97-rate"], 2).flop == 4 * 3200 * 9409 * 1024 + 6 * 3200 * 1024 * 10
+@pytest.mark.parametrize("encoding", ["dense-direct", "dense-rate"])
+def test_the_fastest_step_computes_what_the_studys_does(encoding, losses):
+    pytest.importorskip("snntorch")
+    study = losses(partial(peer, Study), SMALL[encoding], 5)
+    fastest = losses(partial(peer, SnnTorch, tuned=True), SMALL[encoding], 5)
+    assert study == pytest.approx(fastest, rel=1e-4)
 
 
-def test_the_needs_of_convolutions_by_hand():
-    # 10 pixels to 8, pooled to 4; 4 to 2, pooled to 1: 4·64·9·16 and 6·4·144·32, then 32 to 7 to 10 numbers.
-    cnn = needs(Workload("cnn", "cnn", side=10, batch_size=1, hidden=7), 2)
-    assert cnn.flop == 4 * 64 * 9 * 16 + 6 * (4 * 144 * 32 + 32 * 7 + 7 * 10)
-    assert cnn.parameters == 9 * 16 + 16 + 144 * 32 + 32 + 32 * 7 + 7 + 7 * 10 + 10
-    assert cnn.bytes == 36 * cnn.parameters + 100 + 2 * (256 + 32 + 7)
-    # 4×4 pixels once, because the input is constant; 2×2 pixels, then one, at 3 steps.
-    conv = needs(Workload("conv", "conv", side=4, encoding="direct", num_steps=3, batch_size=1, hidden=7), 4)
-    assert conv.flop == 4 * 16 * 9 * 32 + 6 * (12 * 288 * 64 + 3 * 64 * 7 + 3 * 7 * 10)
-    assert conv.parameters == 9 * 32 + 64 + 288 * 64 + 128 + 64 * 7 + 7 + 7 * 10 + 10
-    assert conv.bytes == 36 * conv.parameters + 16 + 4 * (384 + 192 + 21)
+def test_rate_encoding_is_drawn_anew():
+    pytest.importorskip("snntorch")
+    x = torch.full((1, 1, 8, 8), 0.5)
+    first, second = (SnnTorch(SMALL["dense-rate"]).encode(x) for _ in range(2))
+    assert first.shape == (5, 1, 1, 8, 8)
+    assert set(first.unique().tolist()) == {0, 1}
+    assert not torch.equal(first, second)
+    assert SnnTorch(SMALL["dense-direct"]).encode(x) is x
 
 
-def test_the_roofline_is_the_longer_of_computing_and_moving():
-    little, much = (Needs(flop=2_000_000_000, bytes=moved, parameters=1) for moved in (1_000_000, 50_000_000))
-    assert little.milliseconds(gflops=1000, bandwidth_gbs=10) == pytest.approx(2)
-    assert much.milliseconds(gflops=1000, bandwidth_gbs=10) == pytest.approx(5)
+@pytest.mark.parametrize("bf16", [False, True])
+def test_the_fastest_learns(bf16, spiking, losses, monkeypatch):
+    pytest.importorskip("snntorch")
+    monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
+    found = losses(partial(peer, SnnTorch, tuned=True), spiking, bf16=bf16)
+    assert found[-1] < 0.9 * found[0]
+
+
+def test_the_study_learns(spiking, losses, monkeypatch):
+    pytest.importorskip("snntorch")
+    monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
+    found = losses(partial(peer, Study), spiking)
+    assert found[-1] < 0.9 * found[0]
+
+
+# ---- SpikingJelly
+
+
+def test_the_neuron_decays_by_beta_fires_and_is_reset_by_subtraction():
+    pytest.importorskip("spikingjelly")
+    lif = SpikingJelly(SMALL["dense-direct"]).neurons[-1]
+    spk = lif(torch.tensor([[0.6], [0.6], [0.0]]))
+    # 0.6; 0.95·0.6 + 0.6 = 1.17, fires, 0.17 remains; 0.95·0.17.
+    assert spk.flatten().tolist() == [0, 1, 0]
+    assert lif.v_seq.flatten().tolist() == pytest.approx([0.6, 0.17, 0.1615], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["dense-direct", "dense-rate"])
+def test_hoisting_changes_nothing(name, losses):
+    pytest.importorskip("spikingjelly")
+    taught = losses(partial(peer, TaughtSpikingJelly), SMALL[name], 5)
+    hoisted = losses(partial(peer, SpikingJelly, tuned=True), SMALL[name], 5)
+    assert taught == pytest.approx(hoisted, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(TaughtSpikingJelly, {}), (SpikingJelly, {"tuned": True}), (SpikingJelly, {"tuned": True, "bf16": True})],
+)
+def test_spikingjelly_learns(kind, settings, spiking, losses, monkeypatch):
+    pytest.importorskip("spikingjelly")
+    monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
+    found = losses(partial(peer, kind), spiking, **settings)
+    assert found[-1] < 0.9 * found[0]

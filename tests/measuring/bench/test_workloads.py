@@ -1,6 +1,21 @@
+from dataclasses import replace
+
+import pytest
 import torch
 
-from spikeduel.measuring.bench.workloads import WORKLOADS, batch
+from bench_fakes import TINY
+from spikeduel.measuring.bench import workloads
+from spikeduel.measuring.bench.workloads import (
+    WORKLOADS,
+    Limits,
+    Workload,
+    batch,
+    last_level_cache_bytes,
+    measure_limits,
+    needs,
+    stages,
+)
+from spikeduel.networks.architectures import small_cnn
 
 
 def test_the_grid_is_the_studys_two_sizes_in_both_encodings_and_a_conv_network():
@@ -21,3 +36,93 @@ def test_every_contender_sees_the_same_images_about_as_bright_as_fashion_mnist()
     assert 0.27 < images.float().mean() / 255 < 0.30
     assert (labels.shape, labels.dtype) == ((128,), torch.int64)
     assert set(labels.tolist()) == set(range(10))
+
+
+def test_a_spiking_network_has_the_layers_that_its_workload_says():
+    dense, conv = stages(WORKLOADS["snn-28-rate"]), stages(WORKLOADS["conv-snn-28"])
+    assert [tuple(p.shape) for p in dense.parameters()] == [(1024, 784), (1024,), (10, 1024), (10,)]
+    weights = [tuple(p.shape) for p in conv.parameters() if p.dim() > 1]
+    assert weights == [(32, 1, 3, 3), (64, 32, 3, 3), (256, 3136), (10, 256)]
+
+
+def test_the_cnn_is_the_studys():
+    torch.manual_seed(0)
+    plain = stages(WORKLOADS["cnn-28"])[0]
+    torch.manual_seed(0)
+    ours = small_cnn.SmallCNN((1, 28, 28), 10)
+    x = torch.rand(2, 1, 28, 28)
+    assert torch.equal(plain(x), ours(x))
+
+
+# ---- the roofline
+
+
+def test_the_needs_of_a_dense_network_by_hand():
+    # 16 pixels, 5 neurons, 10 classes, 3 steps, 2 images: 2·2·(2·16·5) + 3·2·(3·2·5·10) operations.
+    # Bytes: 36 for each of 16·5 + 5 + 5·10 + 10 parameters, 32 pixels, 30 spikes of 2 bytes.
+    assert needs(TINY, 2) == (640 + 1800, 36 * 145 + 32 + 60)
+    # Rate: the first layer at each of 3 steps, on 96 spikes that also have to be moved.
+    assert needs(replace(TINY, encoding="rate"), 2) == (1920 + 1800, 36 * 145 + 32 + 192 + 60)
+    assert needs(replace(TINY, encoding="rate"), 4) == (1920 + 1800, 36 * 145 + 32 + 384 + 120)
+
+
+def test_the_needs_of_the_studys_network_by_hand():
+    assert needs(WORKLOADS["snn-28-direct"], 2)[0] == 4 * 128 * 784 * 1024 + 6 * 3200 * 1024 * 10
+    assert needs(WORKLOADS["snn-97-rate"], 2)[0] == 4 * 3200 * 9409 * 1024 + 6 * 3200 * 1024 * 10
+
+
+def test_the_needs_of_convolutions_by_hand():
+    # 10 pixels to 8, pooled to 4; 4 to 2, pooled to 1: 4·64·9·16 and 6·4·144·32, then 32 to 7 to 10 numbers.
+    flop, moved = needs(Workload("cnn", "cnn", side=10, batch_size=1, hidden=7), 2)
+    assert flop == 4 * 64 * 9 * 16 + 6 * (4 * 144 * 32 + 32 * 7 + 7 * 10)
+    parameters = 9 * 16 + 16 + 144 * 32 + 32 + 32 * 7 + 7 + 7 * 10 + 10
+    assert moved == 36 * parameters + 100 + 2 * (256 + 32 + 7)
+    # 4×4 pixels once, because the input is constant; 2×2 pixels, then one, at 3 steps.
+    flop, moved = needs(Workload("conv", "conv", side=4, encoding="direct", num_steps=3, batch_size=1, hidden=7), 4)
+    assert flop == 4 * 16 * 9 * 32 + 6 * (12 * 288 * 64 + 3 * 64 * 7 + 3 * 7 * 10)
+    parameters = 9 * 32 + 64 + 288 * 64 + 128 + 64 * 7 + 7 + 7 * 10 + 10
+    assert moved == 36 * parameters + 16 + 4 * (384 + 192 + 21)
+
+
+def test_the_roofline_is_the_longer_of_computing_and_moving():
+    limits = Limits(bf16_gflops=1000, float32_gflops=1, bandwidth_gbs=10)
+    assert limits.roofline_ms(2_000_000_000, 1_000_000) == pytest.approx(2)
+    assert limits.roofline_ms(2_000_000_000, 50_000_000) == pytest.approx(5)
+
+
+def test_limits_are_rates_of_the_shortest_time(monkeypatch):
+    monkeypatch.setattr(workloads, "SQUARE", (64, 64, 64))
+    monkeypatch.setattr(workloads, "TALL", (100, 30, 20))
+    monkeypatch.setattr(workloads, "_SMALLEST_COPY", 1 << 20)
+    monkeypatch.setattr(workloads, "last_level_cache_bytes", lambda: None)
+
+    def one_millisecond(work, seconds):
+        work()
+        return 1e-3
+
+    monkeypatch.setattr(workloads, "_shortest", one_millisecond)
+    limits = measure_limits(threads=1, seconds=0.01)
+    assert limits.float32_gflops == limits.bf16_gflops == pytest.approx(2 * 64**3 / 1e-3 / 1e9)
+    assert limits.bandwidth_gbs == pytest.approx(3 * (1 << 20) / 1e-3 / 1e9)
+
+
+def test_the_shortest_of_at_least_three_after_one():
+    calls = []
+    shortest = workloads._shortest(lambda: calls.append(1), seconds=0)
+    assert len(calls) == 4
+    assert 0 <= shortest < 1
+
+
+def test_the_faster_precision_sets_the_rate():
+    bf16, plain = Limits(300, 100, 10), Limits(20, 100, 10)
+    assert (bf16.faster, plain.faster) == ("bf16", "float32")
+    assert bf16.roofline_ms(3_000_000_000, 1) == pytest.approx(10)
+    assert plain.roofline_ms(3_000_000_000, 1) == pytest.approx(30)
+
+
+def test_the_largest_cache(tmp_path):
+    for index, size in enumerate(["32K", "1024K", "32768K"]):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(f"{size}\n")
+    assert last_level_cache_bytes(tmp_path) == 32 << 20
+    assert last_level_cache_bytes(tmp_path / "none") is None

@@ -1,22 +1,20 @@
 """What `bench` writes: one document of types, and its tables of text."""
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from msgspec import field
+import msgspec
 
 from spikeduel.measuring.bench.contenders import CONTENDERS, is_spikeduel
-from spikeduel.measuring.bench.interleaving import Milliseconds, Timing
-from spikeduel.measuring.bench.machine import Limits, Machine
-from spikeduel.measuring.bench.networks import needs
-from spikeduel.measuring.bench.workloads import Workload
+from spikeduel.measuring.bench.workloads import Limits, Workload, needs
 from spikeduel.results.words.tables import render
 from spikeduel.system.typed import Frozen
 
 STUDY, CNN = "snntorch-study", "cnn"
 FASTEST_PEER, FASTEST_WITH_MEMORY = "fastest-peer", "fastest-peer+memory"
+Axis = Literal["num_steps", "batch_size", "hidden", "threads"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +34,67 @@ class Plan:
     limits_seconds: float
 
 
+class Machine(Frozen):
+    """The surroundings of the measurement: hardware, versions (of `peers`: None if not installed), other work."""
+
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    cpu: str
+    cpu_features: tuple[str, ...]
+    cores: int | None
+    threads: int
+    gpu: str | None
+    device: str
+    precision: str
+    last_level_cache_bytes: int | None
+    load_average: float | None
+    peers: dict[str, str | None]
+    load_average_after: float | None = None
+
+
+class Milliseconds(Frozen):
+    """How long the `n` counted steps took, with the quartiles `p25` and `p75`."""
+
+    median: float
+    min: float
+    max: float
+    p25: float
+    p75: float
+    n: int
+
+
+@dataclass
+class Timing:
+    """The milliseconds of a contender's counted steps, a list a round; `error` says why there are no more.
+
+    `start_seconds` passed until its first steps were done: imports, building, compiling.
+    """
+
+    rounds: list[list[float]] = field(default_factory=list)
+    precision: str | None = None
+    start_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    error: str | None = None
+
+    @property
+    def ms(self) -> Milliseconds | None:
+        """Over all steps of all rounds; None if there are none, or the contender failed."""
+        steps = sorted(ms for part in self.rounds for ms in part)
+        if self.error is not None or not steps:
+            return None
+        low, middle, high = statistics.quantiles(steps, n=4, method="inclusive") if len(steps) > 1 else steps * 3
+        return Milliseconds(median=middle, min=steps[0], max=steps[-1], p25=low, p75=high, n=len(steps))
+
+    def entry(self, *names: str) -> dict[str, Any]:
+        """What a document keeps of it, with the further fields `names`."""
+        return {name: getattr(self, name) for name in (*names, "ms", "peak_memory_bytes", "error")}
+
+
 class Row(Frozen):
     """One contender on one workload. `flop`, `bytes` and `roofline_ms` are the least work of the workload (see
-    `networks.RULE`); `roofline_fraction` is `roofline_ms` by the median.
+    `workloads.RULE`); `roofline_fraction` is `roofline_ms` by the median.
     """
 
     workload: str
@@ -66,7 +122,7 @@ class Ratio(Frozen):
 class ScalingPoint(Frozen):
     """One contender on the base workload with its `axis` at `value`."""
 
-    axis: Literal["num_steps", "batch_size", "hidden", "threads"]
+    axis: Axis
     value: int
     contender: str
     ms: Milliseconds | None
@@ -87,16 +143,15 @@ class Benchmark(Frozen):
     contenders: dict[str, str]
     workloads: dict[str, Workload]
     rows: tuple[Row, ...] = ()
-    ratios: dict[str, dict[str, Ratio]] = field(default_factory=dict)
+    ratios: dict[str, dict[str, Ratio]] = msgspec.field(default_factory=dict)
     scaling: tuple[ScalingPoint, ...] = ()
     warnings: tuple[str, ...] = ()
     finished: bool = False
 
     def errors(self) -> list[tuple[str, str | None]]:
         """Every contender that was to be timed, as often as it was, with its error."""
-        return [(row.contender, row.error) for row in self.rows] + [
-            (point.contender, point.error) for point in self.scaling
-        ]
+        timed: list[Row | ScalingPoint] = [*self.rows, *self.scaling]
+        return [(entry.contender, entry.error) for entry in timed]
 
 
 def failed(document: Benchmark) -> bool:
@@ -106,22 +161,17 @@ def failed(document: Benchmark) -> bool:
 
 def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> tuple[Row, ...]:
     """One row a contender."""
-    least = needs(workload, limits.operand_bytes)
-    roofline_ms = least.milliseconds(limits.gflops, limits.bandwidth_gbs)
-    summaries = {name: timing.summary() for name, timing in timings.items()}
+    flop, moved = needs(workload, 2 if limits.faster == "bf16" else 4)
+    roofline_ms = limits.roofline_ms(flop, moved)
     return tuple(
         Row(
             workload=workload.name,
             contender=name,
-            precision=timing.precision,
-            start_seconds=timing.start_seconds,
-            ms=(ms := summaries[name]),
-            peak_memory_bytes=timing.peak_memory_bytes,
-            flop=least.flop,
-            bytes=least.bytes,
+            flop=flop,
+            bytes=moved,
             roofline_ms=roofline_ms,
-            roofline_fraction=roofline_ms / ms.median if ms else None,
-            error=timing.error,
+            roofline_fraction=roofline_ms / timing.ms.median if timing.ms else None,
+            **timing.entry("precision", "start_seconds"),
         )
         for name, timing in timings.items()
     )
@@ -136,22 +186,18 @@ def ratios(workload: Workload, timings: Mapping[str, Timing], our_cnn: Timing | 
     has the same number of steps for both. The CNN: `torch-cnn` and `torch-cnn-tuned`.
     """
     ours = timings["spikeduel"]
-    if ours.summary() is None:
+    if ours.ms is None:
         return {}
-    peers = {name: timing for name, timing in timings.items() if not is_spikeduel(name) and timing.summary()}
+    medians = {name: timing.ms.median for name, timing in timings.items() if timing.ms and not is_spikeduel(name)}
     if workload.shape == "cnn":
-        compared = {name: name for name in peers}
+        compared = {name: name for name in medians}
     else:
-        medians = {name: ms.median for name, timing in peers.items() if (ms := timing.summary())}
         compared = {STUDY: STUDY} if STUDY in medians else {}
         for key, with_memory in ((FASTEST_PEER, False), (FASTEST_WITH_MEMORY, True)):
-            names = [name for name in medians if CONTENDERS[name].keeps_memory == with_memory]
-            if names:
-                compared[key] = min(names, key=lambda name: medians[name])
-    by_key = {key: paired(peers[name], ours, name) for key, name in compared.items()}
-    if our_cnn is not None and our_cnn.summary():
-        by_key[CNN] = paired(ours, our_cnn, "spikeduel")
-    return by_key
+            if names := [name for name in medians if CONTENDERS[name].keeps_memory == with_memory]:
+                compared[key] = min(names, key=medians.__getitem__)
+    by_key = {key: paired(timings[name], ours, name) for key, name in compared.items()}
+    return {**by_key, CNN: paired(ours, our_cnn, "spikeduel")} if our_cnn is not None and our_cnn.ms else by_key
 
 
 def paired(numerator: Timing, denominator: Timing, contender: str) -> Ratio:
@@ -163,27 +209,16 @@ def paired(numerator: Timing, denominator: Timing, contender: str) -> Ratio:
     return Ratio(median=statistics.median(by_round), min=min(by_round), max=max(by_round), contender=contender)
 
 
-_AXES = {"num_steps": "steps T", "batch_size": "batch", "hidden": "width", "threads": "threads"}
-
-
 def table(document: Benchmark) -> str:
-    """Rows, then ratios, then scaling, as far as they were measured."""
-    parts = [heading(document), render([_row(row) for row in document.rows])] if document.rows else []
-    if any(document.ratios.values()):
-        parts.append(render(_ratio_rows(document.ratios)))
-    if document.scaling:
-        parts.append(render(_scaling_rows(document.scaling)))
-    return "\n\n".join(parts)
-
-
-def heading(document: Benchmark) -> str:
-    """The machine and its limits, in one line."""
+    """The machine and its limits; rows, then ratios, then scaling, as far as they were measured."""
     machine, limits = document.machine, document.limits
-    return (
+    heading = (
         f"{machine.cpu}, {machine.threads} thread{'s' if machine.threads > 1 else ''}, torch {machine.torch}: "
         f"bf16 {limits.bf16_gflops:,.0f} GFLOP/s, float32 {limits.float32_gflops:,.0f} GFLOP/s, "
         f"memory {limits.bandwidth_gbs:.0f} GB/s"
     )
+    tables = ([_row(row) for row in document.rows], _ratio_rows(document), _scaling_rows(document))
+    return "\n\n".join([*([heading] if document.rows else []), *(render(rows) for rows in tables if rows)])
 
 
 def notes(document: Benchmark) -> list[str]:
@@ -210,44 +245,44 @@ def _row(row: Row) -> dict[str, str]:
         "workload": row.workload,
         "contender": row.contender,
         "precision": row.precision or "",
-        "ms": _number(ms.median) if ms else "failed",
-        "quartiles": f"{_number(ms.p25)} – {_number(ms.p75)}" if ms else "",
+        "ms": _number(ms),
+        "quartiles": f"{_number(ms, 'p25')} – {_number(ms, 'p75')}" if ms else "",
         "start, s": f"{row.start_seconds:.1f}" if ms and row.start_seconds is not None else "",
-        "MB": _megabytes(row.peak_memory_bytes),
+        "MB": _megabytes(row),
         "of roofline": f"{row.roofline_fraction:.0%}" if row.roofline_fraction is not None else "",
     }
 
 
-def _ratio_rows(ratios: Mapping[str, Mapping[str, Ratio]]) -> list[dict[str, str]]:
+def _ratio_rows(document: Benchmark) -> list[dict[str, str]]:
     meanings = {STUDY: "snnTorch as the study wrote it / spikeduel", CNN: "spikeduel's SNN / spikeduel's CNN"}
     rows = []
-    for workload, by_key in ratios.items():
+    for workload, by_key in document.ratios.items():
         for key, ratio in by_key.items():
             peer = f"fastest peer, {ratio.contender}" if key in (FASTEST_PEER, FASTEST_WITH_MEMORY) else key
+            row = {"workload": workload, "ratio": meanings.get(key, f"{peer} / spikeduel")}
             rows.append(
-                {
-                    "workload": workload,
-                    "ratio": meanings.get(key, f"{peer} / spikeduel"),
-                    "median": f"{ratio.median:.2f}",
-                    "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}",
-                }
+                {**row, "median": f"{ratio.median:.2f}", "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}"}
             )
     return rows
 
 
-def _scaling_rows(entries: Sequence[ScalingPoint]) -> list[dict[str, str]]:
+def _scaling_rows(document: Benchmark) -> list[dict[str, str]]:
+    titles = {"num_steps": "steps T", "batch_size": "batch", "hidden": "width", "threads": "threads"}
     rows: dict[tuple[str, int], dict[str, str]] = {}
-    for entry in entries:
-        row = rows.setdefault((entry.axis, entry.value), {"scaling": _AXES[entry.axis], "value": f"{entry.value:,}"})
-        row[f"{entry.contender}, ms"] = _number(entry.ms.median) if entry.ms else "failed"
+    for entry in document.scaling:
+        row = rows.setdefault((entry.axis, entry.value), {"scaling": titles[entry.axis], "value": f"{entry.value:,}"})
+        row[f"{entry.contender}, ms"] = _number(entry.ms)
         # A column for each contender, all of one name: keys have to differ.
-        row["MB" + " " * len(row)] = _megabytes(entry.peak_memory_bytes)
+        row["MB" + " " * len(row)] = _megabytes(entry)
     return list(rows.values())
 
 
-def _megabytes(memory: int | None) -> str:
-    return f"{memory / 1e6:,.0f}" if memory else ""
+def _megabytes(entry: Row | ScalingPoint) -> str:
+    return f"{entry.peak_memory_bytes / 1e6:,.0f}" if entry.peak_memory_bytes else ""
 
 
-def _number(ms: float) -> str:
+def _number(found: Milliseconds | None, name: str = "median") -> str:
+    if found is None:
+        return "failed"
+    ms: float = getattr(found, name)
     return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"

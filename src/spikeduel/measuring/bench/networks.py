@@ -1,7 +1,13 @@
-"""Plain PyTorch: the layers and the training step that the peers' networks share, the study's CNN, and the roofline."""
+"""The networks that are timed, ready to be trained: spikeduel's, and the peers' as their users write them.
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+SpikingJelly's `LIFNode` with tau = 20, undecayed input and soft reset is V[t] = 0.95·V[t−1] + X[t], less the threshold
+where it fires. It fires at >= and resets at once, spikeduel (like snnTorch) fires at > and resets one step later: the
+same work, not the same numbers. Its neurons have no choice of backend since SpikingJelly 2: on a CPU PyTorch runs them,
+or inductor where the network is compiled.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -9,13 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.bench.contenders import Built, Step
-from spikeduel.measuring.bench.workloads import CNN_CHANNELS, CONV_SNN_CHANNELS, NUM_CLASSES, Workload
-from spikeduel.networks.models import Model, ModelCard, neuron_settings
-from spikeduel.networks.models import build as build_network
+from spikeduel.measuring.bench.workloads import NUM_CLASSES, Workload, stages
+from spikeduel.networks.models import Model, ModelCard, build, neuron_settings
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.random_keys import RandomKeys
@@ -23,157 +26,27 @@ from spikeduel.system import hardware
 
 LEARNING_RATE = 8.5e-5
 BETA = 0.95
-
-BYTES_PER_PARAMETER = 36
-"""float32: the forward pass reads a weight (4), the backward pass writes its gradient (4); Adam reads both and its two
-moments (16) and writes weight and moments (12)."""
-
-RULE = (
-    "Roofline: max(FLOP / rate, bytes / bandwidth), the same for all contenders of a workload. FLOP: dense matrix "
-    "products of the forward pass, the weight gradients and the input gradients (none for the first layer); under "
-    "direct encoding the first layer counts once, not T times. Bytes: 36 per parameter (weight, gradient and Adam's "
-    "two moments in float32), and the input of each layer once (images 1 byte a pixel; spikes and activations 2 bytes "
-    "if bf16 is the faster precision, else 4). Rate: the higher of bf16 and float32. Work that fits into the caches "
-    "can be faster than that."
-)
-
-
-def stages(workload: Workload) -> nn.ModuleList:
-    """The stateless layers of a spiking network between its neurons, `[N, …]` to `[N, …]`.
-
-    A dense network has neurons after each of its stages, a convolutional one after all but the last.
-    """
-    hidden = workload.hidden
-    if workload.shape == "dense":
-        first = nn.Sequential(nn.Flatten(), nn.Linear(workload.side**2, hidden))
-        return nn.ModuleList([first, nn.Linear(hidden, NUM_CLASSES)])
-    one, two = CONV_SNN_CHANNELS
-    features = two * (workload.side // 4) ** 2
-    return nn.ModuleList(
-        [
-            nn.Sequential(nn.Conv2d(1, one, 3, padding=1, bias=False), nn.BatchNorm2d(one)),
-            nn.Sequential(nn.MaxPool2d(2), nn.Conv2d(one, two, 3, padding=1, bias=False), nn.BatchNorm2d(two)),
-            nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(features, hidden)),
-            nn.Linear(hidden, NUM_CLASSES),
-        ]
-    )
-
-
-def num_neuron_layers(workload: Workload) -> int:
-    """Layers of neurons in the spiking network of `workload`."""
-    return 2 if workload.shape == "dense" else 3
-
-
-def cnn(workload: Workload) -> nn.Sequential:
-    """The study's CNN, up to its scores `[B, K]`."""
-    one, two = CNN_CHANNELS
-    features = two * (((workload.side - 2) // 2 - 2) // 2) ** 2
-    return nn.Sequential(
-        nn.Conv2d(1, one, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(one, two, 3), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(features, workload.hidden), nn.ReLU(), nn.Linear(workload.hidden, NUM_CLASSES),
-    )  # fmt: skip
-
-
-def analogue(images: Tensor, channels_last: bool = False) -> Tensor:
-    """uint8 images as float32 in [0, 1], as torchvision's `ToTensor` makes them."""
-    x = images.float() / 255
-    return x.to(memory_format=torch.channels_last) if channels_last else x
-
-
-def loss_over_steps(workload: Workload, output: Tensor, labels: Tensor) -> Tensor:
-    """The loss of the last layer's output `[T, B, K]`.
-
-    Dense: the mean over steps of the membrane's cross-entropy. Convolutional: the cross-entropy of the output's mean.
-    """
-    if workload.shape == "dense":
-        return F.cross_entropy(output.flatten(0, 1), labels.repeat(len(output)))
-    return F.cross_entropy(output.mean(0), labels)
-
-
-def adam(parameters: Iterable[nn.Parameter], fused: bool) -> torch.optim.Adam:
-    """The study's optimiser; not `fused`: as PyTorch makes it where nothing is asked for."""
-    return torch.optim.Adam(parameters, lr=LEARNING_RATE, fused=True if fused else None)
-
-
-def training_step(network: nn.Module, loss_of: Callable[[Tensor, Tensor], Tensor], tuned: bool) -> Step:
-    """A step that trains `network` on `loss_of(x, labels)`, x float32 `[B, 1, H, W]` in [0, 1].
-
-    `tuned`: weights and images channels last, Adam fused.
-    """
-    if tuned:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = adam(network.parameters(), fused=tuned)
-
-    def step(images: Tensor, labels: Tensor) -> Tensor:
-        loss = loss_of(analogue(images, channels_last=tuned), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return step
-
-
-def build_cnn(workload: Workload, tuned: bool = False) -> Built:
-    """The study's CNN as the study wrote it, or `tuned`: channels last, bf16 autocast, fused Adam."""
-    network = cnn(workload)
-
-    def loss_of(x: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=tuned):
-            scores = network(x)
-        return F.nll_loss(F.log_softmax(scores.float(), dim=1), labels)
-
-    return Built(training_step(network, loss_of, tuned), "bf16" if tuned else "float32")
+FIRST_STEPS_COMPILED = 5
+"""torch.compile compiles again when it sees what changed since the first step."""
 
 
 @dataclass(frozen=True)
-class Needs:
-    """The least work of one training step: floating-point operations, bytes to or from memory, trainable parameters."""
+class Built:
+    """A network ready to be trained: `step` takes images uint8 `[B, 1, H, W]` and labels int64 `[B]`, returns the loss.
 
-    flop: int
-    bytes: int
-    parameters: int
+    `precision` of its matrix products: "float32" or "bf16". The `first_steps` are slower than the others: they compile,
+    or use memory for the first time.
+    """
 
-    def milliseconds(self, gflops: float, bandwidth_gbs: float) -> float:
-        """The roofline: the longer of computing at `gflops` and moving bytes at `bandwidth_gbs`."""
-        return 1e3 * max(self.flop / (gflops * 1e9), self.bytes / (bandwidth_gbs * 1e9))
-
-
-def needs(workload: Workload, operand_bytes: int) -> Needs:
-    """What one training step needs; see `RULE`. `operand_bytes`: size of a number in a matrix product."""
-    inputs: list[int] = []
-
-    def note(layer: nn.Module, given: tuple[Tensor, ...]) -> None:
-        inputs.append(given[0].numel())
-
-    num_steps, direct = workload.num_steps or 1, workload.encoding == "direct"
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        parts: Any = [cnn(workload)] if workload.shape == "cnn" else stages(workload)
-        network = nn.ModuleList(parts)
-        for layer in network.modules():
-            if isinstance(layer, nn.Linear | nn.Conv2d):
-                layer.register_forward_pre_hook(note)
-        rows = workload.batch_size if direct else workload.batch_size * num_steps
-        x = network[0](torch.empty(rows, 1, workload.side, workload.side))
-        x = x.repeat(num_steps, *[1] * (x.ndim - 1)) if direct else x
-        for stage in network[1:]:
-            x = stage(x)
-        x.sum().backward()
-    parameters = sum(p.numel() for p in network.parameters())
-    images = workload.batch_size * workload.side**2
-    activations = sum(inputs if workload.encoding == "rate" else inputs[1:])
-    moved = BYTES_PER_PARAMETER * parameters + images + operand_bytes * activations
-    return Needs(counter.get_total_flops(), moved, parameters)
+    step: Callable[[Tensor, Tensor], Tensor]
+    precision: str
+    first_steps: int = 1
 
 
-_ARCHITECTURES = {"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}
-
-
-def build(workload: Workload, precision: str = "auto") -> Built:
+def spikeduel(workload: Workload, precision: str = "auto") -> Built:
     """The architecture of `workload` in its `TrainingStep`, every other setting at its default."""
-    card = replace(describe(workload), precision=hardware.resolve("cpu", precision).precision)
-    train = TrainingStep(Model(build_network(card), card), baseline().learning_rate)
+    card = card_of(workload, precision)
+    train = TrainingStep(Model(build(card), card), baseline().learning_rate)
     indices, steps = np.arange(workload.batch_size), count()
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
@@ -182,22 +55,213 @@ def build(workload: Workload, precision: str = "auto") -> Built:
     return Built(step, "bf16" if card.precision == "bf16" else "float32")
 
 
-def describe(workload: Workload) -> ModelCard:
+def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
     """The card of spikeduel's network for `workload`."""
-    network: dict[str, Any] = {"hidden": workload.hidden}
+    settings, neuron = baseline(), {}
     if workload.shape != "cnn":
-        defaults = baseline()
-        network |= {
-            "neuron": defaults.neuron,
-            **{name: getattr(defaults, name) for name in neuron_settings(defaults.neuron)},
-        }
+        neuron = {name: getattr(settings, name) for name in ("neuron", *neuron_settings(settings.neuron))}
     return ModelCard(
-        contender=_ARCHITECTURES[workload.shape],
+        contender={"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}[workload.shape],
         family="cnn" if workload.shape == "cnn" else "snn",
         image_shape=(1, workload.side, workload.side),
-        classes=tuple(str(number) for number in range(NUM_CLASSES)),
+        classes=tuple(map(str, range(NUM_CLASSES))),
         preprocessing=Preprocessing(1, workload.side, workload.side),
-        network=network,
+        network={"hidden": workload.hidden, **neuron},
         encoding=workload.encoding,
         num_steps=workload.num_steps,
+        precision=hardware.resolve("cpu", precision).precision,
     )
+
+
+class Peer(nn.Module):
+    """A network in plain PyTorch, and what is particular to its training; as it stands, the study's CNN."""
+
+    def __init__(self, workload: Workload, compiled: bool = False) -> None:
+        super().__init__()
+        self.workload, self.compiled = workload, compiled
+        self.stages = stages(workload)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """What `forward` takes of images float32 `[B, 1, H, W]` in [0, 1]; never compiled."""
+        return x
+
+    def forward(self, x: Tensor) -> Any:
+        """The network's output: scores `[B, K]`."""
+        return self.stages[0](x)
+
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """The loss of what `forward` returns."""
+        return F.nll_loss(F.log_softmax(output.float(), dim=1), labels)
+
+    def after_step(self) -> None:
+        """Called after each step."""
+
+
+def peer(
+    kind: type[Peer], workload: Workload, bf16: bool = False, compiled: bool = False, tuned: bool = False
+) -> Built:
+    """A network of a `kind`, trained in plain PyTorch. `bf16`: under autocast; `compiled`: by torch.compile.
+
+    `tuned`: weights and images channels last, Adam fused; else as PyTorch has it where nothing is asked for.
+    """
+    network = kind(workload, compiled)
+    layout = torch.channels_last if tuned else torch.preserve_format
+    if tuned:
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+    forward = torch.compile(network) if compiled else network
+    optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, fused=True if tuned else None)
+
+    def step(images: Tensor, labels: Tensor) -> Tensor:
+        # As torchvision's `ToTensor` makes them.
+        x = network.encode((images.float() / 255).to(memory_format=layout))
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            output = forward(x)
+        loss = network.loss(output, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        network.after_step()
+        return loss.detach()
+
+    return Built(step, "bf16" if bf16 else "float32", FIRST_STEPS_COMPILED if compiled else 1)
+
+
+class Spiking(Peer):
+    """Stateless layers over all steps at once, a constant input through the first of them only once."""
+
+    def __init__(self, workload: Workload, compiled: bool = False) -> None:
+        super().__init__(workload, compiled)
+        self.num_steps = workload.num_steps or 1
+        self.last = len(self.stages) - 1
+        layers = range(self.last if workload.shape == "conv" else self.last + 1)
+        self.neurons = nn.ModuleList(self.neuron(number == self.last) for number in layers)
+
+    def neuron(self, is_last: bool) -> nn.Module:
+        """A layer of neurons; those of a last stage are read out by their membranes."""
+        raise NotImplementedError
+
+    def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
+        """Spikes (of a last stage, membranes) `[T, B, …]`; `current` is `[B, …]` if `constant`, else `[T·B, …]`."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Any:
+        """Images `[B, 1, H, W]`, or spikes `[T, …]` of them, to the last layer's membranes, or where it has no neurons
+        its output: `[T, B, K]`.
+        """
+        constant = x.ndim == 4
+        for number, stage in enumerate(self.stages):
+            current = stage(x if constant else x.flatten(0, 1))
+            if number == len(self.neurons):
+                return current.float().unflatten(0, (self.num_steps, -1))
+            x, constant = self.scan(self.neurons[number], current, constant, number == self.last), False
+        return x.float()
+
+    def loss(self, output: Any, labels: Tensor) -> Tensor:
+        """Dense: the mean over steps of the membrane's cross-entropy. Convolutional: that of the output's mean."""
+        if self.workload.shape == "dense":
+            return F.cross_entropy(output.flatten(0, 1), labels.repeat(len(output)))
+        return F.cross_entropy(output.mean(0), labels)
+
+
+class SnnTorch(Spiking):
+    """The fastest equivalent of the study's with snnTorch's public functions: only `Leaky` loops over time."""
+
+    def neuron(self, is_last: bool) -> nn.Module:
+        """See `Spiking.neuron`."""
+        import snntorch
+
+        return snntorch.Leaky(beta=BETA)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images as they are, or as snnTorch draws them, `[T, …]`."""
+        from snntorch import spikegen
+
+        return spikegen.rate(x, num_steps=self.num_steps) if self.workload.encoding == "rate" else x
+
+    def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
+        """See `Spiking.scan`."""
+        steps = self.num_steps
+        mem, records = neuron.reset_mem(), []
+        for now in [current] * steps if constant else current.unflatten(0, (steps, -1)).unbind(0):
+            spk, mem = neuron(now, mem)
+            records.append(mem if is_last else spk)
+        return torch.stack(records)
+
+
+class Study(SnnTorch):
+    """As the study wrote it: the whole network inside the loop over time, as snnTorch's tutorials teach it."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The last layer's spikes, and what `Spiking.forward` gives; without neurons its output is both."""
+        neurons: list[Any] = list(self.neurons)
+        membranes = [neuron.reset_mem() for neuron in neurons]
+        spk_rec, mem_rec = [], []
+        for t in range(self.num_steps):
+            spk = mem = x if x.ndim == 4 else x[t]
+            for number, stage in enumerate(self.stages):
+                spk = mem = stage(spk)
+                if number < len(neurons):
+                    spk, mem = neurons[number](spk, membranes[number])
+                    membranes[number] = mem
+            spk_rec.append(spk)
+            mem_rec.append(mem)
+        return torch.stack(spk_rec), torch.stack(mem_rec)
+
+    def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
+        """A cross-entropy a step, and their mean."""
+        _, mem_rec = output
+        if self.workload.shape != "dense":
+            return super().loss(mem_rec, labels)
+        loss = torch.zeros(())
+        for t in range(self.num_steps):
+            loss = loss + F.cross_entropy(mem_rec[t], labels) / self.num_steps
+        return loss
+
+
+class SpikingJelly(Spiking):
+    """SpikingJelly in multi-step mode, rates drawn within, with a constant image through the first layer once.
+
+    Under autocast its membranes are bf16 where it is not compiled (spikeduel's always are float32), which is faster.
+    """
+
+    hoisted = True
+
+    def __init__(self, workload: Workload, compiled: bool = False) -> None:
+        from spikingjelly.activation_based import encoding
+
+        super().__init__(workload, compiled)
+        rate = workload.encoding == "rate"
+        self.repeats = rate or not self.hoisted
+        self.encoder = encoding.PoissonEncoder("m") if rate else nn.Identity()
+
+    def neuron(self, is_last: bool) -> nn.Module:
+        """That nearest to spikeduel's (see above), for sequences `[T, …]`."""
+        from spikingjelly.activation_based import neuron, surrogate
+
+        made_like = {"tau": 1 / (1 - BETA), "decay_input": False, "v_reset": None, "detach_reset": True}
+        return neuron.LIFNode(**made_like, surrogate_function=surrogate.ATan(), step_mode="m", store_v_seq=is_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Spiking.forward`; takes images alone."""
+        return super().forward(self.encoder(self._at_each_step(x)) if self.repeats else x)
+
+    def scan(self, neuron: Any, current: Tensor, constant: bool, is_last: bool) -> Tensor:
+        """See `Spiking.scan`."""
+        current = self._at_each_step(current) if constant else current.unflatten(0, (self.num_steps, -1))
+        spk = neuron(current.float() if self.compiled else current)
+        return neuron.v_seq if is_last else spk
+
+    def after_step(self) -> None:
+        """See `Peer.after_step`."""
+        from spikingjelly.activation_based import functional
+
+        functional.reset_net(self)
+
+    def _at_each_step(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(0).expand(self.num_steps, *x.shape)
+
+
+class TaughtSpikingJelly(SpikingJelly):
+    """As its documentation teaches: the image repeated over time before the first layer."""
+
+    hoisted = False

@@ -9,7 +9,7 @@ from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
 from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import ask
-from spikeduel.measuring.classification import classification, encoding_spread, weight_shapes
+from spikeduel.measuring.correctness import classification, encoding_spread, weight_shapes
 from spikeduel.networks.models import Model, ModelCard, build
 from spikeduel.results.trials import ClassScores, EncodingSpread, WeightShapes
 from spikeduel.spiking.encoders import ENCODERS, Encoder, rate

@@ -1,0 +1,248 @@
+"""How right a model is: by class, other draws, or shuffled in time; whether it is as sure; after how many steps."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from msgspec.structs import asdict
+from torch import Tensor, nn
+
+from spikeduel.measuring.answers import Running, answers_of, ask
+from spikeduel.networks.models import Model
+from spikeduel.results.trials import (
+    Anytime,
+    Calibrated,
+    Calibration,
+    CalibrationBin,
+    Classification,
+    ClassScores,
+    EarlyExit,
+    EncodingSpread,
+    ExitChoice,
+    WeightShapes,
+)
+from spikeduel.spiking.neurons import Neuron
+from spikeduel.spiking.random_keys import RandomKeys
+
+NUM_DRAWS = 5
+NUM_BINS = 15
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
+TOLERANCE = 0.002
+"""How much accuracy on validation images leaving early may cost: two images in a thousand."""
+NUM_THRESHOLDS = 64
+
+
+def classification(model: Model, batches: Iterable[Any]) -> Classification:
+    """Accuracy, precision, recall, F1 (macro averages), the same by class, the confusion matrix, the share of ties.
+
+    A class that was never predicted has precision 0.
+    """
+    answers = answers_of(model, batches)
+    return classified(model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss)
+
+
+def classified(
+    classes: Sequence[str],
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    tied: np.ndarray | None = None,
+    loss: float | None = None,
+) -> Classification:
+    """The same from true and predicted classes int64 `[N]`."""
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    labels = np.arange(len(classes))
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=labels, zero_division=0.0)
+    rows = zip(classes, precision, recall, f1, support, strict=True)
+    return Classification(
+        n=len(truth),
+        accuracy=float((truth == predicted).mean()),
+        precision=float(precision.mean()),
+        recall=float(recall.mean()),
+        f1=float(f1.mean()),
+        loss=loss,
+        per_class=[
+            ClassScores(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
+            for name, p, r, f, n in rows
+        ],
+        confusion=confusion_matrix(truth, predicted, labels=labels).tolist(),
+        tie_share=None if tied is None else float(tied.mean()),
+        truth=truth.tolist(),
+        predicted=predicted.tolist(),
+    )
+
+
+def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
+    """How much accuracy depends on a random encoding: that of the same images, encoded `NUM_DRAWS` more times.
+
+    All None for a model whose encoding is not random.
+    """
+    if model.encoder is None or not model.encoder.random:
+        return EncodingSpread()
+    accuracies = [ask(model, batches, repeat).accuracy for repeat in range(1, NUM_DRAWS + 1)]
+    return EncodingSpread(accuracies=accuracies, standard_deviation=float(np.std(accuracies, ddof=1)))
+
+
+def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
+    """The shapes of all that the network keeps, statistics of batch norm included: twins have the same.
+
+    Single numbers are left out, such as a learned decay of the neurons: they belong to the activation.
+    """
+    state = model.module.state_dict()
+    return WeightShapes(shapes={name: list(value.shape) for name, value in state.items() if value.dim() > 0})
+
+
+def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
+    """`classification` while each layer's spikes are permuted over time, separately for each neuron and image.
+
+    Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
+    (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on image index and layer.
+    """
+    from spikeduel.spiking.kernels.operator import permuted_over_time
+
+    layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
+    draw = RandomKeys(np.empty(0))
+
+    def followed() -> Iterator[Any]:
+        nonlocal draw
+        for images, labels, indices in batches:
+            draw = RandomKeys.for_evaluation(indices)
+            yield images, labels, indices
+
+    def permute(neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        keys = draw
+        for _ in range(layers.index(neuron) + 1):  # type: ignore[arg-type]
+            # Each layer has a stream of its own, and none is that of a random encoding.
+            keys = keys.another()
+        return permuted_over_time(output[0], keys.values), output[1]
+
+    hooks = [layer.register_forward_hook(permute) for layer in layers]
+    try:
+        return classification(model, followed())
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def calibration(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Calibration:
+    """How far the probabilities of `Model.predict` are from the truth, as they come and after one temperature.
+
+    `ece`, `nll`, `brier` and `bins` as in `judged`. `temperature` is the one that fits the `validation` batches best
+    (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2), and `scaled` the same four after it; a
+    temperature changes no answer. Both are None without validation. Random encodings draw by image index.
+    """
+    scores, truth = scored(model, batches)
+    temperature = None if validation is None else best_temperature(*scored(model, validation))
+    scaled = None if temperature is None else judged(scores / temperature, truth)
+    return Calibration(**asdict(judged(scores, truth)), temperature=temperature, scaled=scaled)
+
+
+def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
+    """Scores float64 `[N, K]`, whose softmax are the probabilities of `Model.predict`, and true classes `[N]`."""
+    answers = answers_of(model, batches)
+    return answers.scores, torch.from_numpy(answers.truth)
+
+
+def judged(scores: Tensor, truth: Tensor) -> Calibrated:
+    """Of probabilities p = softmax(`scores`) `[N, K]` for images of the classes `truth` `[N]`:
+
+    `bins`   `NUM_BINS` of equal width over the probability of the answer, its confidence: from `low` (excluded) to
+             `high`, with `count` images, their mean `confidence` and `accuracy` (None in an empty bin)
+    `ece`    expected calibration error: the mean over images of their bin's |accuracy − confidence| (Naeini et al.
+             2015; Guo et al. 2017, equation 3)
+    `nll`    negative log-likelihood: the mean of −log p of the true class
+    `brier`  the mean of Σₖ (pₖ − yₖ)², y being 1 for the true class and 0 for others: 0 … 2 (Brier 1950)
+    """
+    logarithms = scores.log_softmax(1)
+    probabilities = logarithms.exp()
+    confidence, answer = (part.numpy() for part in probabilities.max(1))
+    right = answer == truth.numpy()
+    number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    bins, error = [], 0.0
+    for k in range(NUM_BINS):
+        inside = number == k
+        count = int(inside.sum())
+        mean = float(confidence[inside].mean()) if count else None
+        accuracy = float(right[inside].mean()) if count else None
+        if mean is not None and accuracy is not None:
+            error += count / len(right) * abs(accuracy - mean)
+        low, high = k / NUM_BINS, (k + 1) / NUM_BINS
+        bins.append(CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy))
+    wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
+    return Calibrated(
+        ece=error,
+        nll=float(-logarithms.gather(1, truth[:, None]).mean()),
+        brier=float((probabilities - wanted).square().sum(1).mean()),
+        bins=bins,
+    )
+
+
+def best_temperature(scores: Tensor, truth: Tensor) -> float:
+    """The t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative log-likelihood.
+
+    It is convex in 1/t, so that a search over log t ends in the one minimum, or at a limit where there is none between.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def nll(log_temperature: float) -> float:
+        return float(torch.nn.functional.cross_entropy(scores / math.exp(log_temperature), truth))
+
+    limits = (math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE))
+    return math.exp(minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-6}).x)
+
+
+def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Anytime:
+    """What a spiking network answers after t = 1 … T steps, from one pass over the images.
+
+    `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network that has no steps,
+    or whose readout needs them all at once.
+    """
+    test = answers_of(model, batches).over_time
+    if test is None:
+        return Anytime()
+    chosen_on = None if validation is None else answers_of(model, validation).over_time
+    return Anytime(
+        num_steps=test.num_steps,
+        n=test.right.shape[1],
+        accuracies=test.right.mean(1).tolist(),
+        validation_accuracies=None if chosen_on is None else chosen_on.right.mean(1).tolist(),
+        early_exit=None if chosen_on is None else early_exit(test, chosen_on),
+    )
+
+
+def early_exit(test: Running, validation: Running) -> EarlyExit:
+    """Leaving at the first step at which the highest probability so far reaches a threshold, else after all T.
+
+    Of `thresholds`, that with which the images of `validation` leave earliest on average while their accuracy is at
+    most `TOLERANCE` below that after all steps: None where nobody may leave early. What it gives on `test`, and in
+    `curve` what every threshold gives. Probabilities are the softmax of the scores so far (of the study's readout: of
+    counts of spikes). The idea is that of BranchyNet (Teerapittayanon et al. 2016), which leaves between layers; SEENN
+    (Li et al. 2023) leaves between time steps.
+    """
+    known = thresholds(validation)
+    full = float(validation.right[-1].mean())
+    offered = [found for found in map(validation.leaving, known) if found.accuracy >= full - TOLERANCE]
+    chosen = min(offered, key=lambda found: found.mean_steps)
+    return EarlyExit(
+        **asdict(test.leaving(chosen.threshold)),
+        tolerance=TOLERANCE,
+        validation=ExitChoice(
+            n=validation.right.shape[1], mean_steps=chosen.mean_steps, accuracy=chosen.accuracy, full_accuracy=full
+        ),
+        curve=[test.leaving(threshold) for threshold in known],
+    )
+
+
+def thresholds(validation: Running) -> list[float | None]:
+    """At most `NUM_THRESHOLDS` + 1 thresholds, rising, and None for nobody leaves early.
+
+    Quantiles of the confidence over images and steps before the last: the mean number of steps on these images is one
+    and the sum over those steps of the share that is below the threshold, so that it grows evenly from 1 to T.
+    """
+    if validation.num_steps == 1:
+        return [None]
+    levels = np.linspace(0, 1, NUM_THRESHOLDS)
+    found = np.quantile(validation.confidence[:-1], levels, method="closest_observation")
+    return [*np.unique(found).tolist(), None]
