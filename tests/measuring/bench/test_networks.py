@@ -19,7 +19,7 @@ from spikeduel.measuring.bench.networks import (
     stages,
 )
 from spikeduel.measuring.bench.workloads import WORKLOADS, Workload
-from spikeduel.networks.architectures import small_cnn
+from spikeduel.networks.architectures import SmallCNN
 from spikeduel.settings.recipes import baseline
 
 
@@ -35,7 +35,7 @@ def test_the_cnn_is_the_studys():
     torch.manual_seed(0)
     plain = cnn(WORKLOADS["cnn-28"])
     torch.manual_seed(0)
-    ours = small_cnn.SmallCNN((1, 28, 28), 10)
+    ours = SmallCNN((1, 28, 28), 10)
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(plain(x), ours(x))
 

@@ -1,16 +1,20 @@
-"""Whether a written file gives the model's answers: model and programs are run on the same images, and compared."""
+"""Whether a written file gives the model's answers: model and programs are run on the same images, and compared.
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+What is compared with is the model with its weights as the file holds them: int8 has one scale for each output channel,
+batch normalisation folded in; biases and activations stay floats.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
 from spikeduel.spiking.random_keys import RandomKeys
@@ -24,27 +28,22 @@ SCORE_TOLERANCE = 1e-4
 FLIPPED_SPIKES = 1e-3
 """The largest share of spikes that may flip: rounding flips a few in a million, another network many."""
 BATCH = 50
+LEVELS = 127
+"""int8 weights are −127 … 127 times the scale of their channel."""
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What came out for some images: `scores` `[B, K]`, and the spikes of each layer of neurons `[T, B, …]`."""
 
     scores: np.ndarray
-    spikes: dict[str, np.ndarray] = field(default_factory=dict)
+    spikes: dict[str, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Prepared `images` uint8 `[B, C, H, W]`, and `encoded`: what the network takes for them."""
 
     images: Tensor
     encoded: Tensor | ConstantInput
-
-    @property
-    def frames(self) -> Tensor:
-        """What the network sees at each step: `[T, B, C, H, W]`."""
-        return self.encoded.expand() if isinstance(self.encoded, ConstantInput) else self.encoded
 
 
 Runner = Callable[[Batch], Run]
@@ -67,6 +66,16 @@ class Agreement(Frozen):
     accuracy: float
 
 
+def as_written(model: Model, weights: str = "float32") -> Model:
+    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded for "int8"."""
+    copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
+    copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    copied.precision = "32"
+    if weights == "int8":
+        rounded_to_int8(copied.module)
+    return copied
+
+
 def compared(
     model: Model, runners: Mapping[str, Runner], images: np.ndarray, labels: np.ndarray, progress: Progress
 ) -> tuple[float, dict[str, Agreement]]:
@@ -77,7 +86,9 @@ def compared(
     flip_sizes = _flip_sizes(model.module)
     by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
     right, num_spikes = 0, 0
-    for batch, truth in progress.track(_batches(model, images, labels), "checking", -(-len(labels) // BATCH)):
+    for start in progress.track(range(0, len(labels), BATCH), "checking", -(-len(labels) // BATCH)):
+        part, truth = torch.from_numpy(images[start : start + BATCH]), labels[start : start + BATCH]
+        batch = Batch(part, model.encode(part, RandomKeys.for_content(part)))
         expected = reference_run(model, batch)
         right += int((expected.scores.argmax(1) == truth).sum())
         num_spikes += sum(expected.spikes[name].size for name in flip_sizes)
@@ -116,43 +127,12 @@ def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
     )
 
 
-def accuracy(model: Model, images: np.ndarray, labels: np.ndarray) -> float:
-    """The accuracy of `model` on `images`, as in `compared`."""
-    return compared(model, {}, images, labels, Progress())[0]
-
-
-def _batches(model: Model, images: np.ndarray, labels: np.ndarray) -> Iterable[tuple[Batch, np.ndarray]]:
-    for start in range(0, len(labels), BATCH):
-        part = torch.from_numpy(images[start : start + BATCH])
-        yield Batch(part, model.encode(part, RandomKeys.for_content(part))), labels[start : start + BATCH]
-
-
 @torch.inference_mode()
 def reference_run(model: Model, batch: Batch) -> Run:
     """The run of the model itself, with which every other is compared."""
-    with spikes_of(model.module) as spikes:
+    with neurons_watched(model.module) as seen:
         scores = model.readout.scores(model.run(batch.encoded))
-    return Run(scores.numpy(), {name: spk.float().numpy() for name, spk in spikes.items()})
-
-
-@contextmanager
-def spikes_of(module: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Within, a dict that gets what each layer of neurons in `module` gives when it runs: `[T, B, …]` by its name."""
-    spikes: dict[str, Tensor] = {}
-
-    def keep(name: str, neuron: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
-        spikes[name] = output[0]
-
-    hooks = [
-        neuron.register_forward_hook(partial(keep, name))
-        for name, neuron in module.named_modules()
-        if isinstance(neuron, Neuron)
-    ]
-    try:
-        yield spikes
-    finally:
-        for hook in hooks:
-            hook.remove()
+    return Run(scores.numpy(), {name: spk.float().numpy() for name, (_, spk, _) in seen.items()})
 
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
@@ -167,6 +147,43 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
         elif isinstance(neuron, Neuron) and not isinstance(neuron, ReLU):
             sizes[name] = 0.5
     return sizes
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """`module` (changed in place) with each batch norm that follows a Linear or Conv2d in an `nn.Sequential` folded in.
+
+    An Identity takes the place of the batch norm, so that all names stay.
+    """
+    module.eval()
+    for part in module.modules():
+        if not isinstance(part, nn.Sequential):
+            continue
+        for (name, layer), (next_name, norm) in itertools.pairwise(list(part.named_children())):
+            if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                setattr(part, name, fuse_linear_bn_eval(layer, norm))
+            elif isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(part, name, fuse_conv_bn_eval(layer, norm))
+            else:
+                continue
+            setattr(part, next_name, nn.Identity())
+    return module
+
+
+@torch.no_grad()
+def rounded_to_int8(module: nn.Module) -> nn.Module:
+    """`module` (changed in place), batch norms folded in, with the weights that int8 can hold."""
+    for layer in folded(module).modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            values, scale = as_int8(layer.weight.numpy())
+            layer.weight.copy_(torch.from_numpy(values * scale))
+    return module
+
+
+def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 values, and float32 scales `[channels, 1, …]`: their product is about `weight`, output channels first."""
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / LEVELS, 1).astype(np.float32)
+    return np.rint(weight / scale).astype(np.int8), scale
 
 
 def frames_of(model: Model) -> str:
