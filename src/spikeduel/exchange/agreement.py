@@ -39,15 +39,10 @@ class Run(NamedTuple):
     spikes: dict[str, np.ndarray]
 
 
-class Batch(NamedTuple):
-    """Prepared `images` uint8 `[B, C, H, W]`, and `encoded`: what the network takes for them."""
-
-    images: Tensor
-    encoded: Tensor | ConstantInput
-
-
-Runner = Callable[[Batch], Run]
-"""A program that has read a written file, ready to run it."""
+Encoded = Tensor | ConstantInput
+"""What a network takes."""
+Runner = Callable[[Tensor, Encoded], Run]
+"""Runs a written file, for prepared images uint8 `[B, C, H, W]`, and what the network takes for them."""
 
 
 class Agreement(Frozen):
@@ -88,12 +83,12 @@ def compared(
     right, num_spikes = 0, 0
     for start in progress.track(range(0, len(labels), BATCH), "checking", -(-len(labels) // BATCH)):
         part, truth = torch.from_numpy(images[start : start + BATCH]), labels[start : start + BATCH]
-        batch = Batch(part, model.encode(part, RandomKeys.for_content(part)))
-        expected = reference_run(model, batch)
+        encoded = model.encode(part, RandomKeys.for_content(part))
+        expected = reference_run(model, encoded)
         right += int((expected.scores.argmax(1) == truth).sum())
         num_spikes += sum(expected.spikes[name].size for name in flip_sizes)
         for name, run in runners.items():
-            by_image[name].append(_by_image(expected, run(batch), truth, flip_sizes))
+            by_image[name].append(_by_image(expected, run(part, encoded), truth, flip_sizes))
     spikes = num_spikes if flip_sizes else None
     return right / len(labels), {name: _agreement(np.concatenate(parts), spikes) for name, parts in by_image.items()}
 
@@ -128,10 +123,10 @@ def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
 
 
 @torch.inference_mode()
-def reference_run(model: Model, batch: Batch) -> Run:
+def reference_run(model: Model, encoded: Encoded) -> Run:
     """The run of the model itself, with which every other is compared."""
     with neurons_watched(model.module) as seen:
-        scores = model.readout.scores(model.run(batch.encoded))
+        scores = model.readout.scores(model.run(encoded))
     return Run(scores.numpy(), {name: spk.float().numpy() for name, (_, spk, _) in seen.items()})
 
 

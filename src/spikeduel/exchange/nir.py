@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.exchange.agreement import Batch, Run, Runner, folded, frames_of
+from spikeduel.exchange.agreement import Encoded, Run, Runner, folded, frames_of
 from spikeduel.exchange.importing import METADATA, STEP_SECONDS, import_model
 from spikeduel.networks.architectures import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.models import Model, neurons_watched
@@ -175,9 +175,9 @@ def _spikeduel(path: Path, names: list[str]) -> Runner:
     model = import_model(path)
 
     @torch.inference_mode()
-    def run(batch: Batch) -> Run:
+    def run(images: Tensor, encoded: Encoded) -> Run:
         with neurons_watched(model.module) as seen:
-            scores = model.readout.scores(model.module(as_sequence(batch.encoded)))
+            scores = model.readout.scores(model.module(as_sequence(encoded)))
         spikes = [spk.numpy() for _, spk, _ in seen.values()]
         return Run(scores.numpy(), dict(zip(names, spikes, strict=True)))
 
@@ -241,8 +241,8 @@ def _stepped(package: str, path: Path, names: list[str]) -> Runner:
         return total / len(frames), [torch.stack(layer) for layer in zip(*steps, strict=True)]
 
     @torch.inference_mode()
-    def run(batch: Batch) -> Run:
-        frames = as_sequence(batch.encoded)
+    def run(images: Tensor, encoded: Encoded) -> Run:
+        frames = as_sequence(encoded)
         if one_by_one:
             each_scores, each_layers = zip(*map(over_time, frames.unbind(1)), strict=True)
             scores, layers = torch.stack(each_scores), [torch.stack(each, 1) for each in zip(*each_layers, strict=True)]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.exchange.agreement import Batch, Run, Runner, as_int8, frames_of
+from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_of
 from spikeduel.networks.architectures import as_sequence
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.spiking import kernels
@@ -52,8 +52,8 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     outputs = {"scores": "[B, K]: the label is the index of the largest"}
     run_file = _written(network, (torch.rand(shape).round(),), shapes, {name: what}, outputs, path, weights)
 
-    def run(batch: Batch) -> Run:
-        given = batch.images / 255 if takes_images else as_sequence(batch.encoded)
+    def run(images: Tensor, encoded: Encoded) -> Run:
+        given = images / 255 if takes_images else as_sequence(encoded)
         (scores,), spikes = run_file({name: given.numpy()})
         return Run(scores, spikes)
 
@@ -89,14 +89,14 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     examples = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
     run_file = _written(_Step(model, list(states)), examples, shapes, inputs, outputs, path, weights)
 
-    def run(batch: Batch) -> Run:
-        size = len(batch.images)
+    def run(images: Tensor, encoded: Encoded) -> Run:
+        size = len(images)
         state = {
             name: np.zeros([size if i == axis else side for i, side in enumerate(tensor.shape)], np.float32)
             for name, (tensor, axis) in states.items()
         }
         scores, steps = np.empty(0), []
-        for frame in as_sequence(batch.encoded).numpy():
+        for frame in as_sequence(encoded).numpy():
             (scores, *after), spikes = run_file({"frame": frame, **state})
             state = dict(zip(states, after, strict=True))
             steps.append(spikes)

@@ -284,9 +284,7 @@ class Sequential(SpikingChain):
         if layers is None:
             chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), nn.Linear(hidden, num_classes)]
         else:
-            with torch.device("meta"):
-                _require_fitting(_made(layers), image_shape, num_classes)
-            chain = _made(layers)
+            chain = _made(layers, image_shape, num_classes)
         self.chain = nn.ModuleList(chain)
         if isinstance(chain[-1], Neuron):
             self.readout = SpikeCountReadout()
@@ -309,38 +307,31 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def _made(layers: Any) -> list[nn.Module]:
+def _made(layers: Any, image_shape: Shape, num_classes: int) -> list[nn.Module]:
+    """The layers that `layers` describes, each made without memory first, to see that it fits."""
     if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
         raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
-    made = []
+    made, x = [], torch.empty(1, *image_shape, device="meta")
     for index, layer in enumerate(layers):
         if not isinstance(layer, dict) or not isinstance(layer.get("type"), str):
             raise InputError(f"layers[{index}] must be an object with a type.")
-        kind = layer["type"]
+        kind, settings = layer["type"], {name: value for name, value in layer.items() if name != "type"}
         if kind not in LAYERS:
             raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
         try:
-            made.append(LAYERS[kind](**{name: value for name, value in layer.items() if name != "type"}))
+            with torch.device("meta"):
+                outline = LAYERS[kind](**settings)
+                if isinstance(outline, EachItsOwnLIF) and x.shape[1:] != outline.get_buffer("beta").shape:
+                    raise InputError(f"it is for neurons {settings['shape']}")
+                x = x if isinstance(outline, Neuron) else outline(x)
+            made.append(LAYERS[kind](**settings))
         except Exception as error:  # it is data from a file, of which anything can be
-            raise InputError(f"layers[{index}] ({kind}) cannot be made: {error}") from None
-    return made
-
-
-def _require_fitting(layers: list[nn.Module], image_shape: Shape, num_classes: int) -> None:
-    x = torch.empty(1, *image_shape, device="meta")
-    for index, layer in enumerate(layers):
-        try:
-            if isinstance(layer, EachItsOwnLIF):
-                if x.shape[1:] != (shape := layer.get_buffer("beta").shape):
-                    raise InputError(f"it is for neurons {list(shape)}")
-            elif not isinstance(layer, Neuron):
-                x = layer(x)
-        except Exception as error:  # torch raises many things where shapes do not fit
             raise InputError(
-                f"layers[{index}] ({type(layer).__name__}) does not fit what it is given, {list(x.shape[1:])}: {error}"
+                f"layers[{index}] ({kind}) cannot be made or does not fit what it is given {list(x.shape[1:])}: {error}"
             ) from None
     if tuple(x.shape[1:]) != (num_classes,):
         raise InputError(f"the last layer gives {list(x.shape[1:])}, not a score for each of {num_classes} classes.")
+    return made
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {

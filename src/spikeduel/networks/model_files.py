@@ -140,11 +140,8 @@ def _card(text: str | None) -> ModelCard:
         raise InputError("not a model file of spikeduel: its weights are there, but nothing says what they are.")
     try:
         content = typed.parse_json(text, dict[str, Any])
-    except InputError as error:
-        raise InputError(f"what it says about itself cannot be read: {error}") from None
-    if content.get("format") != FORMAT:
-        raise InputError("written by another version of spikeduel: train it again, or use that version.")
-    try:
+        if content.get("format") != FORMAT:
+            raise InputError("written by another version of spikeduel: train it again, or use that version.")
         typed.converted({**content, "trained_on": content.get("trained_on") or None}, _Dicts)
         card = typed.converted(content, ModelCard)
         how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible

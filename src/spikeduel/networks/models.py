@@ -178,11 +178,8 @@ class Model:
         readout = self.readout
         if not isinstance(readout, SpikingReadout):
             raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
-        if not frame.is_floating_point() or tuple(frame.shape[1:]) != self.card.image_shape:
-            raise InputError(
-                f"a frame is float32 {self._shape('B')}, not {_described(frame)}. model.frames(images) makes the "
-                "frames of prepared images."
-            )
+        hint = "model.frames(images) makes the frames of prepared images."
+        self._require_images(frame, frame.is_floating_point(), "frames, float32 [B", hint)
         before = state or StreamState()
         self.module.eval()
         with carried_state(self.module, before.neurons) as after:
@@ -217,9 +214,6 @@ class Model:
         if self.card.foreign is not None and cannot_if_foreign:
             raise InputError(f"{self.card.contender} was not made of spikeduel's neurons: {cannot_if_foreign}.")
 
-    def _shape(self, batch: str) -> str:
-        return f"[{batch}, {', '.join(map(str, self.card.image_shape))}]"
-
     def _checked(self, images: Tensor | np.ndarray) -> Tensor:
         try:
             prepared = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
@@ -227,16 +221,15 @@ class Model:
             prepared = torch.empty(0)
         if prepared.ndim == 3:
             prepared = prepared.unsqueeze(1)
-        if prepared.dtype != torch.uint8 or tuple(prepared.shape[1:]) != self.card.image_shape:
-            raise InputError(
-                f"{self.card.contender} takes prepared images, uint8 {self._shape('N')}; got {_described(prepared)}. "
-                "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
-            )
+        hint = "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
+        self._require_images(prepared, prepared.dtype == torch.uint8, "prepared images, uint8 [N", hint)
         return prepared
 
-
-def _described(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+    def _require_images(self, given: Tensor, has_type: bool, wanted: str, hint: str) -> None:
+        if not has_type or tuple(given.shape[1:]) != self.card.image_shape:
+            shape = ", ".join(map(str, self.card.image_shape))
+            got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
+            raise InputError(f"{self.card.contender} takes {wanted}, {shape}]; got {got}. {hint}")
 
 
 @contextmanager
