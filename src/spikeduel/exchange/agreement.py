@@ -21,15 +21,20 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress
 from spikeduel.system.typed import Frozen
 
-SAME_LABEL = 0.999
-"""The least share of images that must get the same label."""
-SCORE_TOLERANCE = 1e-4
-"""The largest difference of a score where no spike flipped."""
-FLIPPED_SPIKES = 1e-3
-"""The largest share of spikes that may flip: rounding flips a few in a million, another network many."""
 BATCH = 50
-LEVELS = 127
-"""int8 weights are −127 … 127 times the scale of their channel."""
+
+
+class Required(Frozen):
+    """What a program must meet for the file to be kept: shares of images and spikes, and a difference of scores where
+    no spike flipped. Rounding flips a few spikes in a million, another network many.
+    """
+
+    same_label: float = 0.999
+    score_difference: float = 1e-4
+    flipped_spikes: float = 1e-3
+
+
+REQUIRED = Required()
 
 
 class Run(NamedTuple):
@@ -110,9 +115,10 @@ def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
     same, right, flips, differences = by_image.astype(np.float64).T
     without_flips = differences[flips == 0]
     largest = float(without_flips.max()) if len(without_flips) else 0.0
-    flipped, enough_same = int(flips.sum()), same.mean() >= SAME_LABEL
+    flipped, enough_same = int(flips.sum()), same.mean() >= REQUIRED.same_label
+    few_flipped = flipped <= REQUIRED.flipped_spikes * (num_spikes or 0)
     return Agreement(
-        ok=bool(enough_same and largest <= SCORE_TOLERANCE and flipped <= FLIPPED_SPIKES * (num_spikes or 0)),
+        ok=bool(enough_same and largest <= REQUIRED.score_difference and few_flipped),
         same_label=float(same.mean()),
         largest_score_difference=largest if len(without_flips) and np.isfinite(largest) else None,
         spikes_flipped=None if num_spikes is None else flipped,
@@ -175,9 +181,9 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 values, and float32 scales `[channels, 1, …]`: their product is about `weight`, output channels first."""
+    """int8 values −127 … 127, float32 scales `[channels, 1, …]`: the product is about `weight`, outputs first."""
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
-    scale = np.where(largest > 0, largest / LEVELS, 1).astype(np.float32)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale
 
 

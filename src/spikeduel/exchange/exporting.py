@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from spikeduel.data import DATASETS
-from spikeduel.exchange import agreement, nir, onnx
-from spikeduel.exchange.agreement import Agreement, Runner, as_written
+from spikeduel.exchange import nir, onnx
+from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared
 from spikeduel.networks.models import Model
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
@@ -47,17 +47,9 @@ class ExportedModel(Frozen):
     trained_in: str
 
 
-class Required(Frozen):
-    """What a program must meet for the file to be kept; see `agreement`."""
-
-    same_label: float = agreement.SAME_LABEL
-    score_difference: float = agreement.SCORE_TOLERANCE
-    flipped_spikes: float = agreement.FLIPPED_SPIKES
-
-
 _REQUIRED = (
-    f"Required: the same label on {per_cent(agreement.SAME_LABEL)}, scores within {agreement.SCORE_TOLERANCE:g} where "
-    f"no spike flipped, at most {per_cent(agreement.FLIPPED_SPIKES)} of the spikes flipped."
+    f"Required: the same label on {per_cent(REQUIRED.same_label)}, scores within {REQUIRED.score_difference:g} where "
+    f"no spike flipped, at most {per_cent(REQUIRED.flipped_spikes)} of the spikes flipped."
 )
 
 
@@ -119,13 +111,11 @@ def export(
         if images is None or labels is None:
             chosen = experiment or Experiment(dataset=trained_on(model))
             images, labels = evaluating.test_images(model, chosen, num_images, progress, store)
-        accuracy, programs = agreement.compared(written, runners, images, labels, progress)
+        accuracy, programs = compared(written, runners, images, labels, progress)
         if not all(program.ok for program in programs.values()):
             told = " ".join(_program_lines(programs, len(labels)))
             raise ExportDisagrees(f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}")
-        before = accuracy
-        if weights != "float32":
-            before, _ = agreement.compared(as_written(model), {}, images, labels, Progress())
+        before = accuracy if weights == "float32" else compared(as_written(model), {}, images, labels, Progress())[0]
         check = ExportCheck(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -137,7 +127,7 @@ def export(
             model=converted({**plain(model.card), "trained_in": model.card.precision}, ExportedModel),
             dataset=model.card.dataset,
             n=len(labels),
-            required=Required(),
+            required=REQUIRED,
             accuracy_float32=before,
             accuracy_lost=before - accuracy,
             accuracy=accuracy,

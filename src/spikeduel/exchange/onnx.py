@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -48,9 +48,19 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         what = f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is not in the graph"
         if model.card.encoding == "rate":
             what += " (each pixel fires at every step with probability pixel / 255)"
-    network, shapes = _Unrolled(model), ({batch_axis: torch.export.Dim("batch")},)
+
+    def answer(x: Tensor, states: list[Tensor]) -> list[Tensor]:
+        num_steps = model.card.num_steps or 1
+        network_input: Tensor | ConstantInput = x
+        if model.card.encoding == "direct":
+            network_input = ConstantInput(x, num_steps)
+        elif model.card.encoding == "latency":
+            network_input = latency((x * 255).round().to(torch.uint8), num_steps, None)  # type: ignore[arg-type]
+        return [model.readout.scores(model.module(network_input))]
+
+    example, shapes = (torch.rand(shape).round(),), ({batch_axis: torch.export.Dim("batch")},)
     outputs = {"scores": "[B, K]: the label is the index of the largest"}
-    run_file = _written(network, (torch.rand(shape).round(),), shapes, {name: what}, outputs, path, weights)
+    run_file = _written(model, answer, example, shapes, {name: what}, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         given = images / 255 if takes_images else as_sequence(encoded)
@@ -67,18 +77,18 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     `NAME.mem` becomes `NAME.mem.next`, and so do `readout.total` and `readout.num_steps`. All states start from zero.
     Raises `InputError` for a network that cannot stream.
     """
-    contender = model.card.contender
+    contender, readout = model.card.contender, model.readout
     if model.card.encoding is None:
         raise InputError(f"{contender} has no time steps to take one by one: export it with --to onnx.")
-    if not isinstance(model.readout, SpikingReadout):
+    if not isinstance(readout, SpikingReadout):
         raise InputError(f"{contender} gives one answer after all its time steps: export it with --to onnx.")
     example = torch.rand(_EXAMPLES, *model.card.image_shape).round()
     _, start = model.step(example)
     if start.total is None or not start.neurons:
         raise InputError(f"{contender} has no layer of neurons that spikeduel knows: it cannot stream.")
-    states: dict[str, tuple[Tensor, int | None]] = {
-        f"{layer}.{key}": (tensor, 0) for layer, state in start.neurons.items() for key, tensor in state.items()
-    }
+    places = [(layer, key) for layer, state in start.neurons.items() for key in state]
+    states: dict[str, tuple[Tensor, int | None]]
+    states = {f"{layer}.{key}": (start.neurons[layer][key], 0) for layer, key in places}
     states |= {"readout.total": (start.total, start.total.ndim - 2), "readout.num_steps": (torch.zeros(1), None)}
     inputs = {"frame": f"float32 [B, C, H, W], {frames_of(model)}"}
     inputs |= dict.fromkeys(states, "the state, zeros at first")
@@ -87,7 +97,18 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     dim = torch.export.Dim("batch")
     shapes = ({0: dim}, [None if axis is None else {axis: dim} for _, axis in states.values()])
     examples = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
-    run_file = _written(_Step(model, list(states)), examples, shapes, inputs, outputs, path, weights)
+
+    def answer(frame: Tensor, held: list[Tensor]) -> list[Tensor]:
+        before: dict[str, dict[str, Tensor]] = {}
+        for (layer, key), tensor in zip(places, held[:-2], strict=True):
+            before.setdefault(layer, {})[key] = tensor
+        with carried_state(model.module, before) as after:
+            output = model.module(frame.unsqueeze(0))
+        total, num_steps = held[-2] + readout.accumulate(output), held[-1] + 1
+        scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
+        return [scores, *(after[layer][key] for layer, key in places), total, num_steps]
+
+    run_file = _written(model, answer, examples, shapes, inputs, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         size = len(images)
@@ -105,53 +126,24 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     return {f"onnxruntime {version('onnxruntime')}": run}
 
 
-class _Unrolled(nn.Module):
-    """What `unrolled` traces: scores, then every layer's spikes, by which the file is checked."""
+class _Traced(nn.Module):
+    """What is traced: the outputs of `answer`, then every layer's spikes, by which the file is checked."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]) -> None:
         super().__init__()
-        self.model, self.network, self.readout = model, model.module, model.readout
+        self.network, self.answer = model.module, answer
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        card = self.model.card
-        num_steps = card.num_steps or 1
-        network_input: Tensor | ConstantInput = x
-        if card.encoding == "direct":
-            network_input = ConstantInput(x, num_steps)
-        elif card.encoding == "latency":
-            network_input = latency((x * 255).round().to(torch.uint8), num_steps, None)  # type: ignore[arg-type]
+    def forward(self, x: Tensor, states: Any = ()) -> tuple[Tensor, ...]:
         with neurons_watched(self.network) as seen:
-            output = self.network(network_input)
-        return (self.readout.scores(output), *(spk for _, spk, _ in seen.values()))
-
-
-class _Step(nn.Module):
-    """What `step` traces: scores so far, the next state, then every layer's spikes."""
-
-    def __init__(self, model: Model, names: Sequence[str]) -> None:
-        super().__init__()
-        self.model, self.network, self.readout = model, model.module, model.readout
-        self.places = [name.rpartition(".")[::2] for name in names[:-2]]
-
-    def forward(self, frame: Tensor, states: list[Tensor]) -> tuple[Tensor, ...]:
-        *held, total, num_steps = states
-        before: dict[str, dict[str, Tensor]] = {}
-        for (layer, key), tensor in zip(self.places, held, strict=True):
-            before.setdefault(layer, {})[key] = tensor
-        with carried_state(self.network, before) as after, neurons_watched(self.network) as seen:
-            output = self.network(frame.unsqueeze(0))
-        assert isinstance(self.readout, SpikingReadout)
-        total, num_steps = total + self.readout.accumulate(output), num_steps + 1
-        scores = self.readout.scores_of(total, num_steps)  # type: ignore[arg-type]
-        state = [after[layer][key] for layer, key in self.places]
-        return (scores, *state, total, num_steps, *(spk for _, spk, _ in seen.values()))
+            outputs = self.answer(x, states)
+        return (*outputs, *(spk for _, spk, _ in seen.values()))
 
 
 @torch.no_grad()
 def _written(
-    network: _Unrolled | _Step, example: Any, shapes: Any, inputs: Words, outputs: Words, path: Path, weights: str
+    model: Model, answer: Any, example: Any, shapes: Any, inputs: Words, outputs: Words, path: Path, weights: str
 ) -> RunFile:
-    """Writes the graph of `network`, traced with `example`; the file says what `inputs` and `outputs` are.
+    """Writes the graph of `answer`, traced with `example`; the file says what `inputs` and `outputs` are.
 
     With the spikes of every layer of neurons as its last outputs it is kept only to be run.
     """
@@ -162,8 +154,8 @@ def _written(
             raise MissingExtra(package, "export") from None
     from onnxscript import optimizer
 
-    network.eval()
-    with neurons_watched(network.network) as seen:
+    network = _Traced(model, answer).eval()
+    with neurons_watched(model.module) as seen:
         network(*example)
     spikes = {layer: f"{layer}.spk" for layer in seen}  # in the order in which they run
     how: dict[str, Any] = {"dynamo": True, "opset_version": OPSET, "verbose": False, "dynamic_shapes": shapes}
@@ -178,10 +170,10 @@ def _written(
             raise InputError(f"this network cannot be written as ONNX: {reason}") from error
     if weights == "int8":
         store_as_int8(proto)
-    card = {name: value for name, value in plain(network.model.card).items() if name not in ("trained_on", "precision")}
+    card = {name: value for name, value in plain(model.card).items() if name not in ("trained_on", "precision")}
     about = {**card, "weights": weights, "inputs": inputs, "outputs": outputs}
     proto.producer_name, proto.producer_version = "spikeduel", __version__
-    proto.doc_string = f"{network.model.card.title}, made by spikeduel {__version__}"
+    proto.doc_string = f"{model.card.title}, made by spikeduel {__version__}"
     # torch's own notes: where on this machine each operation's source lies.
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.functions):
         del part.metadata_props[:]
