@@ -7,7 +7,7 @@ from torch import nn
 
 import spikeduel as sd
 from made_models import make
-from spikeduel.networks.architectures.dense import DenseSNN
+from spikeduel.networks.architectures import DenseSNN
 from spikeduel.results.costs import Ways
 from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError

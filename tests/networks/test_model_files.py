@@ -205,7 +205,7 @@ def test_what_a_file_says_about_itself_is_checked(changes, says, tmp_path):
 def test_metadata_beyond_reason(text, says, tmp_path):
     path = tmp_path / "m.safetensors"
     _overwrite(path, {"spikeduel": text})
-    with pytest.raises(InputError, match=rf"m\.safetensors: what it says about itself cannot be read.*{says}"):
+    with pytest.raises(InputError, match=rf"m\.safetensors: what it says about itself is wrong.*{says}"):
         load_model(path)
 
 

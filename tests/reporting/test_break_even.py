@@ -3,7 +3,7 @@ import torch
 
 from spikeduel.measuring import energy
 from spikeduel.measuring.counting import Counter
-from spikeduel.networks.architectures.dense import DenseSNN
+from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting.estimates import break_even
 from spikeduel.results.costs import MEMORIES
 from spikeduel.spiking.constant_input import ConstantInput

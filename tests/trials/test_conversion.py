@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from made_models import make
 from spikeduel.comparing import compare
 from spikeduel.networks import model_files
-from spikeduel.networks.architectures.conv import PooledCounts
+from spikeduel.networks.architectures import PooledCounts
 from spikeduel.results.caveats import NotTrained
 from spikeduel.settings.recipes import baseline, matched
 from spikeduel.spiking.random_keys import RandomKeys

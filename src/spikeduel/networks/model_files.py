@@ -26,14 +26,9 @@ FORMAT = 1
 MOST_HEADER_BYTES = 8 << 20
 """Larger headers are refused: a few bytes can claim one of any size, and it would be read into memory whole."""
 _OTHERS = {
-    b"PK\x03\x04": "a zip, as torch.save writes it",
-    b"\x80\x02": "a pickle",
-    b"\x80\x03": "a pickle",
-    b"\x80\x04": "a pickle",
-    b"\x80\x05": "a pickle",
-    b"\x89HDF": "an HDF5 file",
-    b"\x1f\x8b": "a gzip file",
-}
+    b"PK\x03\x04": "a zip, as torch.save writes it", b"\x89HDF": "an HDF5 file", b"\x1f\x8b": "a gzip file",
+    **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
+}  # fmt: skip
 
 
 def save_model(path: Path, model: Model) -> None:
@@ -61,9 +56,8 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
         _require_reasonable_header(path)
         with safetensors.safe_open(path, "pt") as file:
             card = _card((file.metadata() or {}).get("spikeduel"))
-            _require_known(card, own_code)
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        _require_fitting(card, shapes)
+        _require_fitting(card, shapes, own_code)
         weights = load_file(path, device=str(device))
         with torch.random.fork_rng():
             module = build(card).to(device)
@@ -87,29 +81,21 @@ def _require_reasonable_header(path: Path) -> None:
         start = file.read(8)
     # The first eight bytes are the size of the header.
     if (size := int.from_bytes(start, "little")) > MOST_HEADER_BYTES:
-        for magic, kind in _OTHERS.items():
-            if start.startswith(magic):
-                raise InputError(
-                    f"{kind}, not a model file of spikeduel. It is not opened, since that could run code hidden in it: "
-                    "give the .safetensors file from a run's models/, or write one with save_model."
-                )
+        kind = next((f"{kind}, " for magic, kind in _OTHERS.items() if start.startswith(magic)), "")
         raise InputError(
-            f"not a model file of spikeduel, or a damaged one: it claims a header of {size:,} bytes, and at most "
-            f"{MOST_HEADER_BYTES:,} are read."
+            f"{kind}not a model file of spikeduel, or a damaged one: it claims a header of {size:,} bytes. Opening it "
+            "could run code: give the .safetensors file from a run's models/."
         )
 
 
-def _require_known(card: ModelCard, own_code: Collection[str]) -> None:
+def _require_fitting(card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]) -> None:
+    """Without memory, so that a card cannot ask for more than its file holds, and running no code but `own_code`."""
     for name in (card.contender, card.network.get("neuron"), card.network.get("surrogate"), card.encoding):
         if name is not None and ":" in name and name not in own_code:
             raise InputError(
                 f"this model needs the code {visible(name)}, which is not spikeduel's. If you trust it, add --own-code "
                 f"{visible(name)} (in Python: own_code=[…])."
             )
-
-
-def _require_fitting(card: ModelCard, shapes: dict[str, list[int]]) -> None:
-    """Without memory, so that a card cannot ask for more than its file holds."""
     module = outlined(card)
     # Networks that do not spike were all called "cnn" once.
     if (family_of(module) == "snn") != (card.family == "snn"):
@@ -130,22 +116,23 @@ def _require_usable(module: nn.Module, weights: dict[str, Tensor], card: ModelCa
             raise InputError(f"its weights {name} are not all numbers (NaN or infinite): train it again.")
 
 
-class _Network(Frozen, frozen=True):
+class _Network(Frozen):
     neuron: str | None = None
     surrogate: str | None = None
 
 
-class _Dicts(Frozen, frozen=True):
-    """What is read from the dicts of a card."""
-
-    network: _Network
-
-
-class _TrainedOn(Frozen, frozen=True):
+class _TrainedOn(Frozen):
     fingerprint: str
     split: str
     split_seed: Annotated[int, Meta(ge=0)]
     limit: Annotated[int, Meta(ge=0)] | None
+
+
+class _Dicts(Frozen):
+    """What is read from the dicts of a card."""
+
+    network: _Network
+    trained_on: _TrainedOn | None
 
 
 def _card(text: str | None) -> ModelCard:
@@ -153,33 +140,21 @@ def _card(text: str | None) -> ModelCard:
         raise InputError("not a model file of spikeduel: its weights are there, but nothing says what they are.")
     try:
         content = typed.parse_json(text, dict[str, Any])
-    except InputError as error:
-        raise InputError(f"what it says about itself cannot be read: {error}") from None
-    if content.get("format") != FORMAT:
-        raise InputError("written by another version of spikeduel: train it again, or use that version.")
-    try:
-        return _checked(content)
+        if content.get("format") != FORMAT:
+            raise InputError("written by another version of spikeduel: train it again, or use that version.")
+        typed.converted({**content, "trained_on": content.get("trained_on") or None}, _Dicts)
+        card = typed.converted(content, ModelCard)
+        how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible
+        if card.foreign is not None and ":" not in card.contender:
+            raise InputError(f"it calls {visible(card.contender)} foreign, which is spikeduel's own.")
+        if card.image_shape != (how.channels, how.height, how.width):
+            raise InputError(f"it takes images {list(card.image_shape)}, and its preprocessing makes others.")
+        if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
+            raise InputError("it names fewer than two classes, or one twice.")
+        if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
+            raise InputError("a spiking network has an encoding and a number of steps, and no other has.")
+        if card.encoding is not None and ":" not in card.encoding:
+            encoder_of(card.encoding)
     except InputError as error:
         raise InputError(f"what it says about itself is wrong: {error}") from None
-
-
-def _checked(content: dict[str, Any]) -> ModelCard:
-    typed.converted(content, _Dicts)
-    if trained_on := content.get("trained_on"):
-        try:
-            typed.converted(trained_on, _TrainedOn)
-        except InputError as error:
-            raise InputError(f"trained_on: {error}") from None
-    card = typed.converted(content, ModelCard)
-    how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible
-    if card.foreign is not None and ":" not in card.contender:
-        raise InputError(f"it calls {visible(card.contender)} foreign, which is spikeduel's own.")
-    if card.image_shape != (how.channels, how.height, how.width):
-        raise InputError(f"it takes images {list(card.image_shape)}, and its preprocessing makes others.")
-    if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
-        raise InputError("it names fewer than two classes, or one twice.")
-    if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
-        raise InputError("a spiking network has an encoding and a number of steps, and no other has.")
-    if card.encoding is not None and ":" not in card.encoding:
-        encoder_of(card.encoding)
     return card

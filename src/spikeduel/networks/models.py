@@ -1,10 +1,11 @@
 """Trained networks as people use them: asked for labels, stepped through a stream, looked into."""
 
 import inspect
-from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from inspect import Parameter
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.architectures import ARCHITECTURES, as_sequence
 from spikeduel.networks.foreign import Calling, Foreign, Steps
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
@@ -163,7 +164,7 @@ class Model:
         """
         prepared = self._checked(images).to(self.device)
         self._require_steps()
-        yield from _as_sequence(self.encode(prepared, keys or RandomKeys.for_content(prepared))).unbind(0)
+        yield from as_sequence(self.encode(prepared, keys or RandomKeys.for_content(prepared))).unbind(0)
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
@@ -173,17 +174,12 @@ class Model:
         new stream begins. After the model's `num_steps` frames of an image, the scores are those of `predict`. Raises
         `InputError` for a network that does not spike, or whose readout needs all steps at once.
         """
-        self._require_steps()
-        self._require_own("it cannot stream, since spikeduel can neither take out its state nor put it back")
+        self._require_steps("it cannot stream, since spikeduel can neither take out its state nor put it back")
         readout = self.readout
         if not isinstance(readout, SpikingReadout):
             raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
-        if not frame.is_floating_point() or tuple(frame.shape[1:]) != self.card.image_shape:
-            channels, height, width = self.card.image_shape
-            raise InputError(
-                f"a frame is float32 [B, {channels}, {height}, {width}], not {str(frame.dtype).removeprefix('torch.')} "
-                f"{list(frame.shape)}. model.frames(images) makes the frames of prepared images."
-            )
+        hint = "model.frames(images) makes the frames of prepared images."
+        self._require_images(frame, frame.is_floating_point(), "frames, float32 [B", hint)
         before = state or StreamState()
         self.module.eval()
         with carried_state(self.module, before.neurons) as after:
@@ -199,39 +195,24 @@ class Model:
 
         Raises `InputError` for a network that does not spike, and for a foreign one.
         """
-        self._require_steps()
-        self._require_own("spikeduel cannot look into its layers")
+        self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
         as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
         as_long.precision = self.precision
         x = as_long.encode(prepared, keys or RandomKeys.for_content(prepared))
-        trace = Trace(_as_sequence(x).float().cpu())
-
-        def keep(name: str, module: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-            trace.current[name] = _as_sequence(inputs[0]).float().cpu()
-            trace.spk[name], trace.mem[name] = (part.float().cpu() for part in output)
-
-        def with_mem(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-            return inputs, {**settings, "with_mem": True}
-
-        neurons = [(name, module) for name, module in self.module.named_modules() if isinstance(module, Neuron)]
-        hooks = [module.register_forward_hook(partial(keep, name)) for name, module in neurons]
-        hooks += [module.register_forward_pre_hook(with_mem, with_kwargs=True) for _, module in neurons]
-        try:
-            self.module.eval()
+        self.module.eval()
+        with neurons_watched(self.module, with_mem=True) as seen:
             self.run(x)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return trace
+        current, spk, mem = (
+            {name: as_sequence(parts[i]).float().cpu() for name, parts in seen.items()} for i in range(3)
+        )
+        return Trace(as_sequence(x).float().cpu(), current, spk, mem)
 
-    def _require_steps(self) -> None:
+    def _require_steps(self, cannot_if_foreign: str | None = None) -> None:
         if self.card.encoding is None:
             raise InputError(f"{self.card.contender} does not spike: it has no time steps to look at.")
-
-    def _require_own(self, why: str) -> None:
-        if self.card.foreign is not None:
-            raise InputError(f"{self.card.contender} was not made of spikeduel's neurons: {why}.")
+        if self.card.foreign is not None and cannot_if_foreign:
+            raise InputError(f"{self.card.contender} was not made of spikeduel's neurons: {cannot_if_foreign}.")
 
     def _checked(self, images: Tensor | np.ndarray) -> Tensor:
         try:
@@ -240,18 +221,40 @@ class Model:
             prepared = torch.empty(0)
         if prepared.ndim == 3:
             prepared = prepared.unsqueeze(1)
-        if prepared.dtype != torch.uint8 or tuple(prepared.shape[1:]) != self.card.image_shape:
-            channels, height, width = self.card.image_shape
-            raise InputError(
-                f"{self.card.contender} takes prepared images, uint8 [N, {channels}, {height}, {width}]; got "
-                f"{str(prepared.dtype).removeprefix('torch.')} {list(prepared.shape)}. "
-                "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
-            )
+        hint = "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
+        self._require_images(prepared, prepared.dtype == torch.uint8, "prepared images, uint8 [N", hint)
         return prepared
 
+    def _require_images(self, given: Tensor, has_type: bool, wanted: str, hint: str) -> None:
+        if not has_type or tuple(given.shape[1:]) != self.card.image_shape:
+            shape = ", ".join(map(str, self.card.image_shape))
+            got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
+            raise InputError(f"{self.card.contender} takes {wanted}, {shape}]; got {got}. {hint}")
 
-def _as_sequence(x: Tensor | ConstantInput) -> Tensor:
-    return x.expand() if isinstance(x, ConstantInput) else x
+
+@contextmanager
+def neurons_watched(module: nn.Module, with_mem: bool = False) -> Iterator[dict[str, tuple[Any, Tensor, Tensor]]]:
+    """Within, a dict that gets `(current, spk, mem)` of each layer of neurons in `module` that runs, by its name.
+
+    Without `with_mem`, membranes may be left out; see `Neuron.forward`.
+    """
+    seen: dict[str, tuple[Any, Tensor, Tensor]] = {}
+
+    def note(name: str, neuron: nn.Module, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        seen[name] = (inputs[0], *output)
+
+    def ask(neuron: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return inputs, {**settings, "with_mem": True}
+
+    neurons = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, Neuron)]
+    hooks = [neuron.register_forward_hook(partial(note, name)) for name, neuron in neurons]
+    if with_mem:
+        hooks += [neuron.register_forward_pre_hook(ask, with_kwargs=True) for _, neuron in neurons]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def build(card: ModelCard) -> nn.Module:
@@ -263,7 +266,10 @@ def build(card: ModelCard) -> nn.Module:
     architecture = registry.resolve("contender", card.contender, ARCHITECTURES)
     num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
     where = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps}
-    settings = _settings(card.network)
+    settings = {name: value for name, value in card.network.items() if name != "neuron"}
+    if (neuron := card.network.get("neuron")) is not None:
+        of_neuron = {name: settings.pop(name) for name in NEURON_SETTINGS if name in settings}
+        settings["neuron"] = partial(registry.resolve("neuron", neuron, NEURONS), **of_neuron)
     named = names_taken(architecture)
     if named is None:
         module = architecture(*where.values(), **settings)
@@ -274,32 +280,19 @@ def build(card: ModelCard) -> nn.Module:
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 
-def _settings(network: dict[str, Any]) -> dict[str, Any]:
-    """What an architecture is given of a card's `network`: `neuron` makes a layer of neurons with their settings."""
-    if network.get("neuron") is None:
-        return {name: value for name, value in network.items() if name != "neuron"}
-    of_neuron = {name: network[name] for name in NEURON_SETTINGS if name in network}
-    neuron = partial(registry.resolve("neuron", network["neuron"], NEURONS), **of_neuron)
-    return {**{name: value for name, value in network.items() if name not in of_neuron}, "neuron": neuron}
-
-
 BUILT_WITH = ("image_shape", "num_classes", "num_steps", "hidden", "neuron", "pooling")
 """What an architecture may name, to be told."""
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
     """What an architecture wants by name; None where one's own must have more than `BUILT_WITH`, or says nothing."""
-    try:
-        parameters = inspect.signature(build).parameters.values()
-    except (TypeError, ValueError):  # it says nothing about itself
+    if (parameters := _parameters(build)) is None:
         return None
-    if any(p.kind in (p.VAR_POSITIONAL, p.POSITIONAL_ONLY) for p in parameters):
+    kinds = {p.kind for p in parameters.values()}
+    needed = {p.name for p in parameters.values() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    if Parameter.VAR_POSITIONAL in kinds or Parameter.POSITIONAL_ONLY in kinds or not needed <= set(BUILT_WITH):
         return None
-    if any(p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name not in BUILT_WITH for p in parameters):
-        return None
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return BUILT_WITH
-    return [p.name for p in parameters]
+    return BUILT_WITH if Parameter.VAR_KEYWORD in kinds else list(parameters)
 
 
 def outlined(card: ModelCard) -> nn.Module:
@@ -328,11 +321,15 @@ NEURON_SETTINGS = (
 
 def neuron_settings(neuron: str) -> tuple[str, ...]:
     """Those of `NEURON_SETTINGS` that the neuron of this name takes. Raises `InputError`."""
-    try:
-        taken = inspect.signature(registry.resolve("neuron", neuron, NEURONS)).parameters
-    except (TypeError, ValueError):  # something of the user's that says nothing about itself
-        return ()
+    taken = _parameters(registry.resolve("neuron", neuron, NEURONS)) or ()
     return tuple(name for name in NEURON_SETTINGS if name in taken)
+
+
+def _parameters(build: Callable[..., Any]) -> Mapping[str, Parameter] | None:
+    try:
+        return inspect.signature(build).parameters
+    except (TypeError, ValueError):  # something of the user's that says nothing about itself
+        return None
 
 
 def num_parameters(module: nn.Module) -> int:

@@ -36,16 +36,17 @@ class TrainingStep:
         # Momenta and epsilon are torch's defaults, as in the study.
         self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
         self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
-        if self.chunk_steps is not None and model.card.foreign is not None:
-            raise InputError(
-                f"chunk_steps: {model.card.contender} was not made of spikeduel's neurons, so that its state cannot be "
-                "handed to the next chunk. Leave chunk_steps unset; a smaller batch_size also takes less memory."
-            )
-        if self.chunk_steps is not None and any(isinstance(m, _BatchNorm) for m in self.module.modules()):
-            raise InputError(
-                f"chunk_steps: {model.card.contender} has batch normalisation, whose statistics are taken over all "
-                "time steps at once. Leave chunk_steps unset; a smaller batch_size also takes less memory."
-            )
+        if self.chunk_steps is not None:
+            why = None
+            if model.card.foreign is not None:
+                why = "was not made of spikeduel's neurons, so that its state cannot be handed to the next chunk"
+            elif any(isinstance(layer, _BatchNorm) for layer in self.module.modules()):
+                why = "has batch normalisation, whose statistics are taken over all time steps at once"
+            if why is not None:
+                raise InputError(
+                    f"chunk_steps: {model.card.contender} {why}. Leave chunk_steps unset; a smaller batch_size also "
+                    "takes less memory."
+                )
 
     def __call__(self, images: Tensor, labels: Tensor, keys: RandomKeys) -> Tensor:
         """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
@@ -60,12 +61,12 @@ class TrainingStep:
         loss.backward()
         self.optimizer.step()
         if isinstance(readout, SpikingReadout | LogitReadout):
-            self._given.append((_detached(output), labels))
+            detached = tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
+            self._given.append((detached, labels))
             if len(self._given) == COUNTED_AT_ONCE:
                 self._count()
         else:
-            # Somebody's own may give what cannot be joined.
-            self._add_right(output, labels)
+            self._add_right(output, labels)  # somebody's own may give what cannot be joined
         return loss.detach()
 
     def num_right(self) -> int:
@@ -100,10 +101,6 @@ class TrainingStep:
         with carried_state(self.module, state) as after:
             output = self.model.run(self.model.encode(images, keys, window))
         return output, after
-
-
-def _detached(output: Any) -> Any:
-    return tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
 
 
 def _joined(outputs: Sequence[Any], axis: int) -> Any:

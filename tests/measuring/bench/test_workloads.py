@@ -15,7 +15,7 @@ from spikeduel.measuring.bench.workloads import (
     needs,
     stages,
 )
-from spikeduel.networks.architectures import small_cnn
+from spikeduel.networks.architectures import SmallCNN
 
 
 def test_the_grid_is_the_studys_two_sizes_in_both_encodings_and_a_conv_network():
@@ -49,7 +49,7 @@ def test_the_cnn_is_the_studys():
     torch.manual_seed(0)
     plain = stages(WORKLOADS["cnn-28"])[0]
     torch.manual_seed(0)
-    ours = small_cnn.SmallCNN((1, 28, 28), 10)
+    ours = SmallCNN((1, 28, 28), 10)
     x = torch.rand(2, 1, 28, 28)
     assert torch.equal(plain(x), ours(x))
 

@@ -12,8 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spikeduel.measuring.counting import Counter
-from spikeduel.networks.architectures.conv import ConvLIF
-from spikeduel.networks.architectures.dense import DenseSNN
+from spikeduel.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF
 

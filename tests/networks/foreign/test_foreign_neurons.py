@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.networks.architectures.conv import PooledCounts
+from spikeduel.networks.architectures import PooledCounts
 from spikeduel.networks.foreign.neurons import (
     NeuronCost,
     activation_bits,

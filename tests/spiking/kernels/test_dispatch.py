@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.networks.architectures.dense import DenseSNN
+from spikeduel.networks.architectures import DenseSNN
 from spikeduel.spiking import kernels
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.kernels import Dynamics, cpu, reference

@@ -1,8 +1,7 @@
-import numpy as np
 import torch
 from torch import nn
 
-from spikeduel.exchange.exporting.weights import folded, rounded_to_int8, store_as_int8
+from spikeduel.exchange.agreement import folded, rounded_to_int8
 
 
 def test_a_folded_network_computes_the_same():
@@ -51,30 +50,3 @@ def test_no_weight_moves_by_more_than_half_a_level_of_its_channel():
     # What is rounded once is not rounded further.
     once = layer.weight.detach().clone()
     torch.testing.assert_close(rounded_to_int8(layer).weight, once, rtol=1e-6, atol=0)
-
-
-def test_a_graph_computes_the_same_with_its_weights_stored_as_int8():
-    import onnxruntime
-    from onnx import TensorProto, helper, numpy_helper
-
-    random = np.random.default_rng(0)
-    weights = {"a": random.normal(size=(4, 6)), "b": random.normal(size=(4, 5)), "bias": random.normal(size=4)}
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gemm", ["x", "a", "bias"], ["y"], transB=1),
-            helper.make_node("MatMul", ["y", "b"], ["z"]),
-        ],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 6])],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 5])],
-        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    store_as_int8(proto)
-    x = random.normal(size=(3, 6)).astype(np.float32)
-    (z,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
-    scale_a = np.abs(weights["a"]).max(1, keepdims=True) / 127
-    scale_b = np.abs(weights["b"]).max(0, keepdims=True) / 127
-    a, b = np.rint(weights["a"] / scale_a) * scale_a, np.rint(weights["b"] / scale_b) * scale_b
-    np.testing.assert_allclose(z, (x @ a.T + weights["bias"]) @ b, atol=1e-4)
-    assert {tensor.data_type for tensor in proto.graph.initializer if ".int8" in tensor.name} == {TensorProto.INT8}

@@ -1,17 +1,14 @@
 """`export`: writes a model for another program, runs what was written, and keeps it only if the answers agree."""
 
-import copy
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from spikeduel.data import DATASETS
-from spikeduel.exchange.exporting import agreement, nir, onnx
-from spikeduel.exchange.exporting.agreement import Agreement, Runner
-from spikeduel.exchange.exporting.weights import rounded_to_int8
+from spikeduel.exchange import nir, onnx
+from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared
 from spikeduel.networks.models import Model
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
@@ -28,11 +25,7 @@ Exporter = Callable[[Model, Path, str], dict[str, Runner]]
 Raises `InputError` for a model that the format cannot express: why, and what to do.
 """
 
-EXPORTERS: dict[str, Exporter] = {
-    "onnx": onnx.unrolled,
-    "onnx-step": onnx.step,
-    "nir": nir.write,
-}
+EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
 WEIGHTS = ("float32", "int8")
 NUM_IMAGES = 1000
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
@@ -54,17 +47,9 @@ class ExportedModel(Frozen):
     trained_in: str
 
 
-class Required(Frozen):
-    """What a program must meet for the file to be kept; see `agreement`."""
-
-    same_label: float = agreement.SAME_LABEL
-    score_difference: float = agreement.SCORE_TOLERANCE
-    flipped_spikes: float = agreement.FLIPPED_SPIKES
-
-
 _REQUIRED = (
-    f"Required: the same label on {per_cent(agreement.SAME_LABEL)}, scores within {agreement.SCORE_TOLERANCE:g} where "
-    f"no spike flipped, at most {per_cent(agreement.FLIPPED_SPIKES)} of the spikes flipped."
+    f"Required: the same label on {per_cent(REQUIRED.same_label)}, scores within {REQUIRED.score_difference:g} where "
+    f"no spike flipped, at most {per_cent(REQUIRED.flipped_spikes)} of the spikes flipped."
 )
 
 
@@ -118,7 +103,7 @@ def export(
     _require_exportable(model, to, weights)
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
-    written = _in_float32(model, weights)
+    written = as_written(model, weights)
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
         # Before any data is loaded: a model that the format cannot express is refused at once.
@@ -126,11 +111,11 @@ def export(
         if images is None or labels is None:
             chosen = experiment or Experiment(dataset=trained_on(model))
             images, labels = evaluating.test_images(model, chosen, num_images, progress, store)
-        accuracy, programs = agreement.compared(written, runners, images, labels, progress)
+        accuracy, programs = compared(written, runners, images, labels, progress)
         if not all(program.ok for program in programs.values()):
             told = " ".join(_program_lines(programs, len(labels)))
             raise ExportDisagrees(f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}")
-        before = accuracy if weights == "float32" else agreement.accuracy(_in_float32(model), images, labels)
+        before = accuracy if weights == "float32" else compared(as_written(model), {}, images, labels, Progress())[0]
         check = ExportCheck(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -142,7 +127,7 @@ def export(
             model=converted({**plain(model.card), "trained_in": model.card.precision}, ExportedModel),
             dataset=model.card.dataset,
             n=len(labels),
-            required=Required(),
+            required=REQUIRED,
             accuracy_float32=before,
             accuracy_lost=before - accuracy,
             accuracy=accuracy,
@@ -197,25 +182,15 @@ def lines(check: ExportCheck) -> list[str]:
 def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:
     told = []
     for name, program in programs.items():
-        largest, flips, some_without = program.largest_score_difference, program.spikes_flipped, True
         where = spikes = ""
-        if flips is not None:
-            where, spikes = " where no spike flipped", f"; {flips:,} of {program.spikes_compared:,} spikes flipped"
-            some_without = program.images_with_flips != n
-        scores = "scores are not numbers" if some_without else "no image without flips"
-        if largest is not None:
-            scores = f"scores differ by at most {largest:.2g}{where}"
+        if program.spikes_flipped is not None:
+            where = " where no spike flipped"
+            spikes = f"; {program.spikes_flipped:,} of {program.spikes_compared:,} spikes flipped"
+        if program.largest_score_difference is not None:
+            scores = f"scores differ by at most {program.largest_score_difference:.2g}{where}"
+        else:
+            scores = "no image without flips" if program.images_with_flips == n else "scores are not numbers"
         told.append(
             f"{name}: the same label on {per_cent(program.same_label, 2)} of {n:,} test images; {scores}{spikes}."
         )
     return told
-
-
-def _in_float32(model: Model, weights: str = "float32") -> Model:
-    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded for "int8"."""
-    copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
-    copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    copied.precision = "32"
-    if weights == "int8":
-        rounded_to_int8(copied.module)
-    return copied

@@ -7,7 +7,7 @@ import torch
 
 from made_models import make
 from spikeduel.exchange import exporting
-from spikeduel.exchange.exporting import nir_programs
+from spikeduel.exchange import nir as nir_files
 from spikeduel.system.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 1, 10, 10), np.uint8)
@@ -64,16 +64,14 @@ def test_the_neurons_by_hand(tmp_path):
 
 @pytest.mark.parametrize("program", ["snntorch", "norse"])
 def test_a_program_that_reads_something_else_is_found_out(program, tmp_path, monkeypatch):
-    def wrong(path, names):
-        graph = nir.read(path)
+    def wrong(graph):
         for node in graph.nodes.values():
             if isinstance(node, nir.LIF):
                 node.v_threshold[:] *= 1.5
-        nir.write(tmp_path / "wrong.nir", graph)
-        return honest(tmp_path / "wrong.nir", names)
+        return honest(graph)
 
-    honest = nir_programs.PROGRAMS[program]
-    monkeypatch.setattr(nir_programs, "PROGRAMS", {program: wrong})
+    honest = nir_files.PROGRAMS[program]
+    monkeypatch.setattr(nir_files, "PROGRAMS", {program: wrong})
     with pytest.raises(exporting.ExportDisagrees, match=program):
         exported(made(), tmp_path / "a.nir")
     assert not (tmp_path / "a.nir").exists()

@@ -89,7 +89,7 @@ def test_code_in_the_file_does_not_run(tmp_path, capsys):
         (lambda s: s.pop("lif1.beta"), "lacks lif1.beta"),
         (lambda s: s.update({"conv1.weight": torch.ones(1)}), "conv1.weight is not one of the study's.*NIR graph"),
         (lambda s: s.update({"linear1.bias": torch.ones(3)}), "shapes of linear1 do not fit"),
-        (lambda s: s.update({"linear2.weight": torch.ones(4, 3)}), "shapes of linear2 do not fit"),
+        (lambda s: s.update({"linear2.weight": torch.ones(4, 3)}), r"layers\[3\] \(linear\) .*does not fit"),
         (lambda s: s.update({"lif1.beta": torch.tensor([0.1, 0.2])}), "differs from neuron to neuron"),
         (lambda s: s.update({"lif2.graded_spikes_factor": torch.tensor(2.0)}), "graded spikes"),
         (lambda s: s.update({"lif2.reset_mechanism_val": torch.tensor(7)}), "snnTorch has 0, 1 and 2"),

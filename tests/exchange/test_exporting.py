@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.exchange import exporting
-from spikeduel.exchange.exporting import exporters
-from spikeduel.exchange.exporting.agreement import Agreement, Run, reference_run
+from spikeduel.exchange.agreement import Agreement, Run, reference_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
@@ -31,9 +30,8 @@ def answering(changed):
         path.write_text(weights)
 
         @torch.inference_mode()
-        def run(batch):
-            ours = reference_run(model, batch)
-            return changed(ours)
+        def run(images, encoded):
+            return changed(reference_run(model, encoded))
 
         return {"program 1.0": run}
 
@@ -41,7 +39,7 @@ def answering(changed):
 
 
 def test_what_agrees_is_kept_with_its_check(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     model = make()
     check = exporting.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
     assert (tmp_path / "a.same").read_text() == "float32"
@@ -77,7 +75,7 @@ def one_flip(run):
 
 
 def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "flip", answering(one_flip))
+    monkeypatch.setitem(exporting.EXPORTERS, "flip", answering(one_flip))
     check = exporting.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
     program = check.programs["program 1.0"]
     assert (program.spikes_flipped, program.images_with_flips) == (2, 2)  # one in each of two batches
@@ -98,7 +96,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "faulty", answering(FAULTS[fault]))
+    monkeypatch.setitem(exporting.EXPORTERS, "faulty", answering(FAULTS[fault]))
     (tmp_path / "a").write_text("what was there before")
     with pytest.raises(exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %") as caught:
         exporting.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
@@ -108,7 +106,7 @@ def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
 
 
 def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "onnx-same", answering(lambda run: run))
+    monkeypatch.setitem(exporting.EXPORTERS, "onnx-same", answering(lambda run: run))
     model = make(precision="bf16")
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
     check = exporting.export(model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS)
@@ -142,7 +140,7 @@ def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch
 
 
 def test_lines_say_what_was_found(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     check = exporting.export(make(), tmp_path / "a", "same", images=IMAGES, labels=LABELS)
     program = replace(check.programs["program 1.0"], largest_score_difference=2e-6, spikes_flipped=3)
     program = replace(program, same_label=0.999, spikes_compared=1000)
@@ -159,7 +157,7 @@ def test_lines_say_what_was_found(tmp_path, monkeypatch):
 
 
 def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
     with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
         exporting.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
@@ -167,7 +165,7 @@ def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monk
 
 
 def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporters.EXPORTERS, "same", answering(lambda run: run))
+    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
     digits = tuple("0123456789")
     model = make(
         dataset="digits", classes=digits, image_shape=(1, 8, 8), preprocessing=Preprocessing(1, 8, 8), num_steps=4

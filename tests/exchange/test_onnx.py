@@ -8,6 +8,7 @@ import torch
 
 from made_models import make
 from spikeduel.exchange import exporting
+from spikeduel.exchange.onnx import store_as_int8
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
@@ -111,3 +112,30 @@ def test_int8_weights_are_stored_so_and_computed_with(tmp_path):
     large = [t for t in kept.values() if t.data_type == onnx.TensorProto.FLOAT and np.prod(t.dims) > 12]
     assert not large
     assert check.weights == "int8"
+
+
+def test_a_graph_computes_the_same_with_its_weights_stored_as_int8():
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    random = np.random.default_rng(0)
+    weights = {"a": random.normal(size=(4, 6)), "b": random.normal(size=(4, 5)), "bias": random.normal(size=4)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gemm", ["x", "a", "bias"], ["y"], transB=1),
+            helper.make_node("MatMul", ["y", "b"], ["z"]),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 6])],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 5])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    store_as_int8(proto)
+    x = random.normal(size=(3, 6)).astype(np.float32)
+    (z,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
+    scale_a = np.abs(weights["a"]).max(1, keepdims=True) / 127
+    scale_b = np.abs(weights["b"]).max(0, keepdims=True) / 127
+    a, b = np.rint(weights["a"] / scale_a) * scale_a, np.rint(weights["b"] / scale_b) * scale_b
+    np.testing.assert_allclose(z, (x @ a.T + weights["bias"]) @ b, atol=1e-4)
+    assert {tensor.data_type for tensor in proto.graph.initializer if ".int8" in tensor.name} == {TensorProto.INT8}

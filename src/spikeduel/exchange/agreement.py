@@ -1,0 +1,196 @@
+"""Whether a written file gives the model's answers: model and programs are run on the same images, and compared.
+
+What is compared with is the model with its weights as the file holds them: int8 has one scale for each output channel,
+batch normalisation folded in; biases and activations stay floats.
+"""
+
+import copy
+import itertools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+from spikeduel.networks.models import Model, neurons_watched
+from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system.progress import Progress
+from spikeduel.system.typed import Frozen
+
+BATCH = 50
+
+
+class Required(Frozen):
+    """What a program must meet for the file to be kept: shares of images and spikes, and a difference of scores where
+    no spike flipped. Rounding flips a few spikes in a million, another network many.
+    """
+
+    same_label: float = 0.999
+    score_difference: float = 1e-4
+    flipped_spikes: float = 1e-3
+
+
+REQUIRED = Required()
+
+
+class Run(NamedTuple):
+    """What came out for some images: `scores` `[B, K]`, and the spikes of each layer of neurons `[T, B, …]`."""
+
+    scores: np.ndarray
+    spikes: dict[str, np.ndarray]
+
+
+Encoded = Tensor | ConstantInput
+"""What a network takes."""
+Runner = Callable[[Tensor, Encoded], Run]
+"""Runs a written file, for prepared images uint8 `[B, C, H, W]`, and what the network takes for them."""
+
+
+class Agreement(Frozen):
+    """How far one program agrees with the model. Shares are fractions of images; spikes are None if nothing can flip.
+
+    `largest_score_difference` is over the images without flipped spikes: None if there are none, or if a score is not a
+    number (then `ok` is false).
+    """
+
+    ok: bool
+    same_label: float
+    largest_score_difference: float | None
+    spikes_flipped: int | None
+    spikes_compared: int | None
+    images_with_flips: int | None
+    accuracy: float
+
+
+def as_written(model: Model, weights: str = "float32") -> Model:
+    """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded for "int8"."""
+    copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
+    copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    copied.precision = "32"
+    if weights == "int8":
+        rounded_to_int8(copied.module)
+    return copied
+
+
+def compared(
+    model: Model, runners: Mapping[str, Runner], images: np.ndarray, labels: np.ndarray, progress: Progress
+) -> tuple[float, dict[str, Agreement]]:
+    """The accuracy of `model` on `images` uint8 `[N, C, H, W]`, and how far each of `runners` agrees with it there.
+
+    The model computes in float32, and random encodings draw by the images' content; all get the same encoded images.
+    """
+    flip_sizes = _flip_sizes(model.module)
+    by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
+    right, num_spikes = 0, 0
+    for start in progress.track(range(0, len(labels), BATCH), "checking", -(-len(labels) // BATCH)):
+        part, truth = torch.from_numpy(images[start : start + BATCH]), labels[start : start + BATCH]
+        encoded = model.encode(part, RandomKeys.for_content(part))
+        expected = reference_run(model, encoded)
+        right += int((expected.scores.argmax(1) == truth).sum())
+        num_spikes += sum(expected.spikes[name].size for name in flip_sizes)
+        for name, run in runners.items():
+            by_image[name].append(_by_image(expected, run(part, encoded), truth, flip_sizes))
+    spikes = num_spikes if flip_sizes else None
+    return right / len(labels), {name: _agreement(np.concatenate(parts), spikes) for name, parts in by_image.items()}
+
+
+def _by_image(expected: Run, run: Run, labels: np.ndarray, flip_sizes: Mapping[str, float]) -> np.ndarray:
+    """`[B, 4]`: same label as expected, right label, flipped spikes, largest difference of a score."""
+    answers = run.scores.argmax(1)
+    flips = np.zeros(len(labels), np.int64)
+    for name, size in flip_sizes.items():
+        flipped = np.abs(expected.spikes[name] - run.spikes[name]) > size
+        flips += flipped.sum(axis=(0, *range(2, flipped.ndim)))
+    # Scores that are not numbers differ beyond all tolerance.
+    differences = np.nan_to_num(np.abs(expected.scores - run.scores), nan=np.inf).max(1)
+    return np.stack([answers == expected.scores.argmax(1), answers == labels, flips, differences], 1)
+
+
+def _agreement(by_image: np.ndarray, num_spikes: int | None) -> Agreement:
+    """Of all images, see `_by_image`; `num_spikes` were compared, None if nothing can flip."""
+    same, right, flips, differences = by_image.astype(np.float64).T
+    without_flips = differences[flips == 0]
+    largest = float(without_flips.max()) if len(without_flips) else 0.0
+    flipped, enough_same = int(flips.sum()), same.mean() >= REQUIRED.same_label
+    few_flipped = flipped <= REQUIRED.flipped_spikes * (num_spikes or 0)
+    return Agreement(
+        ok=bool(enough_same and largest <= REQUIRED.score_difference and few_flipped),
+        same_label=float(same.mean()),
+        largest_score_difference=largest if len(without_flips) and np.isfinite(largest) else None,
+        spikes_flipped=None if num_spikes is None else flipped,
+        spikes_compared=num_spikes,
+        images_with_flips=None if num_spikes is None else int((flips > 0).sum()),
+        accuracy=float(right.mean()),
+    )
+
+
+@torch.inference_mode()
+def reference_run(model: Model, encoded: Encoded) -> Run:
+    """The run of the model itself, with which every other is compared."""
+    with neurons_watched(model.module) as seen:
+        scores = model.readout.scores(model.run(encoded))
+    return Run(scores.numpy(), {name: spk.float().numpy() for name, (_, spk, _) in seen.items()})
+
+
+def _flip_sizes(module: nn.Module) -> dict[str, float]:
+    """By layer of neurons, the difference above which its output has flipped: half a spike, or half a level.
+
+    A ReLU has nothing that flips.
+    """
+    sizes = {}
+    for name, neuron in module.named_modules():
+        if isinstance(neuron, QuantisedReLU):
+            sizes[name] = float(neuron.level_step.detach().abs()) / 2
+        elif isinstance(neuron, Neuron) and not isinstance(neuron, ReLU):
+            sizes[name] = 0.5
+    return sizes
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """`module` (changed in place) with each batch norm that follows a Linear or Conv2d in an `nn.Sequential` folded in.
+
+    An Identity takes the place of the batch norm, so that all names stay.
+    """
+    module.eval()
+    for part in module.modules():
+        if not isinstance(part, nn.Sequential):
+            continue
+        for (name, layer), (next_name, norm) in itertools.pairwise(list(part.named_children())):
+            if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                setattr(part, name, fuse_linear_bn_eval(layer, norm))
+            elif isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(part, name, fuse_conv_bn_eval(layer, norm))
+            else:
+                continue
+            setattr(part, next_name, nn.Identity())
+    return module
+
+
+@torch.no_grad()
+def rounded_to_int8(module: nn.Module) -> nn.Module:
+    """`module` (changed in place), batch norms folded in, with the weights that int8 can hold."""
+    for layer in folded(module).modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            values, scale = as_int8(layer.weight.numpy())
+            layer.weight.copy_(torch.from_numpy(values * scale))
+    return module
+
+
+def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """int8 values −127 … 127, float32 scales `[channels, 1, …]`: the product is about `weight`, outputs first."""
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.rint(weight / scale).astype(np.int8), scale
+
+
+def frames_of(model: Model) -> str:
+    """What a network sees at one time step, in words."""
+    return {
+        "direct": "at every step the same: prepared pixels / 255",
+        "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",
+        "latency": "1 once for each pixel above 0, at step round((1 − pixel / 255) · (T − 1)), else 0",
+    }.get(model.card.encoding or "", f"what the encoding {model.card.encoding} gives at this step")
