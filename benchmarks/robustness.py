@@ -80,7 +80,7 @@ def main() -> None:
     split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
     trials, cost = [], {}
     for planned in planning.plan(experiment, prepared, split):
-        record = trial.run(planned, prepared, split, store, progress)
+        record = trial.run(planned, prepared, store, progress)
         names = (*MEASURES, *robustness.NAMES)
         found = {name: value for name in names if (value := store.measure(record.key, name)) is not None}
         entry = assembling.trial_entry(record, found)

@@ -12,19 +12,7 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import (
-    answers,
-    assembling,
-    collecting,
-    controls,
-    conversion,
-    evaluating,
-    planning,
-    run_folder,
-    trial,
-    tuning,
-)
-from spikeduel.trials.announcing import announcement
+from spikeduel.trials import assembling, controls, conversion, evaluating, planning, run_folder, trial, tuning
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range, Tuning
 
@@ -52,30 +40,30 @@ def compare(
 
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
-    trials = [(each, split) for split in splits for each in planning.plan(experiment, prepared, split)]
+    trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     run_folder.require_writable(out)
-    progress.say(announcement(experiment, prepared, splits, [each.card for each, _ in trials]))
+    progress.say(planning.announcement(experiment, prepared, splits, [each.card for each in trials]))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
-    records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
+    records = [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in trials]
     if experiment.convert:
         converted = conversion.run(trials, prepared, store, progress)
-        records += [trial.run(each, prepared, of, store, progress, altered[of.fold]) for each, of in converted]
+        records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]
         trials += converted
-    controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
-    timed = collecting.time_answers(experiment, prepared, trials, records, store, progress)
-    measures = collecting.measures(store, trials, records, audit, splits[0])
+    controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
+    timed = assembling.time_answers(trials, records, prepared, store, progress)
+    measures = assembling.measures(trials, records, store, audit, splits[0])
     results = assembling.assemble(
         *(experiment, prepared, splits),
-        collecting.entries(records, measures, store, timed, controlled),
+        assembling.entries(records, measures, store, timed, controlled),
         records,
         measures,
-        controls=collecting.concluded(trials, controlled, measures, prepared, splits),
-        test_uses=collecting.test_uses(store, prepared, splits, trials, controlled),
+        controls=controls.conclude(trials, controlled, measures, assembling.groups_tested(prepared, splits)),
+        test_uses=assembling.test_uses(store, prepared, trials, controlled),
         audit=audit,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )
@@ -86,7 +74,7 @@ def compare(
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         run_folder.write(comparison, records, store)
         data.write_splits(folder / "split.csv", prepared, splits)
-        answers.write(folder, prepared, splits, records, measures)
+        run_folder.write_predictions(folder, prepared, splits, records, measures)
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 

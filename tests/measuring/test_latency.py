@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from spikeduel.networks.model_files import save_model
 from spikeduel.results.costs import Latency, Times
 from spikeduel.system import typed
 from spikeduel.system.progress import Progress
-from spikeduel.trials.collecting import Timed, take
+from spikeduel.trials import assembling
 from spikeduel.trials.store import Store
 
 
@@ -98,7 +99,7 @@ class Told(Progress):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """`take` with made-up times: the n-th that is taken has a median of n ms; None, where none are to be had."""
+    """Latencies with made-up times: the n-th that is taken has a median of n ms; None, where none are to be had."""
     taken = []
 
     def made(path, images, device, own_code=()):
@@ -112,38 +113,50 @@ def counted(monkeypatch):
     return taken
 
 
+def planned(key, title):
+    """As much of a trial as its timing needs."""
+    card, split = SimpleNamespace(contender=key, title=title), SimpleNamespace(test=np.arange(20))
+    own = SimpleNamespace(own_code=())
+    return SimpleNamespace(key=key, card=card, settings={"device": "cpu"}, experiment=own, split=split)
+
+
+def take(trials, images, store, progress):
+    records = [SimpleNamespace(status="done") for _ in trials]
+    return assembling.time_answers(trials, records, SimpleNamespace(images=images), store, progress)
+
+
 def on(taken, **machine):
     return structs.replace(taken, machine=structs.replace(taken.machine, **machine))
 
 
 def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted):
     store, told = Store(tmp_path / "store"), Told()
-    one, other = Timed("one", "net one", "cpu"), Timed("other", "net other", "cpu")
-    first = take([one], images, (), store, told)
+    one, other = planned("one", "net one"), planned("other", "net other")
+    first = take([one], images, store, told)
     assert first["one"].one_image.median_ms == 1
-    assert take([one], images, (), store, told) == first
+    assert take([one], images, store, told) == first
     assert counted == ["one"]
     # With a second one, the first is taken again, so that both are from now.
-    both = take([one, other], images, (), store, told)
+    both = take([one, other], images, store, told)
     assert {key: found.one_image.median_ms for key, found in both.items()} == {"one": 2, "other": 3}
-    assert take([one, other], images, (), store, told) == both
+    assert take([one, other], images, store, told) == both
     # Another machine's times are of no use.
     taken = store.measure("other", "latency", Latency)
     store.save_measure("other", "latency", on(taken, threads=taken.machine.threads + 1))
-    assert len(take([one, other], images, (), store, told)) == 2
+    assert len(take([one, other], images, store, told)) == 2
     assert counted == ["one", "one", "other", "one", "other"]
     # Being busier does not make it another one.
     taken = store.measure("other", "latency", Latency)
     store.save_measure("other", "latency", on(taken, load_average=77.0))
-    take([one, other], images, (), store, told)
+    take([one, other], images, store, told)
     assert len(counted) == 5
     assert told.lines == []
 
 
 def test_who_cannot_be_timed_is_said_and_tried_again(tmp_path, images, counted):
     store, told = Store(tmp_path / "store"), Told()
-    trials = [Timed("broken", "net, seed 0", "cpu")]
-    assert take(trials, images, (), store, told)["broken"].one_image is None
+    trials = [planned("broken", "net, seed 0")]
+    assert take(trials, images, store, told)["broken"].one_image is None
     assert told.lines == ["  net, seed 0: not timed, it broke"]
-    take(trials, images, (), store, told)
+    take(trials, images, store, told)
     assert len(counted) == 2

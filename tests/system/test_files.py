@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from damage import problem
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
 
@@ -28,14 +28,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
     folder = tmp_path / "set"
-    with files.atomic_directory(folder) as temporary:
+    with files.atomic_path(folder, folder=True) as temporary:
         (temporary / "a").write_text("old")
-    with pytest.raises(RuntimeError), files.atomic_directory(folder) as temporary:
+    with pytest.raises(RuntimeError), files.atomic_path(folder, folder=True) as temporary:
         (temporary / "a").write_text("new")
         raise RuntimeError
     assert (folder / "a").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
-    with files.atomic_directory(folder) as temporary:
+    with files.atomic_path(folder, folder=True) as temporary:
         (temporary / "b").write_text("newer")
     assert [p.name for p in folder.iterdir()] == ["b"]
 
@@ -47,10 +47,10 @@ def test_written_files_have_ordinary_permissions(tmp_path):
 
 
 def test_json_round_trip_refuses_nan(tmp_path):
-    files.write_json(tmp_path / "a.json", {"x": [1, None, 0.5]})
+    typed.write_json(tmp_path / "a.json", {"x": [1, None, 0.5]})
     assert files.read_json(tmp_path / "a.json") == {"x": [1, None, 0.5]}
     with pytest.raises(ValueError):
-        files.write_json(tmp_path / "a.json", float("nan"))
+        typed.write_json(tmp_path / "a.json", float("nan"))
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None, 0.5]}
 
 

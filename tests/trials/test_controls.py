@@ -65,8 +65,8 @@ def run(experiment, store, progress=None):
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
     trials = planning.plan(experiment, prepared, split)
     for each in trials:
-        trial.run(each, prepared, split, store, progress)
-    return controls.run([(each, split) for each in trials], prepared, store, progress)
+        trial.run(each, prepared, store, progress)
+    return controls.run(trials, prepared, store, progress)
 
 
 @pytest.mark.parametrize(("num_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (25, 5)])
@@ -245,7 +245,7 @@ def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
 def planned(seed, contender="conv-lif", margin=0.005):
     """A trial that nobody trained."""
     card = ModelCard(contender, "snn", (1, 8, 8), ("a", "b"), None, {}, "direct", 4, seed=seed)
-    return Trial(replace(EXPERIMENT, equivalence_margin=margin), card, {}), Split(*[np.arange(0)] * 3, "made up")
+    return Trial(replace(EXPERIMENT, equivalence_margin=margin), card, {}, Split(*[np.arange(0)] * 3, "made up"))
 
 
 def answered(num_right, n=1000, start=0):
@@ -271,7 +271,8 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
             for name, each in given.items()
         }  # fmt: skip
         found.append(None if answers is None else Controlled(results, given, reasons or {}))
-    (about,) = conclude(trials, found, own, groups)
+    measures = [{} if answers is None else {"classification": answers} for answers in own]
+    (about,) = conclude(trials, found, measures, groups)
     return about, {row.control: row for row in about.rows}
 
 

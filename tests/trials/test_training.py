@@ -225,7 +225,7 @@ def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
 
 
 def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
-    from spikeduel.trials.augmentations import AUGMENTATIONS
+    from spikeduel.trials.training import AUGMENTATIONS
 
     # All that is trained on is white, all that is asked in validation is as it was.
     monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
@@ -240,7 +240,7 @@ def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
 
 def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
     from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.trials.augmentations import AUGMENTATIONS
+    from spikeduel.trials.training import AUGMENTATIONS
 
     keys = []
 

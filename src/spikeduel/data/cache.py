@@ -126,7 +126,7 @@ def fetch(
 def write(folder: Path, prepared: Prepared, source: str = "", sources: tuple[Path, ...] = ()) -> None:
     """Writes `prepared` as `folder`, atomically. `sources` are noted, so that `read` sees a change."""
     arrays = {part: getattr(prepared, part) for part in get_args(Array)}
-    with files.atomic_directory(folder) as temporary:
+    with files.atomic_path(folder, folder=True) as temporary:
         for part, array in arrays.items():
             if array is not None:
                 _save(temporary / f"{part}.npy", array)

@@ -8,9 +8,6 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from spikeduel.settings.fields import (
-    DATA,
-    DUEL,
-    MACHINE,
     Count,
     DeclaredFamily,
     Fraction,
@@ -22,10 +19,13 @@ from spikeduel.settings.fields import (
     TwoOrMore,
     about,
     checked,
+    data,
+    duel,
+    machine,
     setting_of,
 )
 from spikeduel.system import files
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family
 
 NUMERICS_VERSION = 2
@@ -53,21 +53,19 @@ class Experiment:
     ] = "fashion-mnist-mini"
     recipe: Annotated[
         Text,
-        about(
+        duel(
             "The named experiment to start from.",
             "twins: a convolutional network with spiking neurons and with ReLU, and the same weights. baseline: the "
             "study's two networks. matched: a dense and a convolutional shape, each with both.",
-            panel=DUEL,
             metavar="twins|baseline|matched",
             default="that of the contenders named, else twins",
         ),
     ] = "twins"
     contenders: Annotated[
         tuple[Text, ...],
-        about(
+        duel(
             "The networks to train: architectures by name, or module:function.",
             "Repeatable. Each brings the settings of its recipe, unless they are given.",
-            panel=DUEL,
             metavar="NAME",
             option="--contender",
             default="those of the recipe; of twins conv-lif and conv-relu",
@@ -75,33 +73,28 @@ class Experiment:
     ] = ("conv-lif", "conv-relu")
     family: Annotated[
         tuple[DeclaredFamily, ...],
-        about(
+        duel(
             "Declare your own network spiking (snn) or not (cnn, ann), if that cannot be detected.",
             "NAME= may be omitted if the contenders include one such network. Repeatable.",
-            panel=DUEL,
             metavar=f"[NAME=]{'|'.join(FAMILIES)}",
         ),
     ] = ()
-    seeds: Annotated[
-        int, Meta(ge=1, le=10_000), about("Train every contender with seeds 0 to N−1.", panel=DUEL, metavar="N")
-    ] = 1
+    seeds: Annotated[int, Meta(ge=1, le=10_000), duel("Train every contender with seeds 0 to N−1.", metavar="N")] = 1
     controls: Annotated[
         bool,
-        about(
+        duel(
             "Compare each spiking contender with controls, which show what spiking adds.",
             "They are its ReLU twin, a quantised twin, itself with one time step and with its spikes shuffled in time, "
             "and a nearest neighbour. Trains three more networks for each.",
-            panel=DUEL,
         ),
     ] = False
 
     convert: Annotated[
         bool,
-        about(
+        duel(
             "Convert each trained ReLU contender to a spiking network, as one more contender.",
             "Concerns networks of the matched shapes. Integrate-and-fire neurons replace ReLU; the weights stay. "
             "Trains nothing. (Steps: --set conversion_steps=32)",
-            panel=DUEL,
         ),
     ] = False
     conversion_steps: Annotated[Steps, about("Time steps of a converted network.")] = 32
@@ -117,15 +110,14 @@ class Experiment:
 
     encoding: Annotated[
         Text,
-        about(
+        duel(
             "How a spiking contender sees an image: direct, rate or latency.",
             "direct: the same grey values at every step; rate: random spikes; latency: one spike a pixel, the earlier "
             "the brighter.",
-            panel=DUEL,
             metavar="direct|rate|latency",
         ),
     ] = "direct"
-    num_steps: Annotated[Steps, about("Time steps of a spiking contender.", panel=DUEL, metavar="T", tunable="snn")] = 4
+    num_steps: Annotated[Steps, duel("Time steps of a spiking contender.", metavar="T", tunable="snn")] = 4
     neuron: Annotated[
         Text, about("Neuron of the spiking contenders: lif, if, plif, alif; without spikes: relu, quantised-relu.")
     ] = "lif"
@@ -157,10 +149,9 @@ class Experiment:
 
     epochs: Annotated[
         Million | None,
-        about(
+        duel(
             f"At most this many epochs. Unset: {EPOCHS}, or more on a small set, for {FEWEST_STEPS} training steps.",
             "On the embedded set: recipe twins 3, baseline 4.",
-            panel=DUEL,
             metavar="N",
         ),
     ] = None
@@ -179,14 +170,13 @@ class Experiment:
 
     split: Annotated[
         Literal["default", "published"],
-        about("How images are split. published: the study's random split of SOCOFing, leakage included.", panel=DATA),
+        data("How images are split. published: the study's random split of SOCOFing, leakage included."),
     ] = "default"
     folds: Annotated[
         TwoOrMore | None,
-        about(
+        data(
             "Cross-validation: train K times, each time with another K-th of the images as the test set.",
             "Tests every image once. For data without a test set of their own, of which a tenth would be too small.",
-            panel=DATA,
             metavar="K",
         ),
     ] = None
@@ -195,32 +185,29 @@ class Experiment:
     ] = 0
     limit: Annotated[
         TwoOrMore | None,
-        about("Use only N images for training and validation; the test set stays whole.", panel=DATA, metavar="N"),
+        data("Use only N images for training and validation; the test set stays whole.", metavar="N"),
     ] = None
     data_dir: Annotated[
         Text | None,
-        about(
+        data(
             "Folder or zip file with files that you already have.",
             "idx files (gzipped or not) of an MNIST-like set, or SOCOFing's folder or zip file.",
-            panel=DATA,
             metavar="PATH",
         ),
     ] = None
     group_by: Annotated[
         Text | None,
-        about(
+        data(
             "For a folder: which images belong together, and must stay on one side of the split.",
             "For example those of one person. A regular expression whose one pair of parentheses captures the group in "
             r"an image's path, as in '(\\d+)_\\d+\\.png'; or a CSV file with the columns path and group.",
-            panel=DATA,
             metavar="REGEX|FILE.csv",
         ),
     ] = None
     image_size: Annotated[
         Annotated[int, Meta(ge=4, le=4096)] | None,
-        about(
+        data(
             "Side of the prepared images, for data that have no size of their own.",
-            panel=DATA,
             metavar="N",
             default="for a folder 64, or less if all images are smaller",
         ),
@@ -231,9 +218,8 @@ class Experiment:
     near_duplicate_ratio: Annotated[
         float,
         Meta(gt=0.0, le=1.0),
-        about(
+        data(
             "Audit: near-duplicates are images nearer than this share of the usual distance.",
-            panel=DATA,
             metavar="SHARE",
             option="--near",
         ),
@@ -241,23 +227,19 @@ class Experiment:
 
     robustness: Annotated[
         bool,
-        about(
+        duel(
             "Test on corrupted images too: seven corruptions at five severities.",
             "They are noise, blur, contrast, occlusion, rotation, translation and JPEG; and SOCOFing's Medium and Hard "
             "alterations, if they are present. Takes as long as 40 plain evaluations of each model, which are slowest "
             "with rate encoding.",
-            panel=DUEL,
             option="--robustness",
         ),
     ] = False
 
-    device: Annotated[Literal["auto", "cpu", "cuda"], about("Where to compute.", panel=MACHINE)] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], machine("Where to compute.")] = "auto"
     precision: Annotated[
         Literal["auto", "32", "bf16"],
-        about(
-            "Precision of matrix products and convolutions. auto: bf16 where the hardware has it, else 32.",
-            panel=MACHINE,
-        ),
+        machine("Precision of matrix products and convolutions. auto: bf16 where the hardware has it, else 32."),
     ] = "auto"
 
     per_contender: Annotated[
@@ -320,12 +302,9 @@ class Experiment:
             for name in settings:
                 if name not in TUNABLE:
                     raise unknown(f"setting of a single contender ({contender})", name, TUNABLE)
-            try:
+            with naming(f"per_contender: {contender}"):
                 changed = replace(self, per_contender=None, **settings)
-            except InputError as error:
-                raise InputError(f"per_contender: {contender}: {error}") from None
-            kept = {name: getattr(changed, name) for name, value in settings.items() if value is not None}
-            if kept:
+            if kept := {name: getattr(changed, name) for name, value in settings.items() if value is not None}:
                 by_contender[contender] = kept
         return by_contender
 

@@ -1,4 +1,4 @@
-"""From trials to results: what each trial says, every two contenders compared, what may be concluded."""
+"""From trials to results: what each trial says, how long its answers take, every two contenders compared."""
 
 import itertools
 import statistics
@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from spikeduel.data import Prepared, Split
-from spikeduel.measuring import MEASURES, robustness
+from spikeduel.data import Prepared, Split, auditing
+from spikeduel.measuring import MEASURES, latency, robustness
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.results import significance
 from spikeduel.results.audit import Audit
@@ -20,9 +20,12 @@ from spikeduel.results.run import SCHEMA, Conclusions, ControlledContender, Coun
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__, typed
-from spikeduel.trials import answers
-from spikeduel.trials.store import TrialRecord
+from spikeduel.system import __version__, files, typed
+from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
+from spikeduel.trials.controls import Controlled
+from spikeduel.trials.planning import Trial as Planned
+from spikeduel.trials.store import Store, TrialRecord
 
 Measured = Mapping[str, Any]
 """What was measured of one trial, by the measure's name."""
@@ -50,7 +53,7 @@ def assemble(
     described = describe_dataset(prepared, splits)
     dataset = structs.replace(described, audit=audit, test_uses=total, test_uses_here=here)
     finished = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    groups = None if prepared.groups is None else prepared.groups[answers.tested(splits)]
+    groups = groups_tested(prepared, splits)
     pairs = compare_pairs(finished, records, measures, groups, experiment.equivalence_margin)
     return Results(
         schema=SCHEMA,
@@ -70,7 +73,27 @@ def assemble(
     )
 
 
-def trial_entry(record: TrialRecord, measured: Measured, failed: Mapping[str, str], latency: Latency | None) -> Trial:
+def entries(
+    records: Sequence[TrialRecord],
+    measures: Sequence[Measured],
+    store: Store,
+    timed: Mapping[str, Latency],
+    controlled: Sequence[Controlled | None],
+) -> list[Trial]:
+    """Each trial as results.json has it."""
+    return [
+        trial_entry(record, found, store.failed_measures(record.key), timed.get(record.key), its)
+        for record, found, its in zip(records, measures, controlled, strict=True)
+    ]
+
+
+def trial_entry(
+    record: TrialRecord,
+    measured: Measured,
+    failed: Mapping[str, str],
+    timed: Latency | None,
+    controlled: Controlled | None = None,
+) -> Trial:
     """A trial as results.json has it; what was not measured is None."""
     settings = record.settings
     answered: Classification | None = measured.get("classification")
@@ -106,28 +129,26 @@ def trial_entry(record: TrialRecord, measured: Measured, failed: Mapping[str, st
         validation=record.best.validation if record.best else None,
         test=test,
         **cost_entry(measured.get("operations")),
-        latency=latency,
+        latency=timed,
         anytime=anytime if anytime and anytime.num_steps else None,
         robustness=robustness.summary(test.accuracy, measured) if test else None,
-        measures=_added(measured),
+        # Those that have a title of their own, as tables and report show them.
+        measures={
+            name: AddedMeasure(
+                title=measure.title,
+                meaning=measure.meaning,
+                value=measure.value(measured[name]) if measure.value else None,
+                form=measure.form,
+                found=typed.plain(measured[name]),
+            )
+            for name, measure in MEASURES.items()
+            if measure.title and name in measured
+        },
         failed_measures=dict(failed),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
+        controls=controlled.results if controlled else {},
+        controls_left_out=controlled.reasons if controlled else {},
     )
-
-
-def _added(measured: Measured) -> dict[str, AddedMeasure]:
-    """Measures that have a title of their own, as tables and report show them."""
-    return {
-        name: AddedMeasure(
-            title=measure.title,
-            meaning=measure.meaning,
-            value=measure.value(measured[name]) if measure.value else None,
-            form=measure.form,
-            found=typed.plain(measured[name]),
-        )
-        for name, measure in MEASURES.items()
-        if measure.title and name in measured
-    }
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
@@ -174,31 +195,125 @@ def compare_pairs(
     right = {names: right_answers(*names, records, measures) for names in itertools.combinations(contenders, 2)}
     compared = {names: both for names, both in right.items() if both[0].size}
     found = significance.adjusted([significance.difference(*both, groups, margin) for both in compared.values()])
-    return [_pair(*names, *both, difference) for (names, both), difference in zip(compared.items(), found, strict=True)]
+    return [
+        Pair(
+            **structs.asdict(difference),
+            a=a,
+            b=b,
+            accuracy_a=float(right_a.mean()),
+            accuracy_b=float(right_b.mean()),
+            only_a_right=float((right_a & ~right_b).sum(1).mean()),
+            only_b_right=float((right_b & ~right_a).sum(1).mean()),
+            seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
+            seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
+        )
+        for ((a, b), (right_a, right_b)), difference in zip(compared.items(), found, strict=True)
+    ]
 
 
 def right_answers(
     a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[Measured]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Whether contenders `a` and `b` are right, bool `[S, N]` each, over the seeds that both finished."""
-    truth = answers.pooled("truth", a, records, measures)
-    found_a, found_b = (answers.pooled("predicted", name, records, measures) for name in (a, b))
+    truth = pooled("truth", a, records, measures)
+    found_a, found_b = (pooled("predicted", name, records, measures) for name in (a, b))
     seeds = sorted(found_a.keys() & found_b.keys())
-    return (
-        np.array([found_a[seed] == truth[seed] for seed in seeds]),
-        np.array([found_b[seed] == truth[seed] for seed in seeds]),
-    )
+    right = [np.array([found[seed] == truth[seed] for seed in seeds]) for found in (found_a, found_b)]
+    return right[0], right[1]
 
 
-def _pair(a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, found: significance.Difference) -> Pair:
-    return Pair(
-        **structs.asdict(found),
-        a=a,
-        b=b,
-        accuracy_a=float(right_a.mean()),
-        accuracy_b=float(right_b.mean()),
-        only_a_right=float((right_a & ~right_b).sum(1).mean()),
-        only_b_right=float((right_b & ~right_a).sum(1).mean()),
-        seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
-        seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
-    )
+def pooled(
+    part: str, contender: str, records: Sequence[TrialRecord], measures: Sequence[Mapping[str, Any]]
+) -> dict[int, np.ndarray]:
+    """int64 `[N]` for each seed that `contender` finished: `part` ("truth", "predicted") for the images of `tested`.
+
+    A seed with an unfinished fold is left out, for want of its images.
+    """
+    folds = sorted({record.fold for record in records}, key=lambda fold: -1 if fold is None else fold)
+    found: dict[int, dict[int | None, np.ndarray]] = {}
+    for record, measured in zip(records, measures, strict=True):
+        if record.settings["contender"] == contender and "classification" in measured:
+            answered = getattr(measured["classification"], part)
+            found.setdefault(record.settings["seed"], {})[record.fold] = np.array(answered)
+    return {
+        seed: np.concatenate([answers[fold] for fold in folds])
+        for seed, answers in found.items()
+        if len(answers) == len(folds)
+    }
+
+
+def tested(splits: Sequence[Split]) -> np.ndarray:
+    """The indices of all test images int64 `[N]`: the only split's, or those of one fold after the other."""
+    return np.concatenate([split.test for split in splits])
+
+
+def groups_tested(prepared: Prepared, splits: Sequence[Split]) -> np.ndarray | None:
+    """Which of the images of `tested` belong together, int64 `[N]`; None where there are no groups."""
+    return None if prepared.groups is None else prepared.groups[tested(splits)]
+
+
+def measures(
+    trials: Sequence[Planned], records: Sequence[TrialRecord], store: Store, audit: Audit, audited: Split
+) -> list[dict[str, Any]]:
+    """What was measured of each of `trials`, by name; of an unfinished one, nothing."""
+    found = []
+    for planned, record in zip(trials, records, strict=True):
+        measured = trial.measured(planned, store) if record.status == "done" else {}
+        # With folds, the audit looks at the first one's split.
+        if (answered := measured.get("classification")) and record.fold == audited.fold:
+            bins = auditing.accuracy_by_distance(audit, answered.truth, answered.predicted)
+            measured["by_distance"] = bins and list(bins)
+        found.append(measured)
+    return found
+
+
+def time_answers(
+    trials: Sequence[Planned], records: Sequence[TrialRecord], prepared: Prepared, store: Store, progress: Progress
+) -> dict[str, Latency]:
+    """The latency of each contender's first finished trial, by its key: answers take other seeds as long.
+
+    Kept in the store beside the trial. Where the store has all of them from this machine (processor, threads, device,
+    versions), it is not measured again; where one is missing, all are measured, one after the other, since times
+    compare only within one sitting. Nothing else should be running meanwhile.
+    """
+    first: dict[str, Planned] = {}
+    for each, record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(each.card.contender, each)
+    if not first:
+        return {}
+    timed = list(first.values())
+    images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
+    # Two that time answers at once would time each other; the second one finds what the first took.
+    with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
+        known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
+        here = latency.machine(timed[0].settings["device"])
+        if all(
+            found and structs.replace(found.machine, load_average=here.load_average) == here for found in known.values()
+        ):
+            return {key: found for key, found in known.items() if found}
+        taken = {}
+        for each in progress.track(timed, "timing answers", len(timed)):
+            path, device = store.model_path(each.key), each.settings["device"]
+            found = taken[each.key] = latency.latency(path, images, device, each.experiment.own_code)
+            if found.one_image is None:
+                progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
+            else:
+                store.save_measure(each.key, "latency", found)
+    return taken
+
+
+def test_uses(
+    store: Store, prepared: Prepared, trials: Sequence[Planned], controlled: Sequence[Controlled | None]
+) -> tuple[int, int]:
+    """How many models were asked about the test images, and how many of them are this run's; with folds, of the fold
+    with the most others.
+    """
+    own: dict[int | None, set[str]] = {}
+    for each, found in zip(trials, controlled, strict=True):
+        keys = own.setdefault(each.split.fold, set())
+        keys |= {each.key} if store.record(each.key) else set()
+        keys |= set(found.keys) if found else set()
+    test = {each.split.fold: each.split.test for each in trials}
+    uses = [(store.test_uses(prepared.fingerprint, test[fold], keys), len(keys)) for fold, keys in own.items()]
+    return max(uses, key=lambda use: use[0] - use[1])

@@ -64,20 +64,23 @@ def evaluate(
     else:
         split, known = _split(card, prepared, experiment)
         _note_use(prepared, split, progress, store)
-    images, labels = prepared.held
-    num_batches = -(-len(split.test) // EVALUATION_BATCH)
-    batches = EvaluationBatches(images, labels, split.test)
-    tracked = Asked(progress.track(batches, "evaluating", num_batches))
-    validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
+    batches = EvaluationBatches(*prepared.held, split.test)
+    tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
+    validation = EvaluationBatches(*prepared.held, split.val) if known and len(split.val) else None
     with seeded(card.seed):
         found = classification(model, tracked)
     with seeded(card.seed):
         calibrated = calibration(model, tracked, validation)
     with seeded(card.seed):
         spread = encoding_spread(model, batches)
-    test = Test(**structs.asdict(found.scores()), encoding_spread=spread, calibration=calibrated)
+    worse = altered(experiment, prepared, split, progress)
+    measures = robustness.measures(worse, progress, card.contender) if experiment.robustness else {}
+    corrupted = {name: measure(model, batches) for name, measure in measures.items()}
     return Evaluation(
-        **structs.asdict(test), robustness=_robustness(model, found.accuracy, experiment, prepared, split, progress)
+        **structs.asdict(found.scores()),
+        encoding_spread=spread,
+        calibration=calibrated,
+        robustness=robustness.summary(found.accuracy, corrupted),
     )
 
 
@@ -129,30 +132,14 @@ def _split(card: ModelCard, prepared: Prepared, experiment: Experiment) -> tuple
         prepared = data.regrouped(prepared, known["group_by"])
         if prepared.fingerprint != known["fingerprint"]:
             raise InputError(
-                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained, so "
-                "that its test part cannot be told from its training images. Restore the file, or train again."
+                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained. "
+                "Restore the file, or train again."
             )
     if prepared.fingerprint != known.get("fingerprint"):
         return data.split(prepared, experiment), False
     # Models of earlier versions know nothing of folds.
-    as_then = replace(
-        experiment,
-        split=known["split"],
-        split_seed=known["split_seed"],
-        limit=known["limit"],
-        folds=known.get("folds"),
-    )
-    return data.split(prepared, as_then, known.get("fold") or 0), True
-
-
-def _robustness(
-    model: Model, clean: float, experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
-) -> Robustness | None:
-    if not experiment.robustness:
-        return None
-    measures = robustness.measures(altered(experiment, prepared, split, progress), progress, model.card.contender)
-    batches = EvaluationBatches(*prepared.held, split.test)
-    return robustness.summary(clean, {name: measure(model, batches) for name, measure in measures.items()})
+    as_then = {name: known[name] for name in ("split", "split_seed", "limit")} | {"folds": known.get("folds")}
+    return data.split(prepared, replace(experiment, **as_then), known.get("fold") or 0), True
 
 
 def altered(

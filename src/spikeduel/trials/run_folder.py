@@ -1,16 +1,24 @@
 """A run's folder: whether it can be written, what it is called, and its files, each whole or not at all."""
 
+import json
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from spikeduel import data
+from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison
+from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
+from spikeduel.trials import assembling
 from spikeduel.trials.store import Store, TrialRecord
 
 LOCK = ".lock"
@@ -55,4 +63,30 @@ def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> N
                 shutil.copyfile(store.model_path(record.key), temporary)
     if comparison.results.tuning:
         typed.write_json(comparison.out / "tuning.json", comparison.results.tuning)
-    files.write_json(comparison.out / "results.json", comparison.document())
+    typed.write_json(comparison.out / "results.json", comparison.document())
+
+
+def write_predictions(
+    folder: Path,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    records: Sequence[TrialRecord],
+    measures: Sequence[Mapping[str, Any]],
+) -> None:
+    """Writes a run's `predictions.json`, whole or not at all."""
+    test, contenders = assembling.tested(splits), dict.fromkeys(record.settings["contender"] for record in records)
+    content = PredictionsFile(
+        schema=1,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=test.tolist(),
+        labels=np.asarray(prepared.labels)[test].tolist(),
+        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
+        trials=[
+            SeedAnswers(contender=contender, seed=seed, predicted=predicted.tolist())
+            for contender in contenders
+            for seed, predicted in assembling.pooled("predicted", contender, records, measures).items()
+        ],
+    )
+    files.write_text(folder / FILE, json.dumps(typed.plain(content), separators=(",", ":")) + "\n")
