@@ -12,7 +12,17 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import assembling, controls, conversion, evaluating, planning, run_folder, trial, tuning
+from spikeduel.trials import (
+    assembling,
+    controls,
+    conversion,
+    evaluating,
+    gathering,
+    planning,
+    run_folder,
+    trial,
+    tuning,
+)
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range, Tuning
 
@@ -55,15 +65,11 @@ def compare(
         records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]
         trials += converted
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
-    timed = assembling.time_answers(trials, records, prepared, store, progress)
-    measures = assembling.measures(trials, records, store, audit, splits[0])
+    timed = gathering.time_answers(trials, records, prepared, store, progress)
+    finished = gathering.gather(trials, records, controlled, timed, store, audit, splits[0])
     results = assembling.assemble(
-        *(experiment, prepared, splits),
-        assembling.entries(records, measures, store, timed, controlled),
-        records,
-        measures,
-        controls=controls.conclude(trials, controlled, measures, assembling.groups_tested(prepared, splits)),
-        test_uses=assembling.test_uses(store, prepared, trials, controlled),
+        *(experiment, prepared, splits, finished),
+        test_uses=gathering.test_uses(store, prepared, trials, controlled),
         audit=audit,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )
@@ -72,9 +78,7 @@ def compare(
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
-        run_folder.write(comparison, records, store)
-        data.write_splits(folder / "split.csv", prepared, splits)
-        run_folder.write_predictions(folder, prepared, splits, records, measures)
+        run_folder.write(comparison, prepared, splits, finished, store)
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 

@@ -11,7 +11,7 @@ from spikeduel.networks.model_files import save_model
 from spikeduel.results.costs import Latency, Times
 from spikeduel.system import typed
 from spikeduel.system.progress import Progress
-from spikeduel.trials import assembling
+from spikeduel.trials import gathering
 from spikeduel.trials.store import Store
 
 
@@ -122,7 +122,7 @@ def planned(key, title):
 
 def take(trials, images, store, progress):
     records = [SimpleNamespace(status="done") for _ in trials]
-    return assembling.time_answers(trials, records, SimpleNamespace(images=images), store, progress)
+    return gathering.time_answers(trials, records, SimpleNamespace(images=images), store, progress)
 
 
 def on(taken, **machine):

@@ -10,6 +10,7 @@ from spikeduel.measuring.classification import classified
 from spikeduel.results import predictions
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
+from spikeduel.trials.gathering import Finished
 from spikeduel.trials.run_folder import write_predictions
 from spikeduel.trials.store import TrialRecord
 
@@ -62,7 +63,7 @@ def make_run(tmp_path):
                 measures.append({} if number is None else {"classification": answered(number)})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
-        write_predictions(run, prepared(groups, fingerprint), [split], records, measures)
+        write_predictions(run, prepared(groups, fingerprint), [split], list(map(Finished, records, measures)))
         return run
 
     return make

@@ -1,50 +1,50 @@
-"""From trials to results: what each trial says, how long its answers take, every two contenders compared."""
+"""From trials to results: what each trial says, every two contenders compared, controls, what may be concluded."""
 
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 import numpy as np
 from msgspec import structs
 
-from spikeduel.data import Prepared, Split, auditing
-from spikeduel.measuring import MEASURES, latency, robustness
+from spikeduel.data import Prepared, Split
+from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.results import significance
 from spikeduel.results.audit import Audit
 from spikeduel.results.concluding import find_caveats, overturned_by
-from spikeduel.results.costs import Latency
-from spikeduel.results.run import SCHEMA, Conclusions, ControlledContender, Counts, Dataset, GroupSizes, Pair, Results
-from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
+from spikeduel.results.run import (
+    SCHEMA,
+    Conclusions,
+    ControlledContender,
+    ControlRow,
+    Counts,
+    Dataset,
+    GroupSizes,
+    Pair,
+    Results,
+)
+from spikeduel.results.trials import AddedMeasure, Calling, Test, Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__, files, typed
-from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
-from spikeduel.trials.controls import Controlled
-from spikeduel.trials.planning import Trial as Planned
-from spikeduel.trials.store import Store, TrialRecord
-
-Measured = Mapping[str, Any]
-"""What was measured of one trial, by the measure's name."""
+from spikeduel.system import __version__, typed
+from spikeduel.trials.controls import CONTROLS
+from spikeduel.trials.gathering import Finished, pooled, right, tested
 
 
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
     splits: Sequence[Split],
-    trials: Sequence[Trial],
-    records: Sequence[TrialRecord],
-    measures: Sequence[Measured],
+    finished: Sequence[Finished],
     *,
-    controls: Sequence[ControlledContender] = (),
     test_uses: tuple[int, int] | None = None,
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
 ) -> Results:
-    """The content of results.json. `measures[i]` is what was measured of `records[i]`, and `trials[i]` its entry.
+    """The content of results.json.
 
     `splits` holds one split, or one for each fold. `test_uses` says how many models were asked about the test images,
     and how many of them are this run's.
@@ -52,55 +52,37 @@ def assemble(
     total, here = test_uses or (None, None)
     described = describe_dataset(prepared, splits)
     dataset = structs.replace(described, audit=audit, test_uses=total, test_uses_here=here)
-    finished = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    groups = groups_tested(prepared, splits)
-    pairs = compare_pairs(finished, records, measures, groups, experiment.equivalence_margin)
+    trials = [trial_entry(each) for each in finished]
+    groups = None if prepared.groups is None else prepared.groups[tested(splits)]
+    done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
+    pairs = compare_pairs(done, finished, groups, experiment.equivalence_margin)
+    compared = [compare_with_controls(name, finished, groups, experiment.equivalence_margin) for name in done]
     return Results(
         schema=SCHEMA,
         spikeduel=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=records[0].environment,
+        environment=finished[0].record.environment,
         dataset=dataset,
         experiment=experiment,
         tuning=tuning,
-        trials=list(trials),
+        trials=trials,
         comparison=Conclusions(
             pairs=pairs,
-            controls=list(controls),
+            controls=[found for found in compared if found],
             caveats=find_caveats(experiment, dataset, trials, tuning),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
         ),
     )
 
 
-def entries(
-    records: Sequence[TrialRecord],
-    measures: Sequence[Measured],
-    store: Store,
-    timed: Mapping[str, Latency],
-    controlled: Sequence[Controlled | None],
-) -> list[Trial]:
-    """Each trial as results.json has it."""
-    return [
-        trial_entry(record, found, store.failed_measures(record.key), timed.get(record.key), its)
-        for record, found, its in zip(records, measures, controlled, strict=True)
-    ]
-
-
-def trial_entry(
-    record: TrialRecord,
-    measured: Measured,
-    failed: Mapping[str, str],
-    timed: Latency | None,
-    controlled: Controlled | None = None,
-) -> Trial:
+def trial_entry(finished: Finished) -> Trial:
     """A trial as results.json has it; what was not measured is None."""
-    settings = record.settings
-    answered: Classification | None = measured.get("classification")
+    record, measured, controlled = finished.record, finished.measured, finished.controlled
+    settings, answers = record.settings, finished.answers
     test = None
-    if answered is not None:
+    if answers is not None:
         test = Test(
-            **structs.asdict(answered.scores()),
+            **structs.asdict(answers.scores()),
             encoding_spread=measured.get("encoding_spread"),
             calibration=measured.get("calibration"),
             by_distance=measured.get("by_distance"),
@@ -129,7 +111,7 @@ def trial_entry(
         validation=record.best.validation if record.best else None,
         test=test,
         **cost_entry(measured.get("operations")),
-        latency=timed,
+        latency=finished.latency,
         anytime=anytime if anytime and anytime.num_steps else None,
         robustness=robustness.summary(test.accuracy, measured) if test else None,
         # Those that have a title of their own, as tables and report show them.
@@ -144,7 +126,7 @@ def trial_entry(
             for name, measure in MEASURES.items()
             if measure.title and name in measured
         },
-        failed_measures=dict(failed),
+        failed_measures=dict(finished.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
         controls=controlled.results if controlled else {},
         controls_left_out=controlled.reasons if controlled else {},
@@ -182,18 +164,17 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
 
 
 def compare_pairs(
-    contenders: Sequence[str],
-    records: Sequence[TrialRecord],
-    measures: Sequence[Measured],
-    groups: np.ndarray | None,
-    margin: float,
+    contenders: Sequence[str], finished: Sequence[Finished], groups: np.ndarray | None, margin: float
 ) -> list[Pair]:
     """Every two of `contenders` with a seed in common, their p-values adjusted for the number of pairs.
 
     `groups` `[N]` says which test images belong together.
     """
-    right = {names: right_answers(*names, records, measures) for names in itertools.combinations(contenders, 2)}
-    compared = {names: both for names, both in right.items() if both[0].size}
+    answers = {name: pooled(finished, name, lambda each: right(each.answers)) for name in contenders}
+    compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    for a, b in itertools.combinations(contenders, 2):
+        if seeds := sorted(answers[a].keys() & answers[b].keys()):
+            compared[a, b] = _of_seeds(seeds, answers[a]), _of_seeds(seeds, answers[b])
     found = significance.adjusted([significance.difference(*both, groups, margin) for both in compared.values()])
     return [
         Pair(
@@ -211,109 +192,48 @@ def compare_pairs(
     ]
 
 
-def right_answers(
-    a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[Measured]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whether contenders `a` and `b` are right, bool `[S, N]` each, over the seeds that both finished."""
-    truth = pooled("truth", a, records, measures)
-    found_a, found_b = (pooled("predicted", name, records, measures) for name in (a, b))
-    seeds = sorted(found_a.keys() & found_b.keys())
-    right = [np.array([found[seed] == truth[seed] for seed in seeds]) for found in (found_a, found_b)]
-    return right[0], right[1]
+def compare_with_controls(
+    contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
+) -> ControlledContender | None:
+    """The difference of a spiking contender to each control, over the seeds that have both; None without controls."""
+    own = pooled(finished, contender, lambda each: right(each.answers) if each.controlled else None)
+    its = [each for each in finished if each.contender == contender and each.record.settings["seed"] in own]
+    found = [each.controlled for each in its if each.controlled]
+    if not found:
+        return None
+    rows = []
+    for name, control in CONTROLS.items():
+        others = pooled(finished, contender, partial(_right_of, name))
+        reasons = [each.reasons[name] for each in found if name in each.reasons]
+        row = ControlRow(
+            control=name,
+            title=control.title,
+            meaning=control.meaning,
+            spikes=control.spikes,
+            reason=reasons[-1] if reasons else None,
+        )
+        if seeds := [seed for seed in own if seed in others]:
+            a, b = _of_seeds(seeds, own), _of_seeds(seeds, others)
+            row = structs.replace(
+                row,
+                accuracy=float(b.mean()),
+                bits=next(each.results[name].bits for each in found if name in each.results),
+                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
+                found=significance.difference(a, b, groups, margin),
+            )
+        rows.append(row)
+    return ControlledContender(
+        contender=contender,
+        num_steps=its[0].record.settings["num_steps"],
+        seeds=len(own),
+        accuracy=float(np.mean([answers.mean() for answers in own.values()])),
+        rows=rows,
+    )
 
 
-def pooled(
-    part: str, contender: str, records: Sequence[TrialRecord], measures: Sequence[Mapping[str, Any]]
-) -> dict[int, np.ndarray]:
-    """int64 `[N]` for each seed that `contender` finished: `part` ("truth", "predicted") for the images of `tested`.
-
-    A seed with an unfinished fold is left out, for want of its images.
-    """
-    folds = sorted({record.fold for record in records}, key=lambda fold: -1 if fold is None else fold)
-    found: dict[int, dict[int | None, np.ndarray]] = {}
-    for record, measured in zip(records, measures, strict=True):
-        if record.settings["contender"] == contender and "classification" in measured:
-            answered = getattr(measured["classification"], part)
-            found.setdefault(record.settings["seed"], {})[record.fold] = np.array(answered)
-    return {
-        seed: np.concatenate([answers[fold] for fold in folds])
-        for seed, answers in found.items()
-        if len(answers) == len(folds)
-    }
+def _right_of(control: str, finished: Finished) -> np.ndarray | None:
+    return right(finished.controlled.answers.get(control)) if finished.controlled else None
 
 
-def tested(splits: Sequence[Split]) -> np.ndarray:
-    """The indices of all test images int64 `[N]`: the only split's, or those of one fold after the other."""
-    return np.concatenate([split.test for split in splits])
-
-
-def groups_tested(prepared: Prepared, splits: Sequence[Split]) -> np.ndarray | None:
-    """Which of the images of `tested` belong together, int64 `[N]`; None where there are no groups."""
-    return None if prepared.groups is None else prepared.groups[tested(splits)]
-
-
-def measures(
-    trials: Sequence[Planned], records: Sequence[TrialRecord], store: Store, audit: Audit, audited: Split
-) -> list[dict[str, Any]]:
-    """What was measured of each of `trials`, by name; of an unfinished one, nothing."""
-    found = []
-    for planned, record in zip(trials, records, strict=True):
-        measured = trial.measured(planned, store) if record.status == "done" else {}
-        # With folds, the audit looks at the first one's split.
-        if (answered := measured.get("classification")) and record.fold == audited.fold:
-            bins = auditing.accuracy_by_distance(audit, answered.truth, answered.predicted)
-            measured["by_distance"] = bins and list(bins)
-        found.append(measured)
-    return found
-
-
-def time_answers(
-    trials: Sequence[Planned], records: Sequence[TrialRecord], prepared: Prepared, store: Store, progress: Progress
-) -> dict[str, Latency]:
-    """The latency of each contender's first finished trial, by its key: answers take other seeds as long.
-
-    Kept in the store beside the trial. Where the store has all of them from this machine (processor, threads, device,
-    versions), it is not measured again; where one is missing, all are measured, one after the other, since times
-    compare only within one sitting. Nothing else should be running meanwhile.
-    """
-    first: dict[str, Planned] = {}
-    for each, record in zip(trials, records, strict=True):
-        if record.status == "done":
-            first.setdefault(each.card.contender, each)
-    if not first:
-        return {}
-    timed = list(first.values())
-    images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
-    # Two that time answers at once would time each other; the second one finds what the first took.
-    with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
-        known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
-        here = latency.machine(timed[0].settings["device"])
-        if all(
-            found and structs.replace(found.machine, load_average=here.load_average) == here for found in known.values()
-        ):
-            return {key: found for key, found in known.items() if found}
-        taken = {}
-        for each in progress.track(timed, "timing answers", len(timed)):
-            path, device = store.model_path(each.key), each.settings["device"]
-            found = taken[each.key] = latency.latency(path, images, device, each.experiment.own_code)
-            if found.one_image is None:
-                progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
-            else:
-                store.save_measure(each.key, "latency", found)
-    return taken
-
-
-def test_uses(
-    store: Store, prepared: Prepared, trials: Sequence[Planned], controlled: Sequence[Controlled | None]
-) -> tuple[int, int]:
-    """How many models were asked about the test images, and how many of them are this run's; with folds, of the fold
-    with the most others.
-    """
-    own: dict[int | None, set[str]] = {}
-    for each, found in zip(trials, controlled, strict=True):
-        keys = own.setdefault(each.split.fold, set())
-        keys |= {each.key} if store.record(each.key) else set()
-        keys |= set(found.keys) if found else set()
-    test = {each.split.fold: each.split.test for each in trials}
-    uses = [(store.test_uses(prepared.fingerprint, test[fold], keys), len(keys)) for fold, keys in own.items()]
-    return max(uses, key=lambda use: use[0] - use[1])
+def _of_seeds(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
+    return np.array([answers[seed] for seed in seeds])

@@ -1,12 +1,11 @@
 """What does spiking add? Each spiking trial beside controls without spikes, time or timing, under the same rules."""
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from msgspec import structs
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
@@ -15,8 +14,6 @@ from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import models
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.costs import Counted
-from spikeduel.results.run import ControlledContender, ControlRow
-from spikeduel.results.significance import difference
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
 from spikeduel.settings import Experiment, digest
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
@@ -250,72 +247,6 @@ def _require_given_neuron(card: ModelCard) -> None:
 
 def _never_spikes(neuron: Neuron) -> bool:
     return isinstance(neuron, LIF) and neuron.threshold == float("inf")
-
-
-def conclude(
-    trials: Sequence[Trial],
-    found: Sequence[Controlled | None],
-    measures: Sequence[Mapping[str, Any]],
-    groups: np.ndarray | None,
-) -> list[ControlledContender]:
-    """For each spiking contender, its difference to each control, over the seeds that have both.
-
-    `found` is what `run` gave for `trials`, and `measures` what was measured of each trial itself, by name; with
-    folds, one after the other. `groups` `[N]` says which test images belong together.
-    """
-    contenders: dict[str, list[tuple[Trial, Controlled, Classification]]] = {}
-    for planned, controlled, measured in zip(trials, found, measures, strict=True):
-        if controlled is not None and "classification" in measured:
-            its = contenders.setdefault(planned.card.contender, [])
-            its.append((planned, controlled, measured["classification"]))
-    return [_concluded(contender, its, groups) for contender, its in contenders.items()]
-
-
-def _concluded(
-    contender: str, given: Sequence[tuple[Trial, Controlled, Classification]], groups: np.ndarray | None
-) -> ControlledContender:
-    by_seed: dict[int, list[tuple[Controlled, Classification]]] = {}
-    for planned, controlled, answered in given:
-        by_seed.setdefault(planned.card.seed, []).append((controlled, answered))
-    num_folds, first = max(map(len, by_seed.values())), given[0][0]
-    seeds = [folds for folds in by_seed.values() if len(folds) == num_folds]
-    own = [_right([answered for _, answered in folds]) for folds in seeds]
-    every = [controlled for folds in seeds for controlled, _ in folds]
-    rows = []
-    for name, control in CONTROLS.items():
-        its = [_right([controlled.answers.get(name) for controlled, _ in folds]) for folds in seeds]
-        both = [(a, b) for a, b in zip(own, its, strict=True) if len(b)]
-        reasons = [controlled.reasons[name] for controlled in every if name in controlled.reasons]
-        row = ControlRow(
-            control=name,
-            title=control.title,
-            meaning=control.meaning,
-            spikes=control.spikes,
-            reason=reasons[-1] if reasons else None,
-        )
-        if both:
-            a, b = map(np.array, zip(*both, strict=True))
-            row = structs.replace(
-                row,
-                accuracy=float(b.mean()),
-                bits=next(controlled.results[name].bits for controlled in every if name in controlled.results),
-                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(both) > 1 else None,
-                found=difference(a, b, groups, first.experiment.equivalence_margin),
-            )
-        rows.append(row)
-    return ControlledContender(
-        contender=contender,
-        num_steps=first.card.num_steps or first.experiment.num_steps,
-        seeds=len(seeds),
-        accuracy=float(np.mean([right.mean() for right in own])),
-        rows=rows,
-    )
-
-
-def _right(folds: Sequence[Classification | None]) -> np.ndarray:
-    """bool `[N]`: which answers of a seed are right, one fold after the other; empty where those of a fold lack."""
-    right = [np.equal(answered.truth, answered.predicted) for answered in folds if answered]
-    return np.concatenate(right) if len(right) == len(folds) else np.empty(0, bool)
 
 
 class _Labelled(Progress):

@@ -3,11 +3,10 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,8 +17,8 @@ from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.trials import assembling
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.gathering import Finished, pooled, tested
+from spikeduel.trials.store import Store
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
@@ -54,27 +53,26 @@ def default_name(experiment: Experiment, fingerprint: str) -> str:
     return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
 
 
-def write(comparison: Comparison, records: list[TrialRecord], store: Store) -> None:
-    """Puts models, settings and results into the run's folder, each file whole or not at all."""
-    write_experiment(comparison.out / "experiment.toml", comparison.experiment)
-    for record, entry in zip(records, comparison.results.trials, strict=True):
-        if entry.model:
-            with files.atomic_path(comparison.out / entry.model) as temporary:
-                shutil.copyfile(store.model_path(record.key), temporary)
-    if comparison.results.tuning:
-        typed.write_json(comparison.out / "tuning.json", comparison.results.tuning)
-    typed.write_json(comparison.out / "results.json", comparison.document())
-
-
-def write_predictions(
-    folder: Path,
-    prepared: Prepared,
-    splits: Sequence[Split],
-    records: Sequence[TrialRecord],
-    measures: Sequence[Mapping[str, Any]],
+def write(
+    comparison: Comparison, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], store: Store
 ) -> None:
+    """Puts settings, models, results, split and predictions into the run's folder, each file whole or not at all."""
+    folder, results = comparison.out, comparison.results
+    write_experiment(folder / "experiment.toml", comparison.experiment)
+    for each, entry in zip(finished, results.trials, strict=True):
+        if entry.model:
+            with files.atomic_path(folder / entry.model) as temporary:
+                shutil.copyfile(store.model_path(each.record.key), temporary)
+    if results.tuning:
+        typed.write_json(folder / "tuning.json", results.tuning)
+    typed.write_json(folder / "results.json", comparison.document())
+    data.write_splits(folder / "split.csv", prepared, splits)
+    write_predictions(folder, prepared, splits, finished)
+
+
+def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> None:
     """Writes a run's `predictions.json`, whole or not at all."""
-    test, contenders = assembling.tested(splits), dict.fromkeys(record.settings["contender"] for record in records)
+    test = tested(splits)
     content = PredictionsFile(
         schema=1,
         dataset=prepared.name,
@@ -85,8 +83,12 @@ def write_predictions(
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
         trials=[
             SeedAnswers(contender=contender, seed=seed, predicted=predicted.tolist())
-            for contender in contenders
-            for seed, predicted in assembling.pooled("predicted", contender, records, measures).items()
+            for contender in dict.fromkeys(each.contender for each in finished)
+            for seed, predicted in pooled(finished, contender, _predicted).items()
         ],
     )
     files.write_text(folder / FILE, json.dumps(typed.plain(content), separators=(",", ":")) + "\n")
+
+
+def _predicted(finished: Finished) -> np.ndarray | None:
+    return None if finished.answers is None else np.array(finished.answers.predicted)
