@@ -139,7 +139,7 @@ def results(page: bool) -> Kind:
 def stored(which: str) -> Kind:
     from spikeduel.results.trials import Classification
     from spikeduel.trials.assembling import trial_entry
-    from spikeduel.trials.gathering import Finished
+    from spikeduel.trials.runs import Finished
     from spikeduel.trials.store import Store
 
     _, trial, quality = finished()

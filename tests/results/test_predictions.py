@@ -10,8 +10,7 @@ from spikeduel.measuring.classification import classified
 from spikeduel.results import predictions
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
-from spikeduel.trials.gathering import Finished
-from spikeduel.trials.run_folder import write_predictions
+from spikeduel.trials.runs import Finished, write_predictions
 from spikeduel.trials.store import TrialRecord
 
 LABELS = np.arange(60) % 3

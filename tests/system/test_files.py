@@ -244,26 +244,6 @@ def test_where_files_cannot_be_locked_it_says_so(refusal, tmp_path, monkeypatch)
         pass
 
 
-# ---- checksums
-
-
-def test_sealed_content_comes_back_or_is_known_to_be_damaged(tmp_path, random):
-    content, path = random.bytes(1000), tmp_path / "sealed"
-    files.write_sealed(path, content)
-    assert files.read_sealed(path) == content
-    whole = path.read_bytes()
-    damaged = [whole[:length] for length in (0, 1, 31, 32, 500, len(whole) - 1)] + [whole + b"x"]
-    for place in random.integers(0, len(whole), 20):
-        damaged.append(whole[:place] + bytes([whole[place] ^ 1 << int(random.integers(8))]) + whole[place + 1 :])
-    for each in damaged:
-        path.write_bytes(each)
-        with pytest.raises(InputError, match="sealed: damaged"):
-            files.read_sealed(path)
-    path.unlink()
-    with pytest.raises(InputError, match="no such file"):
-        files.read_sealed(path)
-
-
 # ---- disks that are full, folders that are somebody else's
 
 

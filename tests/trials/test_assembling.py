@@ -34,7 +34,7 @@ from spikeduel.results.trials import (
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
-from spikeduel.trials.gathering import Finished, pooled, right
+from spikeduel.trials.runs import Finished, pooled
 from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -321,8 +321,8 @@ def test_the_folds_of_a_seed_are_one_test_over_all_images():
     assert pair.accuracy_b == pytest.approx(6 / 12)
     # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN on 0, 4 and 5.
     assert (pair.only_a_right, pair.only_b_right) == (5 / 2, 1 / 2)
-    found = pooled(finished(records[::-1], measures[::-1]), "snn", lambda each: right(each.answers))
-    assert found[0].tolist() == [True, True, False, True, False, True] + [True] * 6
+    found = pooled(finished(records[::-1], measures[::-1]), "snn")
+    assert np.equal(*found[0]).tolist() == [True, True, False, True, False, True] + [True] * 6
 
 
 def test_a_seed_with_an_unfinished_fold_is_not_compared():

@@ -21,7 +21,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import controls, planning, trial
 from spikeduel.trials.assembling import compare_with_controls
 from spikeduel.trials.controls import CONTROLS, Controlled
-from spikeduel.trials.gathering import Finished
+from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store, TrialRecord
 
 EXPERIMENT = baseline(
@@ -248,7 +248,7 @@ def answered(num_right, n=1000, start=0):
 
 
 def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
-    """`compare_with_controls` of one contender with answers `own` and those of its controls, a seed each; None is a failure.
+    """One contender with answers `own` beside its controls, with a seed for each answer; None is a failure.
 
     With `folds`, each seed has as many, one after the other.
     """

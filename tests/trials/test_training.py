@@ -380,7 +380,7 @@ def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
     path, told = tmp_path / "c.pt", Telling()
     whole = path.read_bytes()
     numbers = np.random.default_rng(0)
-    damaged = [whole[:length] for length in (0, 10, len(whole) // 2, len(whole) - 1)]
+    damaged = [whole[:length] for length in (0, 10, 31, 32, len(whole) // 2, len(whole) - 1)] + [whole + b"x"]
     # A weight's last bits, in torch's own format, would go unnoticed.
     for place in numbers.integers(0, len(whole), 20):
         damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from spikeduel.settings.experiment import TUNABLE, Experiment
+from spikeduel.settings import TUNABLE, Experiment
 
 EMBEDDED = "fashion-mnist-mini"
 

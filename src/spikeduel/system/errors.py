@@ -34,8 +34,6 @@ class UnreadableFiles(InputError):
 class AuditFailed(SpikeduelError):
     """The audit found what would invalidate a result, and the user asked not to go on then."""
 
-    exit_code = 1
-
 
 class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""

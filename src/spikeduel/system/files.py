@@ -88,25 +88,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_sealed(path: Path, content: bytes | memoryview) -> None:
-    """Writes `content` and its checksum to `path`, atomically, so that `read_sealed` sees any damage."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.write(hashlib.sha256(content).digest())
-
-
-def read_sealed(path: Path) -> bytes:
-    """What `write_sealed` wrote to `path`. Raises `InputError` where it is missing, cut short or changed."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    size = hashlib.sha256().digest_size
-    if hashlib.sha256(memoryview(content)[:-size]).digest() != content[-size:]:
-        raise InputError(f"{path}: damaged (its checksum is wrong).")
-    return content[:-size]
-
-
 def checksum(path: Path) -> str:
     """sha256 of a file, 64 hex digits."""
     with Path(path).open("rb") as file:

@@ -4,7 +4,7 @@ import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from typing import Any
 
 import numpy as np
 from msgspec import structs
@@ -13,25 +13,24 @@ from spikeduel.data import Prepared, Split
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.results import significance
-from spikeduel.results.audit import Audit
+from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.run import (
     SCHEMA,
     Conclusions,
     ControlledContender,
     ControlRow,
-    Counts,
     Dataset,
     GroupSizes,
     Pair,
     Results,
 )
-from spikeduel.results.trials import AddedMeasure, Calling, Test, Trial
+from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials.controls import CONTROLS
-from spikeduel.trials.gathering import Finished, pooled, right, tested
+from spikeduel.trials.runs import Finished, pooled, tested
 
 
 def assemble(
@@ -50,13 +49,13 @@ def assemble(
     and how many of them are this run's.
     """
     total, here = test_uses or (None, None)
-    described = describe_dataset(prepared, splits)
-    dataset = structs.replace(described, audit=audit, test_uses=total, test_uses_here=here)
+    dataset = structs.replace(describe_dataset(prepared, splits), audit=audit, test_uses=total, test_uses_here=here)
+    margin = experiment.equivalence_margin
     trials = [trial_entry(each) for each in finished]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    pairs = compare_pairs(done, finished, groups, experiment.equivalence_margin)
-    compared = [compare_with_controls(name, finished, groups, experiment.equivalence_margin) for name in done]
+    pairs = compare_pairs(done, finished, groups, margin)
+    compared = [compare_with_controls(name, finished, groups, margin) for name in done]
     return Results(
         schema=SCHEMA,
         spikeduel=__version__,
@@ -79,33 +78,22 @@ def trial_entry(finished: Finished) -> Trial:
     """A trial as results.json has it; what was not measured is None."""
     record, measured, controlled = finished.record, finished.measured, finished.controlled
     settings, answers = record.settings, finished.answers
-    test = None
-    if answers is not None:
-        test = Test(
-            **structs.asdict(answers.scores()),
-            encoding_spread=measured.get("encoding_spread"),
-            calibration=measured.get("calibration"),
-            by_distance=measured.get("by_distance"),
-        )
+    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration", "by_distance")}
+    test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # What a converted network is said to have trained is its source's; its validation is its own.
     converted = settings.get("converted")
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
     return Trial(
-        key=record.key,
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
-        fold=record.fold,
+        **{name: getattr(record, name) for name in ("key", "fold", "parameters", "status", "error", "stopped")},
         precision=settings.get("precision"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
         converted_from=converted and converted["contender"],
-        parameters=record.parameters,
         weight_shapes=shapes and shapes.shapes,
-        status=record.status,
-        error=record.error,
         epochs=converted["epochs"] if converted else len(record.history),
         best_epoch=None if converted else record.best_epoch,
-        stopped=record.stopped,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,
         validation=record.best.validation if record.best else None,
@@ -170,11 +158,11 @@ def compare_pairs(
 
     `groups` `[N]` says which test images belong together.
     """
-    answers = {name: pooled(finished, name, lambda each: right(each.answers)) for name in contenders}
+    answers = {name: pooled(finished, name) for name in contenders}
     compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
     for a, b in itertools.combinations(contenders, 2):
         if seeds := sorted(answers[a].keys() & answers[b].keys()):
-            compared[a, b] = _of_seeds(seeds, answers[a]), _of_seeds(seeds, answers[b])
+            compared[a, b] = _right(seeds, answers[a]), _right(seeds, answers[b])
     found = significance.adjusted([significance.difference(*both, groups, margin) for both in compared.values()])
     return [
         Pair(
@@ -196,24 +184,22 @@ def compare_with_controls(
     contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
     """The difference of a spiking contender to each control, over the seeds that have both; None without controls."""
-    own = pooled(finished, contender, lambda each: right(each.answers) if each.controlled else None)
+    own = pooled(finished, contender, lambda each: each.answers if each.controlled else None)
     its = [each for each in finished if each.contender == contender and each.record.settings["seed"] in own]
     found = [each.controlled for each in its if each.controlled]
     if not found:
         return None
     rows = []
     for name, control in CONTROLS.items():
-        others = pooled(finished, contender, partial(_right_of, name))
+
+        def of_control(each: Finished, name: str = name) -> Classification | None:
+            return each.controlled.answers.get(name) if each.controlled else None
+
+        others = pooled(finished, contender, of_control)
         reasons = [each.reasons[name] for each in found if name in each.reasons]
-        row = ControlRow(
-            control=name,
-            title=control.title,
-            meaning=control.meaning,
-            spikes=control.spikes,
-            reason=reasons[-1] if reasons else None,
-        )
+        row = ControlRow(control=name, **control.about, reason=reasons[-1] if reasons else None)
         if seeds := [seed for seed in own if seed in others]:
-            a, b = _of_seeds(seeds, own), _of_seeds(seeds, others)
+            a, b = _right(seeds, own), _right(seeds, others)
             row = structs.replace(
                 row,
                 accuracy=float(b.mean()),
@@ -226,14 +212,11 @@ def compare_with_controls(
         contender=contender,
         num_steps=its[0].record.settings["num_steps"],
         seeds=len(own),
-        accuracy=float(np.mean([answers.mean() for answers in own.values()])),
+        accuracy=float(np.mean([right.mean() for right in _right(list(own), own)])),
         rows=rows,
     )
 
 
-def _right_of(control: str, finished: Finished) -> np.ndarray | None:
-    return right(finished.controlled.answers.get(control)) if finished.controlled else None
-
-
-def _of_seeds(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
-    return np.array([answers[seed] for seed in seeds])
+def _right(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
+    """bool `[S, N]`: which answers are right, of `answers` as `pooled` gives them."""
+    return np.array([np.equal(*answers[seed]) for seed in seeds])

@@ -68,6 +68,11 @@ class Control:
     train: Callable[[Experiment], Experiment] | None = None
     ask: Callable[[Given], Classification] | None = None
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What results say of it."""
+        return {"title": self.title, "meaning": self.meaning, "spikes": self.spikes}
+
 
 def bits_of(num_steps: int) -> int:
     """⌈log2(T + 1)⌉: the bits that tell apart the numbers of spikes, 0 … T, of which a neuron has one in T steps."""
@@ -196,14 +201,7 @@ def _of_trial(given: Given) -> Controlled | None:
             labelled.progress.say(f"  {planned.card.title}: left out, {error}")
             continue
         found.answers[name] = answered
-        found.results[name] = ControlResult(
-            title=control.title,
-            meaning=control.meaning,
-            spikes=control.spikes,
-            n=answered.n,
-            accuracy=answered.accuracy,
-            **more,
-        )
+        found.results[name] = ControlResult(**control.about, n=answered.n, accuracy=answered.accuracy, **more)
     return found
 
 

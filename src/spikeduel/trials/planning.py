@@ -60,22 +60,18 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     """
     compute = hardware.resolve(experiment.device, experiment.precision)
     indices = (np.asarray(part, np.int64).tobytes() for part in (split.train, split.val, split.test))
-    fold = {} if split.fold is None else {"fold": split.fold}
-    common = {
-        "data": {
-            "fingerprint": prepared.fingerprint,
-            "split": hashlib.sha256(b"|".join(indices)).hexdigest(),
-            **fold,
-        },
-        "device": compute.device,
-        "numerics_version": NUMERICS_VERSION,
-    }
+    of: dict[str, Any] = {"fingerprint": prepared.fingerprint, "split": hashlib.sha256(b"|".join(indices)).hexdigest()}
+    if split.fold is not None:
+        of["fold"] = split.fold
+    common = {"data": of, "device": compute.device, "numerics_version": NUMERICS_VERSION}
     planned = []
     for contender in experiment.contenders:
         own = experiment.for_contender(contender)
         card = describe(contender, own, prepared)
         changed = (experiment.per_contender or {}).get(contender, {})
-        if idle := [name for name in changed if name not in effective(card)]:
+        # Recipes bring own contenders settings of neurons that another neuron may not have.
+        whole = card.family == "snn" and card.foreign is None
+        if idle := [name for name in changed if not whole and name not in effective(card)]:
             why = "does not spike" if card.family != "snn" else "what builds it does not take"
             raise InputError(f"per_contender: {idle[0]} has no effect on {contender}, which {why}. Take it out.")
         # A foreign spiking network's answers stay those that its own library gives, unless bf16 is asked for.
@@ -99,16 +95,15 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
 
 def effective(card: ModelCard) -> set[str]:
     """Those of `settings.TUNABLE` that change something for the contender of `card`."""
-    found = {name for name, whose in TUNABLE.items() if whose == "any"}
     if card.family != "snn":
-        return found
-    if card.foreign is None:
-        return set(TUNABLE)
-    build = registry.resolve("contender", card.contender, ARCHITECTURES)
-    named = models.names_taken(build)
-    if card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named:
-        found.add("num_steps")
-    return found | {name for name in models.NEURON_SETTINGS if name in card.network and name in TUNABLE}
+        return {name for name, whose in TUNABLE.items() if whose == "any"}
+    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    told = card.foreign is None or card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named
+    without = set() if told else {"num_steps"}
+    if card.network.get("surrogate") == "straight_through_estimator":
+        without.add("surrogate_alpha")
+    neurons = set(models.NEURON_SETTINGS) - set(card.network)
+    return set(TUNABLE) - neurons - without
 
 
 def check_names(experiment: Experiment) -> None:
@@ -205,9 +200,8 @@ def tried(card: ModelCard) -> nn.Module:
         raise
     except Exception as error:  # it may be the user's code
         raise InputError(
-            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and "
-            f"{len(card.classes)} classes ({type(error).__name__}: {error}). What builds it is told those of "
-            f"{', '.join(models.BUILT_WITH)} that it names."
+            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and {len(card.classes)} "
+            f"classes ({type(error).__name__}: {error}). It can name {', '.join(models.BUILT_WITH)}."
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")

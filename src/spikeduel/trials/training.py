@@ -1,5 +1,6 @@
 """One training loop for both families, and the augmentations of its images."""
 
+import hashlib
 import io
 import math
 import time
@@ -28,8 +29,6 @@ from spikeduel.system.progress import Progress
 EVALUATION_BATCH = 256
 MOST_LINES = 20
 """About as many epochs are told of, when there are more."""
-
-
 SMALLEST_SHIFT = 2
 SHIFT_SHARE = 16
 """An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
@@ -103,12 +102,8 @@ class Loop:
                     break
                 if training.best_epoch == len(training.history) - 1:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-                state = {
-                    "weights": module.state_dict(),
-                    "optimizer": step.optimizer.state_dict(),
-                    "best_weights": best_weights,
-                    "training": asdict(training),
-                }
+                state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
+                state |= {"best_weights": best_weights, "training": asdict(training)}
                 write_checkpoint(self.checkpoint, state)
                 # Some twenty lines, however many epochs there are; the first two show the pace.
                 last, epoch = training.history[-1], len(training.history)
@@ -194,13 +189,18 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not notice changed bytes."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    files.write_sealed(path, buffer.getbuffer())
+    with files.atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(buffer.getbuffer())
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """The state after the last finished epoch, or None where there is none or it cannot be read."""
     try:
-        return torch.load(io.BytesIO(files.read_sealed(path)), weights_only=True)
+        content = memoryview(path.read_bytes())
+        size = hashlib.sha256().digest_size
+        whole = hashlib.sha256(content[:-size]).digest() == content[-size:]
+        return torch.load(io.BytesIO(content[:-size]), weights_only=True) if whole else None
     except Exception:  # whatever is wrong with it, training anew is right
         return None
 

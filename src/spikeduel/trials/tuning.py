@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import models
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.tuning import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.results.words.caveats import assigned
@@ -188,7 +187,7 @@ def search(
     if num_trials < 2:
         raise InputError(f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}.")
     cards = {name: planning.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
-    own = _own_ranges(experiment, cards, ranges)
+    own = _own_ranges(cards, ranges)
     found: dict[str, list[TuningTrial]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
     for number in range(num_trials):
@@ -221,18 +220,13 @@ def search(
     )
 
 
-def _own_ranges(
-    experiment: Experiment, cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None
-) -> dict[str, dict[str, Range]]:
+def _own_ranges(cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None) -> dict[str, dict[str, Range]]:
     """What each contender tunes: of `ranges`, what has an effect on it."""
     given = RANGES if ranges is None else ranges
-    effective = {"num_steps", *models.neuron_settings(experiment.neuron)}
-    if experiment.surrogate == "straight_through_estimator":
-        effective.discard("surrogate_alpha")
     own = {}
     for name, card in cards.items():
-        concerned = {s for s in planning.effective(card) if TUNABLE[s] == "any" or s in effective}
-        own[name] = {s: r for s, r in given.items() if s in concerned}
+        effective = planning.effective(card)
+        own[name] = {s: r for s, r in given.items() if s in effective}
         if not own[name]:
             raise InputError(
                 f"the ranges leave {name} nothing to tune. Add one that concerns it, as learning_rate does."
@@ -248,12 +242,8 @@ def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> 
     return TuningTrial(
         number=number,
         settings=settings,
-        key=record.key,
-        status=record.status,
-        error=record.error,
+        **{name: getattr(record, name) for name in ("key", "status", "error", "best_epoch", "stopped")},
         epochs=len(record.history),
-        best_epoch=record.best_epoch,
-        stopped=record.stopped,
         training_seconds=sum(record.epoch_seconds),
         validation=best.validation if best else None,
     )

@@ -1,23 +1,36 @@
-"""What became of a run's trials: record, measures, times and controls of each, and the answers of all, pooled."""
+"""A whole run: what became of its trials, their answers pooled; and its folder, each file whole or not at all."""
 
+import json
+import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from msgspec import structs
 
+from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
+from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Latency
+from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.results.trials import Classification
-from spikeduel.system import files
+from spikeduel.settings import Experiment, digest, write_experiment
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
+
+LOCK = ".lock"
+"""The file in a run's folder that its writer locks."""
 
 
 @dataclass(frozen=True)
@@ -120,24 +133,87 @@ def tested(splits: Sequence[Split]) -> np.ndarray:
 
 
 def pooled(
-    finished: Sequence[Finished], contender: str, part: Callable[[Finished], np.ndarray | None]
+    finished: Sequence[Finished],
+    contender: str,
+    answers: Callable[[Finished], Classification | None] = lambda each: each.answers,
 ) -> dict[int, np.ndarray]:
-    """`part` `[N]` of a contender's trials, for the images of `tested`, by seed.
+    """True and predicted classes int64 `[2, N]` of a contender's trials, for the images of `tested`, by seed.
 
     A seed with an unfinished fold is left out, for want of its images.
     """
     folds = sorted({each.record.fold for each in finished}, key=lambda fold: -1 if fold is None else fold)
     found: dict[int, dict[int | None, np.ndarray]] = {}
     for each in finished:
-        if each.contender == contender and (its := part(each)) is not None:
-            found.setdefault(each.record.settings["seed"], {})[each.record.fold] = its
+        if each.contender == contender and (its := answers(each)):
+            found.setdefault(each.record.settings["seed"], {})[each.record.fold] = np.array([its.truth, its.predicted])
     return {
-        seed: np.concatenate([parts[fold] for fold in folds])
+        seed: np.concatenate([parts[fold] for fold in folds], axis=1)
         for seed, parts in found.items()
         if len(parts) == len(folds)
     }
 
 
-def right(answers: Classification | None) -> np.ndarray | None:
-    """bool `[N]`: which of the answers are right; None where there are none."""
-    return None if answers is None else np.equal(answers.truth, answers.predicted)
+def located(experiment: Experiment) -> Experiment:
+    """`experiment` with absolute paths, so that it means the same in every folder."""
+    dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
+    if dataset not in data.DATASETS and files.is_folder(dataset):
+        dataset = str(files.located(dataset))
+    if data_dir is not None:
+        data_dir = str(files.located(data_dir))
+    if group_by is not None and data.names_a_file(group_by):
+        group_by = str(files.located(group_by))
+    return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
+
+
+def require_writable(out: Path | str | None) -> None:
+    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds one already."""
+    folder = Path(out or "runs")
+    files.require_writable(folder)
+    if out is None or not folder.is_dir() or (folder / "experiment.toml").is_file():
+        return
+    # A process that was killed while it wrote its first file leaves these.
+    if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
+        raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
+
+
+def default_name(experiment: Experiment, fingerprint: str) -> str:
+    """`<data set>-<recipe>-<hash>`: the same experiment on the same data finds its folder again."""
+    dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(experiment.dataset).name).strip("-") or "images"
+    return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
+
+
+def write(
+    comparison: Comparison, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], store: Store
+) -> None:
+    """Puts settings, models, results, split and predictions into the run's folder, each file whole or not at all."""
+    folder, results = comparison.out, comparison.results
+    write_experiment(folder / "experiment.toml", comparison.experiment)
+    for each, entry in zip(finished, results.trials, strict=True):
+        if entry.model:
+            with files.atomic_path(folder / entry.model) as temporary:
+                shutil.copyfile(store.model_path(each.record.key), temporary)
+    if results.tuning:
+        typed.write_json(folder / "tuning.json", results.tuning)
+    typed.write_json(folder / "results.json", comparison.document())
+    data.write_splits(folder / "split.csv", prepared, splits)
+    write_predictions(folder, prepared, splits, finished)
+
+
+def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> None:
+    """Writes a run's `predictions.json`, whole or not at all."""
+    test = tested(splits)
+    content = PredictionsFile(
+        schema=1,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=test.tolist(),
+        labels=np.asarray(prepared.labels)[test].tolist(),
+        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
+        trials=[
+            SeedAnswers(contender=contender, seed=seed, predicted=answers[1].tolist())
+            for contender in dict.fromkeys(each.contender for each in finished)
+            for seed, answers in pooled(finished, contender).items()
+        ],
+    )
+    files.write_text(folder / FILE, json.dumps(typed.plain(content), separators=(",", ":")) + "\n")
