@@ -49,7 +49,7 @@ def assemble(
     and how many of them are this run's.
     """
     total, here = test_uses or (None, None)
-    dataset = structs.replace(describe_dataset(prepared, splits), audit=audit, test_uses=total, test_uses_here=here)
+    dataset = describe_dataset(prepared, splits, audit=audit, test_uses=total, test_uses_here=here)
     margin = experiment.equivalence_margin
     trials = [trial_entry(each) for each in finished]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]
@@ -121,11 +121,20 @@ def trial_entry(finished: Finished) -> Trial:
     )
 
 
-def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
-    """The data and its split, or its folds."""
+def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
+    """The data and its split, or its folds; `more` are further fields."""
     groups = prepared.groups
+    if groups is not None:
+        sizes = np.unique(groups, return_counts=True)[1]
+        shared = [np.isin(groups[each.test], groups[each.train]) for each in splits]
+        more |= {
+            "groups": len(sizes),
+            "group_sizes": GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
+            "groups_tested": sum(len(np.unique(groups[each.test])) for each in splits),
+            "shared_groups": float(np.concatenate(shared).mean()),
+        }
     counts = [Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits]
-    described = Dataset(
+    return Dataset(
         name=prepared.name,
         fingerprint=prepared.fingerprint,
         classes=list(prepared.classes),
@@ -138,16 +147,7 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
         split=splits[0].kind,
         folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
-    )
-    if groups is None:
-        return described
-    sizes = np.unique(groups, return_counts=True)[1]
-    return structs.replace(
-        described,
-        groups=len(sizes),
-        group_sizes=GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
-        groups_tested=sum(len(np.unique(groups[each.test])) for each in splits),
-        shared_groups=float(np.concatenate([np.isin(groups[each.test], groups[each.train]) for each in splits]).mean()),
+        **more,
     )
 
 

@@ -110,39 +110,28 @@ def _nearest_neighbour(given: Given) -> Classification:
 
 CONTROLS: dict[str, Control] = {
     "relu_twin": Control(
-        "ReLU twin",
-        "the same network with ReLU for its neurons: one pass, no spikes, no time",
-        spikes=False,
+        "ReLU twin", "the same network with ReLU for its neurons: one pass, no spikes, no time", spikes=False,
         train=lambda given: replace(given, neuron="relu", encoding="direct", num_steps=1),
     ),
     "quantised_twin": Control(
-        "quantised twin",
-        "the ReLU twin, trained with activations as coarse as a count of spikes",
-        spikes=False,
+        "quantised twin", "the ReLU twin, trained with activations as coarse as a count of spikes", spikes=False,
         train=lambda given: replace(
             given, neuron="quantised-relu", activation_bits=bits_of(given.num_steps), encoding="direct", num_steps=1
         ),
     ),
     "one_step": Control(
-        "one time step",
-        "the same neurons, trained and used with T = 1: spikes without time",
-        spikes=True,
+        "one time step", "the same neurons, trained and used with T = 1: spikes without time", spikes=True,
         train=lambda given: replace(given, num_steps=1),
     ),
     "shuffled": Control(
-        "shuffled in time",
-        "the trained network, each neuron's spikes in random order, as many as before",
-        spikes=True,
+        "shuffled in time", "the trained network, each neuron's spikes in random order, as many as before", spikes=True,
         ask=_shuffled,
     ),
     "nearest_neighbour": Control(
-        "nearest neighbour",
-        "the label of the training image whose pixels differ least, in full size (the audit's looks at small grey "
-        "versions): nothing is trained",
-        spikes=False,
-        ask=_nearest_neighbour,
+        "nearest neighbour", "the label of the training image whose pixels differ least, in full size (the audit's "
+        "looks at small grey versions): nothing is trained", spikes=False, ask=_nearest_neighbour,
     ),
-}
+}  # fmt: skip
 """In the order in which people read them: those that need no spikes, no time, no timing, no training."""
 
 
@@ -171,12 +160,11 @@ def run(trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Pro
 
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
     """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it."""
-    shapes: dict[str, tuple[bool, WeightShapes]] = {}
-    for each in trials:
-        if (found := store.measure(each.key, "weight_shapes", WeightShapes)) is not None:
-            shapes.setdefault(each.card.contender, (each.card.num_steps is not None, found))
-    for (one, (spikes, weights)), (other, (also_spikes, others)) in itertools.product(shapes.items(), repeat=2):
-        if spikes and not also_spikes and weights == others:
+    cards = {each.card.contender: each.card for each in trials}
+    found = [(each.card.contender, store.measure(each.key, "weight_shapes", WeightShapes)) for each in reversed(trials)]
+    shapes = {contender: shape for contender, shape in found if shape}
+    for one, other in itertools.permutations([name for name in cards if name in shapes], 2):
+        if shapes[one] == shapes[other] and cards[one].num_steps is not None and cards[other].num_steps is None:
             progress.say(
                 f"  control, relu twin: {one} has the same weights as {other}, shape for shape. Its twin is trained "
                 "all the same, since their code could differ; expect equal numbers."

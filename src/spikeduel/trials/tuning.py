@@ -200,7 +200,11 @@ def search(
             record = trial.run(planning.plan(alone, prepared, split)[0], prepared, store, progress, test=False)
             found[name].append(_trial_entry(number, settings, record))
     contenders = [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards]
-    best = _with_the_best(experiment, contenders)
+    chosen = dict(experiment.per_contender or {})
+    for each in contenders:
+        if each.best is not None:
+            chosen[each.contender] = {**chosen.get(each.contender, {}), **each.trials[each.best].settings}
+    best = replace(experiment, per_contender=chosen or None)
     return Tuning(
         best,
         TuningRecord(
@@ -263,14 +267,6 @@ def _contender_entry(name: str, family: Any, names: list[str], trials: list[Tuni
         expected_best=expected,
         gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
     )
-
-
-def _with_the_best(experiment: Experiment, contenders: list[TunedContender]) -> Experiment:
-    own = dict(experiment.per_contender or {})
-    for each in contenders:
-        if each.best is not None:
-            own[each.contender] = {**own.get(each.contender, {}), **each.trials[each.best].settings}
-    return replace(experiment, per_contender=own or None)
 
 
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
