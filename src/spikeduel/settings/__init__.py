@@ -242,10 +242,8 @@ class Experiment:
         by_contender = {}
         for contender, settings in given.items():
             if contender not in self.contenders:
-                raise InputError(
-                    f"per_contender: '{contender}' is not among the contenders ({', '.join(self.contenders)}). Name it "
-                    "there, or take its settings out."
-                )
+                known = ", ".join(self.contenders)
+                raise InputError(f"per_contender: '{contender}' is not among the contenders ({known}). Name it there.")
             for name in settings:
                 if name not in TUNABLE:
                     raise unknown(f"setting of a single contender ({contender})", name, TUNABLE)

@@ -103,15 +103,14 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         # A pipe that nobody writes to would block here without O_NONBLOCK.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(f"{path}: not a regular file.")
-            content = file.read(most + 1)
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(most + 1) if regular else b""
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if not regular:
+        raise InputError(f"{path}: not a regular file.")
     if len(content) > most:
         raise InputError(f"{path}: larger than {most / 1e6:,.0f} MB, which cannot be right.")
     return content

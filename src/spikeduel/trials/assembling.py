@@ -39,7 +39,7 @@ def assemble(
     splits: Sequence[Split],
     finished: Sequence[Finished],
     *,
-    test_uses: tuple[int, int] | None = None,
+    test_uses: tuple[int | None, int | None] = (None, None),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
 ) -> Results:
@@ -48,8 +48,8 @@ def assemble(
     `splits` holds one split, or one for each fold. `test_uses` says how many models were asked about the test images,
     and how many of them are this run's.
     """
-    total, here = test_uses or (None, None)
-    dataset = describe_dataset(prepared, splits, audit=audit, test_uses=total, test_uses_here=here)
+    uses, uses_here = test_uses
+    dataset = describe_dataset(prepared, splits, audit=audit, test_uses=uses, test_uses_here=uses_here)
     margin = experiment.equivalence_margin
     trials = [trial_entry(each) for each in finished]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]

@@ -59,20 +59,14 @@ CONVERTIBLE = {
 def require_convertible(experiment: Experiment) -> None:
     """Raises `InputError` where `experiment` asks for a conversion and none of its contenders can be converted."""
     if experiment.convert and not any(name in CONVERTIBLE for name in experiment.contenders):
-        raise InputError(
-            f"convert: none of {', '.join(experiment.contenders)} can be converted. {' and '.join(CONVERTIBLE)} can, "
-            "which --recipe matched has."
-        )
+        wanted, can = ", ".join(experiment.contenders), " and ".join(CONVERTIBLE)
+        raise InputError(f"convert: none of {wanted} can be converted. {can} can, which --recipe matched has.")
 
 
 def run(trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress) -> list[Trial]:
     """The conversion of each of `trials` that is finished and can be converted, as a trial that the store holds."""
-    convertible = [each for each in trials if each.card.contender in CONVERTIBLE]
-    return [
-        _stored(each, len(record.history), prepared, store, progress)
-        for each in convertible
-        if (record := store.record(each.key)) is not None
-    ]
+    convertible = [(each, store.record(each.key)) for each in trials if each.card.contender in CONVERTIBLE]
+    return [_stored(each, len(record.history), prepared, store, progress) for each, record in convertible if record]
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:

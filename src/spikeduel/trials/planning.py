@@ -109,12 +109,10 @@ def effective(card: ModelCard) -> set[str]:
 def check_names(experiment: Experiment) -> None:
     """Raises `InputError` for a name that leads nowhere, before anything is loaded."""
     data.resolve(experiment.dataset)
+    known = ", ".join(experiment.contenders)
     for contender in [text.rpartition("=")[0] for text in experiment.family]:
         if contender not in experiment.contenders or contender in ARCHITECTURES:
-            raise InputError(
-                f"family: '{contender}' is no network of your own among the contenders "
-                f"({', '.join(experiment.contenders)})."
-            )
+            raise InputError(f"family: '{contender}' is no network of your own among the contenders ({known}).")
     for contender in experiment.contenders:
         registry.resolve("contender", contender, ARCHITECTURES)
     encoder_of(experiment.encoding)
@@ -175,14 +173,13 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
         given = experiment.given_family(card.contender)
         calling = foreign.calling_of(module, card.image_shape, len(card.classes), given)
         family = given or foreign.family_of(module)
-        if family == "snn" and calling.way == "loop":
-            # It makes its steps itself, each from the one image that it is given.
-            return replace(card, foreign=calling, encoding="direct", num_steps=calling.num_steps)
-        if family == "snn":
-            return replace(card, foreign=calling)
-        if calling.way in ("step", "sequence"):
+        if family != "snn" and calling.way in ("step", "sequence"):
             raise InputError("it takes its input over time, and is said to be no spiking network. Leave out --family.")
-    return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
+    if family != "snn":
+        return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
+    # In a loop, it makes its steps itself, each from the one image that it is given.
+    steps: dict[str, Any] = {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
+    return replace(card, foreign=calling, **steps)
 
 
 def _parameters(contender: str) -> Collection[str]:
