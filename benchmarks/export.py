@@ -20,7 +20,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
-from spikeduel.system.typed import plain
+from spikeduel.system.typed import plain, write_json
 
 RESULT = Path(__file__).parent / "results" / "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")
@@ -42,7 +42,7 @@ def main() -> None:
         found = exported(Path(path), formats, given.images, given.data_dir)
         before = document["models"].get(name, found)
         document["models"][name] = {**found, "exports": {**before["exports"], **found["exports"]}}
-        files.write_json(RESULT, document)
+        write_json(RESULT, document)
 
 
 def exported(path: Path, formats: list[str], num_images: int, data_dir: str | None) -> dict[str, Any]:

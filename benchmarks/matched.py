@@ -44,7 +44,7 @@ def main() -> None:
     def run(contender: str, seed: int, **changes: Any) -> dict[str, Any]:
         changed = replace(experiment, contenders=(contender,), seeds=seed + 1, **changes)
         planned = planning.plan(changed, prepared, split)[seed]
-        record = store.record(planned.key) or trial.run(planned, prepared, split, store, progress)
+        record = store.record(planned.key) or trial.run(planned, prepared, store, progress)
         return {
             "validation": max(epoch["val_accuracy"] for epoch in record.history),
             "validation_loss": min(epoch["val_loss"] for epoch in record.history),

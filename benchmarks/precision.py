@@ -66,7 +66,7 @@ def main() -> None:
     found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for pair in zip(*plans.values(), strict=True):
         for planned in pair:
-            record = trial.run(planned, prepared, split, store, progress)
+            record = trial.run(planned, prepared, store, progress)
             measured = store.measure(record.key, "classification") or {}
             entry = found.setdefault(planned.card.contender, {"test_accuracy": {}, "epochs": {}})
             entry["test_accuracy"].setdefault(planned.card.precision, []).append(measured["accuracy"])

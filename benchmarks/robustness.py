@@ -17,14 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spikeduel import data
-from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.answers import ask
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, Corrupted
 from spikeduel.networks import model_files, models
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.typed import plain
 from spikeduel.trials import assembling, planning, trial
+from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import EvaluationBatches
 
@@ -79,10 +80,8 @@ def main() -> None:
     split, store, progress = data.split(prepared, experiment), Store(options.store), TerminalProgress()
     trials, cost = [], {}
     for planned in planning.plan(experiment, prepared, split):
-        record = trial.run(planned, prepared, split, store, progress)
-        names = (*MEASURES, *robustness.NAMES)
-        found = {name: value for name in names if (value := store.measure(record.key, name)) is not None}
-        entry = assembling.trial_entry(record, found)
+        record = trial.run(planned, prepared, store, progress)
+        entry = plain(assembling.trial_entry(Finished(record, trial.measured(planned, store))))
         calibration = {key: entry["test"]["calibration"][key] for key in ("ece", "nll", "brier", "temperature")}
         scaled = {key: entry["test"]["calibration"]["scaled"][key] for key in ("ece", "nll", "brier")}
         trials.append({

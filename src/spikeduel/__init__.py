@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from spikeduel.spiking.surrogates import SURROGATES, Surrogate
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
-    from spikeduel.trials.augmentations import AUGMENTATIONS
     from spikeduel.trials.controls import CONTROLS, Control
+    from spikeduel.trials.training import AUGMENTATIONS
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
 _MODULE_OF = {
     "ALIF": "spiking.neurons",
     "ARCHITECTURES": "networks.architectures",
-    "AUGMENTATIONS": "trials.augmentations",
+    "AUGMENTATIONS": "trials.training",
     "Audit": "data.auditing",
     "CONTROLS": "trials.controls",
     "Comparison": "results.comparison",

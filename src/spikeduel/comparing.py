@@ -12,19 +12,7 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import (
-    answers,
-    assembling,
-    collecting,
-    controls,
-    conversion,
-    evaluating,
-    planning,
-    run_folder,
-    trial,
-    tuning,
-)
-from spikeduel.trials.announcing import announcement
+from spikeduel.trials import assembling, controls, conversion, evaluating, planning, runs, trial, tuning
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range, Tuning
 
@@ -48,45 +36,39 @@ def compare(
     store = store if isinstance(store, Store) else Store(store)
     planning.check_names(experiment)
     conversion.require_convertible(experiment)
-    experiment = run_folder.located(experiment)
+    experiment = runs.located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
-    trials = [(each, split) for split in splits for each in planning.plan(experiment, prepared, split)]
+    trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
-    run_folder.require_writable(out)
-    progress.say(announcement(experiment, prepared, splits, [each.card for each, _ in trials]))
+    runs.require_writable(out)
+    progress.say(planning.announcement(experiment, prepared, splits, [each.card for each in trials]))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
-    records = [trial.run(each, prepared, split, store, progress, altered[split.fold]) for each, split in trials]
+    records = [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in trials]
     if experiment.convert:
         converted = conversion.run(trials, prepared, store, progress)
-        records += [trial.run(each, prepared, of, store, progress, altered[of.fold]) for each, of in converted]
+        records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]
         trials += converted
-    controlled = controls.run(trials, prepared, store, progress) if experiment.controls else []
-    timed = collecting.time_answers(experiment, prepared, trials, records, store, progress)
-    measures = collecting.measures(store, trials, records, audit, splits[0])
+    controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
+    timed = runs.time_answers(trials, records, prepared, store, progress)
+    finished = runs.gather(trials, records, controlled, timed, store, audit, splits[0])
     results = assembling.assemble(
-        *(experiment, prepared, splits),
-        collecting.entries(records, measures, store, timed, controlled),
-        records,
-        measures,
-        controls=collecting.concluded(trials, controlled, measures, prepared, splits),
-        test_uses=collecting.test_uses(store, prepared, splits, trials, controlled),
+        *(experiment, prepared, splits, finished),
+        test_uses=runs.test_uses(store, prepared, trials, controlled),
         audit=audit,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )
-    folder = Path(out) if out else Path("runs") / run_folder.default_name(experiment, prepared.fingerprint)
+    folder = Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
-    with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
-        run_folder.write(comparison, records, store)
-        data.write_splits(folder / "split.csv", prepared, splits)
-        answers.write(folder, prepared, splits, records, measures)
+    with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
+        runs.write(comparison, prepared, splits, finished, store)
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 
@@ -111,7 +93,7 @@ def tune(
             "on other images than those that are to be tested."
         )
     planning.check_names(experiment)
-    experiment = run_folder.located(experiment)
+    experiment = runs.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     files.require_writable(store.root)
     return tuning.search(experiment, prepared, data.split(prepared, experiment), num_trials, ranges, store, progress)
@@ -123,9 +105,9 @@ def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
     `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`, where the hash is that of the comparison to come.
     Raises `InputError`.
     """
-    name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
+    name = runs.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
     folder = Path(out) if out else Path("runs") / f"{name}-tuning"
-    run_folder.require_writable(folder)
+    runs.require_writable(folder)
     write_experiment(folder / "experiment.toml", tuned.experiment)
     typed.write_json(folder / "tuning.json", tuned.record)
     report_tuning(tuned.record, folder)

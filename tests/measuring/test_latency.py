@@ -7,11 +7,8 @@ from msgspec import structs
 from made_models import make
 from spikeduel.measuring.latency import latency, machine
 from spikeduel.networks.model_files import save_model
-from spikeduel.results.costs import Latency, Times
+from spikeduel.results.costs import Latency
 from spikeduel.system import typed
-from spikeduel.system.progress import Progress
-from spikeduel.trials.collecting import Timed, take
-from spikeduel.trials.store import Store
 
 
 @pytest.fixture
@@ -86,64 +83,3 @@ def test_what_fails_is_null_and_says_why(path, images, tmp_path):
     assert "a model.safetensors" in found.reasons["process"]
     late = latency(path, images, "cpu", seconds=0.01)
     assert late.reasons["process"] == "no process for it (TimeoutExpired)"
-
-
-class Told(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-
-@pytest.fixture
-def counted(monkeypatch):
-    """`take` with made-up times: the n-th that is taken has a median of n ms; None, where none are to be had."""
-    taken = []
-
-    def made(path, images, device, own_code=()):
-        taken.append(path.parent.name)
-        works = "broken" not in path.parent.name
-        one = Times(median_ms=float(len(taken)), p95_ms=None, min_ms=0.5, n=3) if works else None
-        reasons = {} if works else {"process": "it broke"}
-        return Latency(machine=machine(device), one_image=one, reasons=reasons)
-
-    monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
-    return taken
-
-
-def on(taken, **machine):
-    return structs.replace(taken, machine=structs.replace(taken.machine, **machine))
-
-
-def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted):
-    store, told = Store(tmp_path / "store"), Told()
-    one, other = Timed("one", "net one", "cpu"), Timed("other", "net other", "cpu")
-    first = take([one], images, (), store, told)
-    assert first["one"].one_image.median_ms == 1
-    assert take([one], images, (), store, told) == first
-    assert counted == ["one"]
-    # With a second one, the first is taken again, so that both are from now.
-    both = take([one, other], images, (), store, told)
-    assert {key: found.one_image.median_ms for key, found in both.items()} == {"one": 2, "other": 3}
-    assert take([one, other], images, (), store, told) == both
-    # Another machine's times are of no use.
-    taken = store.measure("other", "latency", Latency)
-    store.save_measure("other", "latency", on(taken, threads=taken.machine.threads + 1))
-    assert len(take([one, other], images, (), store, told)) == 2
-    assert counted == ["one", "one", "other", "one", "other"]
-    # Being busier does not make it another one.
-    taken = store.measure("other", "latency", Latency)
-    store.save_measure("other", "latency", on(taken, load_average=77.0))
-    take([one, other], images, (), store, told)
-    assert len(counted) == 5
-    assert told.lines == []
-
-
-def test_who_cannot_be_timed_is_said_and_tried_again(tmp_path, images, counted):
-    store, told = Store(tmp_path / "store"), Told()
-    trials = [Timed("broken", "net, seed 0", "cpu")]
-    assert take(trials, images, (), store, told)["broken"].one_image is None
-    assert told.lines == ["  net, seed 0: not timed, it broke"]
-    take(trials, images, (), store, told)
-    assert len(counted) == 2

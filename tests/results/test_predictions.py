@@ -10,7 +10,7 @@ from spikeduel.measuring.correctness import classified
 from spikeduel.results import predictions
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
-from spikeduel.trials import answers
+from spikeduel.trials.runs import Finished, write_predictions
 from spikeduel.trials.store import TrialRecord
 
 LABELS = np.arange(60) % 3
@@ -62,7 +62,7 @@ def make_run(tmp_path):
                 measures.append({} if number is None else {"classification": answered(number)})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
-        answers.write(run, prepared(groups, fingerprint), [split], records, measures)
+        write_predictions(run, prepared(groups, fingerprint), [split], list(map(Finished, records, measures)))
         return run
 
     return make

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from damage import problem
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
 
@@ -28,14 +28,14 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
     folder = tmp_path / "set"
-    with files.atomic_directory(folder) as temporary:
+    with files.atomic_path(folder, folder=True) as temporary:
         (temporary / "a").write_text("old")
-    with pytest.raises(RuntimeError), files.atomic_directory(folder) as temporary:
+    with pytest.raises(RuntimeError), files.atomic_path(folder, folder=True) as temporary:
         (temporary / "a").write_text("new")
         raise RuntimeError
     assert (folder / "a").read_text() == "old"
     assert list(tmp_path.iterdir()) == [folder]
-    with files.atomic_directory(folder) as temporary:
+    with files.atomic_path(folder, folder=True) as temporary:
         (temporary / "b").write_text("newer")
     assert [p.name for p in folder.iterdir()] == ["b"]
 
@@ -47,10 +47,10 @@ def test_written_files_have_ordinary_permissions(tmp_path):
 
 
 def test_json_round_trip_refuses_nan(tmp_path):
-    files.write_json(tmp_path / "a.json", {"x": [1, None, 0.5]})
+    typed.write_json(tmp_path / "a.json", {"x": [1, None, 0.5]})
     assert files.read_json(tmp_path / "a.json") == {"x": [1, None, 0.5]}
     with pytest.raises(ValueError):
-        files.write_json(tmp_path / "a.json", float("nan"))
+        typed.write_json(tmp_path / "a.json", float("nan"))
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None, 0.5]}
 
 
@@ -242,26 +242,6 @@ def test_where_files_cannot_be_locked_it_says_so(refusal, tmp_path, monkeypatch)
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(InputError, match=r"does not support it.*local disk"), files.locked(tmp_path / "x.lock"):
         pass
-
-
-# ---- checksums
-
-
-def test_sealed_content_comes_back_or_is_known_to_be_damaged(tmp_path, random):
-    content, path = random.bytes(1000), tmp_path / "sealed"
-    files.write_sealed(path, content)
-    assert files.read_sealed(path) == content
-    whole = path.read_bytes()
-    damaged = [whole[:length] for length in (0, 1, 31, 32, 500, len(whole) - 1)] + [whole + b"x"]
-    for place in random.integers(0, len(whole), 20):
-        damaged.append(whole[:place] + bytes([whole[place] ^ 1 << int(random.integers(8))]) + whole[place + 1 :])
-    for each in damaged:
-        path.write_bytes(each)
-        with pytest.raises(InputError, match="sealed: damaged"):
-            files.read_sealed(path)
-    path.unlink()
-    with pytest.raises(InputError, match="no such file"):
-        files.read_sealed(path)
 
 
 # ---- disks that are full, folders that are somebody else's

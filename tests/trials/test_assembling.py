@@ -34,6 +34,7 @@ from spikeduel.results.trials import (
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
+from spikeduel.trials.runs import Finished, pooled
 from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -95,15 +96,18 @@ SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
 
 
+def finished(records, measures):
+    return [Finished(*each) for each in zip(records, measures, strict=True)]
+
+
 def entry(of, found):
-    return assembling.trial_entry(of, found, {}, None)
+    return assembling.trial_entry(Finished(of, found))
 
 
 def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **others):
     records = records or [record("snn"), record("cnn")]
     measures = measures or [measured(SNN), measured(CNN)]
-    trials = [entry(*each) for each in zip(records, measures, strict=True)]
-    return assembling.assemble(experiment, prepared(groups), splits, trials, records, measures, **others)
+    return assembling.assemble(experiment, prepared(groups), splits, finished(records, measures), **others)
 
 
 def pair_of(*given, **settings):
@@ -191,17 +195,19 @@ def test_every_measure_reaches_the_results():
     )
     spread = EncodingSpread(accuracies=[0.5, 0.25], standard_deviation=0.1)
     found = assembling.trial_entry(
-        record("snn"),
-        measured(
-            SNN,
-            encoding_spread=spread,
-            calibration=calibration,
-            weight_shapes=WeightShapes(shapes={"w": [2, 3]}),
-            operations=Counted(operations=spiking()),
-            anytime=ANYTIME,
-        ),
-        {"own:measure": "it broke"},
-        untimed(None, None, "cpu"),
+        Finished(
+            record("snn"),
+            measured(
+                SNN,
+                encoding_spread=spread,
+                calibration=calibration,
+                weight_shapes=WeightShapes(shapes={"w": [2, 3]}),
+                operations=Counted(operations=spiking()),
+                anytime=ANYTIME,
+            ),
+            {"own:measure": "it broke"},
+            untimed(None, None, "cpu"),
+        )
     )
     assert set(MEASURES) == {
         "classification", "encoding_spread", "calibration", "weight_shapes", "operations", "anytime",
@@ -315,8 +321,8 @@ def test_the_folds_of_a_seed_are_one_test_over_all_images():
     assert pair.accuracy_b == pytest.approx(6 / 12)
     # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN on 0, 4 and 5.
     assert (pair.only_a_right, pair.only_b_right) == (5 / 2, 1 / 2)
-    right, _ = assembling.right_answers("snn", "cnn", records[::-1], measures[::-1])
-    assert right[0].tolist() == [True, True, False, True, False, True] + [True] * 6
+    found = pooled(finished(records[::-1], measures[::-1]), "snn")
+    assert np.equal(*found[0]).tolist() == [True, True, False, True, False, True] + [True] * 6
 
 
 def test_a_seed_with_an_unfinished_fold_is_not_compared():
@@ -382,11 +388,11 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     predicted["snn2"][5:13] = 1
     measures = [measured(answers, truth) for answers in predicted.values()]
     records = [record(name) for name in predicted]
-    pairs = assembling.compare_pairs(list(predicted), records, measures, None, 0.005)
+    pairs = assembling.compare_pairs(list(predicted), finished(records, measures), None, 0.005)
     # 9 of 9, 8 of 8, and 5 against 4 coins.
     assert [pair.p_value_raw for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
     assert [pair.p_value for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
-    grouped = assembling.compare_pairs(list(predicted), records, measures, np.arange(100) // 25, 0.005)
+    grouped = assembling.compare_pairs(list(predicted), finished(records, measures), np.arange(100) // 25, 0.005)
     assert grouped[0].test == "exact sign flips of 4 groups"
     assert grouped[0].p_value_raw == 1.0
 

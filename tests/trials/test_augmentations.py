@@ -6,7 +6,7 @@ import torch
 
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-from spikeduel.trials.augmentations import AUGMENTATIONS, augment, flip, shift, shift_flip
+from spikeduel.trials.training import AUGMENTATIONS, augment, flip, shift, shift_flip
 
 SHAPES = [(64, 1, 8, 8), (40, 3, 28, 20), (33, 1, 97, 40), (1, 1, 4, 4)]
 

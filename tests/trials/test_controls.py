@@ -9,7 +9,6 @@ from msgspec import structs
 from made_times import untimed
 from spikeduel import comparing, data
 from spikeduel.comparing import compare
-from spikeduel.data import Split
 from spikeduel.measuring import energy, latency
 from spikeduel.measuring.correctness import classified
 from spikeduel.networks.models import ModelCard
@@ -21,9 +20,10 @@ from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls, planning, trial
-from spikeduel.trials.controls import CONTROLS, Controlled, conclude
-from spikeduel.trials.planning import Trial
-from spikeduel.trials.store import Store
+from spikeduel.trials.assembling import compare_with_controls
+from spikeduel.trials.controls import CONTROLS, Controlled
+from spikeduel.trials.runs import Finished
+from spikeduel.trials.store import Store, TrialRecord
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu",
@@ -65,8 +65,8 @@ def run(experiment, store, progress=None):
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
     trials = planning.plan(experiment, prepared, split)
     for each in trials:
-        trial.run(each, prepared, split, store, progress)
-    return controls.run([(each, split) for each in trials], prepared, store, progress)
+        trial.run(each, prepared, store, progress)
+    return controls.run(trials, prepared, store, progress)
 
 
 @pytest.mark.parametrize(("num_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (25, 5)])
@@ -242,12 +242,6 @@ def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
 # ---- what is concluded
 
 
-def planned(seed, contender="conv-lif", margin=0.005):
-    """A trial that nobody trained."""
-    card = ModelCard(contender, "snn", (1, 8, 8), ("a", "b"), None, {}, "direct", 4, seed=seed)
-    return Trial(replace(EXPERIMENT, equivalence_margin=margin), card, {}), Split(*[np.arange(0)] * 3, "made up")
-
-
 def answered(num_right, n=1000, start=0):
     """Right on `num_right` of `n` images, from image `start` on."""
     predicted = (np.roll(np.arange(n), start) >= num_right).astype(int)
@@ -255,12 +249,11 @@ def answered(num_right, n=1000, start=0):
 
 
 def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
-    """`conclude` of one contender with answers `own` and those of its controls, a seed each; None is a failure.
+    """One contender with answers `own` beside its controls, with a seed for each answer; None is a failure.
 
     With `folds`, each seed has as many, one after the other.
     """
-    trials = [planned(place // folds, margin=margin) for place in range(len(own))]
-    found = []
+    finished = []
     for place, answers in enumerate(own):
         given = {name: each[place] for name, each in by_control.items() if each[place] is not None}
         results = {
@@ -270,8 +263,16 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
             )
             for name, each in given.items()
         }  # fmt: skip
-        found.append(None if answers is None else Controlled(results, given, reasons or {}))
-    (about,) = conclude(trials, found, own, groups)
+        data = {} if folds == 1 else {"fold": place % folds}
+        settings = {"contender": "conv-lif", "seed": place // folds, "num_steps": 4, "data": data}
+        record = TrialRecord(
+            key="", settings=settings, parameters=0, status="done", error=None, best_epoch=None, stopped=None,
+            epoch_seconds=[], history=[],
+        )  # fmt: skip
+        measured = {} if answers is None else {"classification": answers}
+        found = None if answers is None else Controlled(results, given, reasons or {})
+        finished.append(Finished(record, measured, controlled=found))
+    about = compare_with_controls("conv-lif", finished, groups, margin)
     return about, {row.control: row for row in about.rows}
 
 

@@ -33,7 +33,7 @@ def trained(tmp_path_factory):
     split = data.split(prepared, EXPERIMENT)
     found = {}
     for each in planning.plan(EXPERIMENT, prepared, split):
-        record = trial.run(each, prepared, split, store, Progress())
+        record = trial.run(each, prepared, store, Progress())
         found[each.card.contender] = store.model_path(record.key), trial.measured(each, store)
     return found
 
@@ -112,7 +112,7 @@ def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     for split in data.splits(prepared, experiment)[1:]:
         (each,) = planning.plan(experiment, prepared, split)
-        record = trial.run(each, prepared, split, store, Progress())
+        record = trial.run(each, prepared, store, Progress())
         found = evaluate(load_model(store.model_path(record.key)), EXPERIMENT)
         assert found.n == len(split.test) == 599
         assert found.accuracy == store.measure(record.key, "classification", Classification).accuracy
@@ -127,7 +127,7 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     store, prepared = Store(tmp_path / "s"), data.load(experiment)
     split = data.split(prepared, experiment)
     (each,) = planning.plan(experiment, prepared, split)
-    record = trial.run(each, prepared, split, store, Progress())
+    record = trial.run(each, prepared, store, Progress())
     model = load_model(store.model_path(record.key))
     assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
     asked = []

@@ -225,7 +225,7 @@ def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
 
 
 def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
-    from spikeduel.trials.augmentations import AUGMENTATIONS
+    from spikeduel.trials.training import AUGMENTATIONS
 
     # All that is trained on is white, all that is asked in validation is as it was.
     monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
@@ -240,7 +240,7 @@ def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
 
 def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
     from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.trials.augmentations import AUGMENTATIONS
+    from spikeduel.trials.training import AUGMENTATIONS
 
     keys = []
 
@@ -380,7 +380,7 @@ def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
     path, told = tmp_path / "c.pt", Telling()
     whole = path.read_bytes()
     numbers = np.random.default_rng(0)
-    damaged = [whole[:length] for length in (0, 10, len(whole) // 2, len(whole) - 1)]
+    damaged = [whole[:length] for length in (0, 10, 31, 32, len(whole) // 2, len(whole) - 1)] + [whole + b"x"]
     # A weight's last bits, in torch's own format, would go unnoticed.
     for place in numbers.integers(0, len(whole), 20):
         damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])

@@ -52,7 +52,7 @@ def run(experiment, store, progress=None):
     split = data.split(prepared, experiment)
     store = store if isinstance(store, Store) else Store(store)
     progress = progress or Progress()
-    return [trial.run(each, prepared, split, store, progress) for each in planning.plan(experiment, prepared, split)]
+    return [trial.run(each, prepared, store, progress) for each in planning.plan(experiment, prepared, split)]
 
 
 @pytest.fixture
@@ -655,12 +655,12 @@ def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_pat
     split, store = data.split(prepared, quick), Store(tmp_path)
     (planned,) = plan(quick)
     # Whoever touched these test images would raise.
-    out_of_reach = replace(split, test=np.array([10**9]))
-    record = trial.train(planned, prepared, out_of_reach, store, Progress())
+    out_of_reach = replace(planned, split=replace(split, test=np.array([10**9])))
+    record = trial.run(out_of_reach, prepared, store, Progress(), test=False)
     assert record.status == "done"
     assert answered(store, record) is None
     told = Telling()
-    assert as_stored(trial.run(planned, prepared, split, store, told)) == as_stored(record)
+    assert as_stored(trial.run(planned, prepared, store, told)) == as_stored(record)
     assert any("not trained again" in line for line in told.lines)
     assert answered(store, record).n == len(split.test)
 

@@ -140,11 +140,11 @@ def runs(given: Given, folder: options.RunsFolder = Path("runs")) -> None:
 
 def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
     from spikeduel.comparing import tune
-    from spikeduel.trials import run_folder
+    from spikeduel.trials import runs
     from spikeduel.trials.tuning import read_ranges
 
     # Before the trials, which may take hours.
-    run_folder.require_writable(out)
+    runs.require_writable(out)
     return tune(start, num_trials, read_ranges(ranges) if ranges else None, given.store, given.progress())
 
 

@@ -251,7 +251,7 @@ def write(folder: Path, prepared: Prepared, source: str = "") -> None:
         sources_state=state(prepared.sources),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    with files.atomic_directory(folder) as temporary:
+    with files.atomic_path(folder, folder=True) as temporary:
         for part, array in arrays.items():
             _save(temporary / f"{part}.npy", array)
         if prepared.names is not None:

@@ -14,7 +14,7 @@ from spikeduel.reporting.template import template
 from spikeduel.results.audit import Audit, AuditedImage, Counts, Pair
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as words
-from spikeduel.system import files
+from spikeduel.system import files, typed
 
 MOST_PICTURED = 12
 PAIRS_A_ROW = 3
@@ -152,7 +152,7 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
         "audited": section(audit, prepared, out / "figures", []),
         "fingerprint": audit.fingerprint,
     }
-    files.write_json(out / "audit.json", words.document(audit))
+    typed.write_json(out / "audit.json", words.document(audit))
     files.write_text(out / "audit.html", template("audit.html.j2").render(page))
     return out / "audit.html"
 

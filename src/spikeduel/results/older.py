@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from spikeduel.settings.reading import RENAMED
+from spikeduel.settings import RENAMED
 from spikeduel.system.errors import InputError
 
 CONTROLS = {

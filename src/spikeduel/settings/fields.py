@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -66,6 +67,10 @@ def about(meaning: str, details: str = "", **rest: Any) -> Meta:
     return Meta(description=meaning, extra={"setting": Setting(meaning, details, **rest)})
 
 
+duel, data, machine = (partial(about, panel=panel) for panel in (DUEL, DATA, MACHINE))
+"""`about` for a setting that has an option, in the panel of this name."""
+
+
 def setting_of(kind: Any) -> Setting:
     """What `about` says in a field's type."""
     found: Setting = kind.__metadata__[-1].extra["setting"]
@@ -74,8 +79,12 @@ def setting_of(kind: Any) -> Setting:
 
 def members(kind: Any) -> tuple[inspect.Type, ...]:
     """The types that a value of `kind` may have, without their descriptions."""
-    bare = _bare(inspect.type_info(kind))
-    return tuple(map(_bare, bare.types)) if isinstance(bare, inspect.UnionType) else (bare,)
+
+    def bare(info: inspect.Type) -> inspect.Type:
+        return bare(info.type) if isinstance(info, inspect.Metadata) else info
+
+    info = bare(inspect.type_info(kind))
+    return tuple(map(bare, info.types)) if isinstance(info, inspect.UnionType) else (info,)
 
 
 def choices(kind: Any) -> tuple[str, ...]:
@@ -118,24 +127,24 @@ def refusal(name: str, value: Any, kind: Any) -> InputError:
             return unknown(name, each, allowed)
     if isinstance(value, int) and abs(value) > MOST:
         return InputError(f"{name} is too large: a number of more than 18 digits.")
-    return InputError(f"{name} must be {described(kind)}, not {_shown(value)}.")
+    try:
+        shown = visible(repr(value))
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        shown = "something with a number that is too large"
+    return InputError(f"{name} must be {described(kind)}, not {shown if len(shown) <= 80 else f'{shown[:80]}…'}.")
 
 
 def described(kind: Any) -> str:
     """The values of `kind` in words: `a whole number from 1 to 16 or unset`."""
-    return _words(inspect.type_info(kind))
-
-
-def _words(info: inspect.Type) -> str:
-    match info:
+    match info := kind if isinstance(kind, inspect.Type) else inspect.type_info(kind):
         case inspect.Metadata():
-            return (info.extra_json_schema or {}).get("title") or _words(info.type)
+            return (info.extra_json_schema or {}).get("title") or described(info.type)
         case inspect.UnionType():
-            return " or ".join(map(_words, info.types))
+            return " or ".join(map(described, info.types))
         case inspect.LiteralType():
             return f"{', '.join(map(str, info.values[:-1]))} or {info.values[-1]}"
         case inspect.VarTupleType():
-            return f"a list of {_words(info.item_type)}"
+            return f"a list of {described(info.item_type)}"
         case inspect.IntType():
             return f"a whole number{_bounds(info)}"
         case inspect.FloatType():
@@ -147,25 +156,12 @@ def _words(info: inspect.Type) -> str:
 
 
 def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
-    limited = info.le is not None and info.le < MOST
-    if info.gt is not None:
-        return f" above {_number(info.gt)}" + (f" and at most {_number(info.le)}" if limited else "")
-    if info.ge is None:
+    above, least, most = (
+        f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" if limit is not None else ""
+        for limit in (info.gt, info.ge, info.le if info.le is not None and info.le < MOST else None)
+    )
+    if above:
+        return f" above {above}" + (f" and at most {most}" if most else "")
+    if not least:
         return ""
-    return f" from {_number(info.ge)} to {_number(info.le)}" if limited else f" of at least {_number(info.ge)}"
-
-
-def _number(limit: float | None) -> str:
-    return f"{limit:,}" if isinstance(limit, int) else f"{limit:g}"
-
-
-def _bare(info: inspect.Type) -> inspect.Type:
-    return _bare(info.type) if isinstance(info, inspect.Metadata) else info
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = visible(repr(value))
-    except ValueError:  # Python does not write out numbers of thousands of digits
-        return "something with a number that is too large"
-    return text if len(text) <= 80 else f"{text[:80]}…"
+    return f" from {least} to {most}" if most else f" of at least {least}"

@@ -1,7 +1,9 @@
 """Errors for people: which file or setting, what is wrong, what to do; and text from outside, made harmless to show."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 MOST_LISTED = 8
 """So many choices are listed beside the nearest one."""
@@ -32,8 +34,6 @@ class UnreadableFiles(InputError):
 class AuditFailed(SpikeduelError):
     """The audit found what would invalidate a result, and the user asked not to go on then."""
 
-    exit_code = 1
-
 
 class MissingExtra(InputError):
     """An optional dependency is needed and not installed."""
@@ -46,6 +46,15 @@ class Interrupted(SpikeduelError):
     """The user pressed Ctrl-C; finished epochs are saved."""
 
     exit_code = 130
+
+
+@contextmanager
+def naming(place: Path | str) -> Iterator[None]:
+    """Puts `place` (a file, a setting) before the text of an `InputError` that is raised within."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:

@@ -32,50 +32,40 @@ def cache_dir() -> Path:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; renames it to `path` if the block succeeds, else removes it.
+def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
+    """Yields a temporary file (or `folder`) beside `path`; puts it in `path`'s place if the block succeeds, else
+    removes it.
 
-    Raises `InputError` where it cannot be written, or is a folder.
+    Raises `InputError` where it cannot be written, or where a file's `path` is a folder.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not folder:
         raise InputError(f"{path}: a folder; name the file to write.")
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
+        naming: dict[str, Any] = {"prefix": f".{path.name}.", "suffix": ".part", "dir": path.parent}
+        if folder:
+            temporary = Path(tempfile.mkdtemp(**naming))
+        else:
+            descriptor, name = tempfile.mkstemp(**naming)
+            os.close(descriptor)
+            temporary = Path(name)
         try:
             yield temporary
-            _to_disk(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-            _names_to_disk(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`; puts it in `path`'s place if the block succeeds, else removes it."""
-    path = Path(path)
-    with writing_to(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-        try:
-            yield temporary
-            for written in temporary.rglob("*"):
+            for written in (temporary, *temporary.rglob("*")):
                 if written.is_file():
-                    _to_disk(written)
-            temporary.chmod(0o777 & ~_umask())
-            if path.exists():
+                    with written.open("rb") as file:
+                        os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod((0o777 if folder else 0o666) & ~umask)
+            if folder and path.exists():
                 shutil.rmtree(path)
             temporary.replace(path)
             _names_to_disk(path.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(missing_ok=True)
 
 
 def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
@@ -98,30 +88,6 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as readable JSON, atomically. NaN and infinity are refused: JSON cannot express them."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def write_sealed(path: Path, content: bytes | memoryview) -> None:
-    """Writes `content` and its checksum to `path`, atomically, so that `read_sealed` sees any damage."""
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        file.write(content)
-        file.write(hashlib.sha256(content).digest())
-
-
-def read_sealed(path: Path) -> bytes:
-    """What `write_sealed` wrote to `path`. Raises `InputError` where it is missing, cut short or changed."""
-    try:
-        content = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file.") from None
-    size = hashlib.sha256().digest_size
-    if hashlib.sha256(memoryview(content)[:-size]).digest() != content[-size:]:
-        raise InputError(f"{path}: damaged (its checksum is wrong).")
-    return content[:-size]
-
-
 def checksum(path: Path) -> str:
     """sha256 of a file, 64 hex digits."""
     with Path(path).open("rb") as file:
@@ -137,31 +103,24 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         # A pipe that nobody writes to would block here without O_NONBLOCK.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(f"{path}: not a regular file.")
-            content = file.read(most + 1)
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(most + 1) if regular else b""
     except FileNotFoundError:
         raise InputError(f"{path}: no such file.") from None
     except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if not regular:
+        raise InputError(f"{path}: not a regular file.")
     if len(content) > most:
         raise InputError(f"{path}: larger than {most / 1e6:,.0f} MB, which cannot be right.")
     return content
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file; `InputError` where it is missing or broken. See `read_bytes` and `parse_json`."""
-    content = read_bytes(path)
-    try:
-        return parse_json(content)
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error}).") from None
+    """The content of a JSON file, in which texts may be no Unicode, as names of files are.
 
-
-def parse_json(content: str | bytes) -> Any:
-    """The value that JSON text stands for. Raises `ValueError`, also for NaN, infinity and nesting that is too deep."""
+    Raises `InputError` where it is missing or broken, and for NaN, infinity and nesting that is too deep.
+    """
 
     def number(text: str) -> float:
         value = float(text)
@@ -169,33 +128,34 @@ def parse_json(content: str | bytes) -> Any:
             raise ValueError(f"the number {text[:40]} is not possible")
         return value
 
+    content = read_bytes(path)
     try:
         return json.loads(content, parse_float=number, parse_constant=number)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise InputError(f"{path}: nested too deeply.") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not a JSON file ({error}).") from None
 
 
 def is_folder(path: Path | str) -> bool:
     """Whether `path` is a folder; False for what cannot be a path."""
-    try:
+    with suppress(*_NO_PATH):
         return Path(path).expanduser().is_dir()
-    except (OSError, ValueError, RuntimeError):
-        return False
+    return False
 
 
 def is_file(path: Path | str) -> bool:
     """Whether `path` is a regular file; False for pipes and devices, and for what cannot be a path."""
-    try:
+    with suppress(*_NO_PATH):
         return Path(path).expanduser().is_file()
-    except (OSError, ValueError, RuntimeError):
-        return False
+    return False
 
 
 def located(text: str) -> Path:
     """The absolute path that a user's `text` means, `~` and links followed. Raises `InputError`."""
     try:
         return Path(text).expanduser().resolve()
-    except (OSError, ValueError, RuntimeError) as error:
+    except _NO_PATH as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"'{text[:80]}{'…' if len(text) > 80 else ''}' is not a path ({reason}).") from None
 
@@ -211,29 +171,24 @@ def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[No
         path.parent.mkdir(parents=True, exist_ok=True)
         # The fallback, a file that locks by existing, would outlive a killed process.
         lock = filelock.FileLock(path, fallback_to_soft=False)
-        _acquire(lock, waiting)
+        try:
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                if waiting is not None:
+                    waiting()
+                lock.acquire()
+        except (NotImplementedError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            raise InputError(
+                f"cannot lock files in {path.parent}: its file system (a network drive?) does not support it. Choose "
+                "a folder on a local disk: --store and --out for trials and runs, SPIKEDUEL_CACHE for data."
+            ) from error
     try:
         yield
     finally:
         lock.release()
-
-
-def _acquire(lock: filelock.BaseFileLock, waiting: Callable[[], None] | None) -> None:
-    try:
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            if waiting is not None:
-                waiting()
-            lock.acquire()
-    except (NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
-            raise
-        raise InputError(
-            f"cannot lock files in {Path(lock.lock_file).parent}: its file system (a network drive?) does not support "
-            "it, and two processes could overwrite each other's files. Choose a folder on a local disk: --store and "
-            "--out for trials and runs, SPIKEDUEL_CACHE for data."
-        ) from error
 
 
 @contextmanager
@@ -242,10 +197,8 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if (
-            isinstance(error, (PermissionError, NotADirectoryError, FileExistsError))
-            or error.errno in _FULL_OR_READ_ONLY
-        ):
+        refused = isinstance(error, (PermissionError, NotADirectoryError, FileExistsError))
+        if refused or error.errno in _FULL_OR_READ_ONLY:
             raise _cannot_write(folder, error) from error
         raise
 
@@ -262,16 +215,13 @@ def require_writable(folder: Path) -> None:
 
 
 _FULL_OR_READ_ONLY = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG}
+_NO_PATH = (OSError, ValueError, RuntimeError)
+"""What `Path` raises for what cannot be a path."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:
     return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder, or make room.")
-
-
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as written:
-        os.fsync(written.fileno())
 
 
 def _names_to_disk(folder: Path) -> None:
@@ -283,9 +233,3 @@ def _names_to_disk(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -19,6 +19,7 @@ from spikeduel.system.errors import InputError
 Precision = Literal["32", "bf16"]
 FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
 """The instruction sets on which speed depends, as PyTorch names them."""
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,17 @@ def cpu_features() -> frozenset[str]:
     if hasattr(torch.cpu, "get_capabilities"):
         capabilities = torch.cpu.get_capabilities()
         return frozenset(name for name in FAST_INSTRUCTIONS if capabilities.get(name))
-    return FAST_INSTRUCTIONS & _flags(Path("/proc/cpuinfo"))
+    flags = set((_first_value(CPU_INFO, "flags") or "").split())
+    return FAST_INSTRUCTIONS & (flags | ({"avx512_f"} if "avx512f" in flags else set()))
 
 
-def _flags(cpuinfo: Path) -> set[str]:
-    """The flags in Linux's description of the CPU, named as PyTorch names them; empty where there is none."""
+def _first_value(file: Path, name: str) -> str | None:
+    """What one of Linux's files of `name: value` lines says first of `name`; None where it says nothing."""
     try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").splitlines()
     except OSError:
-        return set()
-    flags = next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith("flags")), set())
-    return flags | {"avx512_f"} if "avx512f" in flags else flags
+        return None
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), None)
 
 
 @cache
@@ -98,8 +99,8 @@ def peak_memory_bytes() -> int | None:
     status = Path("/proc/self/status")
     if status.exists():
         # getrusage tells a process that another one has started of that one's peak, if it is higher.
-        lines = status.read_text(encoding="utf-8").splitlines()
-        return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), None)
+        peak = _first_value(status, "VmHWM:")
+        return int(peak.split()[0]) << 10 if peak else None
     try:
         import resource
     except ImportError:
@@ -114,7 +115,7 @@ def environment(compute: Compute) -> dict[str, Any]:
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": _first_value(CPU_INFO, "model name") or platform.processor() or platform.machine(),
         "cpu_features": sorted(cpu_features()),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -135,11 +136,3 @@ def package_version(package: str) -> str | None:
 def load_average() -> float | None:
     """Processes that were running or waiting to run in the last minute, on average; None if the system has no such."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -1,7 +1,7 @@
 """Progress of long work: nothing for programs, bars and lines for people."""
 
 from collections.abc import Iterable, Iterator, Sized
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
@@ -30,18 +30,13 @@ class TerminalProgress(Progress):
 
     def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
         """See `Progress.track`."""
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Bars
+        from rich import progress as rich
 
-        columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-        columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
-        with Bars(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as bars:
+        columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn()]
+        columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
+        with rich.Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal
+        ) as bars:
             if total is None and isinstance(items, Sized):
                 total = len(items)
             task = bars.add_task(description, total=total)

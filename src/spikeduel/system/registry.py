@@ -4,8 +4,7 @@ import hashlib
 import importlib
 import inspect
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -56,32 +55,20 @@ def source_hash(thing: Any, name: str = "") -> str:
 
 
 def _imported(kind: str, name: str, module_name: str) -> Any:
+    here = str(Path.cwd())
+    added = here not in sys.path and "" not in sys.path
+    if added:
+        sys.path.insert(0, here)
+        importlib.invalidate_caches()
     try:
-        with _current_folder_importable():
-            return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            raise InputError(
-                f"{kind} '{name}': no module '{module_name}', neither in {Path.cwd()} nor installed."
-            ) from None
-        raise InputError(f"{kind} '{name}': {module_name} cannot be imported ({error}).") from error
+        return importlib.import_module(module_name)
     # It is the user's code that runs here: it can raise anything, even SystemExit.
     except (Exception, SystemExit) as error:
-        raise InputError(
-            f"{kind} '{name}': {module_name} cannot be imported ({type(error).__name__}: {error})."
-        ) from error
-
-
-@contextmanager
-def _current_folder_importable() -> Iterator[None]:
-    here = str(Path.cwd())
-    if here in sys.path or "" in sys.path:
-        yield
-        return
-    sys.path.insert(0, here)
-    importlib.invalidate_caches()
-    try:
-        yield
+        absent = error.name if isinstance(error, ModuleNotFoundError) else None
+        if absent and (module_name == absent or module_name.startswith(f"{absent}.")):
+            raise InputError(f"{kind} '{name}': no module '{module_name}', neither in {here} nor installed.") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{kind} '{name}': {module_name} cannot be imported ({reason}).") from error
     finally:
-        if here in sys.path:
+        if added and here in sys.path:
             sys.path.remove(here)

@@ -9,9 +9,11 @@ from typing import Any, TypeVar, dataclass_transform
 import msgspec
 
 from spikeduel.system import files
-from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.errors import InputError, naming, unknown, visible
 
 T = TypeVar("T")
+MOST_TOML_BYTES = 1 << 20
+"""Larger files of settings are refused."""
 
 _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
@@ -40,14 +42,14 @@ def converted(value: Any, kind: type[T]) -> T:
 
 def plain(value: Any) -> Any:
     """A struct, dataclass or what holds some as what JSON can say: dicts, lists, texts and numbers."""
-    return _with_lists(msgspec.to_builtins(value))
 
+    def with_lists(value: Any) -> Any:
+        # JSON knows no tuples.
+        if isinstance(value, dict):
+            return {name: with_lists(inner) for name, inner in value.items()}
+        return [with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
 
-def _with_lists(value: Any) -> Any:
-    """`value` as it is read again from JSON, which knows no tuples."""
-    if isinstance(value, dict):
-        return {name: _with_lists(inner) for name, inner in value.items()}
-    return [_with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
+    return with_lists(msgspec.to_builtins(value))
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
@@ -62,34 +64,29 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
         raise InputError("nested too deeply.") from None
 
 
-def read_json(path: Path, kind: type[T], most: int = files.MOST_BYTES) -> T:
-    """A JSON file of at most `most` bytes as `kind`. Raises `InputError` naming the file and the place in it."""
-    content = files.read_bytes(path, most)
-    try:
-        return parse_json(content, kind)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
-def read_toml(path: Path, kind: type[T], most: int) -> T:
-    """A TOML file of at most `most` bytes as `kind`. Raises `InputError` naming the file and the place in it."""
-    content = files.read_bytes(path, most)
-    try:
-        return parse_toml(content, kind)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-
-
 def parse_toml(content: bytes, kind: type[T]) -> T:
     """TOML as `kind`. Raises `InputError` naming the place in the document."""
     try:
-        return converted(tomllib.loads(content.decode("utf-8")), kind)
+        value = tomllib.loads(content.decode("utf-8"))
     except RecursionError:
         raise InputError("nested too deeply.") from None
-    except InputError:
-        raise
     except ValueError as error:
         raise InputError(f"not TOML ({' '.join(str(error).split())[:200]}).") from None
+    return converted(value, kind)
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """A JSON file as `kind`. Raises `InputError` naming the file and the place in it."""
+    content = files.read_bytes(path)
+    with naming(path):
+        return parse_json(content, kind)
+
+
+def read_toml(path: Path, kind: type[T]) -> T:
+    """A TOML file of at most `MOST_TOML_BYTES` as `kind`. Raises `InputError` naming the file and the place in it."""
+    content = files.read_bytes(path, MOST_TOML_BYTES)
+    with naming(path):
+        return parse_toml(content, kind)
 
 
 def write_json(path: Path, value: Any) -> None:

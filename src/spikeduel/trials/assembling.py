@@ -1,4 +1,4 @@
-"""From trials to results: what each trial says, every two contenders compared, what may be concluded."""
+"""From trials to results: what each trial says, every two contenders compared, controls, what may be concluded."""
 
 import itertools
 import statistics
@@ -13,128 +13,128 @@ from spikeduel.data import Prepared, Split
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.results import significance
-from spikeduel.results.audit import Audit
+from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.concluding import find_caveats, overturned_by
-from spikeduel.results.costs import Latency
-from spikeduel.results.run import SCHEMA, Conclusions, ControlledContender, Counts, Dataset, GroupSizes, Pair, Results
+from spikeduel.results.run import (
+    SCHEMA,
+    Conclusions,
+    ControlledContender,
+    ControlRow,
+    Dataset,
+    GroupSizes,
+    Pair,
+    Results,
+)
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
-from spikeduel.trials import answers
-from spikeduel.trials.store import TrialRecord
-
-Measured = Mapping[str, Any]
-"""What was measured of one trial, by the measure's name."""
+from spikeduel.trials.controls import CONTROLS
+from spikeduel.trials.runs import Finished, pooled, tested
 
 
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
     splits: Sequence[Split],
-    trials: Sequence[Trial],
-    records: Sequence[TrialRecord],
-    measures: Sequence[Measured],
+    finished: Sequence[Finished],
     *,
-    controls: Sequence[ControlledContender] = (),
-    test_uses: tuple[int, int] | None = None,
+    test_uses: tuple[int | None, int | None] = (None, None),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
 ) -> Results:
-    """The content of results.json. `measures[i]` is what was measured of `records[i]`, and `trials[i]` its entry.
+    """The content of results.json.
 
     `splits` holds one split, or one for each fold. `test_uses` says how many models were asked about the test images,
     and how many of them are this run's.
     """
-    total, here = test_uses or (None, None)
-    described = describe_dataset(prepared, splits)
-    dataset = structs.replace(described, audit=audit, test_uses=total, test_uses_here=here)
-    finished = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    groups = None if prepared.groups is None else prepared.groups[answers.tested(splits)]
-    pairs = compare_pairs(finished, records, measures, groups, experiment.equivalence_margin)
+    uses, uses_here = test_uses
+    dataset = describe_dataset(prepared, splits, audit=audit, test_uses=uses, test_uses_here=uses_here)
+    margin = experiment.equivalence_margin
+    trials = [trial_entry(each) for each in finished]
+    groups = None if prepared.groups is None else prepared.groups[tested(splits)]
+    done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
+    pairs = compare_pairs(done, finished, groups, margin)
+    compared = [compare_with_controls(name, finished, groups, margin) for name in done]
     return Results(
         schema=SCHEMA,
         spikeduel=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=records[0].environment,
+        environment=finished[0].record.environment,
         dataset=dataset,
         experiment=experiment,
         tuning=tuning,
-        trials=list(trials),
+        trials=trials,
         comparison=Conclusions(
             pairs=pairs,
-            controls=list(controls),
+            controls=[found for found in compared if found],
             caveats=find_caveats(experiment, dataset, trials, tuning),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
         ),
     )
 
 
-def trial_entry(record: TrialRecord, measured: Measured, failed: Mapping[str, str], latency: Latency | None) -> Trial:
+def trial_entry(finished: Finished) -> Trial:
     """A trial as results.json has it; what was not measured is None."""
-    settings = record.settings
-    answered: Classification | None = measured.get("classification")
-    test = None
-    if answered is not None:
-        test = Test(
-            **structs.asdict(answered.scores()),
-            encoding_spread=measured.get("encoding_spread"),
-            calibration=measured.get("calibration"),
-            by_distance=measured.get("by_distance"),
-        )
+    record, measured, controlled = finished.record, finished.measured, finished.controlled
+    settings, answers = record.settings, finished.answers
+    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration", "by_distance")}
+    test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # What a converted network is said to have trained is its source's; its validation is its own.
     converted = settings.get("converted")
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
     return Trial(
-        key=record.key,
         **{name: settings[name] for name in ("contender", "family", "seed", "encoding", "num_steps")},
-        fold=record.fold,
+        **{name: getattr(record, name) for name in ("key", "fold", "parameters", "status", "error", "stopped")},
         precision=settings.get("precision"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
         converted_from=converted and converted["contender"],
-        parameters=record.parameters,
         weight_shapes=shapes and shapes.shapes,
-        status=record.status,
-        error=record.error,
         epochs=converted["epochs"] if converted else len(record.history),
         best_epoch=None if converted else record.best_epoch,
-        stopped=record.stopped,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,
         validation=record.best.validation if record.best else None,
         test=test,
         **cost_entry(measured.get("operations")),
-        latency=latency,
+        latency=finished.latency,
         anytime=anytime if anytime and anytime.num_steps else None,
         robustness=robustness.summary(test.accuracy, measured) if test else None,
-        measures=_added(measured),
-        failed_measures=dict(failed),
+        # Those that have a title of their own, as tables and report show them.
+        measures={
+            name: AddedMeasure(
+                title=measure.title,
+                meaning=measure.meaning,
+                value=measure.value(measured[name]) if measure.value else None,
+                form=measure.form,
+                found=typed.plain(measured[name]),
+            )
+            for name, measure in MEASURES.items()
+            if measure.title and name in measured
+        },
+        failed_measures=dict(finished.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
+        controls=controlled.results if controlled else {},
+        controls_left_out=controlled.reasons if controlled else {},
     )
 
 
-def _added(measured: Measured) -> dict[str, AddedMeasure]:
-    """Measures that have a title of their own, as tables and report show them."""
-    return {
-        name: AddedMeasure(
-            title=measure.title,
-            meaning=measure.meaning,
-            value=measure.value(measured[name]) if measure.value else None,
-            form=measure.form,
-            found=typed.plain(measured[name]),
-        )
-        for name, measure in MEASURES.items()
-        if measure.title and name in measured
-    }
-
-
-def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
-    """The data and its split, or its folds."""
+def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
+    """The data and its split, or its folds; `more` are further fields."""
     groups = prepared.groups
+    if groups is not None:
+        sizes = np.unique(groups, return_counts=True)[1]
+        shared = [np.isin(groups[each.test], groups[each.train]) for each in splits]
+        more |= {
+            "groups": len(sizes),
+            "group_sizes": GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
+            "groups_tested": sum(len(np.unique(groups[each.test])) for each in splits),
+            "shared_groups": float(np.concatenate(shared).mean()),
+        }
     counts = [Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits]
-    described = Dataset(
+    return Dataset(
         name=prepared.name,
         fingerprint=prepared.fingerprint,
         classes=list(prepared.classes),
@@ -147,58 +147,76 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split]) -> Dataset:
         split=splits[0].kind,
         folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
-    )
-    if groups is None:
-        return described
-    sizes = np.unique(groups, return_counts=True)[1]
-    return structs.replace(
-        described,
-        groups=len(sizes),
-        group_sizes=GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
-        groups_tested=sum(len(np.unique(groups[each.test])) for each in splits),
-        shared_groups=float(np.concatenate([np.isin(groups[each.test], groups[each.train]) for each in splits]).mean()),
+        **more,
     )
 
 
 def compare_pairs(
-    contenders: Sequence[str],
-    records: Sequence[TrialRecord],
-    measures: Sequence[Measured],
-    groups: np.ndarray | None,
-    margin: float,
+    contenders: Sequence[str], finished: Sequence[Finished], groups: np.ndarray | None, margin: float
 ) -> list[Pair]:
     """Every two of `contenders` with a seed in common, their p-values adjusted for the number of pairs.
 
     `groups` `[N]` says which test images belong together.
     """
-    right = {names: right_answers(*names, records, measures) for names in itertools.combinations(contenders, 2)}
-    compared = {names: both for names, both in right.items() if both[0].size}
+    answers = {name: pooled(finished, name) for name in contenders}
+    compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    for a, b in itertools.combinations(contenders, 2):
+        if seeds := sorted(answers[a].keys() & answers[b].keys()):
+            compared[a, b] = _right(seeds, answers[a]), _right(seeds, answers[b])
     found = significance.adjusted([significance.difference(*both, groups, margin) for both in compared.values()])
-    return [_pair(*names, *both, difference) for (names, both), difference in zip(compared.items(), found, strict=True)]
+    return [
+        Pair(
+            **structs.asdict(difference),
+            a=a,
+            b=b,
+            accuracy_a=float(right_a.mean()),
+            accuracy_b=float(right_b.mean()),
+            only_a_right=float((right_a & ~right_b).sum(1).mean()),
+            only_b_right=float((right_b & ~right_a).sum(1).mean()),
+            seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
+            seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
+        )
+        for ((a, b), (right_a, right_b)), difference in zip(compared.items(), found, strict=True)
+    ]
 
 
-def right_answers(
-    a: str, b: str, records: Sequence[TrialRecord], measures: Sequence[Measured]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Whether contenders `a` and `b` are right, bool `[S, N]` each, over the seeds that both finished."""
-    truth = answers.pooled("truth", a, records, measures)
-    found_a, found_b = (answers.pooled("predicted", name, records, measures) for name in (a, b))
-    seeds = sorted(found_a.keys() & found_b.keys())
-    return (
-        np.array([found_a[seed] == truth[seed] for seed in seeds]),
-        np.array([found_b[seed] == truth[seed] for seed in seeds]),
+def compare_with_controls(
+    contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
+) -> ControlledContender | None:
+    """The difference of a spiking contender to each control, over the seeds that have both; None without controls."""
+    own = pooled(finished, contender, lambda each: each.answers if each.controlled else None)
+    its = [each for each in finished if each.contender == contender and each.record.settings["seed"] in own]
+    found = [each.controlled for each in its if each.controlled]
+    if not found:
+        return None
+    rows = []
+    for name, control in CONTROLS.items():
+
+        def of_control(each: Finished, name: str = name) -> Classification | None:
+            return each.controlled.answers.get(name) if each.controlled else None
+
+        others = pooled(finished, contender, of_control)
+        reasons = [each.reasons[name] for each in found if name in each.reasons]
+        row = ControlRow(control=name, **control.about, reason=reasons[-1] if reasons else None)
+        if seeds := [seed for seed in own if seed in others]:
+            a, b = _right(seeds, own), _right(seeds, others)
+            row = structs.replace(
+                row,
+                accuracy=float(b.mean()),
+                bits=next(each.results[name].bits for each in found if name in each.results),
+                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
+                found=significance.difference(a, b, groups, margin),
+            )
+        rows.append(row)
+    return ControlledContender(
+        contender=contender,
+        num_steps=its[0].record.settings["num_steps"],
+        seeds=len(own),
+        accuracy=float(np.mean([right.mean() for right in _right(list(own), own)])),
+        rows=rows,
     )
 
 
-def _pair(a: str, b: str, right_a: np.ndarray, right_b: np.ndarray, found: significance.Difference) -> Pair:
-    return Pair(
-        **structs.asdict(found),
-        a=a,
-        b=b,
-        accuracy_a=float(right_a.mean()),
-        accuracy_b=float(right_b.mean()),
-        only_a_right=float((right_a & ~right_b).sum(1).mean()),
-        only_b_right=float((right_b & ~right_a).sum(1).mean()),
-        seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
-        seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
-    )
+def _right(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
+    """bool `[S, N]`: which answers are right, of `answers` as `pooled` gives them."""
+    return np.array([np.equal(*answers[seed]) for seed in seeds])

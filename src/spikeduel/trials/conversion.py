@@ -14,25 +14,25 @@ active of its neurons, and more steps make that worse.)
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.data import Prepared, Split
+from spikeduel.data import Prepared
 from spikeduel.measuring.answers import ask
-from spikeduel.networks import model_files, models
-from spikeduel.networks.models import Model
-from spikeduel.results.trials import Epoch
+from spikeduel.networks import models
+from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import analogue
-from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
 from spikeduel.trials.planning import Trial
-from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.training import EvaluationBatches
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import EvaluationBatches, Training
 
 NUM_IMAGES = 1024
 """Training images on which activations are looked at: some 25 million of them in the first layer of conv-relu."""
@@ -59,26 +59,14 @@ CONVERTIBLE = {
 def require_convertible(experiment: Experiment) -> None:
     """Raises `InputError` where `experiment` asks for a conversion and none of its contenders can be converted."""
     if experiment.convert and not any(name in CONVERTIBLE for name in experiment.contenders):
-        raise InputError(
-            f"convert: none of {', '.join(experiment.contenders)} can be converted. {' and '.join(CONVERTIBLE)} can, "
-            "which --recipe matched has."
-        )
+        wanted, can = ", ".join(experiment.contenders), " and ".join(CONVERTIBLE)
+        raise InputError(f"convert: none of {wanted} can be converted. {can} can, which --recipe matched has.")
 
 
-def name_of(contender: str) -> str:
-    """What the conversion of `contender` is called as a contender."""
-    return f"{contender}-converted"
-
-
-def run(
-    trials: Sequence[tuple[Trial, Split]], prepared: Prepared, store: Store, progress: Progress
-) -> list[tuple[Trial, Split]]:
+def run(trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress) -> list[Trial]:
     """The conversion of each of `trials` that is finished and can be converted, as a trial that the store holds."""
-    found = []
-    for each, split in trials:
-        if each.card.contender in CONVERTIBLE and store.record(each.key) is not None:
-            found.append((_stored(each, prepared, split, store, progress), split))
-    return found
+    convertible = [(each, store.record(each.key)) for each in trials if each.card.contender in CONVERTIBLE]
+    return [_stored(each, len(record.history), prepared, store, progress) for each, record in convertible if record]
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
@@ -87,20 +75,9 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     `images` uint8 `[N, C, H, W]` are training images; of their positive activations in each layer, `percentile` per
     cent fit between no spike and one at every step.
     """
-    shape = CONVERTIBLE[model.card.contender]
-    card = replace(
-        model.card,
-        contender=shape.spiking,
-        family="snn",
-        network={**model.card.network, "neuron": "if", "threshold": 1.0, "reset_mechanism": "subtract"},
-        encoding="direct",
-        num_steps=num_steps,
-    )
     scales = activation_scales(model, images, percentile)
-    with torch.random.fork_rng():
-        module = models.build(card)
-    module.load_state_dict(model.module.state_dict())
-    before = 1.0
+    module, card = _spiking(model, num_steps, neuron="if", threshold=1.0, reset_mechanism="subtract")
+    shape, before = CONVERTIBLE[model.card.contender], 1.0
     with torch.no_grad():
         for neurons, feeding in shape.feeds.items():
             _scale(module.get_submodule(feeding), before, scales[neurons], 0.5 / num_steps)
@@ -111,39 +88,40 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     return spiking
 
 
+def _spiking(model: Model, num_steps: int, **neuron: Any) -> tuple[nn.Module, ModelCard]:
+    """The spiking shape of `model`, with its weights and these neurons."""
+    card = replace(
+        model.card,
+        contender=CONVERTIBLE[model.card.contender].spiking,
+        family="snn",
+        network={**model.card.network, **neuron},
+        encoding="direct",
+        num_steps=num_steps,
+    )
+    with torch.random.fork_rng():
+        module = models.build(card)
+    module.load_state_dict(model.module.state_dict())
+    return module, card
+
+
 def activation_scales(model: Model, images: Tensor, percentile: float) -> dict[str, float]:
     """For each layer of neurons of the spiking shape, the `percentile` of the positive activations in its place."""
-    shape = CONVERTIBLE[model.card.contender]
-    as_relu = replace(
-        model.card, contender=shape.spiking, family="snn", network={**model.card.network, "neuron": "relu"},
-        encoding="direct", num_steps=1,
-    )  # fmt: skip
-    with torch.random.fork_rng():
-        module = models.build(as_relu)
     # The same network, with a layer where the neurons will be: it is there that one has to look.
-    module.load_state_dict(model.module.state_dict())
-    twin = module.to(model.device).eval()
-    seen: dict[str, list[np.ndarray]] = {name: [] for name in shape.feeds}
+    twin = _spiking(model, 1, neuron="relu")[0].to(model.device).eval()
+    seen: dict[str, list[np.ndarray]] = {name: [] for name in CONVERTIBLE[model.card.contender].feeds}
 
-    def note(name: str, activations: Tensor) -> None:
-        seen[name].append(activations[activations > 0].float().cpu().numpy())
+    def note(name: str, layer: nn.Module, inputs: Any, output: tuple[Tensor, Tensor]) -> None:
+        seen[name].append(output[0][output[0] > 0].float().cpu().numpy())
 
-    hooks = [
-        twin.get_submodule(name).register_forward_hook(lambda layer, inputs, output, name=name: note(name, output[0]))
-        for name in shape.feeds
-    ]
+    hooks = [twin.get_submodule(name).register_forward_hook(partial(note, name)) for name in seen]
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             twin(analogue(images[start : start + _BATCH].to(model.device)).unsqueeze(0))
     for hook in hooks:
         hook.remove()
-    return {name: _percentile(parts, percentile) for name, parts in seen.items()}
-
-
-def _percentile(parts: Sequence[np.ndarray], percentile: float) -> float:
-    values = np.concatenate(parts) if parts else np.empty(0)
+    values = {name: np.concatenate(parts or [np.empty(0)]) for name, parts in seen.items()}
     # A layer that is silent on all of them has nothing to scale.
-    return float(np.percentile(values, percentile)) if len(values) else 1.0
+    return {name: float(np.percentile(found, percentile)) if len(found) else 1.0 for name, found in values.items()}
 
 
 def _scale(layer: nn.Module, before: float, scale: float, shift: float) -> None:
@@ -154,49 +132,31 @@ def _scale(layer: nn.Module, before: float, scale: float, shift: float) -> None:
     affine.get_parameter("bias").div_(scale).add_(shift)
 
 
-def _stored(source: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> Trial:
-    experiment, record = source.experiment, store.record(source.key)
+def _stored(source: Trial, epochs: int, prepared: Prepared, store: Store, progress: Progress) -> Trial:
+    experiment, split = source.experiment, source.split
     how = {
         "contender": source.card.contender,
         "key": source.key,
-        "epochs": len(record.history) if record else 0,
+        "epochs": epochs,
         "percentile": experiment.conversion_percentile,
         "images": min(NUM_IMAGES, len(split.train)),
     }
-    name = name_of(source.card.contender)
-    model = model_files.load_model(store.model_path(source.key), source.settings["device"])
-    model.precision = source.card.precision
-    images, labels = prepared.held
     sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
+    model = trial.load(source, store)
     spiking = converted(model, sample, experiment.conversion_steps, experiment.conversion_percentile)
     card = replace(spiking.card, trained_on={**spiking.card.trained_on, "converted_from": source.card.contender})
+    contender = f"{source.card.contender}-converted"
     kept = {name: source.settings[name] for name in ("training", "data", "device", "numerics_version", "sources")}
-    settings = {**asdict(card), **kept, "contender": name, "converted": how}
+    settings = {**asdict(card), **kept, "contender": contender, "converted": how}
     for unused in ("dataset", "trained_on", "foreign"):
         settings.pop(unused, None)
-    trial = Trial(experiment, replace(card, contender=name), settings)
-    with store.locked(trial.key):
-        if store.record(trial.key) is not None:
-            return trial
-        progress.say(
-            f"  {trial.card.title}: {source.card.title} as integrate-and-fire neurons over {card.num_steps} steps"
-        )
-        seen = ask(spiking, EvaluationBatches(images, labels, split.val))
-        model_files.save_model(store.model_path(trial.key), Model(spiking.module, card))
-        store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
-        store.save(
-            TrialRecord(
-                key=trial.key,
-                settings=settings,
-                parameters=models.num_parameters(spiking.module),
-                status="done",
-                error=None,
-                best_epoch=0,
-                stopped=None,
-                epoch_seconds=[],
-                history=[Epoch(val_loss=seen.loss, val_accuracy=seen.accuracy)],
-                environment=hardware.environment(Compute(source.settings["device"], card.precision)),
-                model_digest=files.checksum(store.model_path(trial.key)),
+    made = Trial(experiment, replace(card, contender=contender), settings, split)
+    with store.locked(made.key):
+        if store.record(made.key) is None:
+            progress.say(
+                f"  {made.card.title}: {source.card.title} as integrate-and-fire neurons over {card.num_steps} steps"
             )
-        )
-    return trial
+            seen = ask(spiking, EvaluationBatches(*prepared.held, split.val))
+            validation = Training([{"val_loss": seen.loss, "val_accuracy": seen.accuracy}])
+            trial.keep(made, Model(spiking.module, card), validation, store)
+    return made

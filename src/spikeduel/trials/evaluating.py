@@ -51,9 +51,8 @@ def evaluate(
     if part not in PARTS:
         raise unknown("part", part, PARTS)
     card = model.card
-    prepared = _prepared(card, experiment, progress)
     if part == "all":
-        nothing = np.arange(0)
+        prepared, nothing = _prepared(card, experiment, progress), np.arange(0)
         split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
         if prepared.fingerprint in (card.trained_on.get("fingerprint"), card.trained_on.get("ungrouped")):
             progress.say(
@@ -61,22 +60,24 @@ def evaluate(
                 "to new images: use --part test."
             )
     else:
-        split, known = _split(card, prepared, experiment)
-        _note_use(prepared, split, progress, store)
-    images, labels = prepared.held
-    num_batches = -(-len(split.test) // EVALUATION_BATCH)
-    batches = EvaluationBatches(images, labels, split.test)
-    tracked = Asked(progress.track(batches, "evaluating", num_batches))
-    validation = EvaluationBatches(images, labels, split.val) if known and len(split.val) else None
+        prepared, split, known = _test_part(card, experiment, progress, store)
+    batches = EvaluationBatches(*prepared.held, split.test)
+    tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
+    validation = EvaluationBatches(*prepared.held, split.val) if known and len(split.val) else None
     with seeded(card.seed):
         found = classification(model, tracked)
     with seeded(card.seed):
         calibrated = calibration(model, tracked, validation)
     with seeded(card.seed):
         spread = encoding_spread(model, batches)
-    test = Test(**structs.asdict(found.scores()), encoding_spread=spread, calibration=calibrated)
+    worse = altered(experiment, prepared, split, progress)
+    measures = robustness.measures(worse, progress, card.contender) if experiment.robustness else {}
+    corrupted = {name: measure(model, batches) for name, measure in measures.items()}
     return Evaluation(
-        **structs.asdict(test), robustness=_robustness(model, found.accuracy, experiment, prepared, split, progress)
+        **structs.asdict(found.scores()),
+        encoding_spread=spread,
+        calibration=calibrated,
+        robustness=robustness.summary(found.accuracy, corrupted),
     )
 
 
@@ -91,10 +92,7 @@ def test_images(
 
     That the test part was asked is noted in `store`. Raises `InputError` as `evaluate` does.
     """
-    progress = progress or Progress()
-    prepared = _prepared(model.card, experiment, progress)
-    split, _ = _split(model.card, prepared, experiment)
-    _note_use(prepared, split, progress, store)
+    prepared, split, _ = _test_part(model.card, experiment, progress or Progress(), store)
     chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
     return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64)
 
@@ -114,44 +112,32 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
     return prepared
 
 
-def _note_use(prepared: Prepared, split: Split, progress: Progress, store: Store | Path | str | None) -> None:
+def _test_part(
+    card: ModelCard, experiment: Experiment, progress: Progress, store: Store | Path | str | None
+) -> tuple[Prepared, Split, bool]:
+    """The data as the model of `card` takes them, their split, and whether the model was trained on it: then it is the
+    split that it was trained by. That its test part was asked is noted.
+    """
+    prepared, known = _prepared(card, experiment, progress), card.trained_on
+    grouped = prepared
+    if known.get("group_by") is not None and prepared.fingerprint == known["ungrouped"]:
+        grouped = data.regrouped(prepared, known["group_by"])
+        if grouped.fingerprint != known["fingerprint"]:
+            raise InputError(
+                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained. "
+                "Restore the file, or train again."
+            )
+    if trained := grouped.fingerprint == known.get("fingerprint"):
+        # Models of earlier versions know nothing of folds.
+        as_then = {name: known[name] for name in ("split", "split_seed", "limit")} | {"folds": known.get("folds")}
+        split = data.split(grouped, replace(experiment, **as_then), known.get("fold") or 0)
+    else:
+        split = data.split(prepared, experiment)
     try:
         (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")
-
-
-def _split(card: ModelCard, prepared: Prepared, experiment: Experiment) -> tuple[Split, bool]:
-    """The split of `prepared`, and whether the model was trained on it: then it is the split that it was trained by."""
-    known = card.trained_on
-    if known.get("group_by") is not None and prepared.fingerprint == known["ungrouped"]:
-        prepared = data.regrouped(prepared, known["group_by"])
-        if prepared.fingerprint != known["fingerprint"]:
-            raise InputError(
-                f"group_by {known['group_by']}: no longer groups these images as when {card.contender} was trained, so "
-                "that its test part cannot be told from its training images. Restore the file, or train again."
-            )
-    if prepared.fingerprint != known.get("fingerprint"):
-        return data.split(prepared, experiment), False
-    # Models of earlier versions know nothing of folds.
-    as_then = replace(
-        experiment,
-        split=known["split"],
-        split_seed=known["split_seed"],
-        limit=known["limit"],
-        folds=known.get("folds"),
-    )
-    return data.split(prepared, as_then, known.get("fold") or 0), True
-
-
-def _robustness(
-    model: Model, clean: float, experiment: Experiment, prepared: Prepared, split: Split, progress: Progress
-) -> Robustness | None:
-    if not experiment.robustness:
-        return None
-    measures = robustness.measures(altered(experiment, prepared, split, progress), progress, model.card.contender)
-    batches = EvaluationBatches(*prepared.held, split.test)
-    return robustness.summary(clean, {name: measure(model, batches) for name, measure in measures.items()})
+    return prepared, split, trained
 
 
 def altered(

@@ -1,8 +1,9 @@
-"""What is to be trained: one `Trial` for each contender, seed and fold, with all that its numbers depend on."""
+"""What is to be trained: one `Trial` for each contender, seed and fold, and what is said of them beforehand."""
 
 import hashlib
 import inspect
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,15 @@ from spikeduel.data import Prepared, Split
 from spikeduel.networks import foreign, models
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
+from spikeduel.results.words.numbers import counted
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
 from spikeduel.spiking.encoders import ENCODERS, encoder_of
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.surrogates import SURROGATES, resolve_alpha
 from spikeduel.system import hardware, registry
-from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.system.hardware import Compute, Precision
-from spikeduel.trials.augmentations import AUGMENTATIONS
+from spikeduel.system.errors import InputError, SpikeduelError, naming
+from spikeduel.system.hardware import Precision
+from spikeduel.trials.training import AUGMENTATIONS
 
 TRAINING_SETTINGS = (
     "epochs", "batch_size", "augmentation", "learning_rate", "patience", "min_delta", "chunk_steps",
@@ -30,7 +32,7 @@ TRAINING_SETTINGS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A contender, a seed and maybe a fold, with everything that its numbers depend on: `key` hashes `settings`.
+    """A contender, a seed and a split (one fold), with everything that its numbers depend on: `key` hashes `settings`.
 
     `experiment` is as this contender runs it: `Experiment.for_contender`.
     """
@@ -38,6 +40,7 @@ class Trial:
     experiment: Experiment
     card: ModelCard
     settings: dict[str, Any]
+    split: Split = field(compare=False, repr=False)
 
     @property
     def key(self) -> str:
@@ -53,75 +56,63 @@ def key_of(settings: dict[str, Any]) -> str:
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:
     """The trials of an experiment on one split (one fold): for each seed, each contender.
 
-    Raises `InputError` for what cannot be built.
+    Raises `InputError` for what cannot be built, and for a contender's own setting that has no effect on it.
     """
     compute = hardware.resolve(experiment.device, experiment.precision)
-    own = [experiment.for_contender(contender) for contender in experiment.contenders]
-    cards = [describe(*each, prepared) for each in zip(experiment.contenders, own, strict=True)]
-    for card in cards:
-        _require_own_effective(card, experiment)
-    common = {
-        "data": {
-            "fingerprint": prepared.fingerprint,
-            "split": _split_digest(split),
-            **({} if split.fold is None else {"fold": split.fold}),
-        },
-        "device": compute.device,
-        "numerics_version": NUMERICS_VERSION,
-    }
-    trials = []
-    for seed in range(experiment.seeds):
-        for card, its in zip(cards, own, strict=True):
-            trained_on = {**card.trained_on, "fold": split.fold}
-            precision = _precision(card, its, compute)
-            seeded = replace(card, seed=seed, precision=precision, trained_on=trained_on)
-            training = {name: getattr(its, name) for name in TRAINING_SETTINGS}
-            training["epochs"] = its.num_epochs(len(split.train))
-            settings = {**asdict(seeded), "training": training, **common, "sources": _sources(card, its)}
-            # "data" says it already, and two copies of the same data are the same.
-            del settings["dataset"], settings["trained_on"]
-            if card.foreign is None:
-                del settings["foreign"]
-            trials.append(Trial(its, seeded, settings))
-    return trials
-
-
-def _require_own_effective(card: ModelCard, experiment: Experiment) -> None:
-    own = (experiment.per_contender or {}).get(card.contender, {})
-    if idle := [name for name in own if TUNABLE[name] not in ("any", card.family)]:
-        raise InputError(
-            f"per_contender: {idle[0]} has no effect on {card.contender}, which does not spike. Take it out."
-        )
-    if card.foreign is not None and (idle := [name for name in own if name not in effective(card)]):
-        raise InputError(
-            f"per_contender: {idle[0]} has no effect on {card.contender}, which what builds it does not take. Take it "
-            "out."
-        )
+    indices = (np.asarray(part, np.int64).tobytes() for part in (split.train, split.val, split.test))
+    of: dict[str, Any] = {"fingerprint": prepared.fingerprint, "split": hashlib.sha256(b"|".join(indices)).hexdigest()}
+    if split.fold is not None:
+        of["fold"] = split.fold
+    common = {"data": of, "device": compute.device, "numerics_version": NUMERICS_VERSION}
+    planned = []
+    for contender in experiment.contenders:
+        own = experiment.for_contender(contender)
+        card = describe(contender, own, prepared)
+        changed = (experiment.per_contender or {}).get(contender, {})
+        # Recipes bring own contenders settings of neurons that another neuron may not have.
+        whole = card.family == "snn" and card.foreign is None
+        if idle := [name for name in changed if not whole and name not in effective(card)]:
+            why = "does not spike" if card.family != "snn" else "what builds it does not take"
+            raise InputError(f"per_contender: {idle[0]} has no effect on {contender}, which {why}. Take it out.")
+        # A foreign spiking network's answers stay those that its own library gives, unless bf16 is asked for.
+        as_is = card.foreign is not None and card.family == "snn" and own.precision == "auto"
+        precision: Precision = "32" if as_is else compute.precision
+        card = replace(card, precision=precision, trained_on={**card.trained_on, "fold": split.fold})
+        training = {name: getattr(own, name) for name in TRAINING_SETTINGS}
+        training["epochs"] = own.num_epochs(len(split.train))
+        settings = {**asdict(card), "training": training, **common, "sources": _sources(card, own)}
+        # "data" says it already, and two copies of the same data are the same.
+        del settings["dataset"], settings["trained_on"]
+        if card.foreign is None:
+            del settings["foreign"]
+        planned.append(Trial(own, card, settings, split))
+    return [
+        replace(each, card=replace(each.card, seed=seed), settings={**each.settings, "seed": seed})
+        for seed in range(experiment.seeds)
+        for each in planned
+    ]
 
 
 def effective(card: ModelCard) -> set[str]:
     """Those of `settings.TUNABLE` that change something for the contender of `card`."""
-    found = {name for name, whose in TUNABLE.items() if whose == "any"}
     if card.family != "snn":
-        return found
-    if card.foreign is None:
-        return set(TUNABLE)
-    build = registry.resolve("contender", card.contender, ARCHITECTURES)
-    named = models.names_taken(build)
-    if card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named:
-        found.add("num_steps")
-    return found | {name for name in models.NEURON_SETTINGS if name in card.network and name in TUNABLE}
+        return {name for name, whose in TUNABLE.items() if whose == "any"}
+    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    told = card.foreign is None or card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named
+    without = set() if told else {"num_steps"}
+    if card.network.get("surrogate") == "straight_through_estimator":
+        without.add("surrogate_alpha")
+    neurons = set(models.NEURON_SETTINGS) - set(card.network)
+    return set(TUNABLE) - neurons - without
 
 
 def check_names(experiment: Experiment) -> None:
     """Raises `InputError` for a name that leads nowhere, before anything is loaded."""
     data.resolve(experiment.dataset)
+    known = ", ".join(experiment.contenders)
     for contender in [text.rpartition("=")[0] for text in experiment.family]:
         if contender not in experiment.contenders or contender in ARCHITECTURES:
-            raise InputError(
-                f"family: '{contender}' is no network of your own among the contenders "
-                f"({', '.join(experiment.contenders)})."
-            )
+            raise InputError(f"family: '{contender}' is no network of your own among the contenders ({known}).")
     for contender in experiment.contenders:
         registry.resolve("contender", contender, ARCHITECTURES)
     encoder_of(experiment.encoding)
@@ -137,15 +128,17 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     A neuron is given those of `models.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
     """
     given = {name: getattr(experiment, name) for name in models.neuron_settings(experiment.neuron)}
-    spiking = {"neuron": experiment.neuron, **given}
-    shape = {"hidden": experiment.hidden, **_pooling(contender, experiment)}
+    shape: dict[str, Any] = {"hidden": experiment.hidden}
+    # Only where it is not the usual one: older trials keep their keys.
+    if experiment.pooling != "max" and "pooling" in _parameters(contender):
+        shape["pooling"] = experiment.pooling
     card = ModelCard(
         contender=contender,
         family="snn",
         image_shape=prepared.image_shape,
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
-        network={**shape, **spiking},
+        network={**shape, "neuron": experiment.neuron, **given},
         encoding=experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
@@ -164,16 +157,6 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     return replace(card, family=family, network=shape, encoding=None, num_steps=None)
 
 
-def _pooling(contender: str, experiment: Experiment) -> dict[str, str]:
-    """The setting where it is another than the usual one and the contender takes it: older trials keep their keys."""
-    architecture = registry.resolve("contender", contender, ARCHITECTURES)
-    try:
-        taken = "pooling" in inspect.signature(architecture).parameters
-    except (TypeError, ValueError):  # something of the user's that says nothing about itself
-        taken = False
-    return {"pooling": experiment.pooling} if taken and experiment.pooling != "max" else {}
-
-
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     """`card` of a network that was not made for spikeduel, as what it does with a few images shows it to be."""
     named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
@@ -184,28 +167,26 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
         if named is None or (name if name in ("hidden", "pooling") else "neuron") in named
     }
     card = replace(card, network=taken)
-    try:
+    with naming(f"contender '{card.contender}'"):
         with torch.random.fork_rng():
             module = models.build(card)
         given = experiment.given_family(card.contender)
         calling = foreign.calling_of(module, card.image_shape, len(card.classes), given)
         family = given or foreign.family_of(module)
-        if family == "snn" and calling.way == "loop":
-            # It makes its steps itself, each from the one image that it is given.
-            return replace(card, foreign=calling, encoding="direct", num_steps=calling.num_steps)
-        if family == "snn":
-            return replace(card, foreign=calling)
-        if calling.way in ("step", "sequence"):
+        if family != "snn" and calling.way in ("step", "sequence"):
             raise InputError("it takes its input over time, and is said to be no spiking network. Leave out --family.")
-    except InputError as error:
-        raise InputError(f"contender '{card.contender}': {error}") from None
-    return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
+    if family != "snn":
+        return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
+    # In a loop, it makes its steps itself, each from the one image that it is given.
+    steps: dict[str, Any] = {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
+    return replace(card, foreign=calling, **steps)
 
 
-def _precision(card: ModelCard, experiment: Experiment, compute: Compute) -> Precision:
-    """A foreign spiking network's answers stay those that its own library gives, unless bf16 is asked for."""
-    as_is = card.foreign is not None and card.family == "snn"
-    return "32" if as_is and experiment.precision == "auto" else compute.precision
+def _parameters(contender: str) -> Collection[str]:
+    try:
+        return inspect.signature(registry.resolve("contender", contender, ARCHITECTURES)).parameters
+    except (TypeError, ValueError):  # something of the user's that says nothing about itself
+        return ()
 
 
 def tried(card: ModelCard) -> nn.Module:
@@ -216,18 +197,12 @@ def tried(card: ModelCard) -> nn.Module:
         raise
     except Exception as error:  # it may be the user's code
         raise InputError(
-            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and "
-            f"{len(card.classes)} classes ({type(error).__name__}: {error}). What builds it is told those of "
-            f"{', '.join(models.BUILT_WITH)} that it names."
+            f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and {len(card.classes)} "
+            f"classes ({type(error).__name__}: {error}). It can name {', '.join(models.BUILT_WITH)}."
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")
     return module
-
-
-def _split_digest(split: Split) -> str:
-    parts = (split.train, split.val, split.test)
-    return hashlib.sha256(b"|".join(np.asarray(part, np.int64).tobytes() for part in parts)).hexdigest()
 
 
 def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
@@ -243,3 +218,40 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
         for kind, name, known in named
         if name is not None and name not in known
     }
+
+
+def announcement(
+    experiment: Experiment, prepared: Prepared, splits: Sequence[Split], cards: Sequence[ModelCard]
+) -> str:
+    """The data, the contenders and how they are trained, in two sentences and a line for each foreign network."""
+    split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
+    channels, height, width = prepared.image_shape
+    colour = "grey" if channels == 1 else "colour"
+    spiking = [card for card in cards if card.num_steps]
+    steps = sorted({card.num_steps for card in spiking if card.num_steps}) or [experiment.num_steps]
+    encodings = sorted({card.encoding for card in spiking if card.encoding}) or [experiment.encoding]
+    return (
+        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
+        f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
+        f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}, at most "
+        f"{counted(experiment.num_epochs(len(split.train)), 'epoch')}; spiking contenders see "
+        f"{' or '.join(encodings)} encoding over {' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
+        + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
+    )
+
+
+def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[str]:
+    """What to say beforehand of the networks that were not made for spikeduel, a line each."""
+    lines = {}
+    for card in cards:
+        if card.foreign is None:
+            continue
+        if card.family != "snn":
+            said = "called as any other network that does not spike"
+        elif card.foreign.way == "loop":
+            said = f"makes its own {card.num_steps} time steps, and gets the analogue image for them (direct encoding)"
+        else:
+            said = f"called over {card.num_steps} time steps with {card.encoding} encoding, its state reset before"
+        at_32 = card.family == "snn" and card.precision == "32" and experiment.precision == "auto"
+        lines[card.contender] = f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
+    return list(lines.values())

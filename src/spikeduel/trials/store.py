@@ -15,7 +15,7 @@ from spikeduel.results.costs import Amount, Count
 from spikeduel.results.trials import Epoch
 from spikeduel.settings import digest
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, naming
 
 T = TypeVar("T")
 
@@ -83,11 +83,10 @@ class Store:
 
     def record(self, key: str) -> TrialRecord | None:
         """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it is trained again."""
-        try:
+        with suppress(InputError):
             record = self._record(key)
-        except InputError:
-            return None
-        return record if record is not None and record.status == "done" else None
+            return record if record is not None and record.status == "done" else None
+        return None
 
     def damage(self, key: str) -> str | None:
         """What is wrong with what lies there of trial `key`; None where nothing is, or nothing lies there."""
@@ -108,10 +107,9 @@ class Store:
 
     def measure(self, key: str, name: str, kind: type[T]) -> T | None:
         """What measure `name` found for trial `key`, as `kind`, or None where it is missing or damaged."""
-        try:
+        with suppress(InputError):
             return typed.converted(_read(self.measure_path(key, name)), kind)
-        except InputError:
-            return None
+        return None
 
     def save_measure(self, key: str, name: str, value: Any) -> None:
         """Keeps what measure `name` found; an old trial can gain a new measure."""
@@ -123,10 +121,9 @@ class Store:
 
     def failed_measures(self, key: str) -> dict[str, str]:
         """Why measures of trial `key` failed when they were last tried, by name."""
-        try:
+        with suppress(InputError):
             return _read(self.folder(key) / "failed-measures.json")
-        except InputError:
-            return {}
+        return {}
 
     def save_failed_measures(self, key: str, reasons: dict[str, str]) -> None:
         """Keeps why measures failed, in place of what was kept before; they are tried again when next asked for."""
@@ -141,43 +138,33 @@ class Store:
 
         `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured.
         """
-        use = {"data": fingerprint, "test": _test_digest(test), "trial": trial}
+        use = {"data": fingerprint, "test": test_digest(test), "trial": trial}
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
-            if trial is not None and use in [{name: entry.get(name) for name in use} for entry in self._ledger()]:
+            if trial is not None and any(use.items() <= entry.items() for entry in self._ledger()):
                 return
             line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
-            with (self.root / "ledger.jsonl").open("ab") as file:
-                # On a line of its own even after one that a full disk cut short.
-                file.write(f"{line}\n".encode() if file.tell() == 0 or self._ends_a_line() else f"\n{line}\n".encode())
+            path = self.root / "ledger.jsonl"
+            # On a line of its own even after one that a full disk cut short.
+            start = "" if not path.exists() or path.read_bytes()[-1:] in (b"", b"\n") else "\n"
+            with path.open("ab") as file:
+                file.write(f"{start}{line}\n".encode())
                 file.flush()
                 os.fsync(file.fileno())
 
     def test_uses(self, fingerprint: str, test: np.ndarray, trials: Iterable[str] = ()) -> int:
         """How many models were asked about these test images from this store; `trials` were, noted or not."""
-        asked, wanted = set(trials), _test_digest(test)
-        others = 0
-        for entry in self._ledger():
-            if (entry.get("data"), entry.get("test")) == (fingerprint, wanted):
-                if entry.get("trial") is None:
-                    others += 1
-                else:
-                    asked.add(entry["trial"])
-        return len(asked) + others
+        here = (fingerprint, test_digest(test))
+        asked = [entry.get("trial") for entry in self._ledger() if (entry.get("data"), entry.get("test")) == here]
+        return len({*trials, *asked} - {None}) + asked.count(None)
 
     def _ledger(self) -> list[dict[str, Any]]:
-        try:
-            lines = (self.root / "ledger.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
+        path = self.root / "ledger.jsonl"
         entries = []
-        for line in lines:
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
             # A line that a full disk cut short says nothing; the others still do.
             with suppress(json.JSONDecodeError):
                 entries.append(json.loads(line))
         return [entry for entry in entries if isinstance(entry, dict)]
-
-    def _ends_a_line(self) -> bool:
-        return (self.root / "ledger.jsonl").read_bytes().endswith(b"\n")
 
     def _record(self, key: str) -> TrialRecord | None:
         """The trial `key`, done or failed; None where there is none. Raises `InputError` where it is damaged."""
@@ -186,10 +173,8 @@ class Store:
             return None
         # An older version wrote no checksum; what it trained is kept.
         content = _read(path, with_checksum=False)
-        try:
+        with naming(f"{path}: not the record of a trial"):
             record = typed.converted(content, TrialRecord)
-        except InputError as error:
-            raise InputError(f"{path}: not the record of a trial ({error}).") from None
         if record.best_epoch is not None and record.best_epoch >= len(record.history):
             raise InputError(f"{path}: its best epoch is not among its epochs.")
         if record.status == "done":
@@ -203,7 +188,7 @@ class Store:
 
 def _write(path: Path, value: Any) -> None:
     as_read = json.loads(json.dumps(typed.plain(value), allow_nan=False))
-    files.write_json(path, {**as_read, "digest": digest(as_read)})
+    typed.write_json(path, {**as_read, "digest": digest(as_read)})
 
 
 def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
@@ -217,5 +202,6 @@ def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
     return value
 
 
-def _test_digest(test: np.ndarray) -> str:
+def test_digest(test: np.ndarray) -> str:
+    """A hash of the images (their indices) in a test set."""
     return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()

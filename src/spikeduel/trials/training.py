@@ -1,9 +1,10 @@
-"""One training loop for both families."""
+"""One training loop for both families, and the augmentations of its images."""
 
+import hashlib
 import io
 import math
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from spikeduel.data import Split, evaluation_batches, on_device, training_batches
 from spikeduel.measuring.answers import ask
@@ -20,13 +22,16 @@ from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.system import files
+from spikeduel.system import files, registry
+from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials.augmentations import augment
 
 EVALUATION_BATCH = 256
 MOST_LINES = 20
 """About as many epochs are told of, when there are more."""
+SMALLEST_SHIFT = 2
+SHIFT_SHARE = 16
+"""An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
 
 
 @dataclass(frozen=True)
@@ -77,35 +82,37 @@ class Loop:
         seed, epoch and image only (see also `random_keys.seeded`), so a resumed training ends in the numbers of an
         uninterrupted one.
         """
-        module = self.model.module
+        module, num_epochs = self.model.module, self.experiment.num_epochs(len(self.split.train))
         step = TrainingStep(self.model, self.experiment.learning_rate, self.experiment.chunk_steps)
-        validation = EvaluationBatches(self.images, self.labels, self.split.val)
         best_weights: dict[str, Tensor] = {}
         training = Training()
         if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
             best_weights, training = saved["best_weights"], Training(**saved["training"])
-            self.progress.say(f"  {self._name}: goes on after epoch {len(training.history)}")
+            self._say(f": goes on after epoch {len(training.history)}")
 
         num_batches = math.ceil(len(self.split.train) / self.experiment.batch_size)
-        steps = range(len(training.history) * num_batches, self._num_epochs * num_batches)
-        ticks = iter(self.progress.track(steps, f"  {self._name}"))
+        steps = range(len(training.history) * num_batches, num_epochs * num_batches)
+        ticks = iter(self.progress.track(steps, f"  {self.model.card.title}"))
         try:
             while training.stopped is None:
-                training = self._another_epoch(training, step, validation, ticks)
+                training = self._another_epoch(training, num_epochs, step, ticks)
                 if training.stopped == "nan":
                     break
                 if training.best_epoch == len(training.history) - 1:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
-                state = {
-                    "weights": module.state_dict(),
-                    "optimizer": step.optimizer.state_dict(),
-                    "best_weights": best_weights,
-                    "training": asdict(training),
-                }
+                state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
+                state |= {"best_weights": best_weights, "training": asdict(training)}
                 write_checkpoint(self.checkpoint, state)
-                self._tell(training)
+                # Some twenty lines, however many epochs there are; the first two show the pace.
+                last, epoch = training.history[-1], len(training.history)
+                if training.stopped or epoch <= 2 or epoch % max(1, num_epochs // MOST_LINES) == 0:
+                    self._say(
+                        f", epoch {epoch}/{num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
+                        f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
+                        f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
+                    )
         finally:
             if isinstance(ticks, Generator):
                 # Takes the bar away, also where training stops early or is interrupted.
@@ -116,9 +123,10 @@ class Loop:
         module.eval()
         return training
 
-    def _another_epoch(
-        self, training: Training, step: TrainingStep, validation: EvaluationBatches, ticks: Iterator[int]
-    ) -> Training:
+    def _say(self, text: str) -> None:
+        self.progress.say(f"  {self.model.card.title}{text}")
+
+    def _another_epoch(self, training: Training, num_epochs: int, step: TrainingStep, ticks: Iterator[int]) -> Training:
         started = time.perf_counter()
         loss, accuracy = self._epoch(len(training.history), step, ticks)
         seconds = time.perf_counter() - started
@@ -127,53 +135,25 @@ class Loop:
         if not (math.isfinite(loss) and all(bool(each.isfinite().all()) for each in weights)):
             return Training(training.history, training.epoch_seconds, "nan")
         with seeded(self.model.card.seed):
-            seen = ask(self.model, validation)
-        entry = {
-            "train_loss": loss,
-            "train_accuracy": accuracy,
-            "val_loss": seen.loss,
-            "val_accuracy": seen.accuracy,
-        }
+            seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
+        entry = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": seen.loss, "val_accuracy": seen.accuracy}
         history = [*training.history, entry]
-        ended = stopped(history, self.experiment, self._num_epochs)
+        ended = stopped(history, self.experiment, num_epochs)
         return Training(history, [*training.epoch_seconds, seconds], ended)
-
-    def _tell(self, training: Training) -> None:
-        last, epoch = training.history[-1], len(training.history)
-        # Some twenty lines, however many epochs there are; the first two show the pace.
-        if training.stopped is None and epoch > 2 and epoch % max(1, self._num_epochs // MOST_LINES):
-            return
-        self.progress.say(
-            f"  {self._name}, epoch {epoch}/{self._num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
-            f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
-            f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
-        )
-
-    @property
-    def _num_epochs(self) -> int:
-        return self.experiment.num_epochs(len(self.split.train))
-
-    @property
-    def _name(self) -> str:
-        return self.model.card.title
 
     def _saved(self) -> dict[str, Any] | None:
         """The checkpoint, where there is one to go on from."""
         saved = read_checkpoint(self.checkpoint)
         if saved is None:
             if self.checkpoint.exists():
-                self.progress.say(f"  {self._name}: its checkpoint is damaged, so it begins anew")
+                self._say(": its checkpoint is damaged, so it begins anew")
             return None
-        shapes = [{name: value.shape for name, value in w.items()} for w in (saved["weights"], self._weights)]
-        if shapes[0] != shapes[1]:
+        before, now = saved["weights"], self.model.module.state_dict()
+        if {name: value.shape for name, value in before.items()} != {name: value.shape for name, value in now.items()}:
             # A user's architecture may import what has changed since, which its key does not see.
-            self.progress.say(f"  {self._name}: its checkpoint is of another network, so it begins anew")
+            self._say(": its checkpoint is of another network, so it begins anew")
             return None
         return saved
-
-    @property
-    def _weights(self) -> dict[str, Tensor]:
-        return self.model.module.state_dict()
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""
@@ -184,9 +164,8 @@ class Loop:
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
             for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
-                images = augment(
-                    self.experiment.augmentation, images, RandomKeys.for_augmentation(seed, epoch, indices)
-                )
+                keys = RandomKeys.for_augmentation(seed, epoch, indices)
+                images = augment(self.experiment.augmentation, images, keys)
                 total_loss += step(images, labels, RandomKeys.for_training(seed, epoch, indices)) * len(labels)
         return float(total_loss) / len(train), step.num_right() / len(train)
 
@@ -210,12 +189,61 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Keeps the state after an epoch, atomically, with a checksum: torch's own format does not notice changed bytes."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    files.write_sealed(path, buffer.getbuffer())
+    with files.atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(buffer.getbuffer())
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """The state after the last finished epoch, or None where there is none or it cannot be read."""
     try:
-        return torch.load(io.BytesIO(files.read_sealed(path)), weights_only=True)
+        content = memoryview(path.read_bytes())
+        size = hashlib.sha256().digest_size
+        whole = hashlib.sha256(content[:-size]).digest() == content[-size:]
+        return torch.load(io.BytesIO(content[:-size]), weights_only=True) if whole else None
     except Exception:  # whatever is wrong with it, training anew is right
         return None
+
+
+def none(images: Tensor, keys: RandomKeys) -> Tensor:
+    """the images as they are"""
+    return images
+
+
+def shift(images: Tensor, keys: RandomKeys) -> Tensor:
+    """moved by up to 2 pixels, or a sixteenth of the side if that is more, both ways; what enters is black (0)"""
+    height, width = images.shape[2:]
+    down, right = (max(SMALLEST_SHIFT, side // SHIFT_SHARE) for side in (height, width))
+    # Every place where the image may lie, as views of one padded copy: picking one of them copies rows, not pixels.
+    places = F.pad(images, (right, right, down, down)).unfold(2, height, 1).unfold(3, width, 1)
+    vertical, horizontal = keys.integers(2 * down + 1, 2 * right + 1).to(images.device).unbind(1)
+    return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
+
+
+def flip(images: Tensor, keys: RandomKeys) -> Tensor:
+    """left and right exchanged, for every second image"""
+    flipped = keys.integers(2).bool().to(images.device)
+    return torch.where(flipped[:, :, None, None], images.flip(3), images)
+
+
+def shift_flip(images: Tensor, keys: RandomKeys) -> Tensor:
+    """both, drawn independently"""
+    return flip(shift(images, keys), keys.another())
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
+    "none": none, "shift": shift, "flip": flip, "shift-flip": shift_flip,
+}  # fmt: skip
+"""What training does to images, so that a network meets more of them: on whole batches, alike for every contender."""
+
+
+def augment(name: str, images: Tensor, keys: RandomKeys) -> Tensor:
+    """`images` uint8 `[B, C, H, W]` changed by the augmentation `name`; type and shape stay.
+
+    Raises `InputError` where an augmentation of one's own returns something else.
+    """
+    changed = registry.resolve("augmentation", name, AUGMENTATIONS)(images, keys)
+    if not isinstance(changed, Tensor) or (changed.dtype, changed.shape) != (images.dtype, images.shape):
+        got = f"{changed.dtype} {list(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
+        raise InputError(f"augmentation '{name}' must return images of uint8 {list(images.shape)} again, not {got}.")
+    return changed

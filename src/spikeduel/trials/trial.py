@@ -1,17 +1,15 @@
 """One trial: one contender, one seed: build, train, measure, store."""
 
 import traceback
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Any
 
-from spikeduel.data import Prepared, Split
+from spikeduel.data import Prepared
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.networks import model_files, models
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
-from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import SpikeduelError
@@ -25,59 +23,41 @@ from spikeduel.trials.training import EvaluationBatches, Loop, Training
 def run(
     trial: Trial,
     prepared: Prepared,
-    split: Split,
     store: Store,
     progress: Progress,
     altered: Mapping[str, EvaluationBatches] | None = None,
+    test: bool = True,
 ) -> TrialRecord:
     """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed.
 
-    `altered` are further test images, by name, for an experiment that asks for robustness.
+    `altered` are further test images, by name, for an experiment that asks for robustness. Without `test`, no test
+    image is looked at, for choosing settings; another run finds the trial, and measures it.
     """
-    with _locked(trial, store, progress):
-        record = _trained(trial, prepared, split, store, progress)
-        if record.status == "done":
-            _measure(trial, prepared, split, store, progress, altered or {})
-    hardware.release_freed_memory()
-    return record
-
-
-def train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
-    """As `run`, and no test image is looked at: for choosing settings. `run` later finds the trial and measures it."""
-    with _locked(trial, store, progress):
-        record = _trained(trial, prepared, split, store, progress)
-    hardware.release_freed_memory()
-    return record
-
-
-def _locked(trial: Trial, store: Store, progress: Progress) -> AbstractContextManager[None]:
-    waiting = f"  {trial.card.title}: another process is training this trial; waiting"
-    return store.locked(trial.key, lambda: progress.say(waiting))
-
-
-def _trained(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
     name = f"  {trial.card.title}"
-    if not store.split_path(trial.key).is_file():
-        store.save_split(trial.key, train=split.train, val=split.val, test=split.test)
-    record = store.record(trial.key)
-    # Its settings are its key, unless the file was changed by hand.
-    if record is not None and key_of(record.settings) == trial.key:
-        if "converted" not in trial.settings:  # which is never trained
+    with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
+        if not store.split_path(trial.key).is_file():
+            store.save_split(trial.key, train=trial.split.train, val=trial.split.val, test=trial.split.test)
+        record = store.record(trial.key)
+        # Its settings are its key, unless the file was changed by hand.
+        if record is None or key_of(record.settings) != trial.key:
+            if damage := store.damage(trial.key):
+                progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
+            record = _train(trial, prepared, store, progress)
+        elif "converted" not in trial.settings:  # which is never trained
             progress.say(f"{name}: found in the store, not trained again")
-        return record
-    if damage := store.damage(trial.key):
-        progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
-    return _train(trial, prepared, split, store, progress)
+        if record.status == "done" and test:
+            _measure(trial, prepared, store, progress, altered or {})
+    hardware.release_freed_memory()
+    return record
 
 
-def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progress: Progress) -> TrialRecord:
+def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -> TrialRecord:
     checkpoint = store.checkpoint_path(trial.key)
     model, training, error = None, Training(), None
     try:
         with seeded(trial.card.seed):
             model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
-        images, labels = prepared.held
-        training = Loop(model, images, labels, split, trial.experiment, checkpoint, progress).run()
+        training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
     except SpikeduelError:
@@ -85,9 +65,21 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
     except Exception as failure:  # one contender's failure must not cost the others their results
         error = _reason(failure)
         files.write_text(store.folder(trial.key) / "error.txt", traceback.format_exc())
-    kept = model is not None and bool(training.history)
-    if model is not None and kept:
-        model_files.save_model(store.model_path(trial.key), model)
+    record = keep(trial, model, training, store, error)
+    if training.stopped is not None:
+        # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried again.
+        checkpoint.unlink(missing_ok=True)
+    if error:
+        progress.say(f"  {trial.card.title}: failed, {error}")
+    return record
+
+
+def keep(trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None) -> TrialRecord:
+    """Puts a trial into the store, with its model where that has finished an epoch; then it is found again."""
+    path, checksum = store.model_path(trial.key), None
+    if model is not None and training.history:
+        model_files.save_model(path, model)
+        checksum = files.checksum(path)
     record = TrialRecord(
         key=trial.key,
         settings=trial.settings,
@@ -99,39 +91,39 @@ def _train(trial: Trial, prepared: Prepared, split: Split, store: Store, progres
         epoch_seconds=training.epoch_seconds,
         history=typed.converted(training.history, list[Epoch]),
         environment=hardware.environment(Compute(trial.settings["device"], trial.card.precision)),
-        model_digest=files.checksum(store.model_path(trial.key)) if kept else None,
+        model_digest=checksum,
     )
     store.save(record)
-    if training.stopped is not None:
-        # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried again.
-        checkpoint.unlink(missing_ok=True)
-    if error:
-        progress.say(f"  {trial.card.title}: failed, {error}")
     return record
 
 
+def load(trial: Trial, store: Store) -> Model:
+    """The trained model of a finished trial, in the trial's precision."""
+    path, own_code = store.model_path(trial.key), trial.experiment.own_code
+    model = model_files.load_model(path, trial.settings["device"], own_code)
+    model.precision = trial.card.precision
+    return model
+
+
 def _measure(
-    trial: Trial,
-    prepared: Prepared,
-    split: Split,
-    store: Store,
-    progress: Progress,
-    altered: Mapping[str, EvaluationBatches],
+    trial: Trial, prepared: Prepared, store: Store, progress: Progress, altered: Mapping[str, EvaluationBatches]
 ) -> None:
-    measures = all_measures(trial.experiment, altered, progress, trial.card.title)
-    missing = {name: each for name, each in measures.items() if store.measure(trial.key, name, each.result) is None}
+    title, measures = trial.card.title, dict(MEASURES)
+    if trial.experiment.robustness:
+        taken = robustness.measures(altered, progress, title)
+        measures |= {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
+    known = measured(trial, store)
+    missing = {name: measure for name, measure in measures.items() if name not in known}
     if not missing:
         return
-    store.note_test_use(prepared.fingerprint, split.test, trial.key)
-    images, labels = prepared.held
-    model = model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
-    model.precision = trial.card.precision
-    test = Asked(EvaluationBatches(images, labels, split.test), count="operations" in missing)
-    validation = Asked(EvaluationBatches(images, labels, split.val))
-    who, failed = f"  {trial.card.title}", {}
+    store.note_test_use(prepared.fingerprint, trial.split.test, trial.key)
+    model = load(trial, store)
+    test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
+    validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))
+    failed = {}
     for name, measure in missing.items():
         if store.measure_path(trial.key, name).exists():
-            progress.say(f"{who}: measure {name} is taken again: what the store holds of it is damaged")
+            progress.say(f"  {title}: measure {name} is taken again: what the store holds of it is damaged")
         given = (test, validation) if measure.on_validation else (test,)
         try:
             # Each from its own seed, so that it does not depend on which others were taken before.
@@ -141,18 +133,8 @@ def _measure(
             raise
         except Exception as failure:  # the trial is still good, and so are the other measures
             failed[name] = _reason(failure)
-            progress.say(f"{who}: measure {name} failed: {failed[name]}")
+            progress.say(f"  {title}: measure {name} failed: {failed[name]}")
     store.save_failed_measures(trial.key, failed)
-
-
-def all_measures(
-    experiment: Experiment, altered: Mapping[str, Iterable[Any]], progress: Progress, label: str
-) -> dict[str, Measure]:
-    """What is measured of a trial of `experiment`, by name."""
-    if not experiment.robustness:
-        return dict(MEASURES)
-    taken = robustness.measures(altered, progress, label)
-    return {**MEASURES, **{name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}}
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:
@@ -165,12 +147,8 @@ def measured(trial: Trial, store: Store) -> dict[str, Any]:
 
 
 _OUT_OF_MEMORY = (
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "out of memory",
-    "alloc_failed",
-)
+    "can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory", "alloc_failed",
+)  # fmt: skip
 
 
 def _reason(failure: Exception) -> str:

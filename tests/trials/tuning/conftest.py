@@ -42,7 +42,7 @@ def made_up(searched, monkeypatch):
     def run(experiment, accuracy, num_trials=4, ranges=None):
         trained = []
 
-        def train(planned, *rest):
+        def train(planned, *rest, test):
             trained.append(planned)
             found = accuracy(planned.experiment)
             history = [] if found is None else [Epoch(val_loss=1.0, val_accuracy=found)]
@@ -53,7 +53,7 @@ def made_up(searched, monkeypatch):
                 history=history,
             )  # fmt: skip
 
-        monkeypatch.setattr(trial, "train", train)
+        monkeypatch.setattr(trial, "run", train)
         return searched(experiment, num_trials, ranges), trained
 
     return run

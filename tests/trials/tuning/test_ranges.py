@@ -126,7 +126,7 @@ def test_draws_are_those_of_earlier_versions(ranges, recorded):
 
 def test_draws_are_optunas_to_the_last_bit(monkeypatch):
     optuna = pytest.importorskip("optuna")
-    monkeypatch.setattr("spikeduel.trials.tuning.ranges.DIGITS", 17)
+    monkeypatch.setattr("spikeduel.trials.tuning.DIGITS", 17)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def distribution(of):

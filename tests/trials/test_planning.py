@@ -8,7 +8,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.networks.foreign import Calling
 from spikeduel.networks.models import ModelCard
 from spikeduel.settings.recipes import baseline
-from spikeduel.trials.announcing import announcement, foreign_lines
+from spikeduel.trials.planning import announcement, foreign_lines
 
 EXPERIMENT = baseline("pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4)
 PREPARED = Prepared(

@@ -1,6 +1,12 @@
-"""Every contender's trials, and the best of each."""
+"""Equal tuning: every contender gets the same number of trials, judged on validation images only.
 
-import hashlib
+Random search (Bergstra and Bengio 2012, "Random search for hyper-parameter optimization"): the trials do not depend on
+one another, so that what fewer or more of them would have found can be told from them (Dodge et al. 2019, "Show your
+work: improved reporting of experimental results", which assumes just that). For the same reason none is cut short: a
+pruner judges by early epochs, where learning rates and families differ in nothing but haste.
+"""
+
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -10,18 +16,112 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import models
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.tuning import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.system import __version__, typed
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, trial
-from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.tuning.ranges import RANGES, SEED, Range, draw
+from spikeduel.trials.store import Store, TrialRecord, test_digest
+
+SEED = 0
+"""Of the draws, and of every trial's training."""
+DIGITS = 3
+"""Significant digits of what is drawn, so that a table shows exactly what was trained."""
+
+
+class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True):
+    """Where a setting is drawn from: uniformly from `low` to `high` (of its logarithm with `log`), or of `choices`.
+
+    Raises `InputError` unless it has either `low` < `high` or two or more different `choices`.
+    """
+
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+    choices: tuple[int | float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.choices and (self.low, self.high, self.log) == (None, None, False):
+            if len(set(self.choices)) < max(2, len(self.choices)):
+                raise InputError("choices must be two or more different values")
+        elif self.choices or self.low is None or self.high is None:
+            raise InputError("needs either low and high (and perhaps log = true), or choices")
+        elif not self.low < self.high:
+            raise InputError(f"low must be below high, not {self.low:g} and {self.high:g}")
+        elif self.log and not self.low > 0:
+            raise InputError("with log = true, low must be greater than 0")
+
+
+RANGES: dict[str, Range] = {
+    "learning_rate": Range(1e-5, 1e-2, log=True),
+    "threshold": Range(0.5, 2.0),
+    "beta": Range(0.5, 0.99),
+    "surrogate_alpha": Range(0.5, 50.0, log=True),
+    "num_steps": Range(choices=(4, 8, 16, 25)),
+}
+"""What is tuned by default; `settings.TUNABLE` says whose setting it is. Every surrogate's usual width lies within."""
+
+
+def read_ranges(path: Path) -> dict[str, Range]:
+    """The ranges in a TOML file: a table for each setting, with `low`, `high` and perhaps `log`, or with `choices`.
+
+    Only what the file names is tuned. Raises `InputError` naming file and setting.
+    """
+    content = typed.read_toml(Path(path), dict[str, Any])
+    if not content:
+        raise InputError(f"{path}: names no setting to tune, such as [learning_rate] with low and high.")
+    with naming(path):
+        return {name: _range(name, given) for name, given in content.items()}
+
+
+def _range(name: str, given: Any) -> Range:
+    if name not in TUNABLE:
+        raise unknown("setting to tune", name, TUNABLE, "All others are common to all contenders.")
+    if not isinstance(given, dict):
+        raise InputError(f"{name} must be a table with low and high, or choices, not {given!r}.")
+
+    def allowed(value: Any) -> Any:
+        # As the setting has it, whole or not; its own limits decide whether it may be.
+        return getattr(Experiment(**{name: value}), name)
+
+    with naming(f"[{name}]"):
+        found = typed.converted(given, Range)
+    if found.choices:
+        return Range(choices=tuple(map(allowed, found.choices)))
+    return Range(allowed(found.low), allowed(found.high), found.log)
+
+
+def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
+    """The settings of trial `number`, one from each of `ranges`.
+
+    They depend on the number and the ranges only. What any contender tunes is drawn before what only spiking ones
+    do: in the same trial, contenders try the same learning rate.
+    """
+    # NumPy keeps the numbers of its old generator for good: a tuning in an old store is found again.
+    seed = int(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
+    random = np.random.RandomState(seed)
+    order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
+    drawn = {name: _drawn(ranges[name], random) for name in order}
+    return {name: drawn[name] for name in ranges}
+
+
+def _drawn(within: Range, random: np.random.RandomState) -> Any:
+    low, high = within.low, within.high
+    if low is None or high is None:
+        return within.choices[random.uniform(size=len(within.choices)).argmax()]
+    if isinstance(low, int) and isinstance(high, int):
+        # Half a step more at both ends, so that these are as likely as the numbers between them.
+        if within.log:
+            number = round(math.exp(random.uniform(math.log(low - 0.5), math.log(high + 0.5))))
+        else:
+            number = math.floor(random.uniform(low - 0.5, high + 0.5) - low + 0.5) + low
+        return min(max(number, low), high)
+    value = math.exp(random.uniform(math.log(low), math.log(high))) if within.log else random.uniform(low, high)
+    return min(max(float(f"{value:.{DIGITS}g}"), low), high)
 
 
 def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
@@ -85,11 +185,9 @@ def search(
     """
     store, progress = store or Store(), progress or Progress()
     if num_trials < 2:
-        raise InputError(
-            f"tuning takes at least 2 trials, the first of which has the given settings, not {num_trials}."
-        )
+        raise InputError(f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}.")
     cards = {name: planning.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
-    own = _own_ranges(experiment, cards, ranges)
+    own = _own_ranges(cards, ranges)
     found: dict[str, list[TuningTrial]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
     for number in range(num_trials):
@@ -97,11 +195,16 @@ def search(
             given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
             settings = draw(own[name], number) if number else given
             progress.say(f"{name}, trial {number + 1} of {num_trials}: {assigned(settings)}")
-            planned = planning.plan(_alone(experiment, name, settings), prepared, split)[0]
-            record = trial.train(planned, prepared, split, store, progress)
+            its = {name: {**(experiment.per_contender or {}).get(name, {}), **settings}}
+            alone = replace(experiment, contenders=(name,), seeds=1, per_contender=its)
+            record = trial.run(planning.plan(alone, prepared, split)[0], prepared, store, progress, test=False)
             found[name].append(_trial_entry(number, settings, record))
     contenders = [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards]
-    best = _with_the_best(experiment, contenders)
+    chosen = dict(experiment.per_contender or {})
+    for each in contenders:
+        if each.best is not None:
+            chosen[each.contender] = {**chosen.get(each.contender, {}), **each.trials[each.best].settings}
+    best = replace(experiment, per_contender=chosen or None)
     return Tuning(
         best,
         TuningRecord(
@@ -109,7 +212,7 @@ def search(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=record.environment,
-            dataset=TunedOn(name=prepared.name, fingerprint=prepared.fingerprint, test=_digest(split.test)),
+            dataset=TunedOn(name=prepared.name, fingerprint=prepared.fingerprint, test=test_digest(split.test)),
             experiment=typed.plain(experiment),
             num_trials=num_trials,
             seed=SEED,
@@ -121,27 +224,16 @@ def search(
     )
 
 
-def _own_ranges(
-    experiment: Experiment, cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None
-) -> dict[str, dict[str, Range]]:
+def _own_ranges(cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None) -> dict[str, dict[str, Range]]:
     """What each contender tunes: of `ranges`, what has an effect on it."""
     given = RANGES if ranges is None else ranges
-    effective = {"num_steps", *models.neuron_settings(experiment.neuron)}
-    if experiment.surrogate == "straight_through_estimator":
-        effective.discard("surrogate_alpha")
-    own = {
-        name: {
-            s: r
-            for s, r in given.items()
-            if s in planning.effective(card) and (TUNABLE[s] == "any" or (card.family == "snn" and s in effective))
-        }
-        for name, card in cards.items()
-    }
-    for name in own:
+    own = {}
+    for name, card in cards.items():
+        effective = planning.effective(card)
+        own[name] = {s: r for s, r in given.items() if s in effective}
         if not own[name]:
             raise InputError(
-                f"the ranges leave {name} nothing to tune, which would not be equal. Add one that concerns it, such "
-                "as learning_rate."
+                f"the ranges leave {name} nothing to tune. Add one that concerns it, as learning_rate does."
             )
     idle = [] if ranges is None else [s for s in ranges if not any(s in each for each in own.values())]
     if idle:
@@ -149,22 +241,13 @@ def _own_ranges(
     return own
 
 
-def _alone(experiment: Experiment, name: str, settings: Mapping[str, Any]) -> Experiment:
-    own = {**(experiment.per_contender or {}).get(name, {}), **settings}
-    return replace(experiment, contenders=(name,), seeds=1, per_contender={name: own})
-
-
 def _trial_entry(number: int, settings: dict[str, Any], record: TrialRecord) -> TuningTrial:
     best = record.best if record.status == "done" else None
     return TuningTrial(
         number=number,
         settings=settings,
-        key=record.key,
-        status=record.status,
-        error=record.error,
+        **{name: getattr(record, name) for name in ("key", "status", "error", "best_epoch", "stopped")},
         epochs=len(record.history),
-        best_epoch=record.best_epoch,
-        stopped=record.stopped,
         training_seconds=sum(record.epoch_seconds),
         validation=best.validation if best else None,
     )
@@ -184,14 +267,6 @@ def _contender_entry(name: str, family: Any, names: list[str], trials: list[Tuni
         expected_best=expected,
         gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
     )
-
-
-def _with_the_best(experiment: Experiment, contenders: list[TunedContender]) -> Experiment:
-    own = dict(experiment.per_contender or {})
-    for each in contenders:
-        if each.best is not None:
-            own[each.contender] = {**own.get(each.contender, {}), **each.trials[each.best].settings}
-    return replace(experiment, per_contender=own or None)
 
 
 def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
@@ -215,9 +290,5 @@ def record_for(tuning: Tuning | None, experiment: Experiment, prepared: Prepared
         return None
     record, now = tuning.record, typed.plain(experiment)
     same = all(now[name] == value for name, value in record.experiment.items() if name in now and name not in _FREE)
-    same_data = (record.dataset.fingerprint, record.dataset.test) == (prepared.fingerprint, _digest(split.test))
+    same_data = (record.dataset.fingerprint, record.dataset.test) == (prepared.fingerprint, test_digest(split.test))
     return record if same and same_data and record.per_contender == experiment.per_contender else None
-
-
-def _digest(indices: np.ndarray) -> str:
-    return hashlib.sha256(np.asarray(indices, np.int64).tobytes()).hexdigest()

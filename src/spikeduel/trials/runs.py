@@ -1,0 +1,219 @@
+"""A whole run: what became of its trials, their answers pooled; and its folder, each file whole or not at all."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel import data
+from spikeduel.data import Prepared, Split, auditing
+from spikeduel.measuring import latency
+from spikeduel.results.audit import Audit
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.costs import Latency
+from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
+from spikeduel.results.trials import Classification
+from spikeduel.settings import Experiment, digest, write_experiment
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import trial
+from spikeduel.trials.controls import Controlled
+from spikeduel.trials.planning import Trial
+from spikeduel.trials.store import Store, TrialRecord
+
+LOCK = ".lock"
+"""The file in a run's folder that its writer locks."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One trial, trained or failed: its record, and what was measured of it, by the measure's name."""
+
+    record: TrialRecord
+    measured: Mapping[str, Any]
+    failed_measures: Mapping[str, str] = field(default_factory=dict)
+    latency: Latency | None = None
+    controlled: Controlled | None = None
+
+    @property
+    def contender(self) -> str:
+        """Its name."""
+        return self.record.settings["contender"]
+
+    @property
+    def answers(self) -> Classification | None:
+        """Its answers to the test images; None where there are none."""
+        return self.measured.get("classification")
+
+
+def gather(
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord],
+    controlled: Sequence[Controlled | None],
+    timed: Mapping[str, Latency],
+    store: Store,
+    audit: Audit,
+    audited: Split,
+) -> list[Finished]:
+    """All that is known of each of `trials`; `timed` holds latencies by key. `audit` looked at the split `audited`."""
+    finished = []
+    for planned, record, its_controls in zip(trials, records, controlled, strict=True):
+        measured = trial.measured(planned, store) if record.status == "done" else {}
+        if (answered := measured.get("classification")) and record.fold == audited.fold:
+            bins = auditing.accuracy_by_distance(audit, answered.truth, answered.predicted)
+            measured["by_distance"] = bins and list(bins)
+        failed = store.failed_measures(record.key)
+        finished.append(Finished(record, measured, failed, timed.get(record.key), its_controls))
+    return finished
+
+
+def time_answers(
+    trials: Sequence[Trial], records: Sequence[TrialRecord], prepared: Prepared, store: Store, progress: Progress
+) -> dict[str, Latency]:
+    """The latency of each contender's first finished trial, by its key: answers take other seeds as long.
+
+    Kept in the store beside the trial. Where the store has all of them from this machine (processor, threads, device,
+    versions), it is not measured again; where one is missing, all are measured, one after the other, since times
+    compare only within one sitting. Nothing else should be running meanwhile.
+    """
+    first: dict[str, Trial] = {}
+    for each, record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(each.card.contender, each)
+    if not first:
+        return {}
+    timed = list(first.values())
+    images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
+    # Two that time answers at once would time each other; the second one finds what the first took.
+    with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
+        known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
+        here = latency.machine(timed[0].settings["device"])
+        if all(
+            found and structs.replace(found.machine, load_average=here.load_average) == here for found in known.values()
+        ):
+            return {key: found for key, found in known.items() if found}
+        taken = {}
+        for each in progress.track(timed, "timing answers", len(timed)):
+            path, device = store.model_path(each.key), each.settings["device"]
+            found = taken[each.key] = latency.latency(path, images, device, each.experiment.own_code)
+            if found.one_image is None:
+                progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
+            else:
+                store.save_measure(each.key, "latency", found)
+    return taken
+
+
+def test_uses(
+    store: Store, prepared: Prepared, trials: Sequence[Trial], controlled: Sequence[Controlled | None]
+) -> tuple[int, int]:
+    """How many models were asked about the test images, and how many of them are this run's; with folds, of the fold
+    with the most others.
+    """
+    own: dict[int | None, set[str]] = {}
+    for each, found in zip(trials, controlled, strict=True):
+        keys = own.setdefault(each.split.fold, set())
+        keys |= {each.key} if store.record(each.key) else set()
+        keys |= set(found.keys) if found else set()
+    test = {each.split.fold: each.split.test for each in trials}
+    uses = [(store.test_uses(prepared.fingerprint, test[fold], keys), len(keys)) for fold, keys in own.items()]
+    return max(uses, key=lambda use: use[0] - use[1])
+
+
+def tested(splits: Sequence[Split]) -> np.ndarray:
+    """The indices of all test images int64 `[N]`: the only split's, or those of one fold after the other."""
+    return np.concatenate([split.test for split in splits])
+
+
+def pooled(
+    finished: Sequence[Finished],
+    contender: str,
+    answers: Callable[[Finished], Classification | None] = lambda each: each.answers,
+) -> dict[int, np.ndarray]:
+    """True and predicted classes int64 `[2, N]` of a contender's trials, for the images of `tested`, by seed.
+
+    A seed with an unfinished fold is left out, for want of its images.
+    """
+    folds = sorted({each.record.fold for each in finished}, key=lambda fold: -1 if fold is None else fold)
+    found: dict[int, dict[int | None, np.ndarray]] = {}
+    for each in finished:
+        if each.contender == contender and (its := answers(each)):
+            found.setdefault(each.record.settings["seed"], {})[each.record.fold] = np.array([its.truth, its.predicted])
+    return {
+        seed: np.concatenate([parts[fold] for fold in folds], axis=1)
+        for seed, parts in found.items()
+        if len(parts) == len(folds)
+    }
+
+
+def located(experiment: Experiment) -> Experiment:
+    """`experiment` with absolute paths, so that it means the same in every folder."""
+    dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
+    if dataset not in data.DATASETS and files.is_folder(dataset):
+        dataset = str(files.located(dataset))
+    if data_dir is not None:
+        data_dir = str(files.located(data_dir))
+    if group_by is not None and data.names_a_file(group_by):
+        group_by = str(files.located(group_by))
+    return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
+
+
+def require_writable(out: Path | str | None) -> None:
+    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds one already."""
+    folder = Path(out or "runs")
+    files.require_writable(folder)
+    if out is None or not folder.is_dir() or (folder / "experiment.toml").is_file():
+        return
+    # A process that was killed while it wrote its first file leaves these.
+    if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
+        raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
+
+
+def default_name(experiment: Experiment, fingerprint: str) -> str:
+    """`<data set>-<recipe>-<hash>`: the same experiment on the same data finds its folder again."""
+    dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(experiment.dataset).name).strip("-") or "images"
+    return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
+
+
+def write(
+    comparison: Comparison, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], store: Store
+) -> None:
+    """Puts settings, models, results, split and predictions into the run's folder, each file whole or not at all."""
+    folder, results = comparison.out, comparison.results
+    write_experiment(folder / "experiment.toml", comparison.experiment)
+    for each, entry in zip(finished, results.trials, strict=True):
+        if entry.model:
+            with files.atomic_path(folder / entry.model) as temporary:
+                shutil.copyfile(store.model_path(each.record.key), temporary)
+    if results.tuning:
+        typed.write_json(folder / "tuning.json", results.tuning)
+    typed.write_json(folder / "results.json", comparison.document())
+    data.write_splits(folder / "split.csv", prepared, splits)
+    write_predictions(folder, prepared, splits, finished)
+
+
+def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> None:
+    """Writes a run's `predictions.json`, whole or not at all."""
+    test = tested(splits)
+    content = PredictionsFile(
+        schema=1,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=test.tolist(),
+        labels=np.asarray(prepared.labels)[test].tolist(),
+        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
+        trials=[
+            SeedAnswers(contender=contender, seed=seed, predicted=answers[1].tolist())
+            for contender in dict.fromkeys(each.contender for each in finished)
+            for seed, answers in pooled(finished, contender).items()
+        ],
+    )
+    files.write_text(folder / FILE, json.dumps(typed.plain(content), separators=(",", ":")) + "\n")
