@@ -26,13 +26,12 @@ if TYPE_CHECKING:
     from spikeduel.results.significance import Difference, compare_predictions
     from spikeduel.settings import Experiment, read_experiment, recipes
     from spikeduel.settings.recipes import RECIPES
-    from spikeduel.spiking import kernels
-    from spikeduel.spiking.constant_input import ConstantInput
+    from spikeduel.spiking import ConstantInput, kernels
     from spikeduel.spiking.encoders import ENCODERS, Encoder
+    from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
     from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
     from spikeduel.spiking.random_keys import RandomKeys
     from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
-    from spikeduel.spiking.surrogates import SURROGATES, Surrogate
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.augmentations import AUGMENTATIONS
@@ -46,7 +45,7 @@ _MODULE_OF = {
     "Audit": "data.auditing",
     "CONTROLS": "trials.controls",
     "Comparison": "results.comparison",
-    "ConstantInput": "spiking.constant_input",
+    "ConstantInput": "spiking",
     "Control": "trials.controls",
     "Cost": "measuring.costing",
     "DATASETS": "data",
@@ -73,11 +72,11 @@ _MODULE_OF = {
     "RECIPES": "settings.recipes",
     "RandomKeys": "spiking.random_keys",
     "Range": "trials.tuning",
-    "SURROGATES": "spiking.surrogates",
+    "SURROGATES": "spiking.kernels.reference",
     "SpikeCountReadout": "spiking.readouts",
     "SpikeduelError": "system.errors",
     "StreamState": "networks.models",
-    "Surrogate": "spiking.surrogates",
+    "Surrogate": "spiking.kernels.reference",
     "TerminalProgress": "system.progress",
     "Trace": "networks.models",
     "Tuning": "trials.tuning",

@@ -174,7 +174,7 @@ def test_a_contender_that_is_the_twin_is_named(tmp_path):
 TAKES = """
 from torch import nn
 import spikeduel as sd
-from spikeduel.spiking.constant_input import over_time
+from spikeduel.spiking import over_time
 class Net(nn.Module):
     family = "snn"
     readout = sd.MeanReadout()

@@ -8,10 +8,9 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import Dynamics, reference
-from spikeduel.spiking.surrogates import resolve_alpha
+from spikeduel.spiking.kernels.reference import resolve_alpha
 from spikeduel.system.errors import InputError, unknown
 
 State = dict[str, Tensor]

@@ -8,7 +8,7 @@ from made_operations import both, macs, over_time
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.architectures.conv import ConvLIF
 from spikeduel.networks.architectures.dense import DenseSNN
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import IF, LIF, LeakyReadout
 
 

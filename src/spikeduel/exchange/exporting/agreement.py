@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.networks.models import Model
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress

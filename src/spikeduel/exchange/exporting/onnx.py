@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from spikeduel.exchange.exporting.agreement import Batch, Run, Runner, frames_of, spikes_of
 from spikeduel.exchange.exporting.weights import store_as_int8
 from spikeduel.networks.models import Model
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.encoders import latency
 from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout

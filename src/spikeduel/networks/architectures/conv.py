@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.spiking.constant_input import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron, State
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout
 from spikeduel.system.errors import unknown

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from spikeduel.spiking.constant_input import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 from spikeduel.system.registry import Family

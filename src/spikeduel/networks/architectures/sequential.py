@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikeduel.spiking.constant_input import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout, Readout, SpikeCountReadout
