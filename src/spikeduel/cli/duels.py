@@ -101,7 +101,6 @@ def report(
     run: Path,
     out: Path | None = None,
     energy_table: list[str] | None = None,
-    model_code: list[str] | None = None,
 ) -> None:
     """Write a run's report and figures again, without training anything.
 
@@ -114,7 +113,7 @@ def report(
     from spikeduel.reporting import report_again
 
     tables = [energy.read(table) for table in energy_table or ()]
-    typer.echo(report_again(run, out, given.progress(), model_code or (), tables))
+    typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables))
 
 
 @command("as_json", epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")

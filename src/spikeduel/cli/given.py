@@ -30,6 +30,7 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible
 
 if TYPE_CHECKING:
+    from spikeduel.networks.models import Model
     from spikeduel.system.progress import Progress
 
 EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from there."
@@ -70,6 +71,8 @@ class Given:
     store: Path | None = None
     as_json: bool = False
     quiet: bool = False
+    model: Path = Path()
+    model_code: list[str] | None = None
 
     def experiment(self, dataset: str | None = None) -> Experiment:
         """The experiment in the file, or of the recipe, on `dataset` or the one given; changed by options and `--set`.
@@ -107,6 +110,12 @@ class Given:
                 f"{self.experiment_file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}"
             )
         return changed
+
+    def opened(self) -> "Model":
+        """The model in the file. Raises `InputError`."""
+        from spikeduel.networks.model_files import load_model
+
+        return load_model(self.model, own_code=self.model_code or ())
 
     def progress(self, on_stderr: bool = False) -> "Progress":
         """Bars and lines; nothing with `--quiet`. On standard error also where standard output is for JSON."""
@@ -174,6 +183,7 @@ def _option(written: str, help: str, panel: str) -> ParameterInfo:
 
 _, _SHARED_OPTIONS = _described(_SHARED)
 _SETTINGS = {f.name: f for f in fields(Experiment)}
+_BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 _GIVEN = {f.name: f for f in fields(Given) if f.name != "settings"}
 _OPTION_TYPES = {kinds.IntType: int, kinds.FloatType: float, kinds.BoolType: bool, kinds.VarTupleType: list[str]}
 
@@ -183,7 +193,8 @@ def _parameter(name: str, required: bool) -> inspect.Parameter:
     if name in _SETTINGS:
         kind = _setting_option(name, required)
     elif name in _GIVEN:
-        kind, default = Annotated[_GIVEN[name].type, _SHARED_OPTIONS[name]], _GIVEN[name].default
+        kind = Annotated[_GIVEN[name].type, _SHARED_OPTIONS[name]]
+        default = default if required else _GIVEN[name].default
     else:
         raise TypeError(f"'{name}' is neither a setting nor an option that commands share")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
@@ -210,16 +221,11 @@ def _default(name: str) -> str:
         return f"(Default: {in_words})"
     default = _SETTINGS[name].default
     parts = [] if default in (None, ()) or isinstance(default, bool) else [f"Default: {shown(default)}"]
-    for recipe, experiment in _by_recipe().items():
+    for recipe, experiment in _BY_RECIPE.items():
         value = getattr(experiment, name)
         if value != default and name != "dataset":
             parts.append(f"{'recipe' if parts else 'Recipe'} {recipe}: {shown(value)}")
     return f"({'; '.join(parts)})" if parts else ""
-
-
-@cache
-def _by_recipe() -> dict[str, Experiment]:
-    return {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 
 
 def shown(value: Any) -> str:

@@ -1,29 +1,22 @@
 """Commands on model files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system.errors import InputError, visible
 
-if TYPE_CHECKING:
-    from spikeduel.networks.models import Model
-
 
 @command(
-    *("dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet", "model_code"),
-    required=("dataset",),
+    *("model", "part", "dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
+    *("model_code",),
+    required=("model", "dataset"),
     epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist",
     when_stopped="Nothing was measured.",
 )
-def evaluate(
-    given: Given,
-    model: Path,
-    part: str = "test",
-    model_code: list[str] | None = None,
-) -> None:
+def evaluate(given: Given, part: str = "test") -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class.
 
     Each test evaluation is logged in the store; choosing models by test score inflates it.
@@ -35,22 +28,23 @@ def evaluate(
     from spikeduel.trials import evaluating
 
     experiment = given.experiment()
-    test = evaluating.evaluate(_opened(model, model_code), experiment, part, given.progress(), given.store)
+    test = evaluating.evaluate(given.opened(), experiment, part, given.progress(), given.store)
     if given.as_json:
         print_json(test)
     else:
-        typer.echo(f"{model} on {test.n:,} images of {given.settings['dataset']}\n")
+        typer.echo(f"{given.model} on {test.n:,} images of {given.settings['dataset']}\n")
         typer.echo(tables.render(tables.class_rows(test)))
         if test.robustness:
             typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
 
 
 @command(
-    *("as_json", "quiet", "model_code"),
+    *("model", "images", "as_json", "quiet", "model_code"),
+    required=("model",),
     epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
     when_stopped="Nothing was changed.",
 )
-def predict(given: Given, model: Path, images: list[Path], model_code: list[str] | None = None) -> None:
+def predict(given: Given, images: list[Path]) -> None:
     """Label image files with a trained model.
 
     The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
@@ -63,7 +57,7 @@ def predict(given: Given, model: Path, images: list[Path], model_code: list[str]
     """
     from spikeduel.trials import evaluating
 
-    rows, unreadable = evaluating.predict_files(_opened(model, model_code), images, given.progress())
+    rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress())
     if given.as_json:
         print_json(rows)
     else:
@@ -77,16 +71,12 @@ def predict(given: Given, model: Path, images: list[Path], model_code: list[str]
 
 
 @command(
+    *("model", "image", "out", "model_code"),
+    required=("model",),
     epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/",
     when_stopped="The figures drawn so far are kept.",
 )
-def inspect(
-    given: Given,
-    model: Path,
-    image: Path,
-    out: Path | None = None,
-    model_code: list[str] | None = None,
-) -> None:
+def inspect(given: Given, image: Path, out: Path | None = None) -> None:
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures.
 
     Args:
@@ -96,20 +86,21 @@ def inspect(
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
-    loaded = _opened(model, model_code)
-    folder = out or Path("inspect") / f"{model.stem}-{image.stem}"
+    loaded = given.opened()
+    folder = out or Path("inspect") / f"{given.model.stem}-{image.stem}"
     for path in draw(loaded, evaluating.open_for(loaded, image), folder):
         typer.echo(path)
 
 
 @command(
-    *("data_dir", "assignments", "store", "as_json", "quiet", "model_code"),
+    *("model", "out", "to", "weights", "images", "dataset", "data_dir", "assignments", "store", "as_json", "quiet"),
+    *("model_code",),
+    required=("model",),
     epilog="Example: spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
     when_stopped="No file was written.",
 )
 def export(
     given: Given,
-    model: Path,
     out: Path,
     to: str = "onnx",
     weights: str = "float32",
@@ -118,7 +109,6 @@ def export(
         typer.Option("--images", metavar="N", min=1, help="Test images to check the file on; all if there are fewer."),
     ] = 1000,
     dataset: str | None = None,
-    model_code: list[str] | None = None,
 ) -> None:
     """Write a model for another program, checked on test images before it is called done.
 
@@ -137,7 +127,7 @@ def export(
     """
     from spikeduel.exchange import exporting
 
-    loaded = _opened(model, model_code)
+    loaded = given.opened()
     experiment = given.experiment(dataset or exporting.trained_on(loaded))
     progress = given.progress()
     check = exporting.export(
@@ -194,9 +184,3 @@ def import_(
         f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images {list(card.image_shape)}"
         f", {card.encoding} encoding, {card.num_steps} steps"
     )
-
-
-def _opened(model: Path, own_code: list[str] | None) -> "Model":
-    from spikeduel.networks.model_files import load_model
-
-    return load_model(model, own_code=own_code or ())

@@ -218,9 +218,7 @@ def _differentiate(scan_backward: Any, ctx: Any, *grads: Tensor | None) -> tuple
 
 
 def _refuse(ctx: Any, *grads: Tensor | None) -> None:
-    raise RuntimeError(
-        "the fused scan has no gradient of its gradient; a float64 current runs on the reference, which has"
-    )
+    raise RuntimeError("the fused scan has no gradient of its gradient; the reference, for a float64 current, has one")
 
 
 torch.library.register_autograd("spikeduel::scan_backward", _refuse, lib=_LIBRARY)

@@ -23,6 +23,7 @@ WRITTEN_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.bool)
 # One neuron a thread: then what a thread reads back from memory is what it wrote itself, and nothing has to wait. For
 # encoding, one block of Philox a thread, which makes 4 pixels.
 _BLOCK = 128
+_COMPILED = {"num_warps": _BLOCK // 32, "enable_fp_fusion": False}
 
 # One step of a block of neurons. Where `ADAPTIVE` is false, `adaptation`, `decay` and `gain` play no part.
 
@@ -219,7 +220,9 @@ def scan_forward(
     outputs = spk, mem if with_mem else None, last
     numbers = num_neurons, num_steps, dynamics.threshold, *(dynamics.adaptation or (0.0, 0.0))
     with torch.cuda.device_of(current):
-        _forward[_grid(num_neurons)](current, state, beta, *outputs, *numbers, **launch_options(current, dynamics))
+        _forward[(triton.cdiv(num_neurons, _BLOCK),)](
+            current, state, beta, *outputs, *numbers, **launch_options(current, dynamics)
+        )
     return spk, mem, last
 
 
@@ -236,7 +239,7 @@ def scan_backward(
     num_neurons, device = current.shape[1], current.device
     grad_current = empty(tuple(current.shape), current.dtype, device)
     grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
-    grid = _grid(num_neurons)
+    grid = (triton.cdiv(num_neurons, _BLOCK),)
     grad_beta_parts = empty(grid, torch.float32, device) if needs_beta else None
     # Going back, row t of the membranes has been read before row t of the gradient is written: they can share memory.
     shape = (num_steps, num_neurons)
@@ -256,10 +259,6 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     return torch.empty(shape, dtype=dtype, device=device)
 
 
-def _grid(num_neurons: int) -> tuple[int]:
-    return (triton.cdiv(num_neurons, _BLOCK),)
-
-
 def launch_options(current: Tensor, dynamics: Dynamics) -> dict[str, Any]:
     """What both kernels of the scan are compiled for."""
     return {
@@ -269,9 +268,6 @@ def launch_options(current: Tensor, dynamics: Dynamics) -> dict[str, Any]:
         "BLOCK": _BLOCK,
         **_COMPILED,
     }
-
-
-_COMPILED = {"num_warps": _BLOCK // 32, "enable_fp_fusion": False}
 
 
 @triton.jit
