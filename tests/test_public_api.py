@@ -45,7 +45,7 @@ def test_the_version():
 NAMES = """
 import sys
 import spikeduel as sd
-import spikeduel.trials.assembling, spikeduel.cli.commands, spikeduel.comparing, spikeduel.trials.evaluating
+import spikeduel.trials.assembling, spikeduel.cli, spikeduel.comparing, spikeduel.trials.evaluating
 for name in ("compare", "report", "inspect", "load_model", "save_model", "load_run", "read_experiment"):
     print(name, type(getattr(sd, name)).__name__)
 """
@@ -64,7 +64,7 @@ def test_importing_spikeduel_imports_nothing_heavy():
 
 def test_importing_the_commands_does_not_import_torch():
     slow = tuple(name for name in HEAVY if name not in ("typer", "rich"))
-    code = f"import sys, spikeduel.cli.commands; print([name for name in {slow} if name in sys.modules])"
+    code = f"import sys, spikeduel.cli; print([name for name in {slow} if name in sys.modules])"
     assert fresh(code) == "[]\n"
 
 

@@ -26,78 +26,48 @@ if TYPE_CHECKING:
     from spikeduel.results.significance import Difference, compare_predictions
     from spikeduel.settings import Experiment, read_experiment, recipes
     from spikeduel.settings.recipes import RECIPES
-    from spikeduel.spiking import kernels
-    from spikeduel.spiking.constant_input import ConstantInput
+    from spikeduel.spiking import ConstantInput, kernels
     from spikeduel.spiking.encoders import ENCODERS, Encoder
+    from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
     from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
     from spikeduel.spiking.random_keys import RandomKeys
     from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
-    from spikeduel.spiking.surrogates import SURROGATES, Surrogate
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.controls import CONTROLS, Control
     from spikeduel.trials.training import AUGMENTATIONS
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
-_MODULE_OF = {
-    "ALIF": "spiking.neurons",
-    "ARCHITECTURES": "networks.architectures",
-    "AUGMENTATIONS": "trials.training",
-    "Audit": "data.auditing",
-    "CONTROLS": "trials.controls",
-    "Comparison": "results.comparison",
-    "ConstantInput": "spiking.constant_input",
-    "Control": "trials.controls",
-    "Cost": "measuring.costing",
-    "DATASETS": "data",
-    "Difference": "results.significance",
-    "ENCODERS": "spiking.encoders",
-    "EXPORTERS": "exchange.exporting",
-    "Encoder": "spiking.encoders",
-    "Experiment": "settings",
-    "IF": "spiking.neurons",
-    "InputError": "system.errors",
-    "LIF": "spiking.neurons",
-    "LeakyReadout": "spiking.neurons",
-    "LogitReadout": "spiking.readouts",
-    "MEASURES": "measuring",
-    "MeanReadout": "spiking.readouts",
-    "Measure": "measuring",
-    "Model": "networks.models",
-    "ModelCard": "networks.models",
-    "NEURONS": "spiking.neurons",
-    "Neuron": "spiking.neurons",
-    "PLIF": "spiking.neurons",
-    "Progress": "system.progress",
-    "RANGES": "trials.tuning",
-    "RECIPES": "settings.recipes",
-    "RandomKeys": "spiking.random_keys",
-    "Range": "trials.tuning",
-    "SURROGATES": "spiking.surrogates",
-    "SpikeCountReadout": "spiking.readouts",
-    "SpikeduelError": "system.errors",
-    "StreamState": "networks.models",
-    "Surrogate": "spiking.surrogates",
-    "TerminalProgress": "system.progress",
-    "Trace": "networks.models",
-    "Tuning": "trials.tuning",
-    "audit": "data.auditing",
-    "carried_state": "spiking.neurons",
-    "compare": "comparing",
-    "compare_predictions": "results.significance",
-    "compare_runs": "results.predictions",
-    "cost": "measuring.costing",
-    "export": "exchange.exporting",
-    "import_model": "exchange.importing",
-    "inspect": "reporting",
-    "load_model": "networks.model_files",
-    "load_run": "results.comparison",
-    "read_experiment": "settings",
-    "read_ranges": "trials.tuning",
-    "report": "reporting",
-    "save_model": "networks.model_files",
-    "tune": "comparing",
+_NAMES = {
+    "comparing": "compare tune",
+    "data": "DATASETS",
+    "data.auditing": "Audit audit",
+    "exchange.exporting": "EXPORTERS export",
+    "exchange.importing": "import_model",
+    "measuring": "MEASURES Measure",
+    "measuring.costing": "Cost cost",
+    "networks.architectures": "ARCHITECTURES",
+    "networks.model_files": "load_model save_model",
+    "networks.models": "Model ModelCard StreamState Trace",
+    "reporting": "inspect report",
+    "results.comparison": "Comparison load_run",
+    "results.predictions": "compare_runs",
+    "results.significance": "Difference compare_predictions",
+    "settings": "Experiment read_experiment",
+    "settings.recipes": "RECIPES",
+    "spiking": "ConstantInput",
+    "spiking.encoders": "ENCODERS Encoder",
+    "spiking.kernels.reference": "SURROGATES Surrogate",
+    "spiking.neurons": "ALIF IF LIF LeakyReadout NEURONS Neuron PLIF carried_state",
+    "spiking.random_keys": "RandomKeys",
+    "spiking.readouts": "LogitReadout MeanReadout SpikeCountReadout",
+    "system.errors": "InputError SpikeduelError",
+    "system.progress": "Progress TerminalProgress",
+    "trials.training": "AUGMENTATIONS",
+    "trials.controls": "CONTROLS Control",
+    "trials.tuning": "RANGES Range Tuning read_ranges",
 }
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
 _SUBMODULES = {"data": "data", "kernels": "spiking.kernels", "recipes": "settings.recipes"}
 
 __all__ = [*sorted(_MODULE_OF), *_SUBMODULES, "__version__"]

@@ -951,7 +951,7 @@ def test_ctrl_c_while_waiting_for_another_process(desk):
 
 TIDIES = """
 import time
-from spikeduel.cli.terminal import for_people
+from spikeduel.cli.given import for_people
 with for_people():
     try:
         print("works", flush=True)

@@ -80,11 +80,17 @@ def calls():
 @pytest.fixture
 def program(calls):
     @command("dataset", "encoding", "size", "num_steps", "controls", "contenders", "near_duplicate_ratio", "as_json")
-    def go(given: Given, size: Annotated[int, typer.Option("--size")] = 3) -> None:
+    def go(given: Given, size: Annotated[int, typer.Option("--size")] = 3, width: float = 1.0) -> None:
+        """Go.
+
+        Args:
+            width (--breadth METRES, Data): How wide, in
+                two lines.
+        """
         calls.append((given, size))
 
     app = typer.Typer(add_completion=False)
-    go.add_to(app)
+    app.registered_commands.append(go)
     return app
 
 
@@ -102,8 +108,11 @@ def test_a_command_gets_the_settings_that_were_given(program, calls):
 def test_options_are_made_from_the_fields(program):
     options = {each.opts[0]: each for each in typer.main.get_command(program).params}
     assert list(options) == [
-        "dataset", "--encoding", "--size", "--num-steps", "--controls", "--contender", "--near", "--json",
+        "--breadth", "dataset", "--encoding", "--size", "--num-steps", "--controls", "--contender", "--near", "--json",
     ]  # fmt: skip
+    assert options["--breadth"].metavar == "METRES"
+    assert options["--breadth"].rich_help_panel == "Data"
+    assert options["--breadth"].help == "How wide, in two lines."
     assert options["--num-steps"].metavar == "T"
     assert options["--num-steps"].rich_help_panel == "Duel"
     assert options["--num-steps"].help.endswith("(Default: 4; recipe baseline: 25)")
@@ -117,7 +126,7 @@ def test_a_required_setting_has_to_be_given():
         pass
 
     app = typer.Typer()
-    go.add_to(app)
+    app.registered_commands.append(go)
     done = CliRunner().invoke(app, [])
     assert done.exit_code == 2
     assert "--contender" in done.stderr

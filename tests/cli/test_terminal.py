@@ -4,7 +4,7 @@ import signal
 import pytest
 import typer
 
-from spikeduel.cli.terminal import for_people, print_json, progress_for, wrapped
+from spikeduel.cli.given import Given, for_people, print_json, wrapped
 from spikeduel.system.errors import InputError, SpikeduelError
 
 
@@ -40,12 +40,12 @@ def test_text_is_wrapped_under_its_bullet(monkeypatch):
 
 
 def test_json_is_the_only_thing_on_standard_output(capsys):
-    progress_for(quiet=False, as_json=True).say("news")
+    Given(as_json=True).progress().say("news")
     print_json({"a": None})
     out, err = capsys.readouterr()
     assert json.loads(out) == {"a": None}
     assert err == "news\n"
-    progress_for(quiet=True, as_json=True).say("news")
+    Given(quiet=True, as_json=True).progress().say("news")
     assert capsys.readouterr().err == ""
 
 

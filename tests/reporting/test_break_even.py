@@ -6,7 +6,7 @@ from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting.estimates import break_even
 from spikeduel.results.costs import MEMORIES
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF
 
 

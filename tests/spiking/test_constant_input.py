@@ -1,6 +1,6 @@
 import torch
 
-from spikeduel.spiking.constant_input import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput, over_time
 
 
 def test_over_time_applies_a_layer_to_every_step():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import ENCODERS, encoder_of, latency
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError

@@ -11,7 +11,6 @@ from spikeduel import comparing, data
 from spikeduel.comparing import compare
 from spikeduel.measuring import energy, latency
 from spikeduel.measuring.correctness import classified
-from spikeduel.networks.models import ModelCard
 from spikeduel.results import older, significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Ways
@@ -174,7 +173,7 @@ def test_a_contender_that_is_the_twin_is_named(tmp_path):
 TAKES = """
 from torch import nn
 import spikeduel as sd
-from spikeduel.spiking.constant_input import over_time
+from spikeduel.spiking import over_time
 class Net(nn.Module):
     family = "snn"
     readout = sd.MeanReadout()

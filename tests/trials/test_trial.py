@@ -476,7 +476,7 @@ def test_an_own_architecture(quick, tmp_path, write):
 NEURON = """
 import torch
 import spikeduel
-from spikeduel.spiking.surrogates import SURROGATES
+from spikeduel.spiking.kernels.reference import SURROGATES
 
 class IF(spikeduel.Neuron):
     "Integrates and fires: no leak, reset to zero, membrane above 1."

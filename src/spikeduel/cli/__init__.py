@@ -1,5 +1,208 @@
-"""The commands."""
+"""The program: its commands in the order of its help; here those on data sets, on the machine and on the program."""
 
-from spikeduel.cli.commands import app, main
+from pathlib import Path
+from typing import Annotated
 
-__all__ = ["app", "main"]
+import typer
+
+from spikeduel.cli import duels, models
+from spikeduel.cli.given import Given, command, for_people, print_json, shown, wrapped
+from spikeduel.system import __version__
+
+app = typer.Typer(
+    name="spikeduel",
+    help="""Should I use a spiking neural network or a CNN for my images?
+
+    **spikeduel compare** trains both on a small data set that comes with the package, in under a minute on two
+    idle cores, and writes a report. **spikeduel compare my_images/** does the same on your own folder of images, one
+    sub-folder a class.""",
+    epilog="Data sets, runs and models stay on this machine. Start with: spikeduel compare",
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at and prepare data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"spikeduel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@command(
+    *("dataset", "near_duplicate_ratio", "experiment_file", "assignments"),
+    *("limit", "split", "data_dir", "group_by", "image_size", "out", "as_json", "quiet"),
+    required=("dataset",),
+    epilog="Examples: spikeduel audit my_images/ --out audit/ · spikeduel audit fashion-mnist --json",
+    when_stopped="Nothing is kept.",
+)
+def audit(given: Given, out: Path | None = None) -> None:
+    """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
+
+    Looks for exact and near-duplicates within and across the sides of the split, equal images with different labels,
+    groups that the split cuts, unreadable files, and formats that reveal the class; and measures the accuracy of an
+    untrained nearest neighbour, with and without relatives in training. Exits with 1 if it finds what would
+    invalidate a result.
+
+    Args:
+        out (--out DIR, Output): Write audit.html with the pairs of pictures side by side, and audit.json, to this
+            folder.
+    """
+    from spikeduel.data import auditing
+    from spikeduel.results.words import audit as words
+    from spikeduel.results.words.tables import render
+
+    audited, prepared = auditing.audited(given.experiment(), progress=given.progress())
+    page = None
+    if out is not None:
+        from spikeduel.reporting import audit_page
+
+        page = audit_page(audited, prepared, out)
+    if given.as_json:
+        print_json(words.document(audited))
+    else:
+        parts = [render(words.rows(audited))]
+        found = {"Problems, which invalidate a result": audited.problems, "Worth knowing": audited.notes}
+        for title, texts in found.items():
+            if texts:
+                parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))
+        if audited.ok:
+            parts.append("Nothing was found that would invalidate a result.")
+        parts.append(wrapped(words.PIXELS_ARE_NOT_ALL))
+        if page is not None:
+            parts.append(f"report: {page}")
+        typer.echo("\n\n".join(parts))
+    if not audited.ok:
+        raise typer.Exit(1)
+
+
+@command("as_json", name="list")
+def data_list(given: Given) -> None:
+    """List the known data sets, and which of them are prepared on this machine."""
+    from spikeduel import data
+    from spikeduel.results.words.tables import render
+
+    rows = data.listing()
+    if given.as_json:
+        print_json(rows)
+    else:
+        typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
+        typer.echo("\nYour own: any folder of images with one sub-folder a class.")
+
+
+@command(
+    *("dataset", "data_dir", "image_size", "assignments", "quiet"),
+    name="prepare",
+    required=("dataset",),
+    when_stopped="Sets that were prepared and files that were downloaded whole are kept.",
+)
+def data_prepare(given: Given) -> None:
+    """Download and decode a data set now, so that later commands start at once."""
+    from spikeduel import data
+
+    progress = given.progress()
+    prepared = data.load(given.experiment(), progress.track, say=progress.say)
+    channels, height, width = prepared.image_shape
+    typer.echo(
+        f"{prepared.name}: {len(prepared):,} images of {height}×{width}, {channels} channel"
+        f"{'s' if channels > 1 else ''}, {len(prepared.classes)} classes, ready."
+    )
+
+
+@command(
+    *("as_json", "quiet"),
+    epilog="Examples: spikeduel bench --quick · spikeduel bench --only snn-28-rate --out speed.json",
+)
+def bench(
+    given: Given,
+    quick: bool = False,
+    only: list[str] | None = None,
+    rounds: int | None = None,
+    threads: int | None = None,
+    scaling: bool | None = None,
+    out: Path | None = None,
+) -> None:
+    """Measure how fast a training step is on this machine: spikeduel, snnTorch, SpikingJelly and plain PyTorch.
+
+    Each runs in a process of its own, and they take turns. The last column compares the time with the machine's
+    limit. Without --quick it takes half an hour, most of it compiling peers. The peers come with:
+    pip install 'spikeduel[bench]'
+
+    Args:
+        quick (--quick): Under a minute on two cores: few rounds, no scaling, nothing that must be compiled first; skips
+            slower variants of peers.
+        only (--only WORKLOAD): Only this training step (network, image side, encoding): snn-28-direct, snn-28-rate,
+            snn-97-direct, snn-97-rate, conv-snn-28, cnn-28 or cnn-97; repeatable.
+        rounds (--rounds N): Rounds, in each of which all take turns. (Default: 10; --quick: 2)
+        threads (--threads N): Threads to compute with. (Default: PyTorch's)
+        scaling (--scaling/--no-scaling): Time and memory against steps, batch, width and threads. (Default: unless
+            --quick)
+        out (--out FILE.json, Output): Write the measurements to this file, again after each workload.
+    """
+    kept = f"What was measured so far is in {out}." if out else "Nothing is kept: --out FILE.json keeps what is done."
+    with for_people(when_stopped=kept):
+        from spikeduel.measuring import bench as benchmark
+
+        plan = benchmark.plan(only or (), quick, rounds, threads, scaling)
+        document = benchmark.run(plan, given.progress(on_stderr=True), out)
+        if given.as_json:
+            print_json(document)
+        else:
+            typer.echo(f"{benchmark.table(document)}\n")
+            for note in benchmark.notes(document):
+                typer.echo(wrapped(note, "  · "))
+            if out:
+                typer.echo(f"\nmeasurements: {out}")
+        if benchmark.failed(document):
+            raise typer.Exit(3)
+
+
+@command()
+def settings(given: Given) -> None:
+    """List every setting that --set takes, with its default, meaning and values."""
+    from dataclasses import fields
+
+    from spikeduel.results.words.tables import render
+    from spikeduel.settings import Experiment
+    from spikeduel.settings.fields import described, setting_of
+
+    rows = []
+    for each in fields(Experiment):
+        values = described(each.type).partition(" of at most")[0]
+        meaning = setting_of(each.type).meaning
+        rows.append({"setting": each.name, "default": shown(each.default), "meaning": meaning, "values": values})
+    typer.echo(render(rows))
+
+
+@command()
+def schema(given: Given) -> None:
+    """Print the JSON Schema of results.json (draft 2020-12), for tools that read or check it."""
+    from spikeduel.results.run import json_schema
+
+    print_json(json_schema())
+
+
+app.registered_commands += [
+    *(duels.compare, duels.tune, duels.train),
+    *(models.evaluate, models.predict, models.inspect, models.export, models.import_),
+    *(audit, duels.report, duels.test, duels.runs, bench, settings, schema),
+]
+data_app.registered_commands += [data_list, data_prepare]
+
+
+def main() -> None:
+    """The program."""
+    app(prog_name="spikeduel")

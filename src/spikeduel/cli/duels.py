@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spikeduel.cli import options, showing
-from spikeduel.cli.given import Given, command
-from spikeduel.cli.terminal import print_json, wrapped
+from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -25,13 +23,17 @@ MACHINE = ("device", "precision")
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6",
 )
-def compare(
-    given: Given, tune: options.Tune = None, ranges: options.Ranges = None, strict: options.Strict = False
-) -> None:
+def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
     Prints a table and a conclusion, and writes a report with figures, the results as JSON and the trained models. What
     was trained before is not trained again: the same command after an interruption continues where it stopped.
+
+    Args:
+        tune (--tune N, Duel): First tune every contender with N trials, judged on validation images only, and compare
+            them at their best settings.
+        strict (--strict, Data): Train nothing and exit with 1 if the audit finds a problem that would invalidate a
+            result.
     """
     start = given.experiment()
     if tune is not None:
@@ -52,14 +54,17 @@ def compare(
     *("limit", "split", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --encoding direct --trials 20 --out tuned/",
 )
-def tune(
-    given: Given, trials: options.Trials = 10, ranges: options.Ranges = None, out: options.TuningOut = None
-) -> None:
+def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
     """Find each contender's best learning rate and spiking settings, with equally many trials for each.
 
     Trials are judged on validation images; the test set is not touched. Prints every trial and the expected best of
     fewer trials, and writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is
     not trained again.
+
+    Args:
+        trials (--trials N): Trials of each contender, the first at the given settings.
+        out (--out DIR, Output): The run's folder: experiment.toml, tuning.json, tuning.html. (Default:
+            runs/DATASET-RECIPE-…-tuning)
     """
     from spikeduel.comparing import write_tuning
 
@@ -68,7 +73,14 @@ def tune(
     if given.as_json:
         print_json(tuned.record)
     else:
-        showing.tuning(tuned, folder)
+        from spikeduel.results.concluding import tuning_limits
+        from spikeduel.results.words.caveats import sentence
+
+        typer.echo(f"\n{tuned.table()}\n")
+        for caveat in tuning_limits(tuned.record):
+            typer.echo(wrapped(sentence(caveat), "  · "))
+        typer.echo(f"\nreport: {folder / 'tuning.html'}")
+        typer.echo(f"compare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}")
 
 
 @command(
@@ -83,36 +95,48 @@ def train(given: Given) -> None:
     _compare(given.experiment(), given)
 
 
-@command(*("quiet", "own_code"), when_stopped="The figures drawn so far are kept; the page is the old one.")
+@command(*("quiet", "model_code"), when_stopped="The figures drawn so far are kept; the page is the old one.")
 def report(
     given: Given,
-    run: options.Run,
-    out: options.ReportOut = None,
-    energy_table: options.EnergyTables = None,
-    own_code: options.ModelsOwnCode = None,
+    run: Path,
+    out: Path | None = None,
+    energy_table: list[str] | None = None,
 ) -> None:
-    """Write a run's report and figures again, without training anything."""
+    """Write a run's report and figures again, without training anything.
+
+    Args:
+        out (--out FILE.html): (Default: report.html in the run)
+        energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a
+            table of your own (see docs/energy-tables.md); repeatable.
+    """
     from spikeduel.measuring import energy
     from spikeduel.reporting import report_again
 
     tables = [energy.read(table) for table in energy_table or ()]
-    typer.echo(report_again(run, out, given.progress(), own_code or (), tables))
+    typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables))
 
 
 @command("as_json", epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
 def test(
     given: Given,
-    run: options.Run,
-    a: options.FirstName = None,
-    b: options.SecondName = None,
-    against: options.Against = None,
-    margin: options.Margin = None,
+    run: Path,
+    a: str | None = None,
+    b: str | None = None,
+    against: Path | None = None,
+    margin: float | None = None,
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
 
     Two contenders of one run, or of two runs on the same test images. Prints the difference in accuracy with its
     interval, the p-value, and what may be concluded. It is one comparison: choosing it among many after seeing the
     results makes its p-value too small.
+
+    Args:
+        a (--a NAME): A contender of the run; may be omitted if the run has two contenders.
+        b (--b NAME): The contender to compare it with; may be omitted likewise.
+        against (--against OTHER_RUN): Take the second contender from this run, on the same test images.
+        margin (--margin FRACTION): Differences in accuracy within ± this count as equivalent. (Default: the run's
+            equivalence_margin, 0.005)
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
@@ -127,15 +151,21 @@ def test(
 
 
 @command("as_json")
-def runs(given: Given, folder: options.RunsFolder = Path("runs")) -> None:
-    """List the runs at hand, newest first, with their accuracies and where their models are."""
+def runs(given: Given, folder: Path = Path("runs")) -> None:
+    """List the runs at hand, newest first, with their accuracies and where their models are.
+
+    Args:
+        folder (DIR): The folder that holds the runs.
+    """
     from spikeduel.results import comparison
+    from spikeduel.results.words import tables
 
     rows = comparison.list_runs(folder, lambda text: typer.echo(text, err=True))
     if given.as_json:
         print_json(rows)
     else:
-        showing.runs(rows, folder)
+        none = f"no runs in {folder}/. Make one: spikeduel compare"
+        typer.echo(tables.render(tables.run_rows(rows)) if rows else none)
 
 
 def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
@@ -150,11 +180,22 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.comparing import compare
+    from spikeduel.results.words import costs, report
+    from spikeduel.results.words.tables import render
 
-    comparison = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
+    found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
     if given.as_json:
-        print_json(comparison.document())
+        print_json(found.document())
     else:
-        showing.comparison(comparison)
-    if comparison.failed:
+        typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
+        if rows := costs.table_rows(found.results):
+            typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
+        if robustness := report.robustness(found.results):
+            typer.echo(f"{wrapped(robustness)}\n")
+        for caveat in found.caveats():
+            typer.echo(wrapped(caveat, "  · "))
+        for text in found.controls():
+            typer.echo(f"\n{wrapped(text)}")
+        typer.echo(f"\nreport: {found.out / 'report.html'}\nmodels: {found.out / 'models'}/")
+    if found.failed:
         raise typer.Exit(3)

@@ -1,23 +1,62 @@
-"""What the user gives a command: options made from the fields of `Experiment`, and the experiment that they make."""
+"""What every command is made of: options, the experiment that they make, and how it speaks to people.
+
+A setting's option is made from its field of `Experiment`. Any other is described in the docstring of the function that
+has it as a parameter, or, where several do, in `_SHARED`: `parameter (--option METAVAR, Panel): help`.
+"""
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+import re
+import shutil
+import signal
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from msgspec import inspect as kinds
+from typer.models import CommandInfo, ParameterInfo
 
-from spikeduel.cli import options
-from spikeduel.cli.terminal import EPOCHS_ARE_SAVED, for_people, progress_for
 from spikeduel.settings import Experiment, read_experiment, with_settings
 from spikeduel.settings.fields import choices, members, setting_of
 from spikeduel.settings.recipes import RECIPES, for_contenders
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible
 
 if TYPE_CHECKING:
+    from spikeduel.networks.models import Model
     from spikeduel.system.progress import Progress
+
+EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from there."
+
+_SHARED = """Args:
+    experiment_file (--experiment FILE.toml, Duel): Start from the settings of an earlier run instead of a recipe; every
+        run writes its experiment.toml. Code of your own that the file names is run only if --own-code, or another
+        option, names it too.
+    assignments (--set key=value, Duel): Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable.
+        See `spikeduel settings`.
+    own_code (--own-code module:attribute, Duel): Code that the file of --experiment names and that may be run;
+        repeatable.
+    out (--out DIR, Output): The run's folder: report.html, results.json, models/, figures/. (Default:
+        runs/DATASET-RECIPE-…)
+    store (--store DIR, Output): Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or
+        runs/store)
+    as_json (--json, Output): Print one JSON document and nothing else on standard output.
+    quiet (--quiet -q, Output): No progress.
+    model (MODEL): A .safetensors file from a run's models/ folder.
+    model_code (--own-code module:attribute): Your own architecture, neuron or encoder that the model needs and that may
+        be run; repeatable.
+    run (RUN): A run's folder, as `spikeduel runs` lists it.
+    ranges (--ranges FILE.toml, Duel): What to tune, instead of learning rate, threshold, beta, surrogate width and
+        steps: a table for each setting, such as [learning_rate] with low, high and log = true, or [num_steps] with
+        choices.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +64,15 @@ class Given:
     """The settings that the user gave by options of their own, by name; and the options that commands share."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    experiment_file: options.ExperimentFile = None
-    assignments: options.Assignments = None
-    own_code: options.OwnCode = None
-    out: options.Out = None
-    store: options.StoreFolder = None
-    as_json: options.Json = False
-    quiet: options.Quiet = False
+    experiment_file: Path | None = None
+    assignments: list[str] | None = None
+    own_code: list[str] | None = None
+    out: Path | None = None
+    store: Path | None = None
+    as_json: bool = False
+    quiet: bool = False
+    model: Path = Path()
+    model_code: list[str] | None = None
 
     def experiment(self, dataset: str | None = None) -> Experiment:
         """The experiment in the file, or of the recipe, on `dataset` or the one given; changed by options and `--set`.
@@ -41,19 +82,25 @@ class Given:
         Raises `InputError`, also if the file names code of one's own that neither `own_code` nor an option names: a
         file from someone else must not be enough to run code.
         """
-        assigned = self._assigned()
+        assigned = {}
+        for text in self.assignments or ():
+            name, separator, value = text.partition("=")
+            if not separator:
+                raise InputError(f"--set {text}: write it as name=value.")
+            assigned[name.strip()] = value.strip()
         changes = dict(self.settings)
         recipe, dataset = changes.pop("recipe", None), changes.pop("dataset", None) or dataset
         on: dict[str, Any] = {"dataset": dataset} if dataset else {}
+        in_file: tuple[str, ...] = ()
         if self.experiment_file is not None:
             experiment = replace(read_experiment(self.experiment_file), **on)
+            in_file = experiment.own_code
         elif recipe is None and "contenders" in changes:
             experiment = for_contenders(changes["contenders"], **on, given={*changes, *assigned})
         elif recipe is None or recipe in RECIPES:
             experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
         else:
             raise unknown("recipe", recipe, RECIPES)
-        in_file = experiment.own_code if self.experiment_file is not None else ()
         changed = with_settings(replace(experiment, **changes), assigned)
         named = {*(self.own_code or ()), dataset, *assigned.values()}
         named |= {*changes.get("contenders", ()), changes.get("encoding")}
@@ -64,30 +111,17 @@ class Given:
             )
         return changed
 
-    def progress(self) -> "Progress":
-        """What shows progress: on standard error if standard output is for JSON, nothing with `--quiet`."""
-        return progress_for(self.quiet, self.as_json)
+    def opened(self) -> "Model":
+        """The model in the file. Raises `InputError`."""
+        from spikeduel.networks.model_files import load_model
 
-    def _assigned(self) -> dict[str, str]:
-        pairs = {}
-        for text in self.assignments or ():
-            name, separator, value = text.partition("=")
-            if not separator:
-                raise InputError(f"--set {text}: write it as name=value.")
-            pairs[name.strip()] = value.strip()
-        return pairs
+        return load_model(self.model, own_code=self.model_code or ())
 
+    def progress(self, on_stderr: bool = False) -> "Progress":
+        """Bars and lines; nothing with `--quiet`. On standard error also where standard output is for JSON."""
+        from spikeduel.system.progress import Progress, TerminalProgress
 
-@dataclass(frozen=True)
-class Command:
-    """A command of the program: its name, what typer makes it from, and the examples below its help."""
-
-    name: str
-    run: Callable[..., None]
-    epilog: str | None
-
-    def add_to(self, app: typer.Typer) -> None:
-        app.command(self.name, epilog=self.epilog)(self.run)
+        return Progress() if self.quiet else TerminalProgress(stderr=on_stderr or self.as_json)
 
 
 def command(
@@ -96,7 +130,7 @@ def command(
     required: tuple[str, ...] = (),
     epilog: str | None = None,
     when_stopped: str = EPOCHS_ARE_SAVED,
-) -> Callable[[Callable[..., None]], Command]:
+) -> Callable[[Callable[..., None]], CommandInfo]:
     """Makes a function a command that has an option for each of `names`, and for the function's own parameters.
 
     A name is a setting (a field of `Experiment`) or an option that commands share (a field of `Given`); the function
@@ -104,60 +138,80 @@ def command(
     among `names` too. Raises `TypeError` for any other name.
     """
 
-    def make(function: Callable[..., None]) -> Command:
-        _, *parameters = inspect.signature(function).parameters.values()
-        own = {parameter.name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters}
+    def make(function: Callable[..., None]) -> CommandInfo:
+        text, described = _described(inspect.getdoc(function) or "")
+        own = {}
+        for parameter in list(inspect.signature(function).parameters.values())[1:]:
+            kind = parameter.annotation
+            if not hasattr(kind, "__metadata__"):
+                kind = Annotated[kind, (_SHARED_OPTIONS | described)[parameter.name]]
+            own[parameter.name] = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=kind)
         derived = {option: _parameter(option, option in required) for option in names if option not in own}
         first = [option for option in own if option not in names]
         signature = inspect.Signature([{**own, **derived}[option] for option in (*first, *names)])
 
         def run(**values: Any) -> None:
             settings = {name: values[name] for name in derived if name in _SETTINGS and values[name] is not None}
-            shared = {name: values[name] for name in derived if name in _SHARED}
+            shared = {name: values[name] for name in derived if name in _GIVEN}
             with for_people(when_stopped):
                 function(Given(settings=settings, **shared), **{name: values[name] for name in own})
 
         # What typer reads.
         run.__signature__ = signature  # type: ignore[attr-defined]
         run.__annotations__ = {option: parameter.annotation for option, parameter in signature.parameters.items()}
-        run.__doc__ = function.__doc__
-        return Command(name or function.__name__, run, epilog)
+        return CommandInfo(name or function.__name__, callback=run, help=text, epilog=epilog)
 
     return make
 
 
+def _described(text: str) -> tuple[str, dict[str, ParameterInfo]]:
+    """A docstring without its `Args`, and the options or arguments that these describe, by parameter."""
+    text, _, args = text.partition("Args:\n")
+    found = re.findall(r"^    (\w+) \((.+?)(?:, (\w+))?\): (.+(?:\n {8}.+)*)", args, flags=re.MULTILINE)
+    return text, {name: _option(written, " ".join(help.split()), panel) for name, written, panel, help in found}
+
+
+def _option(written: str, help: str, panel: str) -> ParameterInfo:
+    """The option, or argument, that is `written` as in the help: its names, and what its value is called."""
+    words = written.split()
+    names = [word for word in words if word.startswith("-")]
+    metavar = " ".join(words[len(names) :]) or None
+    if not names:
+        return typer.Argument(metavar=metavar, help=help)
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel or None)
+
+
+_, _SHARED_OPTIONS = _described(_SHARED)
 _SETTINGS = {f.name: f for f in fields(Experiment)}
-_SHARED = {f.name: f for f in fields(Given) if f.name != "settings"}
+_BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
+_GIVEN = {f.name: f for f in fields(Given) if f.name != "settings"}
 _OPTION_TYPES = {kinds.IntType: int, kinds.FloatType: float, kinds.BoolType: bool, kinds.VarTupleType: list[str]}
 
 
 def _parameter(name: str, required: bool) -> inspect.Parameter:
     default: Any = inspect.Parameter.empty if required else None
     if name in _SETTINGS:
-        kind = _option(name, required)
-    elif name in _SHARED:
-        kind, default = _SHARED[name].type, _SHARED[name].default
+        kind = _setting_option(name, required)
+    elif name in _GIVEN:
+        kind = Annotated[_GIVEN[name].type, _SHARED_OPTIONS[name]]
+        default = default if required else _GIVEN[name].default
     else:
         raise TypeError(f"'{name}' is neither a setting nor an option that commands share")
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 @cache
-def _option(name: str, required: bool) -> Any:
+def _setting_option(name: str, required: bool) -> Any:
     """The type of a setting's option. It is None where it is not given: the recipe or the file decides then."""
     kind = _SETTINGS[name].type
     setting = setting_of(kind)
     value_type: Any = _OPTION_TYPES.get(type(members(kind)[0]), str)
-    metavar = setting.metavar or "|".join(choices(kind)) or None
+    option = "" if name == "dataset" else setting.option or f"--{name.replace('_', '-')}"
+    if value_type is bool and not setting.option:
+        option = f"{option}/--no{option[1:]}"
+    written = f"{option} {setting.metavar or '|'.join(choices(kind))}"
     text = " ".join(filter(None, (setting.meaning, setting.details, "" if required else _default(name))))
-    if name == "dataset":
-        shown_as: Any = typer.Argument(metavar=metavar, help=text)
-    else:
-        option = setting.option or f"--{name.replace('_', '-')}"
-        if value_type is bool and not setting.option:
-            option = f"{option}/--no{option[1:]}"
-        panel = None if required else setting.panel
-        shown_as = typer.Option(option, metavar=metavar, help=text, rich_help_panel=panel)
+    shown_as = _option(written, text, "" if required else setting.panel)
     return Annotated[value_type if required else value_type | None, shown_as]
 
 
@@ -167,16 +221,11 @@ def _default(name: str) -> str:
         return f"(Default: {in_words})"
     default = _SETTINGS[name].default
     parts = [] if default in (None, ()) or isinstance(default, bool) else [f"Default: {shown(default)}"]
-    for recipe, experiment in _by_recipe().items():
+    for recipe, experiment in _BY_RECIPE.items():
         value = getattr(experiment, name)
         if value != default and name != "dataset":
             parts.append(f"{'recipe' if parts else 'Recipe'} {recipe}: {shown(value)}")
     return f"({'; '.join(parts)})" if parts else ""
-
-
-@cache
-def _by_recipe() -> dict[str, Experiment]:
-    return {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 
 
 def shown(value: Any) -> str:
@@ -184,3 +233,52 @@ def shown(value: Any) -> str:
     if value is None:
         return "unset"
     return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+@contextmanager
+def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
+    """Errors meant for people become one line on standard error and an exit code.
+
+    `when_stopped` says after Ctrl-C what is kept. A second Ctrl-C does not wait for what the first has to put away.
+    """
+    try:
+        with _stopped_at_once_by_a_second_ctrl_c():
+            yield
+    except SpikeduelError as error:
+        typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
+        raise typer.Exit(Interrupted.exit_code) from None
+
+
+@contextmanager
+def _stopped_at_once_by_a_second_ctrl_c() -> Iterator[None]:
+    # Only the main thread may set handlers; and who had Ctrl-C ignored, as nohup does, wants it so.
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def wrapped(text: str, bullet: str = "") -> str:
+    """`text` in lines that fit the terminal, the first after `bullet`."""
+    width = min(shutil.get_terminal_size((100, 24)).columns, 100)
+    indent = " " * len(bullet)
+    text = visible(" ".join(text.split()))
+    return textwrap.fill(text, width, initial_indent=bullet, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output: dicts and lists, or structs (`system.typed`)."""
+    sys.stdout.write(json.dumps(typed.plain(value), indent=2, allow_nan=False) + "\n")

@@ -1,63 +1,63 @@
 """Commands on model files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import typer
 
-from spikeduel.cli import options, showing
-from spikeduel.cli.given import Given, command
-from spikeduel.cli.terminal import print_json, wrapped
+from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system.errors import InputError, visible
-
-if TYPE_CHECKING:
-    from spikeduel.networks.models import Model
 
 
 @command(
-    *("dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet", "own_code"),
-    required=("dataset",),
+    *("model", "part", "dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
+    *("model_code",),
+    required=("model", "dataset"),
     epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist",
     when_stopped="Nothing was measured.",
 )
-def evaluate(
-    given: Given,
-    model: options.ModelFile,
-    part: options.Part = "test",
-    own_code: options.ModelsOwnCode = None,
-) -> None:
+def evaluate(given: Given, part: str = "test") -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class.
 
     Each test evaluation is logged in the store; choosing models by test score inflates it.
+
+    Args:
+        part (--part test|all): `all`: every image, for data that the model has never seen.
     """
+    from spikeduel.results.words import tables
     from spikeduel.trials import evaluating
 
     experiment = given.experiment()
-    test = evaluating.evaluate(_opened(model, own_code), experiment, part, given.progress(), given.store)
+    test = evaluating.evaluate(given.opened(), experiment, part, given.progress(), given.store)
     if given.as_json:
         print_json(test)
     else:
-        showing.evaluation(test, model, given.settings["dataset"])
+        typer.echo(f"{given.model} on {test.n:,} images of {given.settings['dataset']}\n")
+        typer.echo(tables.render(tables.class_rows(test)))
+        if test.robustness:
+            typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
 
 
 @command(
-    *("as_json", "quiet", "own_code"),
+    *("model", "images", "as_json", "quiet", "model_code"),
+    required=("model",),
     epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
     when_stopped="Nothing was changed.",
 )
-def predict(
-    given: Given, model: options.ModelFile, images: options.ImageFiles, own_code: options.ModelsOwnCode = None
-) -> None:
+def predict(given: Given, images: list[Path]) -> None:
     """Label image files with a trained model.
 
     The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
     80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PGM or PPM; of several frames the first counts.
     Probabilities of the study's spiking network are a softmax of spike counts: they rank the classes, but are not
     calibrated.
+
+    Args:
+        images (IMAGE…): Image files, or folders of them.
     """
     from spikeduel.trials import evaluating
 
-    rows, unreadable = evaluating.predict_files(_opened(model, own_code), images, given.progress())
+    rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress())
     if given.as_json:
         print_json(rows)
     else:
@@ -71,50 +71,63 @@ def predict(
 
 
 @command(
+    *("model", "image", "out", "model_code"),
+    required=("model",),
     epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/",
     when_stopped="The figures drawn so far are kept.",
 )
-def inspect(
-    given: Given,
-    model: options.ModelFile,
-    image: options.ImageFile,
-    out: options.FiguresOut = None,
-    own_code: options.ModelsOwnCode = None,
-) -> None:
-    """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures."""
+def inspect(given: Given, image: Path, out: Path | None = None) -> None:
+    """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures.
+
+    Args:
+        image (IMAGE): One image file.
+        out (--out DIR): The folder for the figures. (Default: inspect/MODEL-IMAGE)
+    """
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
-    loaded = _opened(model, own_code)
-    folder = out or Path("inspect") / f"{model.stem}-{image.stem}"
+    loaded = given.opened()
+    folder = out or Path("inspect") / f"{given.model.stem}-{image.stem}"
     for path in draw(loaded, evaluating.open_for(loaded, image), folder):
         typer.echo(path)
 
 
 @command(
-    *("data_dir", "assignments", "store", "as_json", "quiet", "own_code"),
+    *("model", "out", "to", "weights", "images", "dataset", "data_dir", "assignments", "store", "as_json", "quiet"),
+    *("model_code",),
+    required=("model",),
     epilog="Example: spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
     when_stopped="No file was written.",
 )
 def export(
     given: Given,
-    model: options.ModelFile,
-    out: options.ExportFile,
-    to: options.ExportTo = "onnx",
-    weights: options.Weights = "float32",
-    images: options.CheckedImages = 1000,
-    dataset: options.CheckedDataset = None,
-    own_code: options.ModelsOwnCode = None,
+    out: Path,
+    to: str = "onnx",
+    weights: str = "float32",
+    images: Annotated[
+        int,
+        typer.Option("--images", metavar="N", min=1, help="Test images to check the file on; all if there are fewer."),
+    ] = 1000,
+    dataset: str | None = None,
 ) -> None:
     """Write a model for another program, checked on test images before it is called done.
 
     The file is run, and must give the model's label on 99.9 % of the images and its scores within 0.0001 wherever no
     spike differs; else it is not written, and the exit code is 1. Both sides compute in float32. The outcome goes to
     FILE.check.json. Needs: pip install 'spikeduel[export]'
+
+    Args:
+        out (--out FILE): The file to write; FILE.check.json goes beside it.
+        to (--to onnx|onnx-step|nir): onnx: all time steps in one graph; onnx-step: one step, with its state as input
+            and output, for streams and small devices; nir: for neuromorphic tools, if NIR can express the network.
+        weights (--weights float32|int8): int8: a quarter of the size, for the ONNX formats; the loss of accuracy is
+            measured.
+        dataset (--dataset DATASET): The data set whose test images the file is checked on. (Default: what the model was
+            trained on)
     """
     from spikeduel.exchange import exporting
 
-    loaded = _opened(model, own_code)
+    loaded = given.opened()
     experiment = given.experiment(dataset or exporting.trained_on(loaded))
     progress = given.progress()
     check = exporting.export(
@@ -135,17 +148,28 @@ def export(
 )
 def import_(
     given: Given,
-    file: options.ImportedFile,
-    out: options.ImportOut,
-    dataset: options.ImportedDataset = None,
-    encoding: options.ImportEncoding = None,
-    num_steps: options.ImportSteps = None,
-    dt: options.StepSeconds = None,
+    file: Path,
+    out: Path,
+    dataset: str | None = None,
+    encoding: str | None = None,
+    num_steps: int | None = None,
+    dt: float | None = None,
 ) -> None:
     """Make a model file of a network from elsewhere: for predict, evaluate, inspect and export.
 
     A NIR graph of layers one after the other, or the study's network as snnTorch saves it:
     torch.save(net.state_dict()). Neither opening nor using it runs code of the file.
+
+    Args:
+        file (FILE): A NIR graph, or the study's network as a state_dict of snnTorch.
+        out (--out MODEL.safetensors): The model file to write.
+        dataset (--dataset DATASET): What the network was trained on: gives the classes' names and how images are
+            prepared. (Default: what spikeduel wrote into the file; else classes are numbered, and images are grey and
+            of the size of its input)
+        encoding (--encoding direct|rate|latency): How the network sees an image. (Default: what the file says, else
+            direct)
+        num_steps (--num-steps T): Its time steps. (Default: what the file says, else 25)
+        dt (--dt SECONDS): NIR: duration of a step. (Default: what the file says, else 0.0001)
     """
     from spikeduel.exchange import importing
     from spikeduel.networks.model_files import save_model
@@ -160,9 +184,3 @@ def import_(
         f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images {list(card.image_shape)}"
         f", {card.encoding} encoding, {card.num_steps} steps"
     )
-
-
-def _opened(model: Path, own_code: list[str] | None) -> "Model":
-    from spikeduel.networks.model_files import load_model
-
-    return load_model(model, own_code=own_code or ())

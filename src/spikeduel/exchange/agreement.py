@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_of
 from spikeduel.networks.architectures import as_sequence
 from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.encoders import latency
 from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout

@@ -14,7 +14,7 @@ from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Leaving
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 

@@ -23,7 +23,7 @@ from spikeduel.results.costs import Counted, Energy, Layer, Operations, TableEne
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Trial
 from spikeduel.results.words.costs import network_text
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError

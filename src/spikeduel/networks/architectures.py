@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.spiking.constant_input import ConstantInput, over_time
+from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron, State
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.architectures import ARCHITECTURES, as_sequence
 from spikeduel.networks.foreign import Calling, Foreign, Steps
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError

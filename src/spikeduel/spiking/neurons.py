@@ -8,13 +8,17 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import Dynamics, reference
-from spikeduel.spiking.surrogates import resolve_alpha
+from spikeduel.spiking.kernels.reference import resolve_alpha
 from spikeduel.system.errors import InputError, unknown
 
 State = dict[str, Tensor]
+_STATE_NAMES = ("mem", "adaptation")
+
+# Within `carried_state`: the names of the layers, and their states before and after, by name.
+_Carry = tuple[dict[nn.Module, str], dict[str, State], dict[str, State]]
+_CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 
 
 class Neuron(nn.Module):
@@ -39,9 +43,16 @@ class Neuron(nn.Module):
         """
         # Dynamo cannot trace a ContextVar; what it compiles starts from rest.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
-        spk, mem, last = self.over_time(current, carry.take(self) if carry else None, with_mem)
-        if carry:
-            carry.leave(self, last)
+        if carry is None:
+            return self.over_time(current, None, with_mem)[:2]
+        names, before, after = carry
+        name = names.get(self)
+        if name is None or name in after:
+            raise InputError(
+                "a layer of neurons is used twice in one pass, or is no submodule of its network, so that its state "
+                "cannot be carried: make a layer of its own for each place."
+            )
+        spk, mem, after[name] = self.over_time(current, before.get(name), with_mem)
         return spk, mem
 
     def over_time(
@@ -68,8 +79,6 @@ class LIF(Neuron):
     `(spk, mem)` of its shape; membranes are float32, also where the current is bfloat16, and spikes have the current's
     type. Raises `InputError`.
     """
-
-    _STATE_NAMES: tuple[str, ...] = ("mem",)
 
     beta: float | Tensor
 
@@ -101,11 +110,11 @@ class LIF(Neuron):
         return Dynamics(self.threshold, self.reset_mechanism, self.surrogate, self.surrogate_alpha)
 
     def initial_state(self, current: Tensor) -> State:
-        """See `Neuron.initial_state`."""
-        return {name: torch.zeros_like(current, dtype=_wide(current)) for name in self._STATE_NAMES}
+        return {
+            name: torch.zeros_like(current, dtype=_wide(current)) for name in _STATE_NAMES[: self.dynamics.state_size]
+        }
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `Neuron.step`."""
         spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
         return spk[0], last
 
@@ -113,9 +122,11 @@ class LIF(Neuron):
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
         """See `Neuron.over_time`; fused where a kernel exists."""
-        before = None if state is None else torch.stack([state[name] for name in self._STATE_NAMES])
+        before = (
+            None if state is None else torch.stack([state[name] for name in _STATE_NAMES[: self.dynamics.state_size]])
+        )
         spk, mem, last = kernels.scan(current, self.beta, self.dynamics, before, with_mem=with_mem)
-        return spk, mem, dict(zip(self._STATE_NAMES, last.unbind(0), strict=True))
+        return spk, mem, dict(zip(_STATE_NAMES, last.unbind(0), strict=False))
 
     def extra_repr(self) -> str:
         beta = torch.as_tensor(self.beta).item()
@@ -165,8 +176,6 @@ class ALIF(LIF):
     al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons". Raises `InputError`.
     """
 
-    _STATE_NAMES = ("mem", "adaptation")
-
     def __init__(
         self,
         beta: float = 0.95,
@@ -185,7 +194,6 @@ class ALIF(LIF):
 
     @property
     def dynamics(self) -> Dynamics:
-        """What the kernels are told."""
         return super().dynamics._replace(adaptation=(self.adaptation_decay, self.adaptation_gain))
 
     def extra_repr(self) -> str:
@@ -219,7 +227,6 @@ class ReLU(Neuron):
         return current.relu()
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `Neuron.step`."""
         return self.activation(current), {"mem": current.to(_wide(current))}
 
     def over_time(
@@ -257,7 +264,6 @@ class QuantisedReLU(ReLU):
         self.level_step = nn.Parameter(torch.tensor(threshold / (2**activation_bits - 1)))
 
     def activation(self, current: Tensor) -> Tensor:
-        """See `ReLU.activation`."""
         step = self.level_step.abs().clamp(min=1e-30)  # training can push it below 0
         return quantised(current.to(_wide(current)), step, self.activation_bits).to(current.dtype)
 
@@ -267,28 +273,6 @@ NEURONS: dict[str, Callable[..., Neuron]] = {
 }  # fmt: skip
 
 
-class _Carry:
-    def __init__(self, module: nn.Module, before: dict[str, State]) -> None:
-        self.names = {neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)}
-        self.before = before
-        self.after: dict[str, State] = {}
-
-    def take(self, neuron: Neuron) -> State | None:
-        name = self.names.get(neuron)
-        if name is None or name in self.after:
-            raise InputError(
-                "a layer of neurons is used twice in one pass, or is no submodule of its network, so that its state "
-                "cannot be carried: make a layer of its own for each place."
-            )
-        return self.before.get(name)
-
-    def leave(self, neuron: Neuron, last: State) -> None:
-        self.after[self.names[neuron]] = last
-
-
-_CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
-
-
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
     """Within, each layer of neurons in `module` goes on from its state in `before` (none: a fresh one).
@@ -296,13 +280,16 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
     Yields a dict that gets the states in which they end. Both are keyed by the layer's name. In this way a network
     takes its time steps a few at a time, without an architecture having to hand states around. Raises `InputError`.
     """
-    carry = _Carry(module, before)
-    token = _CARRY.set(carry)
+    names: dict[nn.Module, str] = {
+        neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)
+    }
+    after: dict[str, State] = {}
+    token = _CARRY.set((names, before, after))
     try:
-        yield carry.after
+        yield after
     finally:
         _CARRY.reset(token)
-    if carry.names and not carry.after:
+    if names and not after:
         raise InputError("no layer of neurons has left a state: a compiled network cannot go on from one.")
 
 

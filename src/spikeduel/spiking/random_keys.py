@@ -5,7 +5,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import torch
@@ -40,32 +40,32 @@ class RandomKeys:
     @classmethod
     def for_training(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
         """Others for every seed, epoch and image index `[B]`: to encode training images."""
-        return cls(lambda: _mix(_mix(_mix(_stream(1), seed), epoch), indices))
+        return cls(lambda: _folded(1, seed, epoch, indices))
 
     @classmethod
     def for_evaluation(cls, indices: np.ndarray, repeat: int = 0) -> "RandomKeys":
         """The same at every evaluation, by image index `[B]`; others for another `repeat`."""
-        return cls(_mix(_mix(_stream(2), repeat), indices))
+        return cls(_folded(2, repeat, indices))
 
     @classmethod
     def for_content(cls, images: Tensor) -> "RandomKeys":
         """By the pixels only, for images uint8 `[B, …]` without an index."""
         digests = [hashlib.blake2b(image.tobytes(), digest_size=8).digest() for image in images.cpu().numpy()]
-        return cls(_mix(_stream(3), np.frombuffer(b"".join(digests), np.uint64)))
+        return cls(_folded(3, np.frombuffer(b"".join(digests), np.uint64)))
 
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
         """As `for_training`, and independent of it: to change training images, not to encode them."""
-        return cls(lambda: _mix(_mix(_mix(_stream(4), seed), epoch), indices))
+        return cls(lambda: _folded(4, seed, epoch, indices))
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
         """To corrupt test images in the way `name`: by image index `[B]`, the same for every model."""
-        return cls(lambda: _mix(_mix(_stream(16), zlib.crc32(name.encode())), indices))
+        return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))
 
     def another(self) -> "RandomKeys":
         """Keys for the same images that are independent of these: for a second purpose."""
-        return RandomKeys(_mix(_stream(5), self.values))
+        return RandomKeys(_folded(5, self.values))
 
     def integers(self, *stops: int) -> Tensor:
         """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B, n]`, on the CPU."""
@@ -97,8 +97,9 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.set_state(of_numpy)  # noqa: NPY002
 
 
-def _stream(number: int) -> np.ndarray:
-    return np.array([number], np.uint64)
+def _folded(stream: int, *values: int | np.ndarray) -> np.ndarray:
+    """Keys of a `stream` of their own that depend on all of `values`, numbers or arrays `[B]`."""
+    return reduce(_mix, values, np.array([stream], np.uint64))
 
 
 def _mix(state: np.ndarray, value: int | np.ndarray) -> np.ndarray:

@@ -18,9 +18,10 @@ class Readout(Protocol):
 
     def ties(self, output: Any) -> Tensor:
         """bool `[B]`: where the label was decided by a tie-break."""
+        return _has_tie(self.scores(output))
 
 
-class SpikingReadout:
+class SpikingReadout(Readout):
     """A readout of what is summed up over time, so that it can also say what the scores are so far."""
 
     def accumulate(self, output: Any) -> Tensor:
@@ -32,7 +33,6 @@ class SpikingReadout:
         raise NotImplementedError
 
     def scores(self, output: Any) -> Tensor:
-        """See `Readout.scores`."""
         return self.scores_of(self.accumulate(output), _num_steps(output))
 
     def running_scores(self, output: Any) -> Tensor:
@@ -59,7 +59,6 @@ class SpikeCountReadout(SpikingReadout):
     """
 
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
-        """See `Readout.loss`."""
         _, mem = output
         # With the classes in the middle, torch works on whole rows of images: a quarter of the time, the same numbers.
         return F.cross_entropy(mem.movedim(2, 1).contiguous(), labels.expand(mem.shape[0], -1))
@@ -71,14 +70,12 @@ class SpikeCountReadout(SpikingReadout):
         return torch.stack([spk.sum(0, dtype=torch.float32), mem.sum(0)])
 
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
-        """See `SpikingReadout.scores_of`."""
         counts, summed = total
         order = summed.argsort(dim=1, stable=True)
         steps = torch.arange(counts.shape[1], dtype=torch.float32, device=counts.device) / (2 * counts.shape[1])
         return counts.scatter_add(1, order, steps.expand_as(counts))
 
     def ties(self, output: tuple[Tensor, Tensor]) -> Tensor:
-        """See `Readout.ties`."""
         return _has_tie(output[0].sum(0, dtype=torch.float32))
 
 
@@ -86,7 +83,6 @@ class MeanReadout(SpikingReadout):
     """For an output layer that does not spike, `[T, B, K]`: its mean over steps is the score, for loss and label."""
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
-        """See `Readout.loss`."""
         return F.cross_entropy(self.scores(output), labels)
 
     def accumulate(self, output: Tensor) -> Tensor:
@@ -94,28 +90,17 @@ class MeanReadout(SpikingReadout):
         return output.sum(0, dtype=torch.float32)
 
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
-        """See `SpikingReadout.scores_of`."""
         return total / num_steps
 
-    def ties(self, output: Tensor) -> Tensor:
-        """See `Readout.ties`."""
-        return _has_tie(self.scores(output))
 
-
-class LogitReadout:
+class LogitReadout(Readout):
     """The readout of a network that returns one score a class, `[B, K]`: cross-entropy of the softmax."""
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
-        """See `Readout.loss`."""
         return F.cross_entropy(output.float(), labels)
 
     def scores(self, output: Tensor) -> Tensor:
-        """See `Readout.scores`."""
         return output.float()
-
-    def ties(self, output: Tensor) -> Tensor:
-        """See `Readout.ties`."""
-        return _has_tie(output)
 
 
 def _num_steps(output: Any) -> int:

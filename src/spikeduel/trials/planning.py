@@ -18,8 +18,8 @@ from spikeduel.networks.models import ModelCard
 from spikeduel.results.words.numbers import counted
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
 from spikeduel.spiking.encoders import ENCODERS, encoder_of
+from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
 from spikeduel.spiking.neurons import NEURONS
-from spikeduel.spiking.surrogates import SURROGATES, resolve_alpha
 from spikeduel.system import hardware, registry
 from spikeduel.system.errors import InputError, SpikeduelError, naming
 from spikeduel.system.hardware import Precision

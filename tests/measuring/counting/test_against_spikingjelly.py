@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF
 
 op_counter = pytest.importorskip("spikingjelly.activation_based.op_counter")

@@ -7,7 +7,7 @@ from torch import nn
 from made_operations import both, macs, over_time
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import IF, LIF, LeakyReadout
 
 

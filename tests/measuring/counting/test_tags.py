@@ -1,6 +1,6 @@
 from spikeduel.measuring.counting import tags
 from spikeduel.measuring.counting.tags import SPIKES, Tag
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 
 TIMED = Tag(SPIKES, first_step=2, steps=3)
 

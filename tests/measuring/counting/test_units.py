@@ -7,7 +7,7 @@ from torch import nn
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.results.costs import OverTime, Ways
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, Neuron, QuantisedReLU, ReLU
 
 

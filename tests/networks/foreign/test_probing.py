@@ -7,7 +7,7 @@ from torch import nn
 
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.foreign import Calling, Foreign, calling_of, reset, run
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
-from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference, threads
-from spikeduel.spiking.surrogates import SURROGATES
+from spikeduel.spiking import ConstantInput, kernels
+from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference
+from spikeduel.spiking.kernels.reference import SURROGATES
 
 SHAPES = [(1, 1), (7, 5, 3), (25, 2, 2049), (3, 0, 4), (6, 3, 2, 5, 7), (60, 700)]
 ADAPTATIONS = {"LIF": None, "ALIF": (0.9, 0.3)}
@@ -108,7 +107,7 @@ def test_bfloat16_is_rounded_as_torch_rounds_it():
     )
     spk = torch.zeros(1, len(values), dtype=torch.bfloat16)
     grad = torch.zeros(1, len(values), dtype=torch.bfloat16)
-    out = cpu.scan_backward(None, values[None], None, spk, None, torch.tensor(0.5), Dynamics(1.0), 1, False)[0]
+    out = cpu.scan_backward((None, values[None], None), spk, None, torch.tensor(0.5), Dynamics(1.0), 1, False)[0]
     assert out.dtype == grad.dtype
     assert torch.equal(out[0].nan_to_num(nan=7.0), values.bfloat16().nan_to_num(nan=7.0))
 
@@ -212,7 +211,7 @@ def test_channels_last_stays_channels_last():
 def run_large(seed):
     """Large enough to be cut into parts; bytes of results and gradients."""
     current = sequence((25, 16, 1024), seed=seed)
-    assert current.numel() >= 4 * threads.SMALLEST_PART
+    assert current.numel() >= 4 * cpu.SMALLEST_PART
     results, gradients = forward_and_backward(kernels.scan, current, 0.95, Dynamics(1.0))
     return [x.numpy().tobytes() for x in (*results, *gradients)]
 
@@ -233,7 +232,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_threads_that_call_at_once_agree_with_one(openmp, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     if not openmp:
-        monkeypatch.setattr(threads, "_openmp", lambda: None)
+        monkeypatch.setattr(cpu, "_openmp", lambda: None)
     alone = [run_large(seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as callers:
         assert list(callers.map(run_large, range(4))) == alone
@@ -242,9 +241,7 @@ def test_threads_that_call_at_once_agree_with_one(openmp, monkeypatch):
 def run_forward(seed):
     """Nothing here needs PyTorch's own threads, which do not survive a fork."""
     current = np.random.default_rng(seed).standard_normal((25, 16 * 1024), np.float32)
-    results = cpu.scan_forward(
-        torch.from_numpy(current), None, torch.tensor(0.95), Dynamics(1.0), 25, torch.float32, True
-    )
+    results = cpu.scan_forward(torch.from_numpy(current), None, torch.tensor(0.95), Dynamics(1.0), 25, True)
     return [x.numpy().tobytes() for x in results]
 
 

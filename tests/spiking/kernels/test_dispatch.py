@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from spikeduel.networks.architectures import DenseSNN
-from spikeduel.spiking import kernels
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import Dynamics, cpu, reference
+from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
 from spikeduel.spiking.neurons import LIF, NEURONS
-from spikeduel.spiking.surrogates import SURROGATES, Surrogate
 from spikeduel.system.errors import InputError
 
 

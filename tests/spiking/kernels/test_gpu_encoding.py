@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.spiking.kernels import gpu_encoding, reference
+from spikeduel.spiking.kernels import gpu, reference
 from triton_device import DEVICE, compiled
 
 SHAPES = [(1, 1), (3, 1, 5, 7), (2, 513), (2, 3, 16, 16)]
@@ -20,7 +20,7 @@ def dirty_buffers(monkeypatch):
         size = math.prod(shape) * dtype.itemsize
         return torch.full((size,), 0x7F, dtype=torch.uint8).view(dtype).view(shape).to(device)
 
-    monkeypatch.setattr(gpu_encoding, "empty", dirty)
+    monkeypatch.setattr(gpu, "empty", dirty)
 
 
 def draw(shape, seed=0):
@@ -31,10 +31,10 @@ def draw(shape, seed=0):
 
 
 def encode(images, *settings):
-    return gpu_encoding.rate_spikes(images.to(DEVICE), *settings).cpu()
+    return gpu.rate_spikes(images.to(DEVICE), *settings).cpu()
 
 
-@pytest.mark.parametrize("dtype", gpu_encoding.WRITTEN_DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", gpu.WRITTEN_DTYPES, ids=str)
 @pytest.mark.parametrize("num_steps", [1, 3])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_equals_the_reference(shape, num_steps, dtype):
@@ -51,7 +51,7 @@ def test_steps_from_any_step_on(first_step):
     assert torch.equal(encode(images, keys, 3, torch.bool, first_step), expected)
 
 
-@pytest.mark.parametrize("dtype", gpu_encoding.WRITTEN_DTYPES, ids=str)
+@pytest.mark.parametrize("dtype", gpu.WRITTEN_DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(0, 1, 4, 4), (3, 0)], ids=str)
 def test_nothing_to_draw(shape, dtype):
     images, keys = draw(shape)
@@ -70,6 +70,6 @@ def test_inputs_that_are_not_contiguous_or_read_only():
 def test_compiles_to_ten_rounds_of_32_bits(tmp_path, pointer):
     types = {"images": "*u8", "keys": "*i64", "spikes": pointer}
     types |= dict.fromkeys(("num_images", "num_pixels", "num_tiles", "first_step"), "i32")
-    stages = compiled(tmp_path, gpu_encoding.__name__, "_rate_rows", types, {"BLOCK": 128}, num_warps=4)
+    stages = compiled(tmp_path, gpu.__name__, "_rate_rows", types, {"BLOCK": 128}, num_warps=4)
     assert stages["ttgir"].count("tt.mulhiui") == 20
     assert "tensor<128xi32" in stages["ttgir"]

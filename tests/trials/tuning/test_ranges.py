@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikeduel.settings import TUNABLE, Experiment
-from spikeduel.spiking.surrogates import SURROGATES
+from spikeduel.spiking.kernels.reference import SURROGATES
 from spikeduel.system.errors import InputError
 from spikeduel.trials.tuning import RANGES, Range, draw, read_ranges
 

@@ -17,7 +17,7 @@ from spikeduel.measuring.counting.rows import Kind, Row, totals
 from spikeduel.measuring.counting.tags import IMAGE, REAL, WEIGHT, Call, CannotCount, NotCounted, Tag, flat
 from spikeduel.measuring.counting.units import Declared, Units
 from spikeduel.results.costs import Operations
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 
 
 class Counter:

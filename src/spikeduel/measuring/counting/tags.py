@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from spikeduel.measuring.counting.rows import Kind, Row
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:

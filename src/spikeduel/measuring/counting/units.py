@@ -15,7 +15,7 @@ from spikeduel.measuring.counting.linear import sums_by_step
 from spikeduel.measuring.counting.tags import REAL, SPIKES, NotCounted, Tag, flat
 from spikeduel.networks.foreign import neurons
 from spikeduel.networks.foreign.neurons import NeuronCost
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 
 if TYPE_CHECKING:
     from spikeduel.measuring.counting.counter import Counter

@@ -8,7 +8,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from spikeduel.networks.foreign.neurons import reset, spiking_layers
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
 from spikeduel.system.registry import Family
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from spikeduel.networks.foreign.calling import Calling, Output, called
 from spikeduel.networks.foreign.neurons import family_of, is_own, reset, spiking_layers
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.system.errors import InputError
 

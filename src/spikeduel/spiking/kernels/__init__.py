@@ -1,20 +1,24 @@
 """Spiking dynamics and rate encoding: the readable reference, and faster kernels that agree with it.
 
-`scan` and `rate_spikes` pick the fastest that fits. Numba and Triton are imported when a kernel of theirs is first
-called.
+`scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator, `torch.ops.spikeduel.scan`: that is
+what autograd, `torch.compile` and export see. Its kernels are `cpu` (Numba) and `gpu` (Triton), imported when one of
+theirs is first called.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
-from spikeduel.spiking.constant_input import ConstantInput
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
@@ -48,7 +52,8 @@ def scan(
 
     `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and `last` `[S, …]`, the
     state after the last step, are float32 (float64 for a float64 current). S is 1, or 2 for adaptive neurons; the
-    equations are `reference`'s. Raises `InputError` for an unknown name, or no steps.
+    equations are `reference`'s. All have the memory layout of `current`. Raises `InputError` for an unknown name, or no
+    steps.
     """
     if dynamics.reset_mechanism not in RESET_MECHANISMS:
         raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
@@ -57,11 +62,9 @@ def scan(
         raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")
     # Dynamo cannot trace a ContextVar.
     if (torch.compiler.is_dynamo_compiling() or _FUSED.get()) and is_fused(current, beta, dynamics):
-        from spikeduel.spiking.kernels import operator
-
         rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
         decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
-        return operator.scan(rows, state, decay, dynamics, num_steps, with_mem)
+        return _fused_scan(rows, state, decay, dynamics, num_steps, with_mem)
     sequence = current.expand() if isinstance(current, ConstantInput) else current
     wide = sequence if sequence.dtype == torch.float64 else sequence.float()
     spk, mem, last = reference.scan(wide, beta, dynamics, state)
@@ -93,12 +96,146 @@ def rate_spikes(
         raise InputError(f"rate encoding takes uint8 images, not {images.dtype}: their pixels are rates of 255.")
     if np.shape(keys) != (len(images),):
         raise InputError(f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}.")
-    encoding: Any
-    if images.device.type == "cpu":
-        from spikeduel.spiking.kernels import cpu as encoding
-    elif images.device.type in _DEVICES:
-        from spikeduel.spiking.kernels import gpu_encoding as encoding
-    else:
+    if images.device.type not in _DEVICES:
         return reference.rate_spikes(images, keys, num_steps, first_step).to(dtype)
-    written = dtype if dtype in encoding.WRITTEN_DTYPES else torch.bool
-    return encoding.rate_spikes(images, keys, num_steps, written, first_step).to(dtype)
+    kernels = _kernels(images)
+    written = dtype if dtype in kernels.WRITTEN_DTYPES else torch.bool
+    return kernels.rate_spikes(images, keys, num_steps, written, first_step).to(dtype)
+
+
+def _kernels(x: Tensor) -> Any:
+    """The module for the device of `x`: both have `scan_forward`, `scan_backward` and `rate_spikes`."""
+    if x.device.type == "cpu":
+        from spikeduel.spiking.kernels import cpu
+
+        return cpu
+    from spikeduel.spiking.kernels import gpu
+
+    return gpu
+
+
+def _fused_scan(
+    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int, with_mem: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`scan` of `current` `[T, …]`, or `[1, …]` where it is the same at every step, by the operator."""
+    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
+    run = torch.ops.spikeduel.scan if _is_watched(current) else _Scan.apply
+    numbers = float(threshold), reset_mechanism, surrogate, float(alpha), list(adaptation or ()), num_steps, with_mem
+    if current.is_contiguous():
+        return run(current, state, beta, *numbers)
+    # Neurons are independent: whatever the order of their axes in memory (channels last), it can be kept.
+    order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
+    back = [order.index(axis) for axis in range(current.dim())]
+    results = run(current.permute(order), None if state is None else state.permute(order), beta, *numbers)
+    spk, mem, last = (x.permute(back) for x in results)
+    return spk, mem, last
+
+
+def _is_watched(x: Tensor) -> bool:
+    """Whether somebody traces or counts operators, or `x` has no numbers."""
+    return (
+        torch.compiler.is_compiling()
+        or type(x) not in (Tensor, torch.nn.Parameter)
+        or x.device.type == "meta"
+        or _len_torch_dispatch_stack() > 0
+    )
+
+
+# The operator, and the one that is its gradient. They are registered by schema: `torch.library.custom_op` would import
+# torch._dynamo at the first call, which takes a second.
+_LIBRARY = torch.library.Library("spikeduel", "DEF")
+_INPUTS = (
+    "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str surrogate, float alpha, "
+    "float[] adaptation, SymInt num_steps"
+)
+_LIBRARY.define(f"scan({_INPUTS}, bool with_mem) -> (Tensor, Tensor, Tensor)")
+_LIBRARY.define(
+    f"scan_backward(Tensor? grad_spk, Tensor? grad_mem, Tensor? grad_last, {_INPUTS}, bool needs_beta)"
+    " -> (Tensor, Tensor, Tensor)"
+)
+
+
+def _given(*inputs: Any) -> tuple[Any, ...]:
+    """What the kernels take of the operators' `_INPUTS`: tensors as `[rows, N]`, and the dynamics as one."""
+    current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = inputs
+    dynamics = Dynamics(threshold, reset_mechanism, surrogate, alpha, tuple(adaptation) or None)
+    return _rows(current), _rows(state), beta, dynamics, num_steps
+
+
+def _rows(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.contiguous().view(len(x), x.shape[1:].numel())
+
+
+def _scan(*operands: Any) -> tuple[Tensor, ...]:
+    *inputs, with_mem = operands
+    results = _kernels(inputs[0]).scan_forward(*_given(*inputs), with_mem)
+    return tuple(x.view(len(x), *inputs[0].shape[1:]) for x in results)
+
+
+def _scan_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+    current, *_, adaptation, num_steps, with_mem = operands
+    spk = current.new_empty((num_steps, *current.shape[1:]))
+    mem = current.new_empty((num_steps if with_mem else 0, *current.shape[1:]), dtype=torch.float32)
+    return spk, mem, current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32)
+
+
+def _scan_backward(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+    grads, current, inputs, needs_beta = operands[:3], operands[3], operands[3:-1], operands[-1]
+    results = _kernels(current).scan_backward(tuple(map(_rows, grads)), *_given(*inputs), needs_beta)
+    grad_current, grad_state, grad_beta = results
+    return grad_current.view(current.shape), grad_state.view(len(grad_state), *current.shape[1:]), grad_beta
+
+
+def _scan_backward_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+    _, _, _, current, _, beta, *_, adaptation, _, _ = operands
+    return (
+        torch.empty_like(current, memory_format=torch.contiguous_format),
+        current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32),
+        torch.empty_like(beta),
+    )
+
+
+_OPERATORS = {"scan": (_scan, _scan_shapes), "scan_backward": (_scan_backward, _scan_backward_shapes)}
+for _name, (_kernel, _shapes) in _OPERATORS.items():
+    for _device in ("CPU", "CUDA"):
+        _LIBRARY.impl(_name, _kernel, _device)
+    torch.library.register_fake(f"spikeduel::{_name}", _shapes, lib=_LIBRARY)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    current, state, beta, *settings, _ = inputs
+    ctx.save_for_backward(current, state, beta)
+    ctx.set_materialize_grads(False)
+    ctx.settings = settings
+
+
+def _differentiate(scan_backward: Any, ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    _, needs_state, needs_beta, *rest = ctx.needs_input_grad
+    if all(grad is None for grad in grads):
+        return (None,) * (3 + len(rest))
+    grad_current, grad_state, grad_beta = scan_backward(*grads, *ctx.saved_tensors, *ctx.settings, needs_beta)
+    return grad_current, grad_state if needs_state else None, grad_beta if needs_beta else None, *(None,) * len(rest)
+
+
+def _refuse(ctx: Any, *grads: Tensor | None) -> None:
+    raise RuntimeError("the fused scan has no gradient of its gradient; the reference, for a float64 current, has one")
+
+
+torch.library.register_autograd("spikeduel::scan_backward", _refuse, lib=_LIBRARY)
+_derivative = partial(_differentiate, torch.ops.spikeduel.scan_backward)
+torch.library.register_autograd("spikeduel::scan", _derivative, setup_context=_setup_context, lib=_LIBRARY)
+
+
+class _Scan(torch.autograd.Function):
+    """The operator without PyTorch's dispatcher in between, whose calls a short step would notice."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        output = _scan(*inputs)
+        _setup_context(ctx, inputs, output)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _differentiate(_scan_backward, ctx, *grads)

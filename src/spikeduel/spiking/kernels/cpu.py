@@ -1,12 +1,17 @@
-"""`reference.scan` on the CPU, fused over time: one pass forward, one pass back.
+"""The kernels on the CPU, in Numba: scans fused over time, rate encoding, permutation over time; and their threads.
 
-Neurons are worked on in blocks, with time outermost inside a block, whose state stays in the nearest caches. Forward
+A scan works on neurons in blocks, with time outermost inside a block, whose state stays in the nearest caches. Forward
 keeps nothing but its input; backward computes a block's membranes again before it goes back over them, which is
 faster than to fetch them from memory.
 """
 
+import ctypes
 import math
-from functools import partial
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -14,23 +19,172 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from spikeduel.spiking.kernels.cpu_kernels import backward, forward
+from spikeduel.spiking.kernels.cpu_kernels import COMPILED, backward, forward
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
-from spikeduel.spiking.kernels.threads import empty, is_code_kept, run_chunks
+
+SMALLEST_PART = 1 << 15
+_PARTS_PER_THREAD = 8
+_PROCESS_ID = os.getpid()
+_Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TILE = 1024  # pixels drawn at a time; a multiple of the 4 that one Philox block gives
+_CACHE_LINE = 16
+_LARGEST_BLOCK = 1024
+_SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
-# A spike is written as the bit pattern of 1 in the wanted type: Numba knows no bfloat16.
-WRITTEN_DTYPES: dict[torch.dtype, tuple[torch.dtype, Any]] = {
-    torch.float32: (torch.int32, np.int32(0x3F800000)),
-    torch.bfloat16: (torch.int16, np.int16(0x3F80)),
-    torch.bool: (torch.uint8, np.uint8(1)),
+# Numba knows no bfloat16: kernels see the bits of a type as whole numbers, and write a spike as the bits of 1.
+_WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+WRITTEN_DTYPES: dict[torch.dtype, Any] = {
+    torch.float32: np.int32(0x3F800000),
+    torch.bfloat16: np.int16(0x3F80),
+    torch.bool: np.uint8(1),
 }
+"""The types that spikes are written in."""
 
 
-@njit(nogil=True, cache=is_code_kept())
+def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1) -> None:
+    """Calls `kernel(start, stop)` on parts of `range(length)`, in at most as many threads as PyTorch uses.
+
+    The kernel has to release the GIL. Parts begin at multiples of `grain`. `work` is the number of elements
+    written; a part has at least `SMALLEST_PART` of them. Several threads may call at once, and so may a forked
+    process: parts never wait for one another.
+    """
+    num_threads = torch.get_num_threads()
+    num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
+    if num_threads == 1 or num_parts <= 1:
+        kernel(0, length)
+        return
+    size = -(-length // (num_parts * grain)) * grain
+    parts = deque((start, min(start + size, length)) for start in range(0, length, size))
+    errors: list[BaseException] = []
+
+    def run_parts() -> None:
+        # Whoever is free takes the next: a thread may be late, and the others should not wait for its share.
+        while not errors:
+            try:
+                part = parts.popleft()
+            except IndexError:
+                return
+            try:
+                kernel(*part)
+            except BaseException as error:
+                errors.append(error)
+
+    num_threads = min(num_threads, len(parts))
+    # GNU OpenMP does not survive a fork, hence not where this process is another's child.
+    parallel = _openmp() if os.getpid() == _PROCESS_ID else None
+    if parallel is not None:
+        parallel(_Callback(lambda _: run_parts()), None, num_threads, 0)
+    else:
+        pool = _pool(os.getpid(), torch.get_num_threads() - 1)
+        futures = [pool.submit(run_parts) for _ in range(num_threads - 1)]
+        run_parts()
+        for future in futures:
+            # The caller may free its buffers once this has returned.
+            if not future.cancel():
+                future.result()
+    if errors:
+        raise errors[0]
+
+
+@cache
+def _openmp() -> Any:
+    """The entry to the OpenMP threads that PyTorch runs on (GNU's, or what is compatible with it), or None.
+
+    After a matrix product these threads spin for a while, waiting for more: threads of our own would have to wait
+    until they are descheduled, which made a scan on two cores no faster than on one.
+    """
+    try:
+        parallel = ctypes.CDLL(None).GOMP_parallel
+    except (OSError, AttributeError, TypeError):
+        return None
+    parallel.argtypes, parallel.restype = [_Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint], None
+    return parallel
+
+
+@cache
+def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
+    # Keyed by process, because threads do not survive a fork: a child must not wait for its parent's.
+    return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """`torch.empty` on the CPU, in memory that NumPy allocates.
+
+    NumPy asks Linux for huge pages, PyTorch does not: first touching 100 MB takes a quarter of the time.
+    """
+    return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
+
+
+def scan_forward(
+    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int, with_mem: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if it is constant.
+
+    `current` is float32 or bfloat16, and so is `spk`; `state` `[S, N]` (None: at rest) and the rest are float32.
+    """
+    num_neurons, size = current.shape[1], dynamics.state_size
+    spk = empty((num_steps, num_neurons), current.dtype)
+    mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
+    outputs = WRITTEN_DTYPES[spk.dtype], _bits(spk), mem.numpy(), last.numpy()
+    kernel = partial(forward, *_inputs(current, state, beta, dynamics), *outputs)
+    run_chunks(partial(kernel, _block(2, dynamics)), num_neurons, work=spk.numel(), grain=_CACHE_LINE)
+    return spk, mem, last
+
+
+def scan_backward(
+    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    needs_beta: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of what `scan_forward` was given: of `current` in its shape and type, of `state` `[S, N]`, of beta.
+
+    `grads` are those of its results, shaped as they are, or None. That of beta is 0 unless `needs_beta`.
+    """
+    num_neurons = current.shape[1]
+    none = np.empty((0, num_neurons), np.float32)
+    incoming = [none if grad is None else _numbers(grad) for grad in grads]
+    grad_current = empty(tuple(current.shape), current.dtype)
+    grad_state, grad_beta = empty((dynamics.state_size, num_neurons)), empty((num_neurons if needs_beta else 0,))
+    outgoing = _numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
+    kernel = partial(backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
+    work = num_steps * num_neurons
+    run_chunks(partial(kernel, _block(num_steps + 1, dynamics)), num_neurons, work=work, grain=_CACHE_LINE)
+    return grad_current, grad_state, grad_beta.double().sum().float() if needs_beta else beta.new_zeros(())
+
+
+def _inputs(current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics) -> tuple[object, ...]:
+    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
+    reset, gradient = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
+    decay, gain = adaptation or (0.0, 0.0)
+    numbers = np.float32(threshold), reset, gradient, float(alpha), np.float32(decay), np.float32(gain)
+    at_rest = np.empty((0, current.shape[1]), np.float32)
+    return _numbers(current), at_rest if state is None else _numbers(state), np.float32(beta.item()), numbers
+
+
+def _numbers(x: Tensor) -> np.ndarray:
+    """`x` as the scans read and write it: float32, or the bits of bfloat16 as int16."""
+    return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
+
+
+def _bits(x: Tensor) -> np.ndarray:
+    return x.detach().view(_WHOLE_NUMBERS[x.element_size()]).numpy()
+
+
+def _block(num_rows: int, dynamics: Dynamics) -> int:
+    """How many neurons at a time have `num_rows` rows of scratch in the cache."""
+    arrays = 3 if dynamics.adaptation else 1
+    return max(_CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64))
+
+
+@njit(**COMPILED)
 def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
     """`reference.draw_levels` for `num_blocks` Philox blocks (4 pixels each) of one image at one step."""
     for j in range(num_blocks):
@@ -49,7 +203,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
         levels[4 * j + 3] = (c3 * np.uint64(255)) >> _HIGH
 
 
-@njit(nogil=True, cache=is_code_kept())
+@njit(**COMPILED)
 def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ignore[no-untyped-def]
     """Fills rows `start` to `stop` of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape
@@ -67,104 +221,54 @@ def _rate_rows(images, keys, first_step, one, spikes, start, stop):  # type: ign
 def rate_spikes(
     images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
 ) -> Tensor:
-    """`reference.rate_spikes` in `dtype` (float32, bfloat16 or bool), `[T, B, …]`.
+    """`reference.rate_spikes` in `dtype` (one of `WRITTEN_DTYPES`): `[T, B, …]` for `T` steps from `first_step` on.
 
     `images` are uint8 `[B, …]`, `keys` uint64 `[B]`.
     """
-    as_integer, one = WRITTEN_DTYPES[dtype]
-    num_pixels = math.prod(images.shape[1:])
+    num_images, num_pixels = len(images), math.prod(images.shape[1:])
     spikes = empty((num_steps, *images.shape), dtype)
     kernel = partial(
         _rate_rows,
-        images.contiguous().numpy().reshape(len(images), num_pixels),
+        images.contiguous().numpy().reshape(num_images, num_pixels),
         np.array(keys, np.uint64),  # a copy, since Numba would compile a second time for a read-only array
         first_step,
-        one,
-        spikes.view(as_integer).numpy().reshape(num_steps * len(images), num_pixels),
+        WRITTEN_DTYPES[dtype],
+        _bits(spikes).reshape(num_steps * num_images, num_pixels),
     )
-    run_chunks(kernel, num_steps * len(images), work=spikes.numel())
+    run_chunks(kernel, num_steps * num_images, work=spikes.numel())
     return spikes
 
 
-_CACHE_LINE = 16
-_LARGEST_BLOCK = 1024
-_SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
+@njit(**COMPILED)
+def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
+    """Permutes images `start` to `stop` of `steps` `[T, B, N]` over T, in place: Knuth's algorithm P.
 
-# Numba knows no bfloat16: the kernels see its bits as int16. A spike is written as the bits of 1.
-_ONE = {torch.float32: np.float32(1), torch.bfloat16: np.int16(0x3F80)}
-
-
-def scan_forward(
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    dynamics: Dynamics,
-    num_steps: int,
-    spk_dtype: torch.dtype,
-    with_mem: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]` if it is constant.
-
-    `current` is float32 or bfloat16, `state` float32 `[S, N]` or None; `spk` comes in `spk_dtype`, the rest float32.
+    The random numbers are SplitMix64's (Steele, Lea, Flood 2014), started from an image's key.
     """
-    num_neurons, size = current.shape[1], dynamics.state_size
-    spk = empty((num_steps, num_neurons), spk_dtype)
-    mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
-    kernel = partial(
-        forward, *_inputs(current, state, beta, dynamics), _ONE[spk_dtype], _bits(spk), _bits(mem), _bits(last)
-    )
-    run_chunks(partial(kernel, _block(2, dynamics)), num_neurons, work=spk.numel(), grain=_CACHE_LINE)
-    return spk, mem, last
+    num_steps, _, num_neurons = steps.shape
+    for image in range(start, stop):
+        state = keys[image]
+        for last in range(num_steps - 1, 0, -1):
+            for neuron in range(num_neurons):
+                state += _GOLDEN
+                z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+                z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+                z ^= z >> np.uint64(31)
+                other = ((z >> _HIGH) * np.uint64(last + 1)) >> _HIGH
+                kept = steps[last, image, neuron]
+                steps[last, image, neuron] = steps[other, image, neuron]
+                steps[other, image, neuron] = kept
 
 
-def scan_backward(
-    grad_spk: Tensor | None,
-    grad_mem: Tensor | None,
-    grad_last: Tensor | None,
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    dynamics: Dynamics,
-    num_steps: int,
-    needs_beta: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of what `scan_forward` was given: of `current` in its shape and type, of `state` `[S, N]`, of beta.
+def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
+    """`spk` `[T, B, …]` with the steps of each neuron and image in a random order of its own, each equally likely.
 
-    Those that come in are shaped as its results, or None. That of beta is 0 unless `needs_beta`.
+    `keys` uint64 `[B]`, one an image, decide which, whatever else is in the batch.
     """
-    num_neurons = current.shape[1]
-    none = np.empty((0, num_neurons), np.float32)
-    incoming = [none if g is None else _bits(g.contiguous()) for g in (grad_spk, grad_mem, grad_last)]
-    grad_current = empty(tuple(current.shape), current.dtype)
-    grad_state, grad_beta = empty((dynamics.state_size, num_neurons)), empty((num_neurons if needs_beta else 0,))
-    outgoing = _bits(grad_current), _bits(grad_state), _bits(grad_beta)
-    kernel = partial(backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
-    work = num_steps * num_neurons
-    run_chunks(partial(kernel, _block(num_steps + 1, dynamics)), num_neurons, work=work, grain=_CACHE_LINE)
-    return grad_current, grad_state, grad_beta.double().sum().float() if needs_beta else beta.new_zeros(())
-
-
-def _inputs(current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics) -> tuple[object, ...]:
-    decay, gain = dynamics.adaptation or (0.0, 0.0)
-    numbers = (
-        np.float32(dynamics.threshold),
-        RESET_MECHANISMS.index(dynamics.reset_mechanism),
-        SURROGATE_KERNELS.index(dynamics.surrogate),
-        float(dynamics.alpha),
-        np.float32(decay),
-        np.float32(gain),
-    )
-    at_rest = np.empty((0, current.shape[1]), np.float32)
-    return _bits(current), at_rest if state is None else _bits(state), np.float32(beta.item()), numbers
-
-
-def _bits(x: Tensor) -> np.ndarray:
-    """`x` as an array for the kernels, bfloat16 as int16."""
-    x = x.detach()
-    return (x.view(torch.int16) if x.dtype == torch.bfloat16 else x).numpy()
-
-
-def _block(num_rows: int, dynamics: Dynamics) -> int:
-    """How many neurons at a time have `num_rows` rows of scratch in the cache."""
-    arrays = 3 if dynamics.adaptation else 1
-    return max(_CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64))
+    # Neurons are independent: in the order in which they lie in memory (channels last), nothing is rearranged.
+    order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
+    rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
+    # The values are only moved: their bits will do, also where NumPy knows no such type.
+    steps = _bits(rows.flatten(2))
+    run_chunks(partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel())
+    return rows.permute([order.index(axis) for axis in range(spk.dim())]).to(spk.device)

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def"
 """The compiled part of the CPU's scans: steps on rows of neurons, and two scans made of them.
 
 They share a file because Numba caches by file. A function on rows has one plain loop over contiguous float32, which
@@ -12,9 +13,23 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from spikeduel.spiking.kernels.threads import is_code_kept
 
-COMPILED: dict[str, Any] = {"nogil": True, "cache": is_code_kept(), "error_model": "numpy"}
+def as_float32(row: Any, buffer: Any) -> Any:
+    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into `buffer`."""
+
+
+def write(values: Any, out: Any) -> None:
+    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to nearest, ties to even)."""
+
+
+COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+try:
+    njit(**COMPILED)(write)
+except RuntimeError:
+    # No folder for compiled code, neither beside the sources nor in the user's cache nor NUMBA_CACHE_DIR, as in a
+    # container without a home: each process compiles anew.
+    COMPILED["cache"] = False
+
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
 
@@ -22,43 +37,30 @@ SUBTRACT, ZERO = 0, 1
 _0, _1 = np.float32(0), np.float32(1)
 
 
-def as_float32(row: Any, buffer: Any) -> Any:
-    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into `buffer`."""
-
-
 @overload(as_float32, jit_options=COMPILED)  # type: ignore[arg-type]
-def _as_float32(row, buffer):  # type: ignore[no-untyped-def]
+def _as_float32(row, buffer):
     if isinstance(row.dtype, types.Float):
         return lambda row, buffer: row
 
-    def widened(row, buffer):  # type: ignore[no-untyped-def]
-        _widen(row, buffer)
+    def widened(row, buffer):
+        for i in range(len(buffer)):
+            buffer[i] = np.int32(np.int32(row[i]) << 16).view(np.float32)
         return buffer
 
     return widened
 
 
-@njit(**COMPILED)
-def _widen(row, out):  # type: ignore[no-untyped-def]
-    for i in range(len(out)):
-        out[i] = np.int32(np.int32(row[i]) << 16).view(np.float32)
-
-
-def write(values: Any, out: Any) -> None:
-    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to nearest, ties to even)."""
-
-
 @overload(write, jit_options=COMPILED)  # type: ignore[arg-type]
-def _write(values, out):  # type: ignore[no-untyped-def]
+def _write(values, out):
     if isinstance(out.dtype, types.Float):
 
-        def copied(values, out):  # type: ignore[no-untyped-def]
+        def copied(values, out):
             for i in range(len(out)):
                 out[i] = values[i]
 
         return copied
 
-    def narrowed(values, out):  # type: ignore[no-untyped-def]
+    def narrowed(values, out):
         for i in range(len(out)):
             bits = np.float32(values[i]).view(np.uint32)
             rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
@@ -69,7 +71,7 @@ def _write(values, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**COMPILED)
-def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):  # type: ignore[no-untyped-def]
+def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):
     """`membrane` and `spikes` in one pass, for neurons whose `level` stays."""
     n = len(mem)
     if reset == SUBTRACT:
@@ -92,7 +94,7 @@ def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one
 
 
 @njit(**COMPILED)
-def membrane(current, before, reset_before, mem, beta, threshold, reset):  # type: ignore[no-untyped-def]
+def membrane(current, before, reset_before, mem, beta, threshold, reset):
     """The membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must not overlap."""
     n = len(mem)
     if reset == SUBTRACT:
@@ -109,29 +111,30 @@ def membrane(current, before, reset_before, mem, beta, threshold, reset):  # typ
 
 
 @njit(**COMPILED)
-def adapted(before, level_before, adaptation_before, adaptation, decay):  # type: ignore[no-untyped-def]
-    """An adaptive neuron's `adaptation` `[n]` after a step that spiked where `before > level_before`."""
+def adapt(before, level_before, adaptation_before, adaptation, level, decay, threshold, gain):
+    """An adaptive neuron's `adaptation` and `level` `[n]` after a step that spiked where `before > level_before`."""
     for i in range(len(adaptation)):
         z = _1 if before[i] > level_before[i] else _0
         adaptation[i] = decay * adaptation_before[i] + z
+    raise_level(adaptation, threshold, gain, level)
 
 
 @njit(**COMPILED)
-def raised(adaptation, threshold, gain, level):  # type: ignore[no-untyped-def]
+def raise_level(adaptation, threshold, gain, level):
     """The `level` `[n]` that an adaptive neuron's membrane has to pass."""
     for i in range(len(level)):
         level[i] = threshold + gain * adaptation[i]
 
 
 @njit(**COMPILED)
-def spikes(mem, level, one, spk):  # type: ignore[no-untyped-def]
+def spikes(mem, level, one, spk):
     """`spk` `[n]`: `one` where the membrane is above its level."""
     for i in range(len(spk)):
         spk[i] = one if mem[i] > level[i] else 0
 
 
 @njit(**COMPILED)
-def _exp_of_negative(x):  # type: ignore[no-untyped-def]
+def _exp_of_negative(x):
     """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from vectorising."""
     x = np.float32(-87) if x < np.float32(-87) else x
     k = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
@@ -144,7 +147,7 @@ def _exp_of_negative(x):  # type: ignore[no-untyped-def]
 
 
 @njit(**COMPILED)
-def surrogate_gradient(mem, level, surrogate, alpha, out):  # type: ignore[no-untyped-def]
+def surrogate_gradient(mem, level, surrogate, alpha, out):
     """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in `SURROGATE_KERNELS`."""
     width = np.float32(alpha)
     if surrogate == 0:
@@ -170,7 +173,7 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):  # type: ignore[no-un
 
 
 @njit(**COMPILED)
-def carry_back(adjoint, mem, level, beta, reset):  # type: ignore[no-untyped-def]
+def carry_back(adjoint, mem, level, beta, reset):
     """Turns the adjoint `[n]` of the next membrane into what of it reaches `mem`."""
     if reset == ZERO:
         for i in range(len(adjoint)):
@@ -181,7 +184,7 @@ def carry_back(adjoint, mem, level, beta, reset):  # type: ignore[no-untyped-def
 
 
 @njit(**COMPILED)
-def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):  # type: ignore[no-untyped-def]
+def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
     """`carry_back`, and what reaches `mem` through its spike, in one pass."""
     if reset == ZERO:
         for i in range(len(adjoint)):
@@ -192,35 +195,28 @@ def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):  # ty
 
 
 @njit(**COMPILED)
-def carry_adaptation_back(adjoint, slope, decay, gain):  # type: ignore[no-untyped-def]
+def carry_adaptation_back(adjoint, slope, decay, gain):
     """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose spike raised it."""
     for i in range(len(adjoint)):
         adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
 
 
 @njit(**COMPILED)
-def add_product(total, a, b):  # type: ignore[no-untyped-def]
-    """`total += a·b`, rows `[n]`."""
+def add_product(total, factor, a, b):
+    """`total += factor·(a·b)`, rows `[n]`."""
     for i in range(len(total)):
-        total[i] += a[i] * b[i]
+        total[i] += factor * (a[i] * b[i])
 
 
 @njit(**COMPILED)
-def subtract_product(total, factor, a, b):  # type: ignore[no-untyped-def]
-    """`total −= factor·(a·b)`, rows `[n]`."""
-    for i in range(len(total)):
-        total[i] -= factor * (a[i] * b[i])
-
-
-@njit(**COMPILED)
-def add(total, a):  # type: ignore[no-untyped-def]
+def add(total, a):
     """`total += a`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += a[i]
 
 
 @njit(**COMPILED)
-def add_decay_gradient(total, adjoint, before, level_before, reset):  # type: ignore[no-untyped-def]
+def add_decay_gradient(total, adjoint, before, level_before, reset):
     """Adds to `total` `[n]` what one step's adjoint says about beta."""
     for i in range(len(total)):
         kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
@@ -228,7 +224,20 @@ def add_decay_gradient(total, adjoint, before, level_before, reset):  # type: ig
 
 
 @njit(**COMPILED)
-def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, stop):  # type: ignore[no-untyped-def]
+def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):
+    """Sets `row` of a block's scratch to the state of neurons `here`."""
+    if len(state) == 0:
+        mems[row, :n] = _0
+        adaptations[row, :n] = _0
+    else:
+        write(state[0, here], mems[row, :n])
+        write(state[len(state) - 1, here], adaptations[row, :n])
+    if len(state) != 1:
+        raise_level(adaptations[row, :n], threshold, gain, levels[row, :n])
+
+
+@njit(**COMPILED)
+def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, stop):
     """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and `last` `[S, N]`.
 
     `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest.
@@ -244,18 +253,18 @@ def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, s
         now = as_float32(current[0, here], buffer[:n])
         for t in range(len(spk)):
             k = t % 2
+            before, level, m = mems[1 - k, :n], levels[1 - k if adaptive else 0, :n], mems[k, :n]
             if t > 0 and not constant:
                 now = as_float32(current[t, here], buffer[:n])
             if adaptive:
-                adapted(mems[1 - k, :n], levels[1 - k, :n], adaptations[1 - k, :n], adaptations[k, :n], decay)
-                raised(adaptations[k, :n], threshold, gain, levels[k, :n])
-                membrane(now, mems[1 - k, :n], levels[1 - k, :n], mems[k, :n], beta, threshold, reset)
-                spikes(mems[k, :n], levels[k, :n], one, spk[t, here])
+                a = adaptations[k, :n]
+                adapt(before, level, adaptations[1 - k, :n], a, levels[k, :n], decay, threshold, gain)
+                membrane(now, before, level, m, beta, threshold, reset)
+                spikes(m, levels[k, :n], one, spk[t, here])
             else:
-                before, level, m = mems[1 - k, :n], levels[0, :n], mems[k, :n]
                 membrane_and_spikes(now, before, m, level, beta, threshold, reset, one, spk[t, here])
             if len(mem):
-                write(mems[k, :n], mem[t, here])
+                write(m, mem[t, here])
         k = (len(spk) - 1) % 2
         write(mems[k, :n], last[0, here])
         if adaptive:
@@ -263,20 +272,24 @@ def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, s
 
 
 @njit(**COMPILED)
-def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):  # type: ignore[no-untyped-def]
-    """Sets `row` of a block's scratch to the state of neurons `here`."""
-    if len(state) == 0:
-        mems[row, :n] = np.float32(0)
-        adaptations[row, :n] = np.float32(0)
-    else:
-        write(state[0, here], mems[row, :n])
-        write(state[len(state) - 1, here], adaptations[row, :n])
-    if len(state) != 1:
-        raised(adaptations[row, :n], threshold, gain, levels[row, :n])
+def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer):
+    """Fills a block's scratch of neurons `here`: row 0 with the state, row t + 1 with the step t."""
+    threshold, reset, _, _, decay, gain = dynamics
+    adaptive, constant = len(levels) > 1, len(current) == 1
+    _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
+    now = as_float32(current[0, here], buffer)
+    for t in range(len(mems) - 1):
+        before, level = mems[t, :n], levels[t if adaptive else 0, :n]
+        if t > 0 and not constant:
+            now = as_float32(current[t, here], buffer)
+        if adaptive:
+            a = adaptations[t + 1, :n]
+            adapt(before, level, adaptations[t, :n], a, levels[t + 1, :n], decay, threshold, gain)
+        membrane(now, before, level, mems[t + 1, :n], beta, threshold, reset)
 
 
 @njit(**COMPILED)
-def backward(  # type: ignore[no-untyped-def]
+def backward(
     grad_spk, grad_mem, grad_last, current, state, beta, dynamics, num_steps,
     grad_current, grad_state, grad_beta, block, start, stop,
 ):  # fmt: skip
@@ -285,31 +298,17 @@ def backward(  # type: ignore[no-untyped-def]
     """
     threshold, reset, surrogate, alpha, decay, gain = dynamics
     adaptive, constant = len(grad_state) > 1, len(current) == 1
-    # Row 0 is the state, row t + 1 the step t.
-    mems = np.empty((num_steps + 1, block), np.float32)
+    mems, buffers = np.empty((num_steps + 1, block), np.float32), np.empty((6, block), np.float32)
     num_levels = num_steps + 1 if adaptive else 1
     levels = np.full((num_levels, block), threshold, np.float32)
     adaptations = np.empty((num_levels, block), np.float32)
-    buffers = np.empty((6, block), np.float32)
     for first in range(start, stop, block):
         n = min(block, stop - first)
         here = slice(first, first + n)
         buffer, slope, adjoint = buffers[0, :n], buffers[1, :n], buffers[2, :n]
         total, about_beta, adaptation_adjoint = buffers[3, :n], buffers[4, :n], buffers[5, :n]
-
-        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
-        now = as_float32(current[0, here], buffer)
-        for t in range(num_steps):
-            if t > 0 and not constant:
-                now = as_float32(current[t, here], buffer)
-            if adaptive:
-                adapted(mems[t, :n], levels[t, :n], adaptations[t, :n], adaptations[t + 1, :n], decay)
-                raised(adaptations[t + 1, :n], threshold, gain, levels[t + 1, :n])
-            level = levels[t if adaptive else 0, :n]
-            membrane(now, mems[t, :n], level, mems[t + 1, :n], beta, threshold, reset)
-
-        total[:], about_beta[:] = np.float32(0), np.float32(0)
-        adjoint[:], adaptation_adjoint[:] = np.float32(0), np.float32(0)
+        buffers[2:] = _0
+        _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer)
         for t in range(num_steps - 1, -2, -1):
             # What step t owes to the steps after it; t = −1 is the state.
             mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
@@ -321,14 +320,14 @@ def backward(  # type: ignore[no-untyped-def]
                 carry_back(adjoint, mem, level, beta, reset)
             if adaptive and t < num_steps - 1:
                 # The spike raised the next adaptation.
-                add_product(adjoint, adaptation_adjoint, slope)
+                add_product(adjoint, _1, adaptation_adjoint, slope)
                 carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
             if t < 0:
                 break
             if len(grad_spk) and adaptive:
                 incoming = as_float32(grad_spk[t, here], buffer)
-                add_product(adjoint, incoming, slope)
-                subtract_product(adaptation_adjoint, gain, incoming, slope)
+                add_product(adjoint, _1, incoming, slope)
+                add_product(adaptation_adjoint, -gain, incoming, slope)
             if len(grad_mem):
                 add(adjoint, grad_mem[t, here])
             if t == num_steps - 1 and len(grad_last):

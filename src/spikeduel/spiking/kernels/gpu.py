@@ -1,10 +1,15 @@
-"""Scans over time on CUDA, in Triton: one pass forward, one pass back. Not yet measured on a GPU.
+# mypy: disable-error-code="no-untyped-def"
+"""Scans over time and rate encoding on CUDA, in Triton: one pass forward, one pass back. Not yet measured on a GPU.
 
-The equations are `reference.lif_step`'s and `reference.alif_step`'s, in the same order of operations and without
-fused multiply-add, so that spikes and membranes equal the reference's to the last bit. Tensors are `[T, N]`:
-neurons are independent, one thread works on one of them at all steps, and neighbours lie side by side.
+The equations are `reference.step`'s, in the same order of operations and without fused multiply-add, so that spikes and
+membranes equal the reference's to the last bit. Tensors are `[T, N]`: neurons are independent, one thread works on one
+of them at all steps, and neighbours lie side by side.
 """
 
+import math
+from typing import Any
+
+import numpy as np
 import torch
 import triton
 import triton.language as tl
@@ -12,16 +17,20 @@ from torch import Tensor
 
 from spikeduel.spiking.kernels.reference import Dynamics
 
-# One neuron a thread: then what a thread reads back from memory is what it wrote itself, and nothing has to wait.
-_BLOCK = 128
+WRITTEN_DTYPES = (torch.float32, torch.bfloat16, torch.float16, torch.bool)
+"""The types that `rate_spikes` writes."""
 
+# One neuron a thread: then what a thread reads back from memory is what it wrote itself, and nothing has to wait. For
+# encoding, one block of Philox a thread, which makes 4 pixels.
+_BLOCK = 128
+_COMPILED = {"num_warps": _BLOCK // 32, "enable_fp_fusion": False}
 
 # One step of a block of neurons. Where `ADAPTIVE` is false, `adaptation`, `decay` and `gain` play no part.
 
 
 @triton.jit
-def initial_state(state, columns, inside, num_neurons, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
-    """The membrane and the adaptation before the first step, of `state` `[S, N]`; None is rest."""
+def read_state(state, columns, inside, num_neurons, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr):
+    """The membrane and the adaptation in `state` `[S, N]`; zeros for None."""
     mem = tl.zeros((BLOCK,), tl.float32)
     adaptation = tl.zeros((BLOCK,), tl.float32)
     if state is not None:
@@ -32,17 +41,27 @@ def initial_state(state, columns, inside, num_neurons, ADAPTIVE: tl.constexpr, B
 
 
 @triton.jit
-def overshoot(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):  # type: ignore[no-untyped-def]
+def write_state(state, mem, adaptation, columns, inside, num_neurons, ADAPTIVE: tl.constexpr):
+    tl.store(state + columns, mem, mask=inside)
+    if ADAPTIVE:
+        tl.store(state + num_neurons + columns, adaptation, mask=inside)
+
+
+@triton.jit
+def overshoot(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
     """By how much the membrane is above the threshold: it spikes where this is greater than 0."""
     return mem - (threshold + gain * adaptation) if ADAPTIVE else mem - threshold
 
 
 @triton.jit
-def step(  # type: ignore[no-untyped-def]
-    now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr
-):
+def fires(mem, adaptation, threshold, gain, ADAPTIVE: tl.constexpr):
+    return tl.where(overshoot(mem, adaptation, threshold, gain, ADAPTIVE) > 0, 1.0, 0.0)
+
+
+@triton.jit
+def step(now, mem, adaptation, beta, threshold, decay, gain, RESET: tl.constexpr, ADAPTIVE: tl.constexpr):
     """The membrane and the adaptation one step later."""
-    fired = tl.where(overshoot(mem, adaptation, threshold, gain, ADAPTIVE) > 0, 1.0, 0.0)
+    fired = fires(mem, adaptation, threshold, gain, ADAPTIVE)
     if RESET == "subtract":
         mem = (beta * mem + now) - fired * threshold
     elif RESET == "zero":
@@ -56,7 +75,7 @@ def step(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):  # type: ignore[no-untyped-def]
+def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):
     """The gradient of the spike at `u`; `SURROGATE` is one of `reference.SURROGATE_KERNELS`."""
     if SURROGATE == "atan":
         x = 1.5707963267948966 * alpha * u
@@ -77,33 +96,59 @@ def surrogate_gradient(u, alpha, SURROGATE: tl.constexpr):  # type: ignore[no-un
     return gradient
 
 
-@triton.jit(do_not_specialize=["num_steps"])
-def _forward(  # type: ignore[no-untyped-def]
-    current, state, beta, spk, mem_out, last, num_neurons, num_steps, threshold, decay, gain,
-    RESET: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
+@triton.jit
+def run(
+    current, beta, mem, adaptation, spk, mem_out, adaptation_out, columns, num_neurons, num_steps,
+    threshold, decay, gain, RESET: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr,
 ):  # fmt: skip
-    columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    """All steps, from one membrane and adaptation to the last; writes `[T, N]` each what has somewhere to go."""
     inside = columns < num_neurons
-    b = tl.load(beta)
-    mem, adaptation = initial_state(state, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     if CONSTANT:
         now = tl.load(current + columns, mask=inside, other=0.0).to(tl.float32)
     for t in range(num_steps):
         at = tl.cast(t, tl.int64) * num_neurons + columns
         if not CONSTANT:
             now = tl.load(current + at, mask=inside, other=0.0).to(tl.float32)
-        mem, adaptation = step(now, mem, adaptation, b, threshold, decay, gain, RESET, ADAPTIVE)
-        fired = tl.where(overshoot(mem, adaptation, threshold, gain, ADAPTIVE) > 0, 1.0, 0.0)
-        tl.store(spk + at, fired, mask=inside)
+        mem, adaptation = step(now, mem, adaptation, beta, threshold, decay, gain, RESET, ADAPTIVE)
+        if spk is not None:
+            tl.store(spk + at, fires(mem, adaptation, threshold, gain, ADAPTIVE), mask=inside)
         if mem_out is not None:
             tl.store(mem_out + at, mem, mask=inside)
-    tl.store(last + columns, mem, mask=inside)
-    if ADAPTIVE:
-        tl.store(last + num_neurons + columns, adaptation, mask=inside)
+        if adaptation_out is not None:
+            tl.store(adaptation_out + at, adaptation, mask=inside)
+    return mem, adaptation
 
 
 @triton.jit(do_not_specialize=["num_steps"])
-def _backward(  # type: ignore[no-untyped-def]
+def _forward(
+    current, state, beta, spk, mem_out, last, num_neurons, num_steps, threshold, decay, gain,
+    RESET: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    inside = columns < num_neurons
+    mem, adaptation = read_state(state, columns, inside, num_neurons, ADAPTIVE, BLOCK)
+    mem, adaptation = run(
+        current, tl.load(beta), mem, adaptation, spk, mem_out, None, columns, num_neurons, num_steps,
+        threshold, decay, gain, RESET, CONSTANT, ADAPTIVE,
+    )  # fmt: skip
+    write_state(last, mem, adaptation, columns, inside, num_neurons, ADAPTIVE)
+
+
+@triton.jit
+def back_through_spike(
+    d_spk, d_mem, d_adaptation, mem, adaptation, threshold, gain, alpha,
+    SURROGATE: tl.constexpr, ADAPTIVE: tl.constexpr,
+):  # fmt: skip
+    """Adds what a spike's gradient means for its membrane and adaptation to theirs."""
+    slope = surrogate_gradient(overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE)
+    d_mem += d_spk * slope
+    if ADAPTIVE:
+        d_adaptation -= gain * (d_spk * slope)
+    return d_mem, d_adaptation
+
+
+@triton.jit(do_not_specialize=["num_steps"])
+def _backward(
     grad_spk, grad_mem, grad_last, current, state, beta, mem_trace, adaptation_trace,
     grad_current, grad_state, grad_beta_parts, num_neurons, num_steps, threshold, decay, gain, alpha,
     RESET: tl.constexpr, SURROGATE: tl.constexpr, CONSTANT: tl.constexpr, ADAPTIVE: tl.constexpr, BLOCK: tl.constexpr,
@@ -111,28 +156,15 @@ def _backward(  # type: ignore[no-untyped-def]
     columns = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = columns < num_neurons
     b = tl.load(beta)
-    mem_before, adaptation_before = initial_state(state, columns, inside, num_neurons, ADAPTIVE, BLOCK)
+    mem_before, adaptation_before = read_state(state, columns, inside, num_neurons, ADAPTIVE, BLOCK)
 
-    mem, adaptation = mem_before, adaptation_before
-    if CONSTANT:
-        now = tl.load(current + columns, mask=inside, other=0.0).to(tl.float32)
-    for t in range(num_steps):
-        at = tl.cast(t, tl.int64) * num_neurons + columns
-        if not CONSTANT:
-            now = tl.load(current + at, mask=inside, other=0.0).to(tl.float32)
-        mem, adaptation = step(now, mem, adaptation, b, threshold, decay, gain, RESET, ADAPTIVE)
-        tl.store(mem_trace + at, mem, mask=inside)
-        if ADAPTIVE:
-            tl.store(adaptation_trace + at, adaptation, mask=inside)
-
+    mem, adaptation = run(
+        current, b, mem_before, adaptation_before, None, mem_trace, adaptation_trace, columns, num_neurons, num_steps,
+        threshold, decay, gain, RESET, CONSTANT, ADAPTIVE,
+    )  # fmt: skip
     # What reaches the membrane, the adaptation and the spike of step t from the steps after it.
-    d_mem = tl.zeros((BLOCK,), tl.float32)
-    d_adaptation = tl.zeros((BLOCK,), tl.float32)
+    d_mem, d_adaptation = read_state(grad_last, columns, inside, num_neurons, ADAPTIVE, BLOCK)
     d_spk = tl.zeros((BLOCK,), tl.float32)
-    if grad_last is not None:
-        d_mem = tl.load(grad_last + columns, mask=inside, other=0.0)
-        if ADAPTIVE:
-            d_adaptation = tl.load(grad_last + num_neurons + columns, mask=inside, other=0.0)
     d_current = tl.zeros((BLOCK,), tl.float32)
     d_beta = tl.zeros((BLOCK,), tl.float32)
     for t in range(num_steps - 1, -1, -1):
@@ -142,11 +174,9 @@ def _backward(  # type: ignore[no-untyped-def]
         if grad_mem is not None:
             d_mem += tl.load(grad_mem + at, mask=inside, other=0.0)
         if ADAPTIVE or grad_spk is not None:
-            slope = surrogate_gradient(overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE)
-            d_mem += d_spk * slope
-            if ADAPTIVE:
-                d_adaptation -= gain * (d_spk * slope)
-
+            d_mem, d_adaptation = back_through_spike(
+                d_spk, d_mem, d_adaptation, mem, adaptation, threshold, gain, alpha, SURROGATE, ADAPTIVE
+            )
         mem = tl.load(mem_trace + at - num_neurons, mask=inside & (t > 0), other=mem_before)
         if ADAPTIVE:
             adaptation = tl.load(adaptation_trace + at - num_neurons, mask=inside & (t > 0), other=adaptation_before)
@@ -156,7 +186,7 @@ def _backward(  # type: ignore[no-untyped-def]
             tl.store(grad_current + at, d_mem, mask=inside)
         kept = mem
         if RESET == "zero":
-            fired = tl.where(overshoot(mem, adaptation, threshold, gain, ADAPTIVE) > 0, 1.0, 0.0)
+            fired = fires(mem, adaptation, threshold, gain, ADAPTIVE)
             kept = (1.0 - fired) * mem
         if grad_beta_parts is not None:
             d_beta += d_mem * kept
@@ -169,11 +199,10 @@ def _backward(  # type: ignore[no-untyped-def]
             d_adaptation = decay * d_adaptation
 
     if ADAPTIVE:
-        slope = surrogate_gradient(overshoot(mem, adaptation, threshold, gain, ADAPTIVE), alpha, SURROGATE)
-        d_mem += d_spk * slope
-        d_adaptation -= gain * (d_spk * slope)
-        tl.store(grad_state + num_neurons + columns, d_adaptation, mask=inside)
-    tl.store(grad_state + columns, d_mem, mask=inside)
+        d_mem, d_adaptation = back_through_spike(
+            d_spk, d_mem, d_adaptation, mem, adaptation, threshold, gain, alpha, SURROGATE, ADAPTIVE
+        )
+    write_state(grad_state, d_mem, d_adaptation, columns, inside, num_neurons, ADAPTIVE)
     if CONSTANT:
         tl.store(grad_current + columns, d_current, mask=inside)
     if grad_beta_parts is not None:
@@ -181,45 +210,24 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def scan_forward(
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    dynamics: Dynamics,
-    num_steps: int,
-    spk_dtype: torch.dtype,
-    with_mem: bool,
+    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int, with_mem: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All steps of `N` neurons: `spk` `[T, N]` in `spk_dtype`, `mem` float32 `[T, N]` and the last state `[S, N]`.
-
-    `current` is contiguous `[T, N]`, or `[1, N]` where every step gets the same; float32, bfloat16 or float16. `state`
-    is float32 `[S, N]`: the membrane, then the adaptation where `dynamics` has one; None is rest. `beta` is a float32
-    scalar on the same device. Without `with_mem`, `mem` is `[0, N]`.
-    """
-    num_neurons = current.shape[1]
-    spk = empty((num_steps, num_neurons), spk_dtype, current.device)
-    mem = empty((num_steps if with_mem else 0, num_neurons), torch.float32, current.device)
-    last = empty((dynamics.state_size, num_neurons), torch.float32, current.device)
+    """`cpu.scan_forward` for contiguous tensors on CUDA, `beta` among them; `current` may be float16, too."""
+    num_neurons, device = current.shape[1], current.device
+    spk = empty((num_steps, num_neurons), current.dtype, device)
+    mem = empty((num_steps if with_mem else 0, num_neurons), torch.float32, device)
+    last = empty((dynamics.state_size, num_neurons), torch.float32, device)
+    outputs = spk, mem if with_mem else None, last
+    numbers = num_neurons, num_steps, dynamics.threshold, *(dynamics.adaptation or (0.0, 0.0))
     with torch.cuda.device_of(current):
-        _forward[_grid(num_neurons)](
-            current,
-            _contiguous(state),
-            beta,
-            spk,
-            mem if with_mem else None,
-            last,
-            num_neurons,
-            num_steps,
-            dynamics.threshold,
-            *(dynamics.adaptation or (0.0, 0.0)),
-            **launch_options(current, dynamics),
+        _forward[(triton.cdiv(num_neurons, _BLOCK),)](
+            current, state, beta, *outputs, *numbers, **launch_options(current, dynamics)
         )
     return spk, mem, last
 
 
 def scan_backward(
-    grad_spk: Tensor | None,
-    grad_mem: Tensor | None,
-    grad_last: Tensor | None,
+    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
     current: Tensor,
     state: Tensor | None,
     beta: Tensor,
@@ -227,40 +235,21 @@ def scan_backward(
     num_steps: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of `scan_forward`'s `current` (its shape and dtype), `state` `[S, N]` and `beta` (a scalar).
-
-    `grad_spk`, `grad_mem` `[T, N]` and `grad_last` `[S, N]` are those of its results; None is zero. The membranes are
-    computed again. Without `needs_beta` the gradient of `beta` is zero.
-    """
+    """`cpu.scan_backward` for contiguous tensors on CUDA. The membranes are computed again."""
     num_neurons, device = current.shape[1], current.device
     grad_current = empty(tuple(current.shape), current.dtype, device)
     grad_state = empty((dynamics.state_size, num_neurons), torch.float32, device)
-    grid = _grid(num_neurons)
+    grid = (triton.cdiv(num_neurons, _BLOCK),)
     grad_beta_parts = empty(grid, torch.float32, device) if needs_beta else None
-    trace_shape = (num_steps, num_neurons)
     # Going back, row t of the membranes has been read before row t of the gradient is written: they can share memory.
-    shared = grad_current.shape == trace_shape and grad_current.dtype == torch.float32
+    shape = (num_steps, num_neurons)
+    shared = grad_current.shape == shape and grad_current.dtype == torch.float32
+    mem_trace = grad_current if shared else empty(shape, torch.float32, device)
+    adaptation_trace = empty(shape, torch.float32, device) if dynamics.adaptation else None
+    tensors = current, state, beta, mem_trace, adaptation_trace, grad_current, grad_state, grad_beta_parts
+    numbers = num_neurons, num_steps, dynamics.threshold, *(dynamics.adaptation or (0.0, 0.0)), dynamics.alpha
     with torch.cuda.device_of(current):
-        _backward[grid](
-            _contiguous(grad_spk),
-            _contiguous(grad_mem),
-            _contiguous(grad_last),
-            current,
-            _contiguous(state),
-            beta,
-            grad_current if shared else empty(trace_shape, torch.float32, device),
-            empty(trace_shape, torch.float32, device) if dynamics.adaptation else None,
-            grad_current,
-            grad_state,
-            grad_beta_parts,
-            num_neurons,
-            num_steps,
-            dynamics.threshold,
-            *(dynamics.adaptation or (0.0, 0.0)),
-            dynamics.alpha,
-            SURROGATE=dynamics.surrogate,
-            **launch_options(current, dynamics),
-        )
+        _backward[grid](*grads, *tensors, *numbers, SURROGATE=dynamics.surrogate, **launch_options(current, dynamics))
     grad_beta = torch.zeros((), device=device) if grad_beta_parts is None else grad_beta_parts.sum()
     return grad_current, grad_state, grad_beta
 
@@ -270,21 +259,55 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> T
     return torch.empty(shape, dtype=dtype, device=device)
 
 
-def _contiguous(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.contiguous()
-
-
-def _grid(num_neurons: int) -> tuple[int]:
-    return (triton.cdiv(num_neurons, _BLOCK),)
-
-
-def launch_options(current: Tensor, dynamics: Dynamics) -> dict[str, object]:
-    """What both kernels are compiled for."""
+def launch_options(current: Tensor, dynamics: Dynamics) -> dict[str, Any]:
+    """What both kernels of the scan are compiled for."""
     return {
         "RESET": dynamics.reset_mechanism,
         "CONSTANT": len(current) == 1,
         "ADAPTIVE": dynamics.adaptation is not None,
         "BLOCK": _BLOCK,
-        "num_warps": _BLOCK // 32,
-        "enable_fp_fusion": False,
+        **_COMPILED,
     }
+
+
+@triton.jit
+def _level(word):
+    return ((word.to(tl.uint64) * 255) >> 32).to(tl.int32)
+
+
+@triton.jit
+def _rate_rows(images, keys, spikes, num_images, num_pixels, num_tiles, first_step, BLOCK: tl.constexpr):
+    """One tile of 4·BLOCK pixels of one row of `spikes` `[T·B, num_pixels]`."""
+    program = tl.program_id(0)
+    row, tile = program // num_tiles, program % num_tiles
+    step, image = row // num_images, row % num_images
+
+    block = (tile * BLOCK + tl.arange(0, BLOCK)).to(tl.uint32)
+    zero = tl.zeros((BLOCK,), tl.uint32)
+    step_word = zero + (first_step + step).to(tl.uint32)
+    w0, w1, w2, w3 = tl.philox(tl.load(keys + image), block, step_word, zero, zero)
+    levels = tl.interleave(tl.interleave(_level(w0), _level(w2)), tl.interleave(_level(w1), _level(w3)))
+
+    pixel = tile * (4 * BLOCK) + tl.arange(0, 4 * BLOCK)
+    inside = pixel < num_pixels
+    value = tl.load(images + tl.cast(image, tl.int64) * num_pixels + pixel, mask=inside, other=0).to(tl.int32)
+    fired = tl.where(levels < value, 1.0, 0.0).to(spikes.dtype.element_ty)
+    tl.store(spikes + tl.cast(row, tl.int64) * num_pixels + pixel, fired, mask=inside)
+
+
+def rate_spikes(
+    images: Tensor, keys: np.ndarray, num_steps: int, dtype: torch.dtype = torch.float32, first_step: int = 0
+) -> Tensor:
+    """`cpu.rate_spikes` on CUDA."""
+    num_images, num_pixels = len(images), math.prod(images.shape[1:])
+    spikes = empty((num_steps, *images.shape), dtype, images.device)
+    num_tiles = triton.cdiv(num_pixels, 4 * _BLOCK)
+    written = spikes.view(torch.uint8) if dtype == torch.bool else spikes
+    # The same bits: the words of a key are taken apart as unsigned.
+    words = torch.from_numpy(np.array(keys, np.uint64).view(np.int64)).to(images.device)
+    numbers = num_images, num_pixels, num_tiles, first_step
+    with torch.cuda.device_of(images):
+        _rate_rows[(num_steps * num_images * num_tiles,)](
+            images.contiguous(), words, written, *numbers, BLOCK=_BLOCK, **_COMPILED
+        )
+    return spikes

@@ -1,16 +1,108 @@
-"""The equations, readable: what every faster kernel has to agree with."""
+"""The equations, readable: what every faster kernel has to agree with.
 
-from typing import NamedTuple
+`u` is the membrane minus the threshold. A spike is always the Heaviside step of it; only the gradient differs, by
+surrogate (Neftci, Mostafa, Zenke 2019, "Surrogate Gradient Learning in Spiking Neural Networks"), whose width `alpha`
+is named and scaled as in snnTorch (its `slope` for `fast_sigmoid` and `sigmoid`).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.spiking.surrogates import spike
+from spikeduel.system import registry
+from spikeduel.system.errors import InputError
 
 RESET_MECHANISMS = ("subtract", "zero", "none")
+
+
+def atan(u: Tensor, alpha: float) -> Tensor:
+    """alpha/2 / (1 + (π/2·alpha·u)²)"""
+    return alpha / 2 / (1 + (math.pi / 2 * alpha * u) ** 2)
+
+
+def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
+    """1 / (1 + alpha·|u|)²"""
+    return 1 / (1 + alpha * u.abs()) ** 2
+
+
+def sigmoid(u: Tensor, alpha: float) -> Tensor:
+    """alpha·s·(1 − s), with s = 1 / (1 + exp(−alpha·u))"""
+    s = torch.sigmoid(alpha * u)
+    return alpha * s * (1 - s)
+
+
+def triangular(u: Tensor, alpha: float) -> Tensor:
+    """alpha·max(0, 1 − alpha·|u|): a triangle of area 1 (snnTorch's function of that name is a sign function)"""
+    return alpha * (1 - alpha * u.abs()).clamp(min=0)
+
+
+def straight_through_estimator(u: Tensor, alpha: float) -> Tensor:
+    """1 everywhere; alpha has no effect"""
+    return torch.ones_like(u)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A gradient function `(u, alpha) -> gradient`, elementwise on `u`, and its customary `alpha`."""
+
+    gradient: Callable[[Tensor, float], Tensor]
+    alpha: float = 1.0
+
+
 SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
 """The surrogates that the fused kernels know."""
+SURROGATES: dict[str, Surrogate] = {
+    "atan": Surrogate(atan, 2.0),
+    "fast_sigmoid": Surrogate(fast_sigmoid, 25.0),
+    "sigmoid": Surrogate(sigmoid, 25.0),
+    "triangular": Surrogate(triangular, 1.0),
+    "straight_through_estimator": Surrogate(straight_through_estimator, 1.0),
+}
+
+
+def surrogate_of(name: str) -> Surrogate:
+    """The surrogate of a name, or of `module:attribute`: a `Surrogate`, or a function `(u, alpha) -> gradient`.
+
+    Raises `InputError`.
+    """
+    named = registry.resolve("surrogate", name, SURROGATES)
+    if isinstance(named, Surrogate):
+        return named
+    if not callable(named):
+        raise InputError(f"surrogate '{name}' must be a function (u, alpha) -> gradient, not {type(named).__name__}.")
+    return Surrogate(named)
+
+
+def resolve_alpha(name: str, alpha: float | None = None) -> float:
+    """The width to use: `alpha`, or the customary one of surrogate `name`. Raises `InputError`."""
+    resolved = surrogate_of(name).alpha if alpha is None else float(alpha)
+    if not resolved > 0 or not math.isfinite(resolved):
+        raise InputError(f"surrogate_alpha must be a positive number, not {alpha}.")
+    return resolved
+
+
+class _Spike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, gradient: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.save_for_backward(u)
+        ctx.gradient = gradient
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (u,) = ctx.saved_tensors
+        return grad * ctx.gradient(u), None
+
+
+def spike(u: Tensor, surrogate: str = "atan", alpha: float | None = None) -> Tensor:
+    """1 where `u` > 0, else 0, in `u`'s dtype; its gradient is that of the named surrogate. Raises `InputError`."""
+    gradient, width = surrogate_of(surrogate).gradient, resolve_alpha(surrogate, alpha)
+    return _Spike.apply(u, lambda at: gradient(at, width))
 
 
 class Dynamics(NamedTuple):
@@ -31,66 +123,37 @@ class Dynamics(NamedTuple):
         return 1 if self.adaptation is None else 2
 
 
-def lif_step(
-    current: Tensor,
-    mem: Tensor,
-    beta: Tensor | float,
-    threshold: Tensor | float,
-    reset_mechanism: str,
-    surrogate: str,
-    alpha: float,
-) -> tuple[Tensor, Tensor]:
-    """One step of a leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it.
+def step(
+    current: Tensor, state: tuple[Tensor, ...], beta: Tensor | float, dynamics: Dynamics
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One step: `current` `[B, …]` and a state to spikes and the next state, all of that shape.
 
-    `subtract`: U[t] = (beta·U[t−1] + I[t]) − R[t−1]·threshold; `zero`: U[t] = beta·(1−R[t−1])·U[t−1] + I[t];
-    `none`: no reset. R[t−1] is 1 where U[t−1] > threshold: the reset comes one step late and carries no gradient.
+    A leaky integrate-and-fire neuron, as snnTorch's `Leaky` defines it, has its membrane U for a state, and spikes,
+    S[t] = 1, where U[t] > threshold. `subtract`: U[t] = (beta·U[t−1] + I[t]) − S[t−1]·threshold; `zero`:
+    U[t] = beta·(1−S[t−1])·U[t−1] + I[t]; `none`: no reset. The reset comes one step late and carries no gradient.
 
-    Takes `current` and `mem` `[B, …]`; returns `(spk, mem)` of that shape.
+    An adaptive one (Bellec et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons")
+    has an adaptation A too, by which every spike raises the level that the next has to pass: A[t] = decay·A[t−1] +
+    S[t−1], and S[t] is 1 where U[t] > threshold + gain·A[t]. A reset subtracts `threshold`, not the level. The
+    adaptation carries a gradient.
     """
-    reset = (mem > threshold).to(mem.dtype).detach()
-    mem = _membrane(current, mem, reset, beta, threshold, reset_mechanism)
-    return spike(mem - threshold, surrogate, alpha), mem
-
-
-def alif_step(
-    current: Tensor,
-    mem: Tensor,
-    adaptation: Tensor,
-    beta: Tensor | float,
-    threshold: Tensor | float,
-    decay: float,
-    gain: float,
-    reset_mechanism: str,
-    surrogate: str,
-    alpha: float,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of an adaptive LIF neuron (Bellec et al. 2020, "A solution to the learning dilemma for recurrent
-    networks of spiking neurons"): every spike raises the level that the next has to pass.
-
-    A[t] = decay·A[t−1] + S[t−1]; the membrane as in `lif_step`; S[t] is 1 where U[t] > threshold + gain·A[t].
-    A reset subtracts `threshold`, not the level. The adaptation carries a gradient, the reset none.
-
-    Takes `current`, `mem` and `adaptation` `[B, …]`; returns `(spk, mem, adaptation)` of that shape.
-    """
-    last_spk = spike(mem - (threshold + gain * adaptation), surrogate, alpha)
-    adaptation = decay * adaptation + last_spk
-    mem = _membrane(current, mem, last_spk.detach(), beta, threshold, reset_mechanism)
-    return spike(mem - (threshold + gain * adaptation), surrogate, alpha), mem, adaptation
-
-
-def _membrane(
-    current: Tensor,
-    mem: Tensor,
-    reset: Tensor,
-    beta: Tensor | float,
-    threshold: Tensor | float,
-    reset_mechanism: str,
-) -> Tensor:
+    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
+    mem = state[0]
+    if adaptation is None:
+        adapted: tuple[Tensor, ...] = ()
+        reset, level = (mem > threshold).to(mem.dtype).detach(), threshold
+    else:
+        decay, gain = adaptation
+        last_spk = spike(mem - (threshold + gain * state[1]), surrogate, alpha)
+        adapted = (decay * state[1] + last_spk,)
+        reset, level = last_spk.detach(), threshold + gain * adapted[0]
     if reset_mechanism == "subtract":
-        return (beta * mem + current) - reset * threshold
-    if reset_mechanism == "zero":
-        return beta * ((1 - reset) * mem) + current
-    return beta * mem + current
+        mem = (beta * mem + current) - reset * threshold
+    elif reset_mechanism == "zero":
+        mem = beta * ((1 - reset) * mem) + current
+    else:
+        mem = beta * mem + current
+    return spike(mem - level, surrogate, alpha), (mem, *adapted)
 
 
 def scan(
@@ -102,19 +165,13 @@ def scan(
     """
     if state is None:
         state = torch.zeros_like(current[:1]).expand(dynamics.state_size, *current.shape[1:])
-    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    mem, now = state[0], state[-1]
+    now = tuple(state[i] for i in range(dynamics.state_size))
     spikes, membranes = [], []
     for x in current.unbind(0):
-        if adaptation is None:
-            spk, mem = lif_step(x, mem, beta, threshold, reset_mechanism, surrogate, alpha)
-        else:
-            decay, gain = adaptation
-            spk, mem, now = alif_step(x, mem, now, beta, threshold, decay, gain, reset_mechanism, surrogate, alpha)
+        spk, now = step(x, now, beta, dynamics)
         spikes.append(spk)
-        membranes.append(mem)
-    last = torch.stack([mem] if adaptation is None else [mem, now])
-    return torch.stack(spikes), torch.stack(membranes), last
+        membranes.append(now[0])
+    return torch.stack(spikes), torch.stack(membranes), torch.stack(now)
 
 
 def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 import snntorch.surrogate
 import torch
 
-from spikeduel.spiking.surrogates import SURROGATES, resolve_alpha, spike
+from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha, spike
 from spikeduel.system.errors import InputError
 
 # snnTorch's `triangular` is a sign function, so it is no oracle for ours.

@@ -7,15 +7,15 @@ import threading
 import pytest
 import torch
 
-from spikeduel.spiking.kernels import threads
+from spikeduel.spiking.kernels import cpu, cpu_kernels
 
-LARGE = 1000 * threads.SMALLEST_PART
+LARGE = 1000 * cpu.SMALLEST_PART
 SPIKES = """
 import torch
 import spikeduel
-from spikeduel.spiking.kernels.threads import is_code_kept
+from spikeduel.spiking.kernels.cpu_kernels import COMPILED
 spk, mem = spikeduel.LIF(beta=0.5)(torch.full((4, 2, 3), 1.5))
-print(is_code_kept(), float(spk.sum()))
+print(COMPILED["cache"], float(spk.sum()))
 """
 
 
@@ -30,7 +30,7 @@ def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
         parts.append((start, stop))
         used.add(threading.current_thread())
 
-    threads.run_chunks(kernel, length, work=work, grain=16)
+    cpu.run_chunks(kernel, length, work=work, grain=16)
     assert sorted(i for part in parts for i in range(*part)) == list(range(length))
     assert all(start % 16 == 0 for start, _ in parts)
     assert len(used) <= num_threads
@@ -39,14 +39,14 @@ def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
 def test_small_work_stays_in_the_calling_thread(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = []
-    threads.run_chunks(lambda *_: used.append(threading.current_thread()), 100, work=2 * threads.SMALLEST_PART - 1)
+    cpu.run_chunks(lambda *_: used.append(threading.current_thread()), 100, work=2 * cpu.SMALLEST_PART - 1)
     assert used == [threading.current_thread()]
 
 
 def test_parts_run_side_by_side(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     meeting = threading.Barrier(2, timeout=30)
-    threads.run_chunks(lambda *_: meeting.wait(), 2, work=LARGE)
+    cpu.run_chunks(lambda *_: meeting.wait(), 2, work=LARGE)
 
 
 @pytest.mark.parametrize("failing_start", [0, 1])
@@ -58,20 +58,20 @@ def test_an_error_in_any_part_is_raised(monkeypatch, failing_start):
             raise IndexError("broken part")
 
     with pytest.raises(IndexError, match="broken part"):
-        threads.run_chunks(kernel, 2, work=LARGE)
+        cpu.run_chunks(kernel, 2, work=LARGE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool])
 @pytest.mark.parametrize("shape", [(), (3,), (0, 4), (2, 3, 5)], ids=str)
 def test_empty_has_the_shape_and_type(shape, dtype):
-    x = threads.empty(shape, dtype)
+    x = cpu.empty(shape, dtype)
     assert x.shape == shape
     assert x.dtype == dtype
     assert x.is_contiguous()
 
 
 def test_where_there_is_a_folder_it_is_used():
-    assert threads.is_code_kept()
+    assert cpu_kernels.COMPILED["cache"]
 
 
 def test_without_a_folder_for_compiled_code_it_still_spikes():
@@ -83,7 +83,7 @@ def test_without_a_folder_for_compiled_code_it_still_spikes():
         if shutil.which("setpriv") is None:
             pytest.skip("root may write everywhere, and there is no setpriv to be somebody else")
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
-    elif os.access(threads.__file__, os.W_OK):
+    elif os.access(cpu.__file__, os.W_OK):
         pytest.skip("the sources are one's own, so that compiled code is kept beside them")
     done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
     if "ModuleNotFoundError" in done.stderr:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeduel.spiking.kernels.operator import permuted_over_time
+from spikeduel.spiking.kernels.cpu import permuted_over_time
 
 KEYS = np.arange(3, dtype=np.uint64) * 77
 
