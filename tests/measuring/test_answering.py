@@ -3,7 +3,7 @@ import pytest
 
 from made_models import make
 from spikeduel.measuring import answering
-from spikeduel.measuring.answering import Counter
+from spikeduel.measuring.answering import EnergyCounter
 from spikeduel.system.errors import InputError
 
 CLOCK = 1e-3
@@ -37,7 +37,7 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
         called.append(number)
         clock.now += 0.5 if number == 0 else 0.009
 
-    milliseconds, calls = answering.repeated(work)
+    milliseconds, calls = answering.repeated(work, range(4))
     # Ten milliseconds each, until the first and they make 0.35 s; but at least three.
     assert called == list(range(4))
     assert calls == 4
@@ -45,7 +45,7 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
 
     called.clear()
     clock.now = 0
-    milliseconds, _ = answering.repeated(lambda number: called.append(number))
+    milliseconds, _ = answering.repeated(called.append, range(9999))
     assert len(milliseconds) == len(called) - 1 == pytest.approx(answering.SECONDS / CLOCK, abs=2)
 
 
@@ -85,7 +85,7 @@ def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeyp
 
     # Three calls that count and one before them: half a joule an image.
     monkeypatch.setattr(answering, "SECONDS", 0)
-    monkeypatch.setattr(answering, "counters", lambda device: [Counter("rapl", read)])
+    monkeypatch.setattr(answering, "counters", lambda device: [EnergyCounter("rapl", read)])
     found = answering.timed(make(), images)
     assert (found["joules_per_image"], found["joules_source"]) == (0.5, "rapl")
     assert "joules_per_image" not in found["reasons"]

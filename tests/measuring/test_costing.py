@@ -176,7 +176,7 @@ def test_a_network_called_for_each_step_needs_their_number():
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), snntorch.Leaky(beta=0.9, init_hidden=True))
     with pytest.raises(InputError, match="say how many"):
         sd.cost(module, IMAGES)
-    with pytest.raises(InputError, match="for how many time steps"):
+    with pytest.raises(InputError, match="say how many"):
         sd.cost(DenseSNN((64,), 3, lambda: LIF(0.95), 20), IMAGES)
 
 

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import safetensors
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.foreign import family_of
-from spikeduel.networks.models import Model, ModelCard, build, outlined
+from spikeduel.networks.foreign.calling import Output
+from spikeduel.networks.models import Model, ModelCard, Steps, build, outlined
 from spikeduel.spiking.encoders import encoder_of
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, visible
@@ -38,7 +38,7 @@ _OTHERS = {
 
 def save_model(path: Path, model: Model) -> None:
     """Writes weights and card to a safetensors file, atomically."""
-    metadata = {"spikeduel": json.dumps({"format": FORMAT, **asdict(model.card)})}
+    metadata = {"spikeduel": json.dumps({"format": FORMAT, **typed.plain(model.card)})}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
     # Written by Python, whose errors say what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
@@ -135,10 +135,17 @@ class _Network(Frozen, frozen=True):
     surrogate: str | None = None
 
 
-class _Dicts(Frozen, frozen=True):
-    """What is read from the dicts of a card."""
+class _Calling(Frozen):
+    way: Literal["once", "loop", "step", "sequence"]
+    output: Output
+    num_steps: Steps | None = None
+
+
+class _Parts(Frozen, frozen=True):
+    """What is read from the dicts of a card, and from what results.json takes as any text."""
 
     network: _Network
+    foreign: _Calling | None = None
 
 
 class _TrainedOn(Frozen, frozen=True):
@@ -164,7 +171,7 @@ def _card(text: str | None) -> ModelCard:
 
 
 def _checked(content: dict[str, Any]) -> ModelCard:
-    typed.converted(content, _Dicts)
+    typed.converted(content, _Parts)
     if trained_on := content.get("trained_on"):
         try:
             typed.converted(trained_on, _TrainedOn)

@@ -2,7 +2,7 @@
 
 import hashlib
 import inspect
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
 from spikeduel.spiking.encoders import ENCODERS, encoder_of
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.surrogates import SURROGATES, resolve_alpha
-from spikeduel.system import hardware, registry
+from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute, Precision
 from spikeduel.trials.augmentations import AUGMENTATIONS
@@ -77,7 +77,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
             seeded = replace(card, seed=seed, precision=precision, trained_on=trained_on)
             training = {name: getattr(its, name) for name in TRAINING_SETTINGS}
             training["epochs"] = its.num_epochs(len(split.train))
-            settings = {**asdict(seeded), "training": training, **common, "sources": _sources(card, its)}
+            settings = {**typed.plain(seeded), "training": training, **common, "sources": _sources(card, its)}
             # "data" says it already, and two copies of the same data are the same.
             del settings["dataset"], settings["trained_on"]
             if card.foreign is None:

@@ -18,8 +18,8 @@ def after(function, x=None, num_steps=T, kind="spikes"):
             return function(x)
 
     counter = Counter(Network(), T)
-    out = counter.run(lambda: counter.module(x), x, B, kind, num_steps)
-    return counter.tag(out), out
+    out = counter.run(lambda: counter.books.module(x), x, B, kind, num_steps)
+    return counter.books.tag(out), out
 
 
 @pytest.mark.parametrize(

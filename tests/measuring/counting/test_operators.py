@@ -14,12 +14,12 @@ def after(function, x, kind="spikes", steps=1):
             return function(x)
 
     counter = Counter(Network().eval())
-    out = counter.run(lambda: counter.module(x), x, 2, kind, steps)
+    out = counter.run(lambda: counter.books.module(x), x, 2, kind, steps)
     try:
-        return counter.tag(out), counter.operations().totals
+        return counter.books.tag(out), counter.operations().totals
     except NotCounted:
         # Nothing here costs anything.
-        return counter.tag(out), None
+        return counter.books.tag(out), None
 
 
 def amounts(totals):

@@ -1,6 +1,6 @@
 import torch
 
-from spikeduel.measuring.counting.rows import Row, totals
+from spikeduel.measuring.counting.books import Row, totals
 from spikeduel.results.costs import OverTime, Ways
 
 
@@ -32,8 +32,8 @@ def test_a_layer_that_takes_both_is_mixed():
 
 def test_remarks_are_made_once():
     made = row()
-    made.note("So.")
-    made.note("So.")
+    made.notes["So."] = None
+    made.notes["So."] = None
     assert made.layer(1, 1).note == "So."
 
 

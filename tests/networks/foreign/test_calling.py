@@ -6,7 +6,8 @@ from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
 from spikeduel.networks.architectures import ARCHITECTURES
-from spikeduel.networks.foreign import Calling, Foreign, calling_of, reset, run
+from spikeduel.networks.foreign import Foreign, calling_of, reset, run
+from spikeduel.results.trials import Calling
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
@@ -210,8 +211,8 @@ def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names():
     assert list(held.state_dict()) == list(module.state_dict())
     held.load_state_dict({name: torch.zeros_like(value) for name, value in module.state_dict().items()})
     assert not module.fc1.weight.any()
-    assert isinstance(Calling("step", False, "over_time").readout, MeanReadout)
-    assert isinstance(Calling("loop", False, "scores", 4).readout, LogitReadout)
+    assert isinstance(Foreign(module, Calling("step", False, "over_time"), "snn").readout, MeanReadout)
+    assert isinstance(Foreign(module, Calling("loop", False, "scores", 4), "snn").readout, LogitReadout)
 
 
 def test_membranes_stay_float32_under_bf16():
@@ -255,7 +256,7 @@ class Resets(Remembers):
     [
         (Wrong(lambda spk, mem: {"spk": spk}), "returns dict for 11 images. It must return scores"),
         (Wrong(lambda spk, mem: (list(spk), list(mem))), r"tuple of list of \[11, 3\].* as by torch.stack"),
-        (Wrong(lambda spk, mem: (mem, spk)), r"Return \(spk, mem\), in this order"),
+        (Wrong(lambda spk, mem: (mem, spk)), r"Return \(spk, mem\)"),
         (Wrong(lambda spk, mem: spk.sum()), r"returns \[\] for 11 images"),
         (nn.Linear(64, 4), "it has 4 outputs, and the data has 3 classes. Let what builds it take num_classes"),
         (nn.Linear(60, 3), "its first layer takes 60 values, and an image has 1×8×8 = 64. .* take image_shape"),
