@@ -18,9 +18,9 @@ from spikeduel.measuring.counting.units import Declared
 from spikeduel.measuring.energy import Table
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
-from spikeduel.results.costs import Counted, Energy, Layer, Operations, TableEnergy
+from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Calling, Trial
+from spikeduel.results.trials import Trial
 from spikeduel.results.words.costs import network_text
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.encoders import analogue
@@ -49,10 +49,10 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
 
 def cost_entry(counted: Counted | None) -> dict[str, Any]:
     """`operations`, `energy` and `not_counted` of a trial, or of a control of one."""
-    operations = counted and counted.operations
+    operations = counted.operations if counted else None
     return {
         "operations": operations,
-        "energy": energy.energies(operations) if operations else None,
+        "energy": energy.energies(operations),
         "not_counted": counted.reason if counted and not operations else None,
     }
 
@@ -62,10 +62,8 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
 
-    def estimated(operations: Operations | None) -> Energy | None:
-        return energy.energies(operations, chosen) if operations else None
-
     def of(trial: Trial) -> Trial:
+        estimated = partial(energy.energies, chosen=chosen)
         controls = {name: replace(each, energy=estimated(each.operations)) for name, each in trial.controls.items()}
         return replace(trial, energy=estimated(trial.operations), controls=controls)
 
@@ -112,6 +110,8 @@ def cost(
     if not isinstance(module, nn.Module | Model):
         kind = f"the class {module.__name__}: call it" if isinstance(module, type) else type(module).__name__
         raise InputError(f"give a network, an instance of torch.nn.Module, not {kind}.")
+    if num_steps is not None and num_steps < 1:
+        raise InputError(f"num_steps must be at least 1, not {num_steps}.")
     given = _with_channels(images)
     if isinstance(module, Model):
         return _of_model(module, given, batch_size)
@@ -120,13 +120,19 @@ def cost(
     training = module.training
     module.eval()
     try:
-        own = foreign.is_own(module)
-        calling = None if own else foreign.calling_of(module, tuple(given.shape[1:]))
-        steps = _num_steps(module, calling, num_steps)
+        calling = None if foreign.is_own(module) else foreign.calling_of(module, tuple(given.shape[1:]))
+        each_step = calling.way in ("step", "sequence") if calling else foreign.family_of(module) == "snn"
+        if each_step and num_steps is None:
+            raise InputError("num_steps: this network is called for each time step; say how many.")
+        steps = num_steps if each_step else calling.num_steps if calling else None
+        if steps is not None and num_steps not in (None, steps):
+            raise InputError(f"num_steps: this network makes {steps} steps itself; leave it out.")
         counter = Counter(module, steps, declared)
         for part in given.split(batch_size):
-            x = ConstantInput(part, steps) if own and steps else part
-            counter.run(partial(foreign.run, module, part, steps, calling), x, len(part))
+            x = ConstantInput(part, steps) if each_step and steps else part
+            # A network of another library makes its steps itself, or is called for each: the counter sees them.
+            call = partial(foreign.called, module, x, calling) if calling else partial(module, x)
+            counter.run(call, part if calling else x, len(part))
     finally:
         foreign.reset(module)
         module.train(training)
@@ -158,16 +164,3 @@ def _with_channels(images: Tensor | np.ndarray) -> Tensor:
         kind = str(given.dtype).removeprefix("torch.")
         raise InputError(f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} {list(given.shape)}.")
     return given
-
-
-def _num_steps(module: nn.Module, calling: Calling | None, given: int | None) -> int | None:
-    """How many steps it makes, as far as that is known (`foreign.run` asks for what is missing)."""
-    if given is not None and given < 1:
-        raise InputError(f"num_steps must be at least 1, not {given}.")
-    if calling is None:
-        return given if foreign.family_of(module) == "snn" else None
-    if calling.way in ("step", "sequence"):
-        return given
-    if given is not None and calling.num_steps is not None and calling.num_steps != given:
-        raise InputError(f"num_steps: this network makes {calling.num_steps} steps itself; leave it out.")
-    return calling.num_steps

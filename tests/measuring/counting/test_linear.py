@@ -8,8 +8,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.measuring.counting.books import SPIKES, Tag
 from spikeduel.measuring.counting.linear import fan_out_of, sums_by_step
-from spikeduel.measuring.counting.tags import SPIKES, Tag
 from spikeduel.results.costs import Macs, Ways
 
 
@@ -160,11 +160,3 @@ def test_numbers_are_counted_where_they_are_not_zero():
 def test_sums_beyond_what_float32_counts():
     x = torch.ones(1, 2**8, 2**17 + 1, dtype=torch.bfloat16)
     assert sums_by_step(x, Tag(SPIKES), 1.0)[0].item() == 2**25 + 2**8
-
-
-def test_what_was_summed_up_is_not_summed_again():
-    tag = Tag(SPIKES)
-    x = torch.ones(2, 3)
-    sums_by_step(x, tag, 1.0)
-    x.zero_()
-    assert sums_by_step(x, tag, 2.0)[1].tolist() == [12]

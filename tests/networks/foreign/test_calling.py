@@ -5,11 +5,9 @@ from snntorch import utils
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
-from spikeduel.networks.architectures import ARCHITECTURES
-from spikeduel.networks.foreign import Foreign, calling_of, reset, run
+from spikeduel.networks.foreign import Foreign, called, calling_of, reset
 from spikeduel.results.trials import Calling
 from spikeduel.spiking.constant_input import ConstantInput
-from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError
 
@@ -107,6 +105,12 @@ FORMS = {
 }
 
 
+def run(module, images, num_steps=None):
+    """What it gives for the same images at every step, from a fresh state."""
+    calling = calling_of(module, tuple(images.shape[1:]))
+    return called(module, ConstantInput(images, num_steps or 1), calling)
+
+
 @pytest.fixture(params=FORMS)
 def form(request):
     make, calling = FORMS[request.param]
@@ -191,14 +195,6 @@ def test_another_networks_state_is_left_alone():
     assert torch.equal(other[2].mem, before)
     reset(other)
     assert not other[2].mem.any()
-
-
-def test_own_networks_are_run_too():
-    snn = ARCHITECTURES["dense-snn"](SHAPE, 3, neuron=LIF, hidden=7)
-    spk, mem = run(snn, IMAGES, 4)
-    assert spk.shape == mem.shape == (4, 5, 3)
-    assert torch.equal(spk, snn(ConstantInput(IMAGES, 4))[0])
-    assert run(ARCHITECTURES["dense-relu"](SHAPE, 3, hidden=7), IMAGES).shape == (5, 3)
 
 
 # ---- as a contender holds it
@@ -291,8 +287,3 @@ def test_neurons_written_by_hand_have_to_be_declared():
     assert calling_of(ByHand(64, 3), SHAPE, 3, "snn") == Calling("loop", True, "over_time", 5)
     with pytest.raises(InputError, match=r"cannot be seen\. Give it an attribute num_steps"):
         calling_of(nn.Linear(64, 3), SHAPE, 3, "snn")
-
-
-def test_steps_have_to_be_given_to_a_network_that_does_not_make_its_own():
-    with pytest.raises(InputError, match="say how many"):
-        run(hidden_state(), IMAGES)

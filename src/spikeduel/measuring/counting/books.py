@@ -1,4 +1,4 @@
-"""The books: what is known of each tensor, and what was counted, a row for each layer's synapses, neurons, or rest."""
+"""The books: what is known of each tensor (`Tag`), and what was counted of each layer (`Row`)."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,10 +8,13 @@ from typing import Any, Literal, cast
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.measuring.counting.tags import WEIGHT, Tag
 from spikeduel.results.costs import Layer, Macs, OverTime, Totals, Ways
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
+
+WEIGHT, IMAGE, REAL, SPIKES = "weight", "image", "real", "spikes"
+"""What does not depend on the input | the analogue input | what was computed | events."""
+
 
 AMOUNTS = ("additions", "multiplications", "functions", "bias_additions")
 PER_NEURON = ("leaks", "integrations", "resets", "threshold_comparisons", "membrane_reads", "membrane_writes")
@@ -23,8 +26,95 @@ class NotCounted(InputError):
     """A network does something whose cost is not known; the text says what, and how to declare it."""
 
 
+@dataclass(frozen=True)
+class Tag:
+    """`value` numbers what a tensor holds: the same operator on the same values gives the same number.
+
+    An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts events. Along
+    `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that axis ([T·B, …] or [T, B, …]); all
+    of them are alike in groups of `same`. `copies`: for how many passes this one stands (`ConstantInput`). `producer`
+    is the row of the linear operation that this comes directly from, `label` the name of the parameter that it is,
+    `bits` how many bits an activation has where that was trained; `encoded` marks what still is the network's input.
+    """
+
+    kind: str
+    value: int = 0
+    unit: float = 1.0
+    first_step: int = 0
+    steps: int = 1
+    time_dim: int = 0
+    same: int = 1
+    copies: int = 1
+    producer: str | None = None
+    label: str | None = None
+    bits: int | None = None
+    encoded: bool = False
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it depends on the network's input."""
+        return self.kind != WEIGHT
+
+    @property
+    def last_step(self) -> int:
+        """The last of its time steps."""
+        return self.first_step + self.steps - 1
+
+    def real(self) -> "Tag":
+        """Of numbers that were computed."""
+        return replace(self, kind=REAL, unit=1.0, producer=None, bits=None)
+
+    def without_time(self) -> "Tag":
+        """Of something whose time steps are mixed: it is there at the last of them."""
+        if self.steps == 1:
+            return replace(self, time_dim=0, same=1)
+        return replace(self, first_step=self.last_step, steps=1, time_dim=0, same=1)
+
+    def elementwise(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
+        """After an operator that broadcasts, or that leaves the leading axes as they are."""
+        place = self.time_dim + max(len(after) - len(before), 0)
+        if before and place < len(after) and after[place] == before[self.time_dim]:
+            return replace(self, time_dim=place)
+        return self.without_time()
+
+    def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
+        """After a view in row-major order: steps stay apart while whole leading rows belong to one of them."""
+        if self.time_dim == 0 and len(after) and after[0] % self.steps == 0:
+            return self
+        if self.time_dim and tuple(before[: self.time_dim + 1]) == tuple(after[: self.time_dim + 1]):
+            return self
+        return self.without_time()
+
+    def inserted(self, axis: int) -> "Tag":
+        """After an axis of length 1 was put at `axis`."""
+        return replace(self, time_dim=self.time_dim + (axis <= self.time_dim)) if self.steps > 1 else self
+
+    def removed(self, axes: Sequence[int]) -> "Tag":
+        """After `axes` were summed up or taken out."""
+        if self.time_dim in axes:
+            return self.without_time()
+        return replace(self, time_dim=self.time_dim - sum(axis < self.time_dim for axis in axes))
+
+    def cut(self, axis: int, length: int, start: int, stop: int) -> "Tag":
+        """Of the part from `start` to `stop` of an `axis` of `length`."""
+        if axis != self.time_dim or self.steps == 1:
+            return self
+        if length != self.steps:
+            return self.without_time()
+        return replace(self, first_step=self.first_step + start, steps=max(stop - start, 1), same=1)
+
+    def taken(self, axis: int, length: int, index: int) -> "Tag":
+        """Of the place `index` of an `axis` of `length`, which is gone then."""
+        one = self.cut(axis, length, index, index + 1)
+        return replace(one, time_dim=0, steps=1, same=1) if axis == self.time_dim else one.removed([axis])
+
+    def spread(self, num_steps: int) -> "Tag":
+        """Of something repeated along a new leading axis of `num_steps` time steps."""
+        return replace(self, steps=num_steps, time_dim=0, same=num_steps, copies=1)
+
+
 class Row:
-    """Sums over all images."""
+    """What was counted of one layer's synapses, neurons or other arithmetic: sums over all images."""
 
     def __init__(self, name: str, type_name: str, kind: Kind) -> None:
         self.name, self.type_name, self.kind = name, type_name, kind
@@ -42,10 +132,10 @@ class Row:
         self.folded_into: str | None = None
         self.notes: dict[str, None] = {}
 
-    def add(self, name: str, amount: float, copies: int, share: float) -> None:
-        """`amount` was done once, stands for `copies` passes, and is new by `share` (0: seen before, 1/T: T alike)."""
-        self.ways[name][0] += amount * copies
-        self.ways[name][1] += amount * share
+    def add(self, name: str, amount: float, tag: Tag, fresh: bool = True) -> None:
+        """`amount` was done once, to something of this `tag`; unless it is `fresh`, it is no new work."""
+        self.ways[name][0] += amount * tag.copies
+        self.ways[name][1] += amount * (fresh / tag.same)
 
     def add_steps(self, name: str, first_step: int, amounts: Tensor) -> None:
         """float64 `[steps]`, from time step `first_step` on."""
@@ -221,12 +311,7 @@ class Call:
             producer=moved[0].producer if len(moved) == 1 else None,
         )
 
-    def share(self, tag: Tag) -> float:
-        """How much of this work is new."""
-        return self.fresh / tag.same
-
     def count(self, name: str, amount: float, producer: str | None = None) -> None:
         """Adds arithmetic to the module that is running, or to the synapses called `producer`."""
         row = self.books.row("arithmetic") if producer is None else self.books.row_named(producer)
-        tag = self.data[0][1]
-        row.add(name, amount, tag.copies, self.share(tag))
+        row.add(name, amount, self.data[0][1], self.fresh)

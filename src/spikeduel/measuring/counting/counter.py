@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.measuring.counting.books import Books, Call, NotCounted, totals
-from spikeduel.measuring.counting.operators import RULES, SILENT, TURNED, VIEWS
-from spikeduel.measuring.counting.tags import IMAGE, REAL, WEIGHT, Tag
+from spikeduel.measuring.counting.books import IMAGE, REAL, WEIGHT, Books, Call, NotCounted, Tag, totals
+from spikeduel.measuring.counting.operators import RULES, SILENT, VIEWS
 from spikeduel.measuring.counting.units import Declared, Units, flat, tensors
 from spikeduel.results.costs import Operations
 from spikeduel.spiking.constant_input import ConstantInput
@@ -111,7 +110,7 @@ class Counter(TorchDispatchMode):
         values = self._seen.get(key) if key is not None else None
         if not data:
             # A weight that is only turned or cast is still that parameter.
-            turned = given and (name in VIEWS or name in TURNED)
+            turned = given and (name in VIEWS or name in ("_to_copy", "clone"))
             after = [Tag(WEIGHT, label=self.books.tag(given[0]).label if turned else None)] * len(outs)
         elif rule is None:
             raise self.books.unknown(f"uses {namespace}.{name}")
@@ -119,7 +118,6 @@ class Counter(TorchDispatchMode):
             x, tag = data[0]
             found = rule(Call(self.books, base_name, args, outs, data, fresh=values is None), x, tag)
             after = found if isinstance(found, list) else [found, *[Tag(REAL)] * (len(outs) - 1)]
-            after = after if base_name in TURNED else [each.altered() for each in after]
         if in_place and data:
             self._overwrite(outs[0], after[0])
             return result
@@ -143,7 +141,7 @@ class Counter(TorchDispatchMode):
             alike = not before.is_data or (before.kind, before.unit) == (tag.kind, tag.unit)
             merged = tag if alike and tag.is_data else replace(before, kind=REAL if tag.is_data else before.kind)
             latest = max(before.last_step if before.is_data else 0, tag.last_step)
-            self.books.give(base, replace(merged.altered().without_time(), first_step=latest))
+            self.books.give(base, replace(merged.without_time(), first_step=latest))
             base = self._bases.get(base)
 
 

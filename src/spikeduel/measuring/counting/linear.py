@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikeduel.measuring.counting.books import Call, Row
-from spikeduel.measuring.counting.tags import REAL, SPIKES, Tag
+from spikeduel.measuring.counting.books import REAL, SPIKES, Call, Row, Tag
 
 
 def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -66,7 +65,7 @@ def _layer(
         row.parameters[f"{(label or 'weight').rpartition('.')[0]}.bias"] = bias.numel()
     _count(call, row, x, tag, fan, dense)
     if bias is not None:
-        row.add("bias_additions", call.out.numel(), after.copies, call.share(after))
+        row.add("bias_additions", call.out.numel(), after, call.fresh)
     return replace(after.real(), producer=row.name, encoded=False)
 
 
@@ -80,13 +79,13 @@ def _count(
         row.add_steps("events", tag.first_step, found * tag.copies)
         row.add_steps("acs", tag.first_step, reached * tag.copies)
         dense = effective = 0.0
-    passes, share = tag.steps * call.books.num_images, call.share(tag)
+    passes = tag.steps * call.books.num_images
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
     row.input_bits = tag.bits
-    row.add("dense", dense, tag.copies, share)
-    row.add("effective", float(reached.sum()) if effective is None else effective, tag.copies, share)
-    row.add("passes", passes, tag.copies, share)
+    row.add("dense", dense, tag, call.fresh)
+    row.add("effective", float(reached.sum()) if effective is None else effective, tag, call.fresh)
+    row.add("passes", passes, tag, call.fresh)
     row.sums["executed"] += passes
     row.sums["inputs"] += x.numel()
     row.sums["outputs"] += call.out.numel()
@@ -116,22 +115,16 @@ def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, 
     `x` is `[steps·B, …]` or `[steps, B, …]`, `fan_out` one number or that of each place `[…]` of `x[0]`. Sums that
     could pass 2²⁴ are taken in float64, since float32 counts no further.
     """
-    if isinstance(fan_out, Tensor):
-        places = _counted(x, tag).sum(1, dtype=torch.float32).double().cpu()
-        return places.flatten(1).sum(1), (places * fan_out).flatten(1).sum(1)
-    if not tag.sums:
-        counted = _counted(x, tag)
-        if counted.dim() > 2:
-            counted = counted.sum(tuple(range(2, counted.dim())), dtype=torch.float32)
-        tag.sums.append(counted.sum(1, dtype=torch.float64).cpu())
-    return tag.sums[0], tag.sums[0] * fan_out
-
-
-def _counted(x: Tensor, tag: Tag) -> Tensor:
-    """`[steps, images, …]`: the number of events, or whether a number is not zero; `[1, 1]` of a single number."""
     x = x.movedim(tag.time_dim, 0) if x.dim() else x.reshape(1)
     x = x.unflatten(0, (tag.steps, x.shape[0] // tag.steps))
     if tag.kind != SPIKES:
-        return x != 0
-    # A mean of spikes that was rounded (bfloat16) is still a whole number of events.
-    return x if tag.unit == 1 else (x.float() / tag.unit).round()
+        x = x != 0
+    elif tag.unit != 1:
+        # A mean of spikes that was rounded (bfloat16) is still a whole number of events.
+        x = (x.float() / tag.unit).round()
+    if isinstance(fan_out, Tensor):
+        places = x.sum(1, dtype=torch.float32).double().cpu()
+        return places.flatten(1).sum(1), (places * fan_out).flatten(1).sum(1)
+    x = x.sum(tuple(range(2, x.dim())), dtype=torch.float32) if x.dim() > 2 else x
+    sums = x.sum(1, dtype=torch.float64).cpu()
+    return sums, sums * fan_out

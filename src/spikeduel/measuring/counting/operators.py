@@ -13,9 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from spikeduel.measuring.counting.books import Call
+from spikeduel.measuring.counting.books import REAL, SPIKES, WEIGHT, Call, Tag
 from spikeduel.measuring.counting.linear import convolution, product
-from spikeduel.measuring.counting.tags import REAL, SPIKES, WEIGHT, Tag
 
 # ---- What moves, repeats, cuts or joins: what it gives is what it was given.
 
@@ -131,12 +130,13 @@ def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
 # ---- What computes.
 
 
-def _costs(name: str, each: float = 1) -> Callable[[Call, Tensor, Tag], Tag]:
-    """A rule for what makes numbers of numbers: `each` of `name` for every element of the output."""
+def _makes(kind: str = REAL, costs: str | None = None, each: float = 1) -> Callable[[Call, Tensor, Tag], Tag]:
+    """A rule for what makes numbers, of spikes too, or zeros and ones (events), at a cost of `each` an element."""
 
     def rule(call: Call, x: Tensor, tag: Tag) -> Tag:
-        call.count(name, each * call.out.numel())
-        return call.merged.real()
+        if costs:
+            call.count(costs, each * call.out.numel())
+        return replace(call.merged.real(), kind=kind)
 
     return rule
 
@@ -144,16 +144,6 @@ def _costs(name: str, each: float = 1) -> Callable[[Call, Tensor, Tag], Tag]:
 def _activation(call: Call, x: Tensor, tag: Tag) -> Tag:
     """Comparisons, which cost nothing here. Spikes stay what they are."""
     return call.merged if tag.kind == SPIKES else call.merged.real()
-
-
-def _ordering(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Comparisons, which cost nothing here; of spikes too, numbers are left."""
-    return call.merged.real()
-
-
-def _comparison(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Zeros and ones, whatever was compared: events."""
-    return replace(call.merged.real(), kind=SPIKES)
 
 
 def _add(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -192,7 +182,7 @@ def _select_by(call: Call, x: Tensor, tag: Tag) -> Tag:
     """`where`, `masked_fill`: one tensor's values or another's."""
     chosen = [each for data, each in call.data if data is not call.args[0] or call.name == "masked_fill"]
     if not chosen:
-        return _comparison(call, x, tag)
+        return replace(call.merged.real(), kind=SPIKES)
     alike = len({(each.kind, each.unit) for each in chosen}) == 1
     return replace(call.merged, kind=chosen[0].kind, unit=chosen[0].unit) if alike else call.merged.real()
 
@@ -298,7 +288,7 @@ RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
     **dict.fromkeys(("convolution", "_convolution"), convolution),
     **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv"), product),
     "add": _add,
-    **dict.fromkeys(("sub", "rsub", "cumsum"), _costs("additions")),
+    **dict.fromkeys(("sub", "rsub", "cumsum"), _makes(costs="additions")),
     **dict.fromkeys(("mul", "div"), _multiply),
     **dict.fromkeys(("where", "masked_fill"), _select_by),
     "sum": _sum,
@@ -310,16 +300,16 @@ RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
     **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), _batch_norm),
     **dict.fromkeys(("relu", "abs"), _activation),
     **dict.fromkeys(("threshold", "hardtanh", "clamp", "clamp_min", "clamp_max", "minimum", "maximum", "round", "floor",
-                     "ceil", "sort", "topk", "argmax", "argmin", "argsort", "neg", "sign"), _ordering),
-    "upsample_bilinear2d": _costs("multiplications", 4),
-    **dict.fromkeys(("native_layer_norm", "native_group_norm"), _costs("multiplications", 2)),
+                     "ceil", "sort", "topk", "argmax", "argmin", "argsort", "neg", "sign"), _makes()),
+    "upsample_bilinear2d": _makes(costs="multiplications", each=4),
+    **dict.fromkeys(("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", each=2)),
     **dict.fromkeys(("leaky_relu", "_prelu_kernel", "hardswish", "hardsigmoid", "pow", "square",
-                     "linalg_vector_norm"), _costs("multiplications")),
+                     "linalg_vector_norm"), _makes(costs="multiplications")),
     **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "mish", "elu", "softplus", "exp", "log", "_softmax",
                      "_safe_softmax", "_log_softmax", "sqrt", "rsqrt", "sin", "cos", "erf", "reciprocal",
-                     "log_sigmoid_forward"), _costs("functions")),
+                     "log_sigmoid_forward"), _makes(costs="functions")),
     **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "bitwise_and",
-                     "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _comparison),
+                     "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _makes(SPIKES)),
 }  # fmt: skip
 
 SILENT = frozenset(
@@ -327,12 +317,6 @@ SILENT = frozenset(
      "new_zeros", "new_ones", "new_empty", "new_full", "rand_like", "randn_like", "new_empty_strided")
 )  # fmt: skip
 """What gives no part of an answer: questions about a tensor, and new ones of its shape."""
-
-TURNED = frozenset(
-    ("alias", "detach", "clone", "_to_copy", "view", "_reshape_alias", "permute", "transpose", "t", "unsqueeze",
-     "squeeze")
-)  # fmt: skip
-"""What gives all elements again, and no others: a parameter is still that parameter, and sums stay what they are."""
 
 VIEWS = frozenset(
     ("alias", "detach", "view", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand",

@@ -10,9 +10,8 @@ import torch
 from msgspec import Meta
 from torch import Tensor, nn
 
-from spikeduel.measuring.counting.books import Books, NotCounted
+from spikeduel.measuring.counting.books import REAL, SPIKES, Books, NotCounted, Tag
 from spikeduel.measuring.counting.linear import sums_by_step
-from spikeduel.measuring.counting.tags import REAL, SPIKES, Tag
 from spikeduel.networks.foreign import neurons
 from spikeduel.networks.foreign.neurons import NeuronCost
 from spikeduel.spiking.constant_input import ConstantInput
@@ -168,11 +167,11 @@ class Units:
             "passes": passes,
         }
         for key, amount in amounts.items():
-            row.add(key, amount, given.copies, 1 / given.same)
+            row.add(key, amount, given)
         row.sums["executed"] += passes
         row.sums["dense_executed"] += costs.macs
         row.sums["inputs"] += sum(x.numel() for x in tensors(inputs))
-        after = replace(given.altered(), kind=costs.output, unit=1.0, producer=None, encoded=False)
+        after = replace(given, kind=costs.output, unit=1.0, producer=None, encoded=False)
         for out in tensors(output):
             row.sums["outputs"] += out.numel()
             apart = out.dim() > 0 and given.time_dim == 0 and out.shape[0] % given.steps == 0

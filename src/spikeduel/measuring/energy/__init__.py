@@ -13,8 +13,10 @@ HEADLINE = "45nm-fp32"
 """The table that leads where none is asked for."""
 
 
-def energies(operations: Operations, chosen: Iterable[Table] | None = None) -> Energy:
-    """Estimates by the tables `chosen`, or by all that have a name (`tables.NAMES`)."""
+def energies(operations: Operations | None, chosen: Iterable[Table] | None = None) -> Energy | None:
+    """Estimates by the tables `chosen`, or by all that have a name (`tables.NAMES`); None of what was not counted."""
+    if operations is None:
+        return None
     of = map(read, NAMES) if chosen is None else chosen
     return Energy(tables={table.name: estimate(operations.layers, table) for table in of})
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spikeduel.networks.foreign.neurons import family_of, is_own, reset, spiking_layers
+from spikeduel.networks.foreign.neurons import reset, spiking_layers
 from spikeduel.results.trials import Calling
 from spikeduel.spiking.constant_input import ConstantInput
 from spikeduel.spiking.neurons import Neuron
@@ -61,36 +61,15 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> An
         # Of a constant input the same tensor at every step, so that counting can tell that it is the same image.
         frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
         frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
-        steps = [_as_tuple(module(frame)) for frame in frames]
-        return tuple(map(torch.stack, zip(*steps, strict=True))) if isinstance(steps[0], tuple) else torch.stack(steps)
+        steps = [module(frame) for frame in frames]
+        several = isinstance(steps[0], tuple | list)
+        return tuple(map(torch.stack, zip(*steps, strict=True))) if several else torch.stack(steps)
     over_time = calling.way == "sequence"
     if isinstance(x, ConstantInput):
         x = x.expand() if over_time else x.value
-    return _as_tuple(module(x.flatten(2 if over_time else 1) if calling.flat else x))
-
-
-def _as_tuple(output: Any) -> Any:
-    """A list of tensors as a tuple, which is what readouts know."""
+    output = module(x.flatten(2 if over_time else 1) if calling.flat else x)
+    # Readouts know tuples.
     return tuple(output) if isinstance(output, list) else output
-
-
-def run(
-    module: nn.Module, images: Tensor, num_steps: int | None = None, calling: Calling | None = None
-) -> Tensor | tuple[Tensor, Tensor]:
-    """What `module` gives for the same images float `[B, C, H, W]` at every step, from a fresh state.
-
-    Scores `[B, K]`, or over time `[T, B, K]`, or `(spk, mem)` of `[T, B, K]` each. `num_steps` counts where the network
-    does not make its steps itself. `calling` spares finding out how it is called (`calling_of`), which runs it twice.
-    Also for spikeduel's own networks. Raises `InputError`.
-    """
-    own = is_own(module)
-    calling = calling if own else calling or calling_of(module, tuple(images.shape[1:]))
-    x: Tensor | ConstantInput = images
-    if calling.way in ("step", "sequence") if calling else family_of(module) == "snn":
-        if num_steps is None:
-            raise InputError("num_steps: this network is called for each time step; say how many.")
-        x = ConstantInput(images, num_steps)
-    return called(module, x, calling) if calling else module(x)
 
 
 def calling_of(
@@ -134,18 +113,19 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
                 continue
             if not layers:
                 return _without_neurons(module, output, flat, family)
-            over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
             if x is not given and num_steps == _PROBED_STEPS:
-                return Calling("sequence", flat, _kind(output)), output
+                return Calling("sequence", flat, _kind(output)[0]), output
+            over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
             if x is given and num_steps == 1 and not over_time:
-                return Calling("step", flat, _kind(output, one_step=True)), output
+                return Calling("step", flat, _kind(output, one_step=True)[0]), output
             if x is given and num_steps:
-                return Calling("loop", flat, _kind(output), _steps_of(output) or num_steps), output
+                kind, steps = _kind(output)
+                return Calling("loop", flat, kind, steps or num_steps), output
     raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
 
 
 def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | None) -> tuple[Calling, Any]:
-    kind = _kind(output)
+    kind, steps = _kind(output)
     if family != "snn":
         if kind != "scores":
             raise InputError(
@@ -153,7 +133,7 @@ def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | N
                 "network, say so: --family NAME=snn."
             )
         return Calling("once", flat, kind), output
-    num_steps = _steps_of(output) or getattr(module, "num_steps", None)
+    num_steps = steps or getattr(module, "num_steps", None)
     if not isinstance(num_steps, int):
         raise InputError(
             "it is said to spike, has no layer that is known to, and returns scores [B, K], so that its number of time "
@@ -195,25 +175,21 @@ def _parts(output: Any) -> Any:
     return output if isinstance(output, tuple | list) else (output,)
 
 
-def _steps_of(output: Any) -> int | None:
-    first = _parts(output)[0]
-    return len(first) if first.dim() == 3 else None
-
-
-def _kind(output: Any, one_step: bool = False) -> Output:
-    """What it returned, for all steps or for a single one. Raises `InputError`."""
+def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
+    """What it returned, for all steps or for a single one, and over how many steps. Raises `InputError`."""
     parts = _parts(output)
     shapes = {tuple(part.shape) if isinstance(part, Tensor) else () for part in parts}
     shape = shapes.pop() if len(shapes) == 1 else ()
     over_time = len(shape) == 3
+    steps = shape[0] if over_time else None
     if len(shape) in (2, 3) and shape[-2] == _PROBED_IMAGES and not (over_time and one_step):
         if len(parts) == 1:
-            return "over_time" if over_time or one_step else "scores"
+            return "over_time" if over_time or one_step else "scores", steps
         if len(parts) == 2 and over_time != one_step:
             binary_spk, binary_mem = (bool(((part == 0) | (part == 1)).all()) for part in parts)
             if binary_mem and not binary_spk:
                 raise InputError("it returns a pair whose second part are the spikes. Return (spk, mem).")
-            return "spikes"
+            return "spikes", steps
     raise InputError(
         f"it returns {_described(output)} for {_PROBED_IMAGES} images. It must return scores [B, K] (B images, K "
         "classes), or over T time steps [T, B, K], or (spk, mem) of [T, B, K] each, as by torch.stack."
