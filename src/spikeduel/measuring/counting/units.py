@@ -105,7 +105,8 @@ class Units:
 
     def _given(self, inputs: Any) -> Tag:
         """What is known of a module's first input."""
-        x = flat(inputs[0])[0] if inputs else None
+        x = inputs[0] if inputs else None
+        x = x.value if isinstance(x, ConstantInput) else x
         return self.books.tag(x) if isinstance(x, Tensor) else Tag(REAL)
 
     def _neurons(self, cost: NeuronCost, part: nn.Module, inputs: Any, output: Any) -> None:
@@ -116,8 +117,8 @@ class Units:
         steps = out.shape[0] if cost.multi_step else 1
         first_step = self._steps.get(part, 0)
         self._steps[part] = first_step + steps
-        tag = Tag(SPIKES if cost.spikes else REAL, unit=cost.unit, first_step=first_step, steps=steps)
-        tag = self.books.give(out, tag)
+        kind = SPIKES if cost.spikes else REAL
+        tag = self.books.give(out, Tag(kind, unit=cost.unit, first_step=first_step, steps=steps))
         updates = out.numel()
         row = self.books.row("neurons")
         row.inputs_are.add(given.kind)
@@ -158,16 +159,11 @@ class Units:
         row.parameters = {each: parameter.numel() for each, parameter in part.named_parameters()}
         row.add_steps("acs", given.first_step, torch.full((given.steps,), costs.acs / given.steps).double())
         passes = given.steps * self.books.num_images
-        amounts = {
-            "dense": costs.macs,
-            "effective": costs.macs if costs.effective_macs is None else costs.effective_macs,
-            "additions": costs.additions,
-            "multiplications": costs.multiplications,
-            "functions": costs.functions,
-            "passes": passes,
-        }
-        for key, amount in amounts.items():
-            row.add(key, amount, given)
+        row.add("passes", passes, given)
+        row.add("dense", costs.macs, given)
+        row.add("effective", costs.macs if costs.effective_macs is None else costs.effective_macs, given)
+        for key in ("additions", "multiplications", "functions"):
+            row.add(key, getattr(costs, key), given)
         row.sums["executed"] += passes
         row.sums["dense_executed"] += costs.macs
         row.sums["inputs"] += sum(x.numel() for x in tensors(inputs))
