@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from spikeduel.measuring.counting.rows import totals
+from spikeduel.measuring.counting.books import totals
 from spikeduel.results.costs import Layer, Macs, Operations, OverTime, Ways
 
 

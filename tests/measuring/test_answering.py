@@ -1,9 +1,13 @@
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
 from made_models import make
 from spikeduel.measuring import answering
-from spikeduel.measuring.answering import Counter
+from spikeduel.measuring.answering import EnergyCounter, counters
 from spikeduel.system.errors import InputError
 
 CLOCK = 1e-3
@@ -37,7 +41,7 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
         called.append(number)
         clock.now += 0.5 if number == 0 else 0.009
 
-    milliseconds, calls = answering.repeated(work)
+    milliseconds, calls = answering.repeated(work, range(4))
     # Ten milliseconds each, until the first and they make 0.35 s; but at least three.
     assert called == list(range(4))
     assert calls == 4
@@ -45,7 +49,7 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
 
     called.clear()
     clock.now = 0
-    milliseconds, _ = answering.repeated(lambda number: called.append(number))
+    milliseconds, _ = answering.repeated(called.append, range(9999))
     assert len(milliseconds) == len(called) - 1 == pytest.approx(answering.SECONDS / CLOCK, abs=2)
 
 
@@ -85,7 +89,7 @@ def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeyp
 
     # Three calls that count and one before them: half a joule an image.
     monkeypatch.setattr(answering, "SECONDS", 0)
-    monkeypatch.setattr(answering, "counters", lambda device: [Counter("rapl", read)])
+    monkeypatch.setattr(answering, "counters", lambda device: [EnergyCounter("rapl", read)])
     found = answering.timed(make(), images)
     assert (found["joules_per_image"], found["joules_source"]) == (0.5, "rapl")
     assert "joules_per_image" not in found["reasons"]
@@ -109,3 +113,74 @@ def test_a_stream_sees_every_step(images, clock):
 
 def test_the_peak_is_of_this_process():
     assert 50 << 20 < answering.peak_memory_bytes() < 64 << 30
+
+
+@pytest.fixture
+def powercap(tmp_path):
+    """Two packages, a part of one, and the whole board, as Linux shows them."""
+
+    def put(domain, name, microjoules):
+        folder = tmp_path / domain
+        folder.mkdir(exist_ok=True)
+        for file, text in (("name", name), ("energy_uj", microjoules), ("max_energy_range_uj", 5_000_000)):
+            (folder / file).write_text(f"{text}\n")
+
+    put("intel-rapl:0", "package-0", 1_000_000)
+    put("intel-rapl:1", "package-1", 4_000_000)
+    put("intel-rapl:0:0", "core", 900_000)
+    put("intel-rapl:2", "psys", 9_000_000)
+    put.folder = tmp_path
+    return put
+
+
+def test_each_package_is_counted_once(powercap):
+    found = counters("cpu", powercap.folder)
+    assert [(each.source, each.read()) for each in found] == [("rapl", 1.0), ("rapl", 4.0)]
+    powercap("intel-rapl:0", "package-0", 3_500_000)
+    assert found[0].since(1.0) == 2.5
+    # It has begun again from 0 after 5 J.
+    powercap("intel-rapl:1", "package-1", 250_000)
+    assert found[1].since(4.0) == 1.25
+
+
+def test_what_one_may_not_read_or_is_not_there_is_no_counter(powercap, tmp_path):
+    (powercap.folder / "intel-rapl:1" / "energy_uj").unlink()
+    assert counters("cpu", powercap.folder) == []
+    assert counters("cpu", tmp_path / "none") == []
+    powercap("intel-rapl:1", "package-1", "<damaged>")
+    assert counters("cpu", powercap.folder) == []
+
+
+def test_a_gpu_is_found_by_its_identity(monkeypatch):
+    readings = iter([7000, 7000, 9500])
+
+    class NVMLError(Exception):
+        pass
+
+    def total(handle):
+        assert handle == "handle of GPU-abc"
+        return next(readings)
+
+    fake = SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda identity: f"handle of {identity}",
+        nvmlDeviceGetTotalEnergyConsumption=total,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", fake)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="abc"))
+    (found,) = counters("cuda")
+    assert found.source == "nvml"
+    assert found.since(found.read()) == 2.5
+
+    def refuses(handle):
+        raise NVMLError("not supported")
+
+    fake.nvmlDeviceGetTotalEnergyConsumption = refuses
+    assert counters("cuda") == []
+
+
+def test_without_the_package_a_gpu_does_not_tell(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert counters("cuda") == []

@@ -104,7 +104,7 @@ def test_what_fails_in_the_counting_costs_nobody_else_the_answers(monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a fault of the counter's")
 
-    monkeypatch.setattr(Counter, "watched", broken)
+    monkeypatch.setattr(Counter, "__torch_dispatch__", broken)
     asked = Asked(Counting(), count=True)
     assert classification(model, asked) == expected
     with pytest.raises(RuntimeError, match="a fault"):

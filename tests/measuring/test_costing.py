@@ -3,13 +3,20 @@ import copy
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from torch import nn
 
 import spikeduel as sd
 from made_models import make
+from made_operations import plain, spiking
+from made_trials import results, trial
+from spikeduel.measuring import energy
+from spikeduel.measuring.costing import cost_entry, operations, with_energy
 from spikeduel.networks.architectures import DenseSNN
-from spikeduel.results.costs import Ways
+from spikeduel.results.costs import Counted, Ways
+from spikeduel.results.trials import ControlResult
 from spikeduel.spiking.neurons import LIF
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
 snntorch = pytest.importorskip("snntorch")
@@ -176,7 +183,7 @@ def test_a_network_called_for_each_step_needs_their_number():
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), snntorch.Leaky(beta=0.9, init_hidden=True))
     with pytest.raises(InputError, match="say how many"):
         sd.cost(module, IMAGES)
-    with pytest.raises(InputError, match="for how many time steps"):
+    with pytest.raises(InputError, match="say how many"):
         sd.cost(DenseSNN((64,), 3, lambda: LIF(0.95), 20), IMAGES)
 
 
@@ -184,3 +191,112 @@ def test_a_network_called_for_each_step_needs_their_number():
 def test_what_is_no_network_is_said(given, said):
     with pytest.raises(InputError, match=said):
         sd.cost(given, torch.rand(2, 4))
+
+
+def test_what_was_counted_has_an_energy():
+    entry = cost_entry(Counted(operations=spiking()))
+    assert (entry["operations"], entry["not_counted"]) == (spiking(), None)
+    assert list(entry["energy"].tables) == list(energy.NAMES)
+    # Of the first layer once: 40 multiplications with additions; of the second: an addition for each of 20 synapses.
+    assert entry["energy"].tables["45nm-fp32"].joules() == pytest.approx(1e-12 * (40 * 4.6 + 20 * 0.9))
+
+
+def test_what_was_not_counted_has_a_reason():
+    assert cost_entry(None) == {"operations": None, "energy": None, "not_counted": None}
+    unknown = Counted(operations=None, reason="it is odd.")
+    assert cost_entry(unknown) == {"operations": None, "energy": None, "not_counted": "it is odd."}
+
+
+def test_energies_of_trials_and_controls_by_other_tables():
+    about = {"title": "", "meaning": "", "spikes": False, "n": 2000, "accuracy": 0.5}
+    controls = {
+        "relu_twin": ControlResult(**about, **cost_entry(Counted(operations=plain()))),
+        "shuffled": ControlResult(**about),
+    }
+    before = results([trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))])
+    after = with_energy(before, [energy.read("45nm-int8")])
+    (found,) = after.trials
+    assert next(iter(found.energy.tables)) == "45nm-int8"
+    assert sorted(found.energy.tables) == sorted(energy.NAMES)
+    # 60 multiplications with additions.
+    assert found.controls["relu_twin"].energy.tables["45nm-int8"].joules() == pytest.approx(1e-12 * 60 * 0.3)
+    assert found.controls["shuffled"].energy is None
+    # Nothing else changes.
+    assert structs.replace(found, energy=None, controls={}) == structs.replace(
+        before.trials[0], energy=None, controls={}
+    )
+
+
+def test_a_table_of_ones_own_leads():
+    own = structs.replace(energy.read("45nm-int8"), name="mine")
+    after = with_energy(results([trial("snn", 0.9, operations=spiking())]), [own])
+    assert list(after.trials[0].energy.tables) == ["mine", *energy.NAMES]
+
+
+def batches_of(*sizes):
+    generator = torch.Generator().manual_seed(0)
+    start = 0
+    for size in sizes:
+        images = torch.randint(0, 256, (size, 1, 10, 10), dtype=torch.uint8, generator=generator)
+        yield images, torch.zeros(size, dtype=torch.long), np.arange(start, start + size)
+        start += size
+
+
+def first_layer_of(model, *sizes):
+    found = operations(model, list(batches_of(*sizes))).operations
+    assert found.images == sum(sizes)
+    return found.layers[0]
+
+
+def test_the_encoding_says_what_the_first_layer_takes():
+    direct = first_layer_of(make(encoding="direct"), 5)
+    assert (direct.input, direct.acs.total) == ("image", 0)
+    assert direct.macs.dense == Ways(per_step=6 * 1200, hoisted=1200)
+    for encoding in ("rate", "latency"):
+        spikes = first_layer_of(make(encoding=encoding), 5)
+        assert (spikes.input, spikes.macs.dense.per_step) == ("spikes", 0)
+        assert spikes.acs.total == 12 * spikes.events.total > 0
+    plain = first_layer_of(make("small-cnn"), 5)
+    assert (plain.input, plain.passes) == ("image", Ways(per_step=1, hoisted=1))
+
+
+def test_spikes_are_those_of_the_encoder():
+    model = make(encoding="rate")
+    ((images, _, indices),) = batches_of(5)
+    drawn = model.encode(images, RandomKeys.for_evaluation(indices))
+    events = first_layer_of(model, 5).events.by_step
+    assert [5 * each for each in events] == pytest.approx(drawn.float().sum((1, 2, 3, 4)).tolist())
+
+
+def test_how_images_are_batched_does_not_matter():
+    model = make(encoding="rate")
+    whole = list(batches_of(6))
+    ((images, labels, indices),) = whole
+    parts = [(images[p], labels[p], indices[p]) for p in (slice(0, 4), slice(4, 6))]
+    apart, together = (operations(model, each).operations for each in (parts, whole))
+    assert apart.totals.acs.by_step == pytest.approx(together.totals.acs.by_step)
+    assert apart.totals.spikes.total == pytest.approx(together.totals.spikes.total)
+
+
+def test_a_network_that_cannot_be_counted_says_why():
+    class Odd(nn.Module):
+        def forward(self, x):
+            return torch.fft.fft(x).real
+
+    model = make("small-cnn")
+    model.module.classifier.append(Odd())
+    found = operations(model, list(batches_of(3)))
+    assert found.operations is None
+    assert "'classifier.3' (Odd) uses aten._fft_r2c" in found.reason
+
+
+def test_an_encoder_of_ones_own_says_whether_it_gives_spikes(monkeypatch, tmp_path):
+    (tmp_path / "own_encoders.py").write_text(
+        "import spikeduel\n"
+        "def ones(images, num_steps, keys):\n"
+        "    return (images > 0).float().unsqueeze(0).expand(num_steps, *images.shape)\n\n"
+        "same = spikeduel.Encoder(ones, spikes=True)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, kind in (("ones", "image"), ("same", "spikes")):
+        assert first_layer_of(make(encoding=f"own_encoders:{name}"), 3).input == kind

@@ -5,8 +5,8 @@ import pytest
 
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
-from spikeduel.networks.foreign import Calling
 from spikeduel.networks.models import ModelCard
+from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.planning import announcement, foreign_lines
 

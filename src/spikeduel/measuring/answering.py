@@ -6,10 +6,9 @@
 import io
 import json
 import os
-import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,20 +26,20 @@ POWERCAP = Path("/sys/class/powercap")
 
 
 @dataclass(frozen=True)
-class Counter:
-    """A counter of energy: `read` gives joules since some time, which begin again from 0 after `wraps_at`."""
+class EnergyCounter:
+    """`read` gives joules since some time, which begin again from 0 after `wraps_at`."""
 
     source: str
     read: Callable[[], float]
-    wraps_at: float | None = None
+    wraps_at: float = 0.0
 
     def since(self, before: float) -> float:
         """Joules since the counter said `before`."""
         taken = self.read() - before
-        return taken + self.wraps_at if taken < 0 and self.wraps_at is not None else taken
+        return taken + self.wraps_at if taken < 0 else taken
 
 
-def counters(device: str, folder: Path = POWERCAP) -> list[Counter]:
+def counters(device: str, folder: Path = POWERCAP) -> list[EnergyCounter]:
     """The counters that tell what work on `device` takes; empty where this machine does not tell.
 
     "cuda": the GPU's own, by NVML (GPUs since Volta; needs the package nvidia-ml-py). "cpu": one for each processor
@@ -50,20 +49,17 @@ def counters(device: str, folder: Path = POWERCAP) -> list[Counter]:
     return _of_gpu() if device == "cuda" else _of_processors(folder)
 
 
-def _of_processors(folder: Path) -> list[Counter]:
+def _of_processors(folder: Path) -> list[EnergyCounter]:
     found = []
-    for domain in sorted(folder.glob("intel-rapl:*")):
-        # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board, packages included.
-        if not re.fullmatch(r"intel-rapl:\d+", domain.name):
-            continue
-        try:
-            if not (domain / "name").read_text(encoding="utf-8").startswith("package"):
-                continue
-            _joules(domain / "energy_uj")
-            wraps_at = _joules(domain / "max_energy_range_uj")
-        except (OSError, ValueError):
-            return []
-        found.append(Counter("rapl", partial(_joules, domain / "energy_uj"), wraps_at))
+    try:
+        for domain in sorted(folder.glob("intel-rapl:*")):
+            # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board, packages included.
+            if domain.name.count(":") == 1 and (domain / "name").read_text(encoding="utf-8").startswith("package"):
+                read = partial(_joules, domain / "energy_uj")
+                read()
+                found.append(EnergyCounter("rapl", read, _joules(domain / "max_energy_range_uj")))
+    except (OSError, ValueError):
+        return []
     return found
 
 
@@ -71,7 +67,7 @@ def _joules(path: Path) -> float:
     return int(path.read_text(encoding="utf-8")) / 1e6
 
 
-def _of_gpu() -> list[Counter]:
+def _of_gpu() -> list[EnergyCounter]:
     try:
         import pynvml
     except ImportError:
@@ -84,7 +80,7 @@ def _of_gpu() -> list[Counter]:
         pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
     except (pynvml.NVMLError, AttributeError, RuntimeError):
         return []
-    return [Counter("nvml", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3)]
+    return [EnergyCounter("nvml", lambda: pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3)]
 
 
 BATCH_SIZES = (1, 32, 256)
@@ -125,49 +121,45 @@ def main(begun: float, imported: float) -> None:
 def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     """Times of `Model.predict` on prepared images uint8 `[N, C, H, W]`: from there to labels, encoding included.
 
-    `one_image` has `median_ms`, `p95_ms` (null of fewer than 20), `min_ms` and the number `n` of answers; `throughput`
-    the same for batches of 1, 32 and 256, with `images_per_second` by the median. `joules_per_image` is what the
-    largest batches took by the counters of `joules_source` (see `joules.counters`); idling is not subtracted.
-    `stream_ms` `[T]`: milliseconds until there are scores after each step of one image's stream, the median of several.
-    `reasons` says why something is null.
+    As in `costs.Latency`, for batches of 1, 32 and 256. `joules_per_image` is what the largest batches took by the
+    counters of `joules_source` (see `counters`); idling is not subtracted. `stream_ms` are medians of several streams.
     """
-    throughput, joules, source = {}, None, None
+    times: dict[int, dict[str, Any]] = {}
     for size in BATCH_SIZES:
         meters = counters(model.device.type) if size == BATCH_SIZES[-1] else []
         before = [meter.read() for meter in meters]
-        times, calls = repeated(_predicting(model, images, size))
-        found = summary(times)
-        throughput[str(size)] = {"batch_size": size, "images_per_second": 1e3 * size / found["median_ms"], **found}
-        if meters:
-            spent = sum(meter.since(start) for meter, start in zip(meters, before, strict=True))
-            joules, source = spent / (size * calls), meters[0].source
-    reasons = {} if source else {"joules_per_image": "energy counters are missing or unreadable"}
+        batches = [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
+        milliseconds, calls = repeated(model.predict, batches)
+        spent = sum(meter.since(start) for meter, start in zip(meters, before, strict=True))
+        times[size] = summary(milliseconds)
+    reasons = {} if meters else {"joules_per_image": "energy counters are missing or unreadable"}
     try:
         stream = streamed(model, images)
     except Exception as error:  # a network of the user's may not go on from a state, and still answers
         stream, reasons["stream_ms"] = None, str(error) if isinstance(error, InputError) else type(error).__name__
     return {
-        "one_image": {name: throughput["1"][name] for name in ("median_ms", "p95_ms", "min_ms", "n")},
-        "throughput": throughput,
-        "joules_per_image": joules,
-        "joules_source": source,
+        "one_image": times[1],
+        "throughput": {
+            str(size): {"batch_size": size, "images_per_second": 1e3 * size / found["median_ms"], **found}
+            for size, found in times.items()
+        },
+        "joules_per_image": spent / (size * calls) if meters else None,
+        "joules_source": meters[0].source if meters else None,
         "stream_ms": stream,
         "reasons": reasons,
     }
 
 
-def _predicting(model: Model, images: np.ndarray, size: int) -> Callable[[int], Any]:
-    batches = [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
-    return lambda number: model.predict(batches[number % len(batches)])
+def repeated(work: Callable[[Any], Any], given: Sequence[Any] | np.ndarray) -> tuple[list[float], int]:
+    """Calls `work` with one of `given` after the other, for `SECONDS`, from the start again where they run out.
 
-
-def repeated(work: Callable[[int], Any]) -> tuple[list[float], int]:
-    """Calls `work(0)`, `work(1)`, … for `SECONDS`: milliseconds of each call but the first, and the number of calls."""
+    Returns the milliseconds of each call but the first, and the number of calls.
+    """
     times: list[float] = []
     # The first one makes room, and loads or compiles what it needs.
     while len(times) <= FEWEST or (sum(times) < SECONDS and len(times) <= MOST):
         started = time.perf_counter()
-        work(len(times))
+        work(given[len(times) % len(given)])
         times.append(time.perf_counter() - started)
     return [1e3 * seconds for seconds in times[1:]], len(times)
 
@@ -190,14 +182,14 @@ def streamed(model: Model, images: np.ndarray) -> list[float]:
     """
     runs: list[list[float]] = []
 
-    def stream(number: int) -> None:
+    def stream(image: np.ndarray) -> None:
         state, times = None, []
         started = time.perf_counter()
-        for frame in model.frames(images[number % len(images)][None]):
+        for frame in model.frames(image[None]):
             scores, state = model.step(frame, state)
             scores.cpu()  # a GPU has answered only when one can read it
             times.append(1e3 * (time.perf_counter() - started))
         runs.append(times)
 
-    repeated(stream)
+    repeated(stream, images)
     return np.median(runs[1:], axis=0).tolist()

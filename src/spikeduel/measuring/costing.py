@@ -1,6 +1,6 @@
 """What a network costs: of trials, and of a network one already has, whichever library it is of, without training."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from msgspec import structs
 from msgspec.structs import replace
 from torch import Tensor, nn
 
@@ -19,9 +18,9 @@ from spikeduel.measuring.counting.units import Declared
 from spikeduel.measuring.energy import Table
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
-from spikeduel.results.costs import Counted, Energy, Layer, Operations, TableEnergy
+from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ControlResult, Trial
+from spikeduel.results.trials import Trial
 from spikeduel.results.words.costs import network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
@@ -50,10 +49,10 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
 
 def cost_entry(counted: Counted | None) -> dict[str, Any]:
     """`operations`, `energy` and `not_counted` of a trial, or of a control of one."""
-    operations = counted and counted.operations
+    operations = counted.operations if counted else None
     return {
         "operations": operations,
-        "energy": energy.energies(operations) if operations else None,
+        "energy": energy.energies(operations),
         "not_counted": counted.reason if counted and not operations else None,
     }
 
@@ -63,17 +62,12 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
 
-    def estimated(operations: Operations | None) -> Energy | None:
-        return energy.energies(operations, chosen) if operations else None
+    def of(trial: Trial) -> Trial:
+        estimated = partial(energy.energies, chosen=chosen)
+        controls = {name: replace(each, energy=estimated(each.operations)) for name, each in trial.controls.items()}
+        return replace(trial, energy=estimated(trial.operations), controls=controls)
 
-    def of_control(control: ControlResult) -> ControlResult:
-        return structs.replace(control, energy=estimated(control.operations))
-
-    def of_trial(trial: Trial) -> Trial:
-        controls = {name: of_control(control) for name, control in trial.controls.items()}
-        return structs.replace(trial, energy=estimated(trial.operations), controls=controls)
-
-    return structs.replace(results, trials=[of_trial(trial) for trial in results.trials])
+    return replace(results, trials=[of(trial) for trial in results.trials])
 
 
 @dataclass(frozen=True)
@@ -114,24 +108,31 @@ def cost(
     batch) and `output` ("real" or "spikes"). The network is left as it was, its neurons at rest. Raises `InputError`.
     """
     if not isinstance(module, nn.Module | Model):
-        raise InputError(f"give a network, an instance of torch.nn.Module, not {_kind(module)}.")
-    given = _prepared(images)
+        kind = f"the class {module.__name__}: call it" if isinstance(module, type) else type(module).__name__
+        raise InputError(f"give a network, an instance of torch.nn.Module, not {kind}.")
+    if num_steps is not None and num_steps < 1:
+        raise InputError(f"num_steps must be at least 1, not {num_steps}.")
+    given = _with_channels(images)
     if isinstance(module, Model):
-        return _of_model(module, images if isinstance(images, Tensor) else torch.from_numpy(np.array(images)))
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    given = given.to(device)
+        return _of_model(module, given, batch_size)
+    given = analogue(given) if given.dtype == torch.uint8 else given.float()
+    given = given.to(next((p.device for p in module.parameters()), "cpu"))
     training = module.training
     module.eval()
     try:
-        of_spikeduel = foreign.is_own(module)
-        calling = None if of_spikeduel else foreign.calling_of(module, tuple(given.shape[1:]))
-        steps = _num_steps(module, calling, num_steps)
+        calling = None if foreign.is_own(module) else foreign.calling_of(module, tuple(given.shape[1:]))
+        each_step = calling.way in ("step", "sequence") if calling else foreign.family_of(module) == "snn"
+        if each_step and num_steps is None:
+            raise InputError("num_steps: this network is called for each time step; say how many.")
+        steps = num_steps if each_step else calling.num_steps if calling else None
+        if steps is not None and num_steps not in (None, steps):
+            raise InputError(f"num_steps: this network makes {steps} steps itself; leave it out.")
         counter = Counter(module, steps, declared)
         for part in given.split(batch_size):
-            spiking = of_spikeduel and foreign.family_of(module) == "snn"
-            x = ConstantInput(part, steps or 1) if spiking else part
-            run = partial(module, x) if of_spikeduel else partial(foreign.run, module, part, steps, calling)
-            counter.run(run, x, len(part))
+            x = ConstantInput(part, steps) if each_step and steps else part
+            # A network of another library makes its steps itself, or is called for each: the counter sees them.
+            call = partial(foreign.called, module, x, calling) if calling else partial(module, x)
+            counter.run(call, part if calling else x, len(part))
     finally:
         foreign.reset(module)
         module.train(training)
@@ -139,54 +140,27 @@ def cost(
     return Cost(replace(counted, encoding="direct" if counted.num_steps > 1 else None))
 
 
-def _of_model(model: Model, images: Tensor) -> Cost:
-    if images.dim() == 3:
-        images = images.unsqueeze(1)
+def _of_model(model: Model, images: Tensor, batch_size: int) -> Cost:
     if images.dtype != torch.uint8 or tuple(images.shape[1:]) != model.card.image_shape:
         shape = ", ".join(map(str, model.card.image_shape))
         raise InputError(f"images of {model.card.contender} are prepared: uint8 [N, {shape}].")
-
-    def batches() -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
-        for start in range(0, len(images), 256):
-            part = images[start : start + 256]
-            yield part, torch.zeros(len(part)), np.arange(start, start + len(part))
-
-    counted = operations(model, batches())
+    numbers = torch.arange(len(images))
+    parts = zip(images.split(batch_size), numbers.split(batch_size), strict=True)
+    counted = operations(model, [(part, None, indices.numpy()) for part, indices in parts])
     if counted.operations is None:
         raise InputError(str(counted.reason))
     return Cost(counted.operations)
 
 
-def _kind(given: Any) -> str:
-    return f"the class {given.__name__}: call it" if isinstance(given, type) else type(given).__name__
-
-
-def _prepared(images: Tensor | np.ndarray) -> Tensor:
-    """float `[N, C, H, W]` or `[N, F]`."""
+def _with_channels(images: Tensor | np.ndarray) -> Tensor:
+    """uint8 or float `[N, C, H, W]` or `[N, F]`."""
     try:
         given = images if isinstance(images, Tensor) else torch.from_numpy(np.array(images))
     except (TypeError, ValueError):
         raise InputError("images: give a tensor or an array.") from None
-    if given.dim() == 3:
-        given = given.unsqueeze(1)
+    given = given.unsqueeze(1) if given.dim() == 3 else given
     usable = given.dtype == torch.uint8 or given.is_floating_point()
     if given.dim() not in (2, 4) or not len(given) or not usable:
         kind = str(given.dtype).removeprefix("torch.")
         raise InputError(f"images: uint8 or float [N, C, H, W], [N, H, W] or [N, F], not {kind} {list(given.shape)}.")
-    return analogue(given) if given.dtype == torch.uint8 else given.float()
-
-
-def _num_steps(module: nn.Module, calling: foreign.Calling | None, given: int | None) -> int | None:
-    if given is not None and given < 1:
-        raise InputError(f"num_steps must be at least 1, not {given}.")
-    if calling is None:
-        if foreign.family_of(module) == "snn" and given is None:
-            raise InputError("num_steps: say for how many time steps the network is to run.")
-        return given if foreign.family_of(module) == "snn" else None
-    if calling.way in ("step", "sequence"):
-        if given is None:
-            raise InputError("num_steps: this network is called for each time step; say how many.")
-        return given
-    if given is not None and calling.num_steps is not None and calling.num_steps != given:
-        raise InputError(f"num_steps: this network makes {calling.num_steps} steps itself; leave it out.")
-    return calling.num_steps
+    return given

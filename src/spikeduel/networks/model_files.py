@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import safetensors
 import torch
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.foreign import family_of
-from spikeduel.networks.models import Model, ModelCard, build, outlined
+from spikeduel.networks.foreign.calling import Output
+from spikeduel.networks.models import Model, ModelCard, Steps, build, outlined
 from spikeduel.spiking.encoders import encoder_of
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, visible
@@ -33,7 +33,7 @@ _OTHERS = {
 
 def save_model(path: Path, model: Model) -> None:
     """Writes weights and card to a safetensors file, atomically."""
-    metadata = {"spikeduel": json.dumps({"format": FORMAT, **asdict(model.card)})}
+    metadata = {"spikeduel": json.dumps({"format": FORMAT, **typed.plain(model.card)})}
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.module.state_dict().items()}
     # Written by Python, whose errors say what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
@@ -121,6 +121,12 @@ class _Network(Frozen):
     surrogate: str | None = None
 
 
+class _Calling(Frozen):
+    way: Literal["once", "loop", "step", "sequence"]
+    output: Output
+    num_steps: Steps | None = None
+
+
 class _TrainedOn(Frozen):
     fingerprint: str
     split: str
@@ -129,9 +135,10 @@ class _TrainedOn(Frozen):
 
 
 class _Dicts(Frozen):
-    """What is read from the dicts of a card."""
+    """What is read from the dicts of a card, and from what results.json takes as any text."""
 
     network: _Network
+    foreign: _Calling | None = None
     trained_on: _TrainedOn | None
 
 

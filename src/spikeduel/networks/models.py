@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.architectures import ARCHITECTURES, as_sequence
-from spikeduel.networks.foreign import Calling, Foreign, Steps
+from spikeduel.networks.foreign import Foreign
+from spikeduel.results.trials import Calling
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried_state
@@ -27,6 +28,8 @@ from spikeduel.system.hardware import Compute, Precision
 from spikeduel.system.registry import Family
 
 Size = Annotated[int, Meta(gt=0)]
+Steps = Annotated[int, Meta(ge=1, le=100_000)]
+"""A number of time steps."""
 
 
 @dataclass(frozen=True)

@@ -204,8 +204,14 @@ class ControlResult(Frozen):
     not_counted: str | None = None
 
 
-class Calling(Frozen):
-    """How a network of another library is called; see `networks.foreign`."""
+class Calling(Frozen, kw_only=False):
+    """How a network of another library is called, and what it gives.
+
+    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made inside), "step" (called
+    for each time step, keeps its state between), "sequence" (all time steps at once, `[T, B, …]`). With `flat`, images
+    come as `[B, C·H·W]`. `output`: "scores" `[B, K]`, "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]`
+    each; of a single step where it is called for each.
+    """
 
     way: str
     flat: bool = False

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
 from spikeduel.spiking.encoders import ENCODERS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
 from spikeduel.spiking.neurons import NEURONS
-from spikeduel.system import hardware, registry
+from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
 from spikeduel.system.hardware import Precision
 from spikeduel.trials.training import AUGMENTATIONS
@@ -80,7 +80,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         card = replace(card, precision=precision, trained_on={**card.trained_on, "fold": split.fold})
         training = {name: getattr(own, name) for name in TRAINING_SETTINGS}
         training["epochs"] = own.num_epochs(len(split.train))
-        settings = {**asdict(card), "training": training, **common, "sources": _sources(card, own)}
+        settings = {**typed.plain(card), "training": training, **common, "sources": _sources(card, own)}
         # "data" says it already, and two copies of the same data are the same.
         del settings["dataset"], settings["trained_on"]
         if card.foreign is None:

@@ -226,6 +226,30 @@ def test_precision_changes_no_count():
     assert rows(less.operations())["linear1", "synapses"] == first
 
 
+def test_spikes_that_are_repeated_in_space_cause_as_many_additions():
+    class Growing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.neuron, self.last = LIF(0.0, threshold=0.5), nn.Linear(6, 1, bias=False)
+
+        def forward(self, x):
+            spk, _ = self.neuron(x.unsqueeze(0))
+            return self.last(nn.functional.interpolate(spk, scale_factor=2))
+
+    assert rows(counted(Growing(), torch.ones(4, 3), 4, 1))["last", "synapses"].acs.total == 6
+
+
+def test_a_network_that_asks_for_inference_mode_is_counted_like_any():
+    class Asking(nn.Sequential):
+        def forward(self, x):
+            with torch.inference_mode():
+                return super().forward(x)
+
+    layers = nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 3)
+    x = torch.rand(2, 1, 4, 4)
+    assert counted(Asking(*layers), x, 2).layers == counted(nn.Sequential(*layers), x, 2).layers
+
+
 def test_writing_into_a_tensor_keeps_what_was_written():
     class Recording(nn.Module):
         def __init__(self):

@@ -1,10 +1,12 @@
 """Modules that are counted as one."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from spikeduel.measuring.counting import Counter, NotCounted
+from spikeduel.measuring.counting.units import flat
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.results.costs import OverTime, Ways
 from spikeduel.spiking import ConstantInput
@@ -43,6 +45,8 @@ def test_what_is_declared_is_taken_by_name_or_class():
         assert layers["2"].input == "spikes"
     assert counted(module, {Odd: lambda *_: {"macs": 8, "effective_macs": 2}})["1"].macs.effective.hoisted == 1
     assert counted(module, {Odd: lambda *_: {}})["2"].input == "real"
+    for three in (np.int64(6), np.float64(6), torch.tensor(6)):
+        assert counted(module, {Odd: lambda *_, n=three: {"functions": n}})["1"].functions.per_step == 3
 
 
 def test_declared_work_is_spread_over_the_steps_and_hoisted_like_any():
@@ -55,12 +59,13 @@ def test_declared_work_is_spread_over_the_steps_and_hoisted_like_any():
 @pytest.mark.parametrize(
     ("counts", "problem"),
     [
-        (None, "must return a dict, not NoneType"),
-        ({"mac": 3}, "'mac', which is none of macs, effective_macs"),
-        ({"macs": -1}, "macs must be a number of at least 0, not -1"),
-        ({"acs": float("nan")}, "acs must be a number of at least 0, not nan"),
-        ({"macs": True}, "macs must be a number"),
-        ({"output": "image"}, "gives output 'image'"),
+        (None, "Expected object"),
+        ({"mac": 3}, "unknown key 'mac': did you mean 'macs'"),
+        ({"macs": -1}, "macs: expected float >= 0"),
+        ({"acs": float("nan")}, "acs: expected float >= 0"),
+        ({"acs": float("inf")}, "acs: expected float <="),
+        ({"macs": True}, "macs: expected float, got bool"),
+        ({"output": "image"}, "output: invalid enum value 'image'"),
     ],
 )
 def test_a_wrong_declaration_is_said(counts, problem):
@@ -71,7 +76,7 @@ def test_a_wrong_declaration_is_said(counts, problem):
 def test_neurons_that_are_not_known_have_to_be_declared():
     snntorch = pytest.importorskip("snntorch")
     module = nn.Sequential(nn.Linear(3, 2), snntorch.RLeaky(0.9, linear_features=2, init_hidden=True))
-    with pytest.raises(NotCounted, match=r"'1' \(RLeaky\) is a layer of neurons that is not known here"):
+    with pytest.raises(NotCounted, match=r"'1' \(RLeaky\) is a layer of neurons, which is not known here"):
         counted(module)
 
 
@@ -118,3 +123,9 @@ def test_a_network_that_fails_leaves_no_hooks():
     with pytest.raises(ValueError, match="no"):
         counted(module)
     assert not module[0]._forward_hooks
+
+
+def test_what_nested_arguments_hold():
+    value = object()
+    assert flat([1, (2, {"a": value}), []]) == [1, 2, value]
+    assert flat(ConstantInput(value, 3)) == [value]

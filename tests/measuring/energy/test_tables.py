@@ -29,6 +29,8 @@ kilobytes = [1, 100]
 picojoules_per_byte = [1, 10]
 """
 
+CHIP = "[chip]\nsynaptic_operation = 1\nneuron_that_fires = 1\nneuron_that_does_not = 1\nspike = 1\n"
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_named_table(name):
@@ -73,7 +75,9 @@ def test_energy_of_a_byte_by_the_size_of_the_memory():
         (("[bits]", "[bits"), "not TOML"),
         (("[bits]", "static_milliwatts = 3\n[bits]"), "unknown key 'static_milliwatts'"),
         (("title", "titel"), "unknown key 'titel'"),
-        (("[picojoules]", "[chip]"), "unknown key 'bits'"),
+        (("[picojoules]", "[chip]"), "chip: object contains unknown field multiply"),
+        (("[bits]", CHIP + "[bits]"), "either [chip], or [bits]"),
+        (("[picojoules]\nmultiply = 2\nadd = 0.5", ""), "either [chip], or [bits]"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said(change, problem, tmp_path):

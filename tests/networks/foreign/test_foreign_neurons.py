@@ -5,14 +5,7 @@ import torch
 from torch import nn
 
 from spikeduel.networks.architectures import PooledCounts
-from spikeduel.networks.foreign.neurons import (
-    NeuronCost,
-    activation_bits,
-    cost_of,
-    family_of,
-    is_neuron,
-    spiking_layers,
-)
+from spikeduel.networks.foreign.neurons import NeuronCost, family_of, known, spiking_layers
 from spikeduel.spiking.neurons import ALIF, IF, LIF, PLIF, LeakyReadout, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
 
@@ -46,26 +39,18 @@ neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
     ids=lambda value: type(value).__name__,
 )
 def test_what_a_neuron_does_in_a_step(layer, cost):
-    assert is_neuron(layer)
-    assert cost_of(layer) == cost
+    assert known(layer).cost(layer) == cost
 
 
 @pytest.mark.parametrize("layer", [snntorch.RLeaky(0.9, linear_features=2), neuron.KLIFNode()])
 def test_neurons_that_compute_more_are_not_taken_for_simple_ones(layer):
-    assert is_neuron(layer)
-    assert cost_of(layer) is None
+    assert not known(layer).by_operators
+    assert known(layer).cost is None
 
 
 def test_layers_without_neurons():
     for layer in (nn.Linear(2, 2), nn.ReLU(), ReLU(), QuantisedReLU()):
-        assert not is_neuron(layer)
-
-
-def test_the_bits_of_what_stands_for_neurons():
-    assert activation_bits(ReLU()) == 0
-    assert activation_bits(QuantisedReLU(activation_bits=5)) == 5
-    assert activation_bits(nn.ReLU()) is None
-    assert activation_bits(LIF()) is None
+        assert known(layer) is None
 
 
 def test_a_class_of_ones_own_is_what_it_descends_from():
@@ -75,8 +60,8 @@ def test_a_class_of_ones_own_is_what_it_descends_from():
     class LIFNode(nn.Module):
         """A name alone proves nothing."""
 
-    assert cost_of(Mine(0.5)) == cost_of(LIF(0.5))
-    assert not is_neuron(LIFNode())
+    assert known(Mine(0.5)) == known(LIF(0.5))
+    assert known(LIFNode()) is None
 
 
 def test_which_layers_spike():
@@ -98,8 +83,7 @@ def test_norses_cells_spike_and_its_integrators_do_not():
 def test_layers_that_spike_and_are_counted_by_their_operators():
     layer = neuron.SlidingPSN(k=2)
     assert list(spiking_layers(layer)) == [""]
-    assert not is_neuron(layer)
-    assert cost_of(layer) is None
+    assert known(layer).by_operators
 
 
 def test_families():

@@ -4,7 +4,7 @@ A tensor's kind is known by where it comes from, never by its values: the input 
 spikes, and whatever moves, joins, sums or averages spikes keeps them (see `operators.py`).
 """
 
+from spikeduel.measuring.counting.books import NotCounted
 from spikeduel.measuring.counting.counter import Counter
-from spikeduel.measuring.counting.tags import NotCounted
 
 __all__ = ["Counter", "NotCounted"]

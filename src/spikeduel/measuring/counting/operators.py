@@ -1,230 +1,315 @@
 """What each of PyTorch's operators does to what is known of its inputs, and what it costs.
 
-A rule is a function `(call) -> Tag | list[Tag]`: the tags of the operator's outputs. `RULES` has them by the operator's
-name without overload; an in-place operator (`add_`) has the rule of the other (`add`).
+A rule is a function `(call, x, tag) -> Tag | list[Tag]`: `x` is the first input that depends on the network's, and
+`tag` what is known of it; it returns the tags of the operator's outputs. `RULES` has them by the operator's name
+without overload; an in-place operator (`add_`) has the rule of the other (`add`).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from torch import Tensor
 
-from spikeduel.measuring.counting import tags
-from spikeduel.measuring.counting.layout import LAYOUT
-from spikeduel.measuring.counting.linear import LINEAR
-from spikeduel.measuring.counting.tags import SPIKES, Call, Tag
+from spikeduel.measuring.counting.books import REAL, SPIKES, WEIGHT, Call, Tag
+from spikeduel.measuring.counting.linear import convolution, product
+
+# ---- What moves, repeats, cuts or joins: what it gives is what it was given.
 
 
-def _out(call: Call) -> Tag:
-    """The first data input's tag, in the shape of the output."""
-    x, tag = call.first
-    return tags.elementwise(tag, x.shape, call.out.shape)
+def _same(call: Call, x: Tensor, tag: Tag) -> Tag:
+    return tag.elementwise(x.shape, call.out.shape)
 
 
-def _costs(name: str, each: float = 1) -> Callable[[Call], Tag]:
-    """A rule for what makes numbers of numbers: `each` of `name` for every element of the output."""
+def _constant(call: Call, x: Tensor, tag: Tag) -> Tag:
+    return Tag(WEIGHT)
 
-    def rule(call: Call) -> Tag:
-        call.count(name, each * call.out.numel())
-        return tags.real(_out(call))
+
+def _copied_into(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """`copy_`: what it is, is what was copied."""
+    source = call.args[1]
+    return call.books.tag(source).elementwise(source.shape, call.out.shape)
+
+
+def _view(call: Call, x: Tensor, tag: Tag) -> Tag:
+    return tag.viewed(x.shape, call.out.shape)
+
+
+def _permute(call: Call, x: Tensor, tag: Tag) -> Tag:
+    return replace(tag, time_dim=[axis % x.dim() for axis in call.args[1]].index(tag.time_dim))
+
+
+def _transpose(call: Call, x: Tensor, tag: Tag) -> Tag:
+    if x.dim() < 2:
+        return tag
+    a, b = (axis % x.dim() for axis in (call.args[1:3] if call.name == "transpose" else (0, 1)))
+    return replace(tag, time_dim={a: b, b: a}.get(tag.time_dim, tag.time_dim))
+
+
+def _unsqueeze(call: Call, x: Tensor, tag: Tag) -> Tag:
+    return tag.inserted(call.args[1] % call.out.dim())
+
+
+def _squeeze(call: Call, x: Tensor, tag: Tag) -> Tag:
+    return tag.removed([axis for axis in _axes(call, x) if x.shape[axis] == 1]) if tag.steps > 1 else tag
+
+
+def _expand(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Repeated along a new leading axis: time, where it has as many steps as there are."""
+    shape = call.out.shape
+    grown = len(shape) > x.dim() or (x.dim() > 0 and x.shape[0] == 1 and shape[0] > 1)
+    of_time = grown and tag.steps == 1 and shape[0] in (call.books.num_steps, tag.copies)
+    if of_time and list(shape[1:]) == list(x.shape[x.dim() - len(shape) + 1 :]):
+        return tag.spread(shape[0])
+    return tag.elementwise(x.shape, shape)
+
+
+def _repeat(call: Call, x: Tensor, tag: Tag) -> Tag:
+    first, *others = call.args[1]
+    if tag.steps == 1 and first == call.books.num_steps and set(others) <= {1}:
+        # [B, …], T times after one another, is [T·B, …].
+        return tag.spread(first)
+    return tag.elementwise(x.shape, call.out.shape)
+
+
+def _select(call: Call, x: Tensor, tag: Tag) -> Tag:
+    axis = call.args[1] % x.dim()
+    return tag.taken(axis, x.shape[axis], call.args[2] % x.shape[axis])
+
+
+def _unbind(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
+    axis = (call.args[1] if len(call.args) > 1 else 0) % x.dim()
+    return [tag.taken(axis, x.shape[axis], index) for index in range(x.shape[axis])]
+
+
+def _slice(call: Call, x: Tensor, tag: Tag) -> Tag:
+    axis = (call.args[1] if len(call.args) > 1 else 0) % x.dim()
+    length = x.shape[axis]
+    chosen = range(length)[slice(*[*call.args[2:5], None, None, None][:3])]
+    if len(chosen) == length:
+        return tag
+    if chosen.step > 1 and axis == tag.time_dim:
+        return tag.without_time()
+    return tag.cut(axis, length, chosen.start, chosen.stop)
+
+
+def _split(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
+    axis = (call.args[2] if len(call.args) > 2 else 0) % x.dim()
+    stops = accumulate(out.shape[axis] for out in call.outs)
+    return [
+        tag.cut(axis, x.shape[axis], stop - out.shape[axis], stop) for out, stop in zip(call.outs, stops, strict=True)
+    ]
+
+
+def _chosen(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Elements picked by index: steps stay apart where the leading axis is as long as before."""
+    whole = tag.time_dim == 0 and call.out.dim() and x.shape[0] == call.out.shape[0]
+    return tag if whole else tag.without_time()
+
+
+def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """`cat` and `stack`: one kind where all parts are alike, else numbers."""
+    parts, axis = call.args[0], (call.args[1] if len(call.args) > 1 else 0) % call.out.dim()
+    known = [call.books.tag(part) for part in parts if part.numel()]
+    data = [each for each in known if each.is_data]
+    alike = len({(each.kind, each.unit) for each in data}) == 1
+    bits = {each.bits for each in data}
+    first = replace(data[0], producer=None, bits=bits.pop() if len(bits) == 1 else None)
+    first = first if alike else replace(first, kind=REAL, unit=1.0)
+    if len({(each.steps, each.time_dim, each.first_step) for each in data}) == 1 and first.steps > 1:
+        moved = first.inserted(axis) if call.name == "stack" else first
+        return moved if axis != moved.time_dim else moved.without_time()
+    in_order = [each.first_step for each in data] == list(range(first.first_step, first.first_step + len(data)))
+    if in_order and len(data) == len(parts) > 1 and axis == 0 and {each.steps for each in data} == {1}:
+        return replace(first, steps=len(data), time_dim=0, same=1)
+    return replace(first.without_time(), first_step=max(each.last_step for each in data))
+
+
+# ---- What computes.
+
+
+def _makes(kind: str = REAL, costs: str | None = None, each: float = 1) -> Callable[[Call, Tensor, Tag], Tag]:
+    """A rule for what makes numbers, of spikes too, or zeros and ones (events), at a cost of `each` an element."""
+
+    def rule(call: Call, x: Tensor, tag: Tag) -> Tag:
+        if costs:
+            call.count(costs, each * call.out.numel())
+        return replace(call.merged.real(), kind=kind)
 
     return rule
 
 
-def _activation(call: Call) -> Tag:
+def _activation(call: Call, x: Tensor, tag: Tag) -> Tag:
     """Comparisons, which cost nothing here. Spikes stay what they are."""
-    tag = _out(call)
-    return tags.altered(tag) if tag.kind == SPIKES else tags.real(tag)
+    return call.merged if tag.kind == SPIKES else call.merged.real()
 
 
-def _ordering(call: Call) -> Tag:
-    """Comparisons, which cost nothing here; of spikes too, numbers are left."""
-    return tags.real(_out(call))
-
-
-def _comparison(call: Call) -> Tag:
-    """Zeros and ones, whatever was compared: events."""
-    return replace(tags.altered(_out(call)), kind=SPIKES, unit=1.0, producer=None, bits=None)
-
-
-def _add(call: Call) -> Tag:
-    tag = call.merged(call.out.shape)
-    data = call.data
-    if len(data) == 1:
-        other = next((a for a in call.args if isinstance(a, Tensor) and a is not data[0][0]), None)
+def _add(call: Call, x: Tensor, tag: Tag) -> Tag:
+    merged = call.merged
+    if len(call.data) == 1:
+        other = next((a for a in call.args if isinstance(a, Tensor) and a is not x), None)
         if other is None and _scalar(call.args) == 0:
-            return tags.altered(tag)
-        if other is not None and tag.producer is not None and other.numel() == call.out.shape[-1]:
+            return merged
+        if other is not None and merged.producer is not None and other.numel() == call.out.shape[-1]:
             # What torch does in place of addmm where an input is not contiguous.
-            call.count("bias_additions", call.out.numel(), tag.producer)
-            call.books.row_named(tag.producer).parameters["bias"] = other.numel()
-            return tags.real(replace(tag, producer=None))
-    elif {one.kind for _, one in data} == {SPIKES} and len({one.unit for _, one in data}) == 1:
+            call.count("bias_additions", call.out.numel(), merged.producer)
+            call.books.row_named(merged.producer).parameters["bias"] = other.numel()
+            return merged.real()
+    elif {each.kind for _, each in call.data} == {SPIKES} and len({each.unit for _, each in call.data}) == 1:
         # Both layers' events go on as they are.
-        return tags.altered(tag)
+        return merged
     call.count("additions", call.out.numel())
-    return tags.real(tag)
+    return merged.real()
 
 
-def _subtract(call: Call) -> Tag:
-    call.count("additions", call.out.numel())
-    return tags.real(call.merged(call.out.shape))
-
-
-def _multiply(call: Call, inverse: bool = False) -> Tag:
-    tag = call.merged(call.out.shape)
-    scale = _scalar(call.args)
+def _multiply(call: Call, x: Tensor, tag: Tag) -> Tag:
+    merged, scale = call.merged, _scalar(call.args)
     if tag.kind == SPIKES and len(call.data) == 1 and scale is not None and scale > 0:
         # Larger or smaller spikes, which the next weights can make up for.
-        return replace(tags.altered(tag), unit=tag.unit / scale if inverse else tag.unit * scale)
+        return replace(merged, unit=merged.unit / scale if call.name == "div" else merged.unit * scale)
     call.count("multiplications", call.out.numel())
-    return tags.real(tag)
+    return merged.real()
 
 
-def _divide(call: Call) -> Tag:
-    return _multiply(call, inverse=True)
-
-
-def _scalar(args: tuple[Any, ...]) -> float | None:
+def _scalar(args: Sequence[Any]) -> float | None:
     """The number by which a tensor is multiplied or to which it is added, where there is one."""
-    numbers = [a for a in args[:2] if isinstance(a, (int, float)) and not isinstance(a, bool)]
-    return float(numbers[0]) if numbers else None
+    return next((float(a) for a in args[:2] if isinstance(a, int | float) and not isinstance(a, bool)), None)
 
 
-def _select_by(call: Call) -> Tag:
+def _select_by(call: Call, x: Tensor, tag: Tag) -> Tag:
     """`where`, `masked_fill`: one tensor's values or another's."""
-    chosen = [(x, tag) for x, tag in call.data if x is not call.args[0] or call.name == "masked_fill"]
+    chosen = [each for data, each in call.data if data is not call.args[0] or call.name == "masked_fill"]
     if not chosen:
-        return _comparison(call)
-    alike = len({(tag.kind, tag.unit) for _, tag in chosen}) == 1
-    tag = call.merged(call.out.shape)
-    return replace(tags.altered(tag), kind=chosen[0][1].kind, unit=chosen[0][1].unit) if alike else tags.real(tag)
-
-
-def _sum(call: Call) -> Tag:
-    x, tag = call.first
-    shorter = _reduced(call, tag, _axes(call, x))
-    if tag.kind == SPIKES:
-        return tags.altered(shorter)
-    call.count("additions", x.numel() - call.out.numel())
-    return tags.real(shorter)
-
-
-def _mean(call: Call) -> Tag:
-    x, tag = call.first
-    axes = _axes(call, x)
-    size = math.prod(x.shape[axis] for axis in axes)
-    return _averaged(call, _reduced(call, tag, axes), size, x.numel() - call.out.numel())
-
-
-def _largest(call: Call) -> Tag | list[Tag]:
-    x, tag = call.first
-    return [tags.altered(_reduced(call, tag, _axes(call, x))) for _ in call.outs]
+        return replace(call.merged.real(), kind=SPIKES)
+    alike = len({(each.kind, each.unit) for each in chosen}) == 1
+    return replace(call.merged, kind=chosen[0].kind, unit=chosen[0].unit) if alike else call.merged.real()
 
 
 def _axes(call: Call, x: Tensor) -> list[int]:
+    """The axes that an operator takes as its second argument; all, where it names none."""
     given = call.args[1] if len(call.args) > 1 and call.args[1] is not None else []
-    return [axis % x.dim() for axis in tags.as_list(given)] or list(range(x.dim()))
+    axes = given if isinstance(given, list | tuple) else [given]
+    return [axis % x.dim() for axis in axes] if axes and x.dim() else list(range(x.dim()))
 
 
-def _reduced(call: Call, tag: Tag, axes: list[int]) -> Tag:
-    if call.out.dim() == call.first[0].dim():
-        return tags.without_time(tag) if tag.time_dim in axes else tag
-    return tags.removed(tag, axes)
+def _reduced(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """What is left of the time axis after the axes that are named."""
+    axes = _axes(call, x)
+    if call.out.dim() == x.dim():
+        return tag.without_time() if tag.time_dim in axes else tag
+    return tag.removed(axes)
 
 
-def _averaged(call: Call, tag: Tag, size: float, additions: int) -> Tag:
-    """Of spikes: each is still one event, of a smaller size. Of numbers: a sum, and one multiplication."""
+def _largest(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
+    return [_reduced(call, x, tag)] * len(call.outs)
+
+
+def _sum(call: Call, x: Tensor, tag: Tag) -> Tag:
+    shorter = _reduced(call, x, tag)
     if tag.kind == SPIKES:
-        return replace(tags.altered(tag), unit=tag.unit / size)
+        return shorter
+    call.count("additions", x.numel() - call.out.numel())
+    return shorter.real()
+
+
+def _mean(call: Call, x: Tensor, tag: Tag) -> Tag:
+    size = math.prod(x.shape[axis] for axis in _axes(call, x))
+    return _averaged(call, _reduced(call, x, tag), size, x.numel() - call.out.numel())
+
+
+def _averaged(call: Call, tag: Tag, size: float | None, additions: int) -> Tag:
+    """Of spikes: each is still one event, of a smaller size. Of numbers: a sum, and one multiplication.
+
+    `size` is how many are averaged; None where that is not the same everywhere.
+    """
+    if tag.kind == SPIKES and size is not None:
+        return replace(tag, unit=tag.unit / size)
+    if tag.kind == SPIKES:
+        note = "Its windows differ in size, so that its averages of spikes count as numbers."
+        call.books.row("arithmetic").notes[note] = None
     call.count("additions", additions)
     call.count("multiplications", call.out.numel())
-    return tags.real(tag)
+    return tag.real()
 
 
-def _average_pool(call: Call) -> Tag:
-    tag = call.first[1]
-    kernel = tags.as_list(call.args[1])
-    padded = len(call.args) > 3 and any(call.args[3])
-    uneven = padded and len(call.args) > 5 and not call.args[5]
-    rounded_up = len(call.args) > 4 and bool(call.args[4])
-    size = call.args[6] if len(call.args) > 6 and call.args[6] else math.prod(kernel)
-    return _pooled(call, tag, size, uneven or rounded_up, call.out.numel() * (math.prod(kernel) - 1))
+def _average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
+    defaults: list[Any] = [[], [0], False, True, None]
+    _, padding, rounded_up, with_padding, divisor = [*call.args[2:], *defaults[len(call.args) - 2 :]]
+    number = math.prod(call.args[1] if isinstance(call.args[1], list | tuple) else [call.args[1]])
+    size = None if rounded_up or (any(padding) and not with_padding) else divisor or number
+    return _averaged(call, tag, size, call.out.numel() * (number - 1))
 
 
-def _adaptive_average_pool(call: Call) -> Tag:
-    x, tag = call.first
+def _adaptive_average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
     if x.shape == call.out.shape:
         return tag
     sides = list(zip(x.shape[-2:], call.out.shape[-2:], strict=True))
-    uneven = any(before % after for before, after in sides)
-    size = math.prod(before / after for before, after in sides)
-    return _pooled(call, tag, size, uneven, max(x.numel() - call.out.numel(), 0))
+    size = None if any(before % after for before, after in sides) else math.prod(a / b for a, b in sides)
+    return _averaged(call, tag, size, max(x.numel() - call.out.numel(), 0))
 
 
-def _pooled(call: Call, tag: Tag, size: float, uneven: bool, additions: int) -> Tag:
-    if uneven and tag.kind == SPIKES:
-        call.note("Its windows differ in size, so that its averages of spikes count as numbers.")
-        call.count("additions", additions)
-        call.count("multiplications", call.out.numel())
-        return tags.real(tag)
-    return _averaged(call, tag, size, additions)
+def _max_pool(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
+    return [replace(call.merged, producer=None)] * len(call.outs)
 
 
-def _max_pool(call: Call) -> list[Tag]:
-    return [replace(tags.altered(_out(call)), producer=None) for _ in call.outs]
-
-
-def _batch_norm(call: Call) -> Tag:
+def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
     """Free directly behind a linear operation, whose weights it is folded into; else a MAC an element."""
-    tag = _out(call)
-    if tag.producer is not None:
-        call.row("arithmetic").folded_into = tag.producer
+    producer = call.merged.producer
+    if producer is not None:
+        call.books.row("arithmetic").folded_into = producer
     else:
         call.count("multiplications", call.out.numel())
-    return replace(tags.real(tag), producer=tag.producer)
+    return replace(call.merged.real(), producer=producer)
 
 
-RULES: dict[str, Callable[[Call], Tag | list[Tag]]] = {
-    **LAYOUT,
-    **LINEAR,
+RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
+    **dict.fromkeys(("alias", "detach", "clone", "contiguous", "_to_copy", "lift_fresh", "flip", "roll", "to",
+                     "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad2d",
+                     "upsample_nearest2d", "upsample_nearest1d", "im2col", "pixel_shuffle", "pixel_unshuffle",
+                     "channel_shuffle", "resolve_conj"), _same),
+    **dict.fromkeys(("zero", "fill"), _constant),
+    "copy": _copied_into,
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias"), _view),
+    "permute": _permute,
+    **dict.fromkeys(("transpose", "t"), _transpose),
+    "unsqueeze": _unsqueeze,
+    "squeeze": _squeeze,
+    "expand": _expand,
+    "repeat": _repeat,
+    "select": _select,
+    "slice": _slice,
+    "unbind": _unbind,
+    **dict.fromkeys(("split", "split_with_sizes"), _split),
+    **dict.fromkeys(("index", "index_select", "gather", "unfold", "as_strided", "repeat_interleave", "diagonal",
+                     "index_put", "scatter"), _chosen),
+    **dict.fromkeys(("cat", "stack"), _joined),
+    **dict.fromkeys(("convolution", "_convolution"), convolution),
+    **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm", "mv", "addmv"), product),
     "add": _add,
-    "sub": _subtract,
-    "rsub": _subtract,
-    "mul": _multiply,
-    "div": _divide,
-    "where": _select_by,
-    "masked_fill": _select_by,
+    **dict.fromkeys(("sub", "rsub", "cumsum"), _makes(costs="additions")),
+    **dict.fromkeys(("mul", "div"), _multiply),
+    **dict.fromkeys(("where", "masked_fill"), _select_by),
     "sum": _sum,
     "mean": _mean,
     **dict.fromkeys(("amax", "amin", "max", "min"), _largest),
-    "upsample_bilinear2d": _costs("multiplications", 4),
-    "avg_pool1d": _average_pool,
-    "avg_pool2d": _average_pool,
-    "avg_pool3d": _average_pool,
+    **dict.fromkeys(("avg_pool1d", "avg_pool2d", "avg_pool3d"), _average_pool),
     "_adaptive_avg_pool2d": _adaptive_average_pool,
-    "max_pool2d_with_indices": _max_pool,
-    "max_pool3d_with_indices": _max_pool,
-    "adaptive_max_pool2d": _max_pool,
-    "native_batch_norm": _batch_norm,
-    "_native_batch_norm_legit_no_training": _batch_norm,
-    "cudnn_batch_norm": _batch_norm,
-    "native_layer_norm": _costs("multiplications", 2),
-    "native_group_norm": _costs("multiplications", 2),
-    "relu": _activation,
-    "abs": _activation,
+    **dict.fromkeys(("max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d"), _max_pool),
+    **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), _batch_norm),
+    **dict.fromkeys(("relu", "abs"), _activation),
     **dict.fromkeys(("threshold", "hardtanh", "clamp", "clamp_min", "clamp_max", "minimum", "maximum", "round", "floor",
-                     "ceil", "sort", "topk", "argmax", "argmin", "argsort", "neg", "sign"), _ordering),
-    "cumsum": _costs("additions"),
+                     "ceil", "sort", "topk", "argmax", "argmin", "argsort", "neg", "sign"), _makes()),
+    "upsample_bilinear2d": _makes(costs="multiplications", each=4),
+    **dict.fromkeys(("native_layer_norm", "native_group_norm"), _makes(costs="multiplications", each=2)),
     **dict.fromkeys(("leaky_relu", "_prelu_kernel", "hardswish", "hardsigmoid", "pow", "square",
-                     "linalg_vector_norm"), _costs("multiplications")),
+                     "linalg_vector_norm"), _makes(costs="multiplications")),
     **dict.fromkeys(("sigmoid", "tanh", "gelu", "silu", "mish", "elu", "softplus", "exp", "log", "_softmax",
                      "_safe_softmax", "_log_softmax", "sqrt", "rsqrt", "sin", "cos", "erf", "reciprocal",
-                     "log_sigmoid_forward"), _costs("functions")),
+                     "log_sigmoid_forward"), _makes(costs="functions")),
     **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "logical_and", "logical_or", "logical_not", "bitwise_and",
-                     "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _comparison),
+                     "bitwise_or", "bitwise_not", "heaviside", "isnan", "bernoulli"), _makes(SPIKES)),
 }  # fmt: skip
 
 SILENT = frozenset(
@@ -232,3 +317,9 @@ SILENT = frozenset(
      "new_zeros", "new_ones", "new_empty", "new_full", "rand_like", "randn_like", "new_empty_strided")
 )  # fmt: skip
 """What gives no part of an answer: questions about a tensor, and new ones of its shape."""
+
+VIEWS = frozenset(
+    ("alias", "detach", "view", "_reshape_alias", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand",
+     "select", "slice", "unbind", "split", "split_with_sizes", "unfold", "as_strided", "diagonal")
+)  # fmt: skip
+"""What shares memory with what it came from: writing into the one changes the other."""

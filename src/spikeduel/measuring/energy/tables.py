@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
+from spikeduel.results import costs
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
@@ -40,7 +41,7 @@ class Arithmetic(Frozen, forbid_unknown_fields=True):
 
 
 class Memory(Frozen, forbid_unknown_fields=True):
-    """On-chip memories of some sizes, each with its energy a byte, and memory outside of the chip.
+    """On-chip memories of some sizes, each with its energy a byte, and memory off the chip.
 
     A layer's numbers lie in one that just holds them. What is smaller than all takes the smallest, what is larger lies
     in several of the largest.
@@ -73,31 +74,23 @@ class Chip(Frozen, forbid_unknown_fields=True):
     spike: Picojoules
 
 
-class Table(Frozen):
+class Table(Frozen, forbid_unknown_fields=True):
     """Energies in picojoules, widths in bits. A whole `chip` has none of the others."""
 
-    name: str
     title: str
     source: str
     bits: Bits = Bits(weight=1, activation=1, membrane=1, address=1)
     picojoules: Arithmetic = Arithmetic(multiply=0, add=0)
     memory: Memory = Memory()
     chip: Chip | None = None
+    name: str = ""
 
-
-class _File(Frozen, forbid_unknown_fields=True):
-    title: str
-    source: str
-
-
-class _ArithmeticFile(_File):
-    bits: Bits
-    picojoules: Arithmetic
-    memory: Memory = Memory()
-
-
-class _ChipFile(_File):
-    chip: Chip
+    def covers(self, memory: costs.Memory) -> bool:
+        """Whether it has what this kind of memory takes; a chip's energies are measured with its own."""
+        if self.chip:
+            return memory == "on_chip"
+        on_chip, off_chip = bool(self.memory.kilobytes), self.memory.off_chip_picojoules_per_byte is not None
+        return {"compute": True, "on_chip": on_chip, "off_chip": on_chip and off_chip}[memory]
 
 
 def read(name: str | Path) -> Table:
@@ -117,12 +110,13 @@ def read(name: str | Path) -> Table:
 
 def _table(name: str, content: bytes) -> Table:
     document = parse_toml(content, dict)
-    table = converted(document, _ChipFile if "chip" in document else _ArithmeticFile)
-    if isinstance(table, _ArithmeticFile):
-        sizes, energies = table.memory.kilobytes, table.memory.picojoules_per_byte
-        if len(sizes) != len(energies):
-            raise InputError(f"memory: {len(sizes)} kilobytes, {len(energies)} picojoules_per_byte; give one for each.")
-        if list(sizes) != sorted(set(sizes)):
-            raise InputError("memory.kilobytes must go up from size to size.")
-    words = {"title": visible(table.title), "source": visible(table.source)}
-    return Table(name=name, **{**asdict(table), **words})
+    table = converted(document, Table)
+    parts = {"bits", "picojoules", "memory"}
+    if wrong := sorted(parts & document.keys() if table.chip else {"bits", "picojoules"} - document.keys()):
+        raise InputError(f"a table has either [chip], or [bits], [picojoules] and maybe [memory]; see [{wrong[0]}].")
+    sizes, energies = table.memory.kilobytes, table.memory.picojoules_per_byte
+    if len(sizes) != len(energies):
+        raise InputError(f"memory: {len(sizes)} kilobytes, {len(energies)} picojoules_per_byte; give one for each.")
+    if list(sizes) != sorted(set(sizes)):
+        raise InputError("memory.kilobytes must go up from size to size.")
+    return replace(table, name=name, title=visible(table.title), source=visible(table.source))

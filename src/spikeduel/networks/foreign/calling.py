@@ -1,46 +1,23 @@
-"""How a network that was not made for spikeduel is called, and the form in which spikeduel holds it."""
+"""How a network that was not made for spikeduel is called: found out by calling it; and how spikeduel holds it."""
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from msgspec import Meta
 from torch import Tensor, nn
 
 from spikeduel.networks.foreign.neurons import reset, spiking_layers
+from spikeduel.results.trials import Calling
 from spikeduel.spiking import ConstantInput
+from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
+from spikeduel.system.errors import InputError
 from spikeduel.system.registry import Family
 
 Output = Literal["scores", "over_time", "spikes"]
-Steps = Annotated[int, Meta(ge=1, le=100_000)]
-"""A number of time steps."""
-
-
-@dataclass(frozen=True)
-class Calling:
-    """How a foreign network is called, and what it gives.
-
-    `way`: "once" (an image in, an answer out), "loop" (an image in, `num_steps` steps are made inside), "step" (called
-    for each time step, keeps its state between), "sequence" (all time steps at once, `[T, B, …]`). With `flat`, images
-    come as `[B, C·H·W]`. `output`: "scores" `[B, K]`, "over_time" `[T, B, K]`, or "spikes", `(spk, mem)` of `[T, B, K]`
-    each; of a single step where it is called for each.
-    """
-
-    way: Literal["once", "loop", "step", "sequence"]
-    flat: bool
-    output: Output
-    num_steps: Steps | None = None
-
-    @property
-    def readout(self) -> Readout:
-        """What makes a loss and scores of its output."""
-        readouts: dict[Output, Readout] = {
-            "scores": LogitReadout(),
-            "over_time": MeanReadout(),
-            "spikes": SpikeCountReadout(),
-        }
-        return readouts[self.output]
+READOUTS: dict[str, type[Readout]] = {"scores": LogitReadout, "over_time": MeanReadout, "spikes": SpikeCountReadout}
+"""By `Calling.output`."""
+_PROBED_IMAGES, _PROBED_STEPS = 11, 2
+"""Lengths by which the axis of images and that of time are told apart in what a layer receives."""
 
 
 class Foreign(nn.Module):
@@ -54,7 +31,7 @@ class Foreign(nn.Module):
         self.module = module
         self.calling = calling
         self.family = family
-        self.readout = calling.readout
+        self.readout = READOUTS[calling.output]()
         for layer in spiking_layers(module).values():
             layer.register_forward_pre_hook(_in_float32)
 
@@ -72,31 +49,188 @@ class Foreign(nn.Module):
         return self.module.load_state_dict(state_dict, *args, **settings)
 
 
-def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> Any:
-    """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh state."""
-    reset(module)
-    if calling.way in ("once", "loop"):
-        images = x.value if isinstance(x, ConstantInput) else x
-        return as_tuple(module(images.flatten(1) if calling.flat else images))
-    if calling.way == "sequence":
-        sequence = x.expand() if isinstance(x, ConstantInput) else x
-        return as_tuple(module(sequence.flatten(2) if calling.flat else sequence))
-    if isinstance(x, ConstantInput):
-        # The same tensor at every step, so that counting can tell that it is the same image.
-        frames = [x.value.flatten(1) if calling.flat else x.value] * x.num_steps
-    else:
-        frames = [frame.flatten(1) if calling.flat else frame for frame in x.unbind(0)]
-    steps = [as_tuple(module(frame)) for frame in frames]
-    if isinstance(steps[0], tuple):
-        return tuple(torch.stack(parts) for parts in zip(*steps, strict=True))
-    return torch.stack(steps)
-
-
-def as_tuple(output: Any) -> Any:
-    """A list of tensors as a tuple, which is what readouts know."""
-    return tuple(output) if isinstance(output, list) else output
-
-
 def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """Membranes are float32 under any precision, in foreign neurons too, which take the type of their current."""
     return tuple(part.float() if isinstance(part, Tensor) and part.dtype == torch.bfloat16 else part for part in inputs)
+
+
+def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> Any:
+    """The output of `module` for what an encoder gives, or for images `[B, C, H, W]`, from a fresh state."""
+    reset(module)
+    if calling.way == "step":
+        # Of a constant input the same tensor at every step, so that counting can tell that it is the same image.
+        frames = [x.value] * x.num_steps if isinstance(x, ConstantInput) else x.unbind(0)
+        frames = [frame.flatten(1) if calling.flat else frame for frame in frames]
+        steps = [module(frame) for frame in frames]
+        several = isinstance(steps[0], tuple | list)
+        return tuple(map(torch.stack, zip(*steps, strict=True))) if several else torch.stack(steps)
+    over_time = calling.way == "sequence"
+    if isinstance(x, ConstantInput):
+        x = x.expand() if over_time else x.value
+    output = module(x.flatten(2 if over_time else 1) if calling.flat else x)
+    # Readouts know tuples.
+    return tuple(output) if isinstance(output, list) else output
+
+
+def calling_of(
+    module: nn.Module, image_shape: tuple[int, ...], num_classes: int | None = None, family: str | None = None
+) -> Calling:
+    """Finds out how a foreign network wants to be called, by calling it with a few images of `image_shape`.
+
+    What its spiking layers then receive tells whether it makes its time steps itself. `family` is what its owner says
+    it is. Raises `InputError` where it takes no such images, or returns something else than `Calling.output`.
+    """
+    training = module.training
+    module.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            weights = next(module.parameters(), torch.empty(0))
+            generator = torch.Generator().manual_seed(0)
+            images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(weights.device)
+            calling, output = _probed(module, images, family)
+            num_outputs = _parts(output)[0].shape[-1]
+            if num_classes is not None and num_outputs != num_classes:
+                raise InputError(
+                    f"it has {num_outputs} outputs, and the data has {num_classes} classes. Let what builds it take "
+                    "num_classes."
+                )
+            _require_fresh(module, images, calling)
+    finally:
+        module.train(training)
+    return calling
+
+
+def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Calling, Any]:
+    layers = list(spiking_layers(module).values())
+    failure: Exception | None = None
+    for flat in (True, False) if _starts_linear(module) else (False, True):
+        given = images.flatten(1) if flat else images
+        for x in (given, torch.stack([given] * _PROBED_STEPS)) if layers else (given,):
+            try:
+                output, num_steps = _observed(module, x, layers)
+            except Exception as error:  # it is somebody else's code, and the next way may be the right one
+                failure = failure or error
+                continue
+            if not layers:
+                return _without_neurons(module, output, flat, family)
+            if x is not given and num_steps == _PROBED_STEPS:
+                return Calling("sequence", flat, _kind(output)[0]), output
+            over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
+            if x is given and num_steps == 1 and not over_time:
+                return Calling("step", flat, _kind(output, one_step=True)[0]), output
+            if x is given and num_steps:
+                kind, steps = _kind(output)
+                return Calling("loop", flat, kind, steps or num_steps), output
+    raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
+
+
+def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | None) -> tuple[Calling, Any]:
+    kind, steps = _kind(output)
+    if family != "snn":
+        if kind != "scores":
+            raise InputError(
+                "it returns something for each time step, and has no layer that is known to spike. If it is a spiking "
+                "network, say so: --family NAME=snn."
+            )
+        return Calling("once", flat, kind), output
+    num_steps = steps or getattr(module, "num_steps", None)
+    if not isinstance(num_steps, int):
+        raise InputError(
+            "it is said to spike, has no layer that is known to, and returns scores [B, K], so that its number of time "
+            "steps cannot be seen. Give it an attribute num_steps."
+        )
+    return Calling("loop", flat, kind, num_steps), output
+
+
+def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
+    """The output for `x`, and how many steps `layers` made; 0 where one took another axis for that of the images."""
+    seen: dict[nn.Module, list[torch.Size]] = {}
+
+    def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs and isinstance(inputs[0], Tensor | ConstantInput):
+            seen.setdefault(layer, []).append(inputs[0].shape)
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    reset(module)
+    torch.manual_seed(0)
+    try:
+        output = module(x)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        reset(module)
+    steps = [_steps_of_layer(layer, shapes) for layer, shapes in seen.items()]
+    return output, max(steps) if steps and all(steps) else 0
+
+
+def _steps_of_layer(layer: nn.Module, shapes: list[torch.Size]) -> int:
+    shape, mode = shapes[0], getattr(layer, "step_mode", None)
+    if not isinstance(layer, Neuron) and mode != "m" and shape and shape[0] == _PROBED_IMAGES:
+        return len(shapes)
+    over_time = len(shape) > 2 and shape[1] == _PROBED_IMAGES and mode in (None, "m")
+    return shape[0] * len(shapes) if over_time else 0
+
+
+def _parts(output: Any) -> Any:
+    return output if isinstance(output, tuple | list) else (output,)
+
+
+def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
+    """What it returned, for all steps or for a single one, and over how many steps. Raises `InputError`."""
+    parts = _parts(output)
+    shapes = {tuple(part.shape) if isinstance(part, Tensor) else () for part in parts}
+    shape = shapes.pop() if len(shapes) == 1 else ()
+    over_time = len(shape) == 3
+    steps = shape[0] if over_time else None
+    if len(shape) in (2, 3) and shape[-2] == _PROBED_IMAGES and not (over_time and one_step):
+        if len(parts) == 1:
+            return "over_time" if over_time or one_step else "scores", steps
+        if len(parts) == 2 and over_time != one_step:
+            binary_spk, binary_mem = (bool(((part == 0) | (part == 1)).all()) for part in parts)
+            if binary_mem and not binary_spk:
+                raise InputError("it returns a pair whose second part are the spikes. Return (spk, mem).")
+            return "spikes", steps
+    raise InputError(
+        f"it returns {_described(output)} for {_PROBED_IMAGES} images. It must return scores [B, K] (B images, K "
+        "classes), or over T time steps [T, B, K], or (spk, mem) of [T, B, K] each, as by torch.stack."
+    )
+
+
+def _described(output: Any) -> str:
+    if isinstance(output, Tensor):
+        return str(list(output.shape))
+    if isinstance(output, tuple | list):
+        return f"{type(output).__name__} of {', '.join(_described(part) for part in output[:4])}"
+    return type(output).__name__
+
+
+def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
+    answers = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        answers.append(_parts(called(module, ConstantInput(images, _PROBED_STEPS), calling)))
+    if not all(map(torch.equal, *answers)):
+        raise InputError(
+            "its answers to the same images change from one call to the next: it keeps a state that spikeduel does not "
+            "know. Give the network a method reset() that puts it back to the start."
+        )
+
+
+def _starts_linear(module: nn.Module) -> bool:
+    weighted = (layer for layer in module.modules() if next(layer.parameters(recurse=False), None) is not None)
+    return isinstance(next(weighted, None), nn.Linear)
+
+
+def _refusal(module: nn.Module, image_shape: tuple[int, ...], failure: Exception | None) -> str:
+    size, number = "×".join(map(str, image_shape)), torch.Size(image_shape).numel()
+    linear = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
+    if linear is not None and _starts_linear(module) and linear.in_features != number:
+        return (
+            f"its first layer takes {linear.in_features} values, and an image has {size} = {number}. Let what builds "
+            "it take image_shape, or prepare the images in its size."
+        )
+    reason = f" ({type(failure).__name__}: {str(failure).partition(chr(10))[0]})" if failure else ""
+    return (
+        f"it takes images of {size} neither as [B, C, H, W] nor flat, neither at once nor over time{reason}. Let what "
+        "builds it take image_shape."
+    )

@@ -34,9 +34,6 @@ class NeuronCost:
     unit: float = 1.0
 
 
-CostOf = Callable[[nn.Module], NeuronCost]
-
-
 @dataclass(frozen=True)
 class Known:
     """A class that layers of neurons descend from.
@@ -45,24 +42,15 @@ class Known:
     where the layer is counted `by_operators`, as any other.
     """
 
-    cost: CostOf | None = None
+    cost: Callable[[Any], NeuronCost] | None = None
     spikes: bool = True
     by_operators: bool = False
 
 
-def cost_of(module: nn.Module) -> NeuronCost | None:
-    """What a layer's neurons do in a step; None where `module` is no layer of neurons, or its step is not known."""
-    return next((known.cost(module) for known in _known(module) if known.cost is not None), None)
-
-
-def is_neuron(module: nn.Module) -> bool:
-    """Whether `module` is a layer of neurons that is counted as one unit, its step known here or not."""
-    return any(not known.by_operators for known in _known(module))
-
-
-def activation_bits(module: nn.Module) -> int | None:
-    """Of spikeduel's `ReLU` and `QuantisedReLU`, which stand for neurons and are activations: their bits, 0 for any."""
-    return int(getattr(module, "activation_bits", 0)) if isinstance(module, ReLU) else None
+def known(module: nn.Module) -> Known | None:
+    """What the nearest class of `module` in `KNOWN` says; None where it is no layer of neurons."""
+    names = ((kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__)
+    return next((KNOWN[name] for name in names if name in KNOWN), None)
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
@@ -73,7 +61,8 @@ def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
         inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
-        if not inside and _spikes(layer):
+        own, there = isinstance(layer, Neuron) and not isinstance(layer, ReLU), known(layer)
+        if not inside and (own or (there is not None and there.spikes)):
             layers[name] = layer
     return layers
 
@@ -113,40 +102,21 @@ def reset(module: nn.Module) -> None:
         reset_of_network()
 
 
-def _spikes(layer: nn.Module) -> bool:
-    if isinstance(layer, Neuron):
-        return not isinstance(layer, ReLU)
-    return next((known.spikes for known in _known(layer)), False)
-
-
-def _known(module: nn.Module) -> list[Known]:
-    """What is known of the classes of `module`, the nearest first."""
-    names = [(kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__]
-    return [KNOWN[name] for name in names if name in KNOWN]
-
-
 def _is_of(module: nn.Module, library: str) -> bool:
     """Whether the class of `module` descends from something of `library`."""
     return any(kind.__module__.partition(".")[0] == library for kind in type(module).__mro__)
 
 
-def _number(value: Any, default: float) -> float:
-    if isinstance(value, torch.Tensor):
-        is_one_number = value.numel() and bool((value == value.flatten()[0]).all())
-        return float(value.detach().flatten()[0]) if is_one_number else 0.5
-    return default if value is None else float(value)
+def _leaks(*decays: Any) -> int:
+    """The multiplications that these decays take: one of 1 (no leak) or 0 (no memory) takes none."""
+    values = [torch.as_tensor(decay) for decay in decays]
+    return sum(not bool((value == 0).all() or (value == 1).all()) for value in values)
 
 
-def _leaks(value: Any) -> int:
-    """A decay of 1 (none) or 0 (no memory) takes no multiplication."""
-    return int(_number(value, 0.5) not in (0.0, 1.0))
-
-
-def _ours(module: nn.Module) -> NeuronCost:
-    fires = bool(module.threshold != math.inf)
-    adaptive = hasattr(module, "adaptation_decay")
+def _ours(module: Any) -> NeuronCost:
+    fires, adaptive = module.threshold != math.inf, hasattr(module, "adaptation_decay")
     return NeuronCost(
-        leaks=_leaks(module.beta) + (_leaks(module.adaptation_decay) if adaptive else 0),
+        leaks=_leaks(module.beta, *([module.adaptation_decay] if adaptive else [])),
         states=1 + adaptive,
         resets=int(fires and module.reset_mechanism == "subtract") + adaptive,
         multi_step=True,
@@ -154,29 +124,27 @@ def _ours(module: nn.Module) -> NeuronCost:
     )
 
 
-def _snntorch(leaks: Callable[[nn.Module], int], states: int) -> Known:
-    def cost(module: nn.Module) -> NeuronCost:
+def _snntorch(leaks: Callable[[Any], int], states: int = 1) -> Known:
+    def cost(module: Any) -> NeuronCost:
         resets = int(getattr(module, "reset_mechanism", "subtract") == "subtract")
-        unit = _number(getattr(module, "graded_spikes_factor", 1.0), 1.0)
-        return NeuronCost(leaks(module), states, resets, adds=states, unit=unit)
+        unit = torch.as_tensor(getattr(module, "graded_spikes_factor", 1.0)).detach().flatten()[0]
+        return NeuronCost(leaks(module), states, resets, adds=states, unit=float(unit))
 
     return Known(cost)
 
 
 def _spikingjelly(leaks: int, spikes: bool = True) -> Known:
-    def cost(module: nn.Module) -> NeuronCost:
+    def cost(module: Any) -> NeuronCost:
         # A v_reset sets the membrane, which is a write that every step has; None subtracts.
         resets = int(spikes and getattr(module, "v_reset", None) is None)
-        multi_step = getattr(module, "step_mode", "s") == "m" or not hasattr(module, "step_mode")
-        return NeuronCost(leaks, resets=resets, multi_step=multi_step, spikes=spikes)
+        return NeuronCost(leaks, resets=resets, multi_step=getattr(module, "step_mode", "m") == "m", spikes=spikes)
 
     return Known(cost, spikes)
 
 
-def _norse(leaks: int, states: int, multi_step: bool, spikes: bool = True) -> Known:
-    def cost(module: nn.Module) -> NeuronCost:
-        parameters = getattr(module, "p", None)
-        subtracts = "subtract" in repr(getattr(parameters, "reset_method", ""))
+def _norse(leaks: int, states: int, multi_step: bool = False, spikes: bool = True) -> Known:
+    def cost(module: Any) -> NeuronCost:
+        subtracts = "subtract" in repr(getattr(getattr(module, "p", None), "reset_method", ""))
         return NeuronCost(leaks, states, int(spikes and subtracts), states, multi_step, spikes)
 
     return Known(cost, spikes)
@@ -188,17 +156,14 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("spikeduel", "LIF"): Known(_ours),
     # Each place of the pooled map keeps the counts of the four neurons below it.
     ("spikeduel", "PooledCounts"): Known(lambda module: NeuronCost(0, states=4, resets=0, adds=4, multi_step=True)),
-    ("snntorch", "Leaky"): _snntorch(lambda module: _leaks(module.beta), 1),
-    ("snntorch", "Lapicque"): _snntorch(lambda module: 1, 1),
-    ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha) + _leaks(module.beta), 2),
+    ("snntorch", "Leaky"): _snntorch(lambda module: _leaks(module.beta)),
+    ("snntorch", "Lapicque"): _snntorch(lambda module: 1),
+    ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha, module.beta), 2),
     ("snntorch", "Alpha"): _snntorch(lambda module: 2 + _leaks(module.beta), 3),
     ("snntorch", "SpikingNeuron"): _UNKNOWN_STEP,
     **{("snntorch", name): _BY_OPERATORS for name in ("LeakyParallel", "LeakyKernel")},
-    ("spikingjelly", "IFNode"): _spikingjelly(0),
-    ("spikingjelly", "SimpleIFNode"): _spikingjelly(0),
-    ("spikingjelly", "LIFNode"): _spikingjelly(1),
-    ("spikingjelly", "SimpleLIFNode"): _spikingjelly(1),
-    ("spikingjelly", "ParametricLIFNode"): _spikingjelly(1),
+    **{("spikingjelly", name): _spikingjelly(0) for name in ("IFNode", "SimpleIFNode")},
+    **{("spikingjelly", name): _spikingjelly(1) for name in ("LIFNode", "SimpleLIFNode", "ParametricLIFNode")},
     ("spikingjelly", "NonSpikingIFNode"): _spikingjelly(0, spikes=False),
     ("spikingjelly", "NonSpikingLIFNode"): _spikingjelly(1, spikes=False),
     ("spikingjelly", "NonSpikingBaseNode"): Known(spikes=False),
@@ -209,14 +174,14 @@ KNOWN: dict[tuple[str, str], Known] = {
             "ILCBaseNode", "ActivationAwareIFNode", "PSN", "MaskedPSN", "SlidingPSN", "DSRIFNode", "DSRLIFNode",
         )
     },
-    ("norse", "LIFCell"): _norse(2, 2, multi_step=False),
+    ("norse", "LIFCell"): _norse(2, 2),
     ("norse", "LIF"): _norse(2, 2, multi_step=True),
-    ("norse", "LIFBoxCell"): _norse(1, 1, multi_step=False),
-    ("norse", "IAFCell"): _norse(0, 1, multi_step=False),
+    ("norse", "LIFBoxCell"): _norse(1, 1),
+    ("norse", "IAFCell"): _norse(0, 1),
     ("norse", "IAF"): _norse(0, 1, multi_step=True),
-    ("norse", "LICell"): _norse(2, 2, multi_step=False, spikes=False),
+    ("norse", "LICell"): _norse(2, 2, spikes=False),
     ("norse", "LI"): _norse(2, 2, multi_step=True, spikes=False),
-    ("norse", "LIBoxCell"): _norse(1, 1, multi_step=False, spikes=False),
+    ("norse", "LIBoxCell"): _norse(1, 1, spikes=False),
     **{("norse", name): _UNKNOWN_STEP for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")},
 }  # fmt: skip
 """By library and class. A layer is what the nearest of its classes here says."""

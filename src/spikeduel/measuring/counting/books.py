@@ -1,0 +1,317 @@
+"""The books: what is known of each tensor (`Tag`), and what was counted of each layer (`Row`)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
+
+from torch import Tensor, nn
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from spikeduel.results.costs import Layer, Macs, OverTime, Totals, Ways
+from spikeduel.system.errors import InputError
+from spikeduel.system.typed import Frozen
+
+WEIGHT, IMAGE, REAL, SPIKES = "weight", "image", "real", "spikes"
+"""What does not depend on the input | the analogue input | what was computed | events."""
+
+
+AMOUNTS = ("additions", "multiplications", "functions", "bias_additions")
+PER_NEURON = ("leaks", "integrations", "resets", "threshold_comparisons", "membrane_reads", "membrane_writes")
+
+Kind = Literal["synapses", "neurons", "arithmetic", "declared"]
+
+
+class NotCounted(InputError):
+    """A network does something whose cost is not known; the text says what, and how to declare it."""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """`value` numbers what a tensor holds: the same operator on the same values gives the same number.
+
+    An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts events. Along
+    `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that axis ([T·B, …] or [T, B, …]); all
+    of them are alike in groups of `same`. `copies`: for how many passes this one stands (`ConstantInput`). `producer`
+    is the row of the linear operation that this comes directly from, `label` the name of the parameter that it is,
+    `bits` how many bits an activation has where that was trained; `encoded` marks what still is the network's input.
+    """
+
+    kind: str
+    value: int = 0
+    unit: float = 1.0
+    first_step: int = 0
+    steps: int = 1
+    time_dim: int = 0
+    same: int = 1
+    copies: int = 1
+    producer: str | None = None
+    label: str | None = None
+    bits: int | None = None
+    encoded: bool = False
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it depends on the network's input."""
+        return self.kind != WEIGHT
+
+    @property
+    def last_step(self) -> int:
+        """The last of its time steps."""
+        return self.first_step + self.steps - 1
+
+    def real(self) -> "Tag":
+        """Of numbers that were computed."""
+        return replace(self, kind=REAL, unit=1.0, producer=None, bits=None)
+
+    def without_time(self) -> "Tag":
+        """Of something whose time steps are mixed: it is there at the last of them."""
+        if self.steps == 1:
+            return replace(self, time_dim=0, same=1)
+        return replace(self, first_step=self.last_step, steps=1, time_dim=0, same=1)
+
+    def elementwise(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
+        """After an operator that broadcasts, or that leaves the leading axes as they are."""
+        place = self.time_dim + max(len(after) - len(before), 0)
+        if before and place < len(after) and after[place] == before[self.time_dim]:
+            return replace(self, time_dim=place)
+        return self.without_time()
+
+    def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
+        """After a view in row-major order: steps stay apart while whole leading rows belong to one of them."""
+        if self.time_dim == 0 and len(after) and after[0] % self.steps == 0:
+            return self
+        if self.time_dim and tuple(before[: self.time_dim + 1]) == tuple(after[: self.time_dim + 1]):
+            return self
+        return self.without_time()
+
+    def inserted(self, axis: int) -> "Tag":
+        """After an axis of length 1 was put at `axis`."""
+        return replace(self, time_dim=self.time_dim + (axis <= self.time_dim)) if self.steps > 1 else self
+
+    def removed(self, axes: Sequence[int]) -> "Tag":
+        """After `axes` were summed up or taken out."""
+        if self.time_dim in axes:
+            return self.without_time()
+        return replace(self, time_dim=self.time_dim - sum(axis < self.time_dim for axis in axes))
+
+    def cut(self, axis: int, length: int, start: int, stop: int) -> "Tag":
+        """Of the part from `start` to `stop` of an `axis` of `length`."""
+        if axis != self.time_dim or self.steps == 1:
+            return self
+        if length != self.steps:
+            return self.without_time()
+        return replace(self, first_step=self.first_step + start, steps=max(stop - start, 1), same=1)
+
+    def taken(self, axis: int, length: int, index: int) -> "Tag":
+        """Of the place `index` of an `axis` of `length`, which is gone then."""
+        one = self.cut(axis, length, index, index + 1)
+        return replace(one, time_dim=0, steps=1, same=1) if axis == self.time_dim else one.removed([axis])
+
+    def spread(self, num_steps: int) -> "Tag":
+        """Of something repeated along a new leading axis of `num_steps` time steps."""
+        return replace(self, steps=num_steps, time_dim=0, same=num_steps, copies=1)
+
+
+class Row:
+    """What was counted of one layer's synapses, neurons or other arithmetic: sums over all images."""
+
+    def __init__(self, name: str, type_name: str, kind: Kind) -> None:
+        self.name, self.type_name, self.kind = name, type_name, kind
+        self.inputs_are: set[str] = set()
+        self.input_bits: int | None = None
+        self.encoded = False
+        self.parameters: dict[str, int] = {}
+        self.sums: dict[str, float] = defaultdict(float)
+        self.ways: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        """Sums per step and hoisted, by name."""
+        self.steps: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
+        self.neurons: float | None = None
+        self.states = 0
+        self.fires = False
+        self.folded_into: str | None = None
+        self.notes: dict[str, None] = {}
+
+    def add(self, name: str, amount: float, tag: Tag, fresh: bool = True) -> None:
+        """`amount` was done once, to something of this `tag`; unless it is `fresh`, it is no new work."""
+        self.ways[name][0] += amount * tag.copies
+        self.ways[name][1] += amount * (fresh / tag.same)
+
+    def add_steps(self, name: str, first_step: int, amounts: Tensor) -> None:
+        """float64 `[steps]`, from time step `first_step` on."""
+        into = self.steps[name]
+        for step, amount in enumerate(amounts.tolist(), first_step):
+            into[step] += amount
+
+    def layer(self, num_steps: int, num_images: int) -> Layer:
+        """Means per image."""
+
+        def ways(name: str) -> Ways:
+            per_step, hoisted = self.ways[name]
+            return Ways(per_step=per_step / num_images, hoisted=hoisted / num_images)
+
+        def over_time(name: str) -> OverTime:
+            amounts = [0.0] * num_steps
+            for step, amount in self.steps[name].items():
+                amounts[min(step, num_steps - 1)] += amount / num_images
+            return OverTime(total=sum(amounts), by_step=amounts)
+
+        def a_pass(name: str) -> float:
+            return self.sums[name] / self.sums["executed"] if self.sums["executed"] else 0.0
+
+        spikes = over_time("spikes") if self.fires else None
+        biases = sum(n for name, n in self.parameters.items() if name.endswith("bias"))
+        seen = self.sums["inputs"]
+        counts: dict[str, Any] = {name: ways(name) for name in AMOUNTS}
+        counts |= {name: self.sums[name] / num_images for name in PER_NEURON}
+        return Layer(
+            name=self.name,
+            type=self.type_name,
+            kind=self.kind,
+            input="mixed" if len(self.inputs_are) > 1 else next(iter(self.inputs_are), None),
+            input_bits=self.input_bits,
+            input_encoded=self.encoded,
+            passes=ways("passes"),
+            inputs=a_pass("inputs"),
+            outputs=a_pass("outputs"),
+            weights=sum(self.parameters.values()) - biases,
+            biases=biases,
+            macs=Macs(dense=ways("dense"), effective=ways("effective")),
+            macs_a_pass=a_pass("dense_executed"),
+            acs=over_time("acs"),
+            events=over_time("events"),
+            input_zeros=1 - self.sums["non_zero"] / seen if seen and self.kind == "synapses" else None,
+            neurons=self.neurons,
+            spikes=spikes,
+            spikes_per_neuron_and_step=spikes.total / self.neurons / num_steps if spikes and self.neurons else None,
+            state_variables=self.states,
+            folded_into=self.folded_into,
+            note=" ".join(self.notes) or None,
+            **counts,
+        )
+
+
+def totals(layers: Sequence[Layer], num_steps: int) -> Totals:
+    """The sums over `layers`, of which there is at least one."""
+    firing = [layer for layer in layers if layer.spikes]
+    num_firing = sum(layer.neurons or 0 for layer in firing)
+    spikes = cast(OverTime, _sum([layer.spikes for layer in firing])) if firing else None
+    summed = ("macs", "acs", "events", "traffic", *AMOUNTS, *PER_NEURON)
+    return Totals(
+        **{name: _sum([getattr(layer, name) for layer in layers]) for name in summed},
+        neurons=sum(layer.neurons or 0 for layer in layers),
+        spikes=spikes,
+        spikes_per_neuron_and_step=spikes.total / num_firing / num_steps if spikes and num_firing else None,
+    )
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    """The sum of numbers, of lists entry by entry, or of structs field by field."""
+    first = values[0]
+    if isinstance(first, Frozen):
+        fields = first.__struct_fields__
+        return type(first)(**{name: _sum([getattr(value, name) for value in values]) for name in fields})
+    if isinstance(first, list):
+        return [sum(entries) for entries in zip(*values, strict=True)]
+    return sum(values)
+
+
+class Books:
+    """What is known while `module` runs. `num_steps`: how many time steps there are, where that is known beforehand."""
+
+    def __init__(self, module: nn.Module, num_steps: int | None) -> None:
+        self.module, self.num_steps = module, num_steps
+        self.num_images = self.last_step = self._values = 0
+        self.names = {part: name for name, part in module.named_modules()}
+        self.running: list[nn.Module] = []
+        """The modules that are running, the innermost last."""
+        self.rows: dict[tuple[str, str], Row] = {}
+        self._tags: Any = WeakTensorKeyDictionary()
+        for name, parameter in [*module.named_parameters(), *module.named_buffers()]:
+            self.give(parameter, Tag(WEIGHT, label=name))
+
+    def tag(self, x: Tensor) -> Tag:
+        """What is known of `x`; what does not come from the input is a weight."""
+        if (known := self._tags.get(x)) is None:
+            known = self.give(x, Tag(WEIGHT))
+        return known
+
+    def give(self, x: Tensor, tag: Tag, value: int | None = None) -> Tag:
+        """From now on `tag` is known of `x`, which holds something new, or again what has this number."""
+        self._values += 1
+        self._tags[x] = tag = replace(tag, value=value or self._values)
+        self.last_step = max(self.last_step, tag.last_step)
+        return tag
+
+    def row(self, kind: Kind, label: str | None = None) -> Row:
+        """The row of the module that is running, or of the one whose parameter is called `label`."""
+        module = self.running[-1] if self.running else self.module
+        name = self.names.get(module, "")
+        if label is not None:
+            owner, _, attribute = label.rpartition(".")
+            module = self.module.get_submodule(owner)
+            name = self.names.get(module, owner) if attribute == "weight" else label
+        return self.row_named(name, type(module).__name__, kind)
+
+    def row_named(self, name: str, type_name: str = "", kind: Kind = "synapses") -> Row:
+        """The row of this name."""
+        if (name, kind) not in self.rows:
+            self.rows[name, kind] = Row(name, type_name, kind)
+        return self.rows[name, kind]
+
+    def unknown(self, what: str) -> NotCounted:
+        """The error that says what is not known of the module that is running, and what to do."""
+        part = self.running[-1] if self.running else self.module
+        name, kind = self.names.get(part, ""), type(part).__name__
+        who = f"'{name}' ({kind})" if name else kind
+        return NotCounted(
+            f"{who} {what}, which is not known here: its cost would be a guess. Declare it: sd.cost(…, declared="
+            f"{{{kind}: function}}), with function(module, inputs, output) -> a dict such as {{'macs': …, 'output': "
+            "'real'}, of the whole batch."
+        )
+
+
+@dataclass
+class Call:
+    """One operator at work: what it was given and what it made.
+
+    `data` are the inputs that depend on the network's; `fresh`: it is the first time in this pass that the operator is
+    applied to these values.
+    """
+
+    books: Books
+    name: str
+    args: tuple[Any, ...]
+    outs: list[Tensor]
+    data: list[tuple[Tensor, Tag]]
+    fresh: bool
+
+    @property
+    def out(self) -> Tensor:
+        """Its first output."""
+        return self.outs[0]
+
+    @property
+    def merged(self) -> Tag:
+        """The tag of an output that comes elementwise from all data inputs, but for its kind: the first one's.
+
+        Time steps stay apart where all that have some agree on them.
+        """
+        moved = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
+        longest = max(moved, key=lambda tag: tag.steps)
+        if any(tag.steps > 1 and (tag.steps, tag.time_dim) != (longest.steps, longest.time_dim) for tag in moved):
+            longest = longest.without_time()
+        return replace(
+            moved[0],
+            first_step=max(tag.first_step for tag in moved) if longest.steps == 1 else longest.first_step,
+            steps=longest.steps,
+            time_dim=longest.time_dim,
+            same=min((tag.same for tag in moved if tag.steps == longest.steps), default=1),
+            copies=max(tag.copies for tag in moved),
+            producer=moved[0].producer if len(moved) == 1 else None,
+        )
+
+    def count(self, name: str, amount: float, producer: str | None = None) -> None:
+        """Adds arithmetic to the module that is running, or to the synapses called `producer`."""
+        row = self.books.row("arithmetic") if producer is None else self.books.row_named(producer)
+        row.add(name, amount, self.data[0][1], self.fresh)
