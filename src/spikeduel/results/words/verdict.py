@@ -4,20 +4,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from spikeduel.results.caveats import (
-    AnotherTraining,
-    EnoughSeeds,
-    FewGroups,
-    MoreImages,
-    MoreSeeds,
-    MoreTuning,
-    OtherSettings,
-    Overturn,
-    RelativesApart,
-)
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import Trial
+from spikeduel.results.words.caveats import reason
 from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
 
 SHORTEST_TIMED = 0.1
@@ -48,8 +38,8 @@ def verdict(results: Results) -> str:
     else:
         sentences = _of_many_pairs(pairs, num_folds)
     sentences += epoch_times(results)
-    if results.comparison.overturned_by:
-        sentences.append(_overturned(results.comparison.overturned_by))
+    if overturned_by := results.comparison.overturned_by:
+        sentences.append(f"What could overturn this: {'; '.join(map(reason, overturned_by))}.")
     return " ".join(sentences)
 
 
@@ -184,35 +174,6 @@ def _parameters(results: Results, pair: Pair) -> list[str]:
     if not a or not b:
         return []
     return [f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}." if a != b else f"Both have {a:,} parameters."]
-
-
-def _overturned(reasons: Sequence[Overturn]) -> str:
-    return f"What could overturn this: {'; '.join(map(reason, reasons))}."
-
-
-def reason(given: Overturn) -> str:
-    """What could overturn the conclusion, in a few words."""
-    match given:
-        case RelativesApart(shared=shared):
-            return f"a split that keeps relatives together ({per_cent(shared, 0)} of test images have some in training)"
-        case FewGroups(tested=tested, known=known, folds_help=folds_help):
-            of_all = f" of {known:,}" if tested < known else ""
-            remedy = "; --folds 5 tests them all" if folds_help else ""
-            return f"more groups of test images ({tested}{of_all} tested{remedy})"
-        case AnotherTraining():
-            return "another training (one seed cannot show the variance over seeds; use --seeds 6)"
-        case EnoughSeeds(fewest=fewest):
-            return f"more seeds (fewer than {fewest} cannot make a lead conclusive; use --seeds 6)"
-        case MoreSeeds(needed=None, most=most, margin=share):
-            return f"more than {most} seeds (as many as a difference of {100 * share:g} points takes)"
-        case MoreSeeds(needed=needed, margin=share):
-            return f"more seeds (about {needed} would show a difference of {100 * share:g} points, if there is one)"
-        case MoreImages(detectable=detectable):
-            return f"more test images (these show differences from {points(detectable)} up, with any number of seeds)"
-        case MoreTuning():
-            return "more trials of tuning, or wider ranges for it"
-        case OtherSettings():
-            return "other settings, which were tuned for none of them"
 
 
 def epoch_times(results: Results) -> list[str]:

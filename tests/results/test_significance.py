@@ -7,7 +7,7 @@ from msgspec import structs
 import spikeduel as sd
 from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion, Reservation, reservation, smallest_p
-from spikeduel.results.significance.permutations import sign_flips
+from spikeduel.results.uncertainty import sign_flips
 from spikeduel.system.errors import InputError
 
 LABELS = [0, 1, 2, 0, 1, 2]

@@ -1,7 +1,9 @@
 """Two contenders on the same test images: the difference, its interval, its p-value, and what may be concluded.
 
+Usable alone, on anybody's predictions.
+
 **Several seeds.** Which seeds were trained and which images are in the test set are both left to chance. The interval
-is of the crossed model (`variances`). The p-value is the larger of two, because a difference has to hold against both
+is of the crossed model (`uncertainty`). The p-value is the larger of two, because a difference has to hold against both
 kinds of luck: the t test of that model, the interval's dual, asks about other seeds and other images; the permutation
 test, which lets the 2S trainings change sides, asks about other seeds on these images and needs no normal distribution.
 With six seeds the latter cannot fall below 2/924 = 0.002, with three not below 0.1: fewer than four seeds make no
@@ -22,8 +24,16 @@ import numpy as np
 from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
-from spikeduel.results.significance import permutations, variances
-from spikeduel.results.significance.variances import ALPHA, FEWEST_SEEDS
+from spikeduel.results.uncertainty import (
+    ALPHA,
+    FEWEST_SEEDS,
+    exchanged,
+    holm,
+    is_exact,
+    mcnemar,
+    sign_flips,
+    uncertainty,
+)
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
@@ -151,22 +161,24 @@ def difference(
         raise InputError(f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}.")
     num_seeds, num_images = right_a.shape
     cluster = _clusters(groups, num_images)
-    if num_seeds == 1:
-        uncertainty = variances.of_one_seed(right_a[0], right_b[0], cluster)
-        p_value, test = _exact_test(right_a[0], right_b[0], cluster)
-        p_permutation = None
-    else:
-        uncertainty = variances.of_crossed(right_a, right_b, cluster)
-        p_value = uncertainty.p_value
-        p_permutation = permutations.exchanged(right_a.sum(1), right_b.sum(1))
-        test = (
-            f"t test over seeds and {'images' if cluster is None else 'groups of images'}, and "
-            f"{'exact' if permutations.is_exact(num_seeds) else 'Monte Carlo'} permutation of the seeds"
+    off = uncertainty(right_a, right_b, cluster)
+    p_permutation = None
+    if num_seeds > 1:
+        p_value, p_permutation = off.p_value, exchanged(right_a.sum(1), right_b.sum(1))
+        units, how = (
+            "images" if cluster is None else "groups of images",
+            "exact" if is_exact(num_seeds) else "Monte Carlo",
         )
+        test = f"t test over seeds and {units}, and {how} permutation of the seeds"
+    elif cluster is None:
+        p_value, test = mcnemar(right_a[0], right_b[0]), "exact McNemar test"
+    else:
+        sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
+        p_value, test = sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
     found = Difference(
         difference=float(right_a.mean() - right_b.mean()),
-        ci95=uncertainty.interval(0.95),
-        ci90=uncertainty.interval(0.90),
+        ci95=off.interval(0.95),
+        ci90=off.interval(0.90),
         p_value=p_value,
         p_value_raw=p_value,
         p_permutation=p_permutation,
@@ -175,29 +187,26 @@ def difference(
         seeds=num_seeds,
         margin=float(margin),
         conclusion=Conclusion.INCONCLUSIVE,
-        detectable=uncertainty.detectable,
-        detectable_at_best=uncertainty.detectable_at_best if num_seeds > 1 else None,
-        seeds_needed=uncertainty.seeds_needed(margin) if num_seeds > 1 else None,
+        detectable=off.detectable,
+        detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
+        seeds_needed=off.seeds_needed(margin) if num_seeds > 1 else None,
         groups=None if cluster is None else int(cluster.max()) + 1,
     )
-    return _concluded(found, p_value)
+    return adjusted([found])[0]
 
 
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
-    """The comparisons of one experiment, with `p_value` and `conclusion` after Holm."""
-    p_values = permutations.holm([found.p_value_raw for found in differences])
-    return [_concluded(found, p_value) for found, p_value in zip(differences, p_values, strict=True)]
-
-
-def _concluded(found: Difference, p_value: float) -> Difference:
-    p_value = max(p_value, found.p_permutation or 0.0)
-    negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
-    if p_value <= ALPHA:
-        conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
-    else:
+    """The comparisons of one experiment, with `p_value` and what may be concluded after Holm."""
+    results = []
+    for found, p_value in zip(differences, holm([each.p_value_raw for each in differences]), strict=True):
+        p_value = max(p_value, found.p_permutation or 0.0)
+        negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
         conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
-    concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
-    return structs.replace(concluded, reservation=reservation(concluded))
+        if p_value <= ALPHA:
+            conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
+        concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
+        results.append(structs.replace(concluded, reservation=reservation(concluded)))
+    return results
 
 
 def reservation(found: Difference) -> Reservation | None:
@@ -218,13 +227,6 @@ def reservation(found: Difference) -> Reservation | None:
 def smallest_p(groups: int) -> float:
     """The smallest p-value that flipping the signs of so many groups can reach."""
     return 2.0 ** (1 - groups)
-
-
-def _exact_test(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> tuple[float, str]:
-    if cluster is None:
-        return permutations.mcnemar(right_a, right_b), "exact McNemar test"
-    sums = np.bincount(cluster, weights=right_a.astype(float) - right_b).astype(np.int64)
-    return permutations.sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
 
 
 def _clusters(groups: ArrayLike | None, num_images: int) -> np.ndarray | None:
