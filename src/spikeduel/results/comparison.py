@@ -11,9 +11,9 @@ from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.older import upgraded
 from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
 from spikeduel.results.significance import reservation
-from spikeduel.results.words import audit, caveats, controls
+from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
-from spikeduel.results.words.verdict import verdict
+from spikeduel.results.words.verdict import of_controls, verdict
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown
@@ -51,7 +51,7 @@ class Comparison:
 
     def controls(self) -> list[str]:
         """What the controls showed, a text for each spiking contender."""
-        return [" ".join(controls.sentences(each)) for each in self.results.comparison.controls]
+        return [" ".join(of_controls(each)) for each in self.results.comparison.controls]
 
     def document(self) -> dict[str, Any]:
         """results.json: the data, and the sentences made of it."""

@@ -10,7 +10,7 @@ from msgspec import Meta
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Count
-from spikeduel.results.significance import Difference
+from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import Share, Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
@@ -125,9 +125,9 @@ class ControlledContender(Frozen):
     accuracy: Share
     rows: list[ControlRow]
 
-    def row(self, control: str) -> ControlRow | None:
-        """The row of `control` where that was measured."""
-        return next((row for row in self.rows if row.control == control and row.found), None)
+    def conclusion(self, control: str) -> Conclusion | None:
+        """What may be concluded from `control` where that was measured."""
+        return next((row.found.conclusion for row in self.rows if row.control == control and row.found), None)
 
 
 class Conclusions(Frozen):

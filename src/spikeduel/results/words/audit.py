@@ -102,7 +102,7 @@ class _Words(Formatter):
             return format_spec.split("|")[not value]
         if isinstance(value, list):
             return listed(value)
-        if format_spec.replace(" ", "").isalpha():
+        if len(format_spec) > 1 and format_spec.replace(" ", "").isalpha():
             return counted(value, format_spec)
         text = format(value, format_spec)
         return text.replace("%", " %") if format_spec.endswith("%") else text
