@@ -19,9 +19,8 @@ from spikeduel.reporting.template import template
 from spikeduel.reporting.tuning import section
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.run import Results
+from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import AddedMeasure, ClassScores, Trial
-from spikeduel.results.tuning import TuningRecord
 from spikeduel.results.words import caveats, tables, verdict
 from spikeduel.results.words import report as words
 from spikeduel.system import files

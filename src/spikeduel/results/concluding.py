@@ -5,10 +5,9 @@ from collections.abc import Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
-from spikeduel.results.run import Dataset, Pair, twins
+from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion
 from spikeduel.results.trials import Trial
-from spikeduel.results.tuning import TuningRecord
 from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.settings import Experiment
 

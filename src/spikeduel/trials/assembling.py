@@ -16,9 +16,18 @@ from spikeduel.results import significance
 from spikeduel.results.audit import Audit
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.costs import Latency
-from spikeduel.results.run import SCHEMA, Conclusions, ControlledContender, Counts, Dataset, GroupSizes, Pair, Results
+from spikeduel.results.run import (
+    SCHEMA,
+    Conclusions,
+    ControlledContender,
+    Counts,
+    Dataset,
+    GroupSizes,
+    Pair,
+    Results,
+    TuningRecord,
+)
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
-from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials import answers
