@@ -13,24 +13,11 @@ FEW_TEST_IMAGES = 10
 Side = Literal["train", "val", "test"]
 
 FindingKind = Literal[
-    "test_in_training",
-    "conflicting_labels",
-    "cut_groups",
-    "leakage",
-    "near_test_in_training",
-    "unreadable_files",
-    "groups_joined",
-    "validation_copies",
-    "copies_on_one_side",
-    "near_across_sides",
-    "groups_cut_at_validation",
-    "unbalanced_classes",
-    "few_test_images",
-    "class_shares_differ",
-    "format_tells_class",
-    "format_tells_side",
+    "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
+    "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
+    "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
     "searched_a_sample",
-]
+]  # fmt: skip
 Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
 
 
@@ -161,12 +148,9 @@ class AuditedImage(Frozen):
 
 
 PairKind = Literal[
-    "equal images, different labels",
-    "equal images on two sides",
-    "near on two sides",
-    "equal images on one side",
+    "equal images, different labels", "equal images on two sides", "near on two sides", "equal images on one side",
     "near on one side",
-]
+]  # fmt: skip
 
 
 class Pair(Frozen):
@@ -228,14 +212,13 @@ class Audit(Frozen):
     @property
     def problems(self) -> list[str]:
         """What would invalidate a result, in words."""
-        return self._sentences(True)
+        from spikeduel.results.words.audit import sentence
+
+        return [sentence(finding, self) for finding in self.conclusions if finding.is_problem]
 
     @property
     def notes(self) -> list[str]:
         """What is worth knowing, in words."""
-        return self._sentences(False)
-
-    def _sentences(self, problems: bool) -> list[str]:
         from spikeduel.results.words.audit import sentence
 
-        return [sentence(finding, self) for finding in self.conclusions if finding.is_problem is problems]
+        return [sentence(finding, self) for finding in self.conclusions if not finding.is_problem]

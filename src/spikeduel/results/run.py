@@ -263,7 +263,7 @@ class Results(Frozen):
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
+        """See `twins`."""
         return twins(self.trials)
 
 
@@ -277,7 +277,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    """See `Results.twins`."""
+    """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
     weights = {t.contender: t for t in trials if t.weight_shapes and t.converted_from is None}
     return [
         (a, b)

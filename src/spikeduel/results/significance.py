@@ -132,24 +132,16 @@ def compare_predictions(
     are not independent. Differences inside ±`margin` (a fraction: 0.005 is half a point) count as none. With one seed
     the answer holds for these two trained models only. Raises `InputError`.
     """
-    truth = _names("labels", labels)
-    if truth.ndim != 1 or not truth.size:
-        raise InputError(f"labels must hold one label an image, [N], not an array of shape {list(truth.shape)}.")
-    right = []
+    truth = _of_images("labels", labels)
+    right: list[np.ndarray] = []
     for name, given in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
-        predicted = _names(name, given)
-        if predicted.ndim not in (1, 2) or predicted.shape[-1] != len(truth) or not predicted.size:
-            raise InputError(
-                f"{name} must hold a label for each of the {len(truth):,} images, [N] or [seeds, N], not an array of "
-                f"shape {list(predicted.shape)}."
-            )
+        predicted = _of_images(name, given, len(truth), seeds=True)
         if (predicted.dtype.kind in "US") != (truth.dtype.kind in "US"):
             raise InputError(f"{name} and labels must both be numbers, or both be text.")
         right.append(np.atleast_2d(predicted == truth))
-    if len(right[0]) != len(right[1]):
-        raise InputError(
-            f"predictions_a has {len(right[0])} seeds and predictions_b {len(right[1])}: give as many of each."
-        )
+    seeds_a, seeds_b = map(len, right)
+    if seeds_a != seeds_b:
+        raise InputError(f"predictions_a has {seeds_a} seeds and predictions_b {seeds_b}: give as many of each.")
     return difference(right[0], right[1], groups, margin)
 
 
@@ -160,15 +152,16 @@ def difference(
     if not 0 <= margin <= 1:
         raise InputError(f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}.")
     num_seeds, num_images = right_a.shape
-    cluster = _clusters(groups, num_images)
+    cluster = None
+    if groups is not None:
+        names, numbers = np.unique(_of_images("groups", groups, num_images), return_inverse=True)
+        cluster = None if len(names) == num_images else numbers
     off = uncertainty(right_a, right_b, cluster)
     p_permutation = None
     if num_seeds > 1:
         p_value, p_permutation = off.p_value, exchanged(right_a.sum(1), right_b.sum(1))
-        units, how = (
-            "images" if cluster is None else "groups of images",
-            "exact" if is_exact(num_seeds) else "Monte Carlo",
-        )
+        units = "images" if cluster is None else "groups of images"
+        how = "exact" if is_exact(num_seeds) else "Monte Carlo"
         test = f"t test over seeds and {units}, and {how} permutation of the seeds"
     elif cluster is None:
         p_value, test = mcnemar(right_a[0], right_b[0]), "exact McNemar test"
@@ -229,29 +222,20 @@ def smallest_p(groups: int) -> float:
     return 2.0 ** (1 - groups)
 
 
-def _clusters(groups: ArrayLike | None, num_images: int) -> np.ndarray | None:
-    """Groups numbered from 0, or None where each image is a group of its own."""
-    if groups is None:
-        return None
-    names = _names("groups", groups)
-    if names.shape != (num_images,):
-        raise InputError(
-            f"groups must name one group for each of the {num_images:,} images, [N], not be an array of shape "
-            f"{list(names.shape)}."
-        )
-    distinct, cluster = np.unique(names, return_inverse=True)
-    return None if len(distinct) == num_images else cluster
-
-
-def _names(name: str, given: ArrayLike) -> np.ndarray:
+def _of_images(name: str, given: ArrayLike, num_images: int | None = None, seeds: bool = False) -> np.ndarray:
+    """A whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises `InputError`."""
     try:
         array = np.asarray(given)
     except ValueError:
         raise InputError(f"{name}: its rows have different lengths.") from None
-    if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
+    kind, shape = array.dtype.kind, list(array.shape)
+    if not array.size or array.ndim not in (1, 1 + seeds) or num_images not in (None, shape[-1]):
+        size = "N" if num_images is None else num_images
+        form = f"[{size}] or [seeds, {size}]" if seeds else f"[{size}]"
+        raise InputError(f"{name} must have one entry for each image, {form}, not the shape {shape}.")
+    if kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{name} has missing values (NaN or infinity): every image needs one.")
-    if array.dtype.kind == "f" and (array != np.round(array)).any():
-        raise InputError(f"{name} must be whole numbers or text, not scores or probabilities.")
-    if array.dtype.kind not in "iufbUS":
-        raise InputError(f"{name} must be whole numbers or text, not {array.dtype}.")
+    if kind not in "iufbUS" or (kind == "f" and (array != np.round(array)).any()):
+        what = "scores or probabilities" if kind == "f" else array.dtype
+        raise InputError(f"{name} must be whole numbers or text, not {what}.")
     return array
