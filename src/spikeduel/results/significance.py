@@ -24,16 +24,8 @@ import numpy as np
 from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
-from spikeduel.results.uncertainty import (
-    ALPHA,
-    FEWEST_SEEDS,
-    exchanged,
-    holm,
-    is_exact,
-    mcnemar,
-    sign_flips,
-    uncertainty,
-)
+from spikeduel.results import uncertainty
+from spikeduel.results.uncertainty import ALPHA, FEWEST_SEEDS
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
@@ -156,18 +148,18 @@ def difference(
     if groups is not None:
         names, numbers = np.unique(_of_images("groups", groups, num_images), return_inverse=True)
         cluster = None if len(names) == num_images else numbers
-    off = uncertainty(right_a, right_b, cluster)
+    off = uncertainty.of_difference(right_a, right_b, cluster)
     p_permutation = None
     if num_seeds > 1:
-        p_value, p_permutation = off.p_value, exchanged(right_a.sum(1), right_b.sum(1))
+        p_value = off.p_value
+        p_permutation, how = uncertainty.exchanged(right_a.sum(1), right_b.sum(1))
         units = "images" if cluster is None else "groups of images"
-        how = "exact" if is_exact(num_seeds) else "Monte Carlo"
         test = f"t test over seeds and {units}, and {how} permutation of the seeds"
     elif cluster is None:
-        p_value, test = mcnemar(right_a[0], right_b[0]), "exact McNemar test"
+        p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
     else:
         sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
-        p_value, test = sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
+        p_value, test = uncertainty.sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
     found = Difference(
         difference=float(right_a.mean() - right_b.mean()),
         ci95=off.interval(0.95),
@@ -191,7 +183,7 @@ def difference(
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
     """The comparisons of one experiment, with `p_value` and what may be concluded after Holm."""
     results = []
-    for found, p_value in zip(differences, holm([each.p_value_raw for each in differences]), strict=True):
+    for found, p_value in zip(differences, uncertainty.holm([each.p_value_raw for each in differences]), strict=True):
         p_value = max(p_value, found.p_permutation or 0.0)
         negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
         conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE

@@ -14,7 +14,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -53,7 +53,7 @@ class Uncertainty:
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of no difference: the dual of the interval. Smaller ones than 1e-12 are given as that."""
+        """Two-sided, of no difference: the dual of the interval; `SMALLEST_P` at least."""
         from scipy import optimize
 
         def excess(log_p: float) -> float:
@@ -93,7 +93,7 @@ def _student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     return -special.stdtrit(np.minimum(freedom, 1e9), tail)
 
 
-def uncertainty(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
+def of_difference(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
     """For bool `[S, N]` of two contenders: over other images and, from two seeds on, over other seeds.
 
     `cluster` `[N]` numbers the groups of images from 0.
@@ -173,29 +173,22 @@ def sign_flips(sums: np.ndarray) -> float:
     return min(1.0, float(chances[totals >= abs(int(sums.sum()))].sum()))
 
 
-def is_exact(num_seeds: int) -> bool:
-    """Whether `exchanged` counts all ways."""
-    return math.comb(2 * num_seeds, num_seeds) <= MOST_WAYS
+def exchanged(counts_a: np.ndarray, counts_b: np.ndarray) -> tuple[float, Literal["exact", "Monte Carlo"]]:
+    """The two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S could change sides.
 
-
-def exchanged(counts_a: np.ndarray, counts_b: np.ndarray) -> float:
-    """The two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S could change sides."""
+    And whether all ways were counted.
+    """
     num_seeds = len(counts_a)
     both = np.concatenate([counts_a, counts_b]).astype(np.int64)
-    if is_exact(num_seeds):
-        sums = both[_ways(num_seeds)].sum(1)
+    is_exact = math.comb(2 * num_seeds, num_seeds) <= MOST_WAYS
+    if is_exact:
+        sums = both[list(itertools.combinations(range(2 * num_seeds), num_seeds))].sum(1)
     else:
         shuffled = np.random.default_rng(0).permuted(np.tile(both, (MOST_WAYS - 1, 1)), axis=1)
         sums = np.append(shuffled[:, :num_seeds].sum(1), counts_a.sum())
     distances = np.abs(2 * sums - both.sum())
-    return float((distances >= abs(int(counts_a.sum() - counts_b.sum()))).mean())
-
-
-@cache
-def _ways(num_seeds: int) -> np.ndarray:
-    ways = itertools.combinations(range(2 * num_seeds), num_seeds)
-    flat = np.fromiter(itertools.chain.from_iterable(ways), np.intp)
-    return flat.reshape(-1, num_seeds)
+    p_value = float((distances >= abs(int(counts_a.sum() - counts_b.sum()))).mean())
+    return p_value, "exact" if is_exact else "Monte Carlo"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

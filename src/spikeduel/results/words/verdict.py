@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from enum import StrEnum
+from typing import Literal
 
 from spikeduel.results.run import ControlledContender, ControlRow, Pair, Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation, smallest_p
@@ -176,29 +176,22 @@ def epoch_times(results: Results) -> list[str]:
     return sentences
 
 
-class Gain(StrEnum):
-    """What spiking adds to a contender's accuracy, beside its twins without spikes."""
-
-    GAINS = "gains"
-    COSTS = "costs"
-    NOT_SHOWN = "not_shown"
-
-
-_SUMMARY = {
-    Gain.GAINS: "Spiking over {steps} gains {name} accuracy over its twins, at these settings.",
-    Gain.COSTS: "Spiking over {steps} costs {name} accuracy, at these settings.",
-    Gain.NOT_SHOWN: "Spiking over {steps} is not shown to gain {name} accuracy.",
+Gain = Literal["gains", "costs", "not_shown"]
+_SUMMARY: dict[Gain, str] = {
+    "gains": "Spiking over {steps} gains {name} accuracy over its twins, at these settings.",
+    "costs": "Spiking over {steps} costs {name} accuracy, at these settings.",
+    "not_shown": "Spiking over {steps} is not shown to gain {name} accuracy.",
 }
 
 
 def gain(contender: ControlledContender) -> Gain | None:
-    """The conclusion from the twins; None where there are none."""
+    """What spiking adds to a contender's accuracy, beside its twins without spikes; None where there are none."""
     found = {contender.conclusion(name) for name in ("relu_twin", "quantised_twin")} - {None}
     if not found:
         return None
     if found == {Conclusion.A_BETTER}:
-        return Gain.GAINS
-    return Gain.COSTS if Conclusion.B_BETTER in found else Gain.NOT_SHOWN
+        return "gains"
+    return "costs" if Conclusion.B_BETTER in found else "not_shown"
 
 
 def timing_is_needless(contender: ControlledContender) -> bool:
