@@ -75,7 +75,7 @@ def test_the_bits_tell_the_counts_apart(num_steps, bits):
 
 
 def test_results_of_earlier_versions_get_the_same_titles():
-    assert {name: (title, spikes) for name, (title, _, spikes) in comparison.OLD_CONTROLS.items()} == {
+    assert {name: (about["title"], about["spikes"]) for name, about in comparison.OLD_CONTROLS.items()} == {
         name: (control.title, control.spikes) for name, control in CONTROLS.items()
     }
 

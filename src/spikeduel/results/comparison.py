@@ -155,13 +155,15 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
 # ---- results of schema 1, which had other names, and kept conclusions as sentences alone
 
 OLD_CONTROLS = {
-    "relu_twin": ("ReLU twin", "the same network with ReLU", False),
-    "quantised_twin": ("quantised twin", "the ReLU twin with few activation levels", False),
-    "one_step": ("one time step", "the same neurons with T = 1", True),
-    "shuffled": ("shuffled in time", "the trained network, its spikes in random order", True),
-    "nearest_neighbour": ("nearest neighbour", "the label of the nearest training image", False),
+    name: {"title": title, "meaning": meaning, "spikes": spikes}
+    for name, title, meaning, spikes in (
+        ("relu_twin", "ReLU twin", "the same network with ReLU", False),
+        ("quantised_twin", "quantised twin", "the ReLU twin with few activation levels", False),
+        ("one_step", "one time step", "the same neurons with T = 1", True),
+        ("shuffled", "shuffled in time", "the trained network, its spikes in random order", True),
+        ("nearest_neighbour", "nearest neighbour", "the label of the nearest training image", False),
+    )
 }
-"""Controls of schema 1: title, meaning, whether it spikes."""
 
 
 def _of_schema_1(content: dict[str, Any]) -> Results:
@@ -194,8 +196,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     problems = [f"Data audit: {text}" for text in audit.get("problems") or []]
     if portions := re.search(r"over (\d+) equal", audit.get("near_definition") or ""):
         audit["near_portions"] = int(portions[1])
-    pairs = [pair for pair in comparison.get("pairs") or [] if pair.get("seeds") and pair.get("ci95")]
-    controls = comparison.get("controls") or []
+    pairs, controls = comparison.get("pairs") or [], comparison.get("controls") or []
     return {
         **content,
         "schema": 2,
@@ -203,7 +204,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
         "dataset": {**dataset, "audit": audit or None, "notes": [*problems, *(dataset.get("notes") or [])]},
         "trials": [_trial(trial) for trial in content["trials"]],
         "comparison": {
-            "pairs": [{**pair, "reservation": None} for pair in pairs],
+            "pairs": [{**pair, "reservation": None} for pair in pairs if pair.get("seeds") and pair.get("ci95")],
             "controls": [{**found, "rows": [_row(row) for row in found["rows"]]} for found in controls],
         },
     }
@@ -218,20 +219,15 @@ def _trial(trial: dict[str, Any]) -> dict[str, Any]:
         "weight_shapes": trial.get("weights"),
         "family": "ann" if trial["contender"] == "dense-relu" else trial["family"],
         "failed_measures": trial.get("failed_measures") or {},
-        "controls": {name: {**found, **_described(name)} for name, found in controls.items() if found},
+        "controls": {name: {**found, **OLD_CONTROLS[name]} for name, found in controls.items() if found},
         "controls_left_out": reasons,
     }
-
-
-def _described(control: str) -> dict[str, Any]:
-    title, meaning, spikes = OLD_CONTROLS[control]
-    return {"title": title, "meaning": meaning, "spikes": spikes}
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     found = {**row, "reservation": None} if row.get("conclusion") else None
     kept = {name: row.get(name) for name in ("accuracy", "bits", "spread", "reason")}
-    return {"control": row["b"], **_described(row["b"]), **kept, "found": found}
+    return {"control": row["b"], **OLD_CONTROLS[row["b"]], **kept, "found": found}
 
 
 def _renamed(value: Any) -> Any:

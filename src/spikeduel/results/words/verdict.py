@@ -50,10 +50,7 @@ def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: in
 
 def conclusion(found: Difference, a: str, b: str) -> str:
     """The conclusion in a few words, with its reservation."""
-    text = concluded(found, a, b)
-    if found.reservation:
-        return f"{text}: {because(found)}"
-    return text + _negligible(found)
+    return concluded(found, a, b) + (f": {because(found)}" if found.reservation else _negligible(found))
 
 
 def concluded(found: Difference, a: str, b: str) -> str:
