@@ -24,9 +24,8 @@ Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "re
 class Finding(Frozen):
     """One conclusion of an audit; `results.words.audit.sentence` says it in words.
 
-    `is_problem` marks what would invalidate a result. `count` is of images, sets of images, groups, files or classes,
-    as `kind` has it; `share` is of the test images. `names` are the classes, the files or the property of files
-    concerned.
+    `is_problem` marks what would invalidate a result. `count` is of what `kind` names (images, sets, groups, files,
+    classes), `share` of the test images; `names` are the classes, files or the property of files concerned.
     """
 
     kind: FindingKind
@@ -55,9 +54,8 @@ class ExactDuplicates(Frozen):
 
     `sets` of equal images, of `images` in all; `within`: copies of an image on the same side; `across`: images equal to
     one on an earlier side; `conflicting`: sets with more than one label, of `conflicting_images` in all;
-    `test_in_training`: test images equal to a training image; `across_groups`: sets in several of the groups that the
-    files' names give, null where they give none; `conflicting_files`: the files behind `conflicting_images`, null where
-    images are no files.
+    `test_in_training`: test images equal to a training image; `across_groups`: sets in several of the groups that
+    files' names give, null without; `conflicting_files`: those of `conflicting_images`, null where images are no files.
     """
 
     within: Count

@@ -20,10 +20,7 @@ def _kind(name: str, meaning: str, **fields: Any) -> Any:
 # ---- what a careful reader objects
 
 Leakage = _kind(
-    "Leakage",
-    "Relatives of test images are in training; `official`: by the data's own split.",
-    shared=Share,
-    official=bool,
+    "Leakage", "Relatives of test images are in training; `official`: by the data's split.", shared=Share, official=bool
 )
 FewShared = _kind("FewShared", "A few of the data's own test images have copies in training.", shared=Share)
 OneSeed = _kind("OneSeed", "One seed.")
@@ -31,13 +28,11 @@ FewTestImages = _kind(
     "FewTestImages", "A small test set; `folds_help`: folds would test all images.", num_test=Count, folds_help=bool
 )
 FewGroups = _kind(
-    "FewGroups",
-    "Few groups of test images: `tested` of `known`; `folds_help` if folds would test them all.",
+    "FewGroups", "Few groups of test images: `tested` of `known`; `folds_help` if folds would test them all.",
     tested=Count, known=Count, one_seed=bool, folds_help=bool,
 )  # fmt: skip
 AtChance = _kind(
-    "AtChance",
-    "Contenders no better than naming the most frequent class; `stopped_early` if all their trainings did.",
+    "AtChance", "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did.",
     contenders=list[str], stopped_early=bool,
 )  # fmt: skip
 SometimesAtChance = _kind("SometimesAtChance", "One, in `num` of `of` trainings.", contender=str, num=Count, of=Count)
@@ -53,24 +48,19 @@ Confounded = _kind("Confounded", "Networks that differ in shape as well as in sp
 InFolds = _kind("InFolds", "Scores are means over folds.", folds=Count)
 Untuned = _kind("Untuned", "Common settings, tuned for nobody.")
 OwnSettings = _kind(
-    "OwnSettings",
-    "Settings of single contenders, of which no tuning is known.",
-    settings=dict[str, dict[str, float]],
+    "OwnSettings", "Settings of single contenders, of which no tuning is known.", settings=dict[str, dict[str, float]]
 )
 Tuned = _kind("Tuned", "Equally many trials for each contender.", num_trials=Count, most_epochs=Count)
 StillRising = _kind(
-    "StillRising",
-    "Contenders whose expected best still rose, by `gains`, from half the trials to all.",
+    "StillRising", "Contenders whose expected best still rose, by `gains`, from half the trials to all.",
     gains=dict[str, float], num_trials=Count,
 )  # fmt: skip
 UnevenTuning = _kind("UnevenTuning", "Numbers of settings tuned, which differ.", settings=dict[str, Count])
 FailedTuning = _kind("FailedTuning", "Tuning trials that failed.", contender=str, failed=Count, num_trials=Count)
 KeepsSettings = _kind("KeepsSettings", "A contender none of whose tuning trials was finished.", contender=str)
 OwnSteps = _kind(
-    "OwnSteps",
-    "A network of another library that makes its steps itself.",
-    contender=str, num_steps=Count, encoding=str,
-)  # fmt: skip
+    "OwnSteps", "A foreign network that makes its steps itself.", contender=str, num_steps=Count, encoding=str
+)
 InFloat32 = _kind(
     "InFloat32", "Networks of other libraries that computed in float32 beside others in bf16.", contenders=list[str]
 )
@@ -79,8 +69,7 @@ NotTrained = _kind(
 )
 DifferentEpochs = _kind("DifferentEpochs", "The stopping rule gave different numbers of epochs.")
 EpochLimit = _kind(
-    "EpochLimit",
-    "Contenders that ran until the limit of epochs and were best among the last of them.",
+    "EpochLimit", "Contenders that ran until the limit of epochs and were best among the last of them.",
     contenders=list[str], epochs=Count,
 )  # fmt: skip
 Limited = _kind("Limited", "Training and validation limited to so many images.", limit=Count)
@@ -99,8 +88,7 @@ RelativesApart = _kind("RelativesApart", "A split that keeps relatives together.
 AnotherTraining = _kind("AnotherTraining", "One seed cannot show the spread over seeds.")
 EnoughSeeds = _kind("EnoughSeeds", "Too few seeds for any lead to be conclusive.", fewest=Count)
 MoreSeeds = _kind(
-    "MoreSeeds",
-    "About `needed` seeds would show a difference of `margin`; None: more than are looked for (`most`).",
+    "MoreSeeds", "About `needed` seeds would show a difference of `margin`; None: more than are looked for (`most`).",
     needed=Count | None, most=Count, margin=Share,
 )  # fmt: skip
 MoreImages = _kind(

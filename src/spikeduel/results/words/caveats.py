@@ -47,12 +47,12 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.InFolds: "Scores are means over {folds} folds. Folds share training images: they are not independent data.",
     c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",
-    c.OwnSettings: ("Contenders have settings of their own ({own}). No tuning shows that each was tuned equally."),
+    c.OwnSettings: "Contenders have settings of their own ({own}). No tuning shows that each was tuned equally.",
     c.Tuned: (
         "Each contender was tuned with {num_trials} trials of at most {most_epochs} epochs, on validation images and "
         "with one seed; all other settings are common."
     ),
-    c.StillRising: ("From {half} to {num_trials} trials the expected best still rose: {rises}. Try more trials."),
+    c.StillRising: "From {half} to {num_trials} trials the expected best still rose: {rises}. Try more trials.",
     c.UnevenTuning: "The same number of trials covers more settings more thinly. Settings tuned: {numbers}.",
     c.FailedTuning: "{failed} of {num_trials} tuning trials of {contender} failed.",
     c.KeepsSettings: "{contender} keeps the settings it had: none of its tuning trials was finished.",
