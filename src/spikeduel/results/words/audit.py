@@ -4,7 +4,7 @@ from string import Formatter
 from typing import Any
 
 from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Remedy
-from spikeduel.results.words.numbers import counted, listed, per_cent
+from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
 from spikeduel.system import typed
 
 SMALL_SHARE = 0.001
@@ -114,6 +114,7 @@ filled = _Words().format
 def sentence(finding: Finding, audit: Audit) -> str:
     """What was found, how many, why it matters, what to do."""
     classes = [audit.class_sides[name] for name in finding.names if name in audit.class_sides]
+    named = listed(finding.names) if len(finding.names) > MOST_NAMED else ", ".join(finding.names)
     sides = {"train": "training", "val": "validation", "test": "test"}
     searched = {side: (getattr(audit.searched, side), getattr(audit.counts, side)) for side in sides}
     text = filled(
@@ -123,7 +124,7 @@ def sentence(finding: Finding, audit: Audit) -> str:
         one=finding.count == 1,
         shared=_percent(finding.share),
         names=finding.names,
-        named=f": {listed(finding.names)}" if finding.names else "",
+        named=f": {named}" if named else "",
         classes=classes,
         train_share=classes[0].train / max(1, audit.counts.train) if classes else 0.0,
         format=next((each for each in audit.formats if each.property in finding.names), None),

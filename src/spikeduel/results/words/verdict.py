@@ -27,7 +27,11 @@ def verdict(results: Results) -> str:
     """What the trials showed: accuracies, who is better, by how much, how sure that is, what could overturn it."""
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
     if len(pairs) == 1:
-        sentences = [*_of_one_pair(pairs[0], num_folds), *_parameters(results, pairs[0])]
+        (pair,), number = pairs, {trial.contender: trial.parameters for trial in results.trials}
+        sentences, a, b = _of_one_pair(pair, num_folds), number.get(pair.a), number.get(pair.b)
+        if a and b:
+            both = f"Both have {a:,} parameters."
+            sentences.append(both if a == b else f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}.")
     elif pairs:
         sentences = _of_many_pairs(pairs, num_folds)
     else:
@@ -147,14 +151,6 @@ def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
         Conclusion.INCONCLUSIVE: f"{best} against the following is inconclusive:" if best else "Inconclusive:",
     }
     return [f"{text} {listed(found[kind])}." for kind, text in words.items() if kind in found]
-
-
-def _parameters(results: Results, pair: Pair) -> list[str]:
-    number = {trial.contender: trial.parameters for trial in results.trials}
-    a, b = number.get(pair.a), number.get(pair.b)
-    if not a or not b:
-        return []
-    return [f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}." if a != b else f"Both have {a:,} parameters."]
 
 
 def epoch_times(results: Results) -> list[str]:
