@@ -91,7 +91,7 @@ def test_a_measure_is_in_the_results_the_table_and_the_report(added):
 def test_a_control_is_in_the_results_the_words_and_the_report(added):
     run, _ = added
     (controlled,) = run.results.comparison.controls
-    row = controlled.row("first_class")
+    row = next(row for row in controlled.rows if row.control == "first_class")
     assert not row.spikes
     assert row.accuracy == run.results.trials[0].controls["first_class"].accuracy < 0.5
     assert row.found.conclusion

@@ -16,9 +16,8 @@ from spikeduel.results import predictions
 from spikeduel.results.caveats import FailedMeasure, FailedTrials, OwnSettings, Tuned
 from spikeduel.results.caveats import TestUses as Uses
 from spikeduel.results.comparison import load_run
-from spikeduel.results.run import GroupSizes
+from spikeduel.results.run import GroupSizes, TuningRecord
 from spikeduel.results.trials import Classification
-from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
@@ -74,7 +73,7 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
 def test_the_predictions_are_those_that_were_measured(duel):
     kept = predictions.read(duel.out)
     for trial in duel.results.trials:
-        right = kept.answers[trial.contender, trial.seed] == kept.labels
+        right = np.equal(kept.answers[trial.contender, trial.seed], kept.labels)
         assert right.mean() == trial.test.accuracy
     prepared = data.load(EXPERIMENT)
     np.testing.assert_array_equal(kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test])

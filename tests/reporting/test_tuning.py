@@ -6,7 +6,7 @@ from msgspec import structs
 
 from spikeduel.reporting import report, report_tuning, tuning_trials
 from spikeduel.reporting.tuning import section
-from spikeduel.results.tuning import TuningRecord
+from spikeduel.results.run import TuningRecord
 from spikeduel.system.typed import converted
 
 

@@ -7,7 +7,7 @@ from made_audits import audit_with
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding
-from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_caveats, tuning_limits
+from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import baseline
@@ -241,8 +241,11 @@ def test_of_twins_the_difference_is_the_activations():
 
 
 def test_what_was_tuned_for_whom():
-    assert tuning_caveats(baseline(), None) == [c.Untuned()]
-    own = baseline(per_contender={"dense-snn": {"beta": 0.5}})
+    def tuning_caveats(experiment, record):
+        return find_caveats(experiment, dataset(), [trial("snn", 0.9)], record)
+
+    assert tuning_caveats(EXPERIMENT, None) == [c.Untuned()]
+    own = baseline(seeds=3, per_contender={"dense-snn": {"beta": 0.5}})
     assert tuning_caveats(own, None) == [c.OwnSettings(settings={"dense-snn": {"beta": 0.5}})]
     assert tuning_caveats(own, tuning(a=0.0, b=0.0)) == [c.Tuned(num_trials=8, most_epochs=6)]
     # Where the experiment left the epochs open, those of the longest trial count.

@@ -71,8 +71,8 @@ def make_run(tmp_path):
 def test_what_is_written_is_read_again(make_run):
     run = make_run({"snn": [3, 1], "cnn": [8, None]}, groups=np.arange(60) // 4)
     found = predictions.read(run)
-    assert found.contenders == ("snn", "cnn")
-    assert (found.seeds("snn"), found.seeds("cnn")) == ({0, 1}, {0})
+    assert found.contenders == ["snn", "cnn"]
+    assert list(found.answers) == [("snn", 0), ("snn", 1), ("cnn", 0)]
     np.testing.assert_array_equal(found.labels, LABELS[TEST])
     np.testing.assert_array_equal(found.indices, TEST)
     np.testing.assert_array_equal(found.groups, TEST // 4)

@@ -11,7 +11,6 @@ from spikeduel import comparing, data
 from spikeduel.comparing import compare
 from spikeduel.measuring import energy, latency
 from spikeduel.measuring.correctness import classified
-from spikeduel.results import older, significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Ways
 from spikeduel.results.significance import Conclusion, Reservation
@@ -74,7 +73,7 @@ def test_the_bits_tell_the_counts_apart(num_steps, bits):
 
 
 def test_results_of_earlier_versions_get_the_same_titles():
-    assert {name: (title, spikes) for name, (title, _, spikes) in older.CONTROLS.items()} == {
+    assert {name: (about["title"], about["spikes"]) for name, about in comparison.OLD_CONTROLS.items()} == {
         name: (control.title, control.spikes) for name, control in CONTROLS.items()
     }
 

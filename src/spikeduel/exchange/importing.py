@@ -24,8 +24,7 @@ from torch import Tensor
 
 from spikeduel import data
 from spikeduel.data import Preprocessing
-from spikeduel.networks.foreign import Steps
-from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.networks.models import Model, ModelCard, Steps, build
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.system import files

@@ -138,8 +138,8 @@ class _Dicts(Frozen):
     """What is read from the dicts of a card, and from what results.json takes as any text."""
 
     network: _Network
-    foreign: _Calling | None = None
     trained_on: _TrainedOn | None
+    foreign: _Calling | None = None
 
 
 def _card(text: str | None) -> ModelCard:

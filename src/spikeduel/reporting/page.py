@@ -19,10 +19,9 @@ from spikeduel.reporting.template import template
 from spikeduel.reporting.tuning import section
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.run import Results
+from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import AddedMeasure, ClassScores, Trial
-from spikeduel.results.tuning import TuningRecord
-from spikeduel.results.words import caveats, controls, tables
+from spikeduel.results.words import caveats, tables, verdict
 from spikeduel.results.words import report as words
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -119,7 +118,7 @@ def report(
         "spread_note": tables.spread_note(results.trials),
         "added": added_measures(results.trials),
         "differences": _differences(results, folder),
-        "controls": controls,
+        "controls": verdict,
         "controlled": _controlled(results, folder),
         "costs": costs.section(results, folder, table),
         "audited": audit and audited.section(audit, held.prepared if held else None, folder, results.trials),

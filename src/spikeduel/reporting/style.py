@@ -23,8 +23,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from spikeduel.results.run import TunedContender
 from spikeduel.results.trials import Trial
-from spikeduel.results.tuning import TunedContender
 from spikeduel.system import files
 from spikeduel.system.errors import visible
 

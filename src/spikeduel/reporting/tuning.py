@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from spikeduel.reporting import style
 from spikeduel.reporting.style import Shown
 from spikeduel.results import concluding
-from spikeduel.results.tuning import DrawnFrom, TunedContender, TuningRecord
+from spikeduel.results.run import DrawnFrom, TunedContender, TuningRecord
 from spikeduel.results.words import caveats
 
 

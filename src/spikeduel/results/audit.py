@@ -13,33 +13,19 @@ FEW_TEST_IMAGES = 10
 Side = Literal["train", "val", "test"]
 
 FindingKind = Literal[
-    "test_in_training",
-    "conflicting_labels",
-    "cut_groups",
-    "leakage",
-    "near_test_in_training",
-    "unreadable_files",
-    "groups_joined",
-    "validation_copies",
-    "copies_on_one_side",
-    "near_across_sides",
-    "groups_cut_at_validation",
-    "unbalanced_classes",
-    "few_test_images",
-    "class_shares_differ",
-    "format_tells_class",
-    "format_tells_side",
+    "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
+    "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
+    "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
     "searched_a_sample",
-]
+]  # fmt: skip
 Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
 
 
 class Finding(Frozen):
     """One conclusion of an audit; `results.words.audit.sentence` says it in words.
 
-    `is_problem` marks what would invalidate a result. `count` is of images, sets of images, groups, files or classes,
-    as `kind` has it; `share` is of the test images. `names` are the classes, the files or the property of files
-    concerned.
+    `is_problem` marks what would invalidate a result. `count` is of what `kind` names (images, sets, groups, files,
+    classes), `share` of the test images; `names` are the classes, files or the property of files concerned.
     """
 
     kind: FindingKind
@@ -68,9 +54,8 @@ class ExactDuplicates(Frozen):
 
     `sets` of equal images, of `images` in all; `within`: copies of an image on the same side; `across`: images equal to
     one on an earlier side; `conflicting`: sets with more than one label, of `conflicting_images` in all;
-    `test_in_training`: test images equal to a training image; `across_groups`: sets in several of the groups that the
-    files' names give, null where they give none; `conflicting_files`: the files behind `conflicting_images`, null where
-    images are no files.
+    `test_in_training`: test images equal to a training image; `across_groups`: sets in several of the groups that
+    files' names give, null without; `conflicting_files`: those of `conflicting_images`, null where images are no files.
     """
 
     within: Count
@@ -161,12 +146,9 @@ class AuditedImage(Frozen):
 
 
 PairKind = Literal[
-    "equal images, different labels",
-    "equal images on two sides",
-    "near on two sides",
-    "equal images on one side",
+    "equal images, different labels", "equal images on two sides", "near on two sides", "equal images on one side",
     "near on one side",
-]
+]  # fmt: skip
 
 
 class Pair(Frozen):
@@ -228,14 +210,13 @@ class Audit(Frozen):
     @property
     def problems(self) -> list[str]:
         """What would invalidate a result, in words."""
-        return self._sentences(True)
+        from spikeduel.results.words.audit import sentence
+
+        return [sentence(finding, self) for finding in self.conclusions if finding.is_problem]
 
     @property
     def notes(self) -> list[str]:
         """What is worth knowing, in words."""
-        return self._sentences(False)
-
-    def _sentences(self, problems: bool) -> list[str]:
         from spikeduel.results.words.audit import sentence
 
-        return [sentence(finding, self) for finding in self.conclusions if finding.is_problem is problems]
+        return [sentence(finding, self) for finding in self.conclusions if not finding.is_problem]

@@ -3,253 +3,108 @@
 `concluding` finds them; `words.caveats` turns each into a sentence.
 """
 
+from typing import Any, Union
+
+import msgspec
+
 from spikeduel.results.audit import Finding
 from spikeduel.results.costs import Count, Share
-from spikeduel.system.typed import Frozen
 
 
-class Leakage(Frozen, tag=True):
-    """A split with relatives of test images in training; `official` if it is the data's own."""
+def _kind(name: str, meaning: str, **fields: Any) -> Any:
+    """A frozen struct with these fields, which JSON tags with its name as `type`."""
+    options: dict[str, Any] = {"tag": True, "frozen": True, "kw_only": True, "module": __name__}
+    return msgspec.defstruct(name, list(fields.items()), namespace={"__doc__": meaning}, **options)
 
-    shared: Share
-    official: bool
 
+# ---- what a careful reader objects
 
-class FewShared(Frozen, tag=True):
-    """A few of the data's own test images have copies in training."""
-
-    shared: Share
-
-
-class OneSeed(Frozen, tag=True):
-    """One seed."""
-
-
-class FewTestImages(Frozen, tag=True):
-    """A small test set; `folds_help` if folds would test all images."""
-
-    num_test: Count
-    folds_help: bool
-
-
-class FewGroups(Frozen, tag=True):
-    """Few groups of test images: `tested` of `known`; `folds_help` if folds would test them all."""
-
-    tested: Count
-    known: Count
-    one_seed: bool
-    folds_help: bool
-
-
-class AtChance(Frozen, tag=True):
-    """Contenders no better than naming the most frequent class; `stopped_early` if all their trainings did."""
-
-    contenders: list[str]
-    stopped_early: bool
-
-
-class SometimesAtChance(Frozen, tag=True):
-    """One contender, in `num` of `of` trainings."""
-
-    contender: str
-    num: Count
-    of: Count
-
-
-class BelowNearestNeighbour(Frozen, tag=True):
-    """Contenders below the audit's untrained nearest neighbour; `first_fold` if that looked at the first fold."""
-
-    contenders: list[str]
-    accuracy: Share
-    first_fold: bool
-
-
-class SameWeights(Frozen, tag=True):
-    """Twins among the contenders; `only` if there are no others."""
-
-    pairs: list[tuple[str, str]]
-    only: bool
-
-
-class Confounded(Frozen, tag=True):
-    """Networks that differ in shape as well as in spiking."""
-
-
-class InFolds(Frozen, tag=True):
-    """Scores are means over folds."""
-
-    folds: Count
-
-
-class Untuned(Frozen, tag=True):
-    """Common settings, tuned for nobody."""
-
-
-class OwnSettings(Frozen, tag=True):
-    """Settings of single contenders, of which no tuning is known."""
-
-    settings: dict[str, dict[str, float]]
-
-
-class Tuned(Frozen, tag=True):
-    """Equally many trials for each contender."""
-
-    num_trials: Count
-    most_epochs: Count
-
-
-class StillRising(Frozen, tag=True):
-    """Contenders whose expected best still rose, by `gains`, from half the trials to all."""
-
-    gains: dict[str, float]
-    num_trials: Count
-
-
-class UnevenTuning(Frozen, tag=True):
-    """Numbers of settings tuned, which differ."""
-
-    settings: dict[str, Count]
-
-
-class FailedTuning(Frozen, tag=True):
-    """Tuning trials that failed."""
-
-    contender: str
-    failed: Count
-    num_trials: Count
-
-
-class KeepsSettings(Frozen, tag=True):
-    """A contender none of whose tuning trials was finished."""
-
-    contender: str
-
-
-class OwnSteps(Frozen, tag=True):
-    """A network of another library that makes its steps itself."""
-
-    contender: str
-    num_steps: Count
-    encoding: str
-
-
-class InFloat32(Frozen, tag=True):
-    """Networks of other libraries that computed in float32 beside others in bf16."""
-
-    contenders: list[str]
-
-
-class NotTrained(Frozen, tag=True):
-    """Converted networks and their sources."""
-
-    sources: dict[str, str]
-    num_steps: Count
-    percentile: float
-
-
-class DifferentEpochs(Frozen, tag=True):
-    """The stopping rule gave different numbers of epochs."""
-
-
-class EpochLimit(Frozen, tag=True):
-    """Contenders that ran until the limit of epochs and were best among the last of them."""
-
-    contenders: list[str]
-    epochs: Count
-
-
-class Limited(Frozen, tag=True):
-    """Training and validation limited to so many images."""
-
-    limit: Count
-
-
-class FailedTrials(Frozen, tag=True):
-    """Trials that failed and are left out."""
-
-    titles: list[str]
-
-
-class FailedMeasure(Frozen, tag=True):
-    """A measure of a trial that failed."""
-
-    measure: str
-    trial: str
-    reason: str
-
-
-class NotCounted(Frozen, tag=True):
-    """A contender whose operations are not known."""
-
-    contender: str
-    reason: str
-
-
-class TestUses(Frozen, tag=True):
-    """Models that were asked about these test images, and how many of them are this run's."""
-
-    uses: Count
-    here: Count
-
-
-class AuditProblem(Frozen, tag=True):
-    """A problem that the audit of the data found."""
-
-    finding: Finding
-
-
-class DataNote(Frozen, tag=True):
-    """A note that comes with the data set."""
-
-    text: str
-
-
-Caveat = (
-    Leakage | FewShared | OneSeed | FewTestImages | FewGroups | AtChance | SometimesAtChance | BelowNearestNeighbour
-    | SameWeights | Confounded | InFolds | Untuned | OwnSettings | Tuned | StillRising | UnevenTuning | FailedTuning
-    | KeepsSettings | OwnSteps | InFloat32 | NotTrained | DifferentEpochs | EpochLimit | Limited | FailedTrials
-    | FailedMeasure | NotCounted | TestUses | AuditProblem | DataNote
-)  # fmt: skip
-
-
-class RelativesApart(Frozen, tag=True):
-    """A split that keeps relatives together."""
-
-    shared: Share
-
-
-class AnotherTraining(Frozen, tag=True):
-    """One seed cannot show the spread over seeds."""
-
-
-class EnoughSeeds(Frozen, tag=True):
-    """Too few seeds for any lead to be conclusive."""
-
-    fewest: Count
-
-
-class MoreSeeds(Frozen, tag=True):
-    """About `needed` seeds would show a difference of `margin`; None: more than are looked for (`most`)."""
-
-    needed: Count | None
-    most: Count
-    margin: Share
-
-
-class MoreImages(Frozen, tag=True):
-    """These test images show differences from `detectable` up, with any number of seeds."""
-
-    detectable: Share
-
-
-class MoreTuning(Frozen, tag=True):
-    """More trials of tuning, or wider ranges."""
-
-
-class OtherSettings(Frozen, tag=True):
-    """Settings that were tuned for nobody."""
-
-
-Overturn = (
-    RelativesApart | FewGroups | AnotherTraining | EnoughSeeds | MoreSeeds | MoreImages | MoreTuning | OtherSettings
+Leakage = _kind(
+    "Leakage", "Relatives of test images are in training; `official`: by the data's split.", shared=Share, official=bool
 )
+FewShared = _kind("FewShared", "A few of the data's own test images have copies in training.", shared=Share)
+OneSeed = _kind("OneSeed", "One seed.")
+FewTestImages = _kind(
+    "FewTestImages", "A small test set; `folds_help`: folds would test all images.", num_test=Count, folds_help=bool
+)
+FewGroups = _kind(
+    "FewGroups", "Few groups of test images: `tested` of `known`; `folds_help` if folds would test them all.",
+    tested=Count, known=Count, one_seed=bool, folds_help=bool,
+)  # fmt: skip
+AtChance = _kind(
+    "AtChance", "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did.",
+    contenders=list[str], stopped_early=bool,
+)  # fmt: skip
+SometimesAtChance = _kind("SometimesAtChance", "One, in `num` of `of` trainings.", contender=str, num=Count, of=Count)
+BelowNearestNeighbour = _kind(
+    "BelowNearestNeighbour",
+    "Contenders below the audit's untrained nearest neighbour; `first_fold` if that looked at the first fold.",
+    contenders=list[str], accuracy=Share, first_fold=bool,
+)  # fmt: skip
+SameWeights = _kind(
+    "SameWeights", "Twins among the contenders; `only` if there are no others.", pairs=list[tuple[str, str]], only=bool
+)
+Confounded = _kind("Confounded", "Networks that differ in shape as well as in spiking.")
+InFolds = _kind("InFolds", "Scores are means over folds.", folds=Count)
+Untuned = _kind("Untuned", "Common settings, tuned for nobody.")
+OwnSettings = _kind(
+    "OwnSettings", "Settings of single contenders, of which no tuning is known.", settings=dict[str, dict[str, float]]
+)
+Tuned = _kind("Tuned", "Equally many trials for each contender.", num_trials=Count, most_epochs=Count)
+StillRising = _kind(
+    "StillRising", "Contenders whose expected best still rose, by `gains`, from half the trials to all.",
+    gains=dict[str, float], num_trials=Count,
+)  # fmt: skip
+UnevenTuning = _kind("UnevenTuning", "Numbers of settings tuned, which differ.", settings=dict[str, Count])
+FailedTuning = _kind("FailedTuning", "Tuning trials that failed.", contender=str, failed=Count, num_trials=Count)
+KeepsSettings = _kind("KeepsSettings", "A contender none of whose tuning trials was finished.", contender=str)
+OwnSteps = _kind(
+    "OwnSteps", "A foreign network that makes its steps itself.", contender=str, num_steps=Count, encoding=str
+)
+InFloat32 = _kind(
+    "InFloat32", "Networks of other libraries that computed in float32 beside others in bf16.", contenders=list[str]
+)
+NotTrained = _kind(
+    "NotTrained", "Converted networks and their sources.", sources=dict[str, str], num_steps=Count, percentile=float
+)
+DifferentEpochs = _kind("DifferentEpochs", "The stopping rule gave different numbers of epochs.")
+EpochLimit = _kind(
+    "EpochLimit", "Contenders that ran until the limit of epochs and were best among the last of them.",
+    contenders=list[str], epochs=Count,
+)  # fmt: skip
+Limited = _kind("Limited", "Training and validation limited to so many images.", limit=Count)
+FailedTrials = _kind("FailedTrials", "Trials that failed and are left out.", titles=list[str])
+FailedMeasure = _kind("FailedMeasure", "A measure of a trial that failed.", measure=str, trial=str, reason=str)
+NotCounted = _kind("NotCounted", "A contender whose operations are not known.", contender=str, reason=str)
+TestUses = _kind(
+    "TestUses", "Models asked about these test images, and how many are this run's.", uses=Count, here=Count
+)
+AuditProblem = _kind("AuditProblem", "A problem that the audit of the data found.", finding=Finding)
+DataNote = _kind("DataNote", "A note that comes with the data set.", text=str)
+
+# ---- what could overturn the conclusions
+
+RelativesApart = _kind("RelativesApart", "A split that keeps relatives together.", shared=Share)
+AnotherTraining = _kind("AnotherTraining", "One seed cannot show the spread over seeds.")
+EnoughSeeds = _kind("EnoughSeeds", "Too few seeds for any lead to be conclusive.", fewest=Count)
+MoreSeeds = _kind(
+    "MoreSeeds", "About `needed` seeds would show a difference of `margin`; None: more than are looked for (`most`).",
+    needed=Count | None, most=Count, margin=Share,
+)  # fmt: skip
+MoreImages = _kind(
+    "MoreImages", "These test images show differences from `detectable` up, with any number of seeds.", detectable=Share
+)
+MoreTuning = _kind("MoreTuning", "More trials of tuning, or wider ranges.")
+OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
+
+CAVEATS = (
+    Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, BelowNearestNeighbour,
+    SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, UnevenTuning, FailedTuning,
+    KeepsSettings, OwnSteps, InFloat32, NotTrained, DifferentEpochs, EpochLimit, Limited, FailedTrials,
+    FailedMeasure, NotCounted, TestUses, AuditProblem, DataNote,
+)  # fmt: skip
+OVERTURNS = (
+    RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,
+)  # fmt: skip
+Caveat = Union[CAVEATS]  # type: ignore[valid-type]  # noqa: UP007
+Overturn = Union[OVERTURNS]  # type: ignore[valid-type]  # noqa: UP007

@@ -1,5 +1,6 @@
-"""A finished comparison: read from a run's folder, asked, and written down."""
+"""A finished comparison: read from a run's folder, also one of an earlier version, asked, and written down."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from spikeduel.results.concluding import find_caveats, overturned_by
-from spikeduel.results.older import upgraded
 from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
 from spikeduel.results.significance import reservation
-from spikeduel.results.words import audit, caveats, controls
+from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
-from spikeduel.results.words.verdict import verdict
+from spikeduel.results.words.verdict import of_controls, verdict
 from spikeduel.settings import Experiment, read_experiment
+from spikeduel.settings.reading import RENAMED
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown
 
@@ -51,7 +52,7 @@ class Comparison:
 
     def controls(self) -> list[str]:
         """What the controls showed, a text for each spiking contender."""
-        return [" ".join(controls.sentences(each)) for each in self.results.comparison.controls]
+        return [" ".join(of_controls(each)) for each in self.results.comparison.controls]
 
     def document(self) -> dict[str, Any]:
         """results.json: the data, and the sentences made of it."""
@@ -59,10 +60,9 @@ class Comparison:
         content["comparison"]["verdict"] = self.verdict()
         if self.results.dataset.audit:
             content["dataset"]["audit"] = audit.document(self.results.dataset.audit)
-        for found, text in zip(content["comparison"]["caveats"], self.caveats(), strict=True):
-            found["text"] = text
-        for found, text in zip(content["comparison"]["controls"], self.controls(), strict=True):
-            found["text"] = text
+        for name, texts in (("caveats", self.caveats()), ("controls", self.controls())):
+            for found, text in zip(content["comparison"][name], texts, strict=True):
+                found["text"] = text
         return content
 
     def best(self, name: str) -> Path:
@@ -77,12 +77,9 @@ class Comparison:
 
     def trials_frame(self) -> "pandas.DataFrame":
         """A row for each trial: what was trained, and every number that was measured. Needs pandas."""
-        rows = []
-        for trial in self.results.trials:
-            content = typed.plain(trial)
-            for name in ("history", "epoch_seconds", "operations", "energy", "controls", "weight_shapes", "foreign"):
-                del content[name]
-            rows.append(content)
+        no_column = ("history", "epoch_seconds", "operations", "energy", "controls", "weight_shapes", "foreign")
+        trials = [typed.plain(trial) for trial in self.results.trials]
+        rows = [{name: value for name, value in trial.items() if name not in no_column} for trial in trials]
         return _pandas().json_normalize(rows, sep=".")
 
     def pairs_frame(self) -> "pandas.DataFrame":
@@ -91,22 +88,15 @@ class Comparison:
 
     def to_latex(self) -> str:
         """The contenders as a LaTeX table (booktabs): scores in per cent, mean ± standard deviation."""
-        columns = ["model", *SCORES.values()]
-        lines = [
-            r"\begin{tabular}{l" + "r" * len(SCORES) + "}",
-            r"\toprule",
-            " & ".join([columns[0], *(rf"{title} (\%)" for title in columns[1:])]) + r" \\",
-            r"\midrule",
-        ]
+        rows = [["model", *(rf"{title} (\%)" for title in SCORES.values())]]
         for name in self.results.contenders:
-            cells = [str(score(self.results.of(name), each) or "failed").replace("±", r"$\pm$") for each in SCORES]
-            lines.append(" & ".join([_escaped(name), *cells]) + r" \\")
-        note = spread_note(self.results.trials).replace("±", r"$\pm$")
-        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *([f"% {note}"] if note else [])])
-
-
-def _escaped(text: str) -> str:
-    return "".join(rf"\{c}" if c in "&%$#_{}" else c for c in text)
+            escaped = "".join(rf"\{c}" if c in "&%$#_{}" else c for c in name)
+            rows.append([escaped, *(str(score(self.results.of(name), each) or "failed") for each in SCORES)])
+        header, *body = (" & ".join(row) + r" \\" for row in rows)
+        start, end = r"\begin{tabular}{l" + "r" * len(SCORES) + "}", r"\end{tabular}"
+        note = spread_note(self.results.trials)
+        lines = [start, r"\toprule", header, r"\midrule", *body, r"\bottomrule", end, *([f"% {note}"] if note else [])]
+        return "\n".join(lines).replace("±", r"$\pm$")
 
 
 def _pandas() -> Any:
@@ -128,28 +118,10 @@ def load_run(run: Path | str) -> Comparison:
     if not isinstance(content, dict) or content.get("schema") not in (1, SCHEMA):
         raise InputError(f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA}).")
     try:
-        results = typed.converted(upgraded(content), Results)
+        results = typed.converted(content, Results) if content["schema"] == SCHEMA else _of_schema_1(content)
     except InputError as error:
         raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
-    if content["schema"] != SCHEMA:
-        results = _concluded(results)
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
-
-
-def _concluded(results: Results) -> Results:
-    """Results of an earlier version, which kept the sentences alone, with their conclusions as data."""
-    pairs = [structs.replace(pair, reservation=reservation(pair)) for pair in results.comparison.pairs]
-    found = Conclusions(
-        pairs=pairs,
-        controls=[structs.replace(each, rows=list(map(_reserved, each.rows))) for each in results.comparison.controls],
-        caveats=find_caveats(results.experiment, results.dataset, results.trials, results.tuning),
-        overturned_by=overturned_by(results.dataset, pairs, tuned=results.tuning is not None),
-    )
-    return structs.replace(results, comparison=found)
-
-
-def _reserved(row: ControlRow) -> ControlRow:
-    return structs.replace(row, found=row.found and structs.replace(row.found, reservation=reservation(row.found)))
 
 
 def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[dict[str, Any]]:
@@ -164,10 +136,7 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
         except InputError as error:
             say(f"left out: {error}")
             continue
-        accuracies: dict[str, list[float]] = {}
-        for trial in results.trials:
-            if trial.test:
-                accuracies.setdefault(trial.contender, []).append(trial.test.accuracy)
+        accuracies = {name: [t.test.accuracy for t in results.of(name) if t.test] for name in results.contenders}
         found.append(
             {
                 "run": str(path.parent),
@@ -176,8 +145,99 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
                 "encoding": results.experiment.encoding,
                 "seeds": results.experiment.seeds,
                 "epochs": max(trial.epochs for trial in results.trials),
-                "accuracy": accuracies,
+                "accuracy": {name: values for name, values in accuracies.items() if values},
                 "models": [str(path.parent / trial.model) for trial in results.trials if trial.model],
             }
         )
     return sorted(found, key=lambda run: run["created"], reverse=True)
+
+
+# ---- results of schema 1, which had other names, and kept conclusions as sentences alone
+
+OLD_CONTROLS = {
+    name: {"title": title, "meaning": meaning, "spikes": spikes}
+    for name, title, meaning, spikes in (
+        ("relu_twin", "ReLU twin", "the same network with ReLU", False),
+        ("quantised_twin", "quantised twin", "the ReLU twin with few activation levels", False),
+        ("one_step", "one time step", "the same neurons with T = 1", True),
+        ("shuffled", "shuffled in time", "the trained network, its spikes in random order", True),
+        ("nearest_neighbour", "nearest neighbour", "the label of the nearest training image", False),
+    )
+}
+
+
+def _of_schema_1(content: dict[str, Any]) -> Results:
+    """Results of schema 1, with their conclusions as data. Raises `InputError` where they are damaged."""
+    try:
+        content = _upgraded(content)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"schema 1 that cannot be read ({type(error).__name__}: {error}).") from None
+    results = typed.converted(content, Results)
+    pairs = [structs.replace(pair, reservation=reservation(pair)) for pair in results.comparison.pairs]
+    found = Conclusions(
+        pairs=pairs,
+        controls=[structs.replace(each, rows=list(map(_reserved, each.rows))) for each in results.comparison.controls],
+        caveats=find_caveats(results.experiment, results.dataset, results.trials, results.tuning),
+        overturned_by=overturned_by(results.dataset, pairs, tuned=results.tuning is not None),
+    )
+    return structs.replace(results, comparison=found)
+
+
+def _reserved(row: ControlRow) -> ControlRow:
+    return structs.replace(row, found=row.found and structs.replace(row.found, reservation=reservation(row.found)))
+
+
+def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a results.json of schema 1 as schema 2 has it, conclusions left out."""
+    content = _renamed(content)
+    dataset, comparison = content["dataset"], content.get("comparison") or {}
+    # What the audit found, and over how many portions, was kept in sentences alone.
+    audit = dict(dataset.get("audit") or {})
+    problems = [f"Data audit: {text}" for text in audit.get("problems") or []]
+    if portions := re.search(r"over (\d+) equal", audit.get("near_definition") or ""):
+        audit["near_portions"] = int(portions[1])
+    pairs, controls = comparison.get("pairs") or [], comparison.get("controls") or []
+    return {
+        **content,
+        "schema": 2,
+        "experiment": {RENAMED.get(name, name): value for name, value in content["experiment"].items()},
+        "dataset": {**dataset, "audit": audit or None, "notes": [*problems, *(dataset.get("notes") or [])]},
+        "trials": [_trial(trial) for trial in content["trials"]],
+        "comparison": {
+            "pairs": [{**pair, "reservation": None} for pair in pairs if pair.get("seeds") and pair.get("ci95")],
+            "controls": [{**found, "rows": [_row(row) for row in found["rows"]]} for found in controls],
+        },
+    }
+
+
+def _trial(trial: dict[str, Any]) -> dict[str, Any]:
+    controls = dict(trial.get("controls") or {})
+    reasons = controls.pop("reasons", {})
+    return {
+        **trial,
+        "test": trial["test"] and {**trial["test"], "encoding_spread": trial["test"].get("draws")},
+        "weight_shapes": trial.get("weights"),
+        "family": "ann" if trial["contender"] == "dense-relu" else trial["family"],
+        "failed_measures": trial.get("failed_measures") or {},
+        "controls": {name: {**found, **OLD_CONTROLS[name]} for name, found in controls.items() if found},
+        "controls_left_out": reasons,
+    }
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    found = {**row, "reservation": None} if row.get("conclusion") else None
+    kept = {name: row.get(name) for name in ("accuracy", "bits", "spread", "reason")}
+    return {"control": row["b"], **OLD_CONTROLS[row["b"]], **kept, "found": found}
+
+
+def _renamed(value: Any) -> Any:
+    """Counts and energies under their present names."""
+    if isinstance(value, list):
+        return [_renamed(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"as_written", "cached"}:
+        return {"per_step": _renamed(value["as_written"]), "hoisted": _renamed(value["cached"])}
+    if value.keys() == {"total", "per_step"}:
+        return {"total": value["total"], "by_step": value["per_step"]}
+    return {name: _renamed(each) for name, each in value.items()}

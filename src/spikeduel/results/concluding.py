@@ -5,11 +5,10 @@ from collections.abc import Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
-from spikeduel.results.run import Dataset, Pair, twins
+from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion
-from spikeduel.results.significance.variances import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.results.trials import Trial
-from spikeduel.results.tuning import TuningRecord
+from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.settings import Experiment
 
 SMALL_TEST_SET = 500
@@ -38,12 +37,18 @@ def find_caveats(
         found.append(c.FewTestImages(num_test=dataset.counts.test, folds_help=folds_help))
     if few := few_groups(dataset, experiment.seeds):
         found.append(few)
-    found += _at_chance(trials)
-    found += _below_nearest_neighbour(dataset, trials)
-    found += _of_shapes(trials)
+    found += _of_accuracies(dataset, trials)
+    if pairs := twins(trials):
+        found.append(c.SameWeights(pairs=pairs, only=len({trial.contender for trial in trials}) == 2))
+    elif len({trial.spiking for trial in trials}) > 1:
+        found.append(c.Confounded())
     if dataset.folds:
         found.append(c.InFolds(folds=len(dataset.folds)))
-    found += tuning_caveats(experiment, tuning)
+    if tuning is not None:
+        found += [c.Tuned(num_trials=tuning.num_trials, most_epochs=tuning.most_epochs), *tuning_limits(tuning)]
+    else:
+        own = experiment.per_contender
+        found.append(c.OwnSettings(settings=own) if own else c.Untuned())
     found += _of_other_libraries(experiment, trials)
     if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
         steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
@@ -56,11 +61,8 @@ def find_caveats(
         found.append(c.Limited(limit=experiment.limit))
     if failed := [trial.title for trial in trials if trial.status == "failed"]:
         found.append(c.FailedTrials(titles=failed))
-    found += [
-        c.FailedMeasure(measure=name, trial=trial.title, reason=reason)
-        for trial in trials
-        for name, reason in trial.failed_measures.items()
-    ]
+    for trial in trials:
+        found += [c.FailedMeasure(measure=n, trial=trial.title, reason=why) for n, why in trial.failed_measures.items()]
     uncounted = {trial.contender: trial.not_counted for trial in trials if trial.not_counted}
     found += [c.NotCounted(contender=name, reason=reason) for name, reason in uncounted.items()]
     here = dataset.test_uses_here or sum(trial.status == "done" for trial in trials)
@@ -79,8 +81,7 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
     if dataset.leaks:
         found.append(c.RelativesApart(shared=dataset.shared_groups or 0.0))
     seeds = max(pair.seeds for pair in pairs)
-    few = few_groups(dataset, seeds)
-    if few:
+    if few := few_groups(dataset, seeds):
         found.append(few)
     undecided = [pair for pair in pairs if pair.conclusion is Conclusion.INCONCLUSIVE]
     if seeds == 1:
@@ -88,13 +89,11 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
     elif undecided and seeds < FEWEST_SEEDS:
         found.append(c.EnoughSeeds(fewest=FEWEST_SEEDS))
     elif undecided:
-        needed = [pair.seeds_needed for pair in undecided]
-        known = [number for number in needed if number is not None]
-        at_best = max(pair.detectable_at_best or 0.0 for pair in undecided)
-        margin = undecided[0].margin
-        if len(known) == len(needed) or at_best <= margin:
-            most = max(known) if len(known) == len(needed) else None
-            found.append(c.MoreSeeds(needed=most, most=MOST_SEEDS, margin=margin))
+        known = [pair.seeds_needed for pair in undecided if pair.seeds_needed is not None]
+        needed = max(known) if len(known) == len(undecided) else None
+        at_best, margin = max(pair.detectable_at_best or 0.0 for pair in undecided), undecided[0].margin
+        if needed is not None or at_best <= margin:
+            found.append(c.MoreSeeds(needed=needed, most=MOST_SEEDS, margin=margin))
         elif not few:
             # With few groups, it has been said which images are wanted.
             found.append(c.MoreImages(detectable=at_best))
@@ -109,14 +108,6 @@ def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:
     folds_help = tested < known and dataset.split == "grouped"
     one_seed = seeds == 1 and tested < FEWEST_GROUPS
     return c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help)
-
-
-def tuning_caveats(experiment: Experiment, tuning: TuningRecord | None) -> list[Caveat]:
-    """What was tuned, and what that leaves open."""
-    settings = experiment.per_contender
-    if tuning is not None:
-        return [c.Tuned(num_trials=tuning.num_trials, most_epochs=tuning.most_epochs), *tuning_limits(tuning)]
-    return [c.OwnSettings(settings=settings) if settings else c.Untuned()]
 
 
 def tuning_limits(tuning: TuningRecord) -> list[Caveat]:
@@ -136,12 +127,6 @@ def tuning_limits(tuning: TuningRecord) -> list[Caveat]:
     return found
 
 
-def _of_shapes(trials: Sequence[Trial]) -> list[Caveat]:
-    if pairs := twins(trials):
-        return [c.SameWeights(pairs=pairs, only=len({trial.contender for trial in trials}) == 2)]
-    return [c.Confounded()] if len({trial.spiking for trial in trials}) > 1 else []
-
-
 def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list[Caveat]:
     """What is not the same for networks that were not made for spikeduel."""
     foreign = {t.contender: t for t in trials if t.foreign and t.spiking}
@@ -156,21 +141,25 @@ def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list
     return found
 
 
-def _at_chance(trials: Sequence[Trial]) -> list[Caveat]:
-    """Who did no better than always naming the most frequent class: on average, or in some trainings."""
+def _of_accuracies(dataset: Dataset, trials: Sequence[Trial]) -> list[Caveat]:
+    """Who did no better than the most frequent class, or worse than the audit's search for the most similar image."""
     tested: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.test:
             tested.setdefault(trial.contender, []).append(trial)
-    always = sorted(name for name, those in tested.items() if _no_better_than_chance(those))
     found: list[Caveat] = []
-    if always:
+    if always := sorted(name for name, those in tested.items() if _no_better_than_chance(those)):
         early = all(trial.stopped == "early" for name in always for trial in tested[name])
         found.append(c.AtChance(contenders=always, stopped_early=early))
     for name, those in tested.items():
         at_chance = sum(_no_better_than_chance([trial]) for trial in those)
         if at_chance and name not in always:
             found.append(c.SometimesAtChance(contender=name, num=at_chance, of=len(those)))
+    if dataset.audit and (probe := dataset.audit.probe.accuracy) is not None:
+        # With folds, the audit looks at the images of the first one.
+        firsts = {name: [t.test.accuracy for t in those if t.test and not t.fold] for name, those in tested.items()}
+        if below := [name for name, those in firsts.items() if those and statistics.fmean(those) < probe]:
+            found.append(c.BelowNearestNeighbour(contenders=below, accuracy=probe, first_fold=bool(dataset.folds)))
     return found
 
 
@@ -191,17 +180,3 @@ def _improved_to_the_end(trial: Trial) -> bool:
     """Whether the limit of epochs ended it, and its best epoch was among the last quarter."""
     best = trial.best_epoch
     return trial.stopped == "limit" and best is not None and best + 1 > trial.epochs * (1 - LAST_EPOCHS)
-
-
-def _below_nearest_neighbour(dataset: Dataset, trials: Sequence[Trial]) -> list[Caveat]:
-    """Who does worse than the audit's untrained search for the most similar training image."""
-    probe = dataset.audit.probe.accuracy if dataset.audit else None
-    scores: dict[str, list[float]] = {}
-    for trial in trials:
-        # With folds, the audit looks at the images of the first one.
-        if trial.test and not trial.fold:
-            scores.setdefault(trial.contender, []).append(trial.test.accuracy)
-    below = [name for name, those in scores.items() if probe is not None and statistics.fmean(those) < probe]
-    if not below or probe is None:
-        return []
-    return [c.BelowNearestNeighbour(contenders=below, accuracy=probe, first_fold=bool(dataset.folds))]

@@ -226,11 +226,8 @@ class TableEnergy(Frozen):
         multiplications: Multiplications = "dense",
     ) -> float | None:
         """Joules per image, counted as the arguments say."""
-        of_memory: ScopeJoules | None = getattr(self, memory)
-        if of_memory is None:
-            return None
-        of_way: MacJoules = getattr(getattr(of_memory, scope), way)
-        return of_way.dense if multiplications == "dense" else of_way.effective
+        of_memory = getattr(self, memory)
+        return of_memory and getattr(getattr(getattr(of_memory, scope), way), multiplications)
 
 
 class Energy(Frozen):

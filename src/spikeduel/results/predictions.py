@@ -1,10 +1,8 @@
 """Every trial's answers to the test images, kept beside results.json, so that anybody can test them later."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from msgspec import Meta
 
 from spikeduel.results import significance
@@ -22,7 +20,7 @@ class SeedAnswers(typed.Frozen):
 
     contender: str
     seed: Count
-    predicted: list[int]
+    predicted: list[Count]
 
 
 class PredictionsFile(typed.Frozen):
@@ -37,9 +35,9 @@ class PredictionsFile(typed.Frozen):
     dataset: str
     fingerprint: str
     classes: list[str]
-    indices: list[int]
-    labels: Annotated[list[int], Meta(min_length=1)]
-    groups: list[int] | None
+    indices: list[Count]
+    labels: Annotated[list[Count], Meta(min_length=1)]
+    groups: list[Count] | None
     trials: list[SeedAnswers]
 
     def __post_init__(self) -> None:
@@ -47,47 +45,30 @@ class PredictionsFile(typed.Frozen):
         if any(len(part) != len(self.labels) for part in parts):
             raise ValueError("indices, labels, groups and answers differ in length")
 
-
-@dataclass(frozen=True)
-class Predictions:
-    """What `predictions.json` holds; `answers[contender, seed]`, `labels` and `groups` are int64 `[N]`."""
-
-    fingerprint: str
-    indices: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray | None
-    answers: dict[tuple[str, int], np.ndarray]
+    @property
+    def answers(self) -> dict[tuple[str, int], list[int]]:
+        """The predicted classes `[N]` of each contender and seed, in the order of the run."""
+        return {(each.contender, each.seed): each.predicted for each in self.trials}
 
     @property
-    def contenders(self) -> tuple[str, ...]:
+    def contenders(self) -> list[str]:
         """In the order of the run."""
-        return tuple(dict.fromkeys(contender for contender, _ in self.answers))
-
-    def seeds(self, contender: str) -> set[int]:
-        """The seeds of a contender that were finished."""
-        return {seed for name, seed in self.answers if name == contender}
+        return list(dict.fromkeys(each.contender for each in self.trials))
 
 
-def read(run: Path | str) -> Predictions:
+def read(run: Path | str) -> PredictionsFile:
     """The predictions in a run's folder. Raises `InputError` where there are none, or damaged ones."""
     path = Path(run) / FILE
-    if not path.is_file():
-        again = path.with_name("experiment.toml")
-        if again.is_file():
-            raise InputError(
-                f"{run}: has no {FILE}. `spikeduel compare --experiment {again}` writes it anew, and trains nothing "
-                "that the store holds."
-            )
-        there = f"has no {FILE}, and is no run's folder" if path.parent.is_dir() else "no such folder"
-        raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
-    try:
-        content = typed.read_json(path, PredictionsFile)
-        labels, indices = (np.array(part, np.int64) for part in (content.labels, content.indices))
-        groups = None if content.groups is None else np.array(content.groups, np.int64)
-        answers = {(each.contender, each.seed): np.array(each.predicted, np.int64) for each in content.trials}
-    except OverflowError:
-        raise InputError(f"{path}: damaged (a number that is too large).") from None
-    return Predictions(content.fingerprint, indices, labels, groups, answers)
+    if path.is_file():
+        return typed.read_json(path, PredictionsFile)
+    again = path.with_name("experiment.toml")
+    if again.is_file():
+        raise InputError(
+            f"{run}: has no {FILE}. `spikeduel compare --experiment {again}` writes it anew, and trains nothing that "
+            "the store holds."
+        )
+    there = f"has no {FILE}, and is no run's folder" if path.parent.is_dir() else "no such folder"
+    raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
 
 
 def num_folds(run: Path | str) -> int | None:
@@ -109,22 +90,20 @@ def names(
         if name is not None and name not in known:
             raise unknown("contender", name, known)
     if other_run is None:
-        if (a is None or b is None) and len(first) != 2:
+        if len(first) != 2 and None in (a, b):
             raise InputError(f"{run}: has {len(first)} contenders ({', '.join(first)}): name two, --a and --b.")
         a = a or next(name for name in first if name != b)
         b = b or next(name for name in first if name != a)
         if a == b:
-            raise InputError(
-                f"{a} is named twice: a contender does not differ from itself. Name another, or --against."
-            )
+            raise InputError(f"{a} is named twice: nobody differs from itself. Name another, or --against.")
         return a, b
     common = [name for name in first if name in second]
-    if a is None and b is None and len(common) != 1:
-        raise InputError(f"{run} and {other_run} have {len(common)} contenders in common: name --a and --b.")
-    a = a or (b if b in first else common[0] if len(common) == 1 else None)
+    only = common[0] if len(common) == 1 else None
+    a = a or (b if b in first else only)
     b = b or (a if a in second else None)
     if a is None or b is None:
-        raise InputError(f"{run} has {', '.join(first)}, {other_run} has {', '.join(second)}: name --a and --b.")
+        have = f"{run} has {', '.join(first)}, {other_run} has {', '.join(second)}"
+        raise InputError(f"{have}: they have {len(common)} contenders in common: name --a and --b.")
     return a, b
 
 
@@ -144,20 +123,14 @@ def compare_runs(
     first = read(run)
     second = first if other_run is None else read(other_run)
     if first.fingerprint != second.fingerprint:
-        raise InputError(
-            f"{run} and {other_run} are of different data (their fingerprints differ): nothing to compare."
-        )
-    if not np.array_equal(first.indices, second.indices):
+        raise InputError(f"{run} and {other_run} are of different data (other fingerprints): nothing to compare.")
+    if first.indices != second.indices:
         raise InputError(f"{run} and {other_run} have different test images (another split): nothing to compare.")
-    seeds = sorted(first.seeds(a) & second.seeds(b))
+    of_a, of_b = first.answers, second.answers
+    seeds = sorted(seed for name, seed in of_a if name == a and (b, seed) in of_b)
     if not seeds:
         raise InputError(f"{a} and {b} have no finished seed in common.")
     if margin is None:
         margin = read_experiment(Path(run) / "experiment.toml").equivalence_margin
-    return significance.compare_predictions(
-        first.labels,
-        np.array([first.answers[a, seed] for seed in seeds]),
-        np.array([second.answers[b, seed] for seed in seeds]),
-        first.groups,
-        margin,
-    )
+    answers = [of_a[a, seed] for seed in seeds], [of_b[b, seed] for seed in seeds]
+    return significance.compare_predictions(first.labels, *answers, first.groups, margin)

@@ -1,4 +1,4 @@
-"""A whole run: results.json as types."""
+"""A whole run as types: results.json, and tuning.json, which is part of it."""
 
 import inspect
 from collections.abc import Sequence
@@ -9,10 +9,9 @@ from msgspec import Meta
 
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.caveats import Caveat, Overturn
-from spikeduel.results.costs import Count
-from spikeduel.results.significance import Difference
-from spikeduel.results.trials import Share, Trial
-from spikeduel.results.tuning import TuningRecord
+from spikeduel.results.costs import Amount, Count, Positive
+from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.results.trials import Family, Score, Share, Trial
 from spikeduel.settings import Experiment
 from spikeduel.system.typed import Frozen
 
@@ -125,9 +124,9 @@ class ControlledContender(Frozen):
     accuracy: Share
     rows: list[ControlRow]
 
-    def row(self, control: str) -> ControlRow | None:
-        """The row of `control` where that was measured."""
-        return next((row for row in self.rows if row.control == control and row.found), None)
+    def conclusion(self, control: str) -> Conclusion | None:
+        """What may be concluded from `control` where that was measured."""
+        return next((row.found.conclusion for row in self.rows if row.control == control and row.found), None)
 
 
 class Conclusions(Frozen):
@@ -137,6 +136,99 @@ class Conclusions(Frozen):
     controls: list[ControlledContender] = []
     caveats: list[Caveat] = []
     overturned_by: list[Overturn] = []
+
+
+class DrawnFrom(Frozen):
+    """Where a setting was drawn from: from `low` to `high` (of its logarithm with `log`), or one of `choices`."""
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: list[float] = []
+
+    def __post_init__(self) -> None:
+        if not self.choices and (self.low is None or self.high is None):
+            raise ValueError("a range has low and high, or choices")
+
+
+class TuningTrial(Frozen):
+    """One trial: the settings tried, and how its training went."""
+
+    number: Count
+    settings: dict[str, float | None]
+    status: Literal["done", "failed"]
+    error: str | None
+    epochs: Count
+    training_seconds: Amount
+    validation: Score | None
+    key: str | None = None
+    best_epoch: Count | None = None
+    stopped: str | None = None
+
+
+class ExpectedBest(Frozen):
+    """The best validation accuracy that so many trials find: mean, standard deviation and one of it either side."""
+
+    trials: Count
+    mean: float
+    standard_deviation: Amount
+    low: float
+    high: float
+
+
+class TunedContender(Frozen):
+    """One contender's trials; `best` is the number of the chosen one, None where none was finished."""
+
+    contender: str
+    family: Family
+    tuned: list[str]
+    trials: list[TuningTrial]
+    best: Count | None
+    expected_best: list[ExpectedBest]
+    gain_of_last_doubling: float
+
+    def __post_init__(self) -> None:
+        if [trial.number for trial in self.trials] != list(range(len(self.trials))):
+            raise ValueError("the trials are not in order")
+        if len(self.expected_best) != len(self.trials):
+            raise ValueError("expected_best has not as many entries as there are trials")
+        if self.best is not None and (self.best >= len(self.trials) or self.trials[self.best].validation is None):
+            raise ValueError("there is no such best trial")
+
+
+class TunedOn(Frozen):
+    """The data: its fingerprint, and a hash of the test images, which were not looked at."""
+
+    fingerprint: str
+    test: str
+    name: str = ""
+
+
+class TuningRecord(Frozen):
+    """The content of tuning.json."""
+
+    schema: Literal[1]
+    dataset: TunedOn
+    experiment: dict[str, Any]
+    num_trials: Positive
+    ranges: dict[str, DrawnFrom]
+    contenders: list[TunedContender]
+    spikeduel: str = ""
+    created: str = ""
+    environment: dict[str, Any] = {}
+    seed: Count = 0
+    sampler: str = "random"
+    per_contender: dict[str, dict[str, float]] | None = None
+
+    def __post_init__(self) -> None:
+        if any(len(each.trials) != self.num_trials for each in self.contenders):
+            raise ValueError(f"a contender has not {self.num_trials} trials")
+
+    @property
+    def most_epochs(self) -> int:
+        """At most how many epochs a trial trained."""
+        given = self.experiment.get("epochs")
+        return given or max(trial.epochs for each in self.contenders for trial in each.trials)
 
 
 class Results(Frozen):
@@ -171,7 +263,7 @@ class Results(Frozen):
 
     @property
     def twins(self) -> list[tuple[str, str]]:
-        """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
+        """See `twins`."""
         return twins(self.trials)
 
 
@@ -185,7 +277,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    """See `Results.twins`."""
+    """The pairs (spiking contender, other) whose weights are the same, name for name and shape for shape."""
     weights = {t.contender: t for t in trials if t.weight_shapes and t.converted_from is None}
     return [
         (a, b)

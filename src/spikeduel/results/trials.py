@@ -273,23 +273,18 @@ class Trial(Frozen):
             raise ValueError("a finished trial has a model and a validation score")
         if self.model is not None and not _inside(self.model):
             raise ValueError("model must be a path within the run's folder")
-        if self.anytime is not None and not _over_all_steps(self):
-            raise ValueError("anytime, operations and latency have different numbers of time steps")
+        if self.anytime is not None:
+            leave = self.anytime.early_exit
+            exits = [each.exit_steps for each in (leave, *leave.curve)] if leave else []
+            lengths = {len(self.anytime.accuracies or []), *map(len, exits)}
+            if self.latency and self.latency.stream_ms:
+                lengths.add(len(self.latency.stream_ms))
+            if self.operations:
+                lengths.add(self.operations.num_steps)
+            if lengths != {self.anytime.num_steps} or not all(map(any, exits)):
+                raise ValueError("anytime, operations and latency have different numbers of time steps")
 
 
 def _inside(path: str) -> bool:
     both = (PurePosixPath(path), PureWindowsPath(path))
     return path.isprintable() and not any(p.is_absolute() or p.drive or ".." in p.parts for p in both)
-
-
-def _over_all_steps(trial: Trial) -> bool:
-    """Whether all that goes over time has as many steps as `anytime`, and somebody leaves at one of them."""
-    assert trial.anytime is not None
-    leave = trial.anytime.early_exit
-    leaving = [leave, *leave.curve] if leave else []
-    lengths = {len(trial.anytime.accuracies or []), *(len(each.exit_steps) for each in leaving)}
-    if trial.latency and trial.latency.stream_ms:
-        lengths.add(len(trial.latency.stream_ms))
-    if trial.operations:
-        lengths.add(trial.operations.num_steps)
-    return lengths == {trial.anytime.num_steps} and all(any(each.exit_steps) for each in leaving)

@@ -24,9 +24,9 @@ from spikeduel.results.run import (
     GroupSizes,
     Pair,
     Results,
+    TuningRecord,
 )
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
-from spikeduel.results.tuning import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials.controls import CONTROLS

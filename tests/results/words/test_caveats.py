@@ -5,8 +5,7 @@ import pytest
 from made_audits import audit_with
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Finding
-from spikeduel.results.words.caveats import assigned, sentence
-from spikeduel.results.words.verdict import reason
+from spikeduel.results.words.caveats import assigned, reason, sentence
 
 EXAMPLES = [
     (
@@ -169,7 +168,7 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
         (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0 %, above", "fold"),
         (
             c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),
-            "Twins with the same weights: a and b; c and d. Other pairs differ",
+            "a and b; c and d have the same weights, shape for shape: other pairs differ",
             "due to the activation alone",
         ),
         (c.EpochLimit(contenders=["a"], epochs=1), "limit of 1 epoch:", "epochs:"),

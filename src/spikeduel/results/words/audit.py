@@ -1,16 +1,13 @@
 """An audit in words: a sentence for each finding, the rows of its table, and its JSON document."""
 
-from collections.abc import Sequence
 from string import Formatter
 from typing import Any
 
 from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Remedy
-from spikeduel.results.words.numbers import per_cent
+from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
 from spikeduel.system import typed
 
-MOST_NAMED = 6
 SMALL_SHARE = 0.001
-
 PIXELS_ARE_NOT_ALL = (
     "Pixels cannot show every leak: two pictures of one person or object that look different are found only if groups "
     "are given."
@@ -19,56 +16,57 @@ PIXELS_ARE_NOT_ALL = (
 
 _SENTENCES: dict[FindingKind, str] = {
     "test_in_training": (
-        "{count:,} test image{s} ({share}) {has} an exact copy in training. A network can answer {them} from memory."
+        "{count:test image} ({shared}) {one:has|have} an exact copy in training. A network can answer {one:it|them} "
+        "from memory."
     ),
     "conflicting_labels": (
-        "{count:,} set{s} of equal images ({audit.exact_duplicates.conflicting_images:,} images) {has} different "
-        "labels{listed}. At least one label is wrong. Correct the labels or remove the images."
+        "{count:set} of equal images ({audit.exact_duplicates.conflicting_images:,} images) {one:has|have} different "
+        "labels{named}. At least one label is wrong. Correct the labels or remove the images."
     ),
     "cut_groups": (
-        "The split cuts {count:,} group{s}: {share} of the test images have relatives in training, which show the same "
+        "The split cuts {count:group}: {shared} of the test images have relatives in training, which show the same "
         "person or thing. Scores then measure memory, not recognition."
     ),
     "leakage": (
-        "Leakage: {share} of the test images have a sibling in training (same group, or nearly the same picture). An "
+        "Leakage: {shared} of the test images have a sibling in training (same group, or nearly the same picture). An "
         "untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
         "without these siblings (chance: {audit.probe.chance:.1%}). A network can answer from memory."
     ),
     "near_test_in_training": (
-        "{share} of the test images have a near duplicate in training. Scores on them measure memory as much as "
+        "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
         "recognition."
     ),
     "unreadable_files": (
-        "{count:,} unreadable file{s}{listed}. Remove or replace {them}: nothing can be trained before."
+        "{count:unreadable file}{named}. Remove or replace {one:it|them}: nothing can be trained before."
     ),
     "groups_joined": (
-        "{count:,} set{s} of equal images {lies} in several groups, such as under several people. These groups are "
+        "{count:set} of equal images {one:lies|lie} in several groups, such as under several people. These groups are "
         "joined, so that no split cuts them."
     ),
     "validation_copies": (
-        "Validation is slightly optimistic: {count:,} duplicate{s}. Remove {them} or pass --group-by."
+        "Validation is slightly optimistic: {count:duplicate}. Remove {one:it|them} or pass --group-by."
     ),
     "copies_on_one_side": (
-        "{count:,} duplicate{s} on the same side of the split: there are fewer different images than it seems."
+        "{count:duplicate} on the same side of the split: there are fewer different images than it seems."
     ),
     "near_across_sides": (
-        "{count:,} image{s} of validation or test {has} a near duplicate on another side "
+        "{count:image} of validation or test {one:has|have} a near duplicate on another side "
         "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). Look at "
         "the pairs in the report."
     ),
     "groups_cut_at_validation": (
-        "{count:,} group{s} {lies} on two sides, but not on training and test. Validation scores may be too high."
+        "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
     ),
     "unbalanced_classes": (
         "Classes are unbalanced: {classes[0].total:,} images of {names[0]}, {classes[1].total:,} of {names[1]}. Look "
         "at F1 and the scores by class, not at accuracy alone."
     ),
     "few_test_images": (
-        "{count:,} class{es} {has} fewer than {few} test images{listed}. The scores by class are uncertain there."
+        "{count:class} {one:has|have} fewer than {few} test images{named}. The scores by class are uncertain there."
     ),
     "class_shares_differ": (
         "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training images and "
-        "{share} of the test images."
+        "{shared} of the test images."
     ),
     "format_tells_class": (
         "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test images "
@@ -93,56 +91,55 @@ _REMEDIES: dict[Remedy, str] = {
 
 
 class _Words(Formatter):
+    """Templates of sentences, in which numbers and names stand as `words.numbers` writes them.
+
+    `{share:.1%}` gives "91.2 %", `{number:seed}` "6 seeds", `{names}` of a list "a, b and c", and of a bool
+    `{is_one:has|have}` the word before or behind the bar.
+    """
+
     def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, bool):
+            return format_spec.split("|")[not value]
+        if isinstance(value, list):
+            return listed(value)
+        if len(format_spec) > 1 and format_spec.replace(" ", "").isalpha():
+            return counted(value, format_spec)
         text = format(value, format_spec)
         return text.replace("%", " %") if format_spec.endswith("%") else text
 
 
-_WORDS = _Words()
+filled = _Words().format
 
 
 def sentence(finding: Finding, audit: Audit) -> str:
     """What was found, how many, why it matters, what to do."""
-    is_one = finding.count == 1
     classes = [audit.class_sides[name] for name in finding.names if name in audit.class_sides]
-    text = _WORDS.format(
+    named = listed(finding.names) if len(finding.names) > MOST_NAMED else ", ".join(finding.names)
+    sides = {"train": "training", "val": "validation", "test": "test"}
+    searched = {side: (getattr(audit.searched, side), getattr(audit.counts, side)) for side in sides}
+    text = filled(
         _SENTENCES[finding.kind],
         audit=audit,
         count=finding.count,
-        share=_percent(finding.share),
+        one=finding.count == 1,
+        shared=_percent(finding.share),
         names=finding.names,
-        listed=f": {_some(finding.names)}" if finding.names else "",
+        named=f": {named}" if named else "",
         classes=classes,
         train_share=classes[0].train / max(1, audit.counts.train) if classes else 0.0,
         format=next((each for each in audit.formats if each.property in finding.names), None),
-        sampled=_sampled(audit),
+        sampled=", ".join(f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of),
         few=FEW_TEST_IMAGES,
-        s="" if is_one else "s",
-        es="" if is_one else "es",
-        has="has" if is_one else "have",
-        lies="lies" if is_one else "lie",
-        them="it" if is_one else "them",
     )
     return f"{text} {_REMEDIES[finding.remedy]}" if finding.remedy else text
-
-
-def _sampled(audit: Audit) -> str:
-    sides = (("training", "train"), ("validation", "val"), ("test", "test"))
-    numbers = [(getattr(audit.searched, side), getattr(audit.counts, side), title) for title, side in sides]
-    return ", ".join(f"{searched:,} of {count:,} {title}" for searched, count, title in numbers if searched < count)
 
 
 def document(audit: Audit) -> dict[str, Any]:
     """What `audit --json`, `audit.json` and results.json's `dataset.audit` hold: all but the details, and sentences."""
     content = typed.plain(audit)
     del content["details"]
-    return {
-        "ok": audit.ok,
-        "problems": audit.problems,
-        "notes": audit.notes,
-        **content,
-        "near_definition": near_definition(audit),
-    }
+    said = {"ok": audit.ok, "problems": audit.problems, "notes": audit.notes}
+    return {**said, **content, "near_definition": near_definition(audit)}
 
 
 def near_definition(audit: Audit) -> str:
@@ -163,7 +160,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "classes": f"{len(audit.classes)}",
         "split": audit.split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
-        "conflicting labels": _sets(exact.conflicting),
+        "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
         "near duplicates": f"{near.within:,} images within a side, {near.across:,} across sides",
         "groups": _groups(audit),
         "unreadable files": f"{len(audit.unreadable):,}",
@@ -176,10 +173,11 @@ def rows(audit: Audit) -> list[dict[str, str]]:
     if probe.accuracy_if_ungrouped is None:
         del table["split over files"]
     if exact.across_groups is not None:
-        table["copies across groups"] = _sets(exact.across_groups)
-    for file_property in audit.formats:
-        values = [f"{value} ({count:,})" for value, count in file_property.values.items()]
-        table[file_property.property] = _some(values, 3, file_property.num_values)
+        table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal images"
+    for of_files in audit.formats:
+        more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
+        values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
+        table[of_files.property] = ", ".join(values[:3]) + more
     return [{"what": what, "found": value} for what, value in table.items()]
 
 
@@ -190,16 +188,7 @@ def _groups(audit: Audit) -> str:
     return f"{audit.groups:,}{joined}, {audit.groups_cut:,} cut"
 
 
-def _sets(number: int) -> str:
-    return f"{number:,} set{'' if number == 1 else 's'} of equal images"
-
-
 def _percent(share: float | None) -> str:
     if share is None:
         return "not measured"
     return per_cent(share, 2 if 0 < share < SMALL_SHARE else 1)
-
-
-def _some(names: Sequence[str], most: int = MOST_NAMED, total: int | None = None) -> str:
-    total = total or len(names)
-    return ", ".join(names[:most]) + (f" and {total - most:,} more" if total > most else "")

@@ -1,151 +1,138 @@
-"""Each caveat as one sentence, and what to do."""
+"""Each caveat as one sentence, and what to do; and what could overturn a conclusion, in a few words."""
+
+from typing import Any
+
+from msgspec import structs
 
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Audit
-from spikeduel.results.caveats import Caveat
+from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.significance import smallest_p
 from spikeduel.results.words import audit
-from spikeduel.results.words.numbers import counted, listed, per_cent
+from spikeduel.results.words.audit import filled
+from spikeduel.results.words.numbers import listed, points
+
+_SENTENCES: dict[Any, str] = {
+    c.Leakage: (
+        "Leakage: {shared:.0%} of the test images have relatives in training (same person, or duplicates). The scores "
+        "measure memory as much as recognition. "
+        "{official:Divide the data anew.|Use --split default, which keeps groups whole.}"
+    ),
+    c.FewShared: "{shared:.2%} of the test images have copies in training: at most that share of a score is memory.",
+    c.OneSeed: "One seed: a difference of a point or more can be chance. Use --seeds 6.",
+    c.FewTestImages: (
+        "{num_test:,} test images: one image is worth {worth:.1f} points.{folds_help: --folds 5 tests all images.|}"
+    ),
+    c.FewGroups: (
+        "The test images come from {tested:group}{more: of {known:,}|}: what is special to these groups weighs "
+        "heavily, and more seeds do not help.{one_seed: With one seed, p cannot fall below {floor:.2g}.|}"
+        "{folds_help: Use --folds 5 to test all groups.|}"
+    ),
+    c.AtChance: (
+        "{contenders}: no better than naming the most frequent class. Train longer "
+        "({stopped_early:--set patience=N (it stopped early) and --epochs|--epochs})."
+    ),
+    c.SometimesAtChance: "{contender}: in {num} of {of} trainings no better than naming the most frequent class.",
+    c.BelowNearestNeighbour: (
+        "A nearest-neighbour baseline on small grey images scores {accuracy:.1%}{first_fold: of the first fold|}, "
+        "above {contenders}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."
+    ),
+    c.SameWeights: (
+        "{twins} have the same weights, shape for shape: "
+        "{only:a difference is due to the activation alone.|other pairs differ in shape as well as in spiking.}"
+    ),
+    c.Confounded: (
+        "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
+        "twins compares equal weights."
+    ),
+    c.InFolds: "Scores are means over {folds} folds. Folds share training images: they are not independent data.",
+    c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",
+    c.OwnSettings: "Contenders have settings of their own ({own}). No tuning shows that each was tuned equally.",
+    c.Tuned: (
+        "Each contender was tuned with {num_trials} trials of at most {most_epochs} epochs, on validation images and "
+        "with one seed; all other settings are common."
+    ),
+    c.StillRising: "From {half} to {num_trials} trials the expected best still rose: {rises}. Try more trials.",
+    c.UnevenTuning: "The same number of trials covers more settings more thinly. Settings tuned: {numbers}.",
+    c.FailedTuning: "{failed} of {num_trials} tuning trials of {contender} failed.",
+    c.KeepsSettings: "{contender} keeps the settings it had: none of its tuning trials was finished.",
+    c.OwnSteps: (
+        "{contender} makes its own {num_steps:time step} (direct encoding): encoding {encoding} does not reach it."
+    ),
+    c.InFloat32: "{contenders} computed in float32, the others in bf16. --precision 32 makes times comparable.",
+    c.NotTrained: (
+        "Converted, not trained: {origins}, over {num_steps} steps, each layer scaled by percentile {percentile:g} of "
+        "its activations. More steps (--set conversion_steps=N) come nearer to the source."
+    ),
+    c.DifferentEpochs: "The contenders trained for different numbers of epochs, by the same stopping rule.",
+    c.EpochLimit: "{contenders} improved until the limit of {epochs:epoch}: more (--epochs) might help.",
+    c.Limited: "Training and validation were limited to {limit:,} images (--limit).",
+    c.FailedTrials: "Failed and left out: {failed}.",
+    c.FailedMeasure: "Not measured: {measure} of {trial} ({why}). The same command tries again.",
+    c.NotCounted: "Operations and energy of {contender} are not known: {reason}",
+    c.TestUses: (
+        "{uses:,} models were tested on these images from this store, {here:,} of them in this run. Choosing models by "
+        "test score inflates it: choose on validation."
+    ),
+    c.DataNote: "{text}",
+}
+_COULD_OVERTURN: dict[Any, str] = {
+    c.RelativesApart: "a split that keeps relatives together ({shared:.0%} of test images have some in training)",
+    c.FewGroups: (
+        "more groups of test images ({tested}{more: of {known:,}|} tested{folds_help:; --folds 5 tests them all|})"
+    ),
+    c.AnotherTraining: "another training (one seed cannot show the variance over seeds; use --seeds 6)",
+    c.EnoughSeeds: "more seeds (fewer than {fewest} cannot make a lead conclusive; use --seeds 6)",
+    c.MoreSeeds: (
+        "{is_known:more seeds (about {needed} would show a difference of {margin_points:g} points, if there is one)|"
+        "more than {most} seeds (as many as a difference of {margin_points:g} points takes)}"
+    ),
+    c.MoreImages: "more test images (these show differences from {least} up, with any number of seeds)",
+    c.MoreTuning: "more trials of tuning, or wider ranges for it",
+    c.OtherSettings: "other settings, which were tuned for none of them",
+}
 
 
 def sentence(caveat: Caveat, audited: Audit | None = None) -> str:
     """What `caveat` says, as people read it; a problem that an audit found is put in words by `audited`."""
-    match caveat:
-        case c.Leakage() | c.FewShared() | c.FewTestImages() | c.FewGroups() | c.InFolds() | c.Limited():
-            return _of_data(caveat)
-        case c.Untuned() | c.OwnSettings() | c.Tuned() | c.StillRising() | c.UnevenTuning():
-            return _of_tuning(caveat)
-        case c.FailedTuning() | c.KeepsSettings():
-            return _of_tuning(caveat)
-        case c.OwnSteps() | c.InFloat32() | c.NotTrained() | c.SameWeights() | c.Confounded():
-            return _of_networks(caveat)
-        case c.AuditProblem(finding=finding):
-            problem = audit.sentence(finding, audited) if audited else finding.kind.replace("_", " ")
-            return f"Data audit: {problem}"
-        case c.DataNote(text=text):
-            return text
-        case _:
-            return _of_trainings(caveat)
+    if isinstance(caveat, c.AuditProblem):
+        problem = caveat.finding.kind.replace("_", " ")
+        return f"Data audit: {audit.sentence(caveat.finding, audited) if audited else problem}"
+    return filled(_SENTENCES[type(caveat)], **structs.asdict(caveat), **_derived(caveat))
 
 
-def _of_data(caveat: Caveat) -> str:
-    match caveat:
-        case c.Leakage(shared=shared, official=official):
-            remedy = "Divide the data anew." if official else "Use --split default, which keeps groups whole."
-            return (
-                f"Leakage: {per_cent(shared, 0)} of the test images have relatives in training (same person, or "
-                f"duplicates). The scores measure memory as much as recognition. {remedy}"
-            )
-        case c.FewShared(shared=shared):
-            return (
-                f"{per_cent(shared, 2)} of the test images have copies in training: at most that share of a score is "
-                "memory."
-            )
-        case c.FewTestImages(num_test=num_test, folds_help=folds_help):
-            remedy = " --folds 5 tests all images." if folds_help else ""
-            return f"{num_test:,} test images: one image is worth {100 / num_test:.1f} points.{remedy}"
-        case c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help):
-            of_all = f" of {known:,}" if tested < known else ""
-            floor = f" With one seed, p cannot fall below {smallest_p(tested):.2g}." if one_seed else ""
-            remedy = " Use --folds 5 to test all groups." if folds_help else ""
-            return (
-                f"The test images come from {counted(tested, 'group')}{of_all}: what is special to these groups weighs "
-                f"heavily, and more seeds do not help.{floor}{remedy}"
-            )
-        case c.InFolds(folds=folds):
-            return f"Scores are means over {folds} folds. Folds share training images: they are not independent data."
-        case c.Limited(limit=limit):
-            return f"Training and validation were limited to {limit:,} images (--limit)."
-    raise TypeError(caveat)
+def reason(given: Overturn) -> str:
+    """What could overturn the conclusion, in a few words."""
+    return filled(_COULD_OVERTURN[type(given)], **structs.asdict(given), **_derived(given))
 
 
-def _of_tuning(caveat: Caveat) -> str:
-    match caveat:
-        case c.Untuned():
-            return "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally."
-        case c.OwnSettings(settings=settings):
-            each = "; ".join(f"{name}: {assigned(values)}" for name, values in settings.items())
-            return f"Contenders have settings of their own ({each}). No tuning shows that each was tuned equally."
-        case c.Tuned(num_trials=num_trials, most_epochs=most_epochs):
-            return (
-                f"Each contender was tuned with {num_trials} trials of at most {most_epochs} epochs, on validation "
-                "images and with one seed; all other settings are common."
-            )
-        case c.StillRising(gains=gains, num_trials=num_trials):
-            told = listed([f"{name} by {100 * gain:.1f} points" for name, gain in gains.items()])
-            return (
-                f"From {num_trials // 2} to {num_trials} trials the expected best still rose: {told}. Try more trials."
-            )
-        case c.UnevenTuning(settings=settings):
-            counts = ", ".join(f"{name} {number}" for name, number in settings.items())
-            return f"The same number of trials covers more settings more thinly. Settings tuned: {counts}."
-        case c.FailedTuning(contender=name, failed=failed, num_trials=num_trials):
-            return f"{failed} of {num_trials} tuning trials of {name} failed."
-        case c.KeepsSettings(contender=name):
-            return f"{name} keeps the settings it had: none of its tuning trials was finished."
-    raise TypeError(caveat)
-
-
-def _of_networks(caveat: Caveat) -> str:
-    match caveat:
-        case c.SameWeights(pairs=pairs, only=True):
-            (a, b) = pairs[0]
-            return f"{a} and {b} have the same weights, shape for shape: a difference is due to the activation alone."
+def _derived(given: Caveat | Overturn) -> dict[str, Any]:
+    """What a sentence tells beside the numbers that `given` has."""
+    match given:
+        case c.FewTestImages(num_test=num_test):
+            return {"worth": 100 / num_test}
+        case c.FewGroups(tested=tested, known=known):
+            return {"more": tested < known, "floor": smallest_p(tested)}
         case c.SameWeights(pairs=pairs):
-            told = "; ".join(f"{a} and {b}" for a, b in pairs)
-            return f"Twins with the same weights: {told}. Other pairs differ in shape as well as in spiking."
-        case c.Confounded():
-            return (
-                "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
-                "--recipe twins compares equal weights."
-            )
-        case c.OwnSteps(contender=name, num_steps=num_steps, encoding=encoding):
-            steps = counted(num_steps, "time step")
-            return f"{name} makes its own {steps} (direct encoding): encoding {encoding} does not reach it."
-        case c.InFloat32(contenders=names):
-            return f"{listed(names)} computed in float32, the others in bf16. --precision 32 makes times comparable."
-        case c.NotTrained(sources=sources, num_steps=num_steps, percentile=percentile):
-            told = listed([f"{name} from {source}" for name, source in sources.items()])
-            return (
-                f"Converted, not trained: {told}, over {num_steps} steps, each layer scaled by percentile "
-                f"{percentile:g} of its activations. More steps (--set conversion_steps=N) come nearer to the source."
-            )
-    raise TypeError(caveat)
-
-
-def _of_trainings(caveat: Caveat) -> str:
-    match caveat:
-        case c.OneSeed():
-            return "One seed: a difference of a point or more can be chance. Use --seeds 6."
-        case c.AtChance(contenders=names, stopped_early=early):
-            remedy = "--set patience=N (it stopped early) and --epochs" if early else "--epochs"
-            return f"{listed(names)}: no better than naming the most frequent class. Train longer ({remedy})."
-        case c.SometimesAtChance(contender=name, num=num, of=of):
-            return f"{name}: in {num} of {of} trainings no better than naming the most frequent class."
-        case c.BelowNearestNeighbour(contenders=names, accuracy=accuracy, first_fold=first_fold):
-            where = " of the first fold" if first_fold else ""
-            return (
-                f"A nearest-neighbour baseline on small grey images scores {per_cent(accuracy)}{where}, above "
-                f"{listed(names)}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."
-            )
-        case c.DifferentEpochs():
-            return "The contenders trained for different numbers of epochs, by the same stopping rule."
-        case c.EpochLimit(contenders=names, epochs=epochs):
-            return (
-                f"{listed(names)} improved until the limit of {counted(epochs, 'epoch')}: more (--epochs) might help."
-            )
+            return {"twins": "; ".join(f"{a} and {b}" for a, b in pairs)}
+        case c.OwnSettings(settings=settings):
+            return {"own": "; ".join(f"{name}: {assigned(values)}" for name, values in settings.items())}
+        case c.StillRising(gains=gains, num_trials=num_trials):
+            rises = listed([f"{name} by {100 * gain:.1f} points" for name, gain in gains.items()])
+            return {"half": num_trials // 2, "rises": rises}
+        case c.UnevenTuning(settings=settings):
+            return {"numbers": ", ".join(f"{name} {number}" for name, number in settings.items())}
+        case c.NotTrained(sources=sources):
+            return {"origins": listed([f"{name} from {source}" for name, source in sources.items()])}
         case c.FailedTrials(titles=titles):
-            return f"Failed and left out: {'; '.join(titles)}."
-        case c.FailedMeasure(measure=name, trial=title, reason=reason):
-            return f"Not measured: {name} of {title} ({reason.rstrip('.')}). The same command tries again."
-        case c.NotCounted(contender=name, reason=reason):
-            return f"Operations and energy of {name} are not known: {reason}"
-        case c.TestUses(uses=uses, here=here):
-            return (
-                f"{uses:,} models were tested on these images from this store, {here:,} of them in this run. Choosing "
-                "models by test score inflates it: choose on validation."
-            )
-    raise TypeError(caveat)
+            return {"failed": "; ".join(titles)}
+        case c.FailedMeasure(reason=why):
+            return {"why": why.rstrip(".")}
+        case c.MoreSeeds(needed=needed, margin=margin):
+            return {"is_known": needed is not None, "margin_points": 100 * margin}
+        case c.MoreImages(detectable=detectable):
+            return {"least": points(detectable)}
+    return {}
 
 
 def assigned(settings: dict[str, float] | dict[str, float | None]) -> str:

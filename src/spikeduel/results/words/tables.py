@@ -4,9 +4,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from spikeduel.results.run import Results
+from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Robustness, Scores, Trial
-from spikeduel.results.tuning import TuningRecord
 from spikeduel.results.words.caveats import assigned
 from spikeduel.system.errors import visible
 

@@ -1,30 +1,19 @@
-"""The conclusion in sentences, claiming no more than the trials can bear."""
+"""The conclusion in sentences, claiming no more than the trials can bear; and what controls of a contender showed."""
 
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Literal
 
-from spikeduel.results.caveats import (
-    AnotherTraining,
-    EnoughSeeds,
-    FewGroups,
-    MoreImages,
-    MoreSeeds,
-    MoreTuning,
-    OtherSettings,
-    Overturn,
-    RelativesApart,
-)
-from spikeduel.results.run import Pair, Results
+from spikeduel.results.run import ControlledContender, ControlRow, Pair, Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation, smallest_p
-from spikeduel.results.trials import Trial
+from spikeduel.results.words.caveats import reason
 from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
 
 SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 FEWEST_TIMED = 3
 """Epochs of each network whose median the first one, which also loads and compiles, cannot make."""
-
 BRIEF = {
     Reservation.FEW_SEEDS: "too few seeds",
     Reservation.FEW_GROUPS: "too few groups of test images",
@@ -37,25 +26,27 @@ BRIEF = {
 def verdict(results: Results) -> str:
     """What the trials showed: accuracies, who is better, by how much, how sure that is, what could overturn it."""
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
-    if not pairs:
-        done = [trial for trial in results.trials if trial.test]
-        sentences = [
-            f"Accuracy {per_cent(t.test.accuracy, 2)} on {t.test.n:,} test images: {t.title}." for t in done if t.test
-        ]
-        sentences = sentences or ["No trial was finished: there is nothing to compare."]
-    elif len(pairs) == 1:
-        sentences = _of_one_pair(pairs[0], num_folds) + _parameters(results, pairs[0])
-    else:
+    if len(pairs) == 1:
+        (pair,), number = pairs, {trial.contender: trial.parameters for trial in results.trials}
+        sentences, a, b = _of_one_pair(pair, num_folds), number.get(pair.a), number.get(pair.b)
+        if a and b:
+            both = f"Both have {a:,} parameters."
+            sentences.append(both if a == b else f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}.")
+    elif pairs:
         sentences = _of_many_pairs(pairs, num_folds)
+    else:
+        tested = [(trial.title, trial.test) for trial in results.trials if trial.test]
+        sentences = [f"Accuracy {per_cent(t.accuracy, 2)} on {t.n:,} test images: {title}." for title, t in tested]
+        sentences = sentences or ["No trial was finished: there is nothing to compare."]
     sentences += epoch_times(results)
-    if results.comparison.overturned_by:
-        sentences.append(_overturned(results.comparison.overturned_by))
+    if overturned_by := results.comparison.overturned_by:
+        sentences.append(f"What could overturn this: {'; '.join(map(reason, overturned_by))}.")
     return " ".join(sentences)
 
 
 def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
     """One line on a difference, the contenders by name; `num_folds` where each was trained once for every fold."""
-    trained = _trainings(found.seeds, num_folds or 0)
+    trained = _trainings(found.seeds, num_folds or 0, "these two trained models")
     numbers = f"{signed(found.difference)} points, 95 % interval {signed(found.ci95[0])} to {signed(found.ci95[1])}"
     tested = f"p = {found.p_value:.3g} ({found.test}), {found.n:,} test images, {trained}"
     return f"{a} − {b}: {numbers}, {tested}: {conclusion(found, a, b)}."
@@ -63,12 +54,7 @@ def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: in
 
 def conclusion(found: Difference, a: str, b: str) -> str:
     """The conclusion in a few words, with its reservation."""
-    text = concluded(found, a, b)
-    if found.reservation:
-        return f"{text}: {because(found)}"
-    if found.negligible and found.conclusion.better:
-        return f"{text}, by less than the {margin(found)} that count"
-    return text
+    return concluded(found, a, b) + (f": {because(found)}" if found.reservation else _negligible(found))
 
 
 def concluded(found: Difference, a: str, b: str) -> str:
@@ -77,51 +63,54 @@ def concluded(found: Difference, a: str, b: str) -> str:
     return f"{better} is better" if better else found.conclusion.value
 
 
+def _negligible(found: Difference) -> str:
+    small = found.negligible and found.conclusion.better
+    return f", by less than the {margin(found)} that count" if small else ""
+
+
 def because(found: Difference) -> str:
     """Why neither is better though the interval excludes 0, as a clause."""
     match found.reservation:
         case Reservation.FEW_SEEDS:
             smallest = 2 / math.comb(2 * found.seeds, found.seeds)
-            reason = f"with {found.seeds} seeds p cannot fall below {smallest:.2g} (--seeds 6 is enough)"
+            why = f"with {found.seeds} seeds p cannot fall below {smallest:.2g} (--seeds 6 is enough)"
         case Reservation.FEW_GROUPS:
-            groups = counted(found.groups or 0, "group")
-            reason = f"with {groups} of test images p cannot fall below {smallest_p(found.groups or 0):.2g}"
+            groups = found.groups or 0
+            why = f"with {counted(groups, 'group')} of test images p cannot fall below {smallest_p(groups):.2g}"
         case Reservation.COMPARISONS:
-            reason = "not after adjusting for the number of comparisons"
+            why = "not after adjusting for the number of comparisons"
         case _:
-            reason = "the exact test does not confirm it"
-    return f"the interval excludes 0, but {reason}"
+            why = "the exact test does not confirm it"
+    return f"the interval excludes 0, but {why}"
 
 
-def _trainings(seeds: int, num_folds: int) -> str:
+def _trainings(seeds: int, num_folds: int, models: str) -> str:
+    """What was trained; `models` where that is one of each contender."""
     if seeds == 1:
-        return f"one seed in each of {num_folds} folds" if num_folds else "these two trained models"
+        return f"one seed in each of {num_folds} folds" if num_folds else models
     return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
 
 
 def _of_one_pair(pair: Pair, num_folds: int) -> list[str]:
     leader, other = pair.leader, pair.other
-    trained = (
-        "these two trained models only" if pair.seeds == 1 and not num_folds else _trainings(pair.seeds, num_folds)
-    )
+    trained = _trainings(pair.seeds, num_folds, "these two trained models only")
     scores = f"{leader} {per_cent(pair.accuracy(leader), 2)} and {other} {per_cent(pair.accuracy(other), 2)}"
-    sentences = [f"Accuracy on {pair.n:,} test images: {scores} ({trained})."]
     interval = f"95 % interval {lead(pair)}"
+    sentences = [f"Accuracy on {pair.n:,} test images: {scores} ({trained})."]
     if pair.difference:
         sentences.append(f"{leader} leads by {points(abs(pair.difference))} ({interval}; {p_value(pair.p_value)}).")
     else:
         sentences.append(f"They are level ({interval}).")
     if pair.seeds == 1:
-        a, b = (pair.only_a_right, pair.only_b_right) if leader == pair.a else (pair.only_b_right, pair.only_a_right)
-        sentences.append(f"{a:,.0f} images only {leader} gets right, {b:,.0f} only {other}.")
+        only = {pair.a: pair.only_a_right, pair.b: pair.only_b_right}
+        sentences.append(f"{only[leader]:,.0f} images only {leader} gets right, {only[other]:,.0f} only {other}.")
     return [*sentences, _meaning(pair)]
 
 
 def _meaning(pair: Pair) -> str:
     scope = "For these models" if pair.seeds == 1 else "At these settings"
     if pair.conclusion.better:
-        text = f"{scope}, {pair.leader} is better"
-        return f"{text}, by less than the {margin(pair)} that count." if pair.negligible else f"{text}."
+        return f"{scope}, {pair.leader} is better{_negligible(pair)}."
     if pair.conclusion is Conclusion.EQUIVALENT:
         return f"{scope}, they are equivalent: the 90 % interval ({lead(pair, 90)}) lies inside {margin(pair)}."
     if pair.reservation:
@@ -137,16 +126,13 @@ def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
         accuracy.setdefault(pair.b, pair.accuracy_b)
     best = max(accuracy, key=accuracy.__getitem__)
     seeds = max(pair.seeds for pair in pairs)
-    trained = f"these {len(accuracy)} trained models only" if seeds == 1 and not num_folds else None
+    trained = _trainings(seeds, num_folds, f"these {len(accuracy)} trained models only")
     scores = f"{best} has the highest, {per_cent(accuracy[best], 2)}, of {len(accuracy)} contenders"
-    sentences = [f"Accuracy on {pairs[0].n:,} test images: {scores} ({trained or _trainings(seeds, num_folds)})."]
-    with_best = [pair for pair in pairs if best in (pair.a, pair.b)]
-    sentences += _by_conclusion(with_best, best)
-    if rest := [pair for pair in pairs if pair not in with_best]:
-        sentences += _by_conclusion(rest, None)
     scope = "" if seeds == 1 else " All of this is at these settings."
     return [
-        *sentences,
+        f"Accuracy on {pairs[0].n:,} test images: {scores} ({trained}).",
+        *_by_conclusion([pair for pair in pairs if best in (pair.a, pair.b)], best),
+        *_by_conclusion([pair for pair in pairs if best not in (pair.a, pair.b)], None),
         f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs (Holm).{scope}",
     ]
 
@@ -161,77 +147,72 @@ def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
     words: dict[str, str] = {
         "better": f"{best} is better than" if best else "The first is better:",
         Conclusion.EQUIVALENT: f"{best} is equivalent to" if best else "Equivalent:",
-        **{
-            reason: f"{best} leads {text} over" if best else f"The first leads {text}:"
-            for reason, text in _LEADS.items()
-        },
+        **{why: f"{best} leads ({text}) over" if best else f"The first leads ({text}):" for why, text in BRIEF.items()},
         Conclusion.INCONCLUSIVE: f"{best} against the following is inconclusive:" if best else "Inconclusive:",
     }
     return [f"{text} {listed(found[kind])}." for kind, text in words.items() if kind in found]
 
 
-_LEADS = {
-    Reservation.FEW_SEEDS: "(too few seeds to conclude)",
-    Reservation.FEW_GROUPS: "(too few groups of test images to conclude)",
-    Reservation.COMPARISONS: "(not after adjusting for the comparisons)",
-    Reservation.EXACT_TEST: "(not by the exact test)",
+def epoch_times(results: Results) -> list[str]:
+    """How long an epoch of a spiking network takes against one of another, twin by twin where there are twins."""
+    spiking = {trial.contender: trial.spiking for trial in results.trials}
+    two = [(a, b) for a in spiking for b in spiking if spiking[a] and not spiking[b]]
+    sentences = []
+    for pair in results.twins if len(spiking) > 2 else two:
+        seconds = [[s for t in results.trials if t.contender == name for s in t.epoch_seconds] for name in pair]
+        if min(map(len, seconds)) < FEWEST_TIMED:
+            continue
+        first, second = map(statistics.median, seconds)
+        if min(first, second) >= SHORTEST_TIMED:
+            names = f"{pair[0]} {first:.1f} s, {pair[1]} {second:.1f} s"
+            sentences.append(f"Epoch time (median on this machine): {names}, a ratio of {first / second:.1f}.")
+    return sentences
+
+
+Gain = Literal["gains", "costs", "not_shown"]
+_SUMMARY: dict[Gain, str] = {
+    "gains": "Spiking over {steps} gains {name} accuracy over its twins, at these settings.",
+    "costs": "Spiking over {steps} costs {name} accuracy, at these settings.",
+    "not_shown": "Spiking over {steps} is not shown to gain {name} accuracy.",
 }
 
 
-def _parameters(results: Results, pair: Pair) -> list[str]:
-    number = {trial.contender: trial.parameters for trial in results.trials}
-    a, b = number.get(pair.a), number.get(pair.b)
-    if not a or not b:
-        return []
-    return [f"Parameters: {pair.a} {a:,}, {pair.b} {b:,}." if a != b else f"Both have {a:,} parameters."]
-
-
-def _overturned(reasons: Sequence[Overturn]) -> str:
-    return f"What could overturn this: {'; '.join(map(reason, reasons))}."
-
-
-def reason(given: Overturn) -> str:
-    """What could overturn the conclusion, in a few words."""
-    match given:
-        case RelativesApart(shared=shared):
-            return f"a split that keeps relatives together ({per_cent(shared, 0)} of test images have some in training)"
-        case FewGroups(tested=tested, known=known, folds_help=folds_help):
-            of_all = f" of {known:,}" if tested < known else ""
-            remedy = "; --folds 5 tests them all" if folds_help else ""
-            return f"more groups of test images ({tested}{of_all} tested{remedy})"
-        case AnotherTraining():
-            return "another training (one seed cannot show the variance over seeds; use --seeds 6)"
-        case EnoughSeeds(fewest=fewest):
-            return f"more seeds (fewer than {fewest} cannot make a lead conclusive; use --seeds 6)"
-        case MoreSeeds(needed=None, most=most, margin=share):
-            return f"more than {most} seeds (as many as a difference of {100 * share:g} points takes)"
-        case MoreSeeds(needed=needed, margin=share):
-            return f"more seeds (about {needed} would show a difference of {100 * share:g} points, if there is one)"
-        case MoreImages(detectable=detectable):
-            return f"more test images (these show differences from {points(detectable)} up, with any number of seeds)"
-        case MoreTuning():
-            return "more trials of tuning, or wider ranges for it"
-        case OtherSettings():
-            return "other settings, which were tuned for none of them"
-
-
-def epoch_times(results: Results) -> list[str]:
-    """How long an epoch of a spiking network takes against one of another, twin by twin where there are twins."""
-    if len(results.contenders) > 2:
-        pairs = [([spiking], [other]) for spiking, other in results.twins]
-    else:
-        names = [[t.contender for t in results.trials if t.spiking is spiking] for spiking in (True, False)]
-        pairs = [(names[0], names[1])]
-    found = [_ratio(results.trials, spiking, others) for spiking, others in pairs]
-    return [sentence for sentence in found if sentence]
-
-
-def _ratio(trials: Sequence[Trial], spiking: Sequence[str], others: Sequence[str]) -> str | None:
-    seconds = [[s for t in trials if t.contender in names for s in t.epoch_seconds] for names in (spiking, others)]
-    if min(map(len, seconds)) < FEWEST_TIMED:
+def gain(contender: ControlledContender) -> Gain | None:
+    """What spiking adds to a contender's accuracy, beside its twins without spikes; None where there are none."""
+    found = {contender.conclusion(name) for name in ("relu_twin", "quantised_twin")} - {None}
+    if not found:
         return None
-    first, second = map(statistics.median, seconds)
-    if min(first, second) < SHORTEST_TIMED:
-        return None
-    names = f"{spiking[0]} {first:.1f} s, {others[0]} {second:.1f} s"
-    return f"Epoch time (median on this machine): {names}, a ratio of {first / second:.1f}."
+    if found == {Conclusion.A_BETTER}:
+        return "gains"
+    return "costs" if Conclusion.B_BETTER in found else "not_shown"
+
+
+def timing_is_needless(contender: ControlledContender) -> bool:
+    """Whether the network uses the timing of its spikes, though one trained with a single step does no worse."""
+    needed = contender.conclusion("one_step") in (None, Conclusion.A_BETTER)
+    return contender.num_steps > 1 and contender.conclusion("shuffled") is Conclusion.A_BETTER and not needed
+
+
+def of_controls(contender: ControlledContender) -> list[str]:
+    """What each control showed, and what that means."""
+    name, without_time = contender.contender, ("one_step", "shuffled") if contender.num_steps == 1 else ()
+    measured = [(row, row.found) for row in contender.rows if row.found and row.control not in without_time]
+    seeds = max((found.seeds for _, found in measured), default=0)
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    texts = [f"What spiking adds to {name} (T = {contender.num_steps}, {over}; {name} − control, 95 % interval):"]
+    for row, found in measured:
+        numbers = f"{signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
+        texts.append(f"{titled(row)} {numbers}: {conclusion(found, name, 'the control')}.")
+    if timing_is_needless(contender):
+        texts.append("Timing matters to this network, but one trained with a single step is as accurate.")
+    if left_out := list(dict.fromkeys(row.reason for row in contender.rows if row.reason)):
+        texts.append(f"Left out: {' '.join(left_out)}")
+    if (shown := gain(contender)) is not None:
+        summary = _SUMMARY[shown].format(name=name, steps=counted(contender.num_steps, "step"))
+        texts.append(f"{summary} Accuracy does not show what energy it may save.")
+    return texts
+
+
+def titled(row: ControlRow) -> str:
+    """The control's short name, with its bits where it has some."""
+    return f"{row.title} ({counted(row.bits, 'bit')})" if row.bits else row.title

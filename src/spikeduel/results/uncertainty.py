@@ -1,4 +1,4 @@
-"""How far a difference in accuracy may be off, over other seeds and other images.
+"""How far a difference in accuracy may be luck: its variances over other seeds and images, and exact tests.
 
 Seeds and images are crossed: every trained model answers every image. With `right[s, i]` the answer of seed s to image
 i, `right_a[s, i] − right_b[s, i]` is the difference, plus what is special to the seeds, plus what is special to the
@@ -10,8 +10,11 @@ the two-way table, and taken out once (two-way random effects: Searle, Casella a
 that are not independent, groups take the place of images.
 """
 
+import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -23,6 +26,8 @@ SMALLEST_P = 1e-12
 """Of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
 """Of a contender, for exchanging seeds to reach a p-value below `ALPHA`: 2 of 70 ways."""
+MOST_WAYS = 200_000
+"""All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always the same."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Uncertainty:
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of no difference: the dual of the interval. Smaller ones than 1e-12 are given as that."""
+        """Two-sided, of no difference: the dual of the interval; `SMALLEST_P` at least."""
         from scipy import optimize
 
         def excess(log_p: float) -> float:
@@ -88,34 +93,29 @@ def _student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     return -special.stdtrit(np.minimum(freedom, 1e9), tail)
 
 
-def of_one_seed(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
-    """For bool `[N]` of two trained models: over other images only."""
-    differences = right_a.astype(float) - right_b
-    return Uncertainty(_centre(differences), *_of_images(differences, cluster))
+def of_difference(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
+    """For bool `[S, N]` of two contenders: over other images and, from two seeds on, over other seeds.
 
-
-def of_crossed(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
-    """For bool `[S, N]`, S at least 2: over other seeds and other images. `cluster` `[N]` numbers groups from 0."""
-    num_seeds = len(right_a)
-    parts = [float(right.mean(1).var(ddof=1)) / num_seeds for right in (right_a, right_b)]
-    remainder = sum(_remainder(right, cluster) for right in (right_a, right_b))
+    `cluster` `[N]` numbers the groups of images from 0.
+    """
+    num_seeds, num_images = right_a.shape
     differences = right_a.mean(0) - right_b.mean(0)
     images, image_freedom = _of_images(differences, cluster)
+    over_images = Uncertainty(float(differences.sum()) / (num_images + 2), images, image_freedom)
+    if num_seeds == 1:
+        return over_images
+    parts = [float(right.mean(1).var(ddof=1)) / num_seeds for right in (right_a, right_b)]
+    remainder = sum(_remainder(right, cluster) for right in (right_a, right_b))
     # Welch's: between S − 1, where one contender alone varies, and 2(S − 1).
     ratio = sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 1.0
-    return Uncertainty(
-        centre=_centre(differences),
+    return replace(
+        over_images,
         images=max(images - remainder, 0.0),
-        image_freedom=image_freedom,
         # The spread of seeds holds the remainder; less than that is luck, such as two seeds that end level.
         seeds=max(sum(parts), remainder),
         seed_freedom=(num_seeds - 1) * ratio,
         num_seeds=num_seeds,
     )
-
-
-def _centre(differences: np.ndarray) -> float:
-    return float(differences.sum()) / (len(differences) + 2)
 
 
 def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[float, float]:
@@ -146,3 +146,55 @@ def _remainder(right: np.ndarray, cluster: np.ndarray | None) -> float:
     if num_units == 1:
         return 0.0
     return num_units / (num_units - 1) * float(np.square(left).sum()) / ((num_seeds - 1) * num_seeds * num_images**2)
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
+    """The exact two-sided p-value of McNemar's test (1947) for bool `[N]`: a coin for each image that only one gets."""
+    from scipy import stats
+
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def sign_flips(sums: np.ndarray) -> float:
+    """The share of the 2^G signs of the integers `sums` `[G]` whose total is at least as far from 0 as it is.
+
+    Exact for any G: of c sums of one size a binomial number is positive, and the sizes' distributions are convolved.
+    """
+    from scipy import stats
+
+    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
+    chances, farthest = np.ones(1), 0
+    for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+        steps = np.zeros(2 * size * count + 1)
+        steps[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
+        chances, farthest = np.convolve(chances, steps), farthest + size * count
+    totals = np.abs(np.arange(-farthest, farthest + 1))
+    return min(1.0, float(chances[totals >= abs(int(sums.sum()))].sum()))
+
+
+def exchanged(counts_a: np.ndarray, counts_b: np.ndarray) -> tuple[float, Literal["exact", "Monte Carlo"]]:
+    """The two-sided p-value of the difference in means of integers `[S]` and `[S]` if all 2S could change sides.
+
+    And whether all ways were counted.
+    """
+    num_seeds = len(counts_a)
+    both = np.concatenate([counts_a, counts_b]).astype(np.int64)
+    is_exact = math.comb(2 * num_seeds, num_seeds) <= MOST_WAYS
+    if is_exact:
+        sums = both[list(itertools.combinations(range(2 * num_seeds), num_seeds))].sum(1)
+    else:
+        shuffled = np.random.default_rng(0).permuted(np.tile(both, (MOST_WAYS - 1, 1)), axis=1)
+        sums = np.append(shuffled[:, :num_seeds].sum(1), counts_a.sum())
+    distances = np.abs(2 * sums - both.sum())
+    p_value = float((distances >= abs(int(counts_a.sum() - counts_b.sum()))).mean())
+    return p_value, "exact" if is_exact else "Monte Carlo"
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values adjusted for their number, in their order (Holm 1979)."""
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = largest
+    return adjusted

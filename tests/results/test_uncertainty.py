@@ -1,9 +1,21 @@
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
-from spikeduel.results.significance import variances
-from spikeduel.results.significance.variances import Uncertainty
+from spikeduel.results.uncertainty import (
+    MOST_WAYS,
+    SMALLEST_P,
+    Uncertainty,
+    exchanged,
+    holm,
+    mcnemar,
+    of_difference,
+    sign_flips,
+)
 
 
 def crossed(rng, seeds=6, images=400, by_seed=0.0, by_image=0.0, groups=1):
@@ -19,7 +31,7 @@ def test_agresti_and_mins_interval_by_hand():
     # 100 images, 12 only a, 4 only b: (12 − 4)/102 ± 1.96·sqrt(17 − 64/102)/102.
     right_a = np.array([True] * 12 + [False] * 4 + [True] * 84)
     right_b = np.array([False] * 12 + [True] * 4 + [True] * 84)
-    found = variances.of_one_seed(right_a, right_b, None)
+    found = of_difference(right_a[None], right_b[None], None)
     half = 1.959964 * np.sqrt(17 - 64 / 102) / 102
     assert found.interval(0.95) == pytest.approx((8 / 102 - half, 8 / 102 + half), rel=1e-6)
 
@@ -32,7 +44,7 @@ def test_nothing_lies_beyond_what_accuracies_allow():
 
 def test_no_differing_image_is_not_certainty():
     right = np.ones(50, bool)
-    low, high = variances.of_one_seed(right, right, None).interval(0.95)
+    low, high = of_difference(right[None], right[None], None).interval(0.95)
     assert (low, high) == pytest.approx((-1.96 / 52, 1.96 / 52), rel=1e-4)
 
 
@@ -40,7 +52,7 @@ def test_the_two_way_table_by_hand():
     # Two seeds, four images. a's accuracies are 3/4 and 2/4, b's 1/4 and 1/4.
     a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
     b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
-    found = variances.of_crossed(a, b, None)
+    found = of_difference(a, b, None)
     # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 + 2·9/64 = 24/64.
     # b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
     remainder = 4 / 3 * (24 / 64 + 1) / (1 * 2 * 16)
@@ -55,7 +67,7 @@ def test_the_two_way_table_by_hand():
 def test_the_remainder_is_not_counted_twice():
     # Images and seeds have no effects of their own: the variance is that of 2·S·N independent answers.
     rng = np.random.default_rng(0)
-    found = [variances.of_crossed(crossed(rng), crossed(rng), None) for _ in range(200)]
+    found = [of_difference(crossed(rng), crossed(rng), None) for _ in range(200)]
     p = stats.norm.cdf(1)
     expected = 2 * p * (1 - p) / (6 * 400)
     total = np.mean([u.seeds + u.images for u in found])
@@ -68,7 +80,7 @@ def test_the_estimate_is_the_variance_that_one_sees(groups):
     rng = np.random.default_rng(1)
     cluster = None if groups == 1 else np.arange(400) // groups
     found = [
-        variances.of_crossed(
+        of_difference(
             crossed(rng, by_seed=0.1, by_image=0.7, groups=groups),
             crossed(rng, by_seed=0.1, by_image=0.7, groups=groups),
             cluster,
@@ -93,7 +105,7 @@ def test_welchs_degrees_of_freedom():
     rng = np.random.default_rng(2)
     a = rng.random((6, 1)) * 0.5 + 0.4 > rng.random((6, 5000))
     b = rng.random((6, 1)) * 0.1 + 0.6 > rng.random((6, 5000))
-    found = variances.of_crossed(a, b, None)
+    found = of_difference(a, b, None)
     assert found.seed_freedom == pytest.approx(stats.ttest_ind(a.mean(1), b.mean(1), equal_var=False).df)
 
 
@@ -108,7 +120,7 @@ def test_the_p_value_is_the_intervals_dual():
     low, high = found.interval(1 - found.p_value)
     assert low == pytest.approx(0, abs=1e-9)
     assert high == pytest.approx(0.022)
-    assert Uncertainty(0.9, 1e-8, np.inf).p_value == variances.SMALLEST_P
+    assert Uncertainty(0.9, 1e-8, np.inf).p_value == SMALLEST_P
 
 
 def test_what_can_be_detected():
@@ -129,14 +141,103 @@ def test_what_can_be_detected():
 
 def test_few_clusters_widen_and_one_says_nothing():
     rng = np.random.default_rng(3)
-    a, b = crossed(rng, seeds=1, images=100)[0], crossed(rng, seeds=1, images=100)[0]
-    narrow, wide = (variances.of_one_seed(a, b, cluster).interval(0.95) for cluster in (None, np.arange(100) // 50))
+    a, b = crossed(rng, seeds=1, images=100), crossed(rng, seeds=1, images=100)
+    narrow, wide = (of_difference(a, b, cluster).interval(0.95) for cluster in (None, np.arange(100) // 50))
     assert wide[1] - wide[0] > narrow[1] - narrow[0]
-    assert variances.of_one_seed(a, b, np.zeros(100, int)).interval(0.95) == (-1.0, 1.0)
+    assert of_difference(a, b, np.zeros(100, int)).interval(0.95) == (-1.0, 1.0)
 
 
 def test_seeds_that_end_level_are_not_certainty():
     # All accuracies are one half, but the trainings disagree about half of the images.
     a = np.array([[1, 0, 1, 0], [0, 1, 1, 0]], bool)
-    found = variances.of_crossed(a, a[:, ::-1], None)
+    found = of_difference(a, a[:, ::-1], None)
     assert found.seeds > 0
+
+
+# ---- exact tests
+
+
+def discordant(only_a, only_b, both=30):
+    right_a = np.array([True] * only_a + [False] * only_b + [True] * both)
+    right_b = np.array([False] * only_a + [True] * only_b + [True] * both)
+    return right_a, right_b
+
+
+def test_mcnemar_by_hand():
+    # Nine coins, one head: 2·(1 + 9)/512.
+    assert mcnemar(*discordant(1, 8)) == pytest.approx(20 / 512)
+    assert mcnemar(*discordant(0, 0)) == 1.0
+    assert mcnemar(*discordant(5, 5)) == 1.0
+
+
+def test_mcnemar_on_a_textbooks_numbers():
+    # Agresti, Categorical Data Analysis, approval ratings: 150 against 86 changed sides; z² = 17.36.
+    p_value = mcnemar(*discordant(150, 86, 1364))
+    assert p_value == pytest.approx(3.7e-5, rel=0.03)
+    assert p_value == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
+
+
+def test_sign_flips_of_single_images_are_mcnemar():
+    right_a, right_b = discordant(23, 11)
+    sums = right_a.astype(int) - right_b
+    assert sign_flips(sums) == pytest.approx(mcnemar(right_a, right_b))
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=9))
+def test_sign_flips_are_those_that_one_counts(sums):
+    totals = [
+        sum(s * x for s, x in zip(signs, sums, strict=True)) for signs in itertools.product((1, -1), repeat=len(sums))
+    ]
+    counted = sum(abs(total) >= abs(sum(sums)) for total in totals) / len(totals)
+    assert sign_flips(np.array(sums)) == pytest.approx(counted)
+
+
+def test_thousands_of_groups_are_still_counted_exactly():
+    rng = np.random.default_rng(0)
+    sums = rng.integers(-4, 5, 3000)
+    z = abs(sums.sum()) / np.sqrt((sums**2).sum())
+    assert sign_flips(sums) == pytest.approx(2 * stats.norm.sf(z), rel=0.05)
+
+
+def test_six_against_six_reach_two_thousandths():
+    low, high = np.array([1, 2, 3, 4, 5, 6]), np.array([7, 8, 9, 10, 11, 12])
+    assert exchanged(low, high)[0] == pytest.approx(2 / 924)
+    assert exchanged(low[:3], high[:3])[0] == pytest.approx(2 / 20)
+    assert exchanged(low, low)[0] == 1.0
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 12), min_size=8, max_size=8))
+def test_exchanging_seeds_is_scipys_permutation_test(counts):
+    a, b = np.array(counts[:4]), np.array(counts[4:])
+    # Sums of whole numbers, so that ties are ties.
+    expected = stats.permutation_test((a, b), lambda a, b, axis: a.sum(axis) - b.sum(axis), vectorized=True)
+    assert exchanged(a, b)[0] == pytest.approx(min(1.0, expected.pvalue))
+
+
+def test_many_seeds_are_drawn_alike_every_time():
+    rng = np.random.default_rng(1)
+    a, b = rng.integers(0, 100, 12), rng.integers(15, 115, 12)
+    assert exchanged(a, b)[1] == "Monte Carlo"
+    p_value = exchanged(a, b)[0]
+    assert p_value == exchanged(a, b)[0] == pytest.approx(exchanged(b, a)[0], abs=0.005)
+    assert p_value == pytest.approx(stats.ttest_ind(a, b).pvalue, abs=0.03)
+    assert exchanged(np.arange(11), np.arange(100, 111))[0] >= 1 / MOST_WAYS
+
+
+def test_holm_by_hand():
+    # Holm's own order: 4·0.005, 3·0.011, 2·0.02, 0.04 (raised to the one before).
+    assert holm([0.02, 0.005, 0.04, 0.011]) == pytest.approx([0.04, 0.02, 0.04, 0.033])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(p_values):
+    adjusted = holm(p_values)
+    for raw, after in zip(p_values, adjusted, strict=True):
+        assert raw <= after <= min(1.0, len(p_values) * raw) + 1e-12
+    order = np.argsort(p_values, kind="stable")
+    assert (np.diff(np.array(adjusted)[order]) >= 0).all()

@@ -1,7 +1,9 @@
 """Two contenders on the same test images: the difference, its interval, its p-value, and what may be concluded.
 
+Usable alone, on anybody's predictions.
+
 **Several seeds.** Which seeds were trained and which images are in the test set are both left to chance. The interval
-is of the crossed model (`variances`). The p-value is the larger of two, because a difference has to hold against both
+is of the crossed model (`uncertainty`). The p-value is the larger of two, because a difference has to hold against both
 kinds of luck: the t test of that model, the interval's dual, asks about other seeds and other images; the permutation
 test, which lets the 2S trainings change sides, asks about other seeds on these images and needs no normal distribution.
 With six seeds the latter cannot fall below 2/924 = 0.002, with three not below 0.1: fewer than four seeds make no
@@ -22,8 +24,8 @@ import numpy as np
 from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
-from spikeduel.results.significance import permutations, variances
-from spikeduel.results.significance.variances import ALPHA, FEWEST_SEEDS
+from spikeduel.results import uncertainty
+from spikeduel.results.uncertainty import ALPHA, FEWEST_SEEDS
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
@@ -122,24 +124,16 @@ def compare_predictions(
     are not independent. Differences inside ±`margin` (a fraction: 0.005 is half a point) count as none. With one seed
     the answer holds for these two trained models only. Raises `InputError`.
     """
-    truth = _names("labels", labels)
-    if truth.ndim != 1 or not truth.size:
-        raise InputError(f"labels must hold one label an image, [N], not an array of shape {list(truth.shape)}.")
-    right = []
+    truth = _of_images("labels", labels)
+    right: list[np.ndarray] = []
     for name, given in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
-        predicted = _names(name, given)
-        if predicted.ndim not in (1, 2) or predicted.shape[-1] != len(truth) or not predicted.size:
-            raise InputError(
-                f"{name} must hold a label for each of the {len(truth):,} images, [N] or [seeds, N], not an array of "
-                f"shape {list(predicted.shape)}."
-            )
+        predicted = _of_images(name, given, len(truth), seeds=True)
         if (predicted.dtype.kind in "US") != (truth.dtype.kind in "US"):
             raise InputError(f"{name} and labels must both be numbers, or both be text.")
         right.append(np.atleast_2d(predicted == truth))
-    if len(right[0]) != len(right[1]):
-        raise InputError(
-            f"predictions_a has {len(right[0])} seeds and predictions_b {len(right[1])}: give as many of each."
-        )
+    seeds_a, seeds_b = map(len, right)
+    if seeds_a != seeds_b:
+        raise InputError(f"predictions_a has {seeds_a} seeds and predictions_b {seeds_b}: give as many of each.")
     return difference(right[0], right[1], groups, margin)
 
 
@@ -150,23 +144,26 @@ def difference(
     if not 0 <= margin <= 1:
         raise InputError(f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}.")
     num_seeds, num_images = right_a.shape
-    cluster = _clusters(groups, num_images)
-    if num_seeds == 1:
-        uncertainty = variances.of_one_seed(right_a[0], right_b[0], cluster)
-        p_value, test = _exact_test(right_a[0], right_b[0], cluster)
-        p_permutation = None
+    cluster = None
+    if groups is not None:
+        names, numbers = np.unique(_of_images("groups", groups, num_images), return_inverse=True)
+        cluster = None if len(names) == num_images else numbers
+    off = uncertainty.of_difference(right_a, right_b, cluster)
+    p_permutation = None
+    if num_seeds > 1:
+        p_value = off.p_value
+        p_permutation, how = uncertainty.exchanged(right_a.sum(1), right_b.sum(1))
+        units = "images" if cluster is None else "groups of images"
+        test = f"t test over seeds and {units}, and {how} permutation of the seeds"
+    elif cluster is None:
+        p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
     else:
-        uncertainty = variances.of_crossed(right_a, right_b, cluster)
-        p_value = uncertainty.p_value
-        p_permutation = permutations.exchanged(right_a.sum(1), right_b.sum(1))
-        test = (
-            f"t test over seeds and {'images' if cluster is None else 'groups of images'}, and "
-            f"{'exact' if permutations.is_exact(num_seeds) else 'Monte Carlo'} permutation of the seeds"
-        )
+        sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
+        p_value, test = uncertainty.sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
     found = Difference(
         difference=float(right_a.mean() - right_b.mean()),
-        ci95=uncertainty.interval(0.95),
-        ci90=uncertainty.interval(0.90),
+        ci95=off.interval(0.95),
+        ci90=off.interval(0.90),
         p_value=p_value,
         p_value_raw=p_value,
         p_permutation=p_permutation,
@@ -175,29 +172,26 @@ def difference(
         seeds=num_seeds,
         margin=float(margin),
         conclusion=Conclusion.INCONCLUSIVE,
-        detectable=uncertainty.detectable,
-        detectable_at_best=uncertainty.detectable_at_best if num_seeds > 1 else None,
-        seeds_needed=uncertainty.seeds_needed(margin) if num_seeds > 1 else None,
+        detectable=off.detectable,
+        detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
+        seeds_needed=off.seeds_needed(margin) if num_seeds > 1 else None,
         groups=None if cluster is None else int(cluster.max()) + 1,
     )
-    return _concluded(found, p_value)
+    return adjusted([found])[0]
 
 
 def adjusted(differences: Sequence[Difference]) -> list[Difference]:
-    """The comparisons of one experiment, with `p_value` and `conclusion` after Holm."""
-    p_values = permutations.holm([found.p_value_raw for found in differences])
-    return [_concluded(found, p_value) for found, p_value in zip(differences, p_values, strict=True)]
-
-
-def _concluded(found: Difference, p_value: float) -> Difference:
-    p_value = max(p_value, found.p_permutation or 0.0)
-    negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
-    if p_value <= ALPHA:
-        conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
-    else:
+    """The comparisons of one experiment, with `p_value` and what may be concluded after Holm."""
+    results = []
+    for found, p_value in zip(differences, uncertainty.holm([each.p_value_raw for each in differences]), strict=True):
+        p_value = max(p_value, found.p_permutation or 0.0)
+        negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
         conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
-    concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
-    return structs.replace(concluded, reservation=reservation(concluded))
+        if p_value <= ALPHA:
+            conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
+        concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
+        results.append(structs.replace(concluded, reservation=reservation(concluded)))
+    return results
 
 
 def reservation(found: Difference) -> Reservation | None:
@@ -220,36 +214,20 @@ def smallest_p(groups: int) -> float:
     return 2.0 ** (1 - groups)
 
 
-def _exact_test(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> tuple[float, str]:
-    if cluster is None:
-        return permutations.mcnemar(right_a, right_b), "exact McNemar test"
-    sums = np.bincount(cluster, weights=right_a.astype(float) - right_b).astype(np.int64)
-    return permutations.sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
-
-
-def _clusters(groups: ArrayLike | None, num_images: int) -> np.ndarray | None:
-    """Groups numbered from 0, or None where each image is a group of its own."""
-    if groups is None:
-        return None
-    names = _names("groups", groups)
-    if names.shape != (num_images,):
-        raise InputError(
-            f"groups must name one group for each of the {num_images:,} images, [N], not be an array of shape "
-            f"{list(names.shape)}."
-        )
-    distinct, cluster = np.unique(names, return_inverse=True)
-    return None if len(distinct) == num_images else cluster
-
-
-def _names(name: str, given: ArrayLike) -> np.ndarray:
+def _of_images(name: str, given: ArrayLike, num_images: int | None = None, seeds: bool = False) -> np.ndarray:
+    """A whole number or text for each image, `[N]`, or with `seeds` also `[S, N]`. Raises `InputError`."""
     try:
         array = np.asarray(given)
     except ValueError:
         raise InputError(f"{name}: its rows have different lengths.") from None
-    if array.dtype.kind == "f" and array.size and not np.isfinite(array).all():
+    kind, shape = array.dtype.kind, list(array.shape)
+    if not array.size or array.ndim not in (1, 1 + seeds) or num_images not in (None, shape[-1]):
+        size = "N" if num_images is None else num_images
+        form = f"[{size}] or [seeds, {size}]" if seeds else f"[{size}]"
+        raise InputError(f"{name} must have one entry for each image, {form}, not the shape {shape}.")
+    if kind == "f" and not np.isfinite(array).all():
         raise InputError(f"{name} has missing values (NaN or infinity): every image needs one.")
-    if array.dtype.kind == "f" and (array != np.round(array)).any():
-        raise InputError(f"{name} must be whole numbers or text, not scores or probabilities.")
-    if array.dtype.kind not in "iufbUS":
-        raise InputError(f"{name} must be whole numbers or text, not {array.dtype}.")
+    if kind not in "iufbUS" or (kind == "f" and (array != np.round(array)).any()):
+        what = "scores or probabilities" if kind == "f" else array.dtype
+        raise InputError(f"{name} must be whole numbers or text, not {what}.")
     return array

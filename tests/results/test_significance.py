@@ -7,7 +7,7 @@ from msgspec import structs
 import spikeduel as sd
 from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion, Reservation, reservation, smallest_p
-from spikeduel.results.significance.permutations import sign_flips
+from spikeduel.results.uncertainty import sign_flips
 from spikeduel.system.errors import InputError
 
 LABELS = [0, 1, 2, 0, 1, 2]
@@ -172,17 +172,21 @@ def test_labels_may_be_text_and_seeds_rows():
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"labels": []}, r"labels must hold one label an image, \[N\]"),
-        ({"labels": [LABELS]}, "labels must hold one label an image"),
-        ({"predictions_a": LABELS[:-1]}, "predictions_a must hold a label for each of the 6 images"),
-        ({"predictions_b": np.zeros((0, 6))}, "predictions_b must hold"),
+        ({"labels": []}, r"labels must have one entry for each image, \[N\], not the shape \[0\]"),
+        ({"labels": 3}, "labels must have one entry for each image"),
+        ({"labels": [LABELS]}, "labels must have one entry for each image"),
+        ({"predictions_a": LABELS[:-1]}, "predictions_a must have one entry for each image"),
+        (
+            {"predictions_b": np.zeros((0, 6))},
+            r"predictions_b must have .*, \[6\] or \[seeds, 6\]",
+        ),
         ({"predictions_b": [LABELS, LABELS]}, "predictions_a has 1 seeds and predictions_b 2"),
         ({"predictions_b": [LABELS, LABELS[:-1]]}, "predictions_b: its rows have different lengths"),
         ({"predictions_a": [0, 1, 2, 0, 1, math.nan]}, "predictions_a has missing values"),
         ({"predictions_a": [0, 1, 2, 0, 1, 0.3]}, "not scores or probabilities"),
         ({"predictions_a": [0, 1, 2, 0, 1, None]}, "predictions_a must be whole numbers or text"),
         ({"predictions_a": ["a"] * 6}, "must both be numbers, or both be text"),
-        ({"groups": [1, 2]}, "groups must name one group for each of the 6 images"),
+        ({"groups": [1, 2]}, r"groups must have one entry for each image, \[6\], not the shape \[2\]"),
         ({"groups": [1, 1, 2, 2, 3, math.nan]}, "groups has missing values"),
         ({"margin": -0.1}, "margin must be a fraction"),
         ({"margin": math.nan}, "margin must be a fraction"),
