@@ -268,10 +268,30 @@ def test_what_was_measured_besides_has_its_sections(comparison):
 
     shown = Page(report(replace(comparison, results=results)))
 
+    # Scores of small-cnn are no spike counts.
     assert words.probabilities_of_counts(["dense-snn"]) in shown.text
+    assert "pooled" not in shown.text
     assert words.robustness(results) in shown.text
     assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)
     assert "None" not in shown.text
+
+
+def test_answers_have_figures_or_a_sentence(comparison, monkeypatch):
+    monkeypatch.setattr("spikeduel.reporting.gallery.examples", lambda model, *_: {"right": 50, "wrong": None})
+
+    shown = Page(report(comparison))
+
+    assert {"answer-right-dense-snn.png", "answer-right-small-cnn.png"} <= figures_of(comparison)
+    assert "The probability of each class" in shown.text
+    assert "The class with the most spikes is the answer" in shown.text
+    assert "None of the first 20 test images gets a wrong answer." in shown.text
+
+
+def test_the_preprocessing_is_told(make_run, make_prepared):
+    shown = Page(report(make_run(make_prepared(num_classes=12, shape=(1, 8, 9))))).text
+
+    assert "(the first 10 of 12): the original above" in shown
+    assert "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 pixels" in shown
 
 
 def test_measures_from_outside_have_a_table(comparison, no_data):

@@ -1,11 +1,13 @@
-"""report.html: the whole comparison on one page that needs nothing else, not even a network."""
+"""The HTML pages: a whole comparison, a tuning or an audit, each on one page that needs nothing else."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
@@ -13,17 +15,18 @@ from spikeduel.data.auditing import Audit
 from spikeduel.measuring import costing, energy
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import audited, conditions, costs, figures, gains, gallery, reliability, style
-from spikeduel.reporting.style import Shown
-from spikeduel.reporting.template import template
-from spikeduel.reporting.tuning import section
+from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, style
+from spikeduel.reporting.template import MOST_PICTURED, write
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results
-from spikeduel.results.trials import AddedMeasure, ClassScores, Trial
+from spikeduel.results.trials import ClassScores, Trial
 from spikeduel.results.tuning import TuningRecord
-from spikeduel.results.words import caveats, controls, tables
+from spikeduel.results.words import audit as audit_words
+from spikeduel.results.words import caveats, costs
 from spikeduel.results.words import report as words
+from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
@@ -52,11 +55,6 @@ class Contender:
         return [trial for trial in self.trials if trial.test]
 
     @property
-    def spiking(self) -> bool:
-        """Whether it is a spiking network."""
-        return self.trials[0].spiking
-
-    @property
     def per_class(self) -> list[ClassScores]:
         """Scores of each class, averaged over the trials; its support in all folds of a seed."""
         num_seeds = len({trial.seed for trial in self.tested})
@@ -78,12 +76,6 @@ class Contender:
         return np.sum([trial.test.confusion for trial in self.tested if trial.test], axis=0).tolist()
 
 
-def contenders_of(results: Results) -> list[Contender]:
-    """The contenders of a run, in order."""
-    colours = style.contender_colours(results.trials)
-    return [Contender(name, colour, results.of(name, tested=False)) for name, colour in colours.items()]
-
-
 def report(
     comparison: Comparison,
     path: Path | str | None = None,
@@ -99,39 +91,44 @@ def report(
     it does for models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError`
     where it cannot write.
     """
-    path = Path(path) if path else comparison.out / "report.html"
-    results, folder = comparison.results, comparison.out / "figures"
-    missing: list[str] = []
-    contenders = contenders_of(results)
+    results, folder, missing = comparison.results, comparison.out / "figures", list[str]()
+    colours = style.contender_colours(results.trials)
+    contenders = [Contender(name, colour, results.of(name, tested=False)) for name, colour in colours.items()]
     models = _load_models(comparison, contenders, missing, own_code)
+    table = table or energy.read(energy.HEADLINE)
     held = held or _load_data(comparison, progress or Progress(), missing, own_code)
     audit = held.audit if held else results.dataset.audit
-    found = results.comparison.caveats
-    page = {
+    drawn = {
+        **_save(_of_results(results, contenders, table), folder),
+        **_save(_of_audit(audit, held.prepared if held else None, results.trials), folder),
+    }
+    page: dict[str, Any] = {"inside": None, "examples": {}}
+    if held:
+        tests = {name: held.splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
+        drawn |= _save(_of_data(results, held), folder)
+        page["inside"] = _look_inside(models, held.prepared, tests, folder, drawn)
+        page["examples"] = {
+            name: _examples(model, name, held.prepared, tests[name], folder) for name, model in models.items()
+        }
+    by_caveat = [(each, caveats.sentence(each, results.dataset.audit)) for each in results.comparison.caveats]
+    page |= {
+        "title": words.title(results),
         "results": results,
         "run": comparison.out,
         "own_code": comparison.experiment.own_code,
-        "title": words.title(results),
         "verdict": comparison.verdict(),
-        "leakage": [caveats.sentence(each, results.dataset.audit) for each in found if isinstance(each, Leakage)],
-        "caveats": [caveats.sentence(each, results.dataset.audit) for each in found if not isinstance(each, Leakage)],
+        "leakage": [text for each, text in by_caveat if isinstance(each, Leakage)],
+        "caveats": [text for each, text in by_caveat if not isinstance(each, Leakage)],
         "contenders": contenders,
-        "spread_note": tables.spread_note(results.trials),
-        "added": added_measures(results.trials),
-        "differences": _differences(results, folder),
-        "controls": controls,
-        "controlled": _controlled(results, folder),
-        "costs": costs.section(results, folder, table),
-        "audited": audit and audited.section(audit, held.prepared if held else None, folder, results.trials),
-        "tuning": section(results.tuning, folder),
-        "curves": _curves(results, folder),
-        "confusions": {each.name: _confusion(each, results, folder) for each in contenders if each.tested},
-        "calibration": reliability.section(results, models, folder),
-        **_of_data(results, models, held, folder),
+        "drawn": drawn,
+        "table": table.title,
+        "prepared": held.prepared if held else None,
+        "audit": audit,
+        "counting": [name for name, model in models.items() if isinstance(model.readout, SpikeCountReadout)],
         "missing": missing,
+        **_of_tuning(results.tuning),
     }
-    files.write_text(path, template().render(page))
-    return path
+    return write(path or comparison.out / "report.html", "report.html.j2", page)
 
 
 def report_again(
@@ -162,19 +159,27 @@ def report_again(
 
 def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
-    page = {
-        "title": f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}",
-        "run": folder,
-        "tuning": section(tuning, folder / "figures"),
-        "results": tuning,
-    }
-    files.write_text(folder / "tuning.html", template("tuning.html.j2").render(page))
-    return folder / "tuning.html"
+    title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
+    drawn = _save([("tuning", figures.tuning_trials(tuning))], folder / "figures")
+    page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, **_of_tuning(tuning)}
+    return write(folder / "tuning.html", "tuning.html.j2", page)
 
 
-def added_measures(trials: Sequence[Trial]) -> dict[str, AddedMeasure]:
-    """The measures from outside the package that some trial has, by name."""
-    return {name: measure for trial in trials for name, measure in trial.measures.items()}
+def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
+    """Writes `audit.html`, `audit.json` and the figures into `out`; returns the page. Raises `InputError`."""
+    out = Path(out)
+    drawn = _save(_of_audit(audit, prepared, []), out / "figures")
+    files.write_json(out / "audit.json", audit_words.document(audit))
+    page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
+    return write(out / "audit.html", "audit.html.j2", page)
+
+
+def _of_tuning(record: TuningRecord | None) -> dict[str, Any]:
+    if record is None:
+        return {"tuning": None}
+    colours = style.contender_colours(record.contenders)
+    limits = [caveats.sentence(each) for each in tuning_limits(record)]
+    return {"tuning": record, "tuning_colours": colours, "tuning_limits": limits}
 
 
 def _load_models(
@@ -214,80 +219,93 @@ def _load_data(
     return Held(prepared, splits, audit)
 
 
-def _of_data(results: Results, models: Mapping[str, Model], held: Held | None, folder: Path) -> dict[str, object]:
-    """What the page shows of images, and of models that look at them."""
-    if held is None:
-        return {
-            "samples": None,
-            "inside": [],
-            "examples": {},
-            "robustness": conditions.section(results, None, None, folder),
-        }
-    prepared, splits = held.prepared, held.splits
-    tests = {name: splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
-    return {
-        "samples": gallery.of_data(prepared, folder),
-        "inside": gallery.inside(models, prepared, tests, folder),
-        "examples": {
-            name: gallery.right_and_wrong(name, model, prepared, tests[name], folder) for name, model in models.items()
-        },
-        "robustness": conditions.section(results, prepared, splits[0].test, folder),
-    }
+Drawings = Iterator[tuple[str, Figure]]
+"""Figures by name, one at a time. What a page says of each stands in its template, under the same name."""
 
 
-def _curves(results: Results, folder: Path) -> Shown | None:
-    if not any(trial.history for trial in results.trials):
+def _of_results(results: Results, contenders: Sequence[Contender], table: energy.Table) -> Drawings:
+    colours = {contender.name: contender.colour for contender in contenders}
+    if any(trial.history for trial in results.trials):
+        yield "learning-curves", figures.learning_curves(results)
+    if pairs := results.comparison.pairs:
+        yield "differences", figures.forest(pairs)
+    if results.comparison.controls:
+        yield "controls", figures.controls(results)
+    if figure := pareto.pareto(results, table):
+        yield "pareto", figure
+    for name, counted in costs.counted_operations(results).items():
+        if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
+            yield f"break-even-{style.file_name(name)}", pareto.break_even(counted, name, colours[name])
+    if anytime.followed(results):
+        yield "anytime", anytime.curves(results, table)
+    if anytime.sources(results):
+        yield "conversion", anytime.conversion(results)
+    for contender in contenders:
+        if contender.tested:
+            name, classes = style.file_name(contender.name), results.dataset.classes
+            yield f"confusion-{name}", figures.confusion_matrix(contender.confusion, classes, contender.colour)
+    if measured := words.calibrations(results):
+        yield "reliability", reliability.diagrams(measured, colours)
+    if words.robustness_by_contender(results):
+        yield "robustness", reliability.robustness(results)
+    if results.tuning:
+        yield "tuning", figures.tuning_trials(results.tuning)
+
+
+def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[Trial]) -> Drawings:
+    if audit is None:
+        return
+    if prepared is not None and audit.details.pairs:
+        yield "audit-pairs", reliability.pairs(audit.details.pairs[:MOST_PICTURED], prepared)
+    if audit.details.within_quantiles and audit.distances.test_to_train:
+        yield "audit-distances", reliability.distances(audit)
+    if any(trial.test and trial.test.by_distance for trial in trials):
+        yield "audit-accuracy-by-distance", reliability.accuracy_by_distance(trials)
+
+
+def _of_data(results: Results, held: Held) -> Drawings:
+    yield "samples", figures.samples(held.prepared)
+    test = held.splits[0].test
+    if words.robustness_by_contender(results) and len(test):
+        index = gallery.telling_image(held.prepared, test)
+        yield "corruptions", reliability.corruptions(np.asarray(held.prepared.images[index]), index)
+
+
+def _look_inside(
+    models: Mapping[str, Model],
+    prepared: Prepared,
+    tests: Mapping[str, np.ndarray],
+    folder: Path,
+    drawn: dict[str, Path],
+) -> dict[str, Any] | None:
+    """Adds to `drawn` how a test image is encoded, and one neuron of the first spiking model; says what they show.
+
+    `tests` has the indices of each model's test images. None where there is no spiking model.
+    """
+    spiking = [name for name, model in models.items() if model.card.encoding]
+    if not spiking or not len(tests[spiking[0]]):
         return None
-    several = any(trial.seed or trial.fold for trial in results.trials)
-    thin = " Thin lines: single trainings; thick lines: their mean while all of them train." if several else ""
-    return Shown(
-        style.save(figures.learning_curves(results), folder / "learning-curves.png"),
-        "loss and accuracy of every contender after each epoch, on training and validation images",
-        "Solid: validation; dashed: training. A dashed line that still improves while the solid one does not shows "
-        f"overfitting. The dot marks the epoch whose weights were kept.{thin} Training numbers are averages over an "
-        "epoch, validation numbers are taken at its end, so training can look worse at first. A spiking network's loss "
-        "is a mean over time steps: compare the course of the losses, not their heights.",
-    )
+    chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
+    index = gallery.telling_image(prepared, tests[chosen])
+    image = np.asarray(prepared.images[index])
+    drawn["encoded"], drawn["diagonal"] = gallery.of_rate_encoding(image, folder)
+    told = ""
+    if neuron := gallery.of_neuron(models[chosen], image, folder):
+        drawn["neuron"], told = neuron
+    label = prepared.classes[int(prepared.labels[index])]
+    return {"label": label, "encoding": models[chosen].card.encoding, "neuron": told}
 
 
-def _differences(results: Results, folder: Path) -> Shown | None:
-    pairs = results.comparison.pairs
-    if not pairs:
-        return None
-    grey = (
-        " Where it excludes 0 and is grey, too few seeds or groups, or an exact test, leave the pair inconclusive."
-        if any(pair.reservation for pair in pairs)
-        else ""
-    )
-    return Shown(
-        style.save(figures.forest(pairs), folder / "differences.png"),
-        "differences in accuracy between contenders, with their 95 % and 90 % intervals and the margin of equivalence",
-        "Dot: difference in accuracy; thin line: 95 % interval; thick line: 90 % interval. Shaded: the margin of "
-        f"±{100 * pairs[0].margin:g} points; a thick line inside it shows equivalence. A thin line that crosses 0 "
-        f"shows no better one.{grey}",
-        "Differences in accuracy",
-    )
+def _examples(model: Model, name: str, prepared: Prepared, test: np.ndarray, folder: Path) -> dict[str, Any]:
+    """Figures of the first right and of the first wrong answer, None where there is none among those `searched`."""
+    shown: dict[str, Any] = {"searched": min(len(test), gallery.MOST_SEARCHED), "counts": gallery.spikes_decide(model)}
+    for kind, index in gallery.examples(model, prepared, test).items():
+        if index is not None:
+            path = folder / f"answer-{kind}-{style.file_name(name)}.png"
+            image, truth = np.asarray(prepared.images[index]), int(prepared.labels[index])
+            shown[kind] = gallery.of_answer(model, image, truth, path, index)
+    return shown
 
 
-def _controlled(results: Results, folder: Path) -> Shown | None:
-    if not results.comparison.controls:
-        return None
-    seeds = "Dots are seeds, strokes their means" if any(trial.seed for trial in results.trials) else "One seed each"
-    return Shown(
-        style.save(gains.accuracies(results), folder / "controls.png"),
-        "accuracy of every spiking contender and of each of its controls",
-        f"{seeds}; the dashed line is the contender itself. Warm colours spike, blue does not.",
-    )
-
-
-def _confusion(contender: Contender, results: Results, folder: Path) -> Shown:
-    counts, classes = contender.confusion, results.dataset.classes
-    figure = figures.confusion_matrix(counts, classes, contender.colour)
-    pooled = f" Counts of {words.trained_on(contender.tested)} are added up." if len(contender.tested) > 1 else ""
-    return Shown(
-        style.save(figure, folder / f"confusion-{style.file_name(contender.name)}.png"),
-        f"confusion matrix of {contender.name} on the test images",
-        "Rows: true classes; columns: answers. Correct answers lie on the diagonal; a dark cell off it is a pair of "
-        f"classes that is often confused.{pooled} {words.most_confused(counts, classes)}",
-        "Confusion matrix",
-    )
+def _save(drawings: Drawings | Sequence[tuple[str, Figure]], folder: Path) -> dict[str, Path]:
+    return {name: style.save(figure, folder / f"{name}.png") for name, figure in drawings}

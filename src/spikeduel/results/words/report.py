@@ -1,17 +1,17 @@
 """The numbers and sentences that only the report needs."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from spikeduel.results.run import ControlledContender, Dataset, Pair, Results
 from spikeduel.results.significance import Difference
-from spikeduel.results.trials import Robustness, Score, Trial
+from spikeduel.results.trials import Calibrated, Calibration, Robustness, Score, Trial
+from spikeduel.results.tuning import DrawnFrom
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, listed, margin, p_number, signed
-from spikeduel.results.words.tables import percent
+from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
-from spikeduel.settings import Experiment
 from spikeduel.system import typed
 
 NOT_MEASURED = "not measured"
@@ -156,29 +156,36 @@ def _terms(found: Sequence[Difference]) -> str:
 def rules(results: Results) -> list[tuple[str, str]]:
     """What was compared, and under which rules, as pairs of a term and its explanation."""
     dataset, experiment, trials = results.dataset, results.experiment, results.trials
-    counts, folds = dataset.counts, len(dataset.folds or [])
+    counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.per_contender or {}
     tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
-    rows = [
-        ("data", _data(dataset)),
-        ("images", f"{counts.train:,} training, {counts.val:,} validation, {tests}"),
-        ("split", _split(dataset)),
-    ]
-    if spiking := [trial for trial in trials if trial.spiking]:
-        encodings = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
-        rows.append(("spiking input", "; ".join(encodings)))
-    if len(spiking) < len(trials):
-        rows.append(("other input", "the analogue image, once; pixels from 0 to 1"))
-    most = experiment.epochs or max(trial.epochs for trial in trials)
-    training = (
-        f"Adam, learning rate {_learning_rate(experiment)}, batches of {experiment.batch_size}, at most "
-        f"{counted(most, 'epoch')}; {_stopping(experiment)}; keeps the weights of the best validation accuracy. All "
-        "contenders: same images, same batches, same rules."
-    )
-    rows.append(("training", training))
-    if experiment.per_contender:
-        rows.append(("own settings", _as_text(experiment.per_contender)))
-    rows.append(("seeds", _seeds(experiment.seeds, folds)))
-    return [*rows, ("recipe", experiment.recipe)] if experiment.recipe else rows
+    spiking = [trial for trial in trials if trial.spiking]
+    inputs = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
+    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
+    rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
+    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
+    waits = f"stops after {counted(experiment.patience or 0, 'epoch')} without a lower validation loss{least}"
+    stops = "never stops early" if experiment.patience is None else waits
+    each, number = " in each fold" if folds else "", experiment.seeds
+    chance = f"each contender was trained once{each}; part of any difference can be chance"
+    rows = {
+        "data": _data(dataset),
+        "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
+        "split": _split(dataset),
+        "spiking input": "; ".join(inputs),
+        "other input": "" if len(spiking) == len(trials) else "the analogue image, once; pixels from 0 to 1",
+        "training": (
+            f"Adam, learning rate {rate}, batches of {experiment.batch_size}, at most "
+            f"{counted(experiment.epochs or max(trial.epochs for trial in trials), 'epoch')}; "
+            f"{stops}; keeps the weights of the best validation accuracy. All contenders: same "
+            "images, same batches, same rules."
+        ),
+        "own settings": _as_text(own),
+        "seeds": f"1: {chance}"
+        if number == 1
+        else f"{number}: each contender was trained {number} times{each}; numbers are mean ± sd",
+        "recipe": experiment.recipe,
+    }
+    return [(term, text) for term, text in rows.items() if text]
 
 
 def _data(dataset: Dataset) -> str:
@@ -202,26 +209,6 @@ def _split(dataset: Dataset) -> str:
     return f"{text} ({', '.join(details)})"
 
 
-def _learning_rate(experiment: Experiment) -> str:
-    own = experiment.per_contender or {}
-    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
-    return "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
-
-
-def _stopping(experiment: Experiment) -> str:
-    if experiment.patience is None:
-        return "never stops early"
-    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
-    return f"stops after {counted(experiment.patience, 'epoch')} without a lower validation loss{least}"
-
-
-def _seeds(number: int, folds: int) -> str:
-    each = " in each fold" if folds else ""
-    if number == 1:
-        return f"1: each contender was trained once{each}; part of any difference can be chance"
-    return f"{number}: each contender was trained {number} times{each}; numbers are mean ± sd"
-
-
 def first_fold(dataset: Dataset) -> str:
     """Of which images the audit speaks where there are folds; empty where there are none."""
     folds = len(dataset.folds or [])
@@ -239,10 +226,41 @@ def _as_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def drawn_from(values: DrawnFrom) -> str:
+    """The range of a setting that was tuned."""
+    if values.choices:
+        return f"one of {', '.join(f'{choice:g}' for choice in values.choices)}"
+    return f"{values.low:g} to {values.high:g}{', log-uniform' if values.log else ''}"
+
+
 def robustness_by_contender(results: Results) -> dict[str, list[Robustness]]:
     """The robustness of each contender's tested trials, where it was measured."""
     measured = {name: [t.robustness for t in results.of(name) if t.robustness] for name in results.contenders}
     return {name: found for name, found in measured.items() if found}
+
+
+def corruption_rows(results: Results) -> list[tuple[str, list[Averaged | None]]]:
+    """A row for clean images, for each corruption and for their mean; a cell for each contender that was measured."""
+    contenders = robustness_by_contender(results).values()
+
+    def row(title: str, value: Callable[[Robustness], float | None]) -> tuple[str, list[Averaged | None]]:
+        known = [[share for each in found if (share := value(each)) is not None] for found in contenders]
+        return title, [averaged(shares, one_digit) for shares in known]
+
+    names = dict.fromkeys(name for found in contenders for each in found for name in each.area)
+    return [
+        row("clean images", lambda each: each.clean),
+        *(row(name, lambda each, name=name: each.area.get(name)) for name in names),  # type: ignore[misc]
+        row("mean of seven", lambda each: each.mean),
+        row("mean / clean", lambda each: each.mean_relative),
+    ]
+
+
+def altered(results: Results) -> list[str]:
+    """The data set's own alterations, which come in one severity, with their numbers of images."""
+    found = [each for measured in robustness_by_contender(results).values() for each in measured]
+    images = {name: n for each in found for name, n in each.images.items() if len(each.corruptions[name]) == 1}
+    return [f"{name} ({number:,} images)" for name, number in images.items()]
 
 
 def robustness(results: Results) -> str:
@@ -251,35 +269,26 @@ def robustness(results: Results) -> str:
     measured = {name: found for name, found in measured.items() if all(each.mean is not None for each in found)}
     if not measured:
         return ""
+    corruptions = next(iter(measured.values()))[0].corruptions
+    areas = {
+        corruption: {name: [each.area[corruption] for each in found] for name, found in measured.items()}
+        for corruption, accuracies in corruptions.items()
+        if len(accuracies) > 1
+    }
     mean = {name: statistics.fmean(each.mean or 0.0 for each in found) for name, found in measured.items()}
-    clean = {name: statistics.fmean(each.clean for each in found) for name, found in measured.items()}
-    ranked = sorted(measured, key=lambda name: -mean[name])
-    scores = [f"{name} {one_digit(mean[name])} % ({one_digit(clean[name])} % on clean images)" for name in ranked]
-    areas = _areas(measured)
-    worst = {name: min(areas, key=lambda corruption: statistics.fmean(areas[corruption][name])) for name in ranked}
-    losses = [
-        f"{worst[name]} for {name} ({one_digit(statistics.fmean(areas[worst[name]][name]))} %)" for name in ranked
-    ]
-    sentences = [
-        f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.",
-        f"Lowest: {listed(losses)}.",
-    ]
-    if len(ranked) > 1:
+    scores, losses = [], []
+    for name in sorted(measured, key=lambda name: -mean[name]):
+        clean = statistics.fmean(each.clean for each in measured[name])
+        scores.append(f"{name} {one_digit(mean[name])} % ({one_digit(clean)} % on clean images)")
+        shares = {corruption: statistics.fmean(of_all[name]) for corruption, of_all in areas.items()}
+        worst = min(shares, key=shares.__getitem__)
+        losses.append(f"{worst} for {name} ({one_digit(shares[worst])} %)")
+    sentences = [f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.", f"Lowest: {listed(losses)}."]
+    if len(measured) > 1:
         sentences += _leads(areas)
-    if _single(measured):
+    if all(len(found) == 1 for found in measured.values()):
         sentences.append("One seed each: other trainings can differ.")
     return " ".join(sentences)
-
-
-def _single(measured: Mapping[str, Sequence[Robustness]]) -> bool:
-    return all(len(found) == 1 for found in measured.values())
-
-
-def _areas(measured: Mapping[str, Sequence[Robustness]]) -> dict[str, dict[str, list[float]]]:
-    """For each corruption that comes in several severities, each contender's accuracies over its trials."""
-    first = next(iter(measured.values()))[0]
-    names = [name for name, accuracies in first.corruptions.items() if len(accuracies) > 1]
-    return {name: {c: [each.area[name] for each in found] for c, found in measured.items()} for name in names}
 
 
 def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
@@ -288,19 +297,48 @@ def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     close = []
     for corruption, by_contender in areas.items():
         first, second = sorted(by_contender, key=lambda name: -statistics.fmean(by_contender[name]))[:2]
-        spread = max(
-            statistics.stdev(values) if len(values) > 1 else 0.0
-            for values in (by_contender[first], by_contender[second])
-        )
-        if statistics.fmean(by_contender[first]) - statistics.fmean(by_contender[second]) > spread:
+        ahead = statistics.fmean(by_contender[first]) - statistics.fmean(by_contender[second])
+        several = [by_contender[name] for name in (first, second) if len(by_contender[name]) > 1]
+        if ahead > max(map(statistics.stdev, several), default=0.0):
             leads.setdefault(first, []).append(corruption)
         else:
             close.append(corruption)
-    ahead = "; ".join(f"{name} under {listed(kinds, len(kinds))}" for name, kinds in leads.items())
-    sentences = [f"Highest mean (not tested for significance): {ahead}."] if ahead else []
+    told = "; ".join(f"{name} under {listed(kinds, len(kinds))}" for name, kinds in leads.items())
+    sentences = [f"Highest mean (not tested for significance): {told}."] if told else []
     if close:
         sentences.append(f"Within the spread over trainings: {listed(close, len(close))}.")
     return sentences
+
+
+def calibrations(results: Results) -> dict[str, list[Calibration]]:
+    """The calibration of each contender's tested trials, where it was measured."""
+    found = {
+        name: [trial.test.calibration for trial in results.of(name) if trial.test and trial.test.calibration]
+        for name in results.contenders
+    }
+    return {name: of_trials for name, of_trials in found.items() if of_trials}
+
+
+def scaled(found: Sequence[Calibration]) -> list[Calibrated]:
+    """All after their temperatures; none where one has no temperature."""
+    known = [each.scaled for each in found if each.scaled]
+    return known if len(known) == len(found) else []
+
+
+def calibration_rows(found: Sequence[Calibration]) -> list[tuple[Averaged | None, ...]]:
+    """Temperature, ECE in points, NLL and Brier score over trials; first of the probabilities as given."""
+    rows: list[tuple[Averaged | None, Sequence[Calibrated]]] = [(None, found)]
+    if after := scaled(found):
+        rows.append((averaged([each.temperature for each in found if each.temperature], "{:.2f}".format), after))
+    return [
+        (
+            temperature,
+            averaged([each.ece for each in judged], one_digit),
+            averaged([each.nll for each in judged], "{:.3f}".format),
+            averaged([each.brier for each in judged], "{:.3f}".format),
+        )
+        for temperature, judged in rows
+    ]
 
 
 def probabilities_of_counts(names: Sequence[str]) -> str:
