@@ -1,6 +1,6 @@
 """Accuracy, energy and time of a spiking network after every time step, early exit, and converted networks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,12 +88,28 @@ def curves(results: Results, table: energy.Table) -> Figure:
             times.plot(np.arange(1, len(stream) + 1), stream, color=colour, linewidth=1.6)
         if whole := one_image_ms(trials):
             times.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
-    for name, colour in colours.items():
-        if name not in over_time and (trials := results.of(name)):
-            _without_time(joules, times, trials, colour, table)
+    without_time = {n: trials for n in colours if n not in over_time and (trials := results.of(n))}
+    for name, trials in without_time.items():
+        spent_by_all = mean([joules_of(trial, table.name) for trial in trials])
+        if spent_by_all is not None:
+            accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
+            joules.scatter(spent_by_all, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0)
+        if milliseconds := one_image_ms(trials):
+            times.axhline(milliseconds, color=colours[name], linewidth=1.1, linestyle=":")
     _finish(steps, joules, left, times, max(num_steps(trials[0]) for trials in over_time.values()))
-    tested = [name for name in colours if results.of(name)]
-    _legend(figure, {name: name in over_time for name in tested}, colours)
+    squares = {"marker": "s", "markersize": 5, "linestyle": ":"}
+    handles = [
+        style.key(name, colours[name], **({"linewidth": 2.2} if name in over_time else squares))
+        for name in colours
+        if name in over_time or name in without_time
+    ]
+    handles += [
+        style.key("all after t steps", linewidth=1.6),
+        style.key("leaving early", linewidth=1.1, linestyle=style.DASHED),
+        style.key("threshold chosen on validation", marker="*", markersize=9, linestyle="none"),
+        style.key("all steps in one call", marker="o", markersize=5, linestyle="none"),
+    ]
+    style.legend(figure, handles, columns=4)
     return figure
 
 
@@ -129,15 +145,6 @@ def _mean_curve(leaving: Sequence[tuple[Sequence[float], EarlyExit]]) -> tuple[n
     return common, np.mean([np.interp(common, spent, right) for spent, right in seeds], axis=0)
 
 
-def _without_time(joules: Axes, times: Axes, trials: Sequence[Trial], colour: str, table: energy.Table) -> None:
-    spent = mean([joules_of(trial, table.name) for trial in trials])
-    if spent is not None:
-        accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
-        joules.scatter(spent, accuracy, marker="s", s=26, color=colour, zorder=3, linewidths=0)
-    if milliseconds := one_image_ms(trials):
-        times.axhline(milliseconds, color=colour, linewidth=1.1, linestyle=":")
-
-
 def _finish(steps: Axes, joules: Axes, left: Axes, times: Axes, longest: int) -> None:
     highest = max(np.max(line.get_ydata()) for line in steps.lines)
     for axes in (steps, joules):
@@ -157,21 +164,6 @@ def _finish(steps: Axes, joules: Axes, left: Axes, times: Axes, longest: int) ->
             axes.set_yticks([])
     if joules.lines or joules.collections:
         style.cost_axis(joules, "J")
-
-
-def _legend(figure: Figure, over_time: Mapping[str, bool], colours: Mapping[str, str]) -> None:
-    without_time: dict[str, Any] = {"marker": "s", "markersize": 5, "linestyle": ":"}
-    handles = [
-        style.key(name, colours[name], **({"linewidth": 2.2} if with_steps else without_time))
-        for name, with_steps in over_time.items()
-    ]
-    handles += [
-        style.key("all after t steps", linewidth=1.6),
-        style.key("leaving early", linewidth=1.1, linestyle=style.DASHED),
-        style.key("threshold chosen on validation", marker="*", markersize=9, linestyle="none"),
-        style.key("all steps in one call", marker="o", markersize=5, linestyle="none"),
-    ]
-    style.legend(figure, handles, columns=4)
 
 
 def sources(results: Results) -> dict[str, str]:

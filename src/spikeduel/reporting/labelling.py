@@ -46,7 +46,7 @@ def _around(x: float, y: float, reach: float) -> Bbox:
 
 def _along(axes: Axes) -> list[Bbox]:
     """Small boxes along all lines of `axes`."""
-    boxes = []
+    boxes: list[Bbox] = []
     for line in axes.lines:
         corners = axes.transData.transform(np.column_stack([line.get_xdata(), line.get_ydata()]))
         for start, end in pairwise(corners):

@@ -19,7 +19,6 @@ from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, 
 from spikeduel.reporting.template import MOST_PICTURED, write
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ClassScores, Trial
 from spikeduel.results.tuning import TuningRecord
@@ -58,17 +57,14 @@ class Contender:
     def per_class(self) -> list[ClassScores]:
         """Scores of each class, averaged over the trials; its support in all folds of a seed."""
         num_seeds = len({trial.seed for trial in self.tested})
-        rows = zip(*(trial.test.per_class for trial in self.tested if trial.test), strict=True)
-        return [
-            ClassScores(
-                name=row[0].name,
-                precision=float(np.mean([scores.precision for scores in row])),
-                recall=float(np.mean([scores.recall for scores in row])),
-                f1=float(np.mean([scores.f1 for scores in row])),
-                support=round(sum(scores.support for scores in row) / num_seeds),
-            )
-            for row in rows
-        ]
+        classes = []
+        for row in zip(*(trial.test.per_class for trial in self.tested if trial.test), strict=True):
+            means = {
+                name: float(np.mean([getattr(each, name) for each in row])) for name in ("precision", "recall", "f1")
+            }
+            support = round(sum(scores.support for scores in row) / num_seeds)
+            classes.append(ClassScores(name=row[0].name, support=support, **means))
+        return classes
 
     @property
     def confusion(self) -> list[list[int]]:
@@ -106,7 +102,7 @@ def report(
     if held:
         tests = {name: held.splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
         drawn |= _save(_of_data(results, held), folder)
-        page["inside"] = _look_inside(models, held.prepared, tests, folder, drawn)
+        page["inside"] = _look_inside(models, held.prepared, tests, folder)
         page["examples"] = {
             name: _examples(model, name, held.prepared, tests[name], folder) for name, model in models.items()
         }
@@ -125,8 +121,8 @@ def report(
         "prepared": held.prepared if held else None,
         "audit": audit,
         "counting": [name for name, model in models.items() if isinstance(model.readout, SpikeCountReadout)],
+        "tuning": results.tuning,
         "missing": missing,
-        **_of_tuning(results.tuning),
     }
     return write(path or comparison.out / "report.html", "report.html.j2", page)
 
@@ -161,7 +157,7 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
     title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
     drawn = _save([("tuning", figures.tuning_trials(tuning))], folder / "figures")
-    page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, **_of_tuning(tuning)}
+    page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
     return write(folder / "tuning.html", "tuning.html.j2", page)
 
 
@@ -172,14 +168,6 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     files.write_json(out / "audit.json", audit_words.document(audit))
     page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
     return write(out / "audit.html", "audit.html.j2", page)
-
-
-def _of_tuning(record: TuningRecord | None) -> dict[str, Any]:
-    if record is None:
-        return {"tuning": None}
-    colours = style.contender_colours(record.contenders)
-    limits = [caveats.sentence(each) for each in tuning_limits(record)]
-    return {"tuning": record, "tuning_colours": colours, "tuning_limits": limits}
 
 
 def _load_models(
@@ -272,13 +260,9 @@ def _of_data(results: Results, held: Held) -> Drawings:
 
 
 def _look_inside(
-    models: Mapping[str, Model],
-    prepared: Prepared,
-    tests: Mapping[str, np.ndarray],
-    folder: Path,
-    drawn: dict[str, Path],
+    models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray], folder: Path
 ) -> dict[str, Any] | None:
-    """Adds to `drawn` how a test image is encoded, and one neuron of the first spiking model; says what they show.
+    """Figures of how a test image is encoded, and of one neuron of the first spiking model; and what they show.
 
     `tests` has the indices of each model's test images. None where there is no spiking model.
     """
@@ -288,12 +272,14 @@ def _look_inside(
     chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
     index = gallery.telling_image(prepared, tests[chosen])
     image = np.asarray(prepared.images[index])
-    drawn["encoded"], drawn["diagonal"] = gallery.of_rate_encoding(image, folder)
-    told = ""
-    if neuron := gallery.of_neuron(models[chosen], image, folder):
-        drawn["neuron"], told = neuron
-    label = prepared.classes[int(prepared.labels[index])]
-    return {"label": label, "encoding": models[chosen].card.encoding, "neuron": told}
+    animation, diagonal = gallery.of_rate_encoding(image, folder)
+    return {
+        "animation": animation,
+        "diagonal": diagonal,
+        "neuron": gallery.of_neuron(models[chosen], image, folder),
+        "label": prepared.classes[int(prepared.labels[index])],
+        "encoding": models[chosen].card.encoding,
+    }
 
 
 def _examples(model: Model, name: str, prepared: Prepared, test: np.ndarray, folder: Path) -> dict[str, Any]:

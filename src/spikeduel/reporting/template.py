@@ -9,7 +9,8 @@ import jinja2
 from PIL import Image
 
 from spikeduel.reporting import figures, style
-from spikeduel.results.words import audit, controls, costs, numbers, report, tables
+from spikeduel.results.concluding import tuning_limits
+from spikeduel.results.words import audit, caveats, controls, costs, numbers, report, tables
 from spikeduel.system import files
 from spikeduel.system.errors import visible
 
@@ -32,11 +33,12 @@ def write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
     )
     environment.filters |= {
         "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": report.one_digit,
-        "file_name": style.file_name,
+        "file_name": style.file_name, "sentence": caveats.sentence,
     }  # fmt: skip
     environment.globals |= {
         "words": report, "numbers": numbers, "tables": tables, "costs": costs, "controls": controls,
-        "audits": audit, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
+        "audits": audit, "colours": style.contender_colours,
+        "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip
     files.write_text(Path(path), environment.get_template(template).render(page))
     return Path(path)

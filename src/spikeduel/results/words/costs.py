@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Literal
 
@@ -86,14 +87,10 @@ def joules_of(
     return estimate.joules(memory, scope, way, multiplications) if estimate else None
 
 
-def with_memory(entry: Trial | ControlResult) -> float | None:
-    """Joules of one answer, hoisted, with neurons and with memory on the chip."""
-    return joules_of(entry, memory="on_chip", scope="with_neurons")
-
-
-def per_step(entry: Trial | ControlResult) -> float | None:
-    """Joules of one answer, arithmetic alone, per step."""
-    return joules_of(entry, way="per_step")
+with_memory = partial(joules_of, memory="on_chip", scope="with_neurons")
+"""Joules of one answer, hoisted, with neurons and with memory on the chip."""
+per_step = partial(joules_of, way="per_step")
+"""Joules of one answer, arithmetic alone, per step."""
 
 
 class Ranking(Frozen):

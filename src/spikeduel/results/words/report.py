@@ -1,6 +1,7 @@
 """The numbers and sentences that only the report needs."""
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -48,9 +49,9 @@ def trained_on(tested: Sequence[Trial]) -> str:
 
 def num_tested(tested: Sequence[Trial]) -> str:
     """The number of images that each seed was tested on, in all its folds."""
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
     for trial in tested:
-        counts[trial.seed] = counts.get(trial.seed, 0) + (trial.test.n if trial.test else 0)
+        counts[trial.seed] += trial.test.n if trial.test else 0
     return span(list(counts.values()))
 
 
@@ -72,30 +73,22 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
     """What random encoding and tie-breaks do to a contender's accuracy, in sentences; empty where there is nothing."""
     tests = [trial.test for trial in tested if trial.test]
     spreads = [each.encoding_spread.standard_deviation for each in tests if each.encoding_spread]
-    known = [spread for spread in spreads if spread is not None]
     ties = [trial.test.tie_share or 0.0 for trial in tested if trial.spiking and trial.test]
-    sentences = []
-    if known:
+    text = ""
+    if known := [spread for spread in spreads if spread is not None]:
         spread = percent(statistics.fmean(known))
-        sentences.append(f"encoding the test images anew moves accuracy by {spread} points (standard deviation).")
+        text += f" encoding the test images anew moves accuracy by {spread} points (standard deviation)."
     if any(ties):
         share = one_digit(statistics.fmean(ties))
-        sentences.append(
-            f"{share} % of the answers were ties in spike counts, decided by the summed membrane potential."
-        )
-    return f"{name}: {' '.join(sentences)}" if sentences else ""
+        text += f" {share} % of the answers were ties in spike counts, decided by the summed membrane potential."
+    return f"{name}:{text}" if text else ""
 
 
 def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
     """The most frequent errors of `confusion` `[K, K]`, as a sentence."""
-    errors = [
-        (count, truth, predicted)
-        for truth, row in enumerate(confusion)
-        for predicted, count in enumerate(row)
-        if count and truth != predicted
-    ]
-    errors.sort(key=lambda error: -error[0])
-    told = [f"{classes[truth]} as {classes[predicted]} ({count:,})" for count, truth, predicted in errors[:most]]
+    cells = [(count, truth, answer) for truth, row in enumerate(confusion) for answer, count in enumerate(row)]
+    errors = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
+    told = [f"{classes[truth]} as {classes[answer]} ({count:,})" for count, truth, answer in errors[:most]]
     return f"Most frequent errors: {', '.join(told)}." if told else "There are no errors."
 
 
@@ -126,15 +119,13 @@ def how_compared(results: Results) -> str:
     pairs = results.comparison.pairs
     tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
     many = f" p-values are adjusted for {len(pairs)} comparisons (Holm)." if len(pairs) > 1 else ""
-    if max(pair.seeds for pair in pairs) > 1:
-        scope = "Interval and p-value allow for other seeds and other test images."
-    else:
+    scope = "Interval and p-value allow for other seeds and other test images."
+    if max(pair.seeds for pair in pairs) == 1:
         models = "these trainings, one per fold," if results.dataset.folds else "these two trained models"
         scope = f"Interval and p-value are about {models} and other test images; one seed cannot show other trainings."
     certain = any(p_number(pair.p_value) == "1" for pair in pairs)
-    return f"Test: {tests}.{many} {scope} {_terms(pairs)}" + (
-        " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
-    )
+    no_evidence = " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
+    return f"Test: {tests}.{many} {scope} {_terms(pairs)}{no_evidence}"
 
 
 def how_controlled(contender: ControlledContender) -> str:
@@ -167,6 +158,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
     stops = "never stops early" if experiment.patience is None else waits
     each, number = " in each fold" if folds else "", experiment.seeds
     chance = f"each contender was trained once{each}; part of any difference can be chance"
+    several = f"each contender was trained {number} times{each}; numbers are mean ± sd"
     rows = {
         "data": _data(dataset),
         "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
@@ -180,9 +172,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
             "images, same batches, same rules."
         ),
         "own settings": _as_text(own),
-        "seeds": f"1: {chance}"
-        if number == 1
-        else f"{number}: each contender was trained {number} times{each}; numbers are mean ± sd",
+        "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
         "recipe": experiment.recipe,
     }
     return [(term, text) for term, text in rows.items() if text]
@@ -312,11 +302,9 @@ def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
 
 def calibrations(results: Results) -> dict[str, list[Calibration]]:
     """The calibration of each contender's tested trials, where it was measured."""
-    found = {
-        name: [trial.test.calibration for trial in results.of(name) if trial.test and trial.test.calibration]
-        for name in results.contenders
-    }
-    return {name: of_trials for name, of_trials in found.items() if of_trials}
+    tests = {name: [trial.test for trial in results.of(name) if trial.test] for name in results.contenders}
+    measured = {name: [test.calibration for test in of_one if test.calibration] for name, of_one in tests.items()}
+    return {name: found for name, found in measured.items() if found}
 
 
 def scaled(found: Sequence[Calibration]) -> list[Calibrated]:
@@ -343,9 +331,8 @@ def calibration_rows(found: Sequence[Calibration]) -> list[tuple[Averaged | None
 
 def probabilities_of_counts(names: Sequence[str]) -> str:
     """What to know of the calibration of contenders whose scores are spike counts; empty where there are none."""
-    if not names:
-        return ""
-    return (
+    told = (
         f"Probabilities of {listed(names)} are a softmax of spike counts: one more spike multiplies a class's odds by "
         "2.7. Training optimises membrane potentials, not counts, so judge calibration after the temperature."
     )
+    return told if names else ""

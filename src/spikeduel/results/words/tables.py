@@ -89,12 +89,8 @@ def added(tested: Sequence[Trial], name: str) -> Averaged | None:
 
 def spread_note(trials: Sequence[Trial]) -> str:
     """Over what the ± of `contender_rows` is taken, as a line; empty where there is none."""
-    tested = [trial for trial in trials if trial.test]
-    numbers = {
-        "seeds": len({trial.seed for trial in tested}),
-        "folds": len({trial.fold for trial in tested} - {None}),
-    }
-    over = [f"{number} {name}" for name, number in numbers.items() if number > 1]
+    found = {name: {getattr(trial, name) for trial in trials if trial.test} - {None} for name in ("seed", "fold")}
+    over = [f"{len(values)} {name}s" for name, values in found.items() if len(values) > 1]
     return f"± is the standard deviation over {' and '.join(over)}." if over else ""
 
 
@@ -111,9 +107,8 @@ def render(rows: Sequence[Mapping[str, str]]) -> str:
     for row in rows:
         table.add_row(*map(visible, row.values()))
     # Jupyter would show the table at once, and again where the text is printed. A class may be called [red] or :smile:.
-    console = Console(
-        width=200, color_system=None, force_terminal=False, force_jupyter=False, markup=False, emoji=False
-    )
+    plain: dict[str, Any] = {"color_system": None, "force_terminal": False, "force_jupyter": False}
+    console = Console(width=200, markup=False, emoji=False, **plain)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
