@@ -16,12 +16,12 @@ from spikeduel.data import Split
 from spikeduel.measuring.calibration import judged
 from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.measuring.robustness import summary
-from spikeduel.reporting import Held, page, report, report_again, template
+from spikeduel.reporting import Held, report, report_again, template
 from spikeduel.results.caveats import DataNote, Leakage, OneSeed
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import caveats
+from spikeduel.results.words import caveats, tables
 from spikeduel.results.words import report as words
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
@@ -123,12 +123,11 @@ def test_means_over_trials():
     rows = [structs.replace(row, recall=0.75) for row in first.test.per_class]
     first = structs.replace(first, test=structs.replace(first.test, per_class=rows))
     in_folds = [structs.replace(trial, fold=fold) for trial in (first, second) for fold in (0, 1)]
-    contender = page.Contender("small-cnn", "blue", in_folds)
 
-    assert [row.recall for row in contender.per_class] == [0.5] * 3
+    assert [row.recall for row in tables.class_means(in_folds)] == [0.5] * 3
     # Of each seed, both folds' images.
-    assert [row.support for row in contender.per_class] == [2 * row.support for row in first.test.per_class]
-    assert contender.confusion[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
+    assert [row.support for row in tables.class_means(in_folds)] == [2 * row.support for row in first.test.per_class]
+    assert tables.confusion(in_folds)[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
 
 
 def test_differences_are_shown_with_their_intervals(comparison, no_data):

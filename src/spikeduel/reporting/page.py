@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,12 @@ from spikeduel.reporting.template import MOST_PICTURED, write
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ClassScores, Trial
+from spikeduel.results.trials import Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, costs
 from spikeduel.results.words import report as words
+from spikeduel.results.words.tables import confusion
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -38,38 +38,6 @@ class Held:
     prepared: Prepared
     splits: Sequence[Split]
     audit: Audit | None = None
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One contender of the page: all its trials, and its colour in tables and figures."""
-
-    name: str
-    colour: str
-    trials: list[Trial]
-
-    @cached_property
-    def tested(self) -> list[Trial]:
-        """The trials with a test result."""
-        return [trial for trial in self.trials if trial.test]
-
-    @property
-    def per_class(self) -> list[ClassScores]:
-        """Scores of each class, averaged over the trials; its support in all folds of a seed."""
-        num_seeds = len({trial.seed for trial in self.tested})
-        classes = []
-        for row in zip(*(trial.test.per_class for trial in self.tested if trial.test), strict=True):
-            means = {
-                name: float(np.mean([getattr(each, name) for each in row])) for name in ("precision", "recall", "f1")
-            }
-            support = round(sum(scores.support for scores in row) / num_seeds)
-            classes.append(ClassScores(name=row[0].name, support=support, **means))
-        return classes
-
-    @property
-    def confusion(self) -> list[list[int]]:
-        """The sum of the trials' confusion matrices."""
-        return np.sum([trial.test.confusion for trial in self.tested if trial.test], axis=0).tolist()
 
 
 def report(
@@ -88,14 +56,12 @@ def report(
     where it cannot write.
     """
     results, folder, missing = comparison.results, comparison.out / "figures", list[str]()
-    colours = style.contender_colours(results.trials)
-    contenders = [Contender(name, colour, results.of(name, tested=False)) for name, colour in colours.items()]
-    models = _load_models(comparison, contenders, missing, own_code)
+    models = _load_models(comparison, missing, own_code)
     table = table or energy.read(energy.HEADLINE)
     held = held or _load_data(comparison, progress or Progress(), missing, own_code)
     audit = held.audit if held else results.dataset.audit
     drawn = {
-        **_save(_of_results(results, contenders, table), folder),
+        **_save(_of_results(results, table), folder),
         **_save(_of_audit(audit, held.prepared if held else None, results.trials), folder),
     }
     page: dict[str, Any] = {"inside": None, "examples": {}}
@@ -115,7 +81,10 @@ def report(
         "verdict": comparison.verdict(),
         "leakage": [text for each, text in by_caveat if isinstance(each, Leakage)],
         "caveats": [text for each, text in by_caveat if not isinstance(each, Leakage)],
-        "contenders": contenders,
+        "contenders": [
+            {"name": name, "colour": colour, "trials": results.of(name, tested=False), "tested": results.of(name)}
+            for name, colour in style.contender_colours(results.trials).items()
+        ],
         "drawn": drawn,
         "table": table.title,
         "prepared": held.prepared if held else None,
@@ -170,16 +139,14 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     return write(out / "audit.html", "audit.html.j2", page)
 
 
-def _load_models(
-    comparison: Comparison, contenders: Sequence[Contender], missing: list[str], own_code: Collection[str]
-) -> dict[str, Model]:
+def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:
     models = {}
-    for contender in contenders:
-        if contender.tested:
+    for name in comparison.results.contenders:
+        if comparison.results.of(name):
             try:
-                models[contender.name] = load_model(comparison.best(contender.name), own_code=own_code)
+                models[name] = load_model(comparison.best(name), own_code=own_code)
             except SpikeduelError as error:
-                missing.append(f"The model of {contender.name} could not be loaded: {error}")
+                missing.append(f"The model of {name} could not be loaded: {error}")
     return models
 
 
@@ -211,8 +178,8 @@ Drawings = Iterator[tuple[str, Figure]]
 """Figures by name, one at a time. What a page says of each stands in its template, under the same name."""
 
 
-def _of_results(results: Results, contenders: Sequence[Contender], table: energy.Table) -> Drawings:
-    colours = {contender.name: contender.colour for contender in contenders}
+def _of_results(results: Results, table: energy.Table) -> Drawings:
+    colours = style.contender_colours(results.trials)
     if any(trial.history for trial in results.trials):
         yield "learning-curves", figures.learning_curves(results)
     if pairs := results.comparison.pairs:
@@ -228,10 +195,10 @@ def _of_results(results: Results, contenders: Sequence[Contender], table: energy
         yield "anytime", anytime.curves(results, table)
     if anytime.sources(results):
         yield "conversion", anytime.conversion(results)
-    for contender in contenders:
-        if contender.tested:
-            name, classes = style.file_name(contender.name), results.dataset.classes
-            yield f"confusion-{name}", figures.confusion_matrix(contender.confusion, classes, contender.colour)
+    for name, colour in colours.items():
+        if tested := results.of(name):
+            figure = figures.confusion_matrix(confusion(tested), results.dataset.classes, colour)
+            yield f"confusion-{style.file_name(name)}", figure
     if measured := words.calibrations(results):
         yield "reliability", reliability.diagrams(measured, colours)
     if words.robustness_by_contender(results):

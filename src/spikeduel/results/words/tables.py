@@ -4,9 +4,11 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from spikeduel.results.costs import Layer, Memory, Operations, TableEnergy, Totals, Ways
 from spikeduel.results.run import Results
-from spikeduel.results.trials import AddedMeasure, Robustness, Scores, Trial
+from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted
@@ -114,6 +116,22 @@ def render(rows: Sequence[Mapping[str, str]]) -> str:
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
 
 
+def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
+    """Scores of each class, averaged over the trials; its support in all folds of a seed."""
+    num_seeds = len({trial.seed for trial in tested})
+    classes = []
+    for row in zip(*(trial.test.per_class for trial in tested if trial.test), strict=True):
+        means = {name: float(np.mean([getattr(each, name) for each in row])) for name in ("precision", "recall", "f1")}
+        support = round(sum(scores.support for scores in row) / num_seeds)
+        classes.append(ClassScores(name=row[0].name, support=support, **means))
+    return classes
+
+
+def confusion(tested: Sequence[Trial]) -> list[list[int]]:
+    """The sum of the trials' confusion matrices."""
+    return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
+
+
 def class_rows(test: Scores) -> list[dict[str, str]]:
     """A per-class report: one row a class, the macro average, and the accuracy."""
     classes = [(row.name, row.precision, row.recall, row.f1, row.support) for row in test.per_class]
@@ -189,9 +207,9 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
     """One network's operations layer by layer, and its estimated energy by the table of this name."""
     total = operations.totals
     rows = [_layer_row(each.name or each.type, each.type if each.name else "", each) for each in operations.layers]
+    images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
     lines = [
-        f"Operations of one image, means over {counted(operations.images, 'image')}, "
-        f"{counted(operations.num_steps, 'time step')}",
+        f"Operations of one image, means over {images}, {steps}",
         render([*rows, _layer_row("total", "", total)]),
         "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that spikes cause.",
     ]
