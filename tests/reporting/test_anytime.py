@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
 from made_costs import energy_of, followed, latency, leaving, with_accuracy, with_trial
+from made_operations import spiking
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
 from spikeduel.settings.recipes import baseline
@@ -140,3 +142,23 @@ def test_only_what_was_followed_beside_a_tested_source_is_shown(converted, with_
     assert anytime.sources(converted) == {"converted": "small-cnn"}
     assert anytime.sources(with_trials(converted, anytime=None)) == {}
     assert anytime.sources(with_trials(converted, test=lambda t: t.test if t.converted_from else None)) == {}
+
+
+def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
+    (trial, *_) = with_trials(make_results(make_prepared(), baseline()), operations=spiking()).trials
+    table = energy.read("45nm-int8")
+    # 40 MACs at once, then 15 and 5 ACs.
+    spent = [1e-12 * (40 * 0.3 + acs * 0.1) for acs in (15, 20)]
+    assert anytime.joules_over_time(trial, table) == pytest.approx(spent)
+    (trial, *_) = make_results(make_prepared(), baseline()).trials
+    assert anytime.joules_over_time(trial, table) is None
+
+
+def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
+    one, other = make_results(make_prepared(), baseline(seeds=1)).trials
+    assert anytime.one_image_ms([one, other]) is None
+    timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
+    assert anytime.one_image_ms([one, timed]) == 2.5
+    assert anytime.stream_ms([one, timed]) == [1.0, 2.0]
+    neither = structs.replace(other, latency=latency())
+    assert (anytime.one_image_ms([neither]), anytime.stream_ms([neither])) == (None, None)

@@ -16,7 +16,7 @@ from spikeduel.data import Split
 from spikeduel.measuring.calibration import judged
 from spikeduel.measuring.corruptions import CORRUPTIONS
 from spikeduel.measuring.robustness import summary
-from spikeduel.reporting import Held, report, report_again, template
+from spikeduel.reporting import Held, page, report, report_again
 from spikeduel.results.caveats import DataNote, Leakage, OneSeed
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
@@ -320,7 +320,7 @@ def test_a_picture_is_its_own_address(comparison, no_data):
     report(comparison)
     picture = comparison.out / "figures" / "learning-curves.png"
 
-    kind, content = template.data_uri(picture).split(",")
+    kind, content = page.data_uri(picture).split(",")
 
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content) == picture.read_bytes()

@@ -1,12 +1,15 @@
 """The HTML pages: a whole comparison, a tuning or an audit, each on one page that needs nothing else."""
 
+import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
@@ -15,20 +18,24 @@ from spikeduel.measuring import costing, energy
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, style
-from spikeduel.reporting.template import MOST_PICTURED, write
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuning import TuningRecord
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, costs
+from spikeduel.results.words import caveats, controls, costs, numbers, tables
 from spikeduel.results.words import report as words
-from spikeduel.results.words.tables import confusion
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError, visible
 from spikeduel.system.progress import Progress
+
+MOST_PICTURED = 12
+"""Pairs of equal images in a figure."""
+SCREEN_DPI = 107
+_MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def report(
         "tuning": results.tuning,
         "missing": missing,
     }
-    return write(path or comparison.out / "report.html", "report.html.j2", page)
+    return _write(path or comparison.out / "report.html", "report.html.j2", page)
 
 
 def report_again(
@@ -127,7 +134,7 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
     drawn = _save([("tuning", figures.tuning_trials(tuning))], folder / "figures")
     page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
-    return write(folder / "tuning.html", "tuning.html.j2", page)
+    return _write(folder / "tuning.html", "tuning.html.j2", page)
 
 
 def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
@@ -136,7 +143,7 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     drawn = _save(_of_audit(audit, prepared, []), out / "figures")
     files.write_json(out / "audit.json", audit_words.document(audit))
     page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
-    return write(out / "audit.html", "audit.html.j2", page)
+    return _write(out / "audit.html", "audit.html.j2", page)
 
 
 def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:
@@ -197,7 +204,7 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
         yield "conversion", anytime.conversion(results)
     for name, colour in colours.items():
         if tested := results.of(name):
-            figure = figures.confusion_matrix(confusion(tested), results.dataset.classes, colour)
+            figure = figures.confusion_matrix(tables.confusion(tested), results.dataset.classes, colour)
             yield f"confusion-{style.file_name(name)}", figure
     if measured := words.calibrations(results):
         yield "reliability", reliability.diagrams(measured, colours)
@@ -262,3 +269,39 @@ def _examples(model: Model, name: str, prepared: Prepared, test: np.ndarray, fol
 
 def _save(drawings: Drawings | Sequence[tuple[str, Figure]], folder: Path) -> dict[str, Path]:
     return {name: style.save(figure, folder / f"{name}.png") for name, figure in drawings}
+
+
+def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
+    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others beside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("spikeduel", "reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # What is not printable in a name, such as a mark that turns the writing direction, as an escape.
+        finalize=lambda value: visible(value) if type(value) is str else value,
+    )
+    environment.filters |= {
+        "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": words.one_digit,
+        "file_name": style.file_name, "sentence": caveats.sentence,
+    }  # fmt: skip
+    environment.globals |= {
+        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "controls": controls,
+        "audits": audit_words, "colours": style.contender_colours,
+        "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
+    }  # fmt: skip
+    files.write_text(Path(path), environment.get_template(template).render(page))
+    return Path(path)
+
+
+def _width(path: Path) -> int:
+    """How wide a picture is to stand on the page, in CSS pixels: all at one scale, so that their text has one size."""
+    with Image.open(path) as picture:
+        return round(picture.width * (SCREEN_DPI / style.DPI if path.suffix == ".png" else 1))
+
+
+def data_uri(path: Path) -> str:
+    """A picture file as the address of itself."""
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:{_MEDIA_TYPES[path.suffix]};base64,{content}"
