@@ -16,7 +16,6 @@ from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
 from spikeduel.results.costs import MEMORIES, Operations
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Trial
 from spikeduel.results.words.costs import MEMORY_TITLES, control_results, control_title, joules_of, mean
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -76,10 +75,15 @@ def points(results: Results, table: energy.Table) -> list[Point]:
         over_seeds = _over_seeds([trial.test.accuracy for trial in trials if trial.test])
         joules, milliseconds = mean([joules_of(trial, table.name) for trial in trials]), anytime.one_image_ms(trials)
         shown.append(Point(name, kind, name, colour, *over_seeds, joules, milliseconds and milliseconds / 1e3))
-        if leaving := early_exits(trials, table):
-            accuracies, spent, milliseconds = leaving
-            over_seeds, seconds = _over_seeds(accuracies), milliseconds and milliseconds / 1e3
-            shown.append(Point(name, "early exit", "early exit", colour, *over_seeds, mean(spent), seconds))
+        exits = anytime.exits_of(trials)
+        if len(exits) == len(trials) and any(leaving.threshold is not None for leaving in exits):
+            over_time = [anytime.joules_over_time(trial, table) for trial in trials]
+            left = zip(over_time, exits, strict=True)
+            joules = mean([energy.mean_at(spent, leaving.exit_steps) if spent else None for spent, leaving in left])
+            stream = anytime.stream_ms(trials)
+            seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
+            over_seeds = _over_seeds([leaving.accuracy for leaving in exits])
+            shown.append(Point(name, "early exit", "early exit", colour, *over_seeds, joules, seconds))
         for control, kind in CONTROLS.items():
             if twins := control_results(trials, control):
                 over_seeds = _over_seeds([twin.accuracy for twin in twins])
@@ -91,23 +95,6 @@ def points(results: Results, table: energy.Table) -> list[Point]:
 def _over_seeds(accuracies: Sequence[float]) -> tuple[float, float]:
     """Their mean, and their standard deviation: 0 of a single one."""
     return float(np.mean(accuracies)), statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
-
-
-def early_exits(
-    trials: Sequence[Trial], table: energy.Table
-) -> tuple[list[float], list[float | None], float | None] | None:
-    """Accuracies and joules of each trial with early exit, and milliseconds; None unless all may leave early."""
-    exits = anytime.exits_of(trials)
-    if len(exits) < len(trials) or all(leaving.threshold is None for leaving in exits):
-        return None
-    spent = [anytime.joules_over_time(trial, table) for trial in trials]
-    joules = [
-        energy.mean_at(over_time, leaving.exit_steps) if over_time else None
-        for over_time, leaving in zip(spent, exits, strict=True)
-    ]
-    stream = anytime.stream_ms(trials)
-    milliseconds = energy.mean_at(stream, exits[0].exit_steps) if stream else None
-    return [leaving.accuracy for leaving in exits], joules, milliseconds
 
 
 def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
@@ -137,7 +124,13 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     if not panels:
         return None
     figure = style.new_figure(4.0, style.WIDTH if len(panels) > 1 else 0.62 * style.WIDTH)
-    _legend(figure, known)
+    handles = [
+        style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
+                  markerfacecolor=look.get("facecolors", style.QUIET))
+        for kind, look in KINDS.items() if kind in {point.kind for point in known}
+    ]  # fmt: skip
+    handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
+    style.legend(figure, handles, len(handles))
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
         style.quiet(axes, title, x=x, y="accuracy on the test images" if axes is all_axes[0] else "", grid=True)
@@ -173,17 +166,6 @@ def _draw(axes: Axes, shown: Sequence[tuple[Point, float]]) -> None:
         axes.scatter(spent, point.accuracy, edgecolors=point.colour, zorder=3, **look)
     axes.set_xscale("log")
     axes.margins(x=0.16, y=0.12)
-
-
-def _legend(figure: Figure, known: Sequence[Point]) -> None:
-    there = {point.kind for point in known}
-    handles = [
-        style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
-                  markerfacecolor=look.get("facecolors", style.QUIET))
-        for kind, look in KINDS.items() if kind in there
-    ]  # fmt: skip
-    handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
-    style.legend(figure, handles, len(handles))
 
 
 def label_points(

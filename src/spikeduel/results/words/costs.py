@@ -6,15 +6,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Literal
 
-from spikeduel.results.costs import (
-    MEMORIES,
-    Latency,
-    Memory,
-    Multiplications,
-    Operations,
-    Scope,
-    Way,
-)
+from spikeduel.results.costs import MEMORIES, Latency, Memory, Multiplications, Operations, Scope, Way
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Trial
 from spikeduel.results.words.numbers import counted, listed, per_cent
