@@ -331,8 +331,9 @@ def calibration_rows(found: Sequence[Calibration]) -> list[tuple[Averaged | None
 
 def probabilities_of_counts(names: Sequence[str]) -> str:
     """What to know of the calibration of contenders whose scores are spike counts; empty where there are none."""
-    told = (
+    if not names:
+        return ""
+    return (
         f"Probabilities of {listed(names)} are a softmax of spike counts: one more spike multiplies a class's odds by "
         "2.7. Training optimises membrane potentials, not counts, so judge calibration after the temperature."
     )
-    return told if names else ""
