@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from msgspec import structs
 from msgspec.structs import replace
 
-from made_costs import energy_of, followed, latency, leaving, with_trial
+from made_costs import energy_of, followed, latency, leaving, with_accuracy, with_trial
+from made_operations import spiking
 from spikeduel.measuring import energy
-from spikeduel.reporting import anytime, estimates, style
+from spikeduel.reporting import anytime, style
 from spikeduel.settings.recipes import baseline
 
 STEPS = [0.4, 0.6, 0.7, 0.75]
@@ -27,7 +29,7 @@ def results(make_prepared, make_results, with_trials, monkeypatch):
     for seed in (0, 1):
         made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
     made = with_trial(made, 0, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
-    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: [1e-6, 2e-6, 3e-6, 4e-6])
+    monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: [1e-6, 2e-6, 3e-6, 4e-6])
     return with_trial(made, 1, latency=latency(0.5))
 
 
@@ -94,7 +96,7 @@ def test_seeds_meet_at_equal_cost():
 def test_what_is_not_known_is_said_and_nothing_breaks(results, with_trials, monkeypatch):
     results = with_trials(results, latency=None, energy=None)
     results = with_trial(results, 0, anytime=replace(results.trials[0].anytime, early_exit=None))
-    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: None)
+    monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: None)
     drawn = panels(results)
     for name in ("joules", "times"):
         assert [text.get_text() for text in drawn[name].texts] == ["not known"]
@@ -112,3 +114,51 @@ def test_followed_are_those_with_as_many_steps_as_the_first(results):
     assert {name: len(trials) for name, trials in anytime.followed(results).items()} == {"dense-snn": 2}
     shorter = followed([0.5], [leaving(None, 0.5, [20])])
     assert len(anytime.followed(with_trial(results, 2, anytime=shorter))["dense-snn"]) == 1
+
+
+@pytest.fixture
+def converted(make_prepared, make_results):
+    """Two seeds of small-cnn, at 0.8 and 0.84, and what they were converted to."""
+    made = make_results(make_prepared(), baseline(seeds=2))
+    for index, accuracies in ((0, [0.1, 0.5, 0.6, 0.79]), (2, [0.1, 0.7, 0.8, 0.83])):
+        found = followed(accuracies, [leaving(None, accuracies[-1], [0, 0, 0, 20])])
+        made = with_trial(made, index, contender="converted", converted_from="small-cnn", anytime=found)
+    return with_accuracy(with_accuracy(made, 1, 0.8), 3, 0.84)
+
+
+def test_each_step_is_a_mean_over_seeds_and_the_source_a_line(converted):
+    (axes,) = anytime.conversion(converted).axes
+    curve, source = axes.lines
+    assert curve.get_xdata().tolist() == [1, 2, 3, 4]
+    assert curve.get_ydata() == pytest.approx([0.1, 0.6, 0.7, 0.81])
+    assert np.unique(source.get_ydata()) == pytest.approx([0.82])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["converted", "small-cnn"]
+    assert len(axes.collections) == 1
+    # Guesses of the first step would take most of the height.
+    assert axes.get_ylim()[0] == pytest.approx(0.82 - 0.4)
+
+
+def test_only_what_was_followed_beside_a_tested_source_is_shown(converted, with_trials):
+    assert anytime.sources(converted) == {"converted": "small-cnn"}
+    assert anytime.sources(with_trials(converted, anytime=None)) == {}
+    assert anytime.sources(with_trials(converted, test=lambda t: t.test if t.converted_from else None)) == {}
+
+
+def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
+    (trial, *_) = with_trials(make_results(make_prepared(), baseline()), operations=spiking()).trials
+    table = energy.read("45nm-int8")
+    # 40 MACs at once, then 15 and 5 ACs.
+    spent = [1e-12 * (40 * 0.3 + acs * 0.1) for acs in (15, 20)]
+    assert anytime.joules_over_time(trial, table) == pytest.approx(spent)
+    (trial, *_) = make_results(make_prepared(), baseline()).trials
+    assert anytime.joules_over_time(trial, table) is None
+
+
+def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
+    one, other = make_results(make_prepared(), baseline(seeds=1)).trials
+    assert anytime.one_image_ms([one, other]) is None
+    timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
+    assert anytime.one_image_ms([one, timed]) == 2.5
+    assert anytime.stream_ms([one, timed]) == [1.0, 2.0]
+    neither = structs.replace(other, latency=latency())
+    assert (anytime.one_image_ms([neither]), anytime.stream_ms([neither])) == (None, None)

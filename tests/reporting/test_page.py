@@ -15,12 +15,12 @@ from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
-from spikeduel.reporting import Held, page, report, report_again, template
+from spikeduel.reporting import Held, page, report, report_again
 from spikeduel.results.caveats import DataNote, Leakage, OneSeed
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import caveats
+from spikeduel.results.words import caveats, tables
 from spikeduel.results.words import report as words
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
@@ -122,12 +122,11 @@ def test_means_over_trials():
     rows = [structs.replace(row, recall=0.75) for row in first.test.per_class]
     first = structs.replace(first, test=structs.replace(first.test, per_class=rows))
     in_folds = [structs.replace(trial, fold=fold) for trial in (first, second) for fold in (0, 1)]
-    contender = page.Contender("small-cnn", "blue", in_folds)
 
-    assert [row.recall for row in contender.per_class] == [0.5] * 3
+    assert [row.recall for row in tables.class_means(in_folds)] == [0.5] * 3
     # Of each seed, both folds' images.
-    assert [row.support for row in contender.per_class] == [2 * row.support for row in first.test.per_class]
-    assert contender.confusion[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
+    assert [row.support for row in tables.class_means(in_folds)] == [2 * row.support for row in first.test.per_class]
+    assert tables.confusion(in_folds)[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
 
 
 def test_differences_are_shown_with_their_intervals(comparison, no_data):
@@ -267,10 +266,30 @@ def test_what_was_measured_besides_has_its_sections(comparison):
 
     shown = Page(report(replace(comparison, results=results)))
 
+    # Scores of small-cnn are no spike counts.
     assert words.probabilities_of_counts(["dense-snn"]) in shown.text
+    assert "pooled" not in shown.text
     assert words.robustness(results) in shown.text
     assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)
     assert "None" not in shown.text
+
+
+def test_answers_have_figures_or_a_sentence(comparison, monkeypatch):
+    monkeypatch.setattr("spikeduel.reporting.gallery.examples", lambda model, *_: {"right": 50, "wrong": None})
+
+    shown = Page(report(comparison))
+
+    assert {"answer-right-dense-snn.png", "answer-right-small-cnn.png"} <= figures_of(comparison)
+    assert "The probability of each class" in shown.text
+    assert "The class with the most spikes is the answer" in shown.text
+    assert "None of the first 20 test images gets a wrong answer." in shown.text
+
+
+def test_the_preprocessing_is_told(make_run, make_prepared):
+    shown = Page(report(make_run(make_prepared(num_classes=12, shape=(1, 8, 9))))).text
+
+    assert "(the first 10 of 12): the original above" in shown
+    assert "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 pixels" in shown
 
 
 def test_measures_from_outside_have_a_table(comparison, no_data):
@@ -300,7 +319,7 @@ def test_a_picture_is_its_own_address(comparison, no_data):
     report(comparison)
     picture = comparison.out / "figures" / "learning-curves.png"
 
-    kind, content = template.data_uri(picture).split(",")
+    kind, content = page.data_uri(picture).split(",")
 
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content) == picture.read_bytes()

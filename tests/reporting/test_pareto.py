@@ -1,13 +1,23 @@
+import itertools
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
 from spikeduel.measuring import energy
-from spikeduel.reporting import estimates, pareto, style
+from spikeduel.measuring.counting import Counter
+from spikeduel.networks.architectures import DenseSNN
+from spikeduel.reporting import anytime, pareto, style
+from spikeduel.reporting.pareto import break_even, label_points
+from spikeduel.results.costs import MEMORIES
 from spikeduel.settings.recipes import baseline
+from spikeduel.spiking import ConstantInput
+from spikeduel.spiking.neurons import LIF
 
 TABLE = energy.read("45nm-fp32")
 
@@ -24,11 +34,11 @@ def results(make_prepared, make_results, monkeypatch):
         "quantised_twin": control("quantised twin", 0.84, energy=energy_of(6e-6), bits=3),
         "one_step": control("one time step", 0.5, spikes=True, energy=energy_of(1e-6)),
     }
-    anytime = followed([0.8, 0.85], [leaving(0.9, 0.851, [15, 5])])
+    early = followed([0.8, 0.85], [leaving(0.9, 0.851, [15, 5])])
     for index in (0, 2):
-        made = with_trial(made, index, anytime=anytime, controls=controls)
+        made = with_trial(made, index, anytime=early, controls=controls)
     made = with_trial(made, 0, latency=latency(2.0, stream=[1.0, 5.0]))
-    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: [1e-6, 4e-6])
+    monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: [1e-6, 4e-6])
     return with_trial(made, 1, latency=latency(0.5))
 
 
@@ -100,5 +110,98 @@ def test_the_plot(results):
 def test_without_times_there_is_one_panel_and_without_both_no_plot(results, with_trials, monkeypatch):
     results = with_trials(results, latency=None)
     assert len(pareto.pareto(results, TABLE).axes) == 1
-    monkeypatch.setattr(estimates, "joules_over_time", lambda trial, table: None)
+    monkeypatch.setattr(anytime, "joules_over_time", lambda trial, table: None)
     assert pareto.pareto(with_trials(results, energy=None, controls={}), TABLE) is None
+
+
+def counted(encoded):
+    torch.manual_seed(0)
+    module, counter = DenseSNN((64,), 4, lambda: LIF(0.9, threshold=0.1), 16), None
+    counter = Counter(module, 4)
+    images = torch.rand(8, 1, 8, 8)
+    x = (torch.rand(4, 8, 1, 8, 8) < images).float() if encoded else ConstantInput(images, 4)
+    counter.run(lambda: module(x), x, 8, "spikes" if encoded else "image", 4 if encoded else 1)
+    return counter.operations()
+
+
+@pytest.fixture(scope="module")
+def operations():
+    return counted(encoded=False)
+
+
+def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operations):
+    figure = break_even(operations, "net", "red")
+    assert [axes.get_title("left") for axes in figure.axes] == [
+        "arithmetic alone", "with memory on the chip", "with weights off the chip",
+    ]  # fmt: skip
+    for axes, memory in zip(figure.axes, MEMORIES, strict=True):
+        *borders, network = axes.lines
+        # Loihi multiplies nothing: it has no border here.
+        assert len(borders) == 3
+        for line, name in zip(borders, energy.NAMES, strict=False):
+            steps, rates = line.get_data()
+            for t, rate in list(zip(steps, rates, strict=True))[::50]:
+                expected = energy.break_even_rate(
+                    operations, energy.relu_twin(operations), energy.read(name), t, memory
+                )
+                assert rate == pytest.approx(max(expected, 1e-5))
+        assert network.get_xdata()[0] == 4
+        assert network.get_ydata()[0] == operations.totals.spikes_per_neuron_and_step
+
+
+def test_a_network_that_even_silence_does_not_save_says_so():
+    figure = break_even(counted(encoded=True), "net", "red")
+    assert any("even without a spike" in text.get_text() for text in figure.axes[2].texts)
+
+
+def test_strange_names(operations):
+    break_even(operations, "a $name$ " + 60 * "x", "red").canvas.draw()
+
+
+def drawn(points, logarithmic=False, lines=()):
+    figure = style.new_figure(4.0)
+    axes = style.quiet(figure.subplots(), "title", x="x", y="y")
+    axes.scatter(*zip(*points, strict=True))
+    for x, y in lines:
+        axes.plot(x, y)
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.margins(0.15)
+    labels = label_points(axes, points, [f"network {k}" for k in range(len(points))], ["#000000"] * len(points))
+    figure.draw_without_rendering()
+    for label in labels:
+        label.get_window_extent()
+    return axes, [Text.get_window_extent(label) for label in labels]
+
+
+POINTS = {
+    "apart": [(1, 1), (2, 2), (3, 1)],
+    "crowded": [(1, 1), (1.01, 1), (1.02, 1.01), (1, 1.02), (4, 4)],
+    "the same": [(1, 1)] * 4 + [(2, 2)],
+    "at the edge": [(0, 0), (0, 1), (1, 0), (1, 1)],
+}
+
+
+@pytest.mark.parametrize("logarithmic", [False, True])
+@pytest.mark.parametrize("name", POINTS)
+def test_no_label_covers_another_or_a_point_or_leaves_the_axes(name, logarithmic):
+    points = [(x + 0.5, y) for x, y in POINTS[name]]
+    axes, boxes = drawn(points, logarithmic)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    for box in boxes:
+        assert not any(box.contains(*place) for place in axes.transData.transform(points))
+        inside = Bbox.intersection(box, axes.get_window_extent())
+        assert inside is not None
+        assert inside.width * inside.height > 0.98 * box.width * box.height
+
+
+def test_labels_keep_off_lines():
+    axes, (box,) = drawn([(1, 1)], lines=[([0, 2], [1, 1]), ([1, 1], [0, 2])])
+    along = np.linspace(0, 2, 500)
+    for line in (np.column_stack([along, np.ones(500)]), np.column_stack([np.ones(500), along])):
+        assert not any(box.contains(*place) for place in axes.transData.transform(line))
+
+
+def test_nothing_to_label():
+    axes = style.new_figure(3).subplots()
+    assert label_points(axes, [], [], []) == []

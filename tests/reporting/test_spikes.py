@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.collections import LineCollection
+from PIL import Image
 
-from spikeduel.reporting import neuron_over_time, raster_of_diagonal, spikes, style
+from spikeduel.reporting import encoded_animation, neuron_over_time, raster_of_diagonal, spikes, style
 
 
 def marks(axes):
@@ -104,3 +105,45 @@ def test_the_explanation_names_decay_and_reset(make_prepared, make_model, reset,
 
     assert "80 %" in text
     assert words in text
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 10), (1, 28, 20)])
+def test_a_frame_a_step_with_the_spikes_of_that_step(shape, random, tmp_path):
+    image = random.integers(0, 256, shape, dtype=np.uint8)
+    encoded = (random.random((12, *shape)) < image / 255).astype(np.float32)
+
+    path = encoded_animation(encoded, image, tmp_path / "encoded.gif")
+
+    with Image.open(path) as movie:
+        assert movie.n_frames == 12
+        scale = spikes.PANEL // max(shape[1:])
+        left = spikes.GAP + max(shape[2] * scale, spikes.NARROWEST) + spikes.GAP
+        for step in range(12):
+            movie.seek(step)
+            pixels = np.asarray(movie.convert("RGB"))[spikes.BAND :, left:][: shape[1] * scale, : shape[2] * scale]
+            seen = pixels[scale // 2 :: scale, scale // 2 :: scale] > 127
+            expected = np.broadcast_to(np.moveaxis(encoded[step], 0, -1) > 0.5, (*shape[1:], 3))
+            np.testing.assert_array_equal(seen, expected)
+    assert path.with_suffix(".png").stat().st_size > 0
+
+
+def test_the_mean_comes_to_the_image(random):
+    image = np.full((1, 8, 8), 128, np.uint8)
+    encoded = np.stack([np.full((1, 8, 8), step % 2, np.float32) for step in range(10)])
+
+    last = np.asarray(spikes.encoded_frames(encoded, image)[-1].convert("L"))
+
+    centre = spikes.BAND + spikes.PANEL // 2
+    panels = [spikes.GAP + k * (spikes.PANEL + spikes.GAP) + spikes.PANEL // 2 for k in range(3)]
+    assert abs(int(last[centre, panels[0]]) - int(last[centre, panels[2]])) <= 4
+
+
+def test_a_large_image_stays_a_small_file(random, tmp_path):
+    image = random.integers(0, 256, (1, 97, 97), dtype=np.uint8)
+    encoded = (random.random((40, 1, 97, 97)) < image / 255).astype(np.float32)
+
+    path = encoded_animation(encoded, image, tmp_path / "encoded.gif")
+
+    assert path.stat().st_size <= spikes.LARGEST_BYTES
+    with Image.open(path) as movie:
+        assert movie.n_frames >= 5

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -65,3 +66,30 @@ def test_figures_leave_matplotlib_as_it_was(tmp_path):
         assert picture.format == "PNG"
         assert picture.width == pytest.approx(style.WIDTH * style.DPI, rel=0.05)
     assert [entry.name for entry in path.parent.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("low", [1e-9, 3.7e-6, 2e-3])
+@pytest.mark.parametrize("ratio", [1.2, 2, 4, 30, 200, 5e4])
+def test_a_cost_axis_has_a_few_ticks_that_do_not_touch(low, ratio):
+    figure = style.new_figure(3, 4)
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    axes.plot([low, low * ratio], [0, 1])
+    style.cost_axis(axes, "J")
+    figure.draw_without_rendering()
+    left, right = axes.get_xlim()
+    shown = [tick for tick in axes.xaxis.get_major_ticks() if left <= tick.get_loc() <= right]
+    boxes = [tick.label1.get_window_extent() for tick in shown]
+    assert 1 <= len(shown) <= 8
+    assert all(tick.label1.get_text().endswith("J") for tick in shown)
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
+def test_small_differences_are_not_blown_up():
+    axes = style.new_figure(3).subplots()
+    axes.plot([1, 2], [0.8765, 0.8784])
+    style.accuracy_axis(axes)
+    low, high = axes.get_ylim()
+    assert high - low == pytest.approx(style.SMALLEST_RANGE)
+    assert (low + high) / 2 == pytest.approx((0.8765 + 0.8784) / 2)
+    assert axes.yaxis.get_major_formatter()(0.875, 0) == "87.5 %"

@@ -5,8 +5,9 @@ import pytest
 from msgspec import structs
 
 from spikeduel.reporting import report, report_tuning, tuning_trials
-from spikeduel.reporting.tuning import section
+from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import TuningRecord
+from spikeduel.results.words.caveats import sentence
 from spikeduel.system.typed import converted
 
 
@@ -65,14 +66,6 @@ def tuning():
     return converted(content, TuningRecord)
 
 
-def test_the_section_has_ranges_of_what_was_tuned_and_what_it_leaves_open(tuning, tmp_path):
-    found = section(tuning, tmp_path)
-    assert found.ranges == [("learning_rate", "1e-05 to 0.01, log-uniform"), ("num_steps", "one of 4, 8")]
-    assert list(found.colours) == ["dense-snn", "small-cnn"]
-    assert len(found.limits) == 3  # still rising, settings tuned, one failed trial
-    assert section(None, tmp_path) is None
-
-
 def test_the_figure_shows_every_finished_trial_and_the_curves(tuning):
     left, right = tuning_trials(tuning).axes
     points = [collection.get_offsets().tolist() for collection in left.collections]
@@ -90,6 +83,11 @@ def test_a_page_of_its_own(tuning, tmp_path):
     # First and best trial, expected best, seconds, what was chosen.
     for text in ("<td>50.00</td><td>75.00</td>", "75.00 ± 1.00", "<td>2,100</td>", "learning_rate 0.002"):
         assert text in page
+    # Ranges of what was tuned alone, and what it leaves open: still rising, settings tuned, one failed trial.
+    for text in ("<dd>1e-05 to 0.01, log-uniform</dd>", "<dd>one of 4, 8</dd>", *map(sentence, tuning_limits(tuning))):
+        assert text in page
+    assert len(tuning_limits(tuning)) == 3
+    assert "<dt>beta</dt>" not in page
     assert page.count("(chosen)") == 2
     assert len(re.findall("data:image/png", page)) == 1
     assert (tmp_path / "run" / "figures" / "tuning.png").is_file()

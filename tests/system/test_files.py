@@ -258,7 +258,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.networks.model_files import save_model
 from spikeduel.networks.models import Model, build
 from spikeduel.reporting import style
-from spikeduel.reporting.animation import encoded_animation
+from spikeduel.reporting import encoded_animation
 from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.store import Store

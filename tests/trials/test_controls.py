@@ -11,6 +11,7 @@ from spikeduel import comparing, data
 from spikeduel.comparing import compare
 from spikeduel.measuring import energy, latency
 from spikeduel.measuring.correctness import classified
+from spikeduel.results import comparison, significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Ways
 from spikeduel.results.significance import Conclusion, Reservation

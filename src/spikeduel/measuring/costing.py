@@ -21,7 +21,7 @@ from spikeduel.networks.models import Model
 from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.costs import network_text
+from spikeduel.results.words.tables import network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys

@@ -1,6 +1,6 @@
-"""Accuracy, energy and time of a spiking network after every time step, and early exit."""
+"""Accuracy, energy and time of a spiking network after every time step, early exit, and converted networks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,23 +8,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeduel.measuring import energy
-from spikeduel.reporting import estimates, style
+from spikeduel.reporting import style
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
-from spikeduel.results.words.costs import joules_of, mean
+from spikeduel.results.words.costs import MEMORY_TITLES, joules_of, mean
 
 _SHOWN_BELOW_BEST = 0.25
 """Accuracies lower than this below the best one leave the panel: the first steps would take all of its height."""
+_SHOWN_BELOW_SOURCE = 0.4
+"""The same below the worst network that another one was converted from."""
 
 
 def followed(results: Results) -> dict[str, list[Trial]]:
     """The tested trials with an accuracy after each step, by contender; all over as many steps as the first."""
-    by_contender = {}
-    for name, trials in estimates.tested(results).items():
-        known = [trial for trial in trials if num_steps(trial)]
-        if known:
-            by_contender[name] = [trial for trial in known if num_steps(trial) == num_steps(known[0])]
-    return by_contender
+    by_contender = {name: [trial for trial in results.of(name) if num_steps(trial)] for name in results.contenders}
+    return {
+        name: [trial for trial in trials if num_steps(trial) == num_steps(trials[0])]
+        for name, trials in by_contender.items()
+        if trials
+    }
 
 
 def num_steps(trial: Trial) -> int:
@@ -32,9 +34,31 @@ def num_steps(trial: Trial) -> int:
     return (trial.anytime.num_steps or 0) if trial.anytime else 0
 
 
-def accuracies_over_time(trials: Sequence[Trial]) -> np.ndarray:
-    """Accuracy of each trial after each step, `[trials, T]`."""
-    return np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
+def exits_of(trials: Iterable[Trial]) -> list[EarlyExit]:
+    """Early exit of those that have it."""
+    return [trial.anytime.early_exit for trial in trials if trial.anytime and trial.anytime.early_exit]
+
+
+def energy_label(table: energy.Table) -> str:
+    """The title of an axis of estimated energy."""
+    return f"energy per image (estimate: {table.name}, {MEMORY_TITLES['compute']})"
+
+
+def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
+    """Joules per image up to each step, `[T]`; None where they are not known."""
+    return energy.over_time(trial.operations, table) if trial.operations else None
+
+
+def one_image_ms(trials: Iterable[Trial]) -> float | None:
+    """The median milliseconds of one image's answer, of the trial that was timed."""
+    timed = (trial.latency.one_image for trial in trials if trial.latency)
+    return next((times.median_ms for times in timed if times), None)
+
+
+def stream_ms(trials: Iterable[Trial]) -> list[float] | None:
+    """Milliseconds until the scores after each step, `[T]`, of the trial that was timed."""
+    timed = (trial.latency for trial in trials if trial.latency and trial.latency.one_image)
+    return next((latency.stream_ms for latency in timed if latency.stream_ms), None)
 
 
 def curves(results: Results, table: energy.Table) -> Figure:
@@ -48,36 +72,52 @@ def curves(results: Results, table: energy.Table) -> Figure:
     figure = style.new_figure(5.6)
     (steps, joules), (left, times) = figure.subplots(2, 2)
     style.quiet(steps, "accuracy by time steps", x="time steps", y="accuracy on the test images", grid=True)
-    style.quiet(joules, "accuracy by energy", x=estimates.energy_label(table), grid=True)
+    style.quiet(joules, "accuracy by energy", x=energy_label(table), grid=True)
     style.quiet(left, "early exit: share that has left", x="time steps", y="share of the test images", grid=True)
     style.quiet(times, "time until the answer (measured)", x="time steps", y="ms for one image", grid=True)
     for name, trials in over_time.items():
-        _accuracy_over(steps, [list(range(1, num_steps(trial) + 1)) for trial in trials], trials, colours[name])
-        spent = [estimates.joules_over_time(trial, table) for trial in trials]
-        known = [each for each in spent if each]
-        if len(known) == len(trials):
-            _accuracy_over(joules, known, trials, colours[name])
-        _leaving(left, trials, colours[name])
-        _streamed(times, trials, colours[name])
-    for name, trials in estimates.tested(results).items():
-        if name not in over_time:
-            _without_time(joules, times, trials, colours[name], table)
+        colour, at_steps = colours[name], range(1, num_steps(trials[0]) + 1)
+        _accuracy_over(steps, [at_steps] * len(trials), trials, colour)
+        spent = [each for trial in trials if (each := joules_over_time(trial, table))]
+        if len(spent) == len(trials):
+            _accuracy_over(joules, spent, trials, colour)
+        if exits := exits_of(trials):
+            shares = np.mean([np.cumsum(leave.exit_steps) / sum(leave.exit_steps) for leave in exits], axis=0)
+            left.plot(at_steps, shares, color=colour, linewidth=1.6, drawstyle="steps-post")
+        if stream := stream_ms(trials):
+            times.plot(np.arange(1, len(stream) + 1), stream, color=colour, linewidth=1.6)
+        if whole := one_image_ms(trials):
+            times.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
+    without_time = {n: trials for n in colours if n not in over_time and (trials := results.of(n))}
+    for name, trials in without_time.items():
+        spent_by_all = mean([joules_of(trial, table.name) for trial in trials])
+        if spent_by_all is not None:
+            accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
+            joules.scatter(spent_by_all, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0)
+        if milliseconds := one_image_ms(trials):
+            times.axhline(milliseconds, color=colours[name], linewidth=1.1, linestyle=":")
     _finish(steps, joules, left, times, max(num_steps(trials[0]) for trials in over_time.values()))
-    _legend(figure, {name: name in over_time for name in estimates.tested(results)}, colours)
+    squares = {"marker": "s", "markersize": 5, "linestyle": ":"}
+    handles = [
+        style.key(name, colours[name], **({"linewidth": 2.2} if name in over_time else squares))
+        for name in colours
+        if name in over_time or name in without_time
+    ]
+    handles += [
+        style.key("all after t steps", linewidth=1.6),
+        style.key("leaving early", linewidth=1.1, linestyle=style.DASHED),
+        style.key("threshold chosen on validation", marker="*", markersize=9, linestyle="none"),
+        style.key("all steps in one call", marker="o", markersize=5, linestyle="none"),
+    ]
+    style.legend(figure, handles, columns=4)
     return figure
-
-
-def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
-    return [trial.anytime.early_exit for trial in trials if trial.anytime and trial.anytime.early_exit]
 
 
 def _accuracy_over(axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str) -> None:
     """Accuracy against what t steps cost, `costs` `[trials][T]`, and the same for leaving early."""
-    at = accuracies_over_time(trials)
     cost = np.mean(costs, axis=0)
-    axes.plot(cost, at.mean(0), color=colour, linewidth=1.6, marker="o", markersize=2.4 if len(cost) > 8 else 3.4)
-    style.band(axes, cost, at, colour)
-    exits = _exits(trials)
+    _line(axes, cost, trials, colour, markersize=2.4 if len(cost) > 8 else 3.4)
+    exits = exits_of(trials)
     if len(exits) < len(trials):
         return
     leaving = list(zip(costs, exits, strict=True))
@@ -85,6 +125,13 @@ def _accuracy_over(axes: Axes, costs: Sequence[Sequence[float]], trials: Sequenc
     chosen = [(energy.mean_at(cost, leave.exit_steps), leave.accuracy) for cost, leave in leaving]
     x, y = np.mean(chosen, axis=0)
     axes.scatter(x, y, marker="*", s=95, color=colour, edgecolors="white", linewidths=0.7, zorder=4)
+
+
+def _line(axes: Axes, cost: np.ndarray, trials: Sequence[Trial], colour: str, **look: Any) -> None:
+    """Accuracy after each step: the mean over trials, with its band."""
+    at = np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
+    axes.plot(cost, at.mean(0), color=colour, linewidth=1.6, marker="o", **look)
+    style.band(axes, cost, at, colour)
 
 
 def _mean_curve(leaving: Sequence[tuple[Sequence[float], EarlyExit]]) -> tuple[np.ndarray, np.ndarray]:
@@ -98,35 +145,12 @@ def _mean_curve(leaving: Sequence[tuple[Sequence[float], EarlyExit]]) -> tuple[n
     return common, np.mean([np.interp(common, spent, right) for spent, right in seeds], axis=0)
 
 
-def _leaving(axes: Axes, trials: Sequence[Trial], colour: str) -> None:
-    if exits := _exits(trials):
-        shares = np.mean([np.cumsum(leave.exit_steps) / sum(leave.exit_steps) for leave in exits], axis=0)
-        axes.plot(np.arange(1, len(shares) + 1), shares, color=colour, linewidth=1.6, drawstyle="steps-post")
-
-
-def _streamed(axes: Axes, trials: Sequence[Trial], colour: str) -> None:
-    whole, stream = estimates.one_image_ms(trials), estimates.stream_ms(trials)
-    if stream:
-        axes.plot(np.arange(1, len(stream) + 1), stream, color=colour, linewidth=1.6)
-    if whole:
-        axes.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
-
-
-def _without_time(joules: Axes, times: Axes, trials: Sequence[Trial], colour: str, table: energy.Table) -> None:
-    spent = mean([joules_of(trial, table.name) for trial in trials])
-    if spent is not None:
-        accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
-        joules.scatter(spent, accuracy, marker="s", s=26, color=colour, zorder=3, linewidths=0)
-    if milliseconds := estimates.one_image_ms(trials):
-        times.axhline(milliseconds, color=colour, linewidth=1.1, linestyle=":")
-
-
 def _finish(steps: Axes, joules: Axes, left: Axes, times: Axes, longest: int) -> None:
     highest = max(np.max(line.get_ydata()) for line in steps.lines)
     for axes in (steps, joules):
         low, high = axes.get_ylim()
         axes.set_ylim(max(low, highest - _SHOWN_BELOW_BEST), high)
-        estimates.accuracy_axis(axes)
+        style.accuracy_axis(axes)
     for axes in (steps, left, times):
         axes.set_xlim(1 - 0.03 * longest, 1.03 * longest)
         style.count_axis(axes.xaxis)
@@ -139,19 +163,33 @@ def _finish(steps: Axes, joules: Axes, left: Axes, times: Axes, longest: int) ->
             axes.set_xticks([])
             axes.set_yticks([])
     if joules.lines or joules.collections:
-        estimates.cost_axis(joules, "J")
+        style.cost_axis(joules, "J")
 
 
-def _legend(figure: Figure, over_time: Mapping[str, bool], colours: Mapping[str, str]) -> None:
-    without_time: dict[str, Any] = {"marker": "s", "markersize": 5, "linestyle": ":"}
-    handles = [
-        style.key(name, colours[name], **({"linewidth": 2.2} if with_steps else without_time))
-        for name, with_steps in over_time.items()
-    ]
-    handles += [
-        style.key("all after t steps", linewidth=1.6),
-        style.key("leaving early", linewidth=1.1, linestyle=style.DASHED),
-        style.key("threshold chosen on validation", marker="*", markersize=9, linestyle="none"),
-        style.key("all steps in one call", marker="o", markersize=5, linestyle="none"),
-    ]
-    style.legend(figure, handles, columns=4)
+def sources(results: Results) -> dict[str, str]:
+    """Each converted contender that was followed over time, and the contender that it was made of."""
+    converted = {name: trials[-1].converted_from for name, trials in followed(results).items()}
+    return {name: source for name, source in converted.items() if source and results.of(source)}
+
+
+def conversion(results: Results) -> Figure:
+    """Accuracy on the test images after t steps of each converted network (solid), and of its source (dashed).
+
+    Means over seeds, with a band of a standard deviation. `results` has converted networks (`sources`).
+    """
+    colours = style.contender_colours(results.trials)
+    figure = style.new_figure(3.2, 0.8 * style.WIDTH)
+    axes = style.quiet(figure.subplots(), "", x="time steps", y="accuracy on the test images", grid=True)
+    lowest, longest = 1.0, 1
+    for name, source in sources(results).items():
+        trials = followed(results)[name]
+        _line(axes, np.arange(1, num_steps(trials[0]) + 1), trials, colours[name], markersize=3, label=name)
+        reached = float(np.mean([trial.test.accuracy for trial in results.of(source) if trial.test]))
+        axes.axhline(reached, color=colours[source], linewidth=1.2, linestyle=style.DASHED, label=source)
+        lowest, longest = min(lowest, reached), max(longest, num_steps(trials[0]))
+    style.steps_axis(axes, longest)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, lowest - _SHOWN_BELOW_SOURCE), top)
+    style.accuracy_axis(axes)
+    style.axes_legend(axes, "lower right")
+    return figure

@@ -1,4 +1,4 @@
-"""What goes in and what comes out of training: samples, learning curves, confusion matrices, differences."""
+"""Figures of a run's results: samples, learning curves, confusions, differences, controls, tuning."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from spikeduel.data.prepared import Prepared
 from spikeduel.reporting import style
-from spikeduel.results.run import Pair, Results
+from spikeduel.results.run import Pair, Results, TuningRecord
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import Trial
+from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.verdict import BRIEF
 
 MOST_SAMPLES = 10
@@ -20,6 +22,7 @@ MOST_COUNTED_CLASSES = 20
 MOST_NAMED_CLASSES = 40
 PAIR_HEIGHT = 0.3
 """Inches of a pair of contenders in `forest`."""
+PANELS_ABREAST = 2
 _CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: style.RIGHT, Conclusion.INCONCLUSIVE: style.QUIET}
 _NARROW = {
     **BRIEF,
@@ -32,32 +35,24 @@ _NARROW = {
 
 def samples(prepared: Prepared) -> Figure:
     """One picture a class before preprocessing, and below it what a network is given; at most ten classes."""
-    shown = prepared.samples[:MOST_SAMPLES]
-    if not shown:
-        firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1]
-        return _image_rows(prepared, [(int(index), None) for index in firsts[:MOST_SAMPLES]])
-    return _image_rows(prepared, list(shown))
-
-
-def _image_rows(prepared: Prepared, shown: list[tuple[int, np.ndarray | None]]) -> Figure:
-    has_originals = shown[0][1] is not None
-    columns = max(len(shown), 5)
-    rows = 2 if has_originals else 1
+    originals = dict(prepared.samples[:MOST_SAMPLES])
+    firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
+    indices = list(originals) or firsts[:MOST_SAMPLES]
+    columns, rows = max(len(indices), 5), 2 if originals else 1
     figure = style.new_figure(0.35 + rows * (style.WIDTH / columns) * 0.98)
     grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid[:, len(shown) :].flat:
+    for axes in grid[:, len(indices) :].flat:
         axes.set_visible(False)
-    for column, (index, original) in enumerate(shown):
-        name = prepared.classes[int(prepared.labels[index])]
-        title = style.shortened(name, max(13, 110 // columns))
-        if original is not None:
-            style.show_image(grid[0, column], original, title)
-        grid[0, column].title.set_fontsize(style.SMALL if columns < 9 else 7)
-        style.show_image(grid[-1, column], np.asarray(prepared.images[index]), "" if has_originals else title)
+    for column, index in enumerate(indices):
+        title = style.shortened(prepared.classes[int(prepared.labels[index])], max(13, 110 // columns))
+        style.show_image(grid[-1, column], np.asarray(prepared.images[index]), "" if originals else title)
+        if originals:
+            style.show_image(grid[0, column], originals[index], title)
+            grid[0, column].title.set_fontsize(style.SMALL if columns < 9 else 7)
     _, height, width = prepared.image_shape
     grid[-1, 0].set_ylabel(f"prepared\n{width}×{height}", fontsize=style.SMALL, color=style.QUIET)
-    if shown[0][1] is not None:
-        sizes = {original.shape[:2] for _, original in shown if original is not None}
+    if originals:
+        sizes = {original.shape[:2] for original in originals.values()}
         height, width = min(sizes)
         size = f"{width}×{height}" if len(sizes) == 1 else "sizes vary"
         grid[0, 0].set_ylabel(f"original\n{size}", fontsize=style.SMALL, color=style.QUIET)
@@ -77,9 +72,8 @@ def learning_curves(results: Results) -> Figure:
         style.quiet(axes, quantity, x="epoch", grid=True)
         for name, colour in colours.items():
             trials = [trial for trial in results.of(name, tested=False) if trial.history]
-            for part, dashes in (("train", style.DASHED), ("val", "solid")):
-                _curves(axes, trials, f"{part}_{quantity}", colour, dashes)
-            _kept_epochs(axes, trials, f"val_{quantity}", colour)
+            for part in ("train", "val"):
+                _curves(axes, trials, part, quantity, colour)
         style.count_axis(axes.xaxis)
     panels[0].set_ylim(bottom=0)
     style.per_cent_axis(panels[1].yaxis, exact=True)
@@ -92,32 +86,25 @@ def learning_curves(results: Results) -> Figure:
     return figure
 
 
-def _curves(axes: Axes, trials: Sequence[Trial], key: str, colour: str, dashes: Any) -> None:
-    series = [_series(trial, key) for trial in trials]
+def _curves(axes: Axes, trials: Sequence[Trial], part: str, quantity: str, colour: str) -> None:
+    values = [[getattr(epoch, f"{part}_{quantity}") for epoch in trial.history] for trial in trials]
+    series = [np.array([np.nan if value is None else value for value in each], dtype=float) for each in values]
+    look: dict[str, Any] = {"color": colour, "linestyle": "solid" if part == "val" else style.DASHED}
     several = len(series) > 1
-    for values in series:
+    for each in series:
         axes.plot(
-            np.arange(1, len(values) + 1), values, color=colour, linestyle=dashes, linewidth=0.8 if several else 1.6,
-            alpha=0.35 if several else 1.0, marker="." if len(values) == 1 else None,
+            np.arange(1, len(each) + 1), each, linewidth=0.8 if several else 1.6, alpha=0.35 if several else 1.0,
+            marker="." if len(each) == 1 else None, **look,
         )  # fmt: skip
-    finished = [values for values, trial in zip(series, trials, strict=True) if trial.status == "done" and len(values)]
+    finished = [each for each, trial in zip(series, trials, strict=True) if trial.status == "done"]
     if several and finished:
-        shortest = min(len(values) for values in finished)
-        mean = np.mean([values[:shortest] for values in finished], axis=0)
-        axes.plot(np.arange(1, shortest + 1), mean, color=colour, linestyle=dashes, linewidth=2.0)
-
-
-def _kept_epochs(axes: Axes, trials: Sequence[Trial], key: str, colour: str) -> None:
-    size = 26 if len(trials) == 1 else 12
-    for trial in trials:
+        shortest = min(map(len, finished))
+        mean = np.mean([each[:shortest] for each in finished], axis=0)
+        axes.plot(np.arange(1, shortest + 1), mean, linewidth=2.0, **look)
+    for each, trial in zip(series, trials, strict=True):
         best = trial.best_epoch
-        if best is not None and best < len(trial.history):
-            axes.scatter([best + 1], _series(trial, key)[[best]], s=size, color=colour, zorder=3, linewidths=0)
-
-
-def _series(trial: Trial, key: str) -> np.ndarray:
-    values = [getattr(epoch, key) for epoch in trial.history]
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
+        if part == "val" and best is not None and best < len(each):
+            axes.scatter([best + 1], each[[best]], s=12 if several else 26, color=colour, zorder=3, linewidths=0)
 
 
 def confusion_matrix(counts: ArrayLike, classes: Sequence[str], colour: str = style.OTHER_COLOURS[0]) -> Figure:
@@ -131,7 +118,9 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], colour: str = st
     shares = np.divide(matrix, totals, out=np.zeros(matrix.shape), where=totals > 0)
     side = float(np.clip(1.8 + 0.36 * num_classes, 3.0, style.WIDTH))
     figure = style.new_figure(side * 0.92, side)
-    axes = style.quiet(figure.subplots(), x="predicted", y="true")
+    axes = style.bare(figure.subplots())
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
     image = axes.imshow(shares, cmap=style.shades_of(colour), vmin=0, vmax=1, interpolation="nearest")
     every = -(-num_classes // MOST_NAMED_CLASSES)
     ticks = list(range(0, num_classes, every))
@@ -142,9 +131,6 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], colour: str = st
     axes.set_xticks(ticks, names, fontsize=size, rotation=90 if upright else 0)
     axes.set_yticks(ticks, names, fontsize=size)
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-        spine.set_color(style.FAINT)
     if num_classes <= MOST_COUNTED_CLASSES:
         digits = len(str(matrix.max(initial=0)))
         count_size = min(style.SMALL, 40 / digits * (side / 3.0) * 4 / num_classes)
@@ -177,10 +163,7 @@ def forest(pairs: Sequence[Pair]) -> Figure:
             low, high = (100 * bound for bound in interval)
             axes.plot([low, high], [row, row], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
         axes.plot([100 * pair.difference], [row], "o", color=colour, markersize=6, zorder=3)
-        axes.annotate(
-            _concluded(pair), (1.01, row), xycoords=("axes fraction", "data"), va="center", fontsize=style.SMALL,
-            color=colour,
-        )  # fmt: skip
+        style.beside(axes, row, _concluded(pair), colour, x=1.01)
     names = [f"{style.shortened(pair.a, 24)} − {style.shortened(pair.b, 24)}" for pair in pairs]
     axes.set_yticks(range(len(pairs)), names, fontsize=style.SMALL, color=style.INK)
     axes.set_ylim(len(pairs) - 0.4, -0.6)
@@ -198,3 +181,71 @@ def _concluded(pair: Pair) -> str:
     if not pair.conclusion.better:
         return pair.conclusion.value
     return f"{style.shortened(pair.leader, 24)} better" + (" (within the margin)" if pair.negligible else "")
+
+
+def controls(results: Results) -> Figure:
+    """A panel for each spiking contender: its accuracy and that of each control, a dot a seed, a stroke their mean.
+
+    Warm colours spike, cool ones do not.
+    """
+    controlled = results.comparison.controls
+    colours = style.contender_colours(results.trials)
+    columns = min(PANELS_ABREAST, len(controlled))
+    rows = -(-len(controlled) // columns)
+    figure = style.new_figure(0.3 + 2.3 * rows, style.WIDTH if columns > 1 else 0.72 * style.WIDTH)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat[len(controlled) :]:
+        axes.set_visible(False)
+    for axes, each in zip(panels.flat, controlled, strict=False):
+        title = f"{style.shortened(each.contender, 30)}, {counted(each.num_steps, 'step')}"
+        style.quiet(axes, title, x="test accuracy, %")
+        trials, warm = [trial for trial in results.of(each.contender) if trial.controls], colours[each.contender]
+        shown = [("itself", [trial.test.accuracy for trial in trials if trial.test], warm)]
+        for row in each.rows:
+            found = [trial.controls[row.control].accuracy for trial in trials if row.control in trial.controls]
+            shown.append((row.title, found, warm if row.spikes else style.OTHER_COLOURS[0]))
+        axes.axvline(100 * np.mean(shown[0][1]), color=warm, linewidth=0.9, linestyle=style.DASHED, alpha=0.7, zorder=1)
+        for place, (_, accuracies, colour) in enumerate(shown):
+            if not accuracies:
+                axes.text(
+                    0.02, place, "not measured", transform=axes.get_yaxis_transform(), fontsize=style.SMALL,
+                    color=style.QUIET, va="center",
+                )  # fmt: skip
+                continue
+            values = 100 * np.array(accuracies)
+            axes.scatter(values, [place] * len(values), s=16, color=colour, alpha=0.45, linewidths=0, zorder=2)
+            axes.vlines(values.mean(), place - 0.28, place + 0.28, color=colour, linewidth=2.4, zorder=3)
+        axes.set_yticks(range(len(shown)), [style.shortened(name, 24) for name, _, _ in shown])
+        axes.tick_params(axis="y", length=0, labelcolor=style.INK)
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.grid(axis="x", color=style.FAINT, linewidth=0.8)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.margins(x=0.08)
+    return figure
+
+
+def tuning_trials(record: TuningRecord) -> Figure:
+    """Left, the validation accuracy of every trial, a ring around the chosen; right, the expected best of so many."""
+    colours = style.contender_colours(record.contenders)
+    figure = style.new_figure(3.4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    style.quiet(left, "every trial", x="trial", y="validation accuracy", grid=True)
+    style.quiet(right, "expected best", x="number of trials", grid=True)
+    for place, (tuned, colour) in enumerate(zip(record.contenders, colours.values(), strict=True)):
+        # Beside one another: equal accuracies would hide one another.
+        aside = 0.16 * (place - (len(colours) - 1) / 2)
+        done = {t.number: (t.number + 1 + aside, t.validation.accuracy) for t in tuned.trials if t.validation}
+        left.scatter([x for x, _ in done.values()], [y for _, y in done.values()], s=22, color=colour, linewidths=0,
+                     zorder=3)  # fmt: skip
+        if tuned.best is not None:
+            left.scatter(*done[tuned.best], s=90, facecolors="none", edgecolors=colour, linewidths=1.4, zorder=4)
+        curve = tuned.expected_best
+        numbers, low, high = [point.trials for point in curve], [p.low for p in curve], [p.high for p in curve]
+        right.fill_between(numbers, low, high, color=colour, alpha=0.16, linewidth=0)
+        right.plot(numbers, [point.mean for point in curve], color=colour, linewidth=2.0, marker=".")
+    for axes in (left, right):
+        style.count_axis(axes.xaxis)
+        style.per_cent_axis(axes.yaxis, exact=True)
+    right.tick_params(labelleft=True)
+    style.legend(figure, style.keys(colours, marker="o"))
+    return figure

@@ -1,18 +1,16 @@
-"""Looking at images and at what models make of them: which ones to show, and their figures."""
+"""Looking at single images and at what models make of them: which ones to show, and their figures."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeduel.data.prepared import Prepared
-from spikeduel.networks.models import Model
-from spikeduel.reporting import answers, figures, spikes, style
-from spikeduel.reporting.animation import encoded_animation
-from spikeduel.reporting.style import Shown
+from spikeduel.networks.models import Model, Trace
+from spikeduel.reporting import spikes, style
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
@@ -21,146 +19,177 @@ from spikeduel.system.errors import InputError, unknown
 RASTER_STEPS = 100
 ANIMATION_STEPS = 40
 MOST_SEARCHED = 2048
-_ENCODINGS = {
-    "direct": "Direct encoding: the same analogue image at every step, so the input of this layer is constant.",
-    "rate": "Rate encoding: new random spikes at every step.",
-    "latency": "Latency encoding: each pixel spikes once, the brighter the earlier.",
-}
+MOST_CLASSES = 12
+_OTHERS = "#9AA5B1"
+"""The colour of classes that are neither the answer nor the truth."""
 
 
-@dataclass(frozen=True)
-class Example:
-    """A test image: its index in the data, its class and what a model said."""
+def answer(image: np.ndarray, trace: Trace, classes: Sequence[str], truth: int | None = None) -> Figure:
+    """An image, and the spikes of the output neurons over time, with their counts; the answer has the most.
 
-    index: int
-    truth: int
-    predicted: int
-
-
-def of_data(prepared: Prepared, folder: Path) -> Shown:
-    """Samples before and after preprocessing."""
-    most, num_classes = figures.MOST_SAMPLES, len(prepared.classes)
-    which = f"One image per class{f' (the first {most} of {num_classes})' if num_classes > most else ''}"
-    return Shown(
-        style.save(figures.samples(prepared), folder / "samples.png"),
-        "one image of each class, original and prepared",
-        f"{which}: the original above, the network's input below. {_preprocessing(prepared)}"
-        if prepared.samples
-        else f"{which}, as the networks get it.",
-        "The data",
-    )
-
-
-def of_rate_encoding(prepared: Prepared, index: int, folder: Path, trained_on: str | None = "rate") -> list[Shown]:
-    """The animation of a rate-encoded image, and the raster of its diagonal over 100 steps.
-
-    `trained_on` is the encoding that the run's networks really got.
+    `image` is uint8 `[C, H, W]`, the first that `trace` is of. Beyond twelve classes, the highest scores are shown, and
+    the truth. Where no output neuron spikes, their membranes are shown, whose sums then decide.
     """
-    name = prepared.classes[int(prepared.labels[index])]
-    animation, diagonal = rate_figures(np.asarray(prepared.images[index]), folder)
-    other = "" if trained_on == "rate" else f" (Shown for comparison: these networks got {trained_on} encoding.)"
-    return [
-        Shown(
-            animation,
-            f"a test image of class {name}, its spikes at each step, and their mean, which approaches the image",
-            "At every step, each pixel spikes with a probability equal to its brightness: a pixel of 60 % brightness "
-            "spikes in about 60 of 100 steps. One step is noisy; the mean of many steps comes close to the image."
-            f"{other}",
-            "Rate encoding: an image as spikes",
-        ),
-        Shown(
-            diagonal,
-            "spikes of the pixels on the image's diagonal over 100 steps",
-            "Each row is one pixel of the diagonal, each mark a spike. Right: how often each pixel spiked (bars) and "
-            "its brightness (line)."
-            + (" Red, green and blue are a pixel's three channels." if prepared.image_shape[0] == 3 else ""),
-            "The diagonal's pixels over 100 steps",
-        ),
-    ]
-
-
-def rate_figures(image: np.ndarray, folder: Path) -> list[Path]:
-    """Writes the animation and the raster of `image` uint8 `[C, H, W]`, rate-encoded over 100 steps."""
-    batch = torch.from_numpy(image.copy()).unsqueeze(0)
-    encoded = rate(batch, RASTER_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
-    return [
-        encoded_animation(encoded[:ANIMATION_STEPS], image, folder / "encoded.gif"),
-        style.save(spikes.raster_of_diagonal(encoded, image), folder / "diagonal.png"),
-    ]
-
-
-def of_neuron(model: Model, image: np.ndarray, folder: Path) -> list[Shown]:
-    """One hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`; nothing where it has none
-    that can be looked into.
-    """
-    if model.card.foreign is not None:
-        return []
-    trace = model.trace(image[None], num_steps=RASTER_STEPS)
-    if not trace.spk:
-        return []
-    shown = Shown(
-        style.save(spikes.neuron_over_time(model, trace), folder / "neuron.png"),
-        "input spikes, input current, membrane potential with its threshold, and output spikes of one neuron",
-        f"{spikes.explain_neuron(model, trace)} {_ENCODINGS.get(model.card.encoding or '', '')}".rstrip(),
-        "One neuron from inside",
-    )
-    return [shown]
-
-
-def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None) -> Shown:
-    """`model`'s answer to `image` uint8 `[C, H, W]`: spikes of its output neurons, or probabilities.
-
-    `index` is the image's place in the data, which decides the draws of a random encoding in evaluation.
-    """
-    draw = None if index is None else RandomKeys.for_evaluation(np.array([index]))
-    batch = image[None]
-    if not _spikes_decide(model):
-        values = model.predict(batch, draw)[1][0]
-        figure: Figure = answers.probabilities(image, values, model.card.classes, truth)
-        caption = "The probability of each class; the highest is the answer."
+    spk, mem = (values[trace.output_layer][:, 0].float().numpy() for values in (trace.spk, trace.mem))
+    colours, figure, (middle, right) = _beside(image, _scores(trace), classes, truth, [1.3, 2.7, 0.9])
+    shown, counts = list(colours), spk.sum(0)
+    if spk.any():
+        num_steps, rows = len(spk), np.arange(len(shown))
+        style.quiet(middle, "spikes of the output neurons", x="time step")
+        middle.hlines(rows, -0.5, num_steps - 0.5, color=style.FAINT, linewidth=0.6, zorder=0)
+        for row, (k, colour) in enumerate(colours.items()):
+            style.spike_marks(middle, spk[:, [k]], rows[[row]], colour, 1.6)
+        middle.set_xlim(-0.8, num_steps - 0.2)
+        middle.set_ylim(len(rows) - 0.5, -0.5)
+        _bars(right, "count", counts[shown], colours, "{:.0f}")
+        if (counts == counts.max()).sum() > 1:
+            middle.set_xlabel("time step  (equal counts: the summed membrane decides)")
     else:
-        trace = model.trace(batch, draw)
-        figure = answers.answer(image, trace, model.card.classes, truth)
-        caption = (
-            "One row per class, one mark per spike of its output neuron. The class with the most spikes is the answer; "
-            "in a tie, the higher summed membrane potential decides."
-        )
-    return Shown(style.save(figure, path), "an image and the network's answer to it", caption)
+        style.quiet(middle, "no output neuron spiked: membranes", x="time step", y="U[t]")
+        for k in sorted(shown, key=lambda k: colours[k] != _OTHERS):
+            middle.plot(mem[:, k], color=colours[k], linewidth=0.8 if colours[k] == _OTHERS else 1.8)
+        _bars(right, "summed U", mem.sum(0)[shown], colours, "{:.1f}")
+    _name_rows(middle if spk.any() else right, classes, colours)
+    return figure
 
 
-def _spikes_decide(model: Model) -> bool:
+def probabilities(image: np.ndarray, values: np.ndarray, classes: Sequence[str], truth: int | None = None) -> Figure:
+    """An image, and the probability `[K]` that a network gives to each class: the twelve highest, and the truth."""
+    colours, figure, (right,) = _beside(image, values, classes, truth, [1.3, 3.6])
+    _bars(right, "probability", np.asarray(values)[list(colours)], colours, "{:.1%}")
+    right.set_xlim(0, 1.12)
+    _name_rows(right, classes, colours)
+    return figure
+
+
+def predicted_class(trace: Trace) -> int:
+    """The class index that the most-spikes readout gives to the first image."""
+    return int(_scores(trace).argmax())
+
+
+def _scores(trace: Trace) -> np.ndarray:
+    output = (trace.spk[trace.output_layer][:, [0]].float(), trace.mem[trace.output_layer][:, [0]].float())
+    return SpikeCountReadout().scores(output)[0].numpy()
+
+
+def _beside(
+    image: np.ndarray, scores: np.ndarray, classes: Sequence[str], truth: int | None, widths: list[float]
+) -> tuple[dict[int, str], Figure, list[Axes]]:
+    """The classes to show and their colours; a figure with the image and the answer, and the panels beside them."""
+    predicted = int(np.argmax(scores))
+    shown = list(range(len(scores)))
+    if len(scores) > MOST_CLASSES:
+        shown = np.argsort(-np.asarray(scores), kind="stable")[:MOST_CLASSES].tolist()
+        if truth is not None and truth not in shown:
+            shown[-1] = truth
+    colours = dict.fromkeys(shown, _OTHERS)
+    colours[predicted] = style.INK if truth is None else style.WRONG
+    figure = style.new_figure(max(2.0, 0.75 + 0.19 * len(shown)))
+    left, *panels = figure.subplots(1, len(widths), width_ratios=widths)
+    style.show_image(left, image)
+    left.set_title(f"answer: {style.shortened(str(classes[predicted]), 22)}", fontsize=style.MEDIUM, fontweight="bold")
+    if truth is not None:
+        colours[truth] = style.RIGHT
+        colour = style.RIGHT if truth == predicted else style.WRONG
+        left.title.set_color(colour)
+        text = "right" if truth == predicted else f"wrong: it is {style.shortened(str(classes[truth]), 22)}"
+        left.set_xlabel(text, fontsize=style.MEDIUM, color=colour)
+    return colours, figure, panels
+
+
+def _bars(axes: Axes, title: str, values: np.ndarray, colours: dict[int, str], form: str) -> None:
+    style.quiet(axes, title)
+    rows = np.arange(len(values))
+    axes.barh(rows, values, height=0.7, color=list(colours.values()), linewidth=0)
+    reach = max(float(np.abs(values).max(initial=0)), 1e-9)
+    for row, value in zip(rows, values, strict=True):
+        axes.annotate(
+            form.format(value), (max(value, 0), row), (4, 0), textcoords="offset points", va="center",
+            fontsize=style.SMALL, color=style.QUIET,
+        )  # fmt: skip
+    axes.set_xlim(min(0, float(values.min(initial=0))), reach * 1.4)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines["bottom"].set_visible(False)
+
+
+def _name_rows(axes: Axes, classes: Sequence[str], colours: dict[int, str]) -> None:
+    axes.set_yticks(np.arange(len(colours)), [style.shortened(str(classes[k]), 20) for k in colours])
+    axes.tick_params(axis="y", length=0)
+    for label, colour in zip(axes.get_yticklabels(), colours.values(), strict=True):
+        label.set_fontsize(style.SMALL)
+        if colour != _OTHERS:
+            label.set_color(colour)
+            label.set_fontweight("bold")
+
+
+def spikes_decide(model: Model) -> bool:
+    """Whether `model` answers by the spike counts of its output neurons, and can be looked into."""
     counts = model.card.encoding is not None and isinstance(model.module.readout, SpikeCountReadout)
     return counts and model.card.foreign is None
 
 
-def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, Example | None]:
-    """The first test image that `model` gets right, and the first that it gets wrong, in the order of the test set.
+def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None) -> Path:
+    """Writes `model`'s answer to `image` uint8 `[C, H, W]`: spikes of its output neurons, or probabilities.
+
+    `index` is the image's place in the data, which decides the draws of a random encoding in evaluation.
+    """
+    draw = None if index is None else RandomKeys.for_evaluation(np.array([index]))
+    if spikes_decide(model):
+        figure = answer(image, model.trace(image[None], draw), model.card.classes, truth)
+    else:
+        figure = probabilities(image, model.predict(image[None], draw)[1][0], model.card.classes, truth)
+    return style.save(figure, path)
+
+
+def of_rate_encoding(image: np.ndarray, folder: Path) -> list[Path]:
+    """Writes the animation and the raster of `image` uint8 `[C, H, W]`, rate-encoded over 100 steps."""
+    batch = torch.from_numpy(image.copy()).unsqueeze(0)
+    encoded = rate(batch, RASTER_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
+    return [
+        spikes.encoded_animation(encoded[:ANIMATION_STEPS], image, folder / "encoded.gif"),
+        style.save(spikes.raster_of_diagonal(encoded, image), folder / "diagonal.png"),
+    ]
+
+
+def of_neuron(model: Model, image: np.ndarray, folder: Path) -> tuple[Path, str] | None:
+    """Writes one hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`, and explains it.
+
+    None where it has no neuron that can be looked into.
+    """
+    if model.card.foreign is not None or model.card.encoding is None:
+        return None
+    trace = model.trace(image[None], num_steps=RASTER_STEPS)
+    if not trace.spk:
+        return None
+    return style.save(spikes.neuron_over_time(model, trace), folder / "neuron.png"), spikes.explain_neuron(model, trace)
+
+
+def examples(model: Model, prepared: Prepared, test: np.ndarray) -> dict[str, int | None]:
+    """The index of the first test image that `model` gets right, and of the first that it gets wrong.
 
     Looks at 2048 images at most; what is not found among them is None. Random encodings draw as in evaluation.
     """
-    found: dict[str, Example | None] = {"right": None, "wrong": None}
+    found: dict[str, int | None] = {"right": None, "wrong": None}
     for part in _parts(test[:MOST_SEARCHED]):
         predicted = model.predict(np.asarray(prepared.images[part]), RandomKeys.for_evaluation(part))[0]
-        truth = np.asarray(prepared.labels)[part]
-        for kind, candidates in (("right", part[predicted == truth]), ("wrong", part[predicted != truth])):
-            for index in candidates if found[kind] is None else ():
-                example = _confirmed(model, prepared, int(index))
-                if (example.truth == example.predicted) == (kind == "right"):
-                    found[kind] = example
-                    break
-        if all(found.values()):
+        is_right = predicted == np.asarray(prepared.labels)[part]
+        for kind, candidates in (("right", part[is_right]), ("wrong", part[~is_right])):
+            if found[kind] is None:
+                confirmed = (int(k) for k in candidates if _is_right(model, prepared, int(k)) == (kind == "right"))
+                found[kind] = next(confirmed, None)
+        if None not in found.values():
             break
     return found
 
 
-def _confirmed(model: Model, prepared: Prepared, index: int) -> Example:
+def _is_right(model: Model, prepared: Prepared, index: int) -> bool:
     # Sums of another batch size round differently, which can flip a spike, and with it a close answer.
     image, draw = np.asarray(prepared.images[[index]]), RandomKeys.for_evaluation(np.array([index]))
-    if not _spikes_decide(model):
-        predicted = int(model.predict(image, draw)[0][0])
-    else:
-        predicted = answers.predicted_class(model.trace(image, draw))
-    return Example(index, int(prepared.labels[index]), predicted)
+    decide = spikes_decide(model)
+    predicted = predicted_class(model.trace(image, draw)) if decide else int(model.predict(image, draw)[0][0])
+    return predicted == int(prepared.labels[index])
 
 
 def _parts(indices: np.ndarray, first: int = 64) -> Iterator[np.ndarray]:
@@ -182,51 +211,6 @@ def telling_image(prepared: Prepared, test: np.ndarray) -> int:
     return int(candidates[(brightness * (1 - brightness)).mean((1, 2)).argmax()])
 
 
-def _preprocessing(prepared: Prepared) -> str:
-    how = prepared.preprocessing
-    steps = []
-    if any(how.crop):
-        steps.append("cropped (pixels: {} left, {} above, {} right, {} below)".format(*how.crop))
-    steps.append("grey" if how.channels == 1 else "in colour")
-    if how.invert:
-        steps.append("inverted to light on dark")
-    steps.append(f"{how.width}×{how.height} pixels, padded with black to that shape where needed")
-    return f"Preprocessing: {', '.join(steps)}. Pixels are then scaled to [0, 1]."
-
-
-def inside(
-    models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray], folder: Path
-) -> list[Shown]:
-    """How one test image is encoded, and one neuron of the first spiking model; nothing where there is none.
-
-    `tests` has the indices of each model's test images.
-    """
-    spiking = [name for name, model in models.items() if model.card.encoding]
-    if not spiking or not len(tests[spiking[0]]):
-        return []
-    chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
-    index = telling_image(prepared, tests[chosen])
-    return [
-        *of_rate_encoding(prepared, index, folder, models[chosen].card.encoding),
-        *of_neuron(models[chosen], np.asarray(prepared.images[index]), folder),
-    ]
-
-
-def right_and_wrong(name: str, model: Model, prepared: Prepared, test: np.ndarray, folder: Path) -> list[Shown | str]:
-    """A figure of the first right and of the first wrong answer of contender `name`, or a sentence in its place."""
-    shown: list[Shown | str] = []
-    for kind, example in examples(model, prepared, test).items():
-        if example is None:
-            shown.append(f"None of the first {min(len(test), MOST_SEARCHED):,} test images gets a {kind} answer.")
-            continue
-        image = np.asarray(prepared.images[example.index])
-        path = folder / f"answer-{kind}-{style.file_name(name)}.png"
-        figure = of_answer(model, image, example.truth, path, example.index)
-        caption = figure.caption if kind == "right" else "Red: the answer. Green: the true class."
-        shown.append(replace(figure, caption=caption, heading=f"The first {kind} answer"))
-    return shown
-
-
 def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None = None) -> list[Path]:
     """Writes the figures for one image into the folder `out`, and returns their paths.
 
@@ -235,24 +219,21 @@ def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None 
     other: its input and the answer.
     Raises `InputError` for an unknown class, an image of another shape, or a folder that cannot be written to.
     """
-    folder = Path(out)
-    image = np.asarray(image)
-    if image.dtype != np.uint8 or image.shape != tuple(model.card.image_shape):
+    folder, card, image = Path(out), model.card, np.asarray(image)
+    if image.dtype != np.uint8 or image.shape != tuple(card.image_shape):
         raise InputError(
-            f"{model.card.contender} takes a prepared image, uint8 {list(model.card.image_shape)}; got {image.dtype} "
+            f"{card.contender} takes a prepared image, uint8 {list(card.image_shape)}; got {image.dtype} "
             f"{list(image.shape)}. Use model.card.preprocessing(picture)."
         )
-    if truth is not None and truth not in model.card.classes:
-        raise unknown("class", truth, model.card.classes)
-    label = None if truth is None else model.card.classes.index(truth)
-
+    if truth is not None and truth not in card.classes:
+        raise unknown("class", truth, card.classes)
     figure = style.new_figure(3.2, 3.0)
     height, width = image.shape[1:]
     style.show_image(figure.subplots(), image, f"network input, {width}×{height}")
     paths = [style.save(figure, folder / "input.png")]
-    if model.card.encoding == "rate":
-        paths += rate_figures(image, folder)
-    if model.card.encoding is not None:
-        paths += [shown.path for shown in of_neuron(model, image, folder)]
-    paths.append(of_answer(model, image, label, folder / "answer.png").path)
-    return paths
+    if card.encoding == "rate":
+        paths += of_rate_encoding(image, folder)
+    if neuron := of_neuron(model, image, folder):
+        paths.append(neuron[0])
+    label = None if truth is None else card.classes.index(truth)
+    return [*paths, of_answer(model, image, label, folder / "answer.png")]

@@ -1,11 +1,15 @@
-"""report.html: the whole comparison on one page that needs nothing else, not even a network."""
+"""The HTML pages: a whole comparison, a tuning or an audit, each on one page that needs nothing else."""
 
-from collections.abc import Collection, Mapping, Sequence
+import base64
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
@@ -13,19 +17,24 @@ from spikeduel.data.auditing import Audit
 from spikeduel.measuring import costing, energy
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import audited, conditions, costs, figures, gains, gallery, reliability, style
-from spikeduel.reporting.style import Shown
-from spikeduel.reporting.template import template
-from spikeduel.reporting.tuning import section
+from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, style
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
-from spikeduel.results.trials import AddedMeasure, ClassScores, Trial
-from spikeduel.results.words import caveats, tables, verdict
+from spikeduel.results.trials import Trial
+from spikeduel.results.words import audit as audit_words
+from spikeduel.results.words import caveats, costs, numbers, tables, verdict
 from spikeduel.results.words import report as words
-from spikeduel.system import files
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError, SpikeduelError, visible
 from spikeduel.system.progress import Progress
+
+MOST_PICTURED = 12
+"""Pairs of equal images in a figure."""
+SCREEN_DPI = 107
+_MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
 @dataclass(frozen=True)
@@ -35,52 +44,6 @@ class Held:
     prepared: Prepared
     splits: Sequence[Split]
     audit: Audit | None = None
-
-
-@dataclass(frozen=True)
-class Contender:
-    """One contender of the page: all its trials, and its colour in tables and figures."""
-
-    name: str
-    colour: str
-    trials: list[Trial]
-
-    @cached_property
-    def tested(self) -> list[Trial]:
-        """The trials with a test result."""
-        return [trial for trial in self.trials if trial.test]
-
-    @property
-    def spiking(self) -> bool:
-        """Whether it is a spiking network."""
-        return self.trials[0].spiking
-
-    @property
-    def per_class(self) -> list[ClassScores]:
-        """Scores of each class, averaged over the trials; its support in all folds of a seed."""
-        num_seeds = len({trial.seed for trial in self.tested})
-        rows = zip(*(trial.test.per_class for trial in self.tested if trial.test), strict=True)
-        return [
-            ClassScores(
-                name=row[0].name,
-                precision=float(np.mean([scores.precision for scores in row])),
-                recall=float(np.mean([scores.recall for scores in row])),
-                f1=float(np.mean([scores.f1 for scores in row])),
-                support=round(sum(scores.support for scores in row) / num_seeds),
-            )
-            for row in rows
-        ]
-
-    @property
-    def confusion(self) -> list[list[int]]:
-        """The sum of the trials' confusion matrices."""
-        return np.sum([trial.test.confusion for trial in self.tested if trial.test], axis=0).tolist()
-
-
-def contenders_of(results: Results) -> list[Contender]:
-    """The contenders of a run, in order."""
-    colours = style.contender_colours(results.trials)
-    return [Contender(name, colour, results.of(name, tested=False)) for name, colour in colours.items()]
 
 
 def report(
@@ -98,39 +61,45 @@ def report(
     it does for models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError`
     where it cannot write.
     """
-    path = Path(path) if path else comparison.out / "report.html"
-    results, folder = comparison.results, comparison.out / "figures"
-    missing: list[str] = []
-    contenders = contenders_of(results)
-    models = _load_models(comparison, contenders, missing, own_code)
+    results, folder, missing = comparison.results, comparison.out / "figures", list[str]()
+    models = _load_models(comparison, missing, own_code)
+    table = table or energy.read(energy.HEADLINE)
     held = held or _load_data(comparison, progress or Progress(), missing, own_code)
     audit = held.audit if held else results.dataset.audit
-    found = results.comparison.caveats
-    page = {
+    drawn = {
+        **_save(_of_results(results, table), folder),
+        **_save(_of_audit(audit, held.prepared if held else None, results.trials), folder),
+    }
+    page: dict[str, Any] = {"inside": None, "examples": {}}
+    if held:
+        tests = {name: held.splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
+        drawn |= _save(_of_data(results, held), folder)
+        page["inside"] = _look_inside(models, held.prepared, tests, folder)
+        page["examples"] = {
+            name: _examples(model, name, held.prepared, tests[name], folder) for name, model in models.items()
+        }
+    by_caveat = [(each, caveats.sentence(each, results.dataset.audit)) for each in results.comparison.caveats]
+    page |= {
+        "title": words.title(results),
         "results": results,
         "run": comparison.out,
         "own_code": comparison.experiment.own_code,
-        "title": words.title(results),
         "verdict": comparison.verdict(),
-        "leakage": [caveats.sentence(each, results.dataset.audit) for each in found if isinstance(each, Leakage)],
-        "caveats": [caveats.sentence(each, results.dataset.audit) for each in found if not isinstance(each, Leakage)],
-        "contenders": contenders,
-        "spread_note": tables.spread_note(results.trials),
-        "added": added_measures(results.trials),
-        "differences": _differences(results, folder),
-        "controls": verdict,
-        "controlled": _controlled(results, folder),
-        "costs": costs.section(results, folder, table),
-        "audited": audit and audited.section(audit, held.prepared if held else None, folder, results.trials),
-        "tuning": section(results.tuning, folder),
-        "curves": _curves(results, folder),
-        "confusions": {each.name: _confusion(each, results, folder) for each in contenders if each.tested},
-        "calibration": reliability.section(results, models, folder),
-        **_of_data(results, models, held, folder),
+        "leakage": [text for each, text in by_caveat if isinstance(each, Leakage)],
+        "caveats": [text for each, text in by_caveat if not isinstance(each, Leakage)],
+        "contenders": [
+            {"name": name, "colour": colour, "trials": results.of(name, tested=False), "tested": results.of(name)}
+            for name, colour in style.contender_colours(results.trials).items()
+        ],
+        "drawn": drawn,
+        "table": table.title,
+        "prepared": held.prepared if held else None,
+        "audit": audit,
+        "counting": [name for name, model in models.items() if isinstance(model.readout, SpikeCountReadout)],
+        "tuning": results.tuning,
         "missing": missing,
     }
-    files.write_text(path, template().render(page))
-    return path
+    return _write(path or comparison.out / "report.html", "report.html.j2", page)
 
 
 def report_again(
@@ -161,31 +130,29 @@ def report_again(
 
 def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
-    page = {
-        "title": f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}",
-        "run": folder,
-        "tuning": section(tuning, folder / "figures"),
-        "results": tuning,
-    }
-    files.write_text(folder / "tuning.html", template("tuning.html.j2").render(page))
-    return folder / "tuning.html"
+    title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
+    drawn = _save([("tuning", figures.tuning_trials(tuning))], folder / "figures")
+    page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
+    return _write(folder / "tuning.html", "tuning.html.j2", page)
 
 
-def added_measures(trials: Sequence[Trial]) -> dict[str, AddedMeasure]:
-    """The measures from outside the package that some trial has, by name."""
-    return {name: measure for trial in trials for name, measure in trial.measures.items()}
+def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
+    """Writes `audit.html`, `audit.json` and the figures into `out`; returns the page. Raises `InputError`."""
+    out = Path(out)
+    drawn = _save(_of_audit(audit, prepared, []), out / "figures")
+    typed.write_json(out / "audit.json", audit_words.document(audit))
+    page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
+    return _write(out / "audit.html", "audit.html.j2", page)
 
 
-def _load_models(
-    comparison: Comparison, contenders: Sequence[Contender], missing: list[str], own_code: Collection[str]
-) -> dict[str, Model]:
+def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:
     models = {}
-    for contender in contenders:
-        if contender.tested:
+    for name in comparison.results.contenders:
+        if comparison.results.of(name):
             try:
-                models[contender.name] = load_model(comparison.best(contender.name), own_code=own_code)
+                models[name] = load_model(comparison.best(name), own_code=own_code)
             except SpikeduelError as error:
-                missing.append(f"The model of {contender.name} could not be loaded: {error}")
+                missing.append(f"The model of {name} could not be loaded: {error}")
     return models
 
 
@@ -213,80 +180,127 @@ def _load_data(
     return Held(prepared, splits, audit)
 
 
-def _of_data(results: Results, models: Mapping[str, Model], held: Held | None, folder: Path) -> dict[str, object]:
-    """What the page shows of images, and of models that look at them."""
-    if held is None:
-        return {
-            "samples": None,
-            "inside": [],
-            "examples": {},
-            "robustness": conditions.section(results, None, None, folder),
-        }
-    prepared, splits = held.prepared, held.splits
-    tests = {name: splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
+Drawings = Iterator[tuple[str, Figure]]
+"""Figures by name, one at a time. What a page says of each stands in its template, under the same name."""
+
+
+def _of_results(results: Results, table: energy.Table) -> Drawings:
+    colours = style.contender_colours(results.trials)
+    if any(trial.history for trial in results.trials):
+        yield "learning-curves", figures.learning_curves(results)
+    if pairs := results.comparison.pairs:
+        yield "differences", figures.forest(pairs)
+    if results.comparison.controls:
+        yield "controls", figures.controls(results)
+    if figure := pareto.pareto(results, table):
+        yield "pareto", figure
+    for name, counted in costs.counted_operations(results).items():
+        if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
+            yield f"break-even-{style.file_name(name)}", pareto.break_even(counted, name, colours[name])
+    if anytime.followed(results):
+        yield "anytime", anytime.curves(results, table)
+    if anytime.sources(results):
+        yield "conversion", anytime.conversion(results)
+    for name, colour in colours.items():
+        if tested := results.of(name):
+            figure = figures.confusion_matrix(tables.confusion(tested), results.dataset.classes, colour)
+            yield f"confusion-{style.file_name(name)}", figure
+    if measured := words.calibrations(results):
+        yield "reliability", reliability.diagrams(measured, colours)
+    if words.robustness_by_contender(results):
+        yield "robustness", reliability.robustness(results)
+    if results.tuning:
+        yield "tuning", figures.tuning_trials(results.tuning)
+
+
+def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[Trial]) -> Drawings:
+    if audit is None:
+        return
+    if prepared is not None and audit.details.pairs:
+        yield "audit-pairs", reliability.pairs(audit.details.pairs[:MOST_PICTURED], prepared)
+    if audit.details.within_quantiles and audit.distances.test_to_train:
+        yield "audit-distances", reliability.distances(audit)
+    if any(trial.test and trial.test.by_distance for trial in trials):
+        yield "audit-accuracy-by-distance", reliability.accuracy_by_distance(trials)
+
+
+def _of_data(results: Results, held: Held) -> Drawings:
+    yield "samples", figures.samples(held.prepared)
+    test = held.splits[0].test
+    if words.robustness_by_contender(results) and len(test):
+        index = gallery.telling_image(held.prepared, test)
+        yield "corruptions", reliability.corruptions(np.asarray(held.prepared.images[index]), index)
+
+
+def _look_inside(
+    models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray], folder: Path
+) -> dict[str, Any] | None:
+    """Figures of how a test image is encoded, and of one neuron of the first spiking model; and what they show.
+
+    `tests` has the indices of each model's test images. None where there is no spiking model.
+    """
+    spiking = [name for name, model in models.items() if model.card.encoding]
+    if not spiking or not len(tests[spiking[0]]):
+        return None
+    chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
+    index = gallery.telling_image(prepared, tests[chosen])
+    image = np.asarray(prepared.images[index])
+    animation, diagonal = gallery.of_rate_encoding(image, folder)
     return {
-        "samples": gallery.of_data(prepared, folder),
-        "inside": gallery.inside(models, prepared, tests, folder),
-        "examples": {
-            name: gallery.right_and_wrong(name, model, prepared, tests[name], folder) for name, model in models.items()
-        },
-        "robustness": conditions.section(results, prepared, splits[0].test, folder),
+        "animation": animation,
+        "diagonal": diagonal,
+        "neuron": gallery.of_neuron(models[chosen], image, folder),
+        "label": prepared.classes[int(prepared.labels[index])],
+        "encoding": models[chosen].card.encoding,
     }
 
 
-def _curves(results: Results, folder: Path) -> Shown | None:
-    if not any(trial.history for trial in results.trials):
-        return None
-    several = any(trial.seed or trial.fold for trial in results.trials)
-    thin = " Thin lines: single trainings; thick lines: their mean while all of them train." if several else ""
-    return Shown(
-        style.save(figures.learning_curves(results), folder / "learning-curves.png"),
-        "loss and accuracy of every contender after each epoch, on training and validation images",
-        "Solid: validation; dashed: training. A dashed line that still improves while the solid one does not shows "
-        f"overfitting. The dot marks the epoch whose weights were kept.{thin} Training numbers are averages over an "
-        "epoch, validation numbers are taken at its end, so training can look worse at first. A spiking network's loss "
-        "is a mean over time steps: compare the course of the losses, not their heights.",
+def _examples(model: Model, name: str, prepared: Prepared, test: np.ndarray, folder: Path) -> dict[str, Any]:
+    """Figures of the first right and of the first wrong answer, None where there is none among those `searched`."""
+    shown: dict[str, Any] = {"searched": min(len(test), gallery.MOST_SEARCHED), "counts": gallery.spikes_decide(model)}
+    for kind, index in gallery.examples(model, prepared, test).items():
+        if index is not None:
+            path = folder / f"answer-{kind}-{style.file_name(name)}.png"
+            image, truth = np.asarray(prepared.images[index]), int(prepared.labels[index])
+            shown[kind] = gallery.of_answer(model, image, truth, path, index)
+    return shown
+
+
+def _save(drawings: Drawings | Sequence[tuple[str, Figure]], folder: Path) -> dict[str, Path]:
+    return {name: style.save(figure, folder / f"{name}.png") for name, figure in drawings}
+
+
+def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
+    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others beside it."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("spikeduel", "reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # What is not printable in a name, such as a mark that turns the writing direction, as an escape.
+        finalize=lambda value: visible(value) if type(value) is str else value,
     )
+    environment.filters |= {
+        "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": words.one_digit,
+        "file_name": style.file_name, "sentence": caveats.sentence,
+    }  # fmt: skip
+    environment.globals |= {
+        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "controls": verdict,
+        "audits": audit_words, "colours": style.contender_colours,
+        "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
+    }  # fmt: skip
+    files.write_text(Path(path), environment.get_template(template).render(page))
+    return Path(path)
 
 
-def _differences(results: Results, folder: Path) -> Shown | None:
-    pairs = results.comparison.pairs
-    if not pairs:
-        return None
-    grey = (
-        " Where it excludes 0 and is grey, too few seeds or groups, or an exact test, leave the pair inconclusive."
-        if any(pair.reservation for pair in pairs)
-        else ""
-    )
-    return Shown(
-        style.save(figures.forest(pairs), folder / "differences.png"),
-        "differences in accuracy between contenders, with their 95 % and 90 % intervals and the margin of equivalence",
-        "Dot: difference in accuracy; thin line: 95 % interval; thick line: 90 % interval. Shaded: the margin of "
-        f"±{100 * pairs[0].margin:g} points; a thick line inside it shows equivalence. A thin line that crosses 0 "
-        f"shows no better one.{grey}",
-        "Differences in accuracy",
-    )
+def _width(path: Path) -> int:
+    """How wide a picture is to stand on the page, in CSS pixels: all at one scale, so that their text has one size."""
+    with Image.open(path) as picture:
+        return round(picture.width * (SCREEN_DPI / style.DPI if path.suffix == ".png" else 1))
 
 
-def _controlled(results: Results, folder: Path) -> Shown | None:
-    if not results.comparison.controls:
-        return None
-    seeds = "Dots are seeds, strokes their means" if any(trial.seed for trial in results.trials) else "One seed each"
-    return Shown(
-        style.save(gains.accuracies(results), folder / "controls.png"),
-        "accuracy of every spiking contender and of each of its controls",
-        f"{seeds}; the dashed line is the contender itself. Warm colours spike, blue does not.",
-    )
-
-
-def _confusion(contender: Contender, results: Results, folder: Path) -> Shown:
-    counts, classes = contender.confusion, results.dataset.classes
-    figure = figures.confusion_matrix(counts, classes, contender.colour)
-    pooled = f" Counts of {words.trained_on(contender.tested)} are added up." if len(contender.tested) > 1 else ""
-    return Shown(
-        style.save(figure, folder / f"confusion-{style.file_name(contender.name)}.png"),
-        f"confusion matrix of {contender.name} on the test images",
-        "Rows: true classes; columns: answers. Correct answers lie on the diagonal; a dark cell off it is a pair of "
-        f"classes that is often confused.{pooled} {words.most_confused(counts, classes)}",
-        "Confusion matrix",
-    )
+def data_uri(path: Path) -> str:
+    """A picture file as the address of itself."""
+    content = base64.b64encode(path.read_bytes()).decode("ascii")
+    return f"data:{_MEDIA_TYPES[path.suffix]};base64,{content}"

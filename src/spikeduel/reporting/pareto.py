@@ -1,39 +1,51 @@
-"""Accuracy against cost: every contender by its accuracy, its energy and its time."""
+"""Accuracy against cost: every contender by its accuracy, energy and time, and the map of where spiking pays."""
 
-from collections.abc import Callable, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from spikeduel.measuring import energy
-from spikeduel.reporting import estimates, style
-from spikeduel.reporting.labelling import label_points
+from spikeduel.reporting import anytime, style
+from spikeduel.results.costs import MEMORIES, Operations
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Trial
-from spikeduel.results.words.costs import control_results, control_title, joules_of, mean
+from spikeduel.results.words.costs import MEMORY_TITLES, control_results, joules_of, mean
+from spikeduel.results.words.verdict import titled
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What a point is, and how it is marked."""
-
-    title: str
-    marker: str
-    size: int = 40
-    hollow: bool = False
-
-
-KINDS = {
-    "spiking": Kind("spiking", "o"),
-    "without_spikes": Kind("without spikes", "s"),
-    "early_exit": Kind("early exit", "*", size=100),
-    "relu_twin": Kind("ReLU twin", "^", size=34, hollow=True),
-    "quantised_twin": Kind("quantised twin", "D", size=26, hollow=True),
+KINDS: dict[str, dict[str, Any]] = {
+    "spiking": {"marker": "o", "s": 40},
+    "without spikes": {"marker": "s", "s": 40},
+    "early exit": {"marker": "*", "s": 100},
+    "ReLU twin": {"marker": "^", "s": 34, "facecolors": "white", "linewidths": 1.3},
+    "quantised twin": {"marker": "D", "s": 26, "facecolors": "white", "linewidths": 1.3},
 }
-CONTROLS = ("relu_twin", "quantised_twin")
+"""What a point is, and how it is marked."""
+CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 """Those of `KINDS` that are controls, by their names in `Trial.controls`."""
+MOST_STEPS = 128
+LOWEST_RATE = 1e-4
+_LOOKS = (
+    (style.OTHER_COLOURS[0], "-"),
+    (style.OTHER_COLOURS[2], (0, (5, 2))),
+    (style.OTHER_COLOURS[3], (0, (1.5, 1.5))),
+    (style.OTHER_COLOURS[1], (0, (5, 1.5, 1, 1.5))),
+)
+_ROUND = [(1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1)]
+_AWAY = (6.0, 11.0, 18.0, 27.0, 38.0)
+"""Points of distance that are tried, the nearest first."""
+_LINE = 3.0
+"""Half the width, in pixels, of what a label should leave free along a line."""
+_LONGEST = 3000.0
+"""Pixels of a line that are looked at: more than a figure has."""
+_SIDES = {-1: "right", 0: "center", 1: "left"}
+_HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 
 
 @dataclass(frozen=True)
@@ -50,63 +62,46 @@ class Point:
     accuracy: float
     deviation: float
     joules: float | None
-    seconds: float | None
+    seconds: float | None = None
 
 
 def points(results: Results, table: energy.Table) -> list[Point]:
     """Each contender, its early exit and its trained twins; energy by `table`."""
-    colours = style.contender_colours(results.trials)
     shown = []
-    for name, trials in estimates.tested(results).items():
-
-        def point(
-            kind: str,
-            label: str,
-            accuracies: Sequence[float],
-            joules: Sequence[float | None],
-            milliseconds: float | None,
-            name: str = name,
-        ) -> Point:
-            spread = estimates.deviation(accuracies)
-            seconds = None if milliseconds is None else milliseconds / 1e3
-            return Point(name, kind, label, colours[name], float(np.mean(accuracies)), spread, mean(joules), seconds)
-
-        accuracies = [trial.test.accuracy for trial in trials if trial.test]
-        joules = [joules_of(trial, table.name) for trial in trials]
-        kind = "spiking" if trials[0].spiking else "without_spikes"
-        shown.append(point(kind, name, accuracies, joules, estimates.one_image_ms(trials)))
-        if leaving := early_exits(trials, table):
-            shown.append(point("early_exit", "early exit", *leaving))
-        for control in CONTROLS:
+    for name, colour in style.contender_colours(results.trials).items():
+        trials = results.of(name)
+        if not trials:
+            continue
+        kind = "spiking" if trials[0].spiking else "without spikes"
+        over_seeds = _over_seeds([trial.test.accuracy for trial in trials if trial.test])
+        joules, milliseconds = mean([joules_of(trial, table.name) for trial in trials]), anytime.one_image_ms(trials)
+        shown.append(Point(name, kind, name, colour, *over_seeds, joules, milliseconds and milliseconds / 1e3))
+        exits = anytime.exits_of(trials)
+        if len(exits) == len(trials) and any(leaving.threshold is not None for leaving in exits):
+            over_time = [anytime.joules_over_time(trial, table) for trial in trials]
+            left = zip(over_time, exits, strict=True)
+            joules = mean([energy.mean_at(spent, leaving.exit_steps) if spent else None for spent, leaving in left])
+            stream = anytime.stream_ms(trials)
+            seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
+            over_seeds = _over_seeds([leaving.accuracy for leaving in exits])
+            shown.append(Point(name, "early exit", "early exit", colour, *over_seeds, joules, seconds))
+        for control, kind in CONTROLS.items():
             if twins := control_results(trials, control):
-                accuracies = [twin.accuracy for twin in twins]
-                joules = [joules_of(twin, table.name) for twin in twins]
-                shown.append(point(control, control_title(twins[0]), accuracies, joules, None))
+                over_seeds = _over_seeds([twin.accuracy for twin in twins])
+                joules = mean([joules_of(twin, table.name) for twin in twins])
+                shown.append(Point(name, kind, titled(twins[0]), colour, *over_seeds, joules))
     return shown
 
 
-def early_exits(
-    trials: Sequence[Trial], table: energy.Table
-) -> tuple[list[float], list[float | None], float | None] | None:
-    """Accuracies and joules of each trial with early exit, and milliseconds; None unless all may leave early."""
-    exits = [trial.anytime.early_exit for trial in trials if trial.anytime and trial.anytime.early_exit]
-    if len(exits) < len(trials) or all(leaving.threshold is None for leaving in exits):
-        return None
-    spent = [estimates.joules_over_time(trial, table) for trial in trials]
-    joules = [
-        energy.mean_at(over_time, leaving.exit_steps) if over_time else None
-        for over_time, leaving in zip(spent, exits, strict=True)
-    ]
-    stream = estimates.stream_ms(trials)
-    milliseconds = energy.mean_at(stream, exits[0].exit_steps) if stream else None
-    return [leaving.accuracy for leaving in exits], joules, milliseconds
+def _over_seeds(accuracies: Sequence[float]) -> tuple[float, float]:
+    """Their mean, and their standard deviation: 0 of a single one."""
+    return float(np.mean(accuracies)), statistics.stdev(accuracies) if len(accuracies) > 1 else 0.0
 
 
 def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     """The Pareto front by rising cost: the indices to which no other is at least as accurate for at most as much."""
-    order = sorted(range(len(costs)), key=lambda index: (costs[index], -accuracies[index]))
     best, kept = -np.inf, []
-    for index in order:
+    for index in sorted(range(len(costs)), key=lambda index: (costs[index], -accuracies[index])):
         if accuracies[index] > best:
             best = accuracies[index]
             kept.append(index)
@@ -121,43 +116,46 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     deviation over seeds on either side. A panel shows those whose cost is known.
     """
     known = points(results, table)
-    panels: list[tuple[str, str, Callable[[Point], float | None], str]] = [
-        ("energy", estimates.energy_label(table), lambda point: point.joules, "J"),
-        ("time", "one image, from pixels to label (measured on this machine)", lambda point: point.seconds, "s"),
+    time = "one image, from pixels to label (measured on this machine)"
+    panels = [
+        ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
+        ("time", time, [(point, point.seconds) for point in known if point.seconds], "s"),
     ]
-    shown = [panel for panel in panels if any(panel[2](point) for point in known)]
-    if not shown:
+    panels = [panel for panel in panels if panel[2]]
+    if not panels:
         return None
-    figure = style.new_figure(4.0, style.WIDTH if len(shown) > 1 else 0.62 * style.WIDTH)
-    _legend(figure, known)
-    all_axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, (title, x, cost, unit) in zip(all_axes, shown, strict=True):
+    figure = style.new_figure(4.0, style.WIDTH if len(panels) > 1 else 0.62 * style.WIDTH)
+    handles = [
+        style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
+                  markerfacecolor=look.get("facecolors", style.QUIET))
+        for kind, look in KINDS.items() if kind in {point.kind for point in known}
+    ]  # fmt: skip
+    handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
+    style.legend(figure, handles, len(handles))
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
         style.quiet(axes, title, x=x, y="accuracy on the test images" if axes is all_axes[0] else "", grid=True)
-        _draw(axes, _costs(known, cost), unit)
-    estimates.accuracy_axis(all_axes[0])
+        _draw(axes, shown)
+        style.cost_axis(axes, unit)
+    style.accuracy_axis(all_axes[0])
     # Only when all is drawn does everything stay where it is.
-    for axes, (_, _, cost, _) in zip(all_axes, shown, strict=True):
-        in_panel = _costs(known, cost)
+    for axes, (_, _, shown, _) in zip(all_axes, panels, strict=True):
         label_points(
             axes,
-            [(spent, point.accuracy) for point, spent in in_panel],
-            [style.shortened(point.label, 34) for point, _ in in_panel],
-            [point.colour for point, _ in in_panel],
+            [(spent, point.accuracy) for point, spent in shown],
+            [style.shortened(point.label, 34) for point, _ in shown],
+            [point.colour for point, _ in shown],
         )
     return figure
 
 
-def _costs(known: Sequence[Point], cost: Callable[[Point], float | None]) -> list[tuple[Point, float]]:
-    return [(point, spent) for point in known if (spent := cost(point))]
-
-
-def _draw(axes: Axes, shown: Sequence[tuple[Point, float]], unit: str) -> None:
-    best = front([spent for _, spent in shown], [point.accuracy for point, _ in shown])
+def _draw(axes: Axes, shown: Sequence[tuple[Point, float]]) -> None:
+    best = [shown[k] for k in front([spent for _, spent in shown], [point.accuracy for point, _ in shown])]
     axes.plot(
-        [shown[k][1] for k in best], [shown[k][0].accuracy for k in best], color=style.QUIET, linewidth=1.0,
+        [spent for _, spent in best], [point.accuracy for point, _ in best], color=style.QUIET, linewidth=1.0,
         linestyle=style.DASHED, zorder=1,
     )  # fmt: skip
-    itself = {p.contender: (spent, p.accuracy) for p, spent in shown if p.kind in ("spiking", "without_spikes")}
+    itself = {p.contender: (spent, p.accuracy) for p, spent in shown if p.kind in ("spiking", "without spikes")}
     for point, spent in shown:
         if point.deviation:
             low, high = point.accuracy - point.deviation, point.accuracy + point.deviation
@@ -165,22 +163,131 @@ def _draw(axes: Axes, shown: Sequence[tuple[Point, float]], unit: str) -> None:
         if point.contender in itself:
             ends = zip(itself[point.contender], (spent, point.accuracy), strict=True)
             axes.plot(*ends, color=point.colour, linewidth=0.7, alpha=0.45, zorder=1)
-        kind = KINDS[point.kind]
-        axes.scatter(
-            spent, point.accuracy, marker=kind.marker, s=kind.size, zorder=3, linewidths=1.3 if kind.hollow else 0,
-            facecolors="white" if kind.hollow else point.colour, edgecolors=point.colour,
-        )  # fmt: skip
+        look = {"facecolors": point.colour, "linewidths": 0, **KINDS[point.kind]}
+        axes.scatter(spent, point.accuracy, edgecolors=point.colour, zorder=3, **look)
     axes.set_xscale("log")
     axes.margins(x=0.16, y=0.12)
-    estimates.cost_axis(axes, unit)
 
 
-def _legend(figure: Figure, known: Sequence[Point]) -> None:
-    there = {point.kind for point in known}
-    handles = [
-        style.key(kind.title, marker=kind.marker, linestyle="none", markersize=9 if kind.marker == "*" else 5.5,
-                  markerfacecolor="white" if kind.hollow else style.QUIET)
-        for name, kind in KINDS.items() if name in there
-    ]  # fmt: skip
-    handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
-    style.legend(figure, handles, len(handles))
+def label_points(
+    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], colours: Sequence[str]
+) -> list[Annotation]:
+    """Writes each of `names` beside its point, where it covers least; a thin line leads to those that had to move away.
+
+    Call it last: it lays the figure out, and whatever changes the axes afterwards moves the points.
+    """
+    axes.figure.draw_without_rendering()  # type: ignore[union-attr]
+    place = axes.transData.transform(np.array(points, dtype=float)) if len(points) else np.empty((0, 2))
+    size = axes.figure.dpi * 4.5 / 72
+    taken = [_around(x, y, size) for x, y in place] + _along(axes)
+    labels = []
+    for point, name, colour in zip(points, names, colours, strict=True):
+        label, box = _best(axes, point, name, colour, taken)
+        taken.append(box)
+        labels.append(label)
+    return labels
+
+
+def _around(x: float, y: float, reach: float) -> Bbox:
+    return Bbox.from_bounds(x - reach, y - reach, 2 * reach, 2 * reach)
+
+
+def _along(axes: Axes) -> list[Bbox]:
+    """Small boxes along all lines of `axes`."""
+    boxes: list[Bbox] = []
+    for line in axes.lines:
+        corners = axes.transData.transform(np.column_stack([line.get_xdata(), line.get_ydata()]))
+        for start, end in pairwise(corners):
+            number = 2 + int(min(np.hypot(*(end - start)), _LONGEST) / (2 * _LINE))
+            boxes += [_around(x, y, _LINE) for x, y in np.linspace(start, end, number)]
+    return boxes
+
+
+def _best(
+    axes: Axes, point: tuple[float, float], name: str, colour: str, taken: Sequence[Bbox]
+) -> tuple[Annotation, Bbox]:
+    label = axes.annotate(
+        name, point, (0, 0), textcoords="offset points", fontsize=style.SMALL, color=colour, annotation_clip=False,
+        arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+    )  # fmt: skip
+    # Whatever lies outside would be laid out again, or cut off.
+    label.set_in_layout(False)
+    best = (float("inf"), (0.0, 0.0), (0, 0))
+    for away in _AWAY:
+        for side, height in _ROUND:
+            diagonal = 0.7 if side and height else 1.0
+            offset = (side * away * diagonal, height * away * diagonal)
+            covered = _covered(axes, _put(label, offset, (side, height)), taken)
+            if covered < best[0] - 1:
+                best = (covered, offset, (side, height))
+        if best[0] < 1:
+            break
+    box = _put(label, *best[1:])
+    if label.arrow_patch is not None:
+        label.arrow_patch.set_visible(float(np.hypot(*best[1])) > _AWAY[1])
+    return label, box
+
+
+def _put(label: Annotation, offset: tuple[float, float], towards: tuple[int, int]) -> Bbox:
+    label.set_position(offset)
+    label.set(horizontalalignment=_SIDES[towards[0]], verticalalignment=_HEIGHTS[towards[1]])
+    # This puts it where it says, and would have the line that leads to it be a part of it: of that, the text alone.
+    label.get_window_extent()
+    return Text.get_window_extent(label)
+
+
+def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> float:
+    """Square pixels of `box` that lie on what is `taken`, or outside the axes, which count more."""
+    inside = Bbox.intersection(box, axes.get_window_extent())
+    outside = box.width * box.height - (inside.width * inside.height if inside is not None else 0)
+    overlaps = [Bbox.intersection(box, other) for other in taken]
+    return 3 * outside + sum(each.width * each.height for each in overlaps if each is not None)
+
+
+def break_even(operations: Operations, name: str, colour: str) -> Figure:
+    """A panel for each memory model: the spike rate at which network `name` costs as much as its ReLU twin, by steps T.
+
+    The twin is computed from the network's shape alone. Synapses, hoisted, dense MACs. Below a line the network is
+    cheaper by that table; the dot is where it is.
+    """
+    tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
+    twin, there = energy.relu_twin(operations), operations.num_steps
+    steps = np.geomspace(1, MOST_STEPS, 300)
+    figure = style.new_figure(2.9)
+    panels = figure.subplots(1, len(MEMORIES), sharey=True)
+    for axes, memory in zip(panels, MEMORIES, strict=True):
+        style.quiet(axes, MEMORY_TITLES[memory], x="time steps T")
+        drawn = False
+        for place, table in enumerate(tables):
+            rates = [energy.break_even_rate(operations, twin, table, t, memory) for t in (there, *steps)]
+            drawn |= rates[0] is not None and rates[0] > 0
+            # Where silence itself takes as much, the border falls below everything.
+            border = np.array([np.nan if rate is None else max(rate, LOWEST_RATE / 10) for rate in rates[1:]])
+            line, dashes = _LOOKS[place % len(_LOOKS)]
+            label = style.shortened(table.title, 44)
+            axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
+        axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)
+        axes.text(0.97, 1.2, "more than one a step", fontsize=7, color=style.QUIET, ha="right", va="bottom",
+                  transform=axes.get_yaxis_transform())  # fmt: skip
+        axes.plot(
+            [there], [operations.totals.spikes_per_neuron_and_step or 0.0], "o", color=colour,
+            markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5, clip_on=False,
+            label=f"{style.shortened(name, 26)} as trained",
+        )  # fmt: skip
+        if not drawn:
+            axes.text(0.96, 0.12, f"at T = {there}, dearer\neven without a spike", transform=axes.transAxes, ha="right",
+                      color=style.QUIET, fontsize=style.SMALL,
+                      bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85})  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_xlim(1, MOST_STEPS)
+        axes.set_ylim(LOWEST_RATE, 3)
+        style.steps_axis(axes, MOST_STEPS)
+        axes.grid(color=style.FAINT, linewidth=0.6)
+    panels[0].set_ylabel("spikes per neuron and step", fontsize=style.SMALL, color=style.QUIET)
+    handles, _ = panels[0].get_legend_handles_labels()
+    style.legend(figure, handles, len(handles), "outside lower center")
+    figure.suptitle(
+        f"Below and left of a line, {style.shortened(name, 24)} takes less energy than its ReLU twin (estimates)",
+        fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left",
+    )  # fmt: skip
+    return figure

@@ -1,72 +1,26 @@
-"""Calibration: reliability diagrams, and the table of errors."""
+"""How far answers can be relied on: calibration, accuracy on corrupted images, and what the audit of the data found."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from spikeduel.networks.models import Model
+from spikeduel.data.prepared import Prepared
+from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting import style
-from spikeduel.reporting.style import Shown
+from spikeduel.results.audit import Audit, Pair
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin
-from spikeduel.results.words import report
-from spikeduel.results.words.tables import Averaged, averaged
-from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
+from spikeduel.results.words.report import robustness_by_contender, scaled
 
 _BESIDE = 3
 """Diagrams in a row."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A contender's errors: ECE in points, the others as they are; `temperature` is None for probabilities as given."""
-
-    name: str
-    colour: str
-    temperature: Averaged | None
-    ece: Averaged | None
-    nll: Averaged | None
-    brier: Averaged | None
-
-
-@dataclass(frozen=True)
-class Section:
-    """What the page shows."""
-
-    shown: Shown
-    rows: list[Row]
-    note: str
-
-
-def section(results: Results, models: Mapping[str, Model], folder: Path) -> Section | None:
-    """The section; None where nothing was measured."""
-    colours = style.contender_colours(results.trials)
-    measured = {name: of_contender(results, name) for name in colours}
-    measured = {name: found for name, found in measured.items() if found}
-    if not measured:
-        return None
-    pooled = " Images of all trials are pooled." if any(len(found) > 1 for found in measured.values()) else ""
-    counting = [name for name in measured if name in models and isinstance(models[name].readout, SpikeCountReadout)]
-    return Section(
-        shown=Shown(
-            style.save(diagrams(measured, colours), folder / "reliability.png"),
-            "accuracy against confidence for every contender, with the number of images below",
-            "Confidence is the probability of the answer. Bars: accuracy of the answers given with this confidence. On "
-            "the diagonal they agree; below it, the network is overconfident. Rings: after temperature scaling. "
-            f"Underneath: share of images by confidence.{pooled}",
-        ),
-        rows=[row for name, found in measured.items() for row in _rows(name, colours[name], found)],
-        note=report.probabilities_of_counts(counting),
-    )
-
-
-def of_contender(results: Results, name: str) -> list[Calibration]:
-    """The calibration of each tested trial of contender `name` that has one."""
-    return [trial.test.calibration for trial in results.of(name) if trial.test and trial.test.calibration]
+PAIRS_A_ROW = 3
+_SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Figure:
@@ -75,6 +29,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
     rows = -(-len(measured) // columns)
     figure = style.new_figure(0.5 + 3.4 * rows)
     parts = figure.subfigures(rows, max(columns, 2), squeeze=False).flat
+    after_temperature = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "linewidth": 0.9}
     for part, (name, found) in zip(parts, measured.items(), strict=False):
         upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         style.quiet(upper, style.shortened(name, 24), y="accuracy", grid=True)
@@ -82,15 +37,12 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
         upper.plot([0, 1], [0, 1], color=style.QUIET, linewidth=0.9, linestyle=style.DASHED)
         before = pooled(found)
         centres = np.array([(each.low + each.high) / 2 for each in before])
-        width = before[0].high - before[0].low
         right = np.array([np.nan if each.accuracy is None else each.accuracy for each in before])
-        upper.bar(centres, right, width * 0.92, color=colours[name], alpha=0.75)
-        lower.bar(centres, _shares(before), width * 0.92, color=colours[name], alpha=0.75)
-        if scaled := _scaled(found):
-            after = pooled(scaled)
+        for axes, heights in ((upper, right), (lower, _shares(before))):
+            axes.bar(centres, heights, (before[0].high - before[0].low) * 0.92, color=colours[name], alpha=0.75)
+        if after := pooled(scaled(found)):
             points = [(each.confidence, each.accuracy) for each in after if each.count]
-            upper.plot(*zip(*points, strict=True), color=style.INK, marker="o", markersize=4, markerfacecolor="white",
-                       linewidth=0.9)  # fmt: skip
+            upper.plot(*zip(*points, strict=True), color=style.INK, **after_temperature)
             lower.stairs(_shares(after), [each.low for each in after] + [1], color=style.INK, linewidth=0.9)
         upper.set_ylim(0, 1)
         lower.set_xlim(0, 1)
@@ -99,7 +51,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
     style.legend(figure, [
         style.key("accuracy = confidence", linewidth=0.9, linestyle=style.DASHED),
         Patch(color=style.QUIET, alpha=0.75, label="as given"),
-        style.key("after temperature", style.INK, marker="o", markersize=4, markerfacecolor="white", linewidth=0.9),
+        style.key("after temperature", style.INK, **after_temperature),
     ])  # fmt: skip
     return figure
 
@@ -109,23 +61,12 @@ def pooled(found: Sequence[Calibrated]) -> list[CalibrationBin]:
     bins = []
     for same in zip(*[each.bins for each in found], strict=True):
         count = sum(each.count for each in same)
-        known = [each for each in same if each.count]
-        bins.append(
-            CalibrationBin(
-                low=same[0].low,
-                high=same[0].high,
-                count=count,
-                confidence=sum(each.count * (each.confidence or 0.0) for each in known) / count if count else None,
-                accuracy=sum(each.count * (each.accuracy or 0.0) for each in known) / count if count else None,
-            )
-        )
+        means = {
+            name: sum(each.count * getattr(each, name) for each in same if each.count) / count if count else None
+            for name in ("confidence", "accuracy")
+        }
+        bins.append(CalibrationBin(low=same[0].low, high=same[0].high, count=count, **means))
     return bins
-
-
-def _scaled(found: Sequence[Calibration]) -> list[Calibrated]:
-    """All after their temperatures; none where one has no temperature."""
-    scaled = [each.scaled for each in found if each.scaled]
-    return scaled if len(scaled) == len(found) else []
 
 
 def _shares(bins: Sequence[CalibrationBin]) -> np.ndarray:
@@ -133,17 +74,112 @@ def _shares(bins: Sequence[CalibrationBin]) -> np.ndarray:
     return counts / counts.sum()
 
 
-def _rows(name: str, colour: str, found: Sequence[Calibration]) -> list[Row]:
-    """The rows of a contender: its probabilities as given, and after the temperature where there is one."""
+def robustness(results: Results) -> Figure:
+    """Seven panels and their mean: accuracy against severity, a line a contender, a band over seeds."""
+    measured, colours = robustness_by_contender(results), style.contender_colours(results.trials)
+    figure = style.new_figure(4.6)
+    panels = list(figure.subplots(2, 4, sharex=True, sharey=True).flat)
+    # Naming the most frequent class; all were asked about the same images.
+    test = next((trial.test for trial in results.trials if trial.test), None)
+    for place, (axes, corruption) in enumerate(zip(panels, [*CORRUPTIONS, None], strict=False)):
+        style.quiet(axes, corruption or "mean of all", x="severity" if place >= 4 else "", grid=True)
+        for name, found in measured.items():
+            _line(axes, found, corruption, colours[name])
+        if test:
+            chance = max(row.support for row in test.per_class) / test.n
+            axes.axhline(chance, color=style.QUIET, linewidth=0.9, linestyle=":")
+    panels[0].set_ylim(0, 1)
+    panels[0].set_xticks((0, *SEVERITIES))
+    style.per_cent_axis(panels[0].yaxis)
+    for axes in panels[::4]:
+        axes.set_ylabel("accuracy", fontsize=style.SMALL, color=style.QUIET)
+    style.legend(figure, style.keys({name: colours[name] for name in measured}), columns=4)
+    return figure
 
-    def row(temperature: Averaged | None, judged: Sequence[Calibrated]) -> Row:
-        errors = averaged([each.ece for each in judged], report.one_digit)
-        losses = averaged([each.nll for each in judged], "{:.3f}".format)
-        return Row(
-            name, colour, temperature, errors, losses, averaged([each.brier for each in judged], "{:.3f}".format)
-        )
 
-    rows = [row(None, found)]
-    if scaled := _scaled(found):
-        rows.append(row(averaged([each.temperature for each in found if each.temperature], "{:.2f}".format), scaled))
-    return rows
+def _line(axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str) -> None:
+    """The accuracy at severities 0 to 5 under `corruption`, or (None) averaged over all that were measured."""
+    names = [name for name in CORRUPTIONS if corruption in (None, name)]
+    at = np.array([
+        [each.clean, *np.mean([each.corruptions[name] for name in names if name in each.corruptions], axis=0)]
+        for each in found
+    ])  # fmt: skip
+    steps = np.array((0, *SEVERITIES))
+    axes.plot(steps, at.mean(0), color=colour, linewidth=1.6, marker="o", markersize=2.6)
+    style.band(axes, steps, at, colour)
+
+
+def corruptions(image: np.ndarray, index: int) -> Figure:
+    """A test image uint8 `[C, H, W]`, clean and under each corruption at each severity, as the measure drew it."""
+    height, width = image.shape[1:]
+    cell = 0.75
+    figure = style.new_figure(0.3 + len(CORRUPTIONS) * (cell + 0.04) * min(height / width, 1.6), 0.9 + 6 * cell)
+    grid = figure.subplots(len(CORRUPTIONS), 1 + len(SEVERITIES))
+    batch = torch.from_numpy(np.array(image))[None]
+    for row, name in zip(grid, CORRUPTIONS, strict=True):
+        for axes, severity in zip(row, (0, *SEVERITIES), strict=True):
+            corrupted = corrupt(name, batch, severity, np.array([index])) if severity else batch
+            title = f"severity {severity}" if severity else "clean"
+            style.show_image(axes, corrupted[0].numpy(), title if axes.get_subplotspec().is_first_row() else "")
+        row[0].set_ylabel(name, fontsize=style.SMALL, color=style.INK)
+    return figure
+
+
+def distances(audit: Audit) -> Figure:
+    """How far test images are from training, against how far training images are from one another: two ECDFs."""
+    figure = style.new_figure(3.0)
+    x = "distance to the nearest training image (0: equal up to brightness and contrast)"
+    axes = style.quiet(figure.subplots(), x=x, y="share of images nearer", grid=True)
+    test = np.sort([distance for distance in audit.details.test_distances if distance is not None])
+    for values, label, colour, dashes in (
+        (audit.details.within_quantiles, "training images (to another one)", style.QUIET, style.DASHED),
+        (test, "test images", style.OTHER_COLOURS[0], "solid"),
+    ):
+        axes.plot(values, np.linspace(0, 1, len(values)), color=colour, linewidth=1.8, linestyle=dashes, label=label)
+    axes.set_ylim(0, 1.02)
+    axes.set_xlim(left=0)
+    style.per_cent_axis(axes.yaxis)
+    style.axes_legend(axes, "lower right")
+    return figure
+
+
+def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
+    """Accuracy of each contender (mean over seeds) on test images near to and far from training."""
+    figure = style.new_figure(3.0)
+    axes = style.quiet(figure.subplots(), x="distance to the nearest training image", y="accuracy", grid=True)
+    binned = [(trial.contender, trial.test.by_distance) for trial in trials if trial.test and trial.test.by_distance]
+    bins = binned[0][1]
+    places = np.arange(len(bins))
+    for name, colour in style.contender_colours(trials).items():
+        rows = [[b.accuracy if b.accuracy is not None else np.nan for b in row] for who, row in binned if who == name]
+        if rows:
+            means = np.mean(rows, axis=0)
+            axes.plot(places, means, color=colour, marker="o", linewidth=1.8, markersize=5, label=name)
+    axes.set_xticks(places, [f"{b.low:.2f} to {b.high:.2f}\n{b.n:,} images" for b in bins])
+    style.per_cent_axis(axes.yaxis)
+    axes.set_ylim(top=1.01)
+    style.axes_legend(axes)
+    return figure
+
+
+def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
+    """Pairs of pictures side by side, each with its kind, and the side, label and file or index of both."""
+    num_rows = -(-len(listed) // PAIRS_A_ROW)
+    figure = style.new_figure(0.1 + 1.85 * num_rows)
+    # A narrow column between two pairs.
+    columns = 3 * PAIRS_A_ROW - 1
+    widths = [0.25 if column % 3 == 2 else 1.0 for column in range(columns)]
+    grid = figure.subplots(num_rows, columns, squeeze=False, width_ratios=widths)
+    for axes in grid.flat:
+        axes.set_visible(False)
+    for number, pair in enumerate(listed):
+        for half, image in enumerate((pair.a, pair.b)):
+            axes = grid[number // PAIRS_A_ROW, 3 * (number % PAIRS_A_ROW) + half]
+            axes.set_visible(True)
+            style.show_image(axes, np.asarray(prepared.images[image.index]))
+            title = f"{_SIDES[image.side]}\n{style.shortened(image.label, 17)}"
+            colour = style.INK if pair.a.label == pair.b.label else style.WRONG
+            axes.set_title(title, fontsize=style.SMALL, color=colour)
+            name = style.shortened(Path(image.file).name, 16) if image.file else f"image {image.index}"
+            axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
+    return figure

@@ -1,15 +1,97 @@
-"""What spikes look like: an encoded image over time, its diagonal as a raster, one neuron from inside."""
+"""What spikes look like: an encoded image as a moving picture, its diagonal as a raster, one neuron from inside."""
+
+import io
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from spikeduel.networks.models import Model, Trace
 from spikeduel.reporting import style
-from spikeduel.results.words.numbers import per_cent
+from spikeduel.results.words.numbers import counted, per_cent
+from spikeduel.system import files
 
 STRONGEST_INPUTS = 20
+LARGEST_BYTES = 300_000
+PANEL, NARROWEST = 224, 140
+"""Pixels of a picture in the animation, and of its column at least."""
+GAP, BAND = 16, 30
+INKS = 8
+SPIKE_MS, LAST_MS = 150, 2000
+"""How long a frame stays, and the last one, in ms."""
+
+
+def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Path:
+    """Writes a GIF: the image, the spikes of each step, and their mean so far, which comes ever closer to the image.
+
+    `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame a step; where the file would exceed
+    300 KB, fewer shades, then every second step, and so on. The last frame is also written as PNG, beside it.
+    """
+    for levels, every in ((64, 1), (24, 1), (16, 2), (12, 3), (8, 4), (8, 8)):
+        frames = encoded_frames(encoded, image, levels)
+        first, *others = frames[every - 1 :: every] or frames[-1:]
+        durations = [SPIKE_MS] * len(others) + [LAST_MS]
+        # Pillow's own writing to a file does not say why it failed, such as that the disk is full.
+        animation = io.BytesIO()
+        first.save(
+            animation, format="GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=1
+        )  # fmt: skip
+        if animation.tell() <= LARGEST_BYTES:
+            break
+    with files.atomic_path(path) as temporary:
+        temporary.write_bytes(animation.getvalue())
+    with files.atomic_path(path.with_suffix(".png")) as temporary:
+        frames[-1].save(temporary, format="PNG")
+    return path
+
+
+def encoded_frames(encoded: np.ndarray, image: np.ndarray, levels: int = 64) -> list[Image.Image]:
+    """The animation's frames, one a step, in mode P with `levels` shades (a channel, with colour: at most 6)."""
+    channels, height, width = image.shape
+    shades = min(levels, 6) if channels == 3 else levels
+    # Every mixture of three channels' shades, or greys.
+    grid = np.indices([shades] * 3).reshape(3, -1).T if channels == 3 else np.arange(shades)[:, None].repeat(3, 1)
+    colours = np.round(grid * 255 / (shades - 1)).astype(int)
+    # Captions have inks of their own, white the last.
+    inks = np.round(np.linspace([31, 41, 51], [255, 255, 255], INKS)).astype(int)
+    palette = np.concatenate([colours, inks])
+    scale = max(1, PANEL // max(height, width))
+    size = (width * scale, height * scale)
+    column_width = max(size[0], NARROWEST)
+    font = ImageFont.truetype(style.FONT_FILE, 12)
+    spikes = np.asarray(encoded, dtype=np.float64)
+    means = spikes.cumsum(0) / np.arange(1, len(spikes) + 1).reshape(-1, 1, 1, 1)
+    frames = []
+    for step, (spike, mean) in enumerate(zip(spikes, means, strict=True), 1):
+        frame = Image.new("P", (3 * column_width + 4 * GAP, size[1] + BAND + GAP), len(palette) - 1)
+        frame.putpalette(palette.ravel().tolist())
+        captions = ("the image", f"spikes at step {step}", f"mean of {counted(step, 'step')}")
+        for column, (values, caption) in enumerate(zip((image / 255, spike, mean), captions, strict=True)):
+            left = GAP + column * (column_width + GAP)
+            frame.paste(_caption(caption, font, len(colours)), (left, 8))
+            picture = Image.fromarray(_indices(values, shades)).resize(size, Image.Resampling.NEAREST)
+            frame.paste(picture, (left, BAND))
+        frames.append(frame)
+    return frames
+
+
+def _caption(text: str, font: ImageFont.FreeTypeFont, darkest: int) -> Image.Image:
+    """`text` in the palette's inks, of which the `darkest` comes first and white last."""
+    paper = Image.new("L", (NARROWEST, 18), 255)
+    ImageDraw.Draw(paper).text((0, 1), text, fill=0, font=font)
+    inks = np.round(np.asarray(paper) / 255 * (INKS - 1)).astype(np.uint8)
+    return Image.fromarray((inks + darkest).astype(np.uint8))
+
+
+def _indices(values: np.ndarray, shades: int) -> np.ndarray:
+    """Palette indices uint8 `[H, W]` for `[C, H, W]` in [0, 1]."""
+    if values.shape[0] == 3:
+        steps = np.round(values * (shades - 1)).astype(int)
+        return (steps[0] * shades**2 + steps[1] * shades + steps[2]).astype(np.uint8)
+    return np.round(values.mean(0) * (shades - 1)).astype(np.uint8)
 
 
 def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
@@ -28,20 +110,13 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     style.quiet(middle, f"spikes over {num_steps} steps", x="time step", y="diagonal pixel")
     style.quiet(right, "spike rate", x="share of steps")
     colours = style.CHANNEL_COLOURS if channels == 3 else (style.INK,) * channels
-    pixels = np.arange(len(rows))
     for channel, colour in enumerate(colours):
         # Channels of one pixel lie beside one another within its row.
-        shift = (channel - (channels - 1) / 2) / channels * 0.9
-        style.spike_marks(middle, spikes[:, channel], pixels + shift, colour, height=0.72 / channels)
-        right.barh(
-            pixels + shift,
-            spikes[:, channel].mean(0),
-            height=0.9 / channels,
-            color=colour,
-            alpha=0.35,
-            linewidth=0,
-        )
-        right.plot(image[channel, rows, columns] / 255, pixels + shift, color=colour, linewidth=1.0)
+        places = np.arange(len(rows)) + (channel - (channels - 1) / 2) / channels * 0.9
+        style.spike_marks(middle, spikes[:, channel], places, colour, height=0.72 / channels)
+        rates = spikes[:, channel].mean(0)
+        right.barh(places, rates, height=0.9 / channels, color=colour, alpha=0.35, linewidth=0)
+        right.plot(image[channel, rows, columns] / 255, places, color=colour, linewidth=1.0)
     for axes in (middle, right):
         axes.set_ylim(len(rows) - 0.5, -0.5)
     middle.set_xlim(-1, num_steps)
@@ -54,11 +129,8 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
 
 def diagonal(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels from the top left to the bottom right corner."""
-    length = max(height, width)
-    return (
-        np.round(np.linspace(0, height - 1, length)).astype(int),
-        np.round(np.linspace(0, width - 1, length)).astype(int),
-    )
+    rows, columns = (np.round(np.linspace(0, side - 1, max(height, width))).astype(int) for side in (height, width))
+    return rows, columns
 
 
 def neuron_over_time(model: Model, trace: Trace, image_index: int = 0) -> Figure:
@@ -73,7 +145,6 @@ def neuron_over_time(model: Model, trace: Trace, image_index: int = 0) -> Figure
         values[layer][:, image_index].flatten(1).float().numpy() for values in (trace.spk, trace.mem, trace.current)
     )
     neuron = moderate_neuron(spk)
-    num_steps = len(spk)
     inputs = trace.encoded[:, image_index].flatten(1).float().numpy()
     weights = _input_weights(model.module, inputs.shape[1], spk.shape[1])
     with_inputs = weights is not None and np.isin(inputs, (0, 1)).all() and not (inputs == inputs[0]).all()
@@ -81,19 +152,26 @@ def neuron_over_time(model: Model, trace: Trace, image_index: int = 0) -> Figure
     figure = style.new_figure(0.9 + sum(heights) * 1.05)
     panels = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
     if with_inputs and weights is not None:
-        _strongest_inputs(style.quiet(panels.pop(0), "input spikes"), inputs, weights[neuron])
-    steps = np.arange(num_steps)
-    amount, membrane, output = panels
+        _strongest_inputs(style.quiet(panels[0], "input spikes"), inputs, weights[neuron])
+    steps, colour = np.arange(len(spk)), style.SPIKING_COLOURS[0]
+    fired = np.nonzero(spk[:, neuron])[0]
+    amount, membrane, output = panels[-3:]
     style.quiet(amount, "input current", y="I[t]")
     amount.axhline(0, color=style.FAINT, linewidth=0.8)
     amount.step(steps, current[:, neuron], where="mid", color=style.QUIET, linewidth=1.1)
-    _membrane(style.quiet(membrane, "membrane potential", y="U[t]"), mem[:, neuron], spk[:, neuron], model, layer)
-    style.quiet(output, f"output spikes: {int(spk[:, neuron].sum())} in {num_steps} steps", x="time step")
-    output.vlines(np.nonzero(spk[:, neuron])[0], 0, 1, color=style.SPIKING_COLOURS[0], linewidth=1.4)
+    style.quiet(membrane, "membrane potential", y="U[t]")
+    threshold = getattr(model.module.get_submodule(layer), "threshold", None)
+    if isinstance(threshold, int | float):
+        membrane.axhline(threshold, color=style.INK, linewidth=0.9, linestyle=style.DASHED)
+        style.beside(membrane, threshold, "threshold", style.INK)
+    membrane.plot(steps, mem[:, neuron], color=colour, linewidth=1.2)
+    membrane.scatter(fired, mem[fired, neuron], s=14, color=colour, zorder=3, linewidths=0)
+    style.quiet(output, f"output spikes: {len(fired)} in {len(spk)} steps", x="time step")
+    output.vlines(fired, 0, 1, color=colour, linewidth=1.4)
     output.set_yticks([])
     output.set_ylim(0, 1.05)
     output.spines["left"].set_visible(False)
-    output.set_xlim(-1, num_steps)
+    output.set_xlim(-1, len(spk))
     for axes in panels[:-1]:
         axes.tick_params(labelbottom=False)
     return figure
@@ -103,40 +181,35 @@ def explain_neuron(model: Model, trace: Trace) -> str:
     """What `neuron_over_time` shows, in words, with this neuron's decay and reset."""
     layer = next(iter(trace.spk))
     neuron = model.module.get_submodule(layer)
-    words = ["A neuron adds its input to its membrane potential U"]
     beta = getattr(neuron, "beta", None)
-    if isinstance(beta, float):
-        words.append(f", of which {per_cent(beta, 0)} stays from one step to the next")
-    words.append(". Where U exceeds the threshold (dots), the neuron spikes")
-    words.append(
-        {
-            "subtract": "; at the next step the threshold is subtracted from U.",
-            "zero": "; at the next step what was left of U is dropped.",
-            "none": "; U is not reset.",
-        }.get(getattr(neuron, "reset_mechanism", ""), ".")
-    )
-    words.append(
-        " Of the first layer's neurons, this is the one that comes nearest to a spike in one of eight steps."
+    stays = f", of which {per_cent(beta, 0)} stays from one step to the next" if isinstance(beta, float) else ""
+    reset = {
+        "subtract": "; at the next step the threshold is subtracted from U",
+        "zero": "; at the next step what was left of U is dropped",
+        "none": "; U is not reset",
+    }.get(getattr(neuron, "reset_mechanism", ""), "")
+    which = (
+        "Of the first layer's neurons, this is the one that comes nearest to a spike in one of eight steps."
         if trace.spk[layer].any()
-        else " No neuron of the first layer spikes on this image."
+        else "No neuron of the first layer spikes on this image."
     )
-    return "".join(words)
+    return (
+        f"A neuron adds its input to its membrane potential U{stays}. Where U exceeds the threshold (dots), the neuron "
+        f"spikes{reset}. {which}"
+    )
 
 
 def moderate_neuron(spk: np.ndarray) -> int:
     """The neuron of `[T, N]` whose number of spikes is, as a ratio, nearest to T/8; the first of several."""
-    counts = spk.sum(0)
-    ratio = np.maximum(counts, 1e-9) / (len(spk) / 8)
+    ratio = np.maximum(spk.sum(0), 1e-9) / (len(spk) / 8)
     return int(np.abs(np.log(ratio)).argmin())
 
 
 def _input_weights(module: nn.Module, num_inputs: int, num_neurons: int) -> np.ndarray | None:
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear):
-            if (layer.in_features, layer.out_features) == (num_inputs, num_neurons):
-                return layer.weight.detach().float().cpu().numpy()
-            return None
-    return None
+    layer = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
+    if layer is None or (layer.in_features, layer.out_features) != (num_inputs, num_neurons):
+        return None
+    return layer.weight.detach().float().cpu().numpy()
 
 
 def _strongest_inputs(axes: Axes, inputs: np.ndarray, weights: np.ndarray) -> None:
@@ -144,35 +217,12 @@ def _strongest_inputs(axes: Axes, inputs: np.ndarray, weights: np.ndarray) -> No
     strongest = np.argsort(-strength, kind="stable")[:STRONGEST_INPUTS]
     strongest = strongest[np.argsort(-weights[strongest], kind="stable")]
     positions = np.arange(len(strongest))
-    for sign, colour, label in (
-        (1, style.SPIKING_COLOURS[0], "raises U"),
-        (-1, style.OTHER_COLOURS[0], "lowers U"),
-    ):
+    looks = {1: (style.SPIKING_COLOURS[0], "raises U"), -1: (style.OTHER_COLOURS[0], "lowers U")}
+    for sign, (colour, label) in looks.items():
         of_sign = np.sign(weights[strongest]) == sign
         style.spike_marks(axes, inputs[:, strongest[of_sign]], positions[of_sign], colour)
         if of_sign.any():
-            axes.annotate(
-                label, (1.005, positions[of_sign].mean()), xycoords=("axes fraction", "data"), fontsize=style.SMALL,
-                color=colour, va="center",
-            )  # fmt: skip
+            style.beside(axes, positions[of_sign].mean(), label, colour)
     axes.set_ylim(len(strongest) - 0.5, -0.5)
     axes.set_yticks([])
     axes.set_ylabel(f"{len(strongest)} strongest\ninputs", fontsize=style.SMALL, color=style.QUIET)
-
-
-def _membrane(axes: Axes, mem: np.ndarray, spk: np.ndarray, model: Model, layer: str) -> None:
-    colour = style.SPIKING_COLOURS[0]
-    threshold = getattr(model.module.get_submodule(layer), "threshold", None)
-    if isinstance(threshold, int | float):
-        _threshold(axes, float(threshold))
-    axes.plot(np.arange(len(mem)), mem, color=colour, linewidth=1.2)
-    fired = np.nonzero(spk)[0]
-    axes.scatter(fired, mem[fired], s=14, color=colour, zorder=3, linewidths=0)
-
-
-def _threshold(axes: Axes, threshold: float) -> None:
-    axes.axhline(threshold, color=style.INK, linewidth=0.9, linestyle=style.DASHED)
-    axes.annotate(
-        "threshold", (1.005, threshold), xycoords=("axes fraction", "data"), fontsize=style.SMALL, color=style.INK,
-        va="center",
-    )  # fmt: skip

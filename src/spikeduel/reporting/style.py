@@ -4,9 +4,9 @@ Figures are `matplotlib.figure.Figure` objects without pyplot: nothing global is
 can be made in any thread and leave the user's own plots alone.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from spikeduel.results.run import TunedContender
@@ -41,17 +41,9 @@ WIDTH = 8.0
 DPI = 140
 SMALL, MEDIUM = 8.0, 9.0
 DASHED = (0, (4, 2))
+SMALLEST_RANGE = 0.02
+"""Two points of accuracy: about what seeds and ten thousand images leave open."""
 FONT_FILE = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure of the page: its file, what it shows for those who cannot see it, and what to look at."""
-
-    path: Path
-    description: str
-    caption: str
-    heading: str = ""
 
 
 def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
@@ -95,12 +87,10 @@ def keys(colours: Mapping[str, str], **look: Any) -> list[Line2D]:
     return [key(name, colour, linewidth=2.2, **look) for name, colour in colours.items()]
 
 
-def legend(figure: Figure, entries: Sequence[Artist], columns: int = 5) -> None:
-    """A legend above all panels."""
-    figure.legend(
-        handles=entries, loc="outside upper center", ncols=min(len(entries), columns), frameon=False, fontsize=SMALL,
-        labelcolor=INK,
-    )  # fmt: skip
+def legend(figure: Figure, entries: Sequence[Artist], columns: int = 5, place: Any = "outside upper center") -> None:
+    """A legend above all panels, or at another `place` outside."""
+    ncols = min(len(entries), columns)
+    figure.legend(handles=entries, loc=place, ncols=ncols, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
 def axes_legend(axes: Axes, place: Any = "best") -> None:
@@ -117,6 +107,40 @@ def per_cent_axis(axis: Axis, exact: bool = False) -> None:
 def count_axis(axis: Axis) -> None:
     """Whole numbers, such as epochs, trials or time steps."""
     axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def accuracy_axis(axes: Axes) -> None:
+    """Per cent, over at least `SMALLEST_RANGE`: chance must not look like a difference."""
+    low, high = axes.get_ylim()
+    missing = max(0.0, SMALLEST_RANGE - (high - low)) / 2
+    axes.set_ylim(low - missing, high + missing)
+    per_cent_axis(axes.yaxis, exact=True)
+
+
+def cost_axis(axes: Axes, unit: str) -> None:
+    """A logarithmic axis of costs in `unit`, with few round ticks however far it goes. Call it when all is drawn."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    decades = math.log10(high / low)
+    few = MaxNLocator(nbins=4, steps=[1, 2, 5, 10])
+    subs = (1, 2, 5) if decades < 1.3 else (1, 3) if decades < 2.2 else (1,)
+    axes.xaxis.set_major_locator(few if decades < 0.7 else LogLocator(subs=subs))
+    axes.xaxis.set_major_formatter(EngFormatter(unit))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def steps_axis(axes: Axes, most: int) -> None:
+    """A logarithmic axis of time steps from 1 to `most`, with a tick at each power of two."""
+    axes.set_xscale("log", base=2)
+    powers = [2**power for power in range(most.bit_length())]
+    axes.set_xticks(powers, [str(step) for step in powers])
+    axes.minorticks_off()
+
+
+def beside(axes: Axes, y: float, text: str, colour: str, x: float = 1.005) -> None:
+    """`text` to the right of the panel, at height `y`."""
+    place = ("axes fraction", "data")
+    axes.annotate(text, (x, y), xycoords=place, va="center", fontsize=SMALL, color=colour)
 
 
 def band(axes: Axes, x: ArrayLike, values: np.ndarray, colour: str) -> None:

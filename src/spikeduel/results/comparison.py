@@ -14,8 +14,7 @@ from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import of_controls, verdict
-from spikeduel.settings import Experiment, read_experiment
-from spikeduel.settings.reading import RENAMED
+from spikeduel.settings import RENAMED, Experiment, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown
 

@@ -3,6 +3,7 @@ import pytest
 from made_costs import control, energy_of, results_of, trial, with_trial
 from made_operations import plain, spiking
 from spikeduel.results.words import costs
+from spikeduel.results.words.verdict import titled
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_a_control_that_a_trial_lacks_has_no_results(results):
     has = with_trial(results, 0, controls={"quantised_twin": twin}).trials
     assert costs.control_results(has[:1], "quantised_twin") == [twin]
     assert costs.control_results(has, "quantised_twin") == []
-    assert costs.control_title(twin) == "quantised twin (3 bits)"
+    assert titled(twin) == "quantised twin (3 bits)"
 
 
 @pytest.mark.parametrize(

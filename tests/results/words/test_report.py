@@ -8,7 +8,7 @@ from made_results import failed, make_results, with_dataset, with_pair, with_tes
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import GroupSizes
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import AddedMeasure, EncodingSpread, Robustness
+from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, EncodingSpread, Robustness
 from spikeduel.results.words import report, tables
 from spikeduel.settings.recipes import baseline
 
@@ -212,6 +212,49 @@ def test_robustness_that_nobody_measured_has_no_words(results):
     measured = with_trials(results, robustness=robustness(0.8, 0.6))
     gone = structs.replace(measured, trials=[failed(trial) for trial in measured.trials])
     assert report.robustness(gone) == ""
+
+
+def test_the_rows_of_corruptions(results):
+    altered = structs.replace(
+        robustness(0.9, 0.3),
+        corruptions=robustness(0.9, 0.3).corruptions | {"altered-medium": [0.25]},
+        area=robustness(0.9, 0.3).area | {"altered-medium": 0.25},
+        images=robustness(0.9, 0.3).images | {"altered-medium": 7},
+    )
+    by_name = {"dense-snn": robustness(0.8, 0.6), "small-cnn": altered}
+    measured = with_trials(make_results(DATA, baseline()), robustness=lambda trial: by_name[trial.contender])
+    cells = {title: [cell and cell.mean for cell in row] for title, row in report.corruption_rows(measured)}
+    assert list(cells) == ["clean images", *CORRUPTIONS, "altered-medium", "mean of seven", "mean / clean"]
+    assert cells["clean images"] == ["80.0", "90.0"]
+    assert cells["noise"] == ["32.0", "36.0"]
+    assert cells["altered-medium"] == [None, "25.0"]
+    assert cells["mean of seven"] == ["62.9", "51.4"]
+    assert cells["mean / clean"] == ["78.6", "57.1"]
+    assert report.altered(measured) == ["altered-medium (7 images)"]
+    assert report.altered(results) == []
+
+
+def test_the_rows_of_calibration_are_means_over_trials():
+    def calibration(n):
+        after = Calibrated(ece=0.01 * n, nll=n / 10, brier=n / 20, bins=[])
+        return Calibration(ece=0.02 * n, nll=n / 5, brier=n / 10, bins=[], temperature=1.0 + n, scaled=after)
+
+    given, after = report.calibration_rows([calibration(1), calibration(2)])
+    assert given == (None, ("3.0", "1.4"), ("0.300", "0.141"), ("0.150", "0.071"))
+    assert after == (("2.50", "0.71"), ("1.5", "0.7"), ("0.150", "0.071"), ("0.075", "0.035"))
+    alone = structs.replace(calibration(1), temperature=None, scaled=None)
+    assert len(report.calibration_rows([alone, calibration(2)])) == 1
+
+
+def test_calibrations_are_those_of_tested_trials(results):
+    assert report.calibrations(results) == {}
+    measured = with_tests(results, calibration=Calibration(ece=0.1, nll=0.1, brier=0.1, bins=[]))
+    assert {name: len(found) for name, found in report.calibrations(measured).items()} == {
+        "dense-snn": 2,
+        "small-cnn": 2,
+    }
+    gone = structs.replace(measured, trials=[failed(trial) for trial in measured.trials])
+    assert report.calibrations(gone) == {}
 
 
 def test_only_spike_counts_need_a_note_on_their_probabilities():

@@ -1,32 +1,19 @@
 """What an answer costs: who needs least by which counting, as data; and all of it as text, for terminal and page."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from operator import attrgetter
 from typing import Literal
 
-from spikeduel.results.costs import (
-    Latency,
-    Layer,
-    Memory,
-    Multiplications,
-    Operations,
-    Scope,
-    TableEnergy,
-    Totals,
-    Way,
-    Ways,
-)
+from spikeduel.results.costs import MEMORIES, Latency, Memory, Multiplications, Operations, Scope, Way
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Trial
-from spikeduel.results.words.numbers import counted, listed
-from spikeduel.results.words.tables import render
+from spikeduel.results.words.numbers import listed, per_cent
+from spikeduel.results.words.tables import TWO_WAYS, percent
+from spikeduel.results.words.verdict import titled
 from spikeduel.system.typed import Frozen
 
-TWO_WAYS = (
-    "Hoisted: what is the same at every time step (the first layer under direct encoding) counts once. Per step: it "
-    "counts at every step, as in a plain loop."
-)
-"""What the two ways of counting are, wherever both are shown."""
 LEGEND = (
     "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. ACs: additions that "
     f"spikes cause. Spikes: per neuron and step. {TWO_WAYS} Energies are estimates, of arithmetic alone, and with "
@@ -41,6 +28,9 @@ MEMORY_TITLES: dict[Memory, str] = {
 ALMOST = 0.9995
 """What is as much of a unit as this is written as one of it, not as a thousand of the smaller."""
 
+Counting = Literal["hoisted", "per_step", "with_memory"]
+Entries = Sequence[Trial] | Sequence[ControlResult]
+
 
 def finished(results: Results) -> dict[str, list[Trial]]:
     """The finished trials of each contender, in the order of the run."""
@@ -48,6 +38,14 @@ def finished(results: Results) -> dict[str, list[Trial]]:
         name: [trial for trial in results.of(name, tested=False) if trial.status == "done"]
         for name in results.contenders
     }
+
+
+def counted_operations(results: Results) -> dict[str, Operations]:
+    """The operations of each contender that was counted: those of its first trial."""
+    counts = {
+        name: [trial.operations for trial in trials if trial.operations] for name, trials in finished(results).items()
+    }
+    return {name: of_trials[0] for name, of_trials in counts.items() if of_trials}
 
 
 def mean(values: Sequence[float | None]) -> float | None:
@@ -60,11 +58,6 @@ def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult
     """What a control gave for each of `trials`; empty unless all have it."""
     controls = [trial.controls[control] for trial in trials if control in trial.controls]
     return controls if len(controls) == len(trials) else []
-
-
-def control_title(control: ControlResult) -> str:
-    """What a control is called, with the bits of its activations."""
-    return control.title + (f" ({counted(control.bits, 'bit')})" if control.bits else "")
 
 
 def joules_of(
@@ -82,20 +75,16 @@ def joules_of(
     return estimate.joules(memory, scope, way, multiplications) if estimate else None
 
 
-def with_memory(entry: Trial | ControlResult) -> float | None:
-    """Joules of one answer, hoisted, with neurons and with memory on the chip."""
-    return joules_of(entry, memory="on_chip", scope="with_neurons")
-
-
-def per_step(entry: Trial | ControlResult) -> float | None:
-    """Joules of one answer, arithmetic alone, per step."""
-    return joules_of(entry, way="per_step")
+with_memory = partial(joules_of, memory="on_chip", scope="with_neurons")
+"""Joules of one answer, hoisted, with neurons and with memory on the chip."""
+per_step = partial(joules_of, way="per_step")
+"""Joules of one answer, arithmetic alone, per step."""
 
 
 class Ranking(Frozen):
     """Mean joules of one answer by contender, the least first; `turned`: in another order than hoisted."""
 
-    counting: Literal["hoisted", "per_step", "with_memory"]
+    counting: Counting
     joules: dict[str, float]
     turned: bool = False
 
@@ -106,25 +95,22 @@ def rankings(results: Results) -> list[Ranking]:
     Contenders with a trial whose energy is not known are left out; the list is empty where that holds for all.
     """
     trials = finished(results)
-    means = {name: mean([joules_of(trial) for trial in of_one]) for name, of_one in trials.items()}
-    first = _ranked({name: joules for name, joules in means.items() if joules is not None})
+    first = _ranked(trials, joules_of)
     if not first:
         return []
     known = [Ranking(counting="hoisted", joules=first)]
-    others: list[tuple[Literal["per_step", "with_memory"], Callable[[Trial], float | None]]] = [
-        ("per_step", per_step),
-        ("with_memory", with_memory),
-    ]
-    for counting, of in others:
-        other = {name: joules for name in first if (joules := mean([of(trial) for trial in trials[name]])) is not None}
-        if len(other) == len(first) and any(other[name] >= 1.005 * first[name] for name in first):
-            ranked = _ranked(other)
+    others: dict[Counting, Callable[[Trial], float | None]] = {"per_step": per_step, "with_memory": with_memory}
+    for counting, joules in others.items():
+        ranked = _ranked({name: trials[name] for name in first}, joules)
+        if len(ranked) == len(first) and any(ranked[name] >= 1.005 * first[name] for name in first):
             known.append(Ranking(counting=counting, joules=ranked, turned=list(ranked) != list(first)))
     return known
 
 
-def _ranked(joules: dict[str, float]) -> dict[str, float]:
-    return {name: joules[name] for name in sorted(joules, key=joules.__getitem__)}
+def _ranked(trials: Mapping[str, Sequence[Trial]], joules: Callable[[Trial], float | None]) -> dict[str, float]:
+    means = {name: mean([joules(trial) for trial in of_one]) for name, of_one in trials.items()}
+    known = {name: value for name, value in means.items() if value is not None}
+    return {name: known[name] for name in sorted(known, key=known.__getitem__)}
 
 
 def amount(number: float) -> str:
@@ -135,26 +121,47 @@ def amount(number: float) -> str:
     return _three_digits(number)
 
 
-def energy_in_words(value: float) -> str:
-    """Joules in three digits: 12.3 µJ."""
+def energy_in_words(value: float | None) -> str:
+    """Joules in three digits, 12.3 µJ; "" where they are not known."""
+    if value is None:
+        return ""
     for size, unit in ((1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
         if value >= ALMOST * size:
             return f"{_three_digits(value / size)} {unit}"
     return f"{_three_digits(value / 1e-12)} pJ"
 
 
-def per_cent(share: float) -> str:
-    """A share with one digit."""
-    return f"{100 * share:.1f} %"
-
-
 def _three_digits(number: float) -> str:
     return f"{number:.0f}" if number >= 100 or number == 0 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
-def mean_text(values: Sequence[float | None], form: Callable[[float], str]) -> str:
-    """Their `mean`, written by `form`; "" where it is not known."""
-    value = mean(values)
+def _of_totals(path: str) -> Callable[[Trial | ControlResult], float | None]:
+    value = attrgetter(path)
+    return lambda entry: value(entry.operations.totals) if entry.operations else None
+
+
+def _accuracy(entry: Trial | ControlResult) -> float | None:
+    tested = entry.test if isinstance(entry, Trial) else entry
+    return tested.accuracy if tested else None
+
+
+_AMOUNTS: dict[str, tuple[Callable[[Trial | ControlResult], float | None], Callable[[float], str]]] = {
+    "MACs": (_of_totals("macs.dense.hoisted"), amount),
+    "per step": (_of_totals("macs.dense.per_step"), amount),
+    "ACs": (_of_totals("acs.total"), amount),
+    "spikes": (_of_totals("spikes_per_neuron_and_step"), per_cent),
+    "energy": (joules_of, energy_in_words),
+    "with memory": (with_memory, energy_in_words),
+    "energy per step": (per_step, energy_in_words),
+    "accuracy": (_accuracy, percent),
+}
+"""What a mean over trials or controls is shown of: its value, and how it is written."""
+
+
+def mean_text(entries: Entries, name: str) -> str:
+    """The mean of one of `_AMOUNTS` over `entries`; "" where it is not known."""
+    of, form = _AMOUNTS[name]
+    value = mean([of(entry) for entry in entries])
     return "" if value is None else form(value)
 
 
@@ -165,34 +172,17 @@ def table_title(results: Results) -> str:
 
 def cost_rows(results: Results) -> list[dict[str, str]]:
     """A row of text for each contender: what one answer takes, means over its trials; "" where it is not known."""
-    return [_cost_row(name, trials) for name, trials in finished(results).items()]
-
-
-def _cost_row(name: str, trials: Sequence[Trial]) -> dict[str, str]:
-    latency = latency_of(trials)
-    one_image, throughput = (latency.one_image, latency.throughput) if latency else (None, None)
-    return {
-        "model": name,
-        **counts_in_words(trials),
-        "spikes": mean_text([_total(trial, lambda t: t.spikes_per_neuron_and_step) for trial in trials], per_cent),
-        "energy": mean_text([joules_of(trial) for trial in trials], energy_in_words),
-        "with memory": mean_text([with_memory(trial) for trial in trials], energy_in_words),
-        "one image": f"{one_image.median_ms:.2f} ms" if one_image else "",
-        "images/s": f"{max(each.images_per_second for each in throughput.values()):,.0f}" if throughput else "",
-    }
-
-
-def counts_in_words(entries: Sequence[Trial | ControlResult]) -> dict[str, str]:
-    """Mean MACs, hoisted and per step, and mean ACs."""
-    return {
-        "MACs": mean_text([_total(entry, lambda totals: totals.macs.dense.hoisted) for entry in entries], amount),
-        "per step": mean_text([_total(entry, lambda totals: totals.macs.dense.per_step) for entry in entries], amount),
-        "ACs": mean_text([_total(entry, lambda totals: totals.acs.total) for entry in entries], amount),
-    }
-
-
-def _total(entry: Trial | ControlResult, value: Callable[[Totals], float | None]) -> float | None:
-    return value(entry.operations.totals) if entry.operations else None
+    rows = []
+    for name, trials in finished(results).items():
+        latency = latency_of(trials)
+        one_image, throughput = (latency.one_image, latency.throughput) if latency else (None, None)
+        columns = ("MACs", "per step", "ACs", "spikes", "energy", "with memory")
+        row = {"model": name} | {column: mean_text(trials, column) for column in columns}
+        row["one image"] = f"{one_image.median_ms:.2f} ms" if one_image else ""
+        fastest = max((each.images_per_second for each in (throughput or {}).values()), default=None)
+        row["images/s"] = "" if fastest is None else f"{fastest:,.0f}"
+        rows.append(row)
+    return rows
 
 
 def latency_of(trials: Sequence[Trial]) -> Latency | None:
@@ -205,6 +195,79 @@ def table_rows(results: Results) -> list[dict[str, str]]:
     rows = cost_rows(results)
     titles = [title for title in rows[0] if any(row[title] for row in rows)]
     return [{title: row[title] for title in titles} for row in rows] if len(titles) > 1 else []
+
+
+_ON_THE_PAGE = {
+    "MACs": "MACs, hoisted",
+    "per step": "MACs, per step",
+    "ACs": "ACs",
+    "spikes": "spikes per neuron and step",
+    "energy": "energy, arithmetic alone (estimate)",
+    "with memory": "energy with memory (estimate)",
+}
+
+
+def page_rows(results: Results) -> dict[str, list[str]]:
+    """The same for the page: a cell for each contender by what it says; rows that say nothing are left out."""
+    of_contenders = list(finished(results).values())
+    rows = {title: [mean_text(trials, name) for trials in of_contenders] for name, title in _ON_THE_PAGE.items()}
+    if rows["MACs, per step"] == rows["MACs, hoisted"]:
+        del rows["MACs, per step"]
+    times = [_times(latency) if (latency := latency_of(trials)) else {} for trials in of_contenders]
+    titles = next((list(each) for each in times if each), [])
+    rows |= {title: [each.get(title, "") for each in times] for title in titles}
+    return {title: cells for title, cells in rows.items() if any(cells)}
+
+
+def _times(latency: Latency) -> dict[str, str]:
+    one, start, joules = latency.one_image, latency.start_up, latency.joules_per_image
+    peak = latency.peak_memory_bytes.first_answer if latency.peak_memory_bytes else None
+    # Of few repetitions, none is the 95th of a hundred.
+    slow = f" ({one.p95_ms:.2f})" if one and one.p95_ms is not None else ""
+    rows = {"time of one image, median (95 % within)": f"{one.median_ms:.2f} ms{slow}" if one else ""}
+    for size in ("1", "32", "256"):
+        times = (latency.throughput or {}).get(size)
+        rows[f"images a second, {size} at a time"] = f"{times.images_per_second:,.0f}" if times else ""
+    rows["start of a process until its first answer"] = f"{start.total_seconds:.1f} s" if start else ""
+    rows["peak memory of that process"] = "" if peak is None else f"{peak / 1e9:.2f} GB"
+    measured = f"{energy_in_words(joules)} ({latency.joules_source})"
+    return rows | {"energy of one image, measured": "" if joules is None else measured}
+
+
+def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
+    """A row for each table and memory model that it covers: both titles, and for each contender the energy hoisted, per
+    step, and hoisted with zeros skipped. Per step is "" where it is the same as hoisted.
+    """
+    contenders = finished(results)
+    first = next((trial.energy for trials in contenders.values() for trial in trials if trial.energy), None)
+    return [
+        (entry.title, MEMORY_TITLES[memory], [_energy_cell(trials, name, memory) for trials in contenders.values()])
+        for name, entry in (first.tables if first else {}).items()
+        for memory in MEMORIES
+        if getattr(entry, memory) is not None
+    ]
+
+
+def _energy_cell(trials: Sequence[Trial], table: str, memory: Memory) -> tuple[str, str, str]:
+    scope: Scope = "synapses" if memory == "compute" else "with_neurons"
+
+    def joules(way: Way, multiplications: Multiplications) -> float | None:
+        return mean([joules_of(trial, table, memory, scope, way, multiplications) for trial in trials])
+
+    hoisted, each = joules("hoisted", "dense"), joules("per_step", "dense")
+    differs = hoisted is not None and each is not None and each > 1.005 * hoisted
+    effective = joules("hoisted", "effective")
+    return energy_in_words(hoisted), energy_in_words(each) if differs else "", energy_in_words(effective)
+
+
+def twins(results: Results) -> dict[str, list[tuple[str, Entries]]]:
+    """For each spiking contender whose trained controls were counted: itself and them, by title."""
+    shown: dict[str, list[tuple[str, Entries]]] = {}
+    for name, trials in finished(results).items():
+        controls = [control_results(trials, control) for control in trials[0].controls] if trials else []
+        if known := [found for found in controls if any(control.energy for control in found)]:
+            shown[name] = [("itself", trials), *((titled(found[0]), found) for found in known)]
+    return shown
 
 
 def words(results: Results) -> str | None:
@@ -223,81 +286,3 @@ def words(results: Results) -> str | None:
         turned = " The order changes: it depends on what is counted." if ranking.turned else ""
         sentences.append(f"{starts[ranking.counting]}: {listing}.{turned}")
     return " ".join([*sentences, "These are estimates from counted operations, not measurements."])
-
-
-def conversion_note(num_steps: int) -> str:
-    """What the figure of networks that were converted for `num_steps` steps shows."""
-    return (
-        "Solid: the converted network after each time step. Dashed: the ReLU network that it was made from. It was "
-        f"converted for {num_steps} steps; a network converted for fewer steps is more accurate at that step."
-    )
-
-
-def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
-    """One network's operations layer by layer, and its estimated energy by the table of this name."""
-    steps, images = operations.num_steps, operations.images
-    total = operations.totals
-    rows = [
-        *(_layer_row(layer.name or layer.type, layer.type if layer.name else "", layer) for layer in operations.layers),
-        _layer_row("total", "", total),
-    ]
-    hoisting = any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers)
-    lines = [
-        f"Operations of one image, means over {counted(images, 'image')}, {counted(steps, 'time step')}",
-        render(rows),
-        "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that spikes cause.",
-        *([f"MACs are per step, hoisted in brackets. {TWO_WAYS}"] if hoisting else []),
-        f"Energy of one image, an ESTIMATE by table {table} ({energy.title}), MACs dense:",
-    ]
-    differ = total.macs.dense.per_step != total.macs.dense.hoisted
-    for memory, title in _NETWORK_MEMORIES.items():
-        number = _microjoules(energy.joules(memory, way="per_step"))
-        if differ:
-            number += f" per step, {_microjoules(energy.joules(memory))} hoisted"
-        lines.append(f"  {title + ':':<30} {number}")
-    return "\n".join(lines)
-
-
-_NETWORK_MEMORIES: dict[Memory, str] = {
-    "compute": "arithmetic of synapses alone",
-    "on_chip": "with memory, all on the chip",
-    "off_chip": "with memory, weights outside",
-}
-
-
-def _layer_row(name: str, kind: str, counts: Layer | Totals) -> dict[str, str]:
-    layer = counts if isinstance(counts, Layer) else None
-    rate = counts.spikes_per_neuron_and_step
-    other = {what: getattr(counts, what).hoisted for what in ("additions", "multiplications", "functions")}
-    return {
-        "layer": name,
-        "type": kind,
-        "takes": (layer and layer.input) or "",
-        "passes": _both(layer.passes) if layer else "",
-        "MACs": _both(counts.macs.dense),
-        "effective": _both(counts.macs.effective),
-        "ACs": _whole(counts.acs.total),
-        "neurons": _whole(counts.neurons or 0),
-        "spikes/neuron/step": f"{rate:.4f}" if rate is not None else "",
-        "weights": _whole(layer.weights) if layer else "",
-        "other": f"folded into {layer.folded_into}"
-        if layer and layer.folded_into
-        else ", ".join(f"{_whole(number)} {what}" for what, number in other.items() if number),
-    }
-
-
-def _both(amounts: Ways) -> str:
-    """Per step, and where it differs hoisted."""
-    each, once = _whole(amounts.per_step), _whole(amounts.hoisted)
-    return each if each == once else f"{each} ({once})"
-
-
-def _whole(number: float) -> str:
-    return f"{number:,.0f}" if number else ""
-
-
-def _microjoules(joules: float | None) -> str:
-    if joules is None:
-        return "not known"
-    microjoules = 1e6 * joules
-    return f"{microjoules:,.0f} µJ" if microjoules >= 1000 else f"{microjoules:.3g} µJ"

@@ -1,17 +1,17 @@
 """The numbers and sentences that only the report needs."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.run import ControlledContender, Dataset, Pair, Results
+from spikeduel.results.run import ControlledContender, Dataset, DrawnFrom, Pair, Results
 from spikeduel.results.significance import Difference
-from spikeduel.results.trials import Robustness, Score, Trial
+from spikeduel.results.trials import Calibrated, Calibration, Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, listed, margin, p_number, signed
-from spikeduel.results.words.tables import percent
+from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
-from spikeduel.settings import Experiment
 from spikeduel.system import typed
 
 NOT_MEASURED = "not measured"
@@ -48,9 +48,9 @@ def trained_on(tested: Sequence[Trial]) -> str:
 
 def num_tested(tested: Sequence[Trial]) -> str:
     """The number of images that each seed was tested on, in all its folds."""
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
     for trial in tested:
-        counts[trial.seed] = counts.get(trial.seed, 0) + (trial.test.n if trial.test else 0)
+        counts[trial.seed] += trial.test.n if trial.test else 0
     return span(list(counts.values()))
 
 
@@ -72,30 +72,22 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
     """What random encoding and tie-breaks do to a contender's accuracy, in sentences; empty where there is nothing."""
     tests = [trial.test for trial in tested if trial.test]
     spreads = [each.encoding_spread.standard_deviation for each in tests if each.encoding_spread]
-    known = [spread for spread in spreads if spread is not None]
     ties = [trial.test.tie_share or 0.0 for trial in tested if trial.spiking and trial.test]
-    sentences = []
-    if known:
+    text = ""
+    if known := [spread for spread in spreads if spread is not None]:
         spread = percent(statistics.fmean(known))
-        sentences.append(f"encoding the test images anew moves accuracy by {spread} points (standard deviation).")
+        text += f" encoding the test images anew moves accuracy by {spread} points (standard deviation)."
     if any(ties):
         share = one_digit(statistics.fmean(ties))
-        sentences.append(
-            f"{share} % of the answers were ties in spike counts, decided by the summed membrane potential."
-        )
-    return f"{name}: {' '.join(sentences)}" if sentences else ""
+        text += f" {share} % of the answers were ties in spike counts, decided by the summed membrane potential."
+    return f"{name}:{text}" if text else ""
 
 
 def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
     """The most frequent errors of `confusion` `[K, K]`, as a sentence."""
-    errors = [
-        (count, truth, predicted)
-        for truth, row in enumerate(confusion)
-        for predicted, count in enumerate(row)
-        if count and truth != predicted
-    ]
-    errors.sort(key=lambda error: -error[0])
-    told = [f"{classes[truth]} as {classes[predicted]} ({count:,})" for count, truth, predicted in errors[:most]]
+    cells = [(count, truth, answer) for truth, row in enumerate(confusion) for answer, count in enumerate(row)]
+    errors = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
+    told = [f"{classes[truth]} as {classes[answer]} ({count:,})" for count, truth, answer in errors[:most]]
     return f"Most frequent errors: {', '.join(told)}." if told else "There are no errors."
 
 
@@ -126,15 +118,13 @@ def how_compared(results: Results) -> str:
     pairs = results.comparison.pairs
     tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
     many = f" p-values are adjusted for {len(pairs)} comparisons (Holm)." if len(pairs) > 1 else ""
-    if max(pair.seeds for pair in pairs) > 1:
-        scope = "Interval and p-value allow for other seeds and other test images."
-    else:
+    scope = "Interval and p-value allow for other seeds and other test images."
+    if max(pair.seeds for pair in pairs) == 1:
         models = "these trainings, one per fold," if results.dataset.folds else "these two trained models"
         scope = f"Interval and p-value are about {models} and other test images; one seed cannot show other trainings."
     certain = any(p_number(pair.p_value) == "1" for pair in pairs)
-    return f"Test: {tests}.{many} {scope} {_terms(pairs)}" + (
-        " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
-    )
+    no_evidence = " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
+    return f"Test: {tests}.{many} {scope} {_terms(pairs)}{no_evidence}"
 
 
 def how_controlled(contender: ControlledContender) -> str:
@@ -156,29 +146,35 @@ def _terms(found: Sequence[Difference]) -> str:
 def rules(results: Results) -> list[tuple[str, str]]:
     """What was compared, and under which rules, as pairs of a term and its explanation."""
     dataset, experiment, trials = results.dataset, results.experiment, results.trials
-    counts, folds = dataset.counts, len(dataset.folds or [])
+    counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.per_contender or {}
     tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
-    rows = [
-        ("data", _data(dataset)),
-        ("images", f"{counts.train:,} training, {counts.val:,} validation, {tests}"),
-        ("split", _split(dataset)),
-    ]
-    if spiking := [trial for trial in trials if trial.spiking]:
-        encodings = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
-        rows.append(("spiking input", "; ".join(encodings)))
-    if len(spiking) < len(trials):
-        rows.append(("other input", "the analogue image, once; pixels from 0 to 1"))
-    most = experiment.epochs or max(trial.epochs for trial in trials)
-    training = (
-        f"Adam, learning rate {_learning_rate(experiment)}, batches of {experiment.batch_size}, at most "
-        f"{counted(most, 'epoch')}; {_stopping(experiment)}; keeps the weights of the best validation accuracy. All "
-        "contenders: same images, same batches, same rules."
-    )
-    rows.append(("training", training))
-    if experiment.per_contender:
-        rows.append(("own settings", _as_text(experiment.per_contender)))
-    rows.append(("seeds", _seeds(experiment.seeds, folds)))
-    return [*rows, ("recipe", experiment.recipe)] if experiment.recipe else rows
+    spiking = [trial for trial in trials if trial.spiking]
+    inputs = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
+    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
+    rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
+    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
+    waits = f"stops after {counted(experiment.patience or 0, 'epoch')} without a lower validation loss{least}"
+    stops = "never stops early" if experiment.patience is None else waits
+    each, number = " in each fold" if folds else "", experiment.seeds
+    chance = f"each contender was trained once{each}; part of any difference can be chance"
+    several = f"each contender was trained {number} times{each}; numbers are mean ± sd"
+    rows = {
+        "data": _data(dataset),
+        "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
+        "split": _split(dataset),
+        "spiking input": "; ".join(inputs),
+        "other input": "" if len(spiking) == len(trials) else "the analogue image, once; pixels from 0 to 1",
+        "training": (
+            f"Adam, learning rate {rate}, batches of {experiment.batch_size}, at most "
+            f"{counted(experiment.epochs or max(trial.epochs for trial in trials), 'epoch')}; "
+            f"{stops}; keeps the weights of the best validation accuracy. All contenders: same "
+            "images, same batches, same rules."
+        ),
+        "own settings": _as_text(own),
+        "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
+        "recipe": experiment.recipe,
+    }
+    return [(term, text) for term, text in rows.items() if text]
 
 
 def _data(dataset: Dataset) -> str:
@@ -202,26 +198,6 @@ def _split(dataset: Dataset) -> str:
     return f"{text} ({', '.join(details)})"
 
 
-def _learning_rate(experiment: Experiment) -> str:
-    own = experiment.per_contender or {}
-    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
-    return "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
-
-
-def _stopping(experiment: Experiment) -> str:
-    if experiment.patience is None:
-        return "never stops early"
-    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
-    return f"stops after {counted(experiment.patience, 'epoch')} without a lower validation loss{least}"
-
-
-def _seeds(number: int, folds: int) -> str:
-    each = " in each fold" if folds else ""
-    if number == 1:
-        return f"1: each contender was trained once{each}; part of any difference can be chance"
-    return f"{number}: each contender was trained {number} times{each}; numbers are mean ± sd"
-
-
 def first_fold(dataset: Dataset) -> str:
     """Of which images the audit speaks where there are folds; empty where there are none."""
     folds = len(dataset.folds or [])
@@ -239,10 +215,41 @@ def _as_text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def drawn_from(values: DrawnFrom) -> str:
+    """The range of a setting that was tuned."""
+    if values.choices:
+        return f"one of {', '.join(f'{choice:g}' for choice in values.choices)}"
+    return f"{values.low:g} to {values.high:g}{', log-uniform' if values.log else ''}"
+
+
 def robustness_by_contender(results: Results) -> dict[str, list[Robustness]]:
     """The robustness of each contender's tested trials, where it was measured."""
     measured = {name: [t.robustness for t in results.of(name) if t.robustness] for name in results.contenders}
     return {name: found for name, found in measured.items() if found}
+
+
+def corruption_rows(results: Results) -> list[tuple[str, list[Averaged | None]]]:
+    """A row for clean images, for each corruption and for their mean; a cell for each contender that was measured."""
+    contenders = robustness_by_contender(results).values()
+
+    def row(title: str, value: Callable[[Robustness], float | None]) -> tuple[str, list[Averaged | None]]:
+        known = [[share for each in found if (share := value(each)) is not None] for found in contenders]
+        return title, [averaged(shares, one_digit) for shares in known]
+
+    names = dict.fromkeys(name for found in contenders for each in found for name in each.area)
+    return [
+        row("clean images", lambda each: each.clean),
+        *(row(name, lambda each, name=name: each.area.get(name)) for name in names),  # type: ignore[misc]
+        row("mean of seven", lambda each: each.mean),
+        row("mean / clean", lambda each: each.mean_relative),
+    ]
+
+
+def altered(results: Results) -> list[str]:
+    """The data set's own alterations, which come in one severity, with their numbers of images."""
+    found = [each for measured in robustness_by_contender(results).values() for each in measured]
+    images = {name: n for each in found for name, n in each.images.items() if len(each.corruptions[name]) == 1}
+    return [f"{name} ({number:,} images)" for name, number in images.items()]
 
 
 def robustness(results: Results) -> str:
@@ -251,35 +258,26 @@ def robustness(results: Results) -> str:
     measured = {name: found for name, found in measured.items() if all(each.mean is not None for each in found)}
     if not measured:
         return ""
+    corruptions = next(iter(measured.values()))[0].corruptions
+    areas = {
+        corruption: {name: [each.area[corruption] for each in found] for name, found in measured.items()}
+        for corruption, accuracies in corruptions.items()
+        if len(accuracies) > 1
+    }
     mean = {name: statistics.fmean(each.mean or 0.0 for each in found) for name, found in measured.items()}
-    clean = {name: statistics.fmean(each.clean for each in found) for name, found in measured.items()}
-    ranked = sorted(measured, key=lambda name: -mean[name])
-    scores = [f"{name} {one_digit(mean[name])} % ({one_digit(clean[name])} % on clean images)" for name in ranked]
-    areas = _areas(measured)
-    worst = {name: min(areas, key=lambda corruption: statistics.fmean(areas[corruption][name])) for name in ranked}
-    losses = [
-        f"{worst[name]} for {name} ({one_digit(statistics.fmean(areas[worst[name]][name]))} %)" for name in ranked
-    ]
-    sentences = [
-        f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.",
-        f"Lowest: {listed(losses)}.",
-    ]
-    if len(ranked) > 1:
+    scores, losses = [], []
+    for name in sorted(measured, key=lambda name: -mean[name]):
+        clean = statistics.fmean(each.clean for each in measured[name])
+        scores.append(f"{name} {one_digit(mean[name])} % ({one_digit(clean)} % on clean images)")
+        shares = {corruption: statistics.fmean(of_all[name]) for corruption, of_all in areas.items()}
+        worst = min(shares, key=shares.__getitem__)
+        losses.append(f"{worst} for {name} ({one_digit(shares[worst])} %)")
+    sentences = [f"Mean accuracy over {len(areas)} corruptions: {listed(scores)}.", f"Lowest: {listed(losses)}."]
+    if len(measured) > 1:
         sentences += _leads(areas)
-    if _single(measured):
+    if all(len(found) == 1 for found in measured.values()):
         sentences.append("One seed each: other trainings can differ.")
     return " ".join(sentences)
-
-
-def _single(measured: Mapping[str, Sequence[Robustness]]) -> bool:
-    return all(len(found) == 1 for found in measured.values())
-
-
-def _areas(measured: Mapping[str, Sequence[Robustness]]) -> dict[str, dict[str, list[float]]]:
-    """For each corruption that comes in several severities, each contender's accuracies over its trials."""
-    first = next(iter(measured.values()))[0]
-    names = [name for name, accuracies in first.corruptions.items() if len(accuracies) > 1]
-    return {name: {c: [each.area[name] for each in found] for c, found in measured.items()} for name in names}
 
 
 def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
@@ -288,19 +286,46 @@ def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     close = []
     for corruption, by_contender in areas.items():
         first, second = sorted(by_contender, key=lambda name: -statistics.fmean(by_contender[name]))[:2]
-        spread = max(
-            statistics.stdev(values) if len(values) > 1 else 0.0
-            for values in (by_contender[first], by_contender[second])
-        )
-        if statistics.fmean(by_contender[first]) - statistics.fmean(by_contender[second]) > spread:
+        ahead = statistics.fmean(by_contender[first]) - statistics.fmean(by_contender[second])
+        several = [by_contender[name] for name in (first, second) if len(by_contender[name]) > 1]
+        if ahead > max(map(statistics.stdev, several), default=0.0):
             leads.setdefault(first, []).append(corruption)
         else:
             close.append(corruption)
-    ahead = "; ".join(f"{name} under {listed(kinds, len(kinds))}" for name, kinds in leads.items())
-    sentences = [f"Highest mean (not tested for significance): {ahead}."] if ahead else []
+    told = "; ".join(f"{name} under {listed(kinds, len(kinds))}" for name, kinds in leads.items())
+    sentences = [f"Highest mean (not tested for significance): {told}."] if told else []
     if close:
         sentences.append(f"Within the spread over trainings: {listed(close, len(close))}.")
     return sentences
+
+
+def calibrations(results: Results) -> dict[str, list[Calibration]]:
+    """The calibration of each contender's tested trials, where it was measured."""
+    tests = {name: [trial.test for trial in results.of(name) if trial.test] for name in results.contenders}
+    measured = {name: [test.calibration for test in of_one if test.calibration] for name, of_one in tests.items()}
+    return {name: found for name, found in measured.items() if found}
+
+
+def scaled(found: Sequence[Calibration]) -> list[Calibrated]:
+    """All after their temperatures; none where one has no temperature."""
+    known = [each.scaled for each in found if each.scaled]
+    return known if len(known) == len(found) else []
+
+
+def calibration_rows(found: Sequence[Calibration]) -> list[tuple[Averaged | None, ...]]:
+    """Temperature, ECE in points, NLL and Brier score over trials; first of the probabilities as given."""
+    rows: list[tuple[Averaged | None, Sequence[Calibrated]]] = [(None, found)]
+    if after := scaled(found):
+        rows.append((averaged([each.temperature for each in found if each.temperature], "{:.2f}".format), after))
+    return [
+        (
+            temperature,
+            averaged([each.ece for each in judged], one_digit),
+            averaged([each.nll for each in judged], "{:.3f}".format),
+            averaged([each.brier for each in judged], "{:.3f}".format),
+        )
+        for temperature, judged in rows
+    ]
 
 
 def probabilities_of_counts(names: Sequence[str]) -> str:

@@ -4,18 +4,27 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from spikeduel.results.costs import Layer, Memory, Operations, TableEnergy, Totals, Ways
 from spikeduel.results.run import Results, TuningRecord
-from spikeduel.results.trials import Robustness, Scores, Trial
+from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.words.caveats import assigned
+from spikeduel.results.words.numbers import counted
 from spikeduel.system.errors import visible
 
+TWO_WAYS = (
+    "Hoisted: what is the same at every time step (the first layer under direct encoding) counts once. Per step: it "
+    "counts at every step, as in a plain loop."
+)
+"""What the two ways of counting are, wherever both are shown."""
 SCORES = {"accuracy": "accuracy", "precision": "precision", "recall": "recall", "f1": "F1"}
 
 
 def contender_rows(results: Results) -> list[dict[str, str]]:
     """One row a contender, every cell as text; with a column for the twin of each where there are some."""
     partners = {**dict(results.twins), **{other: spiking for spiking, other in results.twins}}
-    measures = {name: each for trial in results.trials for name, each in trial.measures.items()}
+    measures = added_measures(results.trials)
     rows = []
     for contender in results.contenders:
         every, tested = results.of(contender, tested=False), results.of(contender)
@@ -33,6 +42,11 @@ def contender_rows(results: Results) -> list[dict[str, str]]:
         row |= {each.title: str(added(tested, name) or "") for name, each in measures.items()}
         rows.append(row)
     return rows
+
+
+def added_measures(trials: Sequence[Trial]) -> dict[str, AddedMeasure]:
+    """The measures from outside the package that some trial has, by name."""
+    return {name: measure for trial in trials for name, measure in trial.measures.items()}
 
 
 class Averaged(NamedTuple):
@@ -76,12 +90,8 @@ def added(tested: Sequence[Trial], name: str) -> Averaged | None:
 
 def spread_note(trials: Sequence[Trial]) -> str:
     """Over what the ± of `contender_rows` is taken, as a line; empty where there is none."""
-    tested = [trial for trial in trials if trial.test]
-    numbers = {
-        "seeds": len({trial.seed for trial in tested}),
-        "folds": len({trial.fold for trial in tested} - {None}),
-    }
-    over = [f"{number} {name}" for name, number in numbers.items() if number > 1]
+    found = {name: {getattr(trial, name) for trial in trials if trial.test} - {None} for name in ("seed", "fold")}
+    over = [f"{len(values)} {name}s" for name, values in found.items() if len(values) > 1]
     return f"± is the standard deviation over {' and '.join(over)}." if over else ""
 
 
@@ -98,46 +108,53 @@ def render(rows: Sequence[Mapping[str, str]]) -> str:
     for row in rows:
         table.add_row(*map(visible, row.values()))
     # Jupyter would show the table at once, and again where the text is printed. A class may be called [red] or :smile:.
-    console = Console(
-        width=200, color_system=None, force_terminal=False, force_jupyter=False, markup=False, emoji=False
-    )
+    plain: dict[str, Any] = {"color_system": None, "force_terminal": False, "force_jupyter": False}
+    console = Console(width=200, markup=False, emoji=False, **plain)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")
 
 
+def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
+    """Scores of each class, averaged over the trials; its support in all folds of a seed."""
+    num_seeds = len({trial.seed for trial in tested})
+    classes = []
+    for row in zip(*(trial.test.per_class for trial in tested if trial.test), strict=True):
+        means = {name: float(np.mean([getattr(each, name) for each in row])) for name in ("precision", "recall", "f1")}
+        support = round(sum(scores.support for scores in row) / num_seeds)
+        classes.append(ClassScores(name=row[0].name, support=support, **means))
+    return classes
+
+
+def confusion(tested: Sequence[Trial]) -> list[list[int]]:
+    """The sum of the trials' confusion matrices."""
+    return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
+
+
 def class_rows(test: Scores) -> list[dict[str, str]]:
     """A per-class report: one row a class, the macro average, and the accuracy."""
-    average = ("macro average", test.precision, test.recall, test.f1, test.n)
     classes = [(row.name, row.precision, row.recall, row.f1, row.support) for row in test.per_class]
     rows = [
-        {
-            "class": name,
-            "precision": f"{100 * precision:.2f}",
-            "recall": f"{100 * recall:.2f}",
-            "f1": f"{100 * f1:.2f}",
-            "images": f"{images:,}",
-        }
-        for name, precision, recall, f1, images in [*classes, average]
-    ]
-    accuracy = f"{100 * test.accuracy:.2f}"
-    return [*rows, {"class": "accuracy", "precision": "", "recall": "", "f1": accuracy, "images": ""}]
+        (name, percent(precision), percent(recall), percent(f1), f"{images:,}")
+        for name, precision, recall, f1, images in [
+            *classes, ("macro average", test.precision, test.recall, test.f1, test.n)
+        ]
+    ]  # fmt: skip
+    titles = ("class", "precision", "recall", "f1", "images")
+    return [dict(zip(titles, row, strict=True)) for row in [*rows, ("accuracy", "", "", percent(test.accuracy), "")]]
 
 
 def robustness_rows(found: Robustness) -> list[dict[str, str]]:
     """A model's accuracies on corrupted images, in per cent: one row a corruption."""
-    rows = []
-    for name, accuracies in found.corruptions.items():
-        at = accuracies if len(accuracies) > 1 else [None] * 5
-        rows.append(
-            {
-                "corruption": name,
-                **{str(k): "" if value is None else f"{100 * value:.2f}" for k, value in enumerate(at, 1)},
-                "mean": f"{100 * found.area[name]:.2f}",
-                "images": f"{found.images[name]:,}",
-            }
-        )
-    return rows
+    return [
+        {
+            "corruption": name,
+            **dict(zip("12345", map(percent, accuracies) if len(accuracies) > 1 else [""] * 5, strict=True)),
+            "mean": percent(found.area[name]),
+            "images": f"{found.images[name]:,}",
+        }
+        for name, accuracies in found.corruptions.items()
+    ]
 
 
 def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
@@ -146,7 +163,7 @@ def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
         {
             "contender": each.contender,
             "trial": str(trial.number + 1),
-            "validation %": f"{100 * trial.validation.accuracy:.2f}" if trial.validation else "failed",
+            "validation %": percent(trial.validation.accuracy) if trial.validation else "failed",
             "chosen": "*" if trial.number == each.best else "",
             "epochs": str(trial.epochs),
             "seconds": f"{trial.training_seconds:.1f}",
@@ -162,8 +179,8 @@ def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
     shown = sorted({2**power for power in range(record.num_trials.bit_length())} | {record.num_trials})
     rows = []
     for each in record.contenders:
-        points = {point.trials: point for point in each.expected_best}
-        cells = {f"of {n}": f"{100 * points[n].mean:.2f} ± {100 * points[n].standard_deviation:.2f}" for n in shown}
+        points = {p.trials: f"{percent(p.mean)} ± {percent(p.standard_deviation)}" for p in each.expected_best}
+        cells = {f"of {n}": points[n] for n in shown}
         rows.append({"expected best of so many trials, %": each.contender, **cells})
     return rows
 
@@ -183,3 +200,69 @@ def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
         }
         for run in runs
     ]
+
+
+def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
+    """One network's operations layer by layer, and its estimated energy by the table of this name."""
+    total = operations.totals
+    rows = [_layer_row(each.name or each.type, each.type if each.name else "", each) for each in operations.layers]
+    images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
+    lines = [
+        f"Operations of one image, means over {images}, {steps}",
+        render([*rows, _layer_row("total", "", total)]),
+        "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that spikes cause.",
+    ]
+    if any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers):
+        lines.append(f"MACs are per step, hoisted in brackets. {TWO_WAYS}")
+    lines.append(f"Energy of one image, an ESTIMATE by table {table} ({energy.title}), MACs dense:")
+    differ = total.macs.dense.per_step != total.macs.dense.hoisted
+    for memory, title in _NETWORK_MEMORIES.items():
+        number = _microjoules(energy.joules(memory, way="per_step"))
+        hoisted = f" per step, {_microjoules(energy.joules(memory))} hoisted" if differ else ""
+        lines.append(f"  {title + ':':<30} {number}{hoisted}")
+    return "\n".join(lines)
+
+
+_NETWORK_MEMORIES: dict[Memory, str] = {
+    "compute": "arithmetic of synapses alone",
+    "on_chip": "with memory, all on the chip",
+    "off_chip": "with memory, weights outside",
+}
+
+
+def _layer_row(name: str, kind: str, counts: Layer | Totals) -> dict[str, str]:
+    layer = counts if isinstance(counts, Layer) else None
+    rate = counts.spikes_per_neuron_and_step
+    other = {what: getattr(counts, what).hoisted for what in ("additions", "multiplications", "functions")}
+    told = ", ".join(f"{whole(number)} {what}" for what, number in other.items() if number)
+    return {
+        "layer": name,
+        "type": kind,
+        "takes": (layer and layer.input) or "",
+        "passes": _both(layer.passes) if layer else "",
+        "MACs": _both(counts.macs.dense),
+        "effective": _both(counts.macs.effective),
+        "ACs": whole(counts.acs.total),
+        "neurons": whole(counts.neurons or 0),
+        "spikes/neuron/step": f"{rate:.4f}" if rate is not None else "",
+        "weights": whole(layer.weights) if layer else "",
+        "other": f"folded into {layer.folded_into}" if layer and layer.folded_into else told,
+    }
+
+
+def _both(amounts: Ways) -> str:
+    """Per step, and where it differs hoisted."""
+    each, once = whole(amounts.per_step), whole(amounts.hoisted)
+    return each if each == once else f"{each} ({once})"
+
+
+def whole(number: float | None) -> str:
+    """A count in all its digits; "" of none."""
+    return f"{number:,.0f}" if number else ""
+
+
+def _microjoules(joules: float | None) -> str:
+    if joules is None:
+        return "not known"
+    microjoules = 1e6 * joules
+    return f"{microjoules:,.0f} µJ" if microjoules >= 1000 else f"{microjoules:.3g} µJ"

@@ -7,6 +7,7 @@ from typing import Literal
 
 from spikeduel.results.run import ControlledContender, ControlRow, Pair, Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation, smallest_p
+from spikeduel.results.trials import ControlResult
 from spikeduel.results.words.caveats import reason
 from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
 
@@ -213,6 +214,6 @@ def of_controls(contender: ControlledContender) -> list[str]:
     return texts
 
 
-def titled(row: ControlRow) -> str:
-    """The control's short name, with its bits where it has some."""
-    return f"{row.title} ({counted(row.bits, 'bit')})" if row.bits else row.title
+def titled(control: ControlRow | ControlResult) -> str:
+    """What a control is called, with the bits of its activations where they are few."""
+    return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
