@@ -47,7 +47,7 @@ def main() -> None:
     for contender in conversion.CONVERTIBLE:
         for seed in range(options.seeds):
             source = load_model(options.run / "models" / f"{contender}-seed{seed}.safetensors")
-            row = {"contender": contender, "seed": seed, "precision": source.precision, "converted": {}}
+            row: dict[str, Any] = {"contender": contender, "seed": seed, "precision": source.precision, "converted": {}}
             row["accuracy"] = ask(source, test).accuracy
             row["scales"] = conversion.activation_scales(source, sample, options.percentile)
             result["rows"].append(row)

@@ -25,7 +25,7 @@ from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "energy.json"
 SHOWN = ("macs", "acs", "neurons", "spikes_per_neuron_and_step", "leaks", "resets", "membrane_reads", "traffic")
-EXPECTED = {
+EXPECTED: dict[str, dict[str, Any]] = {
     "socofing": {"dense-snn": {"per_step": 1108, "hoisted": 44}, "small-cnn": {"per_step": 122}},
     "fashion-mnist": {"dense-snn": {"per_step": 92, "hoisted": 3.7}, "small-cnn": {"per_step": 6.8}},
 }

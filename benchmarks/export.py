@@ -63,7 +63,7 @@ def exported(path: Path, formats: list[str], num_images: int, data_dir: str | No
             start = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "exported"
-                options = {
+                options: dict[str, Any] = {
                     "weights": weights,
                     "experiment": experiment,
                     "num_images": num_images,

@@ -31,8 +31,10 @@ from fuzz_kinds import KINDS, Kind
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 SECONDS_A_FILE = 60
 MOST_MEMORY = 6 << 30
-EXTREMES = (0, 1, -1, 2**31, 2**32 - 1, 2**40, 2**63, 10**400, 1e308, -0.5, "", "x" * 5000, "\u202e<b>", "a:b", None)
-EXTREMES = (*EXTREMES, True, [], {}, [[[]]], ["a", "a"], {"a": {}}, "../../x", "/dev/zero", "\ud800", "$\\frac{$")
+EXTREMES: tuple[Any, ...] = (
+    0, 1, -1, 2**31, 2**32 - 1, 2**40, 2**63, 10**400, 1e308, -0.5, "", "x" * 5000, "\u202e<b>", "a:b", None,
+    True, [], {}, [[[]]], ["a", "a"], {"a": {}}, "../../x", "/dev/zero", "\ud800", "$\\frac{$",
+)  # fmt: skip
 PIECES = (b"[" * 3000, b'{"a":' * 3000, b"NaN", b"1e999", b"9" * 5000, b"\0", b"\r\n")
 NUMBERS = (b"-1", b"0", b"1e400", b"99999999999999999999", b"0.5")
 

@@ -49,7 +49,7 @@ def picture(suffix: str, mode: str) -> Kind:
     exif = made.getexif()
     exif[0x0112] = 6
     file = io.BytesIO()
-    extra = {"exif": exif} if suffix in ("jpg", "png", "webp", "tiff") else {}
+    extra: dict[str, Any] = {"exif": exif} if suffix in ("jpg", "png", "webp", "tiff") else {}
     if suffix == "gif":
         extra = {"save_all": True, "append_images": [made.rotate(90), made], "transparency": 3}
     made.save(file, {"jpg": "JPEG", "pgm": "PPM"}.get(suffix, suffix.upper()), **extra)

@@ -57,7 +57,7 @@ def main() -> None:
         # What is loaded here, every attempt has: each is a fork of this process.
         comparing.compare(experiment, folder / "warm" / "out", folder / "warm" / "store")
         whole = attempt(experiment, folder / "whole")
-        kills = []
+        kills: list[dict[str, Any]] = []
         for stage in STAGES:
             # The figures are most of the time, and come when all else is on disk.
             with_report = stage == STAGES[-1]
@@ -104,7 +104,7 @@ def attempt(
         try:
             os.environ["SPIKEDUEL_CACHE"] = str(folder / "cache")
             if not report:
-                comparing.report = lambda *_, **__: None
+                setattr(comparing, "report", lambda *_, **__: None)  # noqa: B010
             announce_stages(os.fdopen(writing, "w", buffering=1).write)
             comparing.compare(experiment, folder / "out", folder / "store")
             code = 0

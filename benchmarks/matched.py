@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel import data
+from spikeduel.results.trials import Classification
 from spikeduel.settings.recipes import matched
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.trials import planning, trial
@@ -45,10 +46,11 @@ def main() -> None:
         changed = replace(experiment, contenders=(contender,), seeds=seed + 1, **changes)
         planned = planning.plan(changed, prepared, split)[seed]
         record = store.record(planned.key) or trial.run(planned, prepared, store, progress)
+        tested = store.measure(record.key, "classification", Classification)
         return {
-            "validation": max(epoch["val_accuracy"] for epoch in record.history),
-            "validation_loss": min(epoch["val_loss"] for epoch in record.history),
-            "test": (store.measure(record.key, "classification") or {}).get("accuracy"),
+            "validation": max(epoch.val_accuracy for epoch in record.history),
+            "validation_loss": min(epoch.val_loss for epoch in record.history),
+            "test": tested and tested.accuracy,
             "environment": record.environment,
         }
 

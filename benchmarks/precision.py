@@ -19,6 +19,7 @@ import numpy as np
 from scipy import stats
 
 from spikeduel import data
+from spikeduel.results.trials import Classification
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.trials import planning, trial
@@ -67,9 +68,10 @@ def main() -> None:
     for pair in zip(*plans.values(), strict=True):
         for planned in pair:
             record = trial.run(planned, prepared, store, progress)
-            measured = store.measure(record.key, "classification") or {}
+            tested = store.measure(record.key, "classification", Classification)
+            assert tested is not None
             entry = found.setdefault(planned.card.contender, {"test_accuracy": {}, "epochs": {}})
-            entry["test_accuracy"].setdefault(planned.card.precision, []).append(measured["accuracy"])
+            entry["test_accuracy"].setdefault(planned.card.precision, []).append(tested.accuracy)
             entry["epochs"].setdefault(planned.card.precision, []).append(len(record.history))
     rule = f"-{options.epochs}-epochs" if options.epochs else ""
     path = RESULTS / f"precision-{options.dataset}-{options.encoding}{rule}.json"

@@ -14,6 +14,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from spikeduel import data
@@ -45,7 +46,7 @@ def timed(model: models.Model, batches: EvaluationBatches) -> dict[str, object]:
     hardware.keep_freed_memory()
     work: dict[str, Callable[[], object]] = {"evaluation": lambda: ask(model, batches)}
     for name in CORRUPTIONS:
-        work[name] = lambda name=name: [None for _ in Corrupted(batches, name, MIDDLE)]
+        work[name] = partial(list, Corrupted(batches, name, MIDDLE))
     for each in work.values():
         each()
     found: dict[str, list[float]] = {name: [] for name in work}

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from spikeduel.results import significance
-from spikeduel.results.significance import Difference
+from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
@@ -118,21 +118,22 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
         right_a, right_b, truth = answers(scenario, rng)
         drawn.append(significance.difference(right_a, right_b, groups))
         covered.append(drawn[-1].ci95[0] <= truth <= drawn[-1].ci95[1])
-    shares = {
+    shares: dict[str, object] = {
         "coverage_of_ci95": float(np.mean(covered)),
         "mean_width_of_ci95": float(np.mean([found.ci95[1] - found.ci95[0] for found in drawn])),
-        "better": float(np.mean([found.conclusion.endswith("better") for found in drawn])),
-        "equivalent": float(np.mean([found.conclusion == "equivalent" for found in drawn])),
-        "inconclusive": float(np.mean([found.conclusion == "inconclusive" for found in drawn])),
+        "better": float(np.mean([found.conclusion.better for found in drawn])),
+        "equivalent": float(np.mean([found.conclusion is Conclusion.EQUIVALENT for found in drawn])),
+        "inconclusive": float(np.mean([found.conclusion is Conclusion.INCONCLUSIVE for found in drawn])),
         "p_of_t_test_at_most_5_percent": float(np.mean([found.p_value_raw <= 0.05 for found in drawn])),
     }
     if scenario.seeds > 1:
-        shares["p_of_permutation_at_most_5_percent"] = float(np.mean([d.p_permutation <= 0.05 for d in drawn]))
+        permuted = [found.p_permutation for found in drawn if found.p_permutation is not None]
+        shares["p_of_permutation_at_most_5_percent"] = float(np.mean([p <= 0.05 for p in permuted]))
     if scenario.itself:
         families = [significance.adjusted(drawn[k : k + FAMILY]) for k in range(0, repeats - FAMILY + 1, FAMILY)]
         shares["families_of_twenty"] = len(families)
         shares["families_with_any_better_after_holm"] = sum(
-            any(found.conclusion.endswith("better") for found in family) for family in families
+            any(found.conclusion.better for found in family) for family in families
         )
     return shares
 

@@ -82,7 +82,7 @@ def main() -> None:
             print(results["timing"]["epoch_seconds"])
             continue
         comparison = compare(experiment, options.runs / name, options.runs / "store", progress)
-        results = comparison.results
+        results = comparison.document()
         # Where the files lie is nobody's business.
         results["experiment"]["data_dir"] = None
         results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

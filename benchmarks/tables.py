@@ -106,7 +106,11 @@ def speed() -> str:
             cells += [f"{_ms(median[name, contender])}, {shown}", f"{ratios[key].median:.2f}"]
         lines.append("| " + " | ".join(cells) + " |")
     machine, limits = document.machine, document.limits
-    compiled = [row.start_seconds for row in document.rows if row.contender.endswith("-inductor") and row.ms]
+    compiled = [
+        row.start_seconds
+        for row in document.rows
+        if row.contender.endswith("-inductor") and row.start_seconds is not None
+    ]
     return (
         "\n".join(lines) + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
         f"{machine.cpu}, {machine.threads} threads, PyTorch {machine.torch.split('+')[0]}: "

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from spikeduel.comparing import compare, tune, write_tuning
 from spikeduel.settings.recipes import baseline
+from spikeduel.system import typed
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
@@ -38,13 +39,14 @@ def main() -> None:
     write_tuning(tuned, options.runs / "tuning")
     before = compare(replace(tuned.experiment, per_contender=None), options.runs / "before", store, progress)
     after = compare(tuned.experiment, options.runs / "after", store, progress, tuned=tuned)
+    record = typed.plain(tuned.record)
     # Where the files lie is nobody's business.
-    tuned.record["experiment"]["data_dir"] = None
+    record["experiment"]["data_dir"] = None
     results = {
-        "tuning": tuned.record,
+        "tuning": record,
         "test_accuracy": {
             contender: {
-                which: [t["test"]["accuracy"] for t in comparison.results["trials"] if t["contender"] == contender]
+                which: [trial.test.accuracy for trial in comparison.results.of(contender) if trial.test]
                 for which, comparison in (("as_given", before), ("as_tuned", after))
             }
             for contender in experiment.contenders
