@@ -100,7 +100,7 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
     Counts stay, so that what accuracy is lost is what the timing carried. Layers of neurons that the readout counts
     (`SpikeCountReadout`) are permuted too, which it does not see. The permutation depends on image index and layer.
     """
-    from spikeduel.spiking.kernels.operator import permuted_over_time
+    from spikeduel.spiking.kernels.cpu import permuted_over_time
 
     layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
     draw = RandomKeys(np.empty(0))
