@@ -1,4 +1,4 @@
-"""How accurate a model stays on corrupted images: seven corruptions at five severities, and SOCOFing's harder alterations.
+"""Accuracy on corrupted images: seven corruptions at five severities, and SOCOFing's harder alterations.
 
 What is drawn for a corruption comes from `RandomKeys`, by image index, and is the same at every severity: the noise,
 direction or place stays, its strength grows. Sizes are shares of the image's side, so that images of any size are
