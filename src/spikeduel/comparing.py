@@ -8,6 +8,7 @@ from spikeduel.data import auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.results.comparison import Comparison
+from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
@@ -118,6 +119,6 @@ def _heed(audit: Audit, strict: bool, progress: Progress) -> None:
     if audit.ok:
         return
     if strict:
-        raise AuditFailed(f"the audit found what would invalidate a result: {' '.join(audit.problems)}")
-    for problem in audit.problems:
+        raise AuditFailed(f"the audit found what would invalidate a result: {' '.join(problems(audit))}")
+    for problem in problems(audit):
         progress.say(f"PROBLEM with the data: {problem}")

@@ -14,7 +14,7 @@ def test_only_problems_make_it_not_ok() -> None:
     assert audit_with(conclusions=(note,)).ok
     both = audit_with(conclusions=(problem, note))
     assert not both.ok
-    assert (len(both.problems), len(both.notes)) == (1, 1)
+    assert (both.problems, both.notes) == ([problem], [note])
 
 
 def test_an_audit_of_an_older_version_can_be_read() -> None:

@@ -18,6 +18,7 @@ from spikeduel.results.run import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calibration, ControlResult, Score
 from spikeduel.results.words import tables
+from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError, MissingExtra
 
@@ -65,7 +66,7 @@ def test_the_document_is_the_data_with_its_sentences():
     assert [caveat["type"] for caveat in document["caveats"]] == ["OneSeed", "AuditProblem"]
     assert [controlled["text"] for controlled in document["controls"]] == found.controls()
     audited = found.document()["dataset"]["audit"]
-    assert (audited["ok"], audited["problems"]) == (False, ALL.dataset.audit.problems)
+    assert (audited["ok"], audited["problems"]) == (False, problems(ALL.dataset.audit))
     json.dumps(found.document(), allow_nan=False)
 
 

@@ -33,6 +33,13 @@ def test_one_seed_is_these_two_models():
     assert (found.p_permutation, found.seeds_needed, found.detectable_at_best) == (None, None, None)
 
 
+def test_a_difference_prints_as_one_line():
+    labels, right, wrong = np.arange(400) % 4, np.arange(400) % 4, (np.arange(400) + 1) % 4
+    text = str(sd.compare_predictions(labels, np.where(labels == 0, wrong, right), right))
+    assert text.startswith("a − b: −25.00 points, 95 % interval −")
+    assert text.endswith(": b better")
+
+
 def test_one_seed_in_groups_flips_whole_groups():
     labels = np.zeros(40, int)
     a, b = labels.copy(), labels.copy()

@@ -75,7 +75,7 @@ def audit(given: Given, out: Path | None = None) -> None:
         print_json(words.document(audited))
     else:
         parts = [render(words.rows(audited))]
-        found = {"Problems, which invalidate a result": audited.problems, "Worth knowing": audited.notes}
+        found = {"Problems, which invalidate a result": words.problems(audited), "Worth knowing": words.notes(audited)}
         for title, texts in found.items():
             if texts:
                 parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))

@@ -205,18 +205,14 @@ class Audit(Frozen):
     @property
     def ok(self) -> bool:
         """Whether nothing was found that would invalidate a result."""
-        return not any(finding.is_problem for finding in self.conclusions)
+        return not self.problems
 
     @property
-    def problems(self) -> list[str]:
-        """What would invalidate a result, in words."""
-        from spikeduel.results.words.audit import sentence
-
-        return [sentence(finding, self) for finding in self.conclusions if finding.is_problem]
+    def problems(self) -> list[Finding]:
+        """What would invalidate a result."""
+        return [finding for finding in self.conclusions if finding.is_problem]
 
     @property
-    def notes(self) -> list[str]:
-        """What is worth knowing, in words."""
-        from spikeduel.results.words.audit import sentence
-
-        return [sentence(finding, self) for finding in self.conclusions if not finding.is_problem]
+    def notes(self) -> list[Finding]:
+        """What is worth knowing."""
+        return [finding for finding in self.conclusions if not finding.is_problem]

@@ -106,9 +106,9 @@ class Difference(Frozen):
         return not self.ci95[0] <= 0 <= self.ci95[1]
 
     def __str__(self) -> str:
-        from spikeduel.results.words.verdict import difference_line
-
-        return difference_line(self)
+        low, high = self.ci95
+        numbers = f"{100 * self.difference:+.2f} points, 95 % interval {100 * low:+.2f} to {100 * high:+.2f}"
+        return f"a − b: {numbers.replace('-', '−')}, p = {self.p_value:.3g}: {self.conclusion.replace('_', ' ')}"
 
 
 def compare_predictions(

@@ -5,6 +5,7 @@ import pytest
 from made_audits import audit_with
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Finding
+from spikeduel.results.words.audit import problems
 from spikeduel.results.words.caveats import assigned, reason, sentence
 
 EXAMPLES = [
@@ -41,7 +42,7 @@ EXAMPLES = [
     ),
     (
         c.SameWeights(pairs=[("a", "b")], only=True),
-        "a and b have the same weights, shape for shape: a difference is due to the activation alone.",
+        "Same weights, shape for shape: a and b. A difference is due to the activation alone.",
     ),
     (
         c.Confounded(),
@@ -154,7 +155,7 @@ def test_no_kind_is_without_words():
 def test_a_problem_that_an_audit_found_is_put_in_its_words():
     finding = Finding(kind="cut_groups", is_problem=True, count=3, share=0.5)
     audited = audit_with(conclusions=(finding,))
-    assert sentence(c.AuditProblem(finding=finding), audited) == f"Data audit: {audited.problems[0]}"
+    assert sentence(c.AuditProblem(finding=finding), audited) == f"Data audit: {problems(audited)[0]}"
 
 
 # What a sentence says in one case and not in another: in each of these, a few words of it.
@@ -168,7 +169,7 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
         (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0 %, above", "fold"),
         (
             c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),
-            "a and b; c and d have the same weights, shape for shape: other pairs differ",
+            "Same weights, shape for shape: a and b; c and d. Other pairs differ",
             "due to the activation alone",
         ),
         (c.EpochLimit(contenders=["a"], epochs=1), "limit of 1 epoch:", "epochs:"),

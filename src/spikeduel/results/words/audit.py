@@ -134,11 +134,21 @@ def sentence(finding: Finding, audit: Audit) -> str:
     return f"{text} {_REMEDIES[finding.remedy]}" if finding.remedy else text
 
 
+def problems(audit: Audit) -> list[str]:
+    """What would invalidate a result, a sentence each."""
+    return [sentence(finding, audit) for finding in audit.problems]
+
+
+def notes(audit: Audit) -> list[str]:
+    """What is worth knowing, a sentence each."""
+    return [sentence(finding, audit) for finding in audit.notes]
+
+
 def document(audit: Audit) -> dict[str, Any]:
     """What `audit --json`, `audit.json` and results.json's `dataset.audit` hold: all but the details, and sentences."""
     content = typed.plain(audit)
     del content["details"]
-    said = {"ok": audit.ok, "problems": audit.problems, "notes": audit.notes}
+    said = {"ok": audit.ok, "problems": problems(audit), "notes": notes(audit)}
     return {**said, **content, "near_definition": near_definition(audit)}
 
 

@@ -38,8 +38,8 @@ _SENTENCES: dict[Any, str] = {
         "above {contenders}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."
     ),
     c.SameWeights: (
-        "{twins} have the same weights, shape for shape: "
-        "{only:a difference is due to the activation alone.|other pairs differ in shape as well as in spiking.}"
+        "Same weights, shape for shape: {twins}. "
+        "{only:A difference is due to the activation alone.|Other pairs differ in shape as well as in spiking.}"
     ),
     c.Confounded: (
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
