@@ -130,6 +130,7 @@ def test_a_frame_of_trials():
     assert frame["latency.one_image.median_ms"][0] == 2.0
     assert frame["validation.accuracy"][0] == 0.75
     # Numbers, and no lists of layers or epochs.
+    assert not [name for name in frame if any(other.startswith(f"{name}.") for other in frame)]
     assert not {"history", "operations", "energy", "controls"} & {name.split(".")[0] for name in frame}
 
 

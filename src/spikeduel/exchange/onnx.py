@@ -206,6 +206,7 @@ def _sort_stable() -> Callable[..., Any]:
 def _session(content: bytes) -> Any:
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -79,7 +79,9 @@ class Comparison:
         no_column = ("history", "epoch_seconds", "operations", "energy", "controls", "weight_shapes", "foreign")
         trials = [typed.plain(trial) for trial in self.results.trials]
         rows = [{name: value for name, value in trial.items() if name not in no_column} for trial in trials]
-        return _pandas().json_normalize(rows, sep=".")
+        frame = _pandas().json_normalize(rows, sep=".")
+        # What only some trials have stands in columns of its own, and beside them as an empty one.
+        return frame.drop(columns={name.rpartition(".")[0] for name in frame} & set(frame))
 
     def pairs_frame(self) -> "pandas.DataFrame":
         """A row for each pair of contenders: the difference, its intervals and what may be concluded. Needs pandas."""

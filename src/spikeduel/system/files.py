@@ -214,14 +214,16 @@ def require_writable(folder: Path) -> None:
         raise _cannot_write(folder, error) from error
 
 
-_FULL_OR_READ_ONLY = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_OR_READ_ONLY = {*_FULL, errno.EROFS}
 _NO_PATH = (OSError, ValueError, RuntimeError)
 """What `Path` raises for what cannot be a path."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 def _cannot_write(folder: Path, error: OSError) -> InputError:
-    return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder, or make room.")
+    or_room = ", or make room" if error.errno in _FULL else ""
+    return InputError(f"cannot write to {folder}: {error.strerror or error}. Choose another folder{or_room}.")
 
 
 def _names_to_disk(folder: Path) -> None:

@@ -133,6 +133,10 @@ def _test_part(
         split = data.split(grouped, replace(experiment, **as_then), known.get("fold") or 0)
     else:
         split = data.split(prepared, experiment)
+        progress.say(
+            f"note: {card.contender} was trained on other data. If some of its training images are among these, "
+            "accuracy is too high."
+        )
     try:
         (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
     except InputError as error:

@@ -194,7 +194,7 @@ def _split(dataset: Dataset) -> str:
     if sizes := dataset.group_sizes:
         details.append(f"{sizes.median:g} images in the median, {sizes.largest:,} at most")
     if dataset.groups_tested:
-        details.append(f"{dataset.groups_tested:,} groups tested")
+        details.append(f"{counted(dataset.groups_tested, 'group')} tested")
     return f"{text} ({', '.join(details)})"
 
 
