@@ -6,9 +6,10 @@ An answer is right where a sum of normal variables exceeds a level (a probit mod
 all; what is special to a contender on the image; what is special to a training on the image; and the seed's own effect.
 The first three are set so that two trainings of one contender, and two of different contenders, disagree about as often
 as measured on Fashion-MNIST, direct encoding (trainings of the dense SNN on 4.3 % of the test images, of the small CNN
-on 5.1 %, one of each on 8.3 %). Where images come in groups, half of the variance of each part is the group's. With
-one seed the truth is that of the two models drawn, which differ, so that "better" is no error there. Results
-go to benchmarks/results/significance.json; `--only` leaves those of the other scenarios there.
+on 5.1 %, one of each on 8.3 %). Where images come in groups, half of the variance of each part is the group's; the
+sizes of unequal groups are drawn anew for every data set. With one seed the truth is that of the two models drawn,
+which differ, so that "better" is no error there. Results go to benchmarks/results/significance.json; `--only` leaves
+those of the other scenarios there.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import math
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from scipy import optimize, stats
@@ -36,8 +38,11 @@ FAMILY = 20
 class Scenario:
     """`difference` is a's true lead, `spread` the standard deviation of accuracy over seeds, both fractions.
 
-    `itself` compares a contender with itself under other seeds. Seeds are `normal`, or of Student's t with 3 degrees of
-    freedom.
+    `itself` compares a contender with itself under other seeds. `luck` is how seeds are distributed: normal, Student's
+    t with 3 degrees of freedom, exponential (most seeds a little better than the mean, a few far worse), or normal with
+    one training in ten that fails and guesses one class of ten. b's spread is `times_spread` that of a. Groups have
+    `group_size` images each; or there are `num_groups`, of log-normal sizes (sigma 1), or equal but for one that has
+    half of the images. `by_group`: each contender is better at some groups, whole, and groups have no other effect.
     """
 
     seeds: int = 6
@@ -46,7 +51,11 @@ class Scenario:
     spread: float = 0.003
     itself: bool = False
     group_size: int = 1
-    normal: bool = True
+    luck: Literal["normal", "heavy tails", "skewed", "failures"] = "normal"
+    times_spread: float = 1.0
+    num_groups: int | None = None
+    sizes: Literal["equal", "log-normal", "one of half"] = "equal"
+    by_group: bool = False
 
 
 SCENARIOS = {
@@ -56,15 +65,29 @@ SCENARIOS = {
     "six seeds, half a point, small spread": Scenario(difference=0.005, spread=0.001, images=20_000),
     "six seeds, none, small spread": Scenario(spread=0.001, images=20_000),
     "six seeds, twice the spread": Scenario(spread=0.006),
-    "six seeds, heavy tails": Scenario(normal=False),
+    "six seeds, heavy tails": Scenario(luck="heavy tails"),
     "three seeds, no difference": Scenario(seeds=3),
     "three seeds, one point": Scenario(seeds=3, difference=0.01),
     "ten seeds, no difference": Scenario(seeds=10),
     "ten seeds, one point": Scenario(seeds=10, difference=0.01),
     "six seeds, 400 groups of 4": Scenario(images=1_600, group_size=4),
     "six seeds, 40 groups of 40": Scenario(images=1_600, group_size=40),
+    "six seeds, 10 groups of log-normal sizes": Scenario(
+        images=1_600, num_groups=10, sizes="log-normal", by_group=True
+    ),
+    "six seeds, 40 groups of log-normal sizes": Scenario(
+        images=1_600, num_groups=40, sizes="log-normal", by_group=True
+    ),
+    "six seeds, 40 groups, one of half the images": Scenario(
+        images=1_600, num_groups=40, sizes="one of half", by_group=True
+    ),
+    "six seeds, 200 images": Scenario(images=200),
+    "six seeds, ten times the spread": Scenario(times_spread=10.0),
+    "six seeds, skewed luck": Scenario(luck="skewed", spread=0.006),
+    "six seeds, one training in ten fails": Scenario(luck="failures"),
     "one seed, these two models": Scenario(seeds=1),
     "one seed, 400 groups of 4": Scenario(seeds=1, images=1_600, group_size=4),
+    "one seed, 40 groups of log-normal sizes": Scenario(seeds=1, images=1_600, num_groups=40, sizes="log-normal"),
 }
 
 
@@ -82,40 +105,69 @@ def correlation(disagreement: float) -> float:
 CORRELATION = {name: correlation(share) for name, share in DISAGREEMENT.items()}
 
 
-def answers(scenario: Scenario, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
+def grouped(scenario: Scenario, rng: np.random.Generator) -> np.ndarray | None:
+    """The group of each image, from 0: int64 `[N]`; None where each stands for itself."""
+    if scenario.num_groups is None:
+        return None if scenario.group_size == 1 else np.arange(scenario.images) // scenario.group_size
+    weights = np.ones(scenario.num_groups)
+    if scenario.sizes == "log-normal":
+        weights = rng.lognormal(sigma=1.0, size=scenario.num_groups)
+    elif scenario.sizes == "one of half":
+        weights[0] = scenario.num_groups - 1
+    ends = np.cumsum(weights) / weights.sum() * scenario.images
+    return np.unique(np.searchsorted(ends, np.arange(scenario.images), side="right"), return_inverse=True)[1]
+
+
+def answers(
+    scenario: Scenario, rng: np.random.Generator, groups: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Whether each seed of a and of b is right, bool `[S, N]`, and the true difference of what is compared."""
     own, common = CORRELATION["one contender"], CORRELATION["two contenders"]
-    difficulty = math.sqrt(own if scenario.itself else common) * _per_image(scenario, rng, ())
+    share = 0.0 if scenario.by_group else 0.5
+    difficulty = math.sqrt(own if scenario.itself else common) * _per_image(rng, (scenario.images,), groups, share)
     found, truth = [], []
-    for lead in (scenario.difference / 2, -scenario.difference / 2):
-        latent = difficulty + math.sqrt(1 - own) * _per_image(scenario, rng, (scenario.seeds,))
+    for lead, times in ((scenario.difference / 2, 1.0), (-scenario.difference / 2, scenario.times_spread)):
+        latent = difficulty + math.sqrt(1 - own) * _per_image(rng, (scenario.seeds, scenario.images), groups, share)
         if not scenario.itself:
-            latent += math.sqrt(own - common) * _per_image(scenario, rng, ())
+            of_contender = 1.0 if scenario.by_group else share
+            latent += math.sqrt(own - common) * _per_image(rng, (scenario.images,), groups, of_contender)
         level = stats.norm.ppf(ACCURACY + lead)
-        spread = scenario.spread / stats.norm.pdf(level)
-        drawn = rng.standard_normal(scenario.seeds) if scenario.normal else rng.standard_t(3, scenario.seeds) / 3**0.5
-        level = level * (math.sqrt(1 + spread**2) if scenario.normal else 1) + spread * drawn[:, None]
+        spread = times * scenario.spread / stats.norm.pdf(level)
+        level = level * (math.sqrt(1 + spread**2) if scenario.luck == "normal" else 1)
+        level = level + spread * _luck(scenario, rng)[:, None]
+        if scenario.luck == "failures":
+            level[rng.random(scenario.seeds) < 0.1] = stats.norm.ppf(0.1)
         found.append(latent + level.astype(np.float32) > 0)
         truth.append(float(stats.norm.cdf(level[0, 0])) if scenario.seeds == 1 else ACCURACY + lead)
     return found[0], found[1], truth[0] - truth[1]
 
 
-def _per_image(scenario: Scenario, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    alone = rng.standard_normal((*shape, scenario.images), dtype=np.float32)
-    if scenario.group_size == 1:
+def _luck(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
+    """What each seed is off by, `[S]`: with mean 0 and standard deviation 1."""
+    if scenario.luck == "heavy tails":
+        return rng.standard_t(3, scenario.seeds) / 3**0.5
+    return (
+        1 - rng.exponential(size=scenario.seeds) if scenario.luck == "skewed" else rng.standard_normal(scenario.seeds)
+    )
+
+
+def _per_image(rng: np.random.Generator, shape: tuple[int, ...], groups: np.ndarray | None, share: float) -> np.ndarray:
+    """Normal variables `[…, N]`, of whose variance a `share` is common to a group."""
+    alone = rng.standard_normal(shape, dtype=np.float32)
+    if groups is None:
         return alone
-    groups = rng.standard_normal((*shape, scenario.images // scenario.group_size), dtype=np.float32)
-    return math.sqrt(0.5) * (alone + np.repeat(groups, scenario.group_size, axis=-1))
+    common = rng.standard_normal((*shape[:-1], int(groups.max()) + 1), dtype=np.float32)
+    return math.sqrt(1 - share) * alone + math.sqrt(share) * common[..., groups]
 
 
 def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name: str) -> dict[str, object]:
     """How often the interval holds the truth, and how often each conclusion is drawn."""
     rng = np.random.default_rng(0)
-    groups = None if scenario.group_size == 1 else np.arange(scenario.images) // scenario.group_size
     drawn: list[Difference] = []
     covered = []
     for _ in progress.track(range(repeats), name, repeats):
-        right_a, right_b, truth = answers(scenario, rng)
+        groups = grouped(scenario, rng)
+        right_a, right_b, truth = answers(scenario, rng, groups)
         drawn.append(significance.difference(right_a, right_b, groups))
         covered.append(drawn[-1].ci95[0] <= truth <= drawn[-1].ci95[1])
     shares: dict[str, object] = {

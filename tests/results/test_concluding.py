@@ -211,6 +211,12 @@ def test_the_audits_nearest_neighbour_is_set_against_the_fold_that_it_looks_at()
         ),
         ({"groups_tested": 8, "groups": 8}, 3, c.FewGroups(tested=8, known=8, one_seed=False, folds_help=False)),
         ({"groups_tested": 10, "groups": 48}, 1, None),
+        (
+            {"groups_tested": 40, "groups": 40, "effective_groups_tested": 3.9},
+            6,
+            c.FewGroups(tested=40, known=40, one_seed=False, folds_help=False, effective=3.9),
+        ),
+        ({"groups_tested": 40, "groups": 40, "effective_groups_tested": 18.0}, 6, None),
         ({"groups_tested": None, "groups": None}, 1, None),
         ({}, 1, None),
     ],

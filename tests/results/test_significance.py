@@ -33,6 +33,20 @@ def test_one_seed_is_these_two_models():
     assert (found.p_permutation, found.seeds_needed, found.detectable_at_best) == (None, None, None)
 
 
+def test_of_few_effective_groups_nobody_is_better():
+    # Forty groups, of which one has half of the images: as much as four.
+    groups = np.concatenate([np.zeros(390, int), np.repeat(np.arange(1, 40), 10)])
+    rng = np.random.default_rng(0)
+    labels = np.ones(780, int)
+    a, b = (rng.random((6, 780)) < share for share in (0.99, 0.5))
+    found = sd.compare_predictions(labels, a.astype(int), b.astype(int), groups)
+    assert (found.groups, found.effective_groups) == (40, pytest.approx(3.9, abs=0.01))
+    assert found.p_value < 0.05
+    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_GROUPS)
+    equal = sd.compare_predictions(labels, a.astype(int), b.astype(int), np.arange(780) // 20)
+    assert (equal.effective_groups, equal.conclusion) == (39, Conclusion.A_BETTER)
+
+
 def test_a_difference_prints_as_one_line():
     labels, right, wrong = np.arange(400) % 4, np.arange(400) % 4, (np.arange(400) + 1) % 4
     text = str(sd.compare_predictions(labels, np.where(labels == 0, wrong, right), right))

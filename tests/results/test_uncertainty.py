@@ -10,6 +10,7 @@ from spikeduel.results.uncertainty import (
     MOST_WAYS,
     SMALLEST_P,
     Uncertainty,
+    effective_groups,
     exchanged,
     holm,
     mcnemar,
@@ -34,6 +35,30 @@ def test_agresti_and_mins_interval_by_hand():
     found = of_difference(right_a[None], right_b[None], None)
     half = 1.959964 * np.sqrt(17 - 64 / 102) / 102
     assert found.interval(0.95) == pytest.approx((8 / 102 - half, 8 / 102 + half), rel=1e-6)
+
+
+def test_groups_weigh_by_their_sizes():
+    assert effective_groups(np.array([0, 0, 1, 1, 2, 2])) == 3
+    assert effective_groups(np.array([0, 0, 0, 1])) == pytest.approx(16 / 10)
+
+
+def test_of_unequal_groups_the_variance_is_that_of_leaving_one_out():
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(12), rng.integers(1, 60, 12))
+    # Each contender is better at groups of its own.
+    right_a, right_b = (rng.random((1, len(cluster))) < rng.random(12)[cluster] for _ in range(2))
+    found = of_difference(right_a, right_b, cluster)
+    off = right_a[0].astype(float) - right_b[0]
+    left = np.array([off[cluster != group].mean() for group in range(12)])
+    assert found.images == pytest.approx(11 / 12 * np.square(left - off.mean()).sum())
+    assert found.image_freedom == pytest.approx(effective_groups(cluster) - 1)
+
+
+def test_one_group_with_nearly_all_images_says_nothing():
+    rng = np.random.default_rng(0)
+    cluster = np.array([0] * 9999 + [1])
+    found = of_difference(rng.random((6, 10_000)) < 0.9, rng.random((6, 10_000)) < 0.5, cluster)
+    assert found.interval(0.95) == (-1, 1)
 
 
 def test_nothing_lies_beyond_what_accuracies_allow():

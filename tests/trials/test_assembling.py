@@ -122,7 +122,7 @@ SCHEMA = {
     "": "schema spikeduel created environment dataset experiment trials comparison tuning",
     "environment": "python torch cpu threads device precision",
     "dataset": "name fingerprint classes counts split folds groups group_sizes groups_tested shared_groups notes audit "
-    "test_uses test_uses_here image_shape",
+    "effective_groups_tested test_uses test_uses_here image_shape",
     "dataset counts": "train val test",
     "trials 0": "contender family seed fold encoding num_steps parameters weight_shapes status error epochs best_epoch "
     "stopped epoch_seconds history validation test failed_measures operations energy not_counted latency anytime "
@@ -271,6 +271,8 @@ def test_the_data_set():
     assert found.counts == Counts(train=5, val=1, test=4)
     # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
     assert (found.groups, found.groups_tested, found.shared_groups) == (7, 3, 0.25)
+    # Test images of groups 1, 5, 5 and 6: 4² / (1 + 4 + 1).
+    assert found.effective_groups_tested == pytest.approx(16 / 6)
     # Groups of 2, 2, 1, 1, 1, 2 and 1 images.
     assert found.group_sizes == GroupSizes(largest=2, median=1.0)
     assert (found.folds, found.split, found.notes, found.image_shape) == (None, "stratified", ["a note."], (1, 4, 4))

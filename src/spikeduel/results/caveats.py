@@ -12,9 +12,10 @@ from spikeduel.results.costs import Count, Share
 
 
 def _kind(name: str, meaning: str, **fields: Any) -> Any:
-    """A frozen struct with these fields, which JSON tags with its name as `type`."""
+    """A frozen struct with these fields, each a type or (type, default), which JSON tags with its name as `type`."""
     options: dict[str, Any] = {"tag": True, "frozen": True, "kw_only": True, "module": __name__}
-    return msgspec.defstruct(name, list(fields.items()), namespace={"__doc__": meaning}, **options)
+    listed = [(field, *(kind if isinstance(kind, tuple) else (kind,))) for field, kind in fields.items()]
+    return msgspec.defstruct(name, listed, namespace={"__doc__": meaning}, **options)
 
 
 # ---- what a careful reader objects
@@ -28,8 +29,9 @@ FewTestImages = _kind(
     "FewTestImages", "A small test set; `folds_help`: folds would test all images.", num_test=Count, folds_help=bool
 )
 FewGroups = _kind(
-    "FewGroups", "Few groups of test images: `tested` of `known`; `folds_help` if folds would test them all.",
-    tested=Count, known=Count, one_seed=bool, folds_help=bool,
+    "FewGroups", "Few groups of test images: `tested` of `known`; `folds_help` if folds would test them all. "
+    "`effective`: as many equal ones would weigh the same as these; None if they are nearly equal.",
+    tested=Count, known=Count, one_seed=bool, folds_help=bool, effective=(float | None, None),
 )  # fmt: skip
 AtChance = _kind(
     "AtChance", "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did.",

@@ -103,11 +103,13 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
 def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:
     """Where few groups of images are tested; None where they are enough, or there are none."""
     tested, known = dataset.groups_tested, dataset.groups
-    if not tested or not known or tested >= FEW_GROUPS:
+    effective = dataset.effective_groups_tested or tested
+    if not tested or not known or not effective or effective >= FEW_GROUPS:
         return None
     folds_help = tested < known and dataset.split == "grouped"
     one_seed = seeds == 1 and tested < FEWEST_GROUPS
-    return c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help)
+    uneven = effective if tested - effective >= 0.5 else None
+    return c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help, effective=uneven)
 
 
 def tuning_limits(tuning: TuningRecord) -> list[Caveat]:

@@ -31,6 +31,7 @@ class Dataset(Frozen):
 
     With folds, `counts` holds the mean number of a fold's training and validation images, and that of all images that
     are tested; `folds` the counts of each. `shared_groups` is the share of test images whose group is also in training;
+    `effective_groups_tested` is how many groups of one size would weigh as much as those of the test images;
     `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
     are this run's.
     """
@@ -45,6 +46,7 @@ class Dataset(Frozen):
     groups: Count | None = None
     group_sizes: GroupSizes | None = None
     groups_tested: Count | None = None
+    effective_groups_tested: float | None = None
     shared_groups: Share | None = None
     notes: list[str] = []
     audit: Audit | None = None

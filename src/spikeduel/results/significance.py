@@ -31,7 +31,7 @@ from spikeduel.system.typed import Frozen
 
 MARGIN = 0.005
 FEWEST_GROUPS = 6
-"""Of test images, for flipping their signs to reach a p-value below `ALPHA`: 2 of 2^6 ways."""
+"""Of test images, and of equal size, for flipping their signs to reach a p-value below `ALPHA`: 2 of 2^6 ways."""
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
 
@@ -74,7 +74,8 @@ class Difference(Frozen):
     `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
     seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's exact test, before Holm.
 
-    `groups` is the number of groups that the images come in, None where each stands for itself.
+    `groups` is the number of groups that the images come in, None where each stands for itself; `effective_groups` how
+    many equal ones would weigh the same. With fewer than six of these nobody is called better.
 
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
     `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
@@ -97,6 +98,7 @@ class Difference(Frozen):
     detectable_at_best: float | None
     seeds_needed: int | None
     groups: int | None = None
+    effective_groups: float | None = None
     negligible: bool = False
     reservation: Reservation | None = None
 
@@ -104,6 +106,11 @@ class Difference(Frozen):
     def excludes_zero(self) -> bool:
         """Whether the 95 % interval excludes 0."""
         return not self.ci95[0] <= 0 <= self.ci95[1]
+
+    @property
+    def few_groups(self) -> bool:
+        """Whether the images come in too few groups for anybody to be called better."""
+        return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
 
     def __str__(self) -> str:
         low, high = self.ci95
@@ -176,6 +183,7 @@ def difference(
         detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
         seeds_needed=off.seeds_needed(margin) if num_seeds > 1 else None,
         groups=None if cluster is None else int(cluster.max()) + 1,
+        effective_groups=None if cluster is None else uncertainty.effective_groups(cluster),
     )
     return adjusted([found])[0]
 
@@ -187,7 +195,7 @@ def adjusted(differences: Sequence[Difference]) -> list[Difference]:
         p_value = max(p_value, found.p_permutation or 0.0)
         negligible = -found.margin < found.ci90[0] and found.ci90[1] < found.margin
         conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
-        if p_value <= ALPHA:
+        if p_value <= ALPHA and not found.few_groups:
             conclusion = Conclusion.A_BETTER if found.difference > 0 else Conclusion.B_BETTER
         concluded = structs.replace(found, p_value=p_value, conclusion=conclusion, negligible=negligible)
         results.append(structs.replace(concluded, reservation=reservation(concluded)))
@@ -203,7 +211,7 @@ def reservation(found: Difference) -> Reservation | None:
         return None
     if 1 < found.seeds < FEWEST_SEEDS:
         return Reservation.FEW_SEEDS
-    if found.seeds == 1 and found.groups is not None and found.groups < FEWEST_GROUPS:
+    if found.few_groups:
         return Reservation.FEW_GROUPS
     tests = (found.p_value_raw, found.p_permutation)
     return Reservation.COMPARISONS if all(p is None or p <= ALPHA for p in tests) else Reservation.EXACT_TEST

@@ -7,7 +7,9 @@ parts accordingly. The spread of the trainings' accuracies, divided by S, holds 
 spread of the images' mean differences, divided by N, those of images and of the remainder. The remainder is known from
 the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch, *Variance Components*,
 1992). Both contenders have met the same images; their seeds are trainings of their own. Where images come in groups
-that are not independent, groups take the place of images.
+that are not independent, groups take the place of images, and their sizes count: the variance is that of leaving out
+one group after the other (the jackknife), and its degrees of freedom are those of as many equal groups as would weigh
+the same (`effective_groups`).
 """
 
 import itertools
@@ -128,24 +130,33 @@ def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[flo
     variance = (float(differences @ differences) + 1 - total**2 / (count + 2)) / (count + 2) ** 2
     if cluster is None:
         return variance, math.inf
-    num_clusters = int(cluster.max()) + 1
-    if num_clusters == 1:
+    if (effective := effective_groups(cluster)) < 2:
         return 1.0, 1.0  # one group says nothing about another: any difference is possible
-    sums = np.bincount(cluster, weights=differences - total / count)
-    clustered = num_clusters / (num_clusters - 1) * float(sums @ sums) / count**2
-    return max(variance, clustered), num_clusters - 1.0
+    clustered = _without_one(np.bincount(cluster, weights=differences - total / count), cluster)
+    return max(variance, clustered), effective - 1
+
+
+def effective_groups(cluster: np.ndarray) -> float:
+    """How many groups of one size weigh as much as those of `cluster` `[N]`, numbered from 0: N² / Σ n²."""
+    sizes = np.bincount(cluster)
+    return float(len(cluster) ** 2 / (sizes @ sizes))
+
+
+def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
+    """The jackknife's variance of the mean of images in groups, whose residuals add up to `sums` `[G]`, or `[S, G]`."""
+    sizes = np.bincount(cluster)
+    return float(np.square(sums / (len(cluster) - sizes)).sum()) * (1 - 1 / len(sizes))
 
 
 def _remainder(right: np.ndarray, cluster: np.ndarray | None) -> float:
     """The part of the variance of a contender's mean accuracy that is special to a seed on an image (or cluster)."""
     num_seeds, num_images = right.shape
     left = right - right.mean(1, keepdims=True) - right.mean(0) + right.mean()
-    if cluster is not None:
+    if cluster is None:
+        cluster = np.arange(num_images)
+    else:
         left = np.array([np.bincount(cluster, weights=row) for row in left])
-    num_units = left.shape[1]
-    if num_units == 1:
-        return 0.0
-    return num_units / (num_units - 1) * float(np.square(left).sum()) / ((num_seeds - 1) * num_seeds * num_images**2)
+    return 0.0 if left.shape[1] == 1 else _without_one(left, cluster) / ((num_seeds - 1) * num_seeds)
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:

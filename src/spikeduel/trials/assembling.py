@@ -27,6 +27,7 @@ from spikeduel.results.run import (
     TuningRecord,
 )
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
+from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials.controls import CONTROLS
@@ -126,11 +127,13 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
     groups = prepared.groups
     if groups is not None:
         sizes = np.unique(groups, return_counts=True)[1]
+        of_tests = np.unique(groups[tested(splits)], return_inverse=True)[1]
         shared = [np.isin(groups[each.test], groups[each.train]) for each in splits]
         more |= {
             "groups": len(sizes),
             "group_sizes": GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
-            "groups_tested": sum(len(np.unique(groups[each.test])) for each in splits),
+            "groups_tested": int(of_tests.max()) + 1,
+            "effective_groups_tested": effective_groups(of_tests),
             "shared_groups": float(np.concatenate(shared).mean()),
         }
     counts = [Counts(train=len(each.train), val=len(each.val), test=len(each.test)) for each in splits]

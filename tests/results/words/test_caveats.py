@@ -165,6 +165,11 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
         (c.Leakage(shared=0.01, official=True), "Divide the data anew.", "--split default"),
         (c.FewGroups(tested=7, known=7, one_seed=False, folds_help=False), "from 7 groups:", "--folds"),
         (c.FewGroups(tested=1, known=9, one_seed=False, folds_help=True), "from 1 group of 9:", "p cannot fall below"),
+        (
+            c.FewGroups(tested=40, known=40, one_seed=False, folds_help=False, effective=3.93),
+            "from 40 groups, so unequal that they count as 3.9:",
+            "--folds",
+        ),
         (c.AtChance(contenders=["snn"], stopped_early=False), "(--epochs)", "patience"),
         (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0 %, above", "fold"),
         (

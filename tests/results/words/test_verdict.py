@@ -193,6 +193,11 @@ def test_long_lists_are_cut():
             "the interval excludes 0, but with 5 groups of test images p cannot fall below 0.062",
         ),
         (
+            {"seeds": 6, "groups": 40, "effective_groups": 3.93, "reservation": Reservation.FEW_GROUPS},
+            "the interval excludes 0, but it rests on as much as 3.9 equal groups of test images, and fewer than 6 "
+            "show nobody better",
+        ),
+        (
             {"seeds": 6, "reservation": Reservation.COMPARISONS},
             "the interval excludes 0, but not after adjusting for the number of comparisons",
         ),

@@ -24,8 +24,9 @@ _SENTENCES: dict[Any, str] = {
         "{num_test:,} test images: one image is worth {worth:.1f} points.{folds_help: --folds 5 tests all images.|}"
     ),
     c.FewGroups: (
-        "The test images come from {tested:group}{more: of {known:,}|}: what is special to these groups weighs "
-        "heavily, and more seeds do not help.{one_seed: With one seed, p cannot fall below {floor:.2g}.|}"
+        "The test images come from {tested:group}{more: of {known:,}|}"
+        "{uneven:, so unequal that they count as {weigh:.2g}|}: what is special to these groups weighs heavily, and "
+        "more seeds do not help.{one_seed: With one seed, p cannot fall below {floor:.2g}.|}"
         "{folds_help: Use --folds 5 to test all groups.|}"
     ),
     c.AtChance: (
@@ -111,8 +112,9 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
     match given:
         case c.FewTestImages(num_test=num_test):
             return {"worth": 100 / num_test}
-        case c.FewGroups(tested=tested, known=known):
-            return {"more": tested < known, "floor": smallest_p(tested)}
+        case c.FewGroups(tested=tested, known=known, effective=effective):
+            uneven = {"uneven": effective is not None, "weigh": effective or tested}
+            return {"more": tested < known, "floor": smallest_p(tested), **uneven}
         case c.SameWeights(pairs=pairs):
             return {"twins": "; ".join(f"{a} and {b}" for a, b in pairs)}
         case c.OwnSettings(settings=settings):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from spikeduel.results.run import ControlledContender, ControlRow, Pair, Results
-from spikeduel.results.significance import Conclusion, Difference, Reservation, smallest_p
+from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.words.caveats import reason
 from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
@@ -78,6 +78,9 @@ def because(found: Difference) -> str:
         case Reservation.FEW_GROUPS:
             groups = found.groups or 0
             why = f"with {counted(groups, 'group')} of test images p cannot fall below {smallest_p(groups):.2g}"
+            if groups >= FEWEST_GROUPS or found.seeds > 1:
+                equal = f"{found.effective_groups or groups:.2g} equal groups of test images"
+                why = f"it rests on as much as {equal}, and fewer than {FEWEST_GROUPS} show nobody better"
         case Reservation.COMPARISONS:
             why = "not after adjusting for the number of comparisons"
         case _:
