@@ -62,6 +62,7 @@ SCENARIOS = {
     "six seeds, no difference": Scenario(),
     "six seeds, itself": Scenario(itself=True),
     "six seeds, one point": Scenario(difference=0.01),
+    "six seeds, one point, half a point of spread": Scenario(difference=0.01, spread=0.005),
     "six seeds, half a point, small spread": Scenario(difference=0.005, spread=0.001, images=20_000),
     "six seeds, none, small spread": Scenario(spread=0.001, images=20_000),
     "six seeds, twice the spread": Scenario(spread=0.006),
