@@ -166,6 +166,12 @@ def test_the_rules_name_folds_and_groups(results):
     assert report.first_fold(results.dataset) == ""
 
 
+def test_augmentation_is_a_rule_where_there_is_one(results):
+    assert "augmentation" not in dict(report.rules(results))
+    shifted = dict(report.rules(make_results(DATA, baseline(augmentation="shift"))))
+    assert shifted["augmentation"] == "shift, of training images"
+
+
 def test_own_settings_are_rules():
     own = {"dense-snn": {"learning_rate": 0.5}, "small-cnn": {}}
     rules = dict(report.rules(make_results(DATA, baseline(per_contender=own))))

@@ -170,6 +170,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
             f"{stops}; keeps the weights of the best validation accuracy. All contenders: same "
             "images, same batches, same rules."
         ),
+        "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
         "own settings": _as_text(own),
         "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
         "recipe": experiment.recipe,
