@@ -42,7 +42,8 @@ class Scenario:
     t with 3 degrees of freedom, exponential (most seeds a little better than the mean, a few far worse), or normal with
     one training in ten that fails and guesses one class of ten. b's spread is `times_spread` that of a. Groups have
     `group_size` images each; or there are `num_groups`, of log-normal sizes (sigma 1), or equal but for one that has
-    half of the images. `by_group`: each contender is better at some groups, whole, and groups have no other effect.
+    half of the images. `by_group`: each contender is better at some groups, whole, and groups have no other effect. a
+    is compared with `others`, of which the first is b and all are alike, as with its controls.
     """
 
     seeds: int = 6
@@ -56,6 +57,7 @@ class Scenario:
     num_groups: int | None = None
     sizes: Literal["equal", "log-normal", "one of half"] = "equal"
     by_group: bool = False
+    others: int = 1
 
 
 SCENARIOS = {
@@ -67,6 +69,7 @@ SCENARIOS = {
     "six seeds, none, small spread": Scenario(spread=0.001, images=20_000),
     "six seeds, twice the spread": Scenario(spread=0.006),
     "six seeds, heavy tails": Scenario(luck="heavy tails"),
+    "six seeds, five harmless controls": Scenario(others=5),
     "three seeds, no difference": Scenario(seeds=3),
     "three seeds, one point": Scenario(seeds=3, difference=0.01),
     "ten seeds, no difference": Scenario(seeds=10),
@@ -119,15 +122,14 @@ def grouped(scenario: Scenario, rng: np.random.Generator) -> np.ndarray | None:
     return np.unique(np.searchsorted(ends, np.arange(scenario.images), side="right"), return_inverse=True)[1]
 
 
-def answers(
-    scenario: Scenario, rng: np.random.Generator, groups: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Whether each seed of a and of b is right, bool `[S, N]`, and the true difference of what is compared."""
+def answers(scenario: Scenario, rng: np.random.Generator, groups: np.ndarray | None) -> tuple[list[np.ndarray], float]:
+    """Whether each seed of a, of b and of the others is right, bool `[S, N]`, and the true difference of a and b."""
     own, common = CORRELATION["one contender"], CORRELATION["two contenders"]
     share = 0.0 if scenario.by_group else 0.5
     difficulty = math.sqrt(own if scenario.itself else common) * _per_image(rng, (scenario.images,), groups, share)
     found, truth = [], []
-    for lead, times in ((scenario.difference / 2, 1.0), (-scenario.difference / 2, scenario.times_spread)):
+    half = scenario.difference / 2
+    for lead, times in [(half, 1.0), *[(-half, scenario.times_spread)] * scenario.others]:
         latent = difficulty + math.sqrt(1 - own) * _per_image(rng, (scenario.seeds, scenario.images), groups, share)
         if not scenario.itself:
             of_contender = 1.0 if scenario.by_group else share
@@ -140,7 +142,7 @@ def answers(
             level[rng.random(scenario.seeds) < 0.1] = stats.norm.ppf(0.1)
         found.append(latent + level.astype(np.float32) > 0)
         truth.append(float(stats.norm.cdf(level[0, 0])) if scenario.seeds == 1 else ACCURACY + lead)
-    return found[0], found[1], truth[0] - truth[1]
+    return found, truth[0] - truth[1]
 
 
 def _luck(scenario: Scenario, rng: np.random.Generator) -> np.ndarray:
@@ -168,8 +170,8 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
     covered = []
     for _ in progress.track(range(repeats), name, repeats):
         groups = grouped(scenario, rng)
-        right_a, right_b, truth = answers(scenario, rng, groups)
-        drawn.append(significance.difference(right_a, right_b, groups))
+        (first, *others), truth = answers(scenario, rng, groups)
+        drawn += [significance.difference(first, other, groups) for other in others]
         covered.append(drawn[-1].ci95[0] <= truth <= drawn[-1].ci95[1])
     shares: dict[str, object] = {
         "coverage_of_ci95": float(np.mean(covered)),
@@ -182,12 +184,14 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
     if scenario.seeds > 1:
         permuted = [found.p_permutation for found in drawn if found.p_permutation is not None]
         shares["p_of_permutation_at_most_5_percent"] = float(np.mean([p <= 0.05 for p in permuted]))
-    if scenario.itself:
-        families = [significance.adjusted(drawn[k : k + FAMILY]) for k in range(0, repeats - FAMILY + 1, FAMILY)]
-        shares["families_of_twenty"] = len(families)
-        shares["families_with_any_better_after_holm"] = sum(
-            any(found.conclusion.better for found in family) for family in families
-        )
+    if scenario.itself or scenario.others > 1:
+        size = FAMILY if scenario.itself else scenario.others
+        families = [drawn[k : k + size] for k in range(0, len(drawn) - size + 1, size)]
+        shares["families"], shares["family_size"] = len(families), size
+        for holm, told in (("before", families), ("after", [significance.adjusted(family) for family in families])):
+            shares[f"families_with_any_better_{holm}_holm"] = sum(
+                any(found.conclusion.better for found in family) for family in told
+            )
     return shares
 
 

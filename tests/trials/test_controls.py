@@ -284,6 +284,11 @@ def test_differences_are_those_of_contenders():
     _, rows = concluded(own, relu_twin=other)
     row = rows["relu_twin"]
     assert row.found == significance.difference(right(own), right(other))
+    # Of two controls, the smaller p-value counts twice (Holm).
+    _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
+    smaller, larger = sorted((each.found for each in both.values() if each.found), key=lambda found: found.p_value_raw)
+    assert smaller.p_value == max(2 * smaller.p_value_raw, smaller.p_permutation)
+    assert larger.p_value == max(larger.p_value_raw, 2 * smaller.p_value_raw, larger.p_permutation)
     # Images that belong together say less than as many single ones.
     _, rows = concluded(own, groups=np.arange(1000) // 50, margin=0.2, relu_twin=other)
     grouped = rows["relu_twin"].found

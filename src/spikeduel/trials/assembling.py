@@ -186,7 +186,10 @@ def compare_pairs(
 def compare_with_controls(
     contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
-    """The difference of a spiking contender to each control, over the seeds that have both; None without controls."""
+    """The difference of a spiking contender to each control, over the seeds that have both; None without controls.
+
+    The p-values are adjusted for the number of controls (Holm).
+    """
     own = pooled(finished, contender, lambda each: each.answers if each.controlled else None)
     its = [each for each in finished if each.contender == contender and each.record.settings["seed"] in own]
     found = [each.controlled for each in its if each.controlled]
@@ -211,6 +214,10 @@ def compare_with_controls(
                 found=significance.difference(a, b, groups, margin),
             )
         rows.append(row)
+    measured = [row for row in rows if row.found]
+    adjusted = significance.adjusted([row.found for row in measured if row.found])
+    of_family = {row.control: found for row, found in zip(measured, adjusted, strict=True)}
+    rows = [structs.replace(row, found=of_family.get(row.control)) for row in rows]
     return ControlledContender(
         contender=contender,
         num_steps=its[0].record.settings["num_steps"],

@@ -122,7 +122,7 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results):
     folds = [Counts(train=1, val=1, test=10)] * 2
     assert "these trainings, one per fold" in report.how_compared(with_dataset(alone, folds=folds))
     two = structs.replace(results, comparison=structs.replace(results.comparison, pairs=results.comparison.pairs * 2))
-    assert "adjusted for 2 comparisons (Holm)" in report.how_compared(two)
+    assert "adjusted for 2 comparisons (Holm); intervals, and so equivalence, are not." in report.how_compared(two)
 
 
 def test_an_interval_that_excludes_0_without_a_conclusion_is_explained_once(results):

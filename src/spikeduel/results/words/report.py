@@ -117,21 +117,27 @@ def how_compared(results: Results) -> str:
     """What the table of differences means, as a note below it."""
     pairs = results.comparison.pairs
     tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
-    many = f" p-values are adjusted for {len(pairs)} comparisons (Holm)." if len(pairs) > 1 else ""
     scope = "Interval and p-value allow for other seeds and other test images."
     if max(pair.seeds for pair in pairs) == 1:
         models = "these trainings, one per fold," if results.dataset.folds else "these two trained models"
         scope = f"Interval and p-value are about {models} and other test images; one seed cannot show other trainings."
     certain = any(p_number(pair.p_value) == "1" for pair in pairs)
     no_evidence = " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
-    return f"Test: {tests}.{many} {scope} {_terms(pairs)}{no_evidence}"
+    return f"Test: {tests}.{_adjusted(len(pairs), 'comparison')} {scope} {_terms(pairs)}{no_evidence}"
+
+
+def _adjusted(number: int, what: str) -> str:
+    """Which conclusions allow for the number of comparisons; empty where there is one."""
+    if number < 2:
+        return ""
+    return f" p-values are adjusted for {counted(number, what)} (Holm); intervals, and so equivalence, are not."
 
 
 def how_controlled(contender: ControlledContender) -> str:
     """By which test each control was compared, and what the words mean; empty where none was measured."""
     found = [row.found for row in contender.rows if row.found]
     tests = "; ".join(dict.fromkeys(each.test for each in found))
-    return f"Test: {tests}, each control by itself. {_terms(found)}" if found else ""
+    return f"Test: {tests}.{_adjusted(len(found), 'control')} {_terms(found)}" if found else ""
 
 
 def _terms(found: Sequence[Difference]) -> str:
