@@ -182,6 +182,15 @@ def test_layers_one_after_the_other_are_the_network(name):
     torch.testing.assert_close(x, expected[0] if isinstance(expected, tuple) else expected)
 
 
+def test_a_layer_that_is_replaced_is_the_one_that_runs():
+    module, x = make("dense-snn").eval(), torch.rand(5, 3, 1, 28, 28)
+    before = module(x)[1]
+    module.lif2 = LIF(beta=0.1)
+    after = module(x)[1]
+    assert not torch.allclose(before, after)
+    assert torch.equal(after, module(x)[1])
+
+
 PLAIN = [
     {"type": "flatten"},
     {"type": "linear", "num_inputs": 16, "num_outputs": 3, "bias": False},

@@ -177,6 +177,16 @@ def test_other_shapes_and_classes_are_refused(trained, tmp_path):
         evaluate(load_model(path), write_folder(tmp_path / "pets", ["cat", "dog"], 8))
 
 
+def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):
+    model, told = load_model(trained["small-cnn"][0]), []
+    progress = Progress()
+    progress.say = told.append
+    evaluate(model, EXPERIMENT, progress=progress)
+    assert told == []
+    evaluate(model, write_folder(tmp_path / "others", model.card.classes, 8), progress=progress)
+    assert [text.split(",")[0] for text in told if "small-cnn was trained" in text] == ["note: as far as is known"]
+
+
 def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):
     """The set's own images, enlarged, in colour and upside down in polarity are not what the model knows; its
     own pictures, stored larger and in colour, are brought back to 8×8 grey."""

@@ -45,7 +45,6 @@ class SpikingChain(nn.Module):
 
     family: Family = "snn"
     readout: Readout = MeanReadout()
-    _order: list[nn.Module] | None = None  # what `layers` gives, made once
 
     def layers(self) -> list[nn.Module]:
         """Its layers in the order in which data passes them."""
@@ -53,12 +52,10 @@ class SpikingChain(nn.Module):
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
         """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
-        if self._order is None:
-            self._order = self.layers()
-        mem = None
-        for layer in self._order:
+        layers, mem = self.layers(), None
+        for layer in layers:
             if isinstance(layer, Neuron):
-                x, mem = layer(x, with_mem=layer is self._order[-1])
+                x, mem = layer(x, with_mem=layer is layers[-1])
             else:
                 x, mem = over_time(layer, x), None
         return as_sequence(x) if mem is None else (as_sequence(x), mem)

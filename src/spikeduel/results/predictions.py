@@ -95,7 +95,7 @@ def names(
         a = a or next(name for name in first if name != b)
         b = b or next(name for name in first if name != a)
         if a == b:
-            raise InputError(f"{a} is named twice: nobody differs from itself. Name another, or --against.")
+            raise InputError(f"{a} is named twice. Name another contender, or another run with --against.")
         return a, b
     common = [name for name in first if name in second]
     only = common[0] if len(common) == 1 else None

@@ -214,10 +214,8 @@ def compare_with_controls(
                 found=significance.difference(a, b, groups, margin),
             )
         rows.append(row)
-    measured = [row for row in rows if row.found]
-    adjusted = significance.adjusted([row.found for row in measured if row.found])
-    of_family = {row.control: found for row, found in zip(measured, adjusted, strict=True)}
-    rows = [structs.replace(row, found=of_family.get(row.control)) for row in rows]
+    adjusted = iter(significance.adjusted([row.found for row in rows if row.found]))
+    rows = [structs.replace(row, found=next(adjusted)) if row.found else row for row in rows]
     return ControlledContender(
         contender=contender,
         num_steps=its[0].record.settings["num_steps"],

@@ -61,6 +61,11 @@ def evaluate(
             )
     else:
         prepared, split, known = _test_part(card, experiment, progress, store)
+        if not known:
+            progress.say(
+                f"note: as far as is known, {card.contender} was trained on other data. If some of its training images "
+                "are among these, accuracy is too high."
+            )
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     validation = EvaluationBatches(*prepared.held, split.val) if known and len(split.val) else None
@@ -133,10 +138,6 @@ def _test_part(
         split = data.split(grouped, replace(experiment, **as_then), known.get("fold") or 0)
     else:
         split = data.split(prepared, experiment)
-        progress.say(
-            f"note: {card.contender} was trained on other data. If some of its training images are among these, "
-            "accuracy is too high."
-        )
     try:
         (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
     except InputError as error:

@@ -198,7 +198,8 @@ def tried(card: ModelCard) -> nn.Module:
     except Exception as error:  # it may be the user's code
         raise InputError(
             f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and {len(card.classes)} "
-            f"classes ({type(error).__name__}: {error}). It can name {', '.join(models.BUILT_WITH)}."
+            f"classes ({type(error).__name__}: {error}). It is given those of {', '.join(models.BUILT_WITH)} that its "
+            "parameters name."
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")

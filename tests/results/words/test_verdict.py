@@ -194,8 +194,8 @@ def test_long_lists_are_cut():
         ),
         (
             {"seeds": 6, "groups": 40, "effective_groups": 3.93, "reservation": Reservation.FEW_GROUPS},
-            "the interval excludes 0, but it rests on as much as 3.9 equal groups of test images, and fewer than 6 "
-            "show nobody better",
+            "the interval excludes 0, but the test images count as 3.9 groups of equal size, and it takes 6 "
+            "to call one better",
         ),
         (
             {"seeds": 6, "reservation": Reservation.COMPARISONS},

@@ -36,9 +36,7 @@ _SENTENCES: dict[FindingKind, str] = {
         "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
         "recognition."
     ),
-    "unreadable_files": (
-        "{count:unreadable file}{named}. Remove or replace {one:it|them}: nothing can be trained before."
-    ),
+    "unreadable_files": ("{count:unreadable file}{named}. Remove or replace {one:it|them} before training."),
     "groups_joined": (
         "{count:set} of equal images {one:lies|lie} in several groups, such as under several people. These groups are "
         "joined, so that no split cuts them."

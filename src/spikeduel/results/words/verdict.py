@@ -77,10 +77,11 @@ def because(found: Difference) -> str:
             why = f"with {found.seeds} seeds p cannot fall below {smallest:.2g} (--seeds 6 is enough)"
         case Reservation.FEW_GROUPS:
             groups = found.groups or 0
-            why = f"with {counted(groups, 'group')} of test images p cannot fall below {smallest_p(groups):.2g}"
-            if groups >= FEWEST_GROUPS or found.seeds > 1:
-                equal = f"{found.effective_groups or groups:.2g} equal groups of test images"
-                why = f"it rests on as much as {equal}, and fewer than {FEWEST_GROUPS} show nobody better"
+            if found.seeds == 1 and groups < FEWEST_GROUPS:
+                why = f"with {counted(groups, 'group')} of test images p cannot fall below {smallest_p(groups):.2g}"
+            else:
+                weigh = f"{found.effective_groups or groups:.2g} groups of equal size"
+                why = f"the test images count as {weigh}, and it takes {FEWEST_GROUPS} to call one better"
         case Reservation.COMPARISONS:
             why = "not after adjusting for the number of comparisons"
         case _:
