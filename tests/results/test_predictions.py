@@ -31,8 +31,10 @@ def prepared(groups=None, fingerprint="f" * 64):
     )
 
 
-def record(contender, seed):
+def record(contender, seed, source=None):
     settings = {"contender": contender, "seed": seed}
+    if source:
+        settings["converted"] = {"contender": source, "key": f"{source}{seed}"}
     return TrialRecord(
         key=f"{contender}{seed}", settings=settings, parameters=1, status="done", error=None, best_epoch=0,
         stopped="limit", epoch_seconds=[], history=[],
@@ -53,12 +55,12 @@ def answered(num_wrong):
 def make_run(tmp_path):
     """Makes a run's folder with predictions: {contender: [wrong answers of each seed]}."""
 
-    def make(wrong, name="run", groups=None, test=TEST, fingerprint="f" * 64, **settings):
+    def make(wrong, name="run", groups=None, test=TEST, fingerprint="f" * 64, source=None, **settings):
         run = tmp_path / name
         records, measures = [], []
         for contender, numbers in wrong.items():
             for seed, number in enumerate(numbers):
-                records.append(record(contender, seed))
+                records.append(record(contender, seed, (source or {}).get(contender)))
                 measures.append({} if number is None else {"classification": answered(number)})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
@@ -76,11 +78,12 @@ def test_what_is_written_is_read_again(make_run):
     np.testing.assert_array_equal(found.labels, LABELS[TEST])
     np.testing.assert_array_equal(found.indices, TEST)
     np.testing.assert_array_equal(found.groups, TEST // 4)
-    np.testing.assert_array_equal(found.answers["snn", 1], predicted(1))
+    np.testing.assert_array_equal(found.answers["snn", 1].predicted, predicted(1))
     # What anybody may rely on who reads it without spikeduel.
     content = json.loads((run / "predictions.json").read_text())
     assert set(content) == {"schema", "dataset", "fingerprint", "classes", "indices", "labels", "groups", "trials"}
-    assert content["trials"][2] == {"contender": "cnn", "seed": 0, "predicted": predicted(8)}
+    answers = {"contender": "cnn", "seed": 0, "predicted": predicted(8), "trainings": ["cnn0"]}
+    assert content["trials"][2] == answers
 
 
 def test_two_contenders_of_one_run(make_run):
@@ -97,6 +100,20 @@ def test_only_seeds_that_both_have(make_run):
     found = sd.compare_runs(make_run({"snn": [0, 2, 4], "cnn": [8, None, 6]}))
     assert found.seeds == 2
     assert found.difference == pytest.approx(((8 - 0) + (6 - 4)) / 2 / 40)
+
+
+def test_answers_of_the_same_trainings_are_compared_seed_by_seed(make_run):
+    seeds = {"snn": [0, 2, 4, 1, 3, 5], "snn-converted": [2, 4, 5, 3, 4, 7], "cnn": [8, 4, 6, 9, 2, 1]}
+    run = make_run(seeds, source={"snn-converted": "snn"})
+    found = sd.compare_runs(run, "snn", "snn-converted")
+    assert (found.paired, found.p_permutation) == (True, pytest.approx(2 / 64))
+    assert not sd.compare_runs(run, "snn", "cnn").paired
+    # What a file of an earlier version does not say is not supposed.
+    path = run / "predictions.json"
+    content = json.loads(path.read_text())
+    content["trials"] = [{**each, "trainings": []} for each in content["trials"]]
+    path.write_text(json.dumps(content))
+    assert not sd.compare_runs(run, "snn", "snn-converted").paired
 
 
 def test_groups_count(make_run):

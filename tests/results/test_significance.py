@@ -91,6 +91,8 @@ HELD_BACK = significance.Difference(
     [
         ({"seeds": 3, "p_permutation": 0.1}, Reservation.FEW_SEEDS),
         ({"seeds": 4, "p_permutation": 0.06}, Reservation.EXACT_TEST),
+        ({"seeds": 4, "p_permutation": 0.125, "paired": True}, Reservation.FEW_SEEDS),
+        ({"seeds": 6, "p_permutation": 0.0625, "paired": True}, Reservation.EXACT_TEST),
         ({"ci95": (-0.03, -0.01), "seeds": 2, "p_permutation": 1 / 3}, Reservation.FEW_SEEDS),
         ({"seeds": 1, "p_permutation": None, "p_value_raw": 0.0625, "groups": 5}, Reservation.FEW_GROUPS),
         ({"seeds": 1, "p_permutation": None, "p_value_raw": 0.0625, "groups": 6}, Reservation.EXACT_TEST),
@@ -123,6 +125,47 @@ def test_the_p_value_is_the_larger_of_two():
     assert few.p_value == pytest.approx(0.1)
     assert few.conclusion == "inconclusive"
     assert few.ci95[0] > 0
+
+
+def one_training(rng, seeds=6, images=10_000, cost=60):
+    """Trainings that vary a lot, and the same once more, each with exactly `cost` right answers fewer."""
+    once = answers(rng, 0.87, seeds, images, spread=0.01)
+    again = once.copy()
+    for row, other in zip(once, again, strict=True):
+        other[rng.choice(np.flatnonzero(row), 20 + cost, replace=False)] = False
+        other[rng.choice(np.flatnonzero(~row), 20, replace=False)] = True
+    return once, again
+
+
+def test_what_a_training_loses_each_time_is_found():
+    once, again = one_training(np.random.default_rng(0))
+    found = significance.difference(once, again, paired=True)
+    assert found.difference == pytest.approx(0.006)
+    assert found.p_value == found.p_permutation == pytest.approx(2 / 64)
+    assert (found.paired, found.conclusion) == (True, Conclusion.A_BETTER)
+    apart = significance.difference(once, again)
+    assert (apart.paired, apart.conclusion) == (False, Conclusion.INCONCLUSIVE)
+    labels = np.ones(10_000, int)
+    assert sd.compare_predictions(labels, once.astype(int), again.astype(int), paired=True) == found
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5])
+def test_paired_seeds_take_six_to_make_one_better(seeds):
+    once, again = one_training(np.random.default_rng(0), seeds, cost=400)
+    found = significance.difference(once, again, paired=True)
+    assert (found.p_permutation, found.smallest_p) == pytest.approx((2 / 2**seeds, 2 / 2**seeds))
+    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_SEEDS)
+    assert significance.difference(once, again).fewest_seeds == 4
+    assert (found.fewest_seeds, found.seeds_needed) == (6, 6)
+
+
+def test_one_seed_that_goes_the_other_way_is_one_too_many_of_six():
+    once, again = one_training(np.random.default_rng(0))
+    once[0], again[0] = again[0].copy(), once[0].copy()
+    found = significance.difference(once, again, paired=True)
+    # Of 64 signs, those of one seed or of none turned are as far from 0, and their opposites.
+    assert found.p_permutation == pytest.approx(14 / 64)
+    assert found.conclusion is not Conclusion.A_BETTER
 
 
 def test_luck_of_the_images_is_no_lead():

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -87,6 +88,33 @@ def test_the_two_way_table_by_hand():
     assert found.seeds == pytest.approx(max(by_seed, remainder))
     assert found.images == pytest.approx(max(images - remainder, 0))
     assert found.centre == pytest.approx(1.5 / 6)
+
+
+def test_the_two_way_table_of_paired_seeds_by_hand():
+    # The differences of the same answers: 0 1 1 0 and 1 0 0 0, of means 1/2 and 1/4; all of it 3/8.
+    a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
+    b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
+    found = of_difference(a, b, None, paired=True)
+    # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more 3/8.
+    residuals = np.array([[-5, 3, 3, -1], [5, -3, -3, 1]]) / 8
+    remainder = 4 / 3 * np.square(residuals).sum() / (1 * 2 * 16)
+    by_seed = (1 / 32) / 2
+    images = (3 / 4 + 1 - 1.5**2 / 6) / 36
+    assert found.seeds == pytest.approx(max(by_seed, remainder))
+    assert found.images == pytest.approx(max(images - remainder, 0))
+    assert (found.centre, found.seed_freedom) == (pytest.approx(1.5 / 6), 1)
+
+
+def test_the_luck_of_a_training_that_both_share_cancels():
+    rng = np.random.default_rng(0)
+    a = crossed(rng)
+    b = a ^ (rng.random(a.shape) < 0.02)
+    # Each seed of both forgets as many images as it likes, where they agreed.
+    worse = (a & b) & (rng.random(a.shape) < np.linspace(0, 0.5, 6)[:, None])
+    before, after = (of_difference(x, y, None, paired=True) for x, y in ((a, b), (a & ~worse, b & ~worse)))
+    assert astuple(after) == pytest.approx(astuple(before))
+    apart = of_difference(a & ~worse, b & ~worse, None)
+    assert apart.seeds > 100 * after.seeds
 
 
 def test_the_remainder_is_not_counted_twice():

@@ -296,6 +296,18 @@ def test_differences_are_those_of_contenders():
     assert grouped.ci95[1] - grouped.ci95[0] > row.found.ci95[1] - row.found.ci95[0]
 
 
+def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
+    own = [answered(800 + 10 * seed) for seed in range(6)]
+    less = [answered(780 + 10 * seed) for seed in range(6)]
+    _, rows = concluded(own, shuffled=less, one_step=less)
+    assert rows["shuffled"].found.p_permutation == pytest.approx(2 / 64)
+    assert rows["shuffled"].found.conclusion is Conclusion.A_BETTER
+    # As many right answers of other trainings say less.
+    assert not rows["one_step"].found.paired
+    assert rows["one_step"].found.conclusion is Conclusion.INCONCLUSIVE
+    assert [name for name, control in CONTROLS.items() if control.paired] == ["shuffled"]
+
+
 def test_rows_are_pairs_of_the_contender_and_a_control():
     about, rows = concluded(
         [answered(800), answered(820)],

@@ -130,7 +130,7 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     assert one.model == "models/dense-relu-converted-seed0.safetensors"
     assert (tmp_path / "out" / two.model).is_file()
     (pair,) = found.comparison.pairs
-    assert (pair.a, pair.b) == ("dense-relu", "dense-relu-converted")
+    assert (pair.a, pair.b, pair.paired) == ("dense-relu", "dense-relu-converted", True)
     caveat = NotTrained(sources={"dense-relu-converted": "dense-relu"}, num_steps=6, percentile=99.9)
     assert caveat in found.comparison.caveats
     # What the validation images say is measured, not taken from its source.

@@ -8,7 +8,7 @@ from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion
 from spikeduel.results.trials import Trial
-from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
+from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
 
 SMALL_TEST_SET = 500
@@ -86,8 +86,8 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
     undecided = [pair for pair in pairs if pair.conclusion is Conclusion.INCONCLUSIVE]
     if seeds == 1:
         found.append(c.AnotherTraining())
-    elif undecided and seeds < FEWEST_SEEDS:
-        found.append(c.EnoughSeeds(fewest=FEWEST_SEEDS))
+    elif too_few := [pair.fewest_seeds for pair in undecided if pair.seeds < pair.fewest_seeds]:
+        found.append(c.EnoughSeeds(fewest=max(too_few)))
     elif undecided:
         known = [pair.seeds_needed for pair in undecided if pair.seeds_needed is not None]
         needed = max(known) if len(known) == len(undecided) else None

@@ -16,11 +16,16 @@ FILE = "predictions.json"
 
 
 class SeedAnswers(typed.Frozen):
-    """One finished seed's predicted classes, in the order of the document's `indices`."""
+    """One finished seed's predicted classes, in the order of the document's `indices`.
+
+    `trainings` are the keys of the trainings whose weights answered, one a fold: those of a converted network are its
+    source's. Files of earlier versions do not say.
+    """
 
     contender: str
     seed: Count
     predicted: list[Count]
+    trainings: list[str] = []
 
 
 class PredictionsFile(typed.Frozen):
@@ -46,9 +51,9 @@ class PredictionsFile(typed.Frozen):
             raise ValueError("indices, labels, groups and answers differ in length")
 
     @property
-    def answers(self) -> dict[tuple[str, int], list[int]]:
-        """The predicted classes `[N]` of each contender and seed, in the order of the run."""
-        return {(each.contender, each.seed): each.predicted for each in self.trials}
+    def answers(self) -> dict[tuple[str, int], SeedAnswers]:
+        """Those of each contender and seed, in the order of the run."""
+        return {(each.contender, each.seed): each for each in self.trials}
 
     @property
     def contenders(self) -> list[str]:
@@ -117,7 +122,8 @@ def compare_runs(
     """Compares contender `a` of `run` with contender `b` of `run`, or of `other_run`, over the seeds that both have.
 
     Names may be left out where there is no choice (see `names`); `margin` is by default the run's. Raises `InputError`
-    where the runs' test images are not the same, or no seed is common to both.
+    where the runs' test images are not the same, or no seed is common to both. Where both are known to be of the same
+    trainings, they are compared seed by seed.
     """
     a, b = names(run, a, b, other_run)
     first = read(run)
@@ -132,5 +138,7 @@ def compare_runs(
         raise InputError(f"{a} and {b} have no finished seed in common.")
     if margin is None:
         margin = read_experiment(Path(run) / "experiment.toml").equivalence_margin
-    answers = [of_a[a, seed] for seed in seeds], [of_b[b, seed] for seed in seeds]
-    return significance.compare_predictions(first.labels, *answers, first.groups, margin)
+    pairs = [(of_a[a, seed], of_b[b, seed]) for seed in seeds]
+    predicted = [one.predicted for one, _ in pairs], [other.predicted for _, other in pairs]
+    paired = all(one.trainings and one.trainings == other.trainings for one, other in pairs)
+    return significance.compare_predictions(first.labels, *predicted, first.groups, margin, paired)

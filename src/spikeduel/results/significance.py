@@ -12,10 +12,18 @@ contender better. Alone it would not do, since it takes the luck of these images
 permutations' are not: they are a second condition on each pair, and adjusting anything so coarse would forbid all
 conclusions.
 
+**Seeds in pairs.** Where seed s of both is one training, asked in two ways (a trained network and its conversion, or
+with its spikes shuffled), its luck is in both and cancels. The t test is that of the seeds' differences, and the exact
+test flips their signs: within a seed the two could change names, across seeds they could not. That has 2^S ways, and p
+cannot fall below 2/64 = 0.031 with six seeds, nor below 0.0625 with five, so that it takes six to call one better, and
+all six differences must have one sign. It is not adjusted by Holm either: over five controls that would take eight
+seeds.
+
 **One seed** says nothing about other seeds. These two trained models are tested: exactly, by McNemar's test, or by
 flipping the signs of whole groups where images come in groups.
 """
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
@@ -25,7 +33,7 @@ from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
 from spikeduel.results import uncertainty
-from spikeduel.results.uncertainty import ALPHA, FEWEST_SEEDS
+from spikeduel.results.uncertainty import ALPHA, FEWEST_PAIRED_SEEDS, FEWEST_SEEDS
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
@@ -73,6 +81,7 @@ class Difference(Frozen):
 
     `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
     seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's exact test, before Holm.
+    `paired`: seed s of both is one training, so that differences are taken seed by seed, and their signs are flipped.
 
     `groups` is the number of groups that the images come in, None where each stands for itself; `effective_groups` how
     many equal ones would weigh the same. With fewer than six of these nobody is called better.
@@ -101,6 +110,17 @@ class Difference(Frozen):
     effective_groups: float | None = None
     negligible: bool = False
     reservation: Reservation | None = None
+    paired: bool = False
+
+    @property
+    def fewest_seeds(self) -> int:
+        """With how many the exact test lets one be better, which says something of other trainings."""
+        return FEWEST_PAIRED_SEEDS if self.paired else FEWEST_SEEDS
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p-value that exchanging so many seeds can reach."""
+        return 2.0 ** (1 - self.seeds) if self.paired else 2 / math.comb(2 * self.seeds, self.seeds)
 
     @property
     def excludes_zero(self) -> bool:
@@ -124,12 +144,14 @@ def compare_predictions(
     predictions_b: ArrayLike,
     groups: ArrayLike | None = None,
     margin: float = MARGIN,
+    paired: bool = False,
 ) -> Difference:
     """Compares two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S seeds.
 
     `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one person's, say) and
-    are not independent. Differences inside ±`margin` (a fraction: 0.005 is half a point) count as none. With one seed
-    the answer holds for these two trained models only. Raises `InputError`.
+    are not independent. Differences inside ±`margin` (a fraction: 0.005 is half a point) count as none. `paired`: row s
+    of both is one training, asked in two ways; two trainings that share a seed are not. With one seed the answer holds
+    for these two trained models only. Raises `InputError`.
     """
     truth = _of_images("labels", labels)
     right: list[np.ndarray] = []
@@ -141,11 +163,15 @@ def compare_predictions(
     seeds_a, seeds_b = map(len, right)
     if seeds_a != seeds_b:
         raise InputError(f"predictions_a has {seeds_a} seeds and predictions_b {seeds_b}: give as many of each.")
-    return difference(right[0], right[1], groups, margin)
+    return difference(right[0], right[1], groups, margin, paired)
 
 
 def difference(
-    right_a: np.ndarray, right_b: np.ndarray, groups: ArrayLike | None = None, margin: float = MARGIN
+    right_a: np.ndarray,
+    right_b: np.ndarray,
+    groups: ArrayLike | None = None,
+    margin: float = MARGIN,
+    paired: bool = False,
 ) -> Difference:
     """The same from whether each seed of a contender is right on each image: bool `[S, N]`. Raises `InputError`."""
     if not 0 <= margin <= 1:
@@ -155,13 +181,17 @@ def difference(
     if groups is not None:
         names, numbers = np.unique(_of_images("groups", groups, num_images), return_inverse=True)
         cluster = None if len(names) == num_images else numbers
-    off = uncertainty.of_difference(right_a, right_b, cluster)
+    off = uncertainty.of_difference(right_a, right_b, cluster, paired)
     p_permutation = None
     if num_seeds > 1:
-        p_value = off.p_value
-        p_permutation, how = uncertainty.exchanged(right_a.sum(1), right_b.sum(1))
-        units = "images" if cluster is None else "groups of images"
-        test = f"t test over seeds and {units}, and {how} permutation of the seeds"
+        p_value, units = off.p_value, "images" if cluster is None else "groups of images"
+        counts = right_a.sum(1), right_b.sum(1)
+        if paired:
+            p_permutation = uncertainty.sign_flips(counts[0] - counts[1])
+            test = f"paired t test over seeds and {units}, and exact sign flips of the seeds' differences"
+        else:
+            p_permutation, how = uncertainty.exchanged(*counts)
+            test = f"t test over seeds and {units}, and {how} permutation of the seeds"
     elif cluster is None:
         p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
     else:
@@ -181,10 +211,13 @@ def difference(
         conclusion=Conclusion.INCONCLUSIVE,
         detectable=off.detectable,
         detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
-        seeds_needed=off.seeds_needed(margin) if num_seeds > 1 else None,
+        seeds_needed=None,
         groups=None if cluster is None else int(cluster.max()) + 1,
         effective_groups=None if cluster is None else uncertainty.effective_groups(cluster),
+        paired=paired,
     )
+    if num_seeds > 1:
+        found = structs.replace(found, seeds_needed=off.seeds_needed(margin, found.fewest_seeds))
     return adjusted([found])[0]
 
 
@@ -209,7 +242,7 @@ def reservation(found: Difference) -> Reservation | None:
     """
     if found.conclusion is not Conclusion.INCONCLUSIVE or not found.excludes_zero:
         return None
-    if 1 < found.seeds < FEWEST_SEEDS:
+    if 1 < found.seeds < found.fewest_seeds:
         return Reservation.FEW_SEEDS
     if found.few_groups:
         return Reservation.FEW_GROUPS

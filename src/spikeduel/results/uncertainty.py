@@ -6,7 +6,9 @@ image, plus a remainder, special to a seed on an image. The variance of the mean
 parts accordingly. The spread of the trainings' accuracies, divided by S, holds those of seeds and of the remainder; the
 spread of the images' mean differences, divided by N, those of images and of the remainder. The remainder is known from
 the two-way table, and taken out once (two-way random effects: Searle, Casella and McCulloch, *Variance Components*,
-1992). Both contenders have met the same images; their seeds are trainings of their own. Where images come in groups
+1992). Both contenders have met the same images; their seeds are trainings of their own. Where they are not, as with a
+trained network and its conversion, seed s of both is one training: what is special to that training is in both, and
+the table is that of the differences `right_a − right_b`, with S − 1 degrees of freedom. Where images come in groups
 that are not independent, groups take the place of images, and their sizes count: the variance is that of leaving out
 one group after the other (the jackknife), and its degrees of freedom are those of as many equal groups as would weigh
 the same (`effective_groups`).
@@ -28,6 +30,8 @@ SMALLEST_P = 1e-12
 """Of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
 """Of a contender, for exchanging seeds to reach a p-value below `ALPHA`: 2 of 70 ways."""
+FEWEST_PAIRED_SEEDS = 6
+"""Where both are of the same trainings, for flipping the signs of the seeds' differences to do so: 2 of 64 ways."""
 MOST_WAYS = 200_000
 """All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always the same."""
 
@@ -74,9 +78,9 @@ class Uncertainty:
         """The same on these images with any number of seeds."""
         return replace(self, seeds=0.0).detectable
 
-    def seeds_needed(self, margin: float) -> int | None:
-        """The smallest number of seeds a contender with which `margin` is detectable; None beyond `MOST_SEEDS`."""
-        numbers = np.arange(FEWEST_SEEDS, MOST_SEEDS + 1)
+    def seeds_needed(self, margin: float, fewest: int = FEWEST_SEEDS) -> int | None:
+        """The smallest number of seeds, from `fewest`, with which `margin` is detectable; None beyond `MOST_SEEDS`."""
+        numbers = np.arange(fewest, MOST_SEEDS + 1)
         enough = np.flatnonzero(self._reach(ALPHA / 2, numbers) + self._reach(1 - POWER, numbers) <= margin)
         return int(numbers[enough[0]]) if len(enough) else None
 
@@ -95,10 +99,12 @@ def _student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     return -special.stdtrit(np.minimum(freedom, 1e9), tail)
 
 
-def of_difference(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None) -> Uncertainty:
+def of_difference(
+    right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None, paired: bool = False
+) -> Uncertainty:
     """For bool `[S, N]` of two contenders: over other images and, from two seeds on, over other seeds.
 
-    `cluster` `[N]` numbers the groups of images from 0.
+    `cluster` `[N]` numbers the groups of images from 0; `paired`: seed s of both is one training.
     """
     num_seeds, num_images = right_a.shape
     differences = right_a.mean(0) - right_b.mean(0)
@@ -106,9 +112,10 @@ def of_difference(right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray 
     over_images = Uncertainty(float(differences.sum()) / (num_images + 2), images, image_freedom)
     if num_seeds == 1:
         return over_images
-    parts = [float(right.mean(1).var(ddof=1)) / num_seeds for right in (right_a, right_b)]
-    remainder = sum(_remainder(right, cluster) for right in (right_a, right_b))
-    # Welch's: between S − 1, where one contender alone varies, and 2(S − 1).
+    tables = [np.subtract(right_a, right_b, dtype=np.int8)] if paired else [right_a, right_b]
+    parts = [float(table.mean(1).var(ddof=1)) / num_seeds for table in tables]
+    remainder = sum(_remainder(table, cluster) for table in tables)
+    # Welch's: between S − 1, where one contender alone varies, or both are one training, and 2(S − 1).
     ratio = sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 1.0
     return replace(
         over_images,
@@ -148,10 +155,10 @@ def _without_one(sums: np.ndarray, cluster: np.ndarray) -> float:
     return float(np.square(sums / (len(cluster) - sizes)).sum()) * (1 - 1 / len(sizes))
 
 
-def _remainder(right: np.ndarray, cluster: np.ndarray | None) -> float:
-    """The part of the variance of a contender's mean accuracy that is special to a seed on an image (or cluster)."""
-    num_seeds, num_images = right.shape
-    left = right - right.mean(1, keepdims=True) - right.mean(0) + right.mean()
+def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
+    """The part of the variance of the mean of `table` `[S, N]` that is special to a seed on an image (or cluster)."""
+    num_seeds, num_images = table.shape
+    left = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     if cluster is None:
         cluster = np.arange(num_images)
     else:
@@ -177,9 +184,11 @@ def sign_flips(sums: np.ndarray) -> float:
     sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
     chances, farthest = np.ones(1), 0
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-        steps = np.zeros(2 * size * count + 1)
-        steps[:: 2 * size] = stats.binom.pmf(np.arange(count + 1), count, 0.5)
-        chances, farthest = np.convolve(chances, steps), farthest + size * count
+        before, chances = chances, np.zeros(len(chances) + 2 * size * count)
+        for positive, chance in enumerate(stats.binom.pmf(np.arange(count + 1), count, 0.5).tolist()):
+            start = 2 * size * positive
+            chances[start : start + len(before)] += chance * before
+        farthest += size * count
     totals = np.abs(np.arange(-farthest, farthest + 1))
     return min(1.0, float(chances[totals >= abs(int(sums.sum()))].sum()))
 

@@ -31,7 +31,7 @@ from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials.controls import CONTROLS
-from spikeduel.trials.runs import Finished, pooled, tested
+from spikeduel.trials.runs import Finished, pooled, tested, trainings
 
 
 def assemble(
@@ -159,14 +159,19 @@ def compare_pairs(
 ) -> list[Pair]:
     """Every two of `contenders` with a seed in common, their p-values adjusted for the number of pairs.
 
-    `groups` `[N]` says which test images belong together.
+    `groups` `[N]` says which test images belong together. Contenders of the same trainings, such as a converted network
+    and its source, are compared seed by seed.
     """
     answers = {name: pooled(finished, name) for name in contenders}
+    keys = {name: trainings(finished, name) for name in contenders}
     compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    differences = []
     for a, b in itertools.combinations(contenders, 2):
         if seeds := sorted(answers[a].keys() & answers[b].keys()):
             compared[a, b] = _right(seeds, answers[a]), _right(seeds, answers[b])
-    found = significance.adjusted([significance.difference(*both, groups, margin) for both in compared.values()])
+            same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
+            differences.append(significance.difference(*compared[a, b], groups, margin, same))
+    found = significance.adjusted(differences)
     return [
         Pair(
             **structs.asdict(difference),
@@ -211,7 +216,7 @@ def compare_with_controls(
                 accuracy=float(b.mean()),
                 bits=next(each.results[name].bits for each in found if name in each.results),
                 spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
-                found=significance.difference(a, b, groups, margin),
+                found=significance.difference(a, b, groups, margin, control.paired),
             )
         rows.append(row)
     adjusted = iter(significance.adjusted([row.found for row in rows if row.found]))

@@ -59,7 +59,8 @@ class Control:
     """A control of a spiking network: its short title, what it is, and whether it spikes (which decides its colour).
 
     Either `train` says what changes in the experiment, and it is trained like any trial; or `ask` gives its answers to
-    the test images. Entered in `CONTROLS`, it runs, is stored, and reaches results, table and report.
+    the test images: `paired` if these are the trial's own trained network's, asked in another way, so that the two are
+    compared seed by seed. Entered in `CONTROLS`, it runs, is stored, and reaches results, table and report.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Control:
     spikes: bool
     train: Callable[[Experiment], Experiment] | None = None
     ask: Callable[[Given], Classification] | None = None
+    paired: bool = False
 
     @property
     def about(self) -> dict[str, Any]:
@@ -125,7 +127,7 @@ CONTROLS: dict[str, Control] = {
     ),
     "shuffled": Control(
         "shuffled in time", "the trained network, each neuron's spikes in random order, as many as before", spikes=True,
-        ask=_shuffled,
+        ask=_shuffled, paired=True,
     ),
     "nearest_neighbour": Control(
         "nearest neighbour", "the label of the training image whose pixels differ least, in full size (the audit's "

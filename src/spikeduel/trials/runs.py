@@ -49,6 +49,12 @@ class Finished:
         return self.record.settings["contender"]
 
     @property
+    def training(self) -> str:
+        """The key of the training whose weights it has: its own, or that of the source of a converted network."""
+        converted = self.record.settings.get("converted")
+        return converted["key"] if converted else self.record.key
+
+    @property
     def answers(self) -> Classification | None:
         """Its answers to the test images; None where there are none."""
         return self.measured.get("classification")
@@ -153,6 +159,15 @@ def pooled(
     }
 
 
+def trainings(finished: Sequence[Finished], contender: str) -> dict[int, list[str]]:
+    """The keys of the trainings whose weights a contender has, one a fold, by seed."""
+    found: dict[int, dict[int | None, str]] = {}
+    for each in finished:
+        if each.contender == contender:
+            found.setdefault(each.record.settings["seed"], {})[each.record.fold] = each.training
+    return {seed: [keys[fold] for fold in sorted(keys, key=lambda fold: fold or 0)] for seed, keys in found.items()}
+
+
 def located(experiment: Experiment) -> Experiment:
     """`experiment` with absolute paths, so that it means the same in every folder."""
     dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
@@ -211,7 +226,12 @@ def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split],
         labels=np.asarray(prepared.labels)[test].tolist(),
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
         trials=[
-            SeedAnswers(contender=contender, seed=seed, predicted=answers[1].tolist())
+            SeedAnswers(
+                contender=contender,
+                seed=seed,
+                predicted=answers[1].tolist(),
+                trainings=trainings(finished, contender)[seed],
+            )
             for contender in dict.fromkeys(each.contender for each in finished)
             for seed, answers in pooled(finished, contender).items()
         ],

@@ -218,6 +218,7 @@ def test_every_reservation_has_words_for_a_table():
     assert set(BRIEF) == set(Reservation)
     # With three seeds, 2 of 20 ways.
     assert "below 0.1 " in because(pair(0.1, seeds=3, reservation=Reservation.FEW_SEEDS))
+    assert "below 0.062 " in because(pair(0.1, seeds=5, paired=True, reservation=Reservation.FEW_SEEDS))
 
 
 # ---- one line

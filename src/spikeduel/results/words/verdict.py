@@ -1,6 +1,5 @@
 """The conclusion in sentences, claiming no more than the trials can bear; and what controls of a contender showed."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from typing import Literal
@@ -73,8 +72,7 @@ def because(found: Difference) -> str:
     """Why neither is better though the interval excludes 0, as a clause."""
     match found.reservation:
         case Reservation.FEW_SEEDS:
-            smallest = 2 / math.comb(2 * found.seeds, found.seeds)
-            why = f"with {found.seeds} seeds p cannot fall below {smallest:.2g} (--seeds 6 is enough)"
+            why = f"with {found.seeds} seeds p cannot fall below {found.smallest_p:.2g} (--seeds 6 is enough)"
         case Reservation.FEW_GROUPS:
             groups = found.groups or 0
             if found.seeds == 1 and groups < FEWEST_GROUPS:
