@@ -25,13 +25,16 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
-from spikeduel.results import significance
+from spikeduel.results import causes, significance
+from spikeduel.results.causes import Claim
+from spikeduel.results.run import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
 ACCURACY = 0.875
 DISAGREEMENT = {"one contender": 0.046, "two contenders": 0.083, "one training": 0.01}
+CAUSES = {Claim.SPIKING_GAINS, Claim.BETTER_THAN_TWINS, Claim.SPIKING_COSTS, Claim.WORSE_THAN_A_TWIN}
 FAMILY = 20
 """Comparisons of a contender with itself that Holm takes together."""
 
@@ -105,6 +108,8 @@ SCENARIOS = {
     "six seeds, paired, five harmless controls": Scenario(paired=True, others=5),
     "ten seeds, paired, no difference": Scenario(paired=True, seeds=10),
     "one seed, these two models": Scenario(seeds=1),
+    "one seed, two harmless twins": Scenario(seeds=1, spread=0.005, others=2),
+    "six seeds, two harmless twins": Scenario(spread=0.005, others=2),
     "one seed, 400 groups of 4": Scenario(seeds=1, images=1_600, group_size=4),
     "one seed, 40 groups of log-normal sizes": Scenario(seeds=1, images=1_600, num_groups=40, sizes="log-normal"),
 }
@@ -214,7 +219,8 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
         drawn += [significance.difference(first, other, groups, paired=scenario.paired) for other in others]
         if scenario.paired:
             unpaired += [significance.difference(first, other, groups).conclusion.better for other in others]
-        covered.append(drawn[-1].ci95[0] <= truth <= drawn[-1].ci95[1])
+        with_b = drawn[-len(others)]
+        covered.append(with_b.ci95[0] <= truth <= with_b.ci95[1])
     shares: dict[str, object] = {
         "coverage_of_ci95": float(np.mean(covered)),
         "mean_width_of_ci95": float(np.mean([found.ci95[1] - found.ci95[0] for found in drawn])),
@@ -228,6 +234,8 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
         shares["p_of_permutation_at_most_5_percent"] = float(np.mean([p <= 0.05 for p in permuted]))
     if scenario.paired:
         shares["better_if_taken_as_two_sets_of_trainings"] = float(np.mean(unpaired))
+    if scenario.others == len(causes.TWINS):
+        shares |= named_causes([drawn[k : k + 2] for k in range(0, len(drawn), 2)])
     if scenario.itself or scenario.others > 1:
         size = FAMILY if scenario.itself else scenario.others
         families = [drawn[k : k + size] for k in range(0, len(drawn) - size + 1, size)]
@@ -237,6 +245,24 @@ def simulate(scenario: Scenario, repeats: int, progress: TerminalProgress, name:
                 any(found.conclusion.better for found in family) for family in told
             )
     return shares
+
+
+def named_causes(families: list[list[Difference]]) -> dict[str, object]:
+    """How often two harmless twins show that spiking gains or costs: as the words were told before, and now.
+
+    Before, one seed was enough: "gains" where both twins were worse, "costs" where one was better.
+    """
+    before, now = 0, 0
+    for family in map(significance.adjusted, families):
+        found = {difference.conclusion for difference in family}
+        before += found == {Conclusion.A_BETTER} or Conclusion.B_BETTER in found
+        rows = [
+            ControlRow(control=twin, found=difference, title="", meaning="", spikes=False)
+            for twin, difference in zip(causes.TWINS, family, strict=True)
+        ]
+        spiking = ControlledContender(contender="", num_steps=4, seeds=family[0].seeds, accuracy=ACCURACY, rows=rows)
+        now += bool(CAUSES.intersection(causes.claims(spiking)))
+    return {"families_that_named_a_cause_before": before, "families_that_name_a_cause": now}
 
 
 def main() -> None:

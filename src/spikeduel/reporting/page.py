@@ -24,7 +24,7 @@ from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, costs, numbers, tables, verdict
+from spikeduel.results.words import caveats, controls, costs, numbers, tables
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
@@ -286,7 +286,7 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
         "file_name": style.file_name, "sentence": caveats.sentence,
     }  # fmt: skip
     environment.globals |= {
-        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "controls": verdict,
+        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "controls": controls,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from spikeduel.results.causes import claims
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
 from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
+from spikeduel.results.words.controls import of_controls
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
-from spikeduel.results.words.verdict import of_controls, verdict
+from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import RENAMED, Experiment, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown
@@ -51,7 +53,7 @@ class Comparison:
 
     def controls(self) -> list[str]:
         """What the controls showed, a text for each spiking contender."""
-        return [" ".join(of_controls(each)) for each in self.results.comparison.controls]
+        return [" ".join(of_controls(self.results, each)) for each in self.results.comparison.controls]
 
     def document(self) -> dict[str, Any]:
         """results.json: the data, and the sentences made of it."""
@@ -62,6 +64,8 @@ class Comparison:
         for name, texts in (("caveats", self.caveats()), ("controls", self.controls())):
             for found, text in zip(content["comparison"][name], texts, strict=True):
                 found["text"] = text
+        for found, each in zip(content["comparison"]["controls"], self.results.comparison.controls, strict=True):
+            found["claims"] = claims(each)
         return content
 
     def best(self, name: str) -> Path:

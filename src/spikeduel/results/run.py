@@ -10,7 +10,7 @@ from msgspec import Meta
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Amount, Count, Positive
-from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Family, Score, Share, Trial
 from spikeduel.settings import Experiment
 from spikeduel.system.typed import Frozen
@@ -103,7 +103,7 @@ class ControlRow(Frozen):
     """A control of a spiking contender: its mean `accuracy`, and the contender − the control.
 
     `found` is None where it was not measured; `reason` may say why. `spread` is the standard deviation over seeds of
-    the difference.
+    the difference. With fewer than `found.fewest_seeds` it describes these trainings, and shows no cause.
     """
 
     control: str
@@ -116,6 +116,11 @@ class ControlRow(Frozen):
     found: Difference | None = None
     reason: str | None = None
 
+    @property
+    def conclusive(self) -> bool:
+        """Whether it has as many seeds as a conclusion on causes takes, whatever that is."""
+        return self.found is not None and self.found.seeds >= self.found.fewest_seeds
+
 
 class ControlledContender(Frozen):
     """A spiking contender and its controls."""
@@ -125,10 +130,6 @@ class ControlledContender(Frozen):
     seeds: Count
     accuracy: Share
     rows: list[ControlRow]
-
-    def conclusion(self, control: str) -> Conclusion | None:
-        """What may be concluded from `control` where that was measured."""
-        return next((row.found.conclusion for row in self.rows if row.control == control and row.found), None)
 
 
 class Conclusions(Frozen):

@@ -53,7 +53,7 @@ def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
     """Names as a list in a sentence; many are cut short."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
 
 
 def counted(number: int, thing: str) -> str:

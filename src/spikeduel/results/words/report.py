@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.run import ControlledContender, Dataset, DrawnFrom, Pair, Results
+from spikeduel.results.run import Dataset, DrawnFrom, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Calibrated, Calibration, Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
@@ -123,24 +123,17 @@ def how_compared(results: Results) -> str:
         scope = f"Interval and p-value are about {models} and other test images; one seed cannot show other trainings."
     certain = any(p_number(pair.p_value) == "1" for pair in pairs)
     no_evidence = " A p of 1 is no evidence, neither of a difference nor of none." if certain else ""
-    return f"Test: {tests}.{_adjusted(len(pairs), 'comparison')} {scope} {_terms(pairs)}{no_evidence}"
+    return f"Test: {tests}.{adjusted_for(len(pairs), 'comparison')} {scope} {terms(pairs)}{no_evidence}"
 
 
-def _adjusted(number: int, what: str) -> str:
+def adjusted_for(number: int, what: str) -> str:
     """Which conclusions allow for the number of comparisons; empty where there is one."""
     if number < 2:
         return ""
     return f" p-values are adjusted for {counted(number, what)} (Holm); intervals, and so equivalence, are not."
 
 
-def how_controlled(contender: ControlledContender) -> str:
-    """By which test each control was compared, and what the words mean; empty where none was measured."""
-    found = [row.found for row in contender.rows if row.found]
-    tests = "; ".join(dict.fromkeys(each.test for each in found))
-    return f"Test: {tests}.{_adjusted(len(found), 'control')} {_terms(found)}" if found else ""
-
-
-def _terms(found: Sequence[Difference]) -> str:
+def terms(found: Sequence[Difference]) -> str:
     """What the conclusions are called, and why some are inconclusive though their intervals exclude 0."""
     reasons = dict.fromkeys(because(each) for each in found if each.reservation)
     return (

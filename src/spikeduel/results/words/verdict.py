@@ -1,10 +1,9 @@
-"""The conclusion in sentences, claiming no more than the trials can bear; and what controls of a contender showed."""
+"""The conclusion in sentences, claiming no more than the trials can bear."""
 
 import statistics
 from collections.abc import Sequence
-from typing import Literal
 
-from spikeduel.results.run import ControlledContender, ControlRow, Pair, Results
+from spikeduel.results.run import ControlRow, Pair, Results
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.words.caveats import reason
@@ -170,50 +169,6 @@ def epoch_times(results: Results) -> list[str]:
             names = f"{pair[0]} {first:.1f} s, {pair[1]} {second:.1f} s"
             sentences.append(f"Epoch time (median on this machine): {names}, a ratio of {first / second:.1f}.")
     return sentences
-
-
-Gain = Literal["gains", "costs", "not_shown"]
-_SUMMARY: dict[Gain, str] = {
-    "gains": "Spiking over {steps} gains {name} accuracy over its twins, at these settings.",
-    "costs": "Spiking over {steps} costs {name} accuracy, at these settings.",
-    "not_shown": "Spiking over {steps} is not shown to gain {name} accuracy.",
-}
-
-
-def gain(contender: ControlledContender) -> Gain | None:
-    """What spiking adds to a contender's accuracy, beside its twins without spikes; None where there are none."""
-    found = {contender.conclusion(name) for name in ("relu_twin", "quantised_twin")} - {None}
-    if not found:
-        return None
-    if found == {Conclusion.A_BETTER}:
-        return "gains"
-    return "costs" if Conclusion.B_BETTER in found else "not_shown"
-
-
-def timing_is_needless(contender: ControlledContender) -> bool:
-    """Whether the network uses the timing of its spikes, though one trained with a single step does no worse."""
-    needed = contender.conclusion("one_step") in (None, Conclusion.A_BETTER)
-    return contender.num_steps > 1 and contender.conclusion("shuffled") is Conclusion.A_BETTER and not needed
-
-
-def of_controls(contender: ControlledContender) -> list[str]:
-    """What each control showed, and what that means."""
-    name, without_time = contender.contender, ("one_step", "shuffled") if contender.num_steps == 1 else ()
-    measured = [(row, row.found) for row in contender.rows if row.found and row.control not in without_time]
-    seeds = max((found.seeds for _, found in measured), default=0)
-    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    texts = [f"What spiking adds to {name} (T = {contender.num_steps}, {over}; {name} − control, 95 % interval):"]
-    for row, found in measured:
-        numbers = f"{signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
-        texts.append(f"{titled(row)} {numbers}: {conclusion(found, name, 'the control')}.")
-    if timing_is_needless(contender):
-        texts.append("Timing matters to this network, but one trained with a single step is as accurate.")
-    if left_out := list(dict.fromkeys(row.reason for row in contender.rows if row.reason)):
-        texts.append(f"Left out: {' '.join(left_out)}")
-    if (shown := gain(contender)) is not None:
-        summary = _SUMMARY[shown].format(name=name, steps=counted(contender.num_steps, "step"))
-        texts.append(f"{summary} Accuracy does not show what energy it may save.")
-    return texts
 
 
 def titled(control: ControlRow | ControlResult) -> str:

@@ -1,0 +1,95 @@
+"""What controls showed of a spiking contender, in sentences: row by row, and together."""
+
+from collections.abc import Sequence
+
+from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
+from spikeduel.results.run import ControlledContender, ControlRow, Results
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.words.costs import control_results, energy_in_words, joules_of, mean
+from spikeduel.results.words.numbers import counted, listed, margin, signed
+from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
+from spikeduel.results.words.verdict import conclusion, titled
+
+_CLAIMS = {
+    Claim.FEW_SEEDS: (
+        "{seeds} cannot show what spiking, time steps or the order of spikes do: these numbers describe these models "
+        "only. Use --seeds 6."
+    ),
+    Claim.SPIKING_GAINS: "Spiking over {steps} gains {name} accuracy over its {worse}, at these settings.",
+    Claim.BETTER_THAN_TWINS: "{name} is more accurate than its {worse}, at these settings.",
+    Claim.SPIKING_COSTS: "Spiking over {steps} costs {name} accuracy against its {better}, at these settings.",
+    Claim.BETWEEN_TWINS: "{name} is more accurate than its {worse}, and less than its {better}, at these settings.",
+    Claim.WORSE_THAN_A_TWIN: "{name} is less accurate than its {better}, at these settings.",
+    Claim.AS_GOOD_AS_TWINS: "{name} is as accurate as its {equal} (within {margin}), at these settings.",
+    Claim.NOT_SHOWN: "Spiking over {steps} is not shown to gain {name} accuracy, nor to cost it.",
+    Claim.STEPS_GAIN: "Its {steps} gain accuracy over a single one.",
+    Claim.STEPS_COST: "Trained with a single step, it is more accurate.",
+    Claim.STEPS_ADD_NOTHING: "Its {steps} add nothing: trained with a single one, it is as accurate (within {margin}).",
+    Claim.STEPS_NOT_SHOWN: "Its {steps} are not shown to add anything to a single one.",
+    Claim.ORDER_MATTERS: "The order of its spikes in time matters to this trained network.",
+    Claim.ORDER_HARMS: "With its spikes in random order, this trained network is more accurate.",
+    Claim.ORDER_DOES_NOT_MATTER: "The order of its spikes in time does not matter to it (within {margin}).",
+}
+
+
+def of_controls(results: Results, contender: ControlledContender) -> list[str]:
+    """What each control showed, and what that means; with too few seeds, numbers alone."""
+    name = contender.contender
+    skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
+    measured = [(row, row.found) for row in contender.rows if row.found and row.control not in skipped]
+    seeds = max((found.seeds for _, found in measured), default=0)
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    texts = [f"What spiking adds to {name} (T = {contender.num_steps}, {over}; {name} − control, 95 % interval):"]
+    for row, found in measured:
+        numbers = f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
+        texts.append(f"{numbers}: {conclusion(found, name, 'the control')}." if row.conclusive else f"{numbers}.")
+    if left_out := list(dict.fromkeys(row.reason for row in contender.rows if row.reason)):
+        texts.append(f"Left out: {' '.join(left_out)}")
+    words = {
+        "name": name,
+        "steps": counted(contender.num_steps, "step"),
+        "seeds": counted(seeds, "seed").capitalize(),
+        "margin": margin(measured[0][1]) if measured else "",
+        "equal": _twins(contender, Conclusion.EQUIVALENT),
+        "better": _twins(contender, Conclusion.B_BETTER),
+        "worse": _twins(contender, Conclusion.A_BETTER),
+    }
+    shown = claims(contender)
+    texts += [_CLAIMS[claim].format(**words) for claim in shown]
+    if Claim.STEPS_GAIN not in shown:
+        texts += _energy_of_one_step(results, contender)
+    return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
+
+
+def _twins(contender: ControlledContender, conclusion: Conclusion) -> str:
+    """The titles of the twins of which this was concluded."""
+    rows = [row for row in contender.rows if row.control in TWINS and row.conclusive]
+    return listed([row.title for row in rows if row.found and row.found.conclusion is conclusion])
+
+
+def _energy_of_one_step(results: Results, contender: ControlledContender) -> list[str]:
+    """What an answer takes with a single step beside what it takes with all, where that is less; else nothing."""
+    trials = [trial for trial in results.of(contender.contender) if trial.controls]
+    controls = control_results(trials, "one_step")
+    every, one = mean([joules_of(trial) for trial in trials]), mean([joules_of(control) for control in controls])
+    if contender.num_steps == 1 or every is None or one is None or one >= every:
+        return []
+    steps = counted(contender.num_steps, "step")
+    return [
+        f"A single step takes {energy_in_words(one)} an answer, {steps} {energy_in_words(every)}: "
+        f"{every / one:.1f} times as much (estimates, arithmetic alone, hoisted)."
+    ]
+
+
+def brief(row: ControlRow, contender: str) -> str:
+    """What may be concluded from a control, for a table."""
+    if row.found is None:
+        return ""
+    return brief_conclusion(row.found, contender, "the control") if row.conclusive else "too few seeds to conclude"
+
+
+def how_controlled(contender: ControlledContender) -> str:
+    """By which test each control was compared, and what the words mean; empty where nothing is concluded."""
+    found: Sequence = [row.found for row in contender.rows if row.found and row.conclusive]
+    tests = "; ".join(dict.fromkeys(each.test for each in found))
+    return f"Test: {tests}.{adjusted_for(len(found), 'control')} {terms(found)}" if found else ""

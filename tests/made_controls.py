@@ -1,0 +1,32 @@
+"""Controls of a contender, made up: what may be concluded from each, and the rest customary."""
+
+from made_trials import pair
+from spikeduel.results.run import ControlledContender, ControlRow
+from spikeduel.results.significance import Conclusion, Difference
+
+BETTER, WORSE = Conclusion.A_BETTER, Conclusion.B_BETTER
+EQUAL, UNKNOWN = Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE
+TITLES = {
+    "relu_twin": ("ReLU twin", None),
+    "quantised_twin": ("quantised twin", 3),
+    "one_step": ("one time step", None),
+    "shuffled": ("shuffled in time", None),
+    "nearest_neighbour": ("nearest neighbour", None),
+}
+
+
+def row(control, conclusion, difference=0.02, seeds=6, **changes):
+    """A control of which `conclusion` holds for the contender; one that is missing where that is None."""
+    title, bits = TITLES[control]
+    about = {"control": control, "title": title, "meaning": "", "spikes": control in ("one_step", "shuffled")}
+    if conclusion is None:
+        return ControlRow(**about, reason="it broke.")
+    shown = pair(difference, conclusion=conclusion, seeds=seeds, **changes)
+    found = Difference(**{name: getattr(shown, name) for name in Difference.__struct_fields__})
+    return ControlRow(**about, bits=bits, accuracy=shown.accuracy_b, found=found)
+
+
+def controlled(num_steps=4, seeds=6, **conclusions):
+    """conv-lif and its controls, by name."""
+    rows = [row(name, found, seeds=seeds) for name, found in conclusions.items()]
+    return ControlledContender(contender="conv-lif", num_steps=num_steps, seeds=seeds, accuracy=0.9, rows=rows)
