@@ -18,13 +18,14 @@ from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Latency
+from spikeduel.results.optimism import Optimism
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import sealing, trial
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
@@ -42,6 +43,7 @@ class Finished:
     failed_measures: Mapping[str, str] = field(default_factory=dict)
     latency: Latency | None = None
     controlled: Controlled | None = None
+    optimism: Optimism | None = None
 
     @property
     def contender(self) -> str:
@@ -71,7 +73,9 @@ def gather(
             bins = auditing.accuracy_by_distance(audit, answered.truth, answered.predicted)
             measured["by_distance"] = bins and list(bins)
         failed = store.failed_measures(record.key)
-        finished.append(Finished(record, measured, failed, timed.get(record.key), its_controls))
+        # Only here, where nothing is left to be chosen.
+        sealed = sealing.opened(record, store) if planned.experiment.optimism else None
+        finished.append(Finished(record, measured, failed, timed.get(record.key), its_controls, sealed))
     return finished
 
 
@@ -111,12 +115,21 @@ def time_answers(
     return taken
 
 
+@dataclass(frozen=True)
+class TestUses:
+    """How often the test images of a run were asked: how many `models` were, and how many of them are this run's
+    (`here`); in how many trainings they were asked after `every_epoch`, for the optimism meter.
+    """
+
+    models: int | None = None
+    here: int | None = None
+    every_epoch: int = 0
+
+
 def test_uses(
     store: Store, prepared: Prepared, trials: Sequence[Trial], controlled: Sequence[Controlled | None]
-) -> tuple[int, int]:
-    """How many models were asked about the test images, and how many of them are this run's; with folds, of the fold
-    with the most others.
-    """
+) -> TestUses:
+    """How often the test images were asked; with folds, those of the fold that the most models of other runs were."""
     own: dict[int | None, set[str]] = {}
     for each, found in zip(trials, controlled, strict=True):
         keys = own.setdefault(each.split.fold, set())
@@ -124,7 +137,8 @@ def test_uses(
         keys |= set(found.keys) if found else set()
     test = {each.split.fold: each.split.test for each in trials}
     uses = [(store.test_uses(prepared.fingerprint, test[fold], keys), len(keys)) for fold, keys in own.items()]
-    return max(uses, key=lambda use: use[0] - use[1])
+    every_epoch = max(store.tested_every_epoch(prepared.fingerprint, test[fold]) for fold in own)
+    return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
 
 
 def tested(splits: Sequence[Split]) -> np.ndarray:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -50,6 +51,13 @@ class TrialRecord(typed.Frozen):
         return self.settings.get("data", {}).get("fold")
 
 
+class SealedEpoch(typed.Frozen):
+    """How many of `n` test images a training got right after one epoch."""
+
+    right: Count
+    n: Count
+
+
 class Store:
     """The folder of trials. Safe for several processes: each trial is locked while it is trained."""
 
@@ -77,7 +85,7 @@ class Store:
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
         with files.locked(self.root / f"{key}.lock", waiting):
-            for folder in (self.folder(key), self.folder(key) / "measures"):
+            for folder in (self.folder(key), self.folder(key) / "measures", self.folder(key) / "sealed"):
                 files.remove_left_behind(folder)
             yield
 
@@ -119,6 +127,23 @@ class Store:
         """Where what measure `name` found lies."""
         return self.folder(key) / "measures" / f"{name.replace(':', '.')}.json"
 
+    def forget_measures(self, key: str) -> None:
+        """Removes all that was measured of trial `key`, whose model is another now."""
+        with files.writing_to(self.folder(key)):
+            shutil.rmtree(self.folder(key) / "measures", ignore_errors=True)
+
+    def seal(self, key: str, epoch: int, tested: SealedEpoch) -> None:
+        """Keeps how a training did on the test images after `epoch`, for `unsealed` to read when all is chosen."""
+        _write(self.folder(key) / "sealed" / f"epoch-{epoch}.json", tested)
+
+    def unsealed(self, key: str, num_epochs: int) -> list[SealedEpoch] | None:
+        """What `seal` kept of the first `num_epochs` epochs; None where one of them is missing or damaged."""
+        folder = self.folder(key) / "sealed"
+        with suppress(InputError):
+            read = (_read(folder / f"epoch-{epoch}.json") for epoch in range(num_epochs))
+            return [typed.converted(each, SealedEpoch) for each in read]
+        return None
+
     def failed_measures(self, key: str) -> dict[str, str]:
         """Why measures of trial `key` failed when they were last tried, by name."""
         with suppress(InputError):
@@ -133,14 +158,19 @@ class Store:
         else:
             path.unlink(missing_ok=True)
 
-    def note_test_use(self, fingerprint: str, test: np.ndarray, trial: str | None = None) -> None:
+    def note_test_use(
+        self, fingerprint: str, test: np.ndarray, trial: str | None = None, every_epoch: bool = False
+    ) -> None:
         """Adds to the ledger that a model was asked about a data set's test images `test` `[N]` (their indices).
 
-        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured.
+        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured, and
+        once more if it is asked after `every_epoch` of its training.
         """
-        use = {"data": fingerprint, "test": test_digest(test), "trial": trial}
+        use: dict[str, Any] = {"data": fingerprint, "test": test_digest(test), "trial": trial}
+        use |= {"every_epoch": True} if every_epoch else {}
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
-            if trial is not None and any(use.items() <= entry.items() for entry in self._ledger()):
+            noted = [entry for entry in self._ledger() if bool(entry.get("every_epoch")) == every_epoch]
+            if trial is not None and any(use.items() <= entry.items() for entry in noted):
                 return
             line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
             path = self.root / "ledger.jsonl"
@@ -153,9 +183,16 @@ class Store:
 
     def test_uses(self, fingerprint: str, test: np.ndarray, trials: Iterable[str] = ()) -> int:
         """How many models were asked about these test images from this store; `trials` were, noted or not."""
-        here = (fingerprint, test_digest(test))
-        asked = [entry.get("trial") for entry in self._ledger() if (entry.get("data"), entry.get("test")) == here]
+        asked = [entry.get("trial") for entry in self._uses(fingerprint, test)]
         return len({*trials, *asked} - {None}) + asked.count(None)
+
+    def tested_every_epoch(self, fingerprint: str, test: np.ndarray) -> int:
+        """How many trainings were asked about these test images after every epoch."""
+        return len({entry["trial"] for entry in self._uses(fingerprint, test) if entry.get("every_epoch")})
+
+    def _uses(self, fingerprint: str, test: np.ndarray) -> list[dict[str, Any]]:
+        here = (fingerprint, test_digest(test))
+        return [entry for entry in self._ledger() if (entry.get("data"), entry.get("test")) == here]
 
     def _ledger(self) -> list[dict[str, Any]]:
         path = self.root / "ledger.jsonl"
