@@ -28,7 +28,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import sealing, trial
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.planning import Trial
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
@@ -135,9 +135,9 @@ def test_uses(
         keys = own.setdefault(each.split.fold, set())
         keys |= {each.key} if store.record(each.key) else set()
         keys |= set(found.keys) if found else set()
-    test = {each.split.fold: each.split.test for each in trials}
-    uses = [(store.test_uses(prepared.fingerprint, test[fold], keys), len(keys)) for fold, keys in own.items()]
-    every_epoch = max(store.tested_every_epoch(prepared.fingerprint, test[fold]) for fold in own)
+    asked = {each.split.fold: AskedImages.of(prepared, each.split.test) for each in trials}
+    uses = [(store.test_uses(asked[fold], keys), len(keys)) for fold, keys in own.items()]
+    every_epoch = max(store.tested_every_epoch(asked[fold]) for fold in own)
     return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
 
 
@@ -223,6 +223,7 @@ def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split],
         classes=list(prepared.classes),
         indices=test.tolist(),
         labels=np.asarray(prepared.labels)[test].tolist(),
+        images=[f"{each:016x}" for each in prepared.content_of(test).view(np.uint64).tolist()],
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
         trials=[
             SeedAnswers(contender=contender, seed=seed, predicted=answers[1].tolist())

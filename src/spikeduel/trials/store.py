@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from spikeduel.data import Prepared
 from spikeduel.results.costs import Amount, Count
 from spikeduel.results.trials import Epoch
 from spikeduel.settings import digest
@@ -56,6 +58,28 @@ class SealedEpoch(typed.Frozen):
 
     right: Count
     n: Count
+
+
+@dataclass(frozen=True)
+class AskedImages:
+    """The images of a test set: `images`, a hash of their files or records, is the same whatever they are prepared to,
+    and wherever they lie. Ledgers of earlier versions know them by `data`, the fingerprint, and `test`, the indices.
+    """
+
+    images: str
+    data: str
+    test: str
+
+    @classmethod
+    def of(cls, prepared: Prepared, test: np.ndarray) -> "AskedImages":
+        """Those of the indices `test` `[N]`."""
+        return cls(images_digest(prepared.content_of(test)), prepared.fingerprint, test_digest(test))
+
+    def are_in(self, entry: dict[str, Any]) -> bool:
+        """Whether an entry of the ledger is about them."""
+        if "images" in entry:
+            return bool(entry["images"] == self.images)
+        return (entry.get("data"), entry.get("test")) == (self.data, self.test)
 
 
 class Store:
@@ -158,20 +182,17 @@ class Store:
         else:
             path.unlink(missing_ok=True)
 
-    def note_test_use(
-        self, fingerprint: str, test: np.ndarray, trial: str | None = None, every_epoch: bool = False
-    ) -> None:
-        """Adds to the ledger that a model was asked about a data set's test images `test` `[N]` (their indices).
+    def note_test_use(self, asked: AskedImages, trial: str | None = None, every_epoch: bool = False) -> None:
+        """Adds to the ledger that a model was asked about these test images.
 
         `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured, and
         once more if it is asked after `every_epoch` of its training.
         """
-        use: dict[str, Any] = {"data": fingerprint, "test": test_digest(test), "trial": trial}
-        use |= {"every_epoch": True} if every_epoch else {}
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
-            noted = [entry for entry in self._ledger() if bool(entry.get("every_epoch")) == every_epoch]
-            if trial is not None and any(use.items() <= entry.items() for entry in noted):
+            noted = {(use.get("trial"), bool(use.get("every_epoch"))) for use in self._uses(asked)}
+            if trial is not None and (trial, every_epoch) in noted:
                 return
+            use = asdict(asked) | {"trial": trial} | ({"every_epoch": True} if every_epoch else {})
             line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
             path = self.root / "ledger.jsonl"
             # On a line of its own even after one that a full disk cut short.
@@ -181,18 +202,17 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def test_uses(self, fingerprint: str, test: np.ndarray, trials: Iterable[str] = ()) -> int:
+    def test_uses(self, asked: AskedImages, trials: Iterable[str] = ()) -> int:
         """How many models were asked about these test images from this store; `trials` were, noted or not."""
-        asked = [entry.get("trial") for entry in self._uses(fingerprint, test)]
-        return len({*trials, *asked} - {None}) + asked.count(None)
+        models = [use.get("trial") for use in self._uses(asked)]
+        return len({*trials, *models} - {None}) + models.count(None)
 
-    def tested_every_epoch(self, fingerprint: str, test: np.ndarray) -> int:
+    def tested_every_epoch(self, asked: AskedImages) -> int:
         """How many trainings were asked about these test images after every epoch."""
-        return len({entry["trial"] for entry in self._uses(fingerprint, test) if entry.get("every_epoch")})
+        return len({use.get("trial") for use in self._uses(asked) if use.get("every_epoch")})
 
-    def _uses(self, fingerprint: str, test: np.ndarray) -> list[dict[str, Any]]:
-        here = (fingerprint, test_digest(test))
-        return [entry for entry in self._ledger() if (entry.get("data"), entry.get("test")) == here]
+    def _uses(self, asked: AskedImages) -> list[dict[str, Any]]:
+        return [entry for entry in self._ledger() if asked.are_in(entry)]
 
     def _ledger(self) -> list[dict[str, Any]]:
         path = self.root / "ledger.jsonl"
@@ -237,6 +257,11 @@ def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
     if written != digest(value) and (with_checksum or written is not None):
         raise InputError(f"{path}: damaged (its checksum is wrong).")
     return value
+
+
+def images_digest(content: np.ndarray) -> str:
+    """A hash of images by their `Prepared.content` `[N]`, in any order."""
+    return hashlib.sha256(np.sort(content).astype("<i8").tobytes()).hexdigest()
 
 
 def test_digest(test: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
 from spikeduel.trials.training import EvaluationBatches, Loop, Training
 
 
@@ -64,7 +64,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         with seeded(trial.card.seed):
             model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
         if sealed:
-            store.note_test_use(prepared.fingerprint, trial.split.test, trial.key, every_epoch=True)
+            store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
             sealing = Sealing(model, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
         training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing).run()
         if training.stopped == "nan":
@@ -133,7 +133,7 @@ def _measure(
     missing = {name: measure for name, measure in measures.items() if name not in known}
     if not missing:
         return
-    store.note_test_use(prepared.fingerprint, trial.split.test, trial.key)
+    store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key)
     model = load(trial, store)
     test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
     validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))
