@@ -30,7 +30,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import files
 
 SETTINGS = {"hidden": 8, "num_steps": 2, "epochs": 3, "batch_size": 8, "learning_rate": 0.005, "device": "cpu"}
-COMPARE = ["compare", "../pictures", "--contender", "dense-snn", "--store", "store", "--out", "out"]
+COMPARE = ["compare", "../pictures", "--contender", "dense-snn", "--store", "store", "--out", "out", "--optimism"]
 COMPARE += [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 
 

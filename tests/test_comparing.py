@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from made_times import untimed
 from spikeduel import data
@@ -23,6 +25,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.trials.evaluating import evaluate
 from spikeduel.trials.runs import default_name
 from spikeduel.trials.tuning import Range, read_tuning
 
@@ -444,3 +447,53 @@ def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):
     again = compare(replace(small, seeds=2, epochs=1, limit=200), store="s").results.trials
     assert [trial.latency for trial in again] == [trial.latency for trial in found]
     assert len(timed) == 2
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of 60 images in two classes with a test set of their own, 12×12; in `moved` the same files elsewhere."""
+    random = np.random.default_rng(0)
+    for name, brightest in (("dark", 150), ("light", 255)):
+        for number in range(30):
+            side = "test" if number % 3 == 0 else "train"
+            (tmp_path / "pictures" / side / name).mkdir(parents=True, exist_ok=True)
+            pixels = random.integers(0, brightest, (12, 12), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / side / name / f"{number:02}.png")
+    for path in (tmp_path / "pictures").rglob("*.png"):
+        place = tmp_path / "moved" / path.relative_to(tmp_path / "pictures")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Another name, and so another order.
+        shutil.copy(path, place.with_name(f"{97 - int(path.stem)}.png"))
+    return tmp_path / "pictures"
+
+
+def test_a_test_set_is_its_images_and_not_their_pixels_at_one_size(pictures, unreported):
+    def compared(out, dataset=pictures, **changes):
+        tiny = baseline(str(dataset), contenders=("small-cnn", "dense-snn"), hidden=8, num_steps=2, epochs=2)
+        return compare(replace(tiny, device="cpu", **changes), out, "s").results
+
+    def uses(results):
+        return results.dataset.test_uses, results.dataset.test_uses_here
+
+    first = compared("first", image_size=8)
+    larger = compared("larger", image_size=12)
+    moved = compared("moved-run", pictures.parent / "moved", image_size=10)
+    assert len({results.dataset.fingerprint for results in (first, larger, moved)}) == 3
+    assert [uses(results) for results in (first, larger, moved)] == [(2, 2), (4, 2), (6, 2)]
+    assert Uses(uses=4, here=2) in larger.comparison.caveats
+    # And a model that is evaluated on them at the size that it takes.
+    model = load_model("first/" + first.trials[0].model)
+    evaluate(model, replace(first.experiment, dataset=str(pictures.parent / "moved")), store="s")
+    assert uses(compared("first", image_size=8)) == (7, 2)
+
+    for other, name in ((larger, "larger"), (moved, "moved-run")):
+        found = predictions.compare_runs("first", "small-cnn", "small-cnn", name)
+        assert found.n == 20
+        accuracies = [t.test.accuracy for results in (first, other) for t in results.of("small-cnn")]
+        assert found.difference == pytest.approx(accuracies[0] - accuracies[1])
+
+    # Without a test set of their own, the images that are tested depend on the split.
+    one, other = (compared(f"seed-{n}", pictures / "train", split_seed=n) for n in range(2))
+    assert [uses(results) for results in (one, other)] == [(2, 2), (2, 2)]
+    with pytest.raises(InputError, match=r"different test images|no test image in common"):
+        predictions.compare_runs("seed-0", "small-cnn", "small-cnn", "seed-1")

@@ -60,7 +60,7 @@ def compare(
     finished = runs.gather(trials, records, controlled, timed, store, audit, splits[0])
     results = assembling.assemble(
         *(experiment, prepared, splits, finished),
-        test_uses=runs.test_uses(store, prepared, trials, controlled),
+        uses=runs.test_uses(store, prepared, trials, controlled),
         audit=audit,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )

@@ -24,7 +24,7 @@ from spikeduel.data import (
 )
 from spikeduel.data.catalogue import cached
 from spikeduel.data.mnist_like import EMNIST_STEMS
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, Prepared, Preprocessing, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions, Prepared, Preprocessing, RawDataset, from_raw
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_pictures, write_socofing
@@ -276,6 +276,8 @@ def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
     assert isinstance(prepared.images, np.memmap)
     for part in ("images", "labels", "groups", "official"):
         np.testing.assert_array_equal(getattr(prepared, part), getattr(raw, part))
+    everyone = np.arange(len(prepared))
+    np.testing.assert_array_equal(prepared.content_of(everyone), from_raw("my set", raw).content_of(everyone))
     assert prepared.classes == raw.classes
     assert prepared.preprocessing == raw.preprocessing
     assert prepared.notes == raw.notes

@@ -1,5 +1,6 @@
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -289,3 +290,23 @@ def test_a_bomb_among_the_images_is_named(image_folder: Path) -> None:
     (image_folder / "cat" / "bomb.png").write_bytes(png_that_claims(60_000, 60_000))
     with pytest.raises(InputError, match=r"bomb\.png: it has more than the 80,000,000 pixels.*Remove"):
         load(image_folder)
+
+
+def test_images_are_known_by_their_files_at_any_size_in_any_colour_and_anywhere(image_folder: Path) -> None:
+    raw = load(image_folder)
+    content = raw.content
+    assert content is not None
+    assert len(set(content.tolist())) == 12
+    np.testing.assert_array_equal(load(image_folder, image_size=7).content, content)
+    in_colour = replace(raw.preprocessing, channels=3)
+    np.testing.assert_array_equal(load(image_folder, preprocessing=in_colour).content, content)
+    moved = image_folder.parent / "moved"
+    shutil.copytree(image_folder, moved)
+    (moved / "cat" / "000.png").rename(moved / "cat" / "zzz.png")
+    found = load(moved).content
+    assert found is not None
+    np.testing.assert_array_equal(found, np.concatenate([content[1:6], content[:1], content[6:]]))
+    # The same pixels in another file are another file.
+    with Image.open(moved / "dog" / "003.png") as picture:
+        picture.save(moved / "dog" / "003.png", compress_level=0)
+    assert np.flatnonzero(np.not_equal(load(moved).content, found)).tolist() == [9]

@@ -16,7 +16,6 @@ from spikeduel.data.prepared import (
     from_raw,
     group_rule,
     ids_of_images,
-    join_groups,
     names_a_file,
     regrouped,
 )
@@ -86,6 +85,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> 
         ({"classes": ("a",)}, "two are needed"),
         ({"classes": ("a", "a")}, "same name"),
         ({"groups": np.zeros(5, int)}, "one entry per image"),
+        ({"content": np.arange(5)}, "content must have one entry per image"),
         ({"names": ("one", "two")}, "names must have one entry per image"),
         ({"official": np.full(6, 7, np.uint8)}, "TRAIN, VALIDATION and TEST"),
         ({"official": np.full(6, TEST, np.uint8)}, "no training images"),
@@ -133,6 +133,26 @@ def test_what_does_not_fit_stays_on_disk(mapped: Prepared, monkeypatch: pytest.M
     assert isinstance(labels, torch.Tensor)
 
 
+def test_images_without_files_are_known_by_their_pixels(raw: RawDataset) -> None:
+    prepared = from_raw("made", raw)
+    content = prepared.content_of(np.arange(len(prepared)))
+    assert content.dtype == np.int64
+    # Equal where the images are.
+    assert prepared.image_ids is not None
+    assert len(set(zip(content.tolist(), prepared.image_ids.tolist(), strict=True))) == len(set(content.tolist()))
+    assert len(set(content.tolist())) == len(set(prepared.image_ids.tolist()))
+    order = np.array([3, 0, 2])
+    np.testing.assert_array_equal(prepared.content_of(order), content[order])
+    by_hand = replace(prepared, content=None)
+    np.testing.assert_array_equal(by_hand.content_of(order), content[order])
+
+
+def test_how_images_are_known_decides_no_result(raw: RawDataset) -> None:
+    known = from_raw("made", replace(raw, content=np.arange(len(raw.labels))))
+    assert known.fingerprint == from_raw("made", raw).fingerprint
+    assert known.content_of(np.array([2, 1])).tolist() == [2, 1]
+
+
 def test_what_is_in_memory_already_needs_no_room(raw: RawDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     prepared = from_raw("mine", raw)
@@ -151,17 +171,6 @@ def test_duplicates_are_exact() -> None:
     images[1, 0, 0, 0] = 1
     images[3, 0, 0, 0] = 1
     np.testing.assert_array_equal(ids_of_images(images), [0, 1, 0, 1])
-
-
-def test_join_is_transitive() -> None:
-    subjects = np.array([10, 10, 20, 30, 40])
-    same = np.array([0, 1, 1, 2, 2])
-    np.testing.assert_array_equal(join_groups(subjects, same), [0, 0, 0, 1, 1])
-
-
-def test_join_with_itself_changes_nothing_but_numbers() -> None:
-    ids = np.array([7, 3, 7, 9])
-    np.testing.assert_array_equal(join_groups(ids, ids), [0, 1, 0, 2])
 
 
 NAMES = ("cat/tom_1.png", "cat/tom_2.png", "cat/kit_1.png", "dog/rex_1.png", "dog/rex_2.png", "dog/ace/ace_1.png")

@@ -83,6 +83,14 @@ def test_large_prints_are_shrunk(root: Path) -> None:
     assert raw.images.shape[2:] == (97, 97)
 
 
+def test_prints_are_known_by_their_files_at_any_size(root: Path, tmp_path: Path) -> None:
+    first, smaller = load(root), load(root, image_size=24)
+    assert first.content is not None
+    np.testing.assert_array_equal(first.content, smaller.content)
+    assert len(set(first.content.tolist())) > 1
+    np.testing.assert_array_equal(load(zipped(root, tmp_path / "s.zip", "")).content, first.content)
+
+
 def test_image_size(root: Path) -> None:
     small = load(root, image_size=32)
     assert small.images.shape[2:] == (32, 32)

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from made_results import failed, make_pair, with_trials
 from spikeduel.reporting import confusion_matrix, figures, learning_curves, report, samples, style
+from spikeduel.results.optimism import curve
 from spikeduel.results.run import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlResult, Epoch
@@ -254,3 +255,18 @@ def test_without_controls_there_is_none(make_run):
     made = make_run()
     report(made)
     assert not (made.out / "figures" / "controls.png").exists()
+
+
+def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(make_prepared, make_results):
+    curves = iter([curve([10, 30, 20, 25, 28], 100, 3), curve([50, 60, 70, 80, 90], 100, 4)])
+    made = make_results(make_prepared(), baseline(seeds=1))
+    results = with_trials(made, optimism=lambda trial: next(curves))
+
+    left, right = figures.optimism(results).axes
+
+    assert [left.get_title(loc="left"), right.get_title(loc="left")] == ["dense-snn", "small-cnn"]
+    chosen, best = (points.get_offsets().tolist() for points in left.collections)
+    assert (chosen, best) == ([[4, 0.25]], [[2, 0.30]])
+    assert list(left.lines[0].get_ydata()) == [0.1, 0.3, 0.2, 0.25, 0.28]
+    chosen, best = (points.get_offsets().tolist() for points in right.collections)
+    assert chosen == best == [[5, 0.9]]

@@ -66,6 +66,7 @@ NOTE = Finding(kind="unbalanced_classes", is_problem=False)
         # Controls are models too.
         ({"test_uses": 5, "test_uses_here": 5}, []),
         ({"test_uses": 5, "test_uses_here": 4}, [c.TestUses(uses=5, here=4)]),
+        ({"tested_every_epoch": 3}, [c.TestedEveryEpoch(trainings=3)]),
     ],
     ids=str,
 )

@@ -20,7 +20,8 @@ TEST = np.arange(20, 60)
 def prepared(groups=None, fingerprint="f" * 64):
     return Prepared(
         name="made up",
-        images=np.zeros((60, 1, 4, 4), np.uint8),
+        images=np.arange(60 * 16, dtype=np.uint8).reshape(60, 1, 4, 4)
+        ^ np.arange(60, dtype=np.uint8)[:, None, None, None],
         labels=LABELS,
         classes=("a", "b", "c"),
         preprocessing=Preprocessing(1, 4, 4),
@@ -81,9 +82,19 @@ def test_what_is_written_is_read_again(make_run):
     np.testing.assert_array_equal(found.answers["snn", 1].predicted, predicted(1))
     # What anybody may rely on who reads it without spikeduel.
     content = json.loads((run / "predictions.json").read_text())
-    assert set(content) == {"schema", "dataset", "fingerprint", "classes", "indices", "labels", "groups", "trials"}
-    answers = {"contender": "cnn", "seed": 0, "predicted": predicted(8), "trainings": ["cnn0"]}
-    assert content["trials"][2] == answers
+    assert set(content) == {
+        "schema",
+        "dataset",
+        "fingerprint",
+        "classes",
+        "indices",
+        "labels",
+        "groups",
+        "images",
+        "trials",
+    }
+    assert len(content["images"]) == len(set(content["images"])) == len(TEST)
+    assert content["trials"][2] == {"contender": "cnn", "seed": 0, "predicted": predicted(8), "trainings": ["cnn0"]}
 
 
 def test_two_contenders_of_one_run(make_run):
@@ -137,14 +148,85 @@ def test_a_contender_in_two_runs(make_run):
     assert predictions.names(run, a="snn", other_run=other) == ("snn", "snn")
 
 
+def changed(run, **changes):
+    """`run` with other content in its predictions: each of `changes` a value, or a function of the document."""
+    content = json.loads((run / "predictions.json").read_text())
+    content |= {name: new(content) if callable(new) else new for name, new in changes.items()}
+    (run / "predictions.json").write_text(json.dumps(content))
+    return run
+
+
 def test_other_test_images_are_refused(make_run):
     run = make_run({"snn": [0], "cnn": [8]})
     split = make_run({"snn": [0]}, "split", test=np.arange(19, 59))
-    data = make_run({"snn": [0]}, "data", fingerprint="0" * 64)
-    with pytest.raises(InputError, match=r"run and .*split have different test images"):
+    data = changed(make_run({"snn": [0]}, "data"), images=[f"{n:016x}" for n in range(40)])
+    labels = changed(make_run({"snn": [0]}, "labels"), labels=lambda c: [c["labels"][1], *c["labels"][1:]])
+    with pytest.raises(InputError, match=r"run and .*split have different test images \(40 and 40, 39 in common\)"):
         sd.compare_runs(run, other_run=split)
-    with pytest.raises(InputError, match=r"run and .*data are of different data"):
+    with pytest.raises(InputError, match=r"run and .*data are of different data \(no test image in common\)"):
         sd.compare_runs(run, other_run=data)
+    with pytest.raises(InputError, match=r"run and .*labels have different labels for the same"):
+        sd.compare_runs(run, other_run=labels)
+    with pytest.raises(InputError, match=r"different labels for the same"):
+        sd.compare_runs(run, other_run=changed(make_run({"snn": [0]}, "classes"), classes=["a", "b", "d"]))
+
+
+def test_images_are_known_by_their_files_however_they_were_prepared_and_in_whatever_order(make_run):
+    run, other = (
+        make_run({"snn": [3]}, groups=np.arange(60) // 2),
+        make_run({"cnn": [8]}, "other", fingerprint="0" * 64),
+    )
+    # The same files, moved: in another order, classes too, with answers to match.
+    order, place = np.random.default_rng(0).permutation(40), [2, 0, 1]
+
+    def moved(classes):
+        return [place[classes[row]] for row in order]
+
+    changed(
+        other,
+        classes=["b", "c", "a"],
+        indices=lambda c: [c["indices"][row] for row in order],
+        labels=lambda c: moved(c["labels"]),
+        images=lambda c: [c["images"][row] for row in order],
+        trials=lambda c: [{**each, "predicted": moved(each["predicted"])} for each in c["trials"]],
+        groups=(np.arange(20, 60)[order] // 4).tolist(),
+    )
+    found = sd.compare_runs(run, "snn", "cnn", other)
+    # Groups of four join groups of two.
+    assert found == sd.compare_predictions(LABELS[TEST], predicted(3), predicted(8), TEST // 4)
+    assert (found.difference, found.groups) == (pytest.approx(5 / 40), 10)
+
+
+def test_equal_images_may_be_in_the_test_set_twice(make_run):
+    def twice(content):
+        return [*content["images"][:20], *content["images"][:20]]
+
+    run = changed(make_run({"snn": [0], "cnn": [8]}), images=twice, labels=[0] * 40, trials=lambda c: [
+        {**each, "predicted": [0] * 40} for each in c["trials"]
+    ])  # fmt: skip
+    other = changed(make_run({"snn": [0]}, "other"), images=lambda c: twice(c)[::-1], labels=[0] * 40)
+    changed(other, trials=lambda c: [{**each, "predicted": [1] * 10 + [0] * 30} for each in c["trials"]])
+    assert sd.compare_runs(run, "snn", "snn", other).difference == pytest.approx(10 / 40)
+    once = changed(make_run({"snn": [0]}, "once"), labels=[0] * 40)
+    with pytest.raises(InputError, match="20 in common"):
+        sd.compare_runs(run, "snn", "snn", once)
+
+
+def test_runs_of_earlier_versions_are_told_apart_by_the_prepared_data(make_run):
+    def without_images(run):
+        content = json.loads((run / "predictions.json").read_text())
+        del content["images"]
+        (run / "predictions.json").write_text(json.dumps(content))
+        return run
+
+    run = make_run({"snn": [0], "cnn": [8]})
+    old = without_images(make_run({"snn": [5]}, "old"))
+    assert sd.compare_runs(run, "snn", "snn", old).difference == pytest.approx(5 / 40)
+    assert sd.compare_runs(old, "snn", "snn", run).difference == pytest.approx(-5 / 40)
+    with pytest.raises(InputError, match=r"have different test images \(another split\)"):
+        sd.compare_runs(run, other_run=without_images(make_run({"snn": [0]}, "split", test=np.arange(19, 59))))
+    with pytest.raises(InputError, match=r"are of different data \(other fingerprints\)"):
+        sd.compare_runs(run, other_run=without_images(make_run({"snn": [0]}, "data", fingerprint="0" * 64)))
 
 
 def test_where_there_is_a_choice_it_must_be_made(make_run):

@@ -35,6 +35,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
 from spikeduel.trials.runs import Finished, pooled
+from spikeduel.trials.runs import TestUses as Uses
 from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
@@ -122,7 +123,7 @@ SCHEMA = {
     "": "schema spikeduel created environment dataset experiment trials comparison tuning",
     "environment": "python torch cpu threads device precision",
     "dataset": "name fingerprint classes counts split folds groups group_sizes groups_tested shared_groups notes audit "
-    "effective_groups_tested test_uses test_uses_here image_shape",
+    "effective_groups_tested test_uses test_uses_here tested_every_epoch image_shape",
     "dataset counts": "train val test",
     "trials 0": "contender family seed fold encoding num_steps parameters weight_shapes status error epochs best_epoch "
     "stopped epoch_seconds history validation test failed_measures operations energy not_counted latency anytime "
@@ -279,8 +280,8 @@ def test_the_data_set():
 
 
 def test_what_is_handed_over_is_in_the_results():
-    results = assembled(test_uses=(5, 2), tuning=tuning(a=0.0))
-    assert (results.dataset.test_uses, results.dataset.test_uses_here) == (5, 2)
+    results = assembled(uses=Uses(5, 2, 1), tuning=tuning(a=0.0))
+    assert (results.dataset.test_uses, results.dataset.test_uses_here, results.dataset.tested_every_epoch) == (5, 2, 1)
     assert c.TestUses(uses=5, here=2) in results.comparison.caveats
     assert results.tuning == tuning(a=0.0)
     assert c.Tuned(num_trials=8, most_epochs=6) in results.comparison.caveats

@@ -18,7 +18,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, trial
 from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import AskedImages, Store
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
@@ -311,7 +311,7 @@ def test_the_store_counts_how_often_the_test_images_were_asked(trained, tmp_path
     evaluate(model, EXPERIMENT, store=store)
     evaluate(model, EXPERIMENT, store=tmp_path / "s")
     evaluate(model, EXPERIMENT, "all", store=store)
-    assert store.test_uses(prepared.fingerprint, test) == 2
+    assert store.test_uses(AskedImages.of(prepared, test)) == 2
 
 
 def test_where_it_cannot_be_counted_it_is_measured_all_the_same(trained, tmp_path):
@@ -338,6 +338,6 @@ def test_some_test_images_evenly_spread(trained, tmp_path):
     assert np.array_equal(labels, prepared.labels[chosen])
     everything, _ = images_to_test(model, EXPERIMENT, 10**6, store=tmp_path / "counting")
     assert np.array_equal(everything, prepared.images[test])
-    assert Store(tmp_path / "counting").test_uses(prepared.fingerprint, test) == 2
+    assert Store(tmp_path / "counting").test_uses(AskedImages.of(prepared, test)) == 2
     with pytest.raises(InputError, match="takes images of shape"):
         images_to_test(model, replace(EXPERIMENT, dataset="fashion-mnist-mini"), 3)

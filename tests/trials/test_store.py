@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 from spikeduel.measuring.correctness import classified
 from spikeduel.results.trials import Classification, EncodingSpread, Epoch
 from spikeduel.system import files
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
+from spikeduel.trials.store import test_digest as digest_of
 
 RECORD = TrialRecord(
     key="k1",
@@ -151,6 +153,7 @@ def test_where_it_lies(tmp_path, monkeypatch):
 
 WAITS = """
 import sys
+from types import SimpleNamespace
 from spikeduel.trials.store import Store
 print("asks", flush=True)
 with Store(sys.argv[1]).locked("k1"):
@@ -249,42 +252,79 @@ def test_what_a_killed_process_left_goes_when_the_trial_is_next_locked(store):
 # ---- the ledger
 
 
-def test_the_ledger_counts_models_by_data_and_test_images(store):
-    test = np.array([4, 2, 9])
-    assert store.test_uses("data", test) == 0
+def asked(*images, fingerprint="f" * 64, first=0):
+    """The test images of a set of ten whose files are known as 100, 101, …, of which those numbered `images` are."""
+    made = SimpleNamespace(fingerprint=fingerprint, content_of=lambda test: 100 + test - first)
+    return AskedImages.of(made, np.array(images))
+
+
+def test_the_ledger_counts_models_by_their_test_images(store):
+    test = asked(4, 2, 9)
+    assert store.test_uses(test) == 0
     for key in ("k1", "k2", "k1"):  # a trial is one model, however often it is measured
-        store.note_test_use("data", test, key)
-    store.note_test_use("data", np.array([2, 4, 9]))  # the same images
-    store.note_test_use("data", test)
-    store.note_test_use("data", test[:2], "k3")
-    store.note_test_use("other data", test, "k1")
-    assert store.test_uses("data", test) == 4
+        store.note_test_use(test, key)
+    store.note_test_use(asked(2, 4, 9))  # the same images
+    store.note_test_use(test)
+    store.note_test_use(asked(4, 2), "k3")
+    assert store.test_uses(test) == 4
     # A trial of before there was a ledger counts as well.
-    assert store.test_uses("data", test, ["k1", "k9"]) == 5
-    assert store.test_uses("data", test[:2]) == store.test_uses("other data", test) == 1
+    assert store.test_uses(test, ["k1", "k9"]) == 5
+    assert store.test_uses(asked(4, 2)) == 1
+
+
+def test_images_are_the_same_at_another_size_and_in_another_order(store):
+    store.note_test_use(asked(4, 2, 9), "k1")
+    at_another_size, in_another_order = asked(9, 4, 2, fingerprint="0" * 64), asked(5, 10, 3, first=1)
+    store.note_test_use(at_another_size, "k2")
+    assert store.test_uses(asked(4, 2, 9)) == store.test_uses(in_another_order) == 2
+    # Other files, with the numbers that these have: another split of other data.
+    assert store.test_uses(asked(4, 2, 9, first=1)) == 0
+
+
+def test_ledgers_of_earlier_versions_know_images_by_the_prepared_data(store):
+    test = asked(4, 2, 9)
+    store.root.mkdir(parents=True, exist_ok=True)
+    old = {"data": "f" * 64, "test": digest_of(np.array([4, 2, 9])), "trial": "k1", "at": "2025-01-01T00:00:00"}
+    (store.root / "ledger.jsonl").write_text(json.dumps(old) + "\n")
+    assert store.test_uses(test) == 1
+    assert store.test_uses(asked(4, 2, 9, fingerprint="0" * 64)) == 0
+    store.note_test_use(test, "k1")
+    store.note_test_use(test, "k2")
+    assert store.test_uses(test) == 2
+
+
+def test_a_training_that_was_asked_after_every_epoch_is_told_apart(store):
+    test = asked(4, 2, 9)
+    store.note_test_use(test, "k1", every_epoch=True)
+    store.note_test_use(test, "k1", every_epoch=True)
+    store.note_test_use(test, "k1")
+    store.note_test_use(test, "k2")
+    assert (store.test_uses(test), store.tested_every_epoch(test)) == (2, 1)
+    assert len((store.root / "ledger.jsonl").read_text().splitlines()) == 3
+    assert store.tested_every_epoch(asked(1)) == 0
 
 
 def test_a_line_that_was_cut_short_costs_only_itself(store):
-    test = np.arange(3)
-    store.note_test_use("data", test, "k1")
-    store.note_test_use("data", test, "k2")
+    test = asked(0, 1, 2)
+    store.note_test_use(test, "k1")
+    store.note_test_use(test, "k2")
     path = store.root / "ledger.jsonl"
     path.write_bytes(path.read_bytes()[:-20] + b"\xff")
-    store.note_test_use("data", test, "k3")
-    assert store.test_uses("data", test) == 2
+    store.note_test_use(test, "k3")
+    assert store.test_uses(test) == 2
     assert len(path.read_bytes().splitlines()) == 3
 
 
 NOTES = """
 import sys
-import numpy as np
-from spikeduel.trials.store import Store
+from types import SimpleNamespace
+from spikeduel.trials.store import AskedImages, Store
 for number in range(20):
-    Store(sys.argv[1]).note_test_use("data", np.arange(3), f"{sys.argv[2]}-{number}")
+    Store(sys.argv[1]).note_test_use(AskedImages("i", "d", "t"), f"{sys.argv[2]}-{number}")
 """
 
 
 def test_processes_write_the_ledger_side_by_side(store):
     both = [subprocess.Popen([sys.executable, "-c", NOTES, store.root, name]) for name in "ab"]
     assert [process.wait(120) for process in both] == [0, 0]
-    assert store.test_uses("data", np.arange(3)) == 40
+    assert store.test_uses(AskedImages("i", "d", "t")) == 40

@@ -25,7 +25,7 @@ from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.trials import planning, trial
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import AskedImages, Store
 
 
 class Telling(Progress):
@@ -802,7 +802,7 @@ def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
     test = data.split(prepared, quick).test
     run(replace(quick, seeds=2), store)
     run(quick, store)
-    assert store.test_uses(prepared.fingerprint, test) == 2
+    assert store.test_uses(AskedImages.of(prepared, test)) == 2
 
 
 def test_pooling_counts_for_those_who_pool_by_choice_and_only_where_it_is_not_the_usual(small):

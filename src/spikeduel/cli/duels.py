@@ -19,7 +19,7 @@ MACHINE = ("device", "precision")
 
 @command(
     *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "seeds", "epochs", "controls", "convert"),
-    *("robustness", "experiment_file", "assignments", "tune", "ranges"),
+    *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6",
 )
@@ -180,7 +180,7 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.comparing import compare
-    from spikeduel.results.words import costs, report
+    from spikeduel.results.words import costs, optimism, report
     from spikeduel.results.words.tables import render
 
     found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
@@ -190,8 +190,9 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
         if rows := costs.table_rows(found.results):
             typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
-        if robustness := report.robustness(found.results):
-            typer.echo(f"{wrapped(robustness)}\n")
+        for text in (report.robustness(found.results), " ".join(optimism.sentences(found.results))):
+            if text:
+                typer.echo(f"{wrapped(text)}\n")
         for caveat in found.caveats():
             typer.echo(wrapped(caveat, "  · "))
         for text in found.controls():

@@ -36,12 +36,12 @@ DATASETS: dict[str, Source] = {
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets that are read faster than a cache would be, and so need none."""
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
 
 _ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """The fields that a manifest and a `Prepared` have in common."""
-Array = Literal["images", "labels", "groups", "official", "image_ids"]
+Array = Literal["images", "labels", "groups", "official", "image_ids", "content"]
 """The fields of `Prepared` that are files of their own."""
 
 
@@ -277,7 +277,7 @@ def read(folder: Path) -> Prepared:
         raise InputError(f"{folder}: its source files have changed.")
     arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
     try:
-        for part in {*manifest.arrays, "images", "labels"}:
+        for part in {*manifest.arrays, "images", "labels", "content"}:
             array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
             shape = (manifest.count, *(manifest.image_shape if part == "images" else ()))
             if array.shape != shape or array.dtype != (np.uint8 if part in ("images", "official") else np.int64):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.pictures import Preprocessing, opened, over_pictures, plain, room_for
+from spikeduel.data.pictures import Preprocessing, content_of, opened, over_pictures, plain, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -44,10 +44,11 @@ def folder(options: DataOptions) -> RawDataset:
     preprocessing = options.preprocessing or _preprocessing(paths, options)
     images = room_for(len(paths), preprocessing)
 
-    def prepare(row: int, picture: Image.Image) -> None:
+    def prepare(row: int, picture: Image.Image) -> int:
         images[row] = preprocessing(picture)
+        return content_of(paths[row])
 
-    over_pictures(prepare, paths, options.track, "reading images")
+    content = over_pictures(prepare, paths, options.track, "reading images")
     if options.preprocessing is None and preprocessing.channels == 3 and bool((images == images[:, :1]).all()):
         preprocessing = replace(preprocessing, channels=1)
         images = np.ascontiguousarray(images[:, :1])
@@ -62,6 +63,7 @@ def folder(options: DataOptions) -> RawDataset:
         notes=tuple(notes),
         sources=(root, *sorted({path.parent for path in paths if path.parent.is_symlink()})),
         names=tuple(path.relative_to(root).as_posix() for path in paths),
+        content=np.array(content, dtype=np.int64),
     )
 
 

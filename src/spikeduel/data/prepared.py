@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from spikeduel.data import loader
 from spikeduel.data.pictures import Preprocessing, Track
+from spikeduel.results.groups import join_groups, numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -36,6 +37,8 @@ class RawDataset:
     samples   pictures as they were before preprocessing, (index into images, uint8 [h, w] or [h, w, 3]), one a class
     sources   the user's files and folders that were read: if they change, the set is prepared anew
     names     a name for each image that its user knows, such as its path in the folder, or None
+    content   int64 [N], a hash of the file or record that each image comes from (`pictures.content_of`), by which it is
+              known whatever it is prepared to; None: of its prepared pixels
     """
 
     images: np.ndarray
@@ -48,6 +51,7 @@ class RawDataset:
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
+    content: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +73,12 @@ class Prepared(RawDataset):
         """(C, H, W)"""
         channels, height, width = self.images.shape[1:]
         return channels, height, width
+
+    def content_of(self, indices: np.ndarray) -> np.ndarray:
+        """int64 `[N]`: what the images of `indices` are known by, whatever they are prepared to."""
+        if self.content is None:
+            return _content([checksum(self.images[index]) for index in indices])
+        return np.asarray(self.content)[indices]
 
     @cached_property
     def held(self) -> "tuple[Tensor | np.memmap, Tensor]":
@@ -111,7 +121,9 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
     for is_right, demand in _demands(raw):
         if not is_right:
             raise InputError(f"data set '{name}': {demand}")
-    image_ids = ids_of_images(raw.images)
+    checksums = [checksum(image) for image in raw.images]
+    image_ids = numbered(checksums)
+    content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
     copies = len(image_ids) - len(np.unique(image_ids))
     told = "1 image is an exact copy of another" if copies == 1 else f"{copies:,} images are exact copies of others"
@@ -129,6 +141,7 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
         notes=(*raw.notes, *[f"{told}; copies count as one group."] * (copies > 0)),
         names=None if raw.names is None else tuple(raw.names),
         image_ids=image_ids,
+        content=np.ascontiguousarray(content, np.int64),
     )
     return replace(prepared, fingerprint=fingerprint(prepared))
 
@@ -150,7 +163,7 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     yield 0 <= labels.min() <= labels.max() < num_classes, f"labels must lie in 0 … {num_classes - 1}."
     for name, size in zip(raw.classes, np.bincount(labels, minlength=num_classes), strict=True):
         yield size > 0, f"class '{name}' has no images."
-    for part in ("groups", "official", "names"):
+    for part in ("groups", "official", "names", "content"):
         is_whole = getattr(raw, part) is None or np.shape(getattr(raw, part)) == (count,)
         yield is_whole, f"{part} must have one entry per image ({count})."
     sides = {TRAIN} if raw.official is None else set(np.unique(raw.official).tolist())
@@ -181,24 +194,9 @@ def checksum(pixels: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
 
 
-def numbered(keys: Sequence[Hashable]) -> np.ndarray:
-    """int64 `[N]`: equal keys get equal numbers; 0, 1, … as they appear."""
-    seen: dict[Hashable, int] = {}
-    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
-
-
-def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """int64 `[N]`: the finest grouping that cuts neither `first` nor `second`; 0, 1, … as they appear."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    _, a = np.unique(first, return_inverse=True)
-    _, b = np.unique(second, return_inverse=True)
-    offset = int(a.max()) + 1
-    size = offset + int(b.max()) + 1
-    edges = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b + offset)), shape=(size, size))
-    _, component = connected_components(edges, directed=False)
-    return numbered(component[a].tolist())
+def _content(checksums: Sequence[bytes]) -> np.ndarray:
+    """int64 `[N]`: the first half of each checksum."""
+    return np.frombuffer(b"".join(checksums), "<i8")[::2].astype(np.int64)
 
 
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:

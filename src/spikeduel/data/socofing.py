@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.pictures import Preprocessing, Track, over_pictures, room_for
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum, join_groups, numbered
+from spikeduel.data.pictures import Preprocessing, Track, content_of, over_pictures, room_for
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
 from spikeduel.data.splits import Split
+from spikeduel.results.groups import join_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -52,15 +53,16 @@ def socofing(options: DataOptions) -> RawDataset:
         firsts = {print_.label: row for row, print_ in reversed(list(enumerate(prints))) if print_.part == "Real"}
         samples: dict[int, np.ndarray] = {}
 
-        def prepare(row: int, picture: Image.Image) -> bytes:
+        def prepare(row: int, picture: Image.Image) -> tuple[bytes, int]:
             grey = _grey(picture)
             images[row] = preprocessing(grey)
             pixels = np.asarray(grey)
             if firsts.get(prints[row].label) == row:
                 samples[row] = pixels
-            return repr(pixels.shape).encode() + checksum(pixels)
+            return repr(pixels.shape).encode() + checksum(pixels), content_of(paths[row])
 
-        keys = over_pictures(prepare, _paths(source, prints), options.track, "reading fingerprints", FORMATS)
+        paths = _paths(source, prints)
+        keys, content = zip(*over_pictures(prepare, paths, options.track, "reading fingerprints", FORMATS), strict=True)
         parts = [source / part for part in _parts(options.alterations)] if isinstance(source, Path) else []
     subjects = np.array([print_.subject for print_ in prints], dtype=np.int64)
     same = numbered(keys)
@@ -80,6 +82,7 @@ def socofing(options: DataOptions) -> RawDataset:
         notes=(note,) * (shared > 0),
         sources=() if options.data_dir is None else tuple(parts) or (Path(options.data_dir),),
         names=tuple(f"{print_.part}/{print_.name}" for print_ in prints),
+        content=np.array(content, dtype=np.int64),
     )
 
 

@@ -107,6 +107,45 @@ def _curves(axes: Axes, trials: Sequence[Trial], part: str, quantity: str, colou
             axes.scatter([best + 1], each[[best]], s=12 if several else 26, color=colour, zorder=3, linewidths=0)
 
 
+def optimism(results: Results) -> Figure:
+    """Test accuracy after each epoch, a line a training: a dot at the epoch that validation chose, a ring at the best.
+
+    A panel for each contender, so that its trainings can be told apart.
+    """
+    colours = style.contender_colours(results.trials)
+    shown = {name: [t.optimism for t in results.of(name) if t.optimism] for name in colours}
+    shown = {name: found for name, found in shown.items() if found}
+    columns = min(PANELS_ABREAST, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = style.new_figure(0.4 + 2.5 * rows, style.WIDTH if columns > 1 else 0.72 * style.WIDTH)
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes in panels.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes, (name, found) in zip(panels.flat, shown.items(), strict=False):
+        style.quiet(axes, style.shortened(name, 30), x="epoch", y="test accuracy", grid=True)
+        for each in found:
+            epochs = np.arange(1, len(each.accuracies) + 1)
+            axes.plot(epochs, each.accuracies, color=colours[name], linewidth=1.2, alpha=0.5, zorder=2)
+            axes.scatter([each.chosen_epoch + 1], [each.chosen], s=24, color=colours[name], linewidths=0, zorder=4)
+            axes.scatter([each.best_epoch + 1], [each.best], s=64, facecolors="none", edgecolors=style.INK,
+                         linewidths=1.1, zorder=3)  # fmt: skip
+        axes.tick_params(labelleft=True)
+        style.count_axis(axes.xaxis)
+    # What is chosen and what is best differ by little: the climb of the first epochs may leave below.
+    every = [each for found in shown.values() for each in found]
+    low, high = min(each.chosen for each in every), max(each.best for each in every)
+    least = min(min(each.accuracies) for each in every)
+    panels[0, 0].set_ylim(max(least, low - 2 * max(high - low, style.SMALLEST_RANGE)), high + 0.1 * (high - low))
+    style.accuracy_axis(panels[0, 0])
+    ring: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": style.INK}
+    keys = [
+        style.key("chosen on validation", marker="o", linestyle="none", markersize=5),
+        style.key("best for the test", marker="o", linestyle="none", **ring),
+    ]
+    style.legend(figure, keys)
+    return figure
+
+
 def confusion_matrix(counts: ArrayLike, classes: Sequence[str], colour: str = style.OTHER_COLOURS[0]) -> Figure:
     """A confusion matrix: `counts` `[K, K]`, rows the truth; colours are shares of a row.
 

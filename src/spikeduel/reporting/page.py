@@ -24,7 +24,7 @@ from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, controls, costs, numbers, tables
+from spikeduel.results.words import caveats, controls, costs, numbers, optimism, tables
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
@@ -188,6 +188,8 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
     colours = style.contender_colours(results.trials)
     if any(trial.history for trial in results.trials):
         yield "learning-curves", figures.learning_curves(results)
+    if any(trial.optimism for trial in results.trials):
+        yield "optimism", figures.optimism(results)
     if pairs := results.comparison.pairs:
         yield "differences", figures.forest(pairs)
     if results.comparison.controls:
@@ -287,6 +289,7 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
     }  # fmt: skip
     environment.globals |= {
         "words": words, "numbers": numbers, "tables": tables, "costs": costs, "controls": controls,
+        "optimisms": optimism,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip

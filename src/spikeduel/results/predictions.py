@@ -1,12 +1,15 @@
 """Every trial's answers to the test images, kept beside results.json, so that anybody can test them later."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from msgspec import Meta
+import numpy as np
+from msgspec import Meta, structs
 
 from spikeduel.results import significance
 from spikeduel.results.costs import Count
+from spikeduel.results.groups import join_groups
 from spikeduel.results.significance import Difference
 from spikeduel.settings import read_experiment
 from spikeduel.system import typed
@@ -33,7 +36,8 @@ class PredictionsFile(typed.Frozen):
 
     `indices` are those of the test images in the prepared data, with folds one fold after the other; `labels` their
     true classes, as places in `classes`; `groups` has equal numbers for images that belong together, None where there
-    are no groups.
+    are no groups. `images` are hashes of the files or records that the images come from, by which they are known
+    whatever they were prepared to; earlier versions did not keep them.
     """
 
     schema: Literal[1]
@@ -44,11 +48,23 @@ class PredictionsFile(typed.Frozen):
     labels: Annotated[list[Count], Meta(min_length=1)]
     groups: list[Count] | None
     trials: list[SeedAnswers]
+    images: list[str] | None = None
 
     def __post_init__(self) -> None:
-        parts = [self.indices, self.groups or self.labels, *(each.predicted for each in self.trials)]
+        parts = [
+            self.indices,
+            self.groups or self.labels,
+            self.images or self.labels,
+            *(each.predicted for each in self.trials),
+        ]
         if any(len(part) != len(self.labels) for part in parts):
-            raise ValueError("indices, labels, groups and answers differ in length")
+            raise ValueError("indices, labels, groups, images and answers differ in length")
+        if not all(
+            0 <= each < len(self.classes)
+            for part in (self.labels, *(each.predicted for each in self.trials))
+            for each in part
+        ):
+            raise ValueError("labels or answers are of no class")
 
     @property
     def answers(self) -> dict[tuple[str, int], SeedAnswers]:
@@ -128,10 +144,11 @@ def compare_runs(
     a, b = names(run, a, b, other_run)
     first = read(run)
     second = first if other_run is None else read(other_run)
-    if first.fingerprint != second.fingerprint:
-        raise InputError(f"{run} and {other_run} are of different data (other fingerprints): nothing to compare.")
-    if first.indices != second.indices:
-        raise InputError(f"{run} and {other_run} have different test images (another split): nothing to compare.")
+    if second is not first:
+        if reason := _why_apart(first, second):
+            raise InputError(f"{run} and {other_run} {reason}: nothing to compare.")
+        if first.images is not None and second.images is not None:
+            first, second = _in_one_order(first, first.images), _in_one_order(second, second.images)
     of_a, of_b = first.answers, second.answers
     seeds = sorted(seed for name, seed in of_a if name == a and (b, seed) in of_b)
     if not seeds:
@@ -141,4 +158,57 @@ def compare_runs(
     pairs = [(of_a[a, seed], of_b[b, seed]) for seed in seeds]
     predicted = [one.predicted for one, _ in pairs], [other.predicted for _, other in pairs]
     paired = all(one.trainings and one.trainings == other.trainings for one, other in pairs)
-    return significance.compare_predictions(first.labels, *predicted, first.groups, margin, paired)
+    return significance.compare_predictions(first.labels, *predicted, _groups(first, second), margin, paired)
+
+
+def _why_apart(first: PredictionsFile, second: PredictionsFile) -> str | None:
+    """Why the answers of two runs are not about the same images; None where they are.
+
+    Images are known by their files, and where a run of an earlier version does not say, by the prepared data.
+    """
+    if first.images is None or second.images is None:
+        if first.fingerprint != second.fingerprint:
+            return "are of different data (other fingerprints)"
+        return None if first.indices == second.indices else "have different test images (another split)"
+    if common := Counter(first.images) & Counter(second.images):
+        if not common.total() == len(first.images) == len(second.images):
+            sizes = f"{len(first.images):,} and {len(second.images):,}, {common.total():,} in common"
+            return f"have different test images ({sizes})"
+    else:
+        return "are of different data (no test image in common)"
+    if sorted(first.classes) != sorted(second.classes) or _truth(first) != _truth(second):
+        return "have different labels for the same test images"
+    return None
+
+
+def _truth(of: PredictionsFile) -> Counter[tuple[str, str]]:
+    """How often each image has which true class."""
+    return Counter(zip(of.images or [], (of.classes[label] for label in of.labels), strict=True))
+
+
+def _in_one_order(of: PredictionsFile, images: list[str]) -> PredictionsFile:
+    """The same with images by their hash, and classes by their name; of equal images, those with equal labels come
+    together.
+    """
+    by_name = sorted(of.classes)
+    place = [by_name.index(name) for name in of.classes]
+    order = sorted(range(len(images)), key=lambda row: (images[row], place[of.labels[row]]))
+
+    def taken(classes: list[int]) -> list[int]:
+        return [place[classes[row]] for row in order]
+
+    return structs.replace(
+        of,
+        classes=by_name,
+        labels=taken(of.labels),
+        groups=of.groups and [of.groups[row] for row in order],
+        trials=[structs.replace(each, predicted=taken(each.predicted)) for each in of.trials],
+    )
+
+
+def _groups(first: PredictionsFile, second: PredictionsFile) -> list[int] | None:
+    """Which images belong together in either run: equal prepared images do, and more are equal at a smaller size."""
+    if first.groups is None or second.groups is None or first.groups == second.groups:
+        return first.groups or second.groups
+    joined: list[int] = join_groups(np.array(first.groups), np.array(second.groups)).tolist()
+    return joined

@@ -10,6 +10,7 @@ from msgspec import Meta
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Amount, Count, Positive
+from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Family, Score, Share, Trial
 from spikeduel.settings import Experiment
@@ -33,7 +34,7 @@ class Dataset(Frozen):
     are tested; `folds` the counts of each. `shared_groups` is the share of test images whose group is also in training;
     `effective_groups_tested` is how many groups of one size would weigh as much as those of the test images;
     `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
-    are this run's.
+    are this run's, `tested_every_epoch` in how many trainings they were asked after every epoch (`optimism`).
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dataset(Frozen):
     audit: Audit | None = None
     test_uses: Count | None = None
     test_uses_here: Count | None = None
+    tested_every_epoch: Count = 0
 
     @property
     def leaks(self) -> bool:
@@ -133,12 +135,15 @@ class ControlledContender(Frozen):
 
 
 class Conclusions(Frozen):
-    """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects."""
+    """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; and
+    what the best epoch for the test would have shown in place of the one chosen on validation.
+    """
 
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
     caveats: list[Caveat] = []
     overturned_by: list[Overturn] = []
+    optimism: OptimismMeter | None = None
 
 
 class DrawnFrom(Frozen):

@@ -7,6 +7,7 @@ from msgspec import Meta, field
 
 from spikeduel.results.audit import DistanceBin
 from spikeduel.results.costs import Amount, Count, Energy, Latency, Operations, Positive, Share
+from spikeduel.results.optimism import Optimism
 from spikeduel.system.registry import Family
 from spikeduel.system.typed import Frozen
 
@@ -253,6 +254,7 @@ class Trial(Frozen):
     latency: Latency | None = None
     anytime: Anytime | None = None
     robustness: Robustness | None = None
+    optimism: Optimism | None = None
     measures: dict[str, AddedMeasure] = {}
     failed_measures: dict[str, str] = {}
     controls: dict[str, ControlResult] = {}
@@ -273,6 +275,10 @@ class Trial(Frozen):
             raise ValueError("a finished trial has a model and a validation score")
         if self.model is not None and not _inside(self.model):
             raise ValueError("model must be a path within the run's folder")
+        if self.optimism and not max(self.optimism.chosen_epoch, self.optimism.best_epoch) < self.epochs == len(
+            self.optimism.accuracies
+        ):
+            raise ValueError("optimism has not one test accuracy for each epoch")
         if self.anytime is not None:
             leave = self.anytime.early_exit
             exits = [each.exit_steps for each in (leave, *leave.curve)] if leave else []

@@ -183,6 +183,12 @@ class Experiment:
         "with rate encoding.", option="--robustness",
     )] = False
 
+    optimism: Annotated[bool, duel(
+        "Also report what the best test accuracy over all epochs would have been, as many papers report it.",
+        "Evaluates the test images after every epoch, into files that nothing reads before all choices are made. What "
+        "the store holds without these files is trained again, to the same numbers.", option="--optimism",
+    )] = False
+
     device: Annotated[Literal["auto", "cpu", "cuda"], machine("Where to compute.")] = "auto"
     precision: Annotated[Literal["auto", "32", "bf16"], machine(
         "Precision of matrix products and convolutions. auto: bf16 where the hardware has it, else 32.",

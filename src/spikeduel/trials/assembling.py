@@ -12,7 +12,7 @@ from msgspec import structs
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
-from spikeduel.results import significance
+from spikeduel.results import optimism, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.run import (
@@ -31,7 +31,7 @@ from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials.controls import CONTROLS
-from spikeduel.trials.runs import Finished, pooled, tested, trainings
+from spikeduel.trials.runs import Finished, TestUses, pooled, tested, trainings
 
 
 def assemble(
@@ -40,17 +40,16 @@ def assemble(
     splits: Sequence[Split],
     finished: Sequence[Finished],
     *,
-    test_uses: tuple[int | None, int | None] = (None, None),
+    uses: TestUses = TestUses(),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
 ) -> Results:
     """The content of results.json.
 
-    `splits` holds one split, or one for each fold. `test_uses` says how many models were asked about the test images,
-    and how many of them are this run's.
+    `splits` holds one split, or one for each fold.
     """
-    uses, uses_here = test_uses
-    dataset = describe_dataset(prepared, splits, audit=audit, test_uses=uses, test_uses_here=uses_here)
+    asked = {"test_uses": uses.models, "test_uses_here": uses.here, "tested_every_epoch": uses.every_epoch}
+    dataset = describe_dataset(prepared, splits, audit=audit, **asked)
     margin = experiment.equivalence_margin
     trials = [trial_entry(each) for each in finished]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]
@@ -71,6 +70,7 @@ def assemble(
             controls=[found for found in compared if found],
             caveats=find_caveats(experiment, dataset, trials, tuning),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
+            optimism=optimism.meter(trials),
         ),
     )
 
@@ -103,6 +103,7 @@ def trial_entry(finished: Finished) -> Trial:
         latency=finished.latency,
         anytime=anytime if anytime and anytime.num_steps else None,
         robustness=robustness.summary(test.accuracy, measured) if test else None,
+        optimism=finished.optimism,
         # Those that have a title of their own, as tables and report show them.
         measures={
             name: AddedMeasure(

@@ -198,7 +198,9 @@ def _of_trial(given: Given) -> Controlled | None:
 def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, Any]]:
     contender, planned = given.trial.card.contender, given.trial
     assert control.train is not None
-    changed = control.train(replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps))
+    changed = control.train(
+        replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False)
+    )
     plans = planning.plan(changed, given.prepared, given.split)
     twin = next(each for each in plans if each.card.seed == planned.card.seed)
     if twin.card.num_steps not in (None, changed.num_steps):

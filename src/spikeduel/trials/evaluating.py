@@ -20,7 +20,7 @@ from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.progress import Progress
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import AskedImages, Store
 from spikeduel.trials.training import EVALUATION_BATCH, EvaluationBatches
 
 PARTS = ("test", "all")
@@ -139,7 +139,7 @@ def _test_part(
     else:
         split = data.split(prepared, experiment)
     try:
-        (store if isinstance(store, Store) else Store(store)).note_test_use(prepared.fingerprint, split.test)
+        (store if isinstance(store, Store) else Store(store)).note_test_use(AskedImages.of(prepared, split.test))
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")
     return prepared, split, trained

@@ -18,16 +18,17 @@ from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Latency
+from spikeduel.results.optimism import Optimism
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import trial
+from spikeduel.trials import sealing, trial
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.planning import Trial
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
@@ -42,6 +43,7 @@ class Finished:
     failed_measures: Mapping[str, str] = field(default_factory=dict)
     latency: Latency | None = None
     controlled: Controlled | None = None
+    optimism: Optimism | None = None
 
     @property
     def contender(self) -> str:
@@ -77,7 +79,9 @@ def gather(
             bins = auditing.accuracy_by_distance(audit, answered.truth, answered.predicted)
             measured["by_distance"] = bins and list(bins)
         failed = store.failed_measures(record.key)
-        finished.append(Finished(record, measured, failed, timed.get(record.key), its_controls))
+        # Only here, where nothing is left to be chosen.
+        sealed = sealing.opened(record, store) if planned.experiment.optimism else None
+        finished.append(Finished(record, measured, failed, timed.get(record.key), its_controls, sealed))
     return finished
 
 
@@ -117,20 +121,30 @@ def time_answers(
     return taken
 
 
+@dataclass(frozen=True)
+class TestUses:
+    """How often the test images of a run were asked: how many `models` were, and how many of them are this run's
+    (`here`); in how many trainings they were asked after `every_epoch`, for the optimism meter.
+    """
+
+    models: int | None = None
+    here: int | None = None
+    every_epoch: int = 0
+
+
 def test_uses(
     store: Store, prepared: Prepared, trials: Sequence[Trial], controlled: Sequence[Controlled | None]
-) -> tuple[int, int]:
-    """How many models were asked about the test images, and how many of them are this run's; with folds, of the fold
-    with the most others.
-    """
+) -> TestUses:
+    """How often the test images were asked; with folds, those of the fold that the most models of other runs were."""
     own: dict[int | None, set[str]] = {}
     for each, found in zip(trials, controlled, strict=True):
         keys = own.setdefault(each.split.fold, set())
         keys |= {each.key} if store.record(each.key) else set()
         keys |= set(found.keys) if found else set()
-    test = {each.split.fold: each.split.test for each in trials}
-    uses = [(store.test_uses(prepared.fingerprint, test[fold], keys), len(keys)) for fold, keys in own.items()]
-    return max(uses, key=lambda use: use[0] - use[1])
+    asked = {each.split.fold: AskedImages.of(prepared, each.split.test) for each in trials}
+    uses = [(store.test_uses(asked[fold], keys), len(keys)) for fold, keys in own.items()]
+    every_epoch = max(store.tested_every_epoch(asked[fold]) for fold in own)
+    return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
 
 
 def tested(splits: Sequence[Split]) -> np.ndarray:
@@ -224,6 +238,7 @@ def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split],
         classes=list(prepared.classes),
         indices=test.tolist(),
         labels=np.asarray(prepared.labels)[test].tolist(),
+        images=[f"{each:016x}" for each in prepared.content_of(test).view(np.uint64).tolist()],
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
         trials=[
             SeedAnswers(

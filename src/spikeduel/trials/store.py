@@ -3,14 +3,17 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from spikeduel.data import Prepared
 from spikeduel.results.costs import Amount, Count
 from spikeduel.results.trials import Epoch
 from spikeduel.settings import digest
@@ -50,6 +53,35 @@ class TrialRecord(typed.Frozen):
         return self.settings.get("data", {}).get("fold")
 
 
+class SealedEpoch(typed.Frozen):
+    """How many of `n` test images a training got right after one epoch."""
+
+    right: Count
+    n: Count
+
+
+@dataclass(frozen=True)
+class AskedImages:
+    """The images of a test set: `images`, a hash of their files or records, is the same whatever they are prepared to,
+    and wherever they lie. Ledgers of earlier versions know them by `data`, the fingerprint, and `test`, the indices.
+    """
+
+    images: str
+    data: str
+    test: str
+
+    @classmethod
+    def of(cls, prepared: Prepared, test: np.ndarray) -> "AskedImages":
+        """Those of the indices `test` `[N]`."""
+        return cls(images_digest(prepared.content_of(test)), prepared.fingerprint, test_digest(test))
+
+    def are_in(self, entry: dict[str, Any]) -> bool:
+        """Whether an entry of the ledger is about them."""
+        if "images" in entry:
+            return bool(entry["images"] == self.images)
+        return (entry.get("data"), entry.get("test")) == (self.data, self.test)
+
+
 class Store:
     """The folder of trials. Safe for several processes: each trial is locked while it is trained."""
 
@@ -77,7 +109,7 @@ class Store:
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
         with files.locked(self.root / f"{key}.lock", waiting):
-            for folder in (self.folder(key), self.folder(key) / "measures"):
+            for folder in (self.folder(key), self.folder(key) / "measures", self.folder(key) / "sealed"):
                 files.remove_left_behind(folder)
             yield
 
@@ -119,6 +151,23 @@ class Store:
         """Where what measure `name` found lies."""
         return self.folder(key) / "measures" / f"{name.replace(':', '.')}.json"
 
+    def forget_measures(self, key: str) -> None:
+        """Removes all that was measured of trial `key`, whose model is another now."""
+        with files.writing_to(self.folder(key)):
+            shutil.rmtree(self.folder(key) / "measures", ignore_errors=True)
+
+    def seal(self, key: str, epoch: int, tested: SealedEpoch) -> None:
+        """Keeps how a training did on the test images after `epoch`, for `unsealed` to read when all is chosen."""
+        _write(self.folder(key) / "sealed" / f"epoch-{epoch}.json", tested)
+
+    def unsealed(self, key: str, num_epochs: int) -> list[SealedEpoch] | None:
+        """What `seal` kept of the first `num_epochs` epochs; None where one of them is missing or damaged."""
+        folder = self.folder(key) / "sealed"
+        with suppress(InputError):
+            read = (_read(folder / f"epoch-{epoch}.json") for epoch in range(num_epochs))
+            return [typed.converted(each, SealedEpoch) for each in read]
+        return None
+
     def failed_measures(self, key: str) -> dict[str, str]:
         """Why measures of trial `key` failed when they were last tried, by name."""
         with suppress(InputError):
@@ -133,15 +182,17 @@ class Store:
         else:
             path.unlink(missing_ok=True)
 
-    def note_test_use(self, fingerprint: str, test: np.ndarray, trial: str | None = None) -> None:
-        """Adds to the ledger that a model was asked about a data set's test images `test` `[N]` (their indices).
+    def note_test_use(self, asked: AskedImages, trial: str | None = None, every_epoch: bool = False) -> None:
+        """Adds to the ledger that a model was asked about these test images.
 
-        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured.
+        `trial` is its key, where it is a trial's model: each trial is counted once, however often it is measured, and
+        once more if it is asked after `every_epoch` of its training.
         """
-        use = {"data": fingerprint, "test": test_digest(test), "trial": trial}
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
-            if trial is not None and any(use.items() <= entry.items() for entry in self._ledger()):
+            noted = {(use.get("trial"), bool(use.get("every_epoch"))) for use in self._uses(asked)}
+            if trial is not None and (trial, every_epoch) in noted:
                 return
+            use = asdict(asked) | {"trial": trial} | ({"every_epoch": True} if every_epoch else {})
             line = json.dumps({**use, "at": datetime.now(UTC).isoformat(timespec="seconds")})
             path = self.root / "ledger.jsonl"
             # On a line of its own even after one that a full disk cut short.
@@ -151,11 +202,17 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def test_uses(self, fingerprint: str, test: np.ndarray, trials: Iterable[str] = ()) -> int:
+    def test_uses(self, asked: AskedImages, trials: Iterable[str] = ()) -> int:
         """How many models were asked about these test images from this store; `trials` were, noted or not."""
-        here = (fingerprint, test_digest(test))
-        asked = [entry.get("trial") for entry in self._ledger() if (entry.get("data"), entry.get("test")) == here]
-        return len({*trials, *asked} - {None}) + asked.count(None)
+        models = [use.get("trial") for use in self._uses(asked)]
+        return len({*trials, *models} - {None}) + models.count(None)
+
+    def tested_every_epoch(self, asked: AskedImages) -> int:
+        """How many trainings were asked about these test images after every epoch."""
+        return len({use.get("trial") for use in self._uses(asked) if use.get("every_epoch")})
+
+    def _uses(self, asked: AskedImages) -> list[dict[str, Any]]:
+        return [entry for entry in self._ledger() if asked.are_in(entry)]
 
     def _ledger(self) -> list[dict[str, Any]]:
         path = self.root / "ledger.jsonl"
@@ -200,6 +257,11 @@ def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
     if written != digest(value) and (with_checksum or written is not None):
         raise InputError(f"{path}: damaged (its checksum is wrong).")
     return value
+
+
+def images_digest(content: np.ndarray) -> str:
+    """A hash of images by their `Prepared.content` `[N]`, in any order."""
+    return hashlib.sha256(np.sort(content).astype("<i8").tobytes()).hexdigest()
 
 
 def test_digest(test: np.ndarray) -> str:

@@ -25,6 +25,7 @@ from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.trials.sealing import Sealing
 
 EVALUATION_BATCH = 256
 MOST_LINES = 20
@@ -74,6 +75,8 @@ class Loop:
     experiment: Experiment
     checkpoint: Path
     progress: Progress
+    sealing: Sealing | None = None
+    """Tests the model after every epoch, for the optimism meter."""
 
     def run(self) -> Training:
         """Trains to the end and leaves the model with the weights of its best validation epoch.
@@ -102,6 +105,9 @@ class Loop:
                     break
                 if training.best_epoch == len(training.history) - 1:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
+                if self.sealing is not None:
+                    # Before the checkpoint, so that no epoch that is gone on from lacks its own.
+                    self.sealing.take(len(training.history) - 1)
                 state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
                 state |= {"best_weights": best_weights, "training": asdict(training)}
                 write_checkpoint(self.checkpoint, state)
@@ -152,6 +158,9 @@ class Loop:
         if {name: value.shape for name, value in before.items()} != {name: value.shape for name, value in now.items()}:
             # A user's architecture may import what has changed since, which its key does not see.
             self._say(": its checkpoint is of another network, so it begins anew")
+            return None
+        if self.sealing is not None and not self.sealing.covers(len(saved["training"]["history"])):
+            self._say(": its epochs so far were not tested for --optimism, so it begins anew, to the same numbers")
             return None
         return saved
 

@@ -16,7 +16,8 @@ from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.trials.planning import Trial, key_of, tried
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.sealing import Sealing
+from spikeduel.trials.store import AskedImages, Store, TrialRecord
 from spikeduel.trials.training import EvaluationBatches, Loop, Training
 
 
@@ -31,9 +32,11 @@ def run(
     """The finished trial: from the store, or trained and measured now. A trial that fails is recorded as failed.
 
     `altered` are further test images, by name, for an experiment that asks for robustness. Without `test`, no test
-    image is looked at, for choosing settings; another run finds the trial, and measures it.
+    image is looked at, for choosing settings; another run finds the trial, and measures it. With `test` and the
+    experiment's `optimism`, a trial that was trained without is trained again, to the same numbers: what the test
+    images would have said after each epoch can only be had while it trains.
     """
-    name = f"  {trial.card.title}"
+    name, sealed = f"  {trial.card.title}", trial.experiment.optimism and test and "converted" not in trial.settings
     with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
         if not store.split_path(trial.key).is_file():
             store.save_split(trial.key, train=trial.split.train, val=trial.split.val, test=trial.split.test)
@@ -42,7 +45,10 @@ def run(
         if record is None or key_of(record.settings) != trial.key:
             if damage := store.damage(trial.key):
                 progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
-            record = _train(trial, prepared, store, progress)
+            record = _train(trial, prepared, store, progress, sealed)
+        elif sealed and store.unsealed(trial.key, len(record.history)) is None:
+            progress.say(f"{name}: trained again, to the same numbers, to be tested after every epoch (--optimism)")
+            record = _trained_again(record, _train(trial, prepared, store, progress, sealed), store, progress, name)
         elif "converted" not in trial.settings:  # which is never trained
             progress.say(f"{name}: found in the store, not trained again")
         if record.status == "done" and test:
@@ -51,13 +57,16 @@ def run(
     return record
 
 
-def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -> TrialRecord:
-    checkpoint = store.checkpoint_path(trial.key)
+def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool) -> TrialRecord:
+    checkpoint, sealing = store.checkpoint_path(trial.key), None
     model, training, error = None, Training(), None
     try:
         with seeded(trial.card.seed):
             model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
-        training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress).run()
+        if sealed:
+            store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
+            sealing = Sealing(model, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
+        training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
     except SpikeduelError:
@@ -72,6 +81,14 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
     if error:
         progress.say(f"  {trial.card.title}: failed, {error}")
     return record
+
+
+def _trained_again(before: TrialRecord, now: TrialRecord, store: Store, progress: Progress, name: str) -> TrialRecord:
+    """`now`, whose measures are those of `before` if the model is the same, to the last bit."""
+    if now.model_digest != before.model_digest:
+        progress.say(f"{name}: ended in other numbers than before (another machine or version?); measured anew")
+        store.forget_measures(now.key)
+    return now
 
 
 def keep(trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None) -> TrialRecord:
@@ -116,7 +133,7 @@ def _measure(
     missing = {name: measure for name, measure in measures.items() if name not in known}
     if not missing:
         return
-    store.note_test_use(prepared.fingerprint, trial.split.test, trial.key)
+    store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key)
     model = load(trial, store)
     test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
     validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))

@@ -110,6 +110,11 @@ EXAMPLES = [
         "1,205 models were tested on these images from this store, 4 of them in this run. Choosing models by test "
         "score inflates it: choose on validation.",
     ),
+    (
+        c.TestedEveryEpoch(trainings=12),
+        "The test images were also asked after every epoch of 12 trainings (--optimism), for the report only: nothing "
+        "was chosen by the answers.",
+    ),
     (c.AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True)), "Data audit: conflicting labels"),
     (c.DataNote(text="The raw images are transposed."), "The raw images are transposed."),
 ]  # fmt: skip

@@ -75,6 +75,10 @@ _SENTENCES: dict[Any, str] = {
         "{uses:,} models were tested on these images from this store, {here:,} of them in this run. Choosing models by "
         "test score inflates it: choose on validation."
     ),
+    c.TestedEveryEpoch: (
+        "The test images were also asked after every epoch of {trainings:training} (--optimism), for the report "
+        "only: nothing was chosen by the answers."
+    ),
     c.DataNote: "{text}",
 }
 _COULD_OVERTURN: dict[Any, str] = {
