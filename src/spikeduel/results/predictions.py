@@ -51,19 +51,11 @@ class PredictionsFile(typed.Frozen):
     images: list[str] | None = None
 
     def __post_init__(self) -> None:
-        parts = [
-            self.indices,
-            self.groups or self.labels,
-            self.images or self.labels,
-            *(each.predicted for each in self.trials),
-        ]
+        predicted = [each.predicted for each in self.trials]
+        parts = [self.indices, self.groups or self.labels, self.images or self.labels, *predicted]
         if any(len(part) != len(self.labels) for part in parts):
             raise ValueError("indices, labels, groups, images and answers differ in length")
-        if not all(
-            0 <= each < len(self.classes)
-            for part in (self.labels, *(each.predicted for each in self.trials))
-            for each in part
-        ):
+        if not all(0 <= each < len(self.classes) for part in (self.labels, *predicted) for each in part):
             raise ValueError("labels or answers are of no class")
 
     @property
