@@ -5,18 +5,14 @@ from msgspec.structs import replace
 from spikeduel.results.costs import (
     MEMORIES,
     Energy,
-    Latency,
-    Machine,
-    MacJoules,
-    PeakMemory,
+    Joules,
+    Range,
     ScopeJoules,
-    StartUp,
     TableEnergy,
-    Throughput,
-    Times,
     WayJoules,
 )
 from spikeduel.results.run import Conclusions, Counts, Dataset, Results
+from spikeduel.results.times import Latency, Machine, PeakMemory, StartUp, Throughput, Times
 from spikeduel.results.trials import Anytime, ControlResult, EarlyExit, ExitChoice, Leaving, Score, Trial
 from spikeduel.settings.recipes import baseline
 
@@ -26,14 +22,17 @@ MACHINE = Machine(
 THRESHOLDS = (0.5, 0.9, None)
 
 
+def joules(amount):
+    """Zeros skipped: half of the amount; or a (low, high)."""
+    low, high = amount if isinstance(amount, tuple) else (amount / 2, amount)
+    return Joules(dense=high, effective=low, range=Range(low=low, high=high))
+
+
 def energy_of(hoisted, per_step=None, with_memory=None, table="45nm-fp32"):
-    """These joules by one table, whatever is counted; zeros skipped: half of them."""
+    """These joules by one table, whatever is counted."""
 
     def scope(hoisted, per_step):
-        ways = WayJoules(
-            per_step=MacJoules(dense=per_step, effective=per_step / 2),
-            hoisted=MacJoules(dense=hoisted, effective=hoisted / 2),
-        )
+        ways = WayJoules(per_step=joules(per_step), hoisted=joules(hoisted))
         return ScopeJoules(synapses=ways, with_neurons=ways)
 
     alone = scope(hoisted, hoisted if per_step is None else per_step)

@@ -1,6 +1,9 @@
 """Counts of two small networks, made up so that sums can be done by hand."""
 
+import torch
 from msgspec.structs import replace
+from torch import nn
+from torch.nn import functional as F
 
 from spikeduel.measuring.counting.books import totals
 from spikeduel.results.costs import Layer, Macs, Operations, OverTime, Ways
@@ -16,6 +19,25 @@ def over_time(*amounts):
 
 def macs(dense, effective=None):
     return Macs(dense=dense, effective=dense if effective is None else effective)
+
+
+def macs_of_padding(module, call):
+    """How many multiplications by padding there are in the convolutions of `module` while `call()` runs it."""
+    found = []
+
+    def count(conv, inputs, output):
+        ones = torch.ones(1, 1, *inputs[0].shape[-2:])
+        seen = F.conv2d(ones, torch.ones(1, 1, *conv.kernel_size), None, conv.stride, conv.padding, conv.dilation)
+        places = conv.kernel_size[0] * conv.kernel_size[1] * seen.numel()
+        each = conv.in_channels // conv.groups * conv.out_channels
+        found.append(int(places - seen.sum()) * each * len(inputs[0]))
+
+    hooks = [part.register_forward_hook(count) for part in module.modules() if isinstance(part, nn.Conv2d)]
+    with torch.no_grad():
+        call()
+    for hook in hooks:
+        hook.remove()
+    return sum(found)
 
 
 def layer(name, kind="synapses", **given):

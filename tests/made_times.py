@@ -1,7 +1,7 @@
 """Times that nobody took."""
 
 from spikeduel.measuring.latency import machine
-from spikeduel.results.costs import Latency, PeakMemory, StartUp, Throughput, Times
+from spikeduel.results.times import Latency, PeakMemory, StartUp, Throughput, Times
 
 
 def untimed(path, images, device, own_code=()):

@@ -7,7 +7,7 @@ from msgspec import structs
 from made_models import make
 from spikeduel.measuring.latency import latency, machine
 from spikeduel.networks.model_files import save_model
-from spikeduel.results.costs import Latency
+from spikeduel.results.times import Latency
 from spikeduel.system import typed
 
 

@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from made_operations import both, layer, plain, spiking
+from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.measuring import energy
-from spikeduel.results.costs import Energy, Layer, Traffic
+from spikeduel.results.costs import Energy, Layer, Range, Traffic
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import converted
 from spikeduel.system.typed import plain as as_json
@@ -15,7 +15,48 @@ def test_numbers_move_once_a_pass():
     assert plain().layers[0].traffic.hoisted == Traffic(weights=44, activations=14)
     moved = spiking().layers[0].traffic
     assert moved.per_step == Traffic(weights=88, activations=28)
-    assert moved.hoisted == Traffic(weights=44, activations=14)
+    # What is hoisted is read at both steps.
+    assert moved.hoisted == Traffic(weights=44, activations=14 + 8)
+
+
+def test_numbers_by_events_move_a_weight_and_a_sum_for_each_that_is_not_zero():
+    first = replace(plain().layers[0], input_zeros=0.5)
+    # 4 biases; 5 of 10 inputs are not zero; 20 weights and sums, and 4 whole sums read.
+    assert first.moved("hoisted", "events") == Traffic(weights=24, activations=5 + 4, addresses=5, membranes=40 + 4)
+    assert first.done("hoisted", "events") == (20, 0)
+    assert first.done("hoisted", "steps") == first.done("hoisted", "image") == (40, 0)
+
+
+def test_spikes_computed_whole_move_bits_and_weights_once_a_step_or_once_an_image():
+    _, neurons, second = spiking().layers
+    assert second.moved("hoisted", "steps") == Traffic(weights=50, activations=10, bits=8)
+    assert second.moved("hoisted", "image") == Traffic(weights=25, activations=10, bits=8)
+    assert neurons.moved("hoisted", "steps") == Traffic(membranes=16, bits=8)
+    assert second.done("hoisted", "events") == (0, 20)
+    assert second.done("hoisted", "steps") == (0, 40)
+
+
+def test_sums_of_spikes_computed_whole_are_multiplied():
+    pooled = replace(spiking().layers[2], input_bits=3)
+    assert pooled.done("hoisted", "events") == (0, 20)
+    assert pooled.done("hoisted", "steps") == (40, 0)
+
+
+def test_a_layer_that_takes_both_has_passes_of_both():
+    mixed = layer(
+        "x", input="mixed", passes=both(5), inputs=4, outputs=5, weights=20, macs_a_pass=20,
+        macs=macs(both(40), both(30)), acs=over_time(7),
+    )  # fmt: skip
+    assert mixed.passes_of("per_step") == (2, 3)
+    assert mixed.done("per_step", "events") == (30, 7)
+    assert mixed.done("per_step", "steps") == (40, 60)
+
+
+def test_ranges_that_touch_are_not_apart():
+    one, other = Range(low=1, high=2), Range(low=2, high=3)
+    assert not one.below(other)
+    assert one.below(replace(other, low=2.5))
+    assert not other.below(one)
 
 
 def test_events_move_a_weight_and_a_sum_there_and_back_for_each_synapse():
@@ -44,7 +85,10 @@ def test_one_number_of_an_estimate():
     assert found.joules("on_chip", "with_neurons", "per_step", "effective") == (
         found.on_chip.with_neurons.per_step.effective
     )
-    assert energy.estimate(plain().layers, energy.read("loihi")).joules() is None
+    assert found.of() == found.compute.synapses.hoisted
+    chip = energy.estimate(plain().layers, energy.read("loihi"))
+    assert chip.joules() is chip.of().range is None
+    assert (chip.is_chip, found.is_chip) == (True, False)
 
 
 def test_energy_by_no_table_is_refused():

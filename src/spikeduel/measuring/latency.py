@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from spikeduel.measuring.answering import BATCH_SIZES
-from spikeduel.results.costs import Latency, Machine
+from spikeduel.results.times import Latency, Machine
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from spikeduel.measuring import energy
 from spikeduel.reporting import style
+from spikeduel.results.rankings import joules_of, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
-from spikeduel.results.words.costs import MEMORY_TITLES, joules_of, mean
 
 _SHOWN_BELOW_BEST = 0.25
 """Accuracies lower than this below the best one leave the panel: the first steps would take all of its height."""
@@ -41,11 +41,11 @@ def exits_of(trials: Iterable[Trial]) -> list[EarlyExit]:
 
 def energy_label(table: energy.Table) -> str:
     """The title of an axis of estimated energy."""
-    return f"energy per image (estimate: {table.name}, {MEMORY_TITLES['compute']})"
+    return f"energy per image (estimate: {table.name}, arithmetic, zeros skipped)"
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
-    """Joules per image up to each step, `[T]`; None where they are not known."""
+    """Joules per image up to each step, `[T]`, zeros skipped; None where they are not known."""
     return energy.over_time(trial.operations, table) if trial.operations else None
 
 
@@ -90,10 +90,10 @@ def curves(results: Results, table: energy.Table) -> Figure:
             times.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
     without_time = {n: trials for n in colours if n not in over_time and (trials := results.of(n))}
     for name, trials in without_time.items():
-        spent_by_all = mean([joules_of(trial, table.name) for trial in trials])
+        spent_by_all = mean_range([joules_of(trial, table.name) for trial in trials])
         if spent_by_all is not None:
             accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
-            joules.scatter(spent_by_all, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0)
+            joules.scatter(spent_by_all.low, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0)
         if milliseconds := one_image_ms(trials):
             times.axhline(milliseconds, color=colours[name], linewidth=1.1, linestyle=":")
     _finish(steps, joules, left, times, max(num_steps(trials[0]) for trials in over_time.values()))

@@ -18,6 +18,7 @@ from spikeduel.measuring import costing, energy
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, style
+from spikeduel.results import rankings
 from spikeduel.results.caveats import Leakage
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.concluding import tuning_limits
@@ -115,8 +116,8 @@ def report_again(
     """
     comparison = load_run(run)
     try:
-        if tables:
-            comparison = replace(comparison, results=costing.with_energy(comparison.results, tables))
+        # From the stored counts, so that runs of earlier versions are shown by the accounting of this one.
+        comparison = replace(comparison, results=costing.with_energy(comparison.results, tables))
         return report(comparison, path, progress, own_code, tables[0] if tables else None)
     except SpikeduelError:
         raise
@@ -196,9 +197,12 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
         yield "controls", figures.controls(results)
     if figure := pareto.pareto(results, table):
         yield "pareto", figure
-    for name, counted in costs.counted_operations(results).items():
+    for name, counted in rankings.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
-            yield f"break-even-{style.file_name(name)}", pareto.break_even(counted, name, colours[name])
+            yield (
+                f"break-even-{style.file_name(name)}",
+                pareto.break_even(counted, name, colours[name], rankings.trained_twin(results, name)),
+            )
     if anytime.followed(results):
         yield "anytime", anytime.curves(results, table)
     if anytime.sources(results):
@@ -288,8 +292,8 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
         "file_name": style.file_name, "sentence": caveats.sentence,
     }  # fmt: skip
     environment.globals |= {
-        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "controls": controls,
-        "optimisms": optimism,
+        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
+        "controls": controls, "optimisms": optimism,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip

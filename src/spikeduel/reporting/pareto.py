@@ -14,9 +14,10 @@ from matplotlib.transforms import Bbox
 
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
-from spikeduel.results.costs import MEMORIES, Operations
+from spikeduel.results.costs import MEMORIES, Operations, Range
+from spikeduel.results.rankings import control_results, joules_of, mean, mean_range
 from spikeduel.results.run import Results
-from spikeduel.results.words.costs import MEMORY_TITLES, control_results, joules_of, mean
+from spikeduel.results.words.costs import MEMORY_TITLES
 from spikeduel.results.words.verdict import titled
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -29,6 +30,8 @@ KINDS: dict[str, dict[str, Any]] = {
 """What a point is, and how it is marked."""
 CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 """Those of `KINDS` that are controls, by their names in `Trial.controls`."""
+_BAR = 0.3
+"""How faint the bar is that goes to where nothing is skipped."""
 MOST_STEPS = 128
 LOWEST_RATE = 1e-4
 _LOOKS = (
@@ -52,7 +55,7 @@ _HEIGHTS = {-1: "top", 0: "center", 1: "bottom"}
 class Point:
     """A network in the plot: accuracy as a mean over seeds with its standard deviation; None where not known.
 
-    `kind` is a name in `KINDS`; `label` is written beside it.
+    `kind` is a name in `KINDS`; `label` is written beside it. `joules` go from zeros skipped to nothing skipped.
     """
 
     contender: str
@@ -61,7 +64,7 @@ class Point:
     colour: str
     accuracy: float
     deviation: float
-    joules: float | None
+    joules: Range | None
     seconds: float | None = None
 
 
@@ -74,13 +77,15 @@ def points(results: Results, table: energy.Table) -> list[Point]:
             continue
         kind = "spiking" if trials[0].spiking else "without spikes"
         over_seeds = _over_seeds([trial.test.accuracy for trial in trials if trial.test])
-        joules, milliseconds = mean([joules_of(trial, table.name) for trial in trials]), anytime.one_image_ms(trials)
+        joules = mean_range([joules_of(trial, table.name) for trial in trials])
+        milliseconds = anytime.one_image_ms(trials)
         shown.append(Point(name, kind, name, colour, *over_seeds, joules, milliseconds and milliseconds / 1e3))
         exits = anytime.exits_of(trials)
         if len(exits) == len(trials) and any(leaving.threshold is not None for leaving in exits):
             over_time = [anytime.joules_over_time(trial, table) for trial in trials]
             left = zip(over_time, exits, strict=True)
-            joules = mean([energy.mean_at(spent, leaving.exit_steps) if spent else None for spent, leaving in left])
+            early = mean([energy.mean_at(spent, leaving.exit_steps) if spent else None for spent, leaving in left])
+            joules = _exactly(early) if early is not None else None
             stream = anytime.stream_ms(trials)
             seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
             over_seeds = _over_seeds([leaving.accuracy for leaving in exits])
@@ -88,9 +93,13 @@ def points(results: Results, table: energy.Table) -> list[Point]:
         for control, kind in CONTROLS.items():
             if twins := control_results(trials, control):
                 over_seeds = _over_seeds([twin.accuracy for twin in twins])
-                joules = mean([joules_of(twin, table.name) for twin in twins])
+                joules = mean_range([joules_of(twin, table.name) for twin in twins])
                 shown.append(Point(name, kind, titled(twins[0]), colour, *over_seeds, joules))
     return shown
+
+
+def _exactly(amount: float) -> Range:
+    return Range(low=amount, high=amount)
 
 
 def _over_seeds(accuracies: Sequence[float]) -> tuple[float, float]:
@@ -111,7 +120,8 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
 def pareto(results: Results, table: energy.Table) -> Figure | None:
     """Accuracy against energy as estimated by `table`, and against the measured time of one image.
 
-    None where neither is known. Early exit takes its images step by step, as a stream, which takes longer a step than
+    None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit
+    takes its images step by step, as a stream, which takes longer a step than
     all steps in one call. Both axes of cost are logarithmic. A line joins the Pareto `front`; bars are a standard
     deviation over seeds on either side. A panel shows those whose cost is known.
     """
@@ -119,7 +129,7 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     time = "one image, from pixels to label (measured on this machine)"
     panels = [
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
-        ("time", time, [(point, point.seconds) for point in known if point.seconds], "s"),
+        ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
     ]
     panels = [panel for panel in panels if panel[2]]
     if not panels:
@@ -130,6 +140,8 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
                   markerfacecolor=look.get("facecolors", style.QUIET))
         for kind, look in KINDS.items() if kind in {point.kind for point in known}
     ]  # fmt: skip
+    if panels[0][0] == "energy":
+        handles.append(style.key("to nothing skipped", linewidth=2.5, alpha=_BAR))
     handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
     style.legend(figure, handles, len(handles))
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -142,29 +154,31 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     for axes, (_, _, shown, _) in zip(all_axes, panels, strict=True):
         label_points(
             axes,
-            [(spent, point.accuracy) for point, spent in shown],
+            [(spent.low, point.accuracy) for point, spent in shown],
             [style.shortened(point.label, 34) for point, _ in shown],
             [point.colour for point, _ in shown],
         )
     return figure
 
 
-def _draw(axes: Axes, shown: Sequence[tuple[Point, float]]) -> None:
-    best = [shown[k] for k in front([spent for _, spent in shown], [point.accuracy for point, _ in shown])]
+def _draw(axes: Axes, shown: Sequence[tuple[Point, Range]]) -> None:
+    best = [shown[k] for k in front([spent.low for _, spent in shown], [point.accuracy for point, _ in shown])]
     axes.plot(
-        [spent for _, spent in best], [point.accuracy for point, _ in best], color=style.QUIET, linewidth=1.0,
+        [spent.low for _, spent in best], [point.accuracy for point, _ in best], color=style.QUIET, linewidth=1.0,
         linestyle=style.DASHED, zorder=1,
     )  # fmt: skip
-    itself = {p.contender: (spent, p.accuracy) for p, spent in shown if p.kind in ("spiking", "without spikes")}
+    itself = {p.contender: (spent.low, p.accuracy) for p, spent in shown if p.kind in ("spiking", "without spikes")}
     for point, spent in shown:
         if point.deviation:
             low, high = point.accuracy - point.deviation, point.accuracy + point.deviation
-            axes.plot([spent, spent], [low, high], color=point.colour, linewidth=1.0, zorder=2)
+            axes.plot([spent.low, spent.low], [low, high], color=point.colour, linewidth=1.0, zorder=2)
         if point.contender in itself:
-            ends = zip(itself[point.contender], (spent, point.accuracy), strict=True)
+            ends = zip(itself[point.contender], (spent.low, point.accuracy), strict=True)
             axes.plot(*ends, color=point.colour, linewidth=0.7, alpha=0.45, zorder=1)
         look = {"facecolors": point.colour, "linewidths": 0, **KINDS[point.kind]}
-        axes.scatter(spent, point.accuracy, edgecolors=point.colour, zorder=3, **look)
+        if spent.high > spent.low:
+            axes.hlines(point.accuracy, spent.low, spent.high, point.colour, linewidth=2.5, alpha=_BAR, zorder=1)
+        axes.scatter(spent.low, point.accuracy, edgecolors=point.colour, zorder=3, **look)
     axes.set_xscale("log")
     axes.margins(x=0.16, y=0.12)
 
@@ -244,23 +258,24 @@ def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> float:
     return 3 * outside + sum(each.width * each.height for each in overlaps if each is not None)
 
 
-def break_even(operations: Operations, name: str, colour: str) -> Figure:
+def break_even(operations: Operations, name: str, colour: str, trained: Operations | None = None) -> Figure:
     """A panel for each memory model: the spike rate at which network `name` costs as much as its ReLU twin, by steps T.
 
-    The twin is computed from the network's shape alone. Synapses, hoisted, dense MACs. Below a line the network is
-    cheaper by that table; the dot is where it is.
+    The twin is the `trained` one, or computed from the network's shape alone, without a zero among its hidden
+    activations. Synapses, hoisted, each layer of both in its cheapest way. Below a line the network is cheaper by that
+    table; the dot is where it is.
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
-    twin, there = energy.relu_twin(operations), operations.num_steps
-    steps = np.geomspace(1, MOST_STEPS, 300)
+    twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
+    steps = np.geomspace(1, MOST_STEPS, 60)
     figure = style.new_figure(2.9)
     panels = figure.subplots(1, len(MEMORIES), sharey=True)
     for axes, memory in zip(panels, MEMORIES, strict=True):
         style.quiet(axes, MEMORY_TITLES[memory], x="time steps T")
-        drawn = False
+        signs = set()
         for place, table in enumerate(tables):
             rates = [energy.break_even_rate(operations, twin, table, t, memory) for t in (there, *steps)]
-            drawn |= rates[0] is not None and rates[0] > 0
+            signs |= {"pays" if rates[0] == np.inf else "may pay" if rates[0] > 0 else "never"} if rates[0] else set()
             # Where silence itself takes as much, the border falls below everything.
             border = np.array([np.nan if rate is None else max(rate, LOWEST_RATE / 10) for rate in rates[1:]])
             line, dashes = _LOOKS[place % len(_LOOKS)]
@@ -274,8 +289,9 @@ def break_even(operations: Operations, name: str, colour: str) -> Figure:
             markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5, clip_on=False,
             label=f"{style.shortened(name, 26)} as trained",
         )  # fmt: skip
-        if not drawn:
-            axes.text(0.96, 0.12, f"at T = {there}, dearer\neven without a spike", transform=axes.transAxes, ha="right",
+        if signs in ({"pays"}, {"never"}):
+            how = "cheaper\nat any rate" if signs == {"pays"} else "dearer\neven without a spike"
+            axes.text(0.96, 0.12, f"at T = {there}, {how}", transform=axes.transAxes, ha="right",
                       color=style.QUIET, fontsize=style.SMALL,
                       bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85})  # fmt: skip
         axes.set_yscale("log")
@@ -287,7 +303,7 @@ def break_even(operations: Operations, name: str, colour: str) -> Figure:
     handles, _ = panels[0].get_legend_handles_labels()
     style.legend(figure, handles, len(handles), "outside lower center")
     figure.suptitle(
-        f"Below and left of a line, {style.shortened(name, 24)} takes less energy than its ReLU twin (estimates)",
+        f"Below and left of a line, {style.shortened(name, 24)} takes less than its ReLU twin, each at its cheapest",
         fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left",
     )  # fmt: skip
     return figure

@@ -1,4 +1,4 @@
-"""What an answer costs: operations counted, energy estimated from them, times measured."""
+"""What an answer costs: operations counted, and energy estimated from them."""
 
 from typing import Annotated, Literal
 
@@ -56,27 +56,51 @@ class Macs(Frozen):
     effective: Ways
 
 
+Flow = Literal["usual", "events", "steps", "image"]
+"""How a layer is computed, which says what it does and what it moves.
+
+`events`: input by input, where it is not zero; zeros are skipped. `steps`: whole, at every pass, zeros too.
+`image`: the same, with weights that stay in the arithmetic for all time steps of an image. `usual`: as most papers
+count, spikes by `events` and numbers by `steps`.
+"""
+FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
+"""Those that a layer of spikes and a layer of numbers can both have: the cheapest and the dearest bound a `Range`."""
+
+
+class Range(Frozen):
+    """An amount that depends on what is not known, from `low` to `high`."""
+
+    low: float
+    high: float
+
+    def below(self, other: "Range") -> bool:
+        """Whether it is less than `other` whatever holds: they do not overlap."""
+        return self.high < other.low
+
+
 class Traffic(Frozen):
-    """Words per image that move between memory and arithmetic, by one dataflow.
+    """Words per image that move between memory and arithmetic, by one `Flow`.
 
-    **Real inputs**, a pass at a time: every weight is read once, every input read once and every output written once;
-    partial sums stay in the array (weight-stationary, with as much reuse as there can be). Biases are weights.
+    **By events**: each input that is not zero is read, a number with its address, a spike as its address alone,
+    which the neuron that fired has written. It reads one weight for each of its synapses, and reads and writes the sum
+    of each neuron behind them; a sum of numbers is read once more when it is whole, and written as an output.
 
-    **Spikes**, an event at a time: its address is written once by the neuron that fires and read once by the layer that
-    receives it; it then reads one weight for each of its synapses, and reads and writes the sum of each neuron behind
-    them.
+    **By steps, or the image**: every weight is read once a pass, or once; every input is read once a pass (a spike in
+    `bits`) and every output written once; partial sums stay in the array.
 
-    **Neurons**, a step at a time: the state of each is read and written.
+    Biases are weights. What is hoisted is read again at every step. **Neurons**, a step at a time: the state of each is
+    read and written.
     """
 
     weights: Amount = 0.0
     activations: Amount = 0.0
     addresses: Amount = 0.0
     membranes: Amount = 0.0
+    bits: Amount = 0.0
 
 
 class TrafficWays(Frozen):
-    """`Traffic`, counted in the two ways of `Ways`."""
+    """`Traffic` by the usual `Flow`, counted in the two ways of `Ways`."""
 
     per_step: Traffic = Traffic()
     hoisted: Traffic = Traffic()
@@ -116,9 +140,10 @@ class Totals(Counts):
 class Layer(Counts):
     """One layer's synapses, neurons or other arithmetic.
 
-    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` whether it is the input of the network. `inputs`,
-    `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the share of zeros in its input. Neurons have
-    `state_variables` each. `traffic` follows from the other counts, whatever it is given as.
+    `input` is "image", "real", "spikes" or "mixed"; `input_encoded` whether it is the input of the network;
+    `input_bits` how many bits an input has, where that was trained or where it is a sum of spikes (after average
+    pooling). `inputs`, `outputs` and `macs_a_pass` are those of one pass; `input_zeros` is the share of zeros in its
+    input. Neurons have `state_variables` each. `traffic` follows from the other counts, whatever it is given as.
     """
 
     name: str
@@ -140,18 +165,53 @@ class Layer(Counts):
     traffic: TrafficWays = TrafficWays()
 
     def __post_init__(self) -> None:
-        force_setattr(self, "traffic", TrafficWays(**{way: self._moved(way) for way in WAYS}))
+        force_setattr(self, "traffic", TrafficWays(**{way: self.moved(way, "usual") for way in WAYS}))
 
-    def _moved(self, way: Way) -> Traffic:
-        passes = getattr(self.passes, way)
-        with_numbers = passes if getattr(self.macs.dense, way) else 0.0
-        acs = self.acs.total
-        return Traffic(
-            weights=self.weights * with_numbers + self.biases * passes + acs,
-            activations=(self.inputs + self.outputs) * with_numbers,
-            addresses=self.events.total + (self.spikes.total if self.spikes else 0.0),
-            membranes=2 * acs + self.membrane_reads + self.membrane_writes,
-        )
+    def passes_of(self, way: Way) -> tuple[float, float]:
+        """Passes that take numbers, and passes that take spikes."""
+        passes, dense = getattr(self.passes, way), getattr(self.macs.dense, way)
+        numbers = min(dense / self.macs_a_pass, passes) if self.macs_a_pass and dense else passes * (dense > 0)
+        return numbers, passes - numbers
+
+    def done(self, way: Way, flow: Flow) -> tuple[float, float]:
+        """MACs and ACs by this flow. Computed whole, sums of several spikes are multiplied."""
+        macs = getattr(self.macs.effective if flow == "events" else self.macs.dense, way)
+        if flow in ("usual", "events"):
+            return macs, self.acs.total
+        whole = self.macs_a_pass * self.passes_of(way)[1] if self.macs_a_pass else self.acs.total
+        return (macs + whole, 0.0) if (self.input_bits or 1) > 1 else (macs, whole)
+
+    def moved(self, way: Way, flow: Flow) -> Traffic:
+        """What moves by this flow."""
+        numbers, spikes = self.passes_of(way)
+        fired = self.spikes.total if self.spikes else 0.0
+        times = {"image": min(numbers + spikes, 1.0), "usual": numbers, "events": 0.0}.get(flow, numbers + spikes)
+        moved = {
+            "weights": self.weights * times + self.biases * (times if flow == "image" else numbers + spikes),
+            "activations": self.outputs * numbers,
+            "addresses": 0.0,
+            "membranes": self.membrane_reads + self.membrane_writes,
+            "bits": 0.0,
+        }
+        if way == "hoisted" and self.passes.hoisted < self.passes.per_step:
+            moved["activations"] += self.outputs * self.passes.per_step
+        macs, acs = self.done(way, "events")
+        if flow == "events":
+            found = self.inputs * numbers * (1 - (self.input_zeros or 0.0))
+            moved["weights"] += macs
+            moved["activations"] += found
+            moved["addresses"] += found
+            moved["membranes"] += 2 * macs + self.outputs * numbers
+        else:
+            moved["activations"] += self.inputs * numbers
+        if flow in ("usual", "events"):
+            moved["weights"] += acs
+            moved["addresses"] += self.events.total + fired
+            moved["membranes"] += 2 * acs
+        else:
+            moved["activations"] += self.outputs * spikes
+            moved["bits"] += self.inputs * spikes + (self.threshold_comparisons if self.spikes else 0.0)
+        return Traffic(**moved)
 
 
 class Operations(Frozen):
@@ -184,18 +244,23 @@ SCOPES: tuple[Scope, ...] = ("synapses", "with_neurons")
 MULTIPLICATIONS: tuple[Multiplications, ...] = ("dense", "effective")
 
 
-class MacJoules(Frozen):
-    """Joules per image with all multiplications, and with only those whose input is not 0; None: not known."""
+class Joules(Frozen):
+    """Joules per image; None: not known.
+
+    `range`: from the cheapest to the dearest `Flow` of each layer. Without memory these are "everybody skips zeros" and
+    "nobody does". `effective`: all layers by events. `dense`: by the usual flow, where only spikes skip.
+    """
 
     dense: float | None
     effective: float | None
+    range: Range | None = None
 
 
 class WayJoules(Frozen):
     """Joules per image in the two ways of `Ways`."""
 
-    per_step: MacJoules
-    hoisted: MacJoules
+    per_step: Joules
+    hoisted: Joules
 
 
 class ScopeJoules(Frozen):
@@ -218,6 +283,11 @@ class TableEnergy(Frozen):
     off_chip: ScopeJoules | None
     unknown: list[str]
 
+    def of(self, memory: Memory = "compute", scope: Scope = "synapses", way: Way = "hoisted") -> Joules:
+        """Joules per image, counted as the arguments say."""
+        of_memory = getattr(self, memory)
+        return getattr(getattr(of_memory, scope), way) if of_memory else Joules(dense=None, effective=None)
+
     def joules(
         self,
         memory: Memory = "compute",
@@ -225,9 +295,13 @@ class TableEnergy(Frozen):
         way: Way = "hoisted",
         multiplications: Multiplications = "dense",
     ) -> float | None:
-        """Joules per image, counted as the arguments say."""
-        of_memory = getattr(self, memory)
-        return of_memory and getattr(getattr(getattr(of_memory, scope), way), multiplications)
+        """One number: of all multiplications and of spikes as they come; "effective": zeros skipped by both."""
+        return getattr(self.of(memory, scope, way), multiplications)
+
+    @property
+    def is_chip(self) -> bool:
+        """Whether the table is of a whole chip, which has no energy of arithmetic alone."""
+        return self.compute is None
 
 
 class Energy(Frozen):
@@ -241,69 +315,3 @@ class Energy(Frozen):
     def leading(self) -> TableEnergy:
         """That of the first table."""
         return next(iter(self.tables.values()))
-
-
-class Times(Frozen):
-    """Milliseconds of `n` answers; `p95_ms` is None of few."""
-
-    median_ms: Amount
-    p95_ms: Amount | None
-    min_ms: Amount
-    n: Count
-
-
-class Throughput(Times):
-    """The same for batches of `batch_size`."""
-
-    batch_size: Positive
-    images_per_second: Amount
-
-
-class StartUp(Frozen):
-    """Seconds of a fresh process until its first answer."""
-
-    import_seconds: Amount
-    load_seconds: Amount
-    first_answer_seconds: Amount
-    total_seconds: Amount
-
-
-class PeakMemory(Frozen):
-    """Bytes that the process held at most: after its first answer, after the largest batches, on the GPU."""
-
-    first_answer: Count | None = None
-    batch_256: Count | None = None
-    gpu: Count | None = None
-
-
-class Machine(Frozen):
-    """Where times were taken, and how busy that was: `load_average` over the last minute."""
-
-    cpu: str
-    cores: int | None
-    threads: int
-    device: str
-    gpu: str | None
-    torch: str
-    python: str
-    platform: str
-    load_average: float | None
-
-
-class Latency(Frozen):
-    """What a model takes to start and to answer on this machine; `reasons` says why something is None.
-
-    `throughput` is by batch size ("1", "32", "256"); `stream_ms` `[T]` are milliseconds until there are scores after
-    each step of one image's stream.
-    """
-
-    machine: Machine
-    precision: str | None = None
-    one_image: Times | None = None
-    throughput: dict[str, Throughput] | None = None
-    joules_per_image: Amount | None = None
-    joules_source: str | None = None
-    stream_ms: list[Amount] | None = None
-    start_up: StartUp | None = None
-    peak_memory_bytes: PeakMemory | None = None
-    reasons: dict[str, str] = {}

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, field
 
 from spikeduel.results.audit import DistanceBin
-from spikeduel.results.costs import Amount, Count, Energy, Latency, Operations, Positive, Share
+from spikeduel.results.costs import Amount, Count, Energy, Operations, Positive, Share
 from spikeduel.results.optimism import Optimism
+from spikeduel.results.times import Latency
 from spikeduel.system.registry import Family
 from spikeduel.system.typed import Frozen
 

@@ -17,9 +17,9 @@ from spikeduel.data import Prepared, Split, auditing
 from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.costs import Latency
 from spikeduel.results.optimism import Optimism
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
+from spikeduel.results.times import Latency
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment, digest, write_experiment
 from spikeduel.system import files, typed

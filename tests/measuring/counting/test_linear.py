@@ -126,7 +126,8 @@ def test_events_at_a_border_cause_less_than_inside():
     out = F.conv2d(x, weight, padding=1)
     found = fan_out_of(x, weight, out, ((1, 1), (1, 1), (1, 1), False, (0, 0), 1))
     assert found[0].tolist() == [[8, 12, 8], [12, 18, 12], [8, 12, 8]]
-    assert layer(nn.Conv2d(1, 2, 3, padding=1), x).macs.dense.per_step == 9 * 2 * 9
+    # Numbers as well: what a filter sees beyond the border is no multiplication.
+    assert layer(nn.Conv2d(1, 2, 3, padding=1), x).macs.dense.per_step == found.sum() == 98
 
 
 def test_dense_operations_of_a_transposed_convolution():
@@ -155,6 +156,12 @@ def test_a_unit_makes_whole_events_again():
 def test_numbers_are_counted_where_they_are_not_zero():
     x = torch.tensor([[-0.5, 0.0, 2.0]])
     assert sums_by_step(x, Tag("real"), 7.0)[1].tolist() == [14]
+
+
+@pytest.mark.parametrize(("side", "bits"), [(1, None), (2, 3), (3, 4)])
+def test_pooled_spikes_have_the_bits_of_their_number(side, bits):
+    module = nn.Sequential(nn.AvgPool2d(side), nn.Flatten(), nn.Linear((12 // side) ** 2, 3))
+    assert layer(module, torch.ones(2, 1, 12, 12), "spikes", num_images=2).input_bits == bits
 
 
 def test_sums_beyond_what_float32_counts():

@@ -2,16 +2,19 @@ import pytest
 
 from made_costs import control, energy_of, results_of, trial, with_trial
 from made_operations import plain, spiking
+from spikeduel.results.costs import Range
 from spikeduel.results.words import costs
 from spikeduel.results.words.verdict import titled
 
 
 @pytest.fixture
 def results():
-    """Counts by hand; the spiking network needs 4 µJ, or 40 per step, or 3 mJ with memory; the CNN 8, 8 and 2."""
+    """Counts by hand; µJ from zeros skipped to nothing skipped: the spiking network 4 to 10, or 30 to 40 per step, the
+    CNN 5 to 8; with memory 1 to 3 and 2 to 4 mJ.
+    """
     return results_of(
-        trial("dense-snn", operations=spiking(), energy=energy_of(4e-6, 40e-6, 3e-3)),
-        trial("small-cnn", operations=plain(), energy=energy_of(8e-6, 8e-6, 2e-3)),
+        trial("dense-snn", operations=spiking(), energy=energy_of((4e-6, 10e-6), (30e-6, 40e-6), (1e-3, 3e-3))),
+        trial("small-cnn", operations=plain(), energy=energy_of((5e-6, 8e-6), None, (2e-3, 4e-3))),
     )
 
 
@@ -19,7 +22,7 @@ def test_the_rows_by_hand(results):
     snn, cnn = costs.cost_rows(results)
     assert snn == {
         "model": "dense-snn", "MACs": "40.0", "per step": "80.0", "ACs": "20.0", "spikes": "50.0 %",
-        "energy": "4.00 µJ", "with memory": "3.00 mJ", "one image": "", "images/s": "",
+        "energy": "4.00 to 10.0 µJ", "with memory": "1.00 to 3.00 mJ", "one image": "", "images/s": "",
     }  # fmt: skip
     assert (cnn["MACs"], cnn["ACs"], cnn["spikes"]) == ("60.0", "0", "")
     assert list(costs.table_rows(results)[0]) == [
@@ -29,33 +32,38 @@ def test_the_rows_by_hand(results):
 
 def test_a_contender_with_a_trial_that_is_not_known_is_not_known(results):
     known = costs.cost_rows(results)[0]
-    again = with_trial(results, 1, contender="dense-snn", seed=1, operations=spiking(), energy=energy_of(4e-6))
+    again = with_trial(results, 1, contender="dense-snn", seed=1, operations=spiking(), energy=results.trials[0].energy)
     assert costs.cost_rows(again)[0]["energy"] == known["energy"]
     lacking = with_trial(again, 1, operations=None, energy=None)
     assert {costs.cost_rows(lacking)[0][key] for key in ("MACs", "ACs", "spikes", "energy")} == {""}
-    assert costs.rankings(lacking) == []
 
 
-def test_a_mean_needs_all():
-    assert costs.mean([1.0, 3.0]) == 2
-    assert costs.mean([1.0, None]) is None
-    assert costs.mean([]) is None
-
-
-def test_rankings_say_when_the_counting_turns_the_order(results):
-    hoisted, per_step, with_memory = costs.rankings(results)
-    assert (hoisted.counting, list(hoisted.joules), hoisted.turned) == ("hoisted", ["dense-snn", "small-cnn"], False)
-    assert (per_step.counting, per_step.turned) == ("per_step", True)
-    assert per_step.joules == {"small-cnn": 8e-6, "dense-snn": 40e-6}
-    assert (list(with_memory.joules), with_memory.turned) == (["small-cnn", "dense-snn"], True)
+def test_the_words_say_that_it_depends_and_on_what(results):
     text = costs.words(results)
-    assert "dense-snn 4.00 µJ and small-cnn 8.00 µJ" in text
-    assert text.count("The order changes") == 2
+    for sentence in (
+        "Arithmetic alone, hoisted, zeros skipped by all: dense-snn 4.00 µJ and small-cnn 5.00 µJ.",
+        "Who takes the least energy depends on the accounting. Of 5: dense-snn in 1 (arithmetic alone, hoisted, zeros "
+        "skipped by all), small-cnn in 3 (arithmetic alone, hoisted, nothing skipped; arithmetic alone, per step, "
+        "zeros skipped by all; arithmetic alone, per step, nothing skipped), nobody in 1 (with neurons and on-chip "
+        "memory: ranges overlap).",
+    ):
+        assert sentence in text
 
 
-def test_a_counting_that_gives_the_same_is_left_out(results):
-    same = with_trial(with_trial(results, 0, energy=energy_of(4e-6)), 1, energy=energy_of(8e-6))
-    assert [ranking.counting for ranking in costs.rankings(same)] == ["hoisted"]
+def test_the_words_say_that_it_does_not_depend(results):
+    cheap = with_trial(results, 0, energy=energy_of((1e-6, 2e-6), None, (1e-4, 1e-3)))
+    assert "dense-snn takes the least energy in all 3 accountings." in costs.words(cheap)
+
+
+def test_one_alone_is_not_the_least(results):
+    alone = results_of(results.trials[0])
+    assert "least" not in costs.words(alone)
+
+
+def test_the_page_marks_who_takes_least(results):
+    rows = costs.page_rows(results)
+    assert rows["energy, arithmetic alone, hoisted, zeros skipped by all (estimate)"] == ["4.00 µJ (least)", "5.00 µJ"]
+    assert rows["energy, with neurons and on-chip memory (estimate)"] == ["1.00 to 3.00 mJ", "2.00 to 4.00 mJ"]
 
 
 def test_nothing_counted_says_nothing(results):
@@ -65,21 +73,16 @@ def test_nothing_counted_says_nothing(results):
     assert (costs.table_rows(results), costs.table_title(results)) == ([], "")
 
 
-def test_which_joules_are_meant(results):
-    trial = results.trials[0]
-    assert costs.joules_of(trial, "45nm-fp32") == costs.joules_of(trial) == 4e-6
-    assert costs.joules_of(trial, multiplications="effective") == 2e-6
-    assert costs.joules_of(trial, "45nm-int8") is None
-    assert (costs.per_step(trial), costs.with_memory(trial)) == (40e-6, 3e-3)
-    assert costs.joules_of(control("shuffled", 0.5)) is None
+def test_a_control_has_its_bits_in_its_title():
+    assert titled(control("quantised twin", 0.75, bits=3)) == "quantised twin (3 bits)"
 
 
-def test_a_control_that_a_trial_lacks_has_no_results(results):
-    twin = control("quantised twin", 0.75, bits=3)
-    has = with_trial(results, 0, controls={"quantised_twin": twin}).trials
-    assert costs.control_results(has[:1], "quantised_twin") == [twin]
-    assert costs.control_results(has, "quantised_twin") == []
-    assert titled(twin) == "quantised twin (3 bits)"
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(1e-6, 2.5e-6, "1.00 to 2.50 µJ"), (9e-7, 2e-6, "900 nJ to 2.00 µJ"), (1e-6, 1.0001e-6, "1.00 µJ")],
+)
+def test_a_range_names_its_unit_once(low, high, text):
+    assert costs.range_in_words(Range(low=low, high=high)) == text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 What one event costs, or one number that is not zero, is the fan-out of its input: how many synapses that has.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -22,9 +21,9 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
         raise call.books.unknown("uses a convolution with weights that are computed from the input")
     tag = call.books.tag(x)
     tag = tag.without_time() if tag.time_dim else tag
-    # With every weight at every place, padding included, as it is usually counted.
-    dense = (x if arguments[3] else call.out).numel() * math.prod(weight.shape[1:])
-    return _layer(call, x, tag, tag, weight, bias, fan_out_of(x, weight, call.out, arguments), dense)
+    # What a filter sees beyond the border is no input, for spikes and numbers alike.
+    fan_out = fan_out_of(x, weight, call.out, arguments)
+    return _layer(call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()))
 
 
 def product(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -82,7 +81,8 @@ def _count(
     passes = tag.steps * call.books.num_images
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
-    row.input_bits = tag.bits
+    several = tag.kind == SPIKES and tag.unit < 1
+    row.input_bits = round(1 / tag.unit).bit_length() if several else tag.bits
     row.add("dense", dense, tag, call.fresh)
     row.add("effective", float(reached.sum()) if effective is None else effective, tag, call.fresh)
     row.add("passes", passes, tag, call.fresh)

@@ -254,11 +254,20 @@ def _max_pool(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
     return [replace(call.merged, producer=None)] * len(call.outs)
 
 
+FOLDED_BIAS = "folded bias"
+"""A parameter that a linear operation has only once a batch norm was folded into it."""
+
+
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Free directly behind a linear operation, whose weights it is folded into; else a MAC an element."""
+    """Directly behind a linear operation it is folded into its weights and its bias; else a MAC an element."""
     producer = call.merged.producer
     if producer is not None:
         call.books.row("arithmetic").folded_into = producer
+        linear = call.books.row_named(producer)
+        if not any(name.endswith("bias") for name in linear.parameters):
+            linear.parameters[FOLDED_BIAS] = x.shape[1]
+        if FOLDED_BIAS in linear.parameters:
+            call.count("bias_additions", call.out.numel(), producer)
     else:
         call.count("multiplications", call.out.numel())
     return replace(call.merged.real(), producer=producer)

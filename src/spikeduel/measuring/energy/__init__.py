@@ -1,11 +1,13 @@
 """Energy of one image, estimated from stored counts and a table: compute only, and with memory. No network runs."""
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from msgspec.structs import replace
 
-from spikeduel.measuring.energy.tables import NAMES, Chip, Table, read
+from spikeduel.measuring.energy.tables import NAMES, ChipEnergies, Table, read
 from spikeduel.results import costs
 from spikeduel.results.costs import Energy, Layer, Macs, Memory, Operations, OverTime, TableEnergy, Ways
 
@@ -27,9 +29,8 @@ def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
     Every number that needs a layer the table has no energy for is None.
     """
 
-    def of(memory: Memory, scope: costs.Scope, way: costs.Way) -> costs.MacJoules:
-        joules = {macs: _joules(layers, table, memory, scope, way, macs) for macs in costs.MULTIPLICATIONS}
-        return costs.MacJoules(**joules)
+    def of(memory: Memory, scope: costs.Scope, way: costs.Way) -> costs.Joules:
+        return joules(layers, table, memory, scope, way)
 
     def by_scope(memory: Memory) -> costs.ScopeJoules:
         ways = {scope: {way: of(memory, scope, way) for way in costs.WAYS} for scope in costs.SCOPES}
@@ -43,14 +44,30 @@ def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
     )
 
 
+def joules(
+    layers: Sequence[Layer],
+    table: Table,
+    memory: Memory = "compute",
+    scope: costs.Scope = "synapses",
+    way: costs.Way = "hoisted",
+) -> costs.Joules:
+    """The same, of one memory model, scope and way."""
+    by_flow = _by_flow(layers, table, memory, scope, way)
+    if by_flow is None:
+        return costs.Joules(dense=None, effective=None)
+    usual, events = by_flow[:, 0], by_flow[:, 1]
+    low, high = by_flow[:, 1:].min(1).sum(), by_flow[:, 1:].max(1).sum()
+    bounds = costs.Range(low=float(low), high=float(high))
+    return costs.Joules(dense=float(usual.sum()), effective=float(events.sum()), range=bounds)
+
+
 def over_time(operations: Operations, table: Table, memory: Memory = "compute") -> list[float] | None:
-    """Joules per image up to and including each time step, `[T]`; None where the table does not tell.
+    """Joules per image up to and including each time step, `[T]`: the low end; None where the table does not tell.
 
     The first layer under direct encoding is hoisted: it is paid for in the first step.
     """
-    steps = range(1, operations.num_steps + 1)
-    spent = [estimate(up_to(operations, t), table).joules(memory) for t in steps]
-    known = [joules for joules in spent if joules is not None]
+    spent = [joules(up_to(operations, t), table, memory).range for t in range(1, operations.num_steps + 1)]
+    known = [bounds.low for bounds in spent if bounds is not None]
     return known if len(known) == len(spent) else None
 
 
@@ -68,40 +85,62 @@ def break_even_rate(
 ) -> float | None:
     """Spikes per neuron and step at which `operations`, over `num_steps` steps, take as much energy as the `rival`.
 
-    Energy is linear in the rate, so that two points tell it. 0 or less: even without a spike it takes more. None where
-    the table does not tell, or where spikes cost nothing.
+    Each layer of both is computed in its cheapest way. 0 or less: even without a spike it takes more. Infinite: however
+    many there are, it takes less. None where the table does not tell, or where spikes cost nothing.
     """
     measured = operations.totals.spikes_per_neuron_and_step
-    silent, firing, target = (
-        estimate(layers, table).joules(memory)
-        for layers in (scaled(operations, 0.0, num_steps), scaled(operations, 1.0, num_steps), rival)
-    )
-    if not measured or silent is None or firing is None or target is None or firing <= silent:
+    target = joules(rival, table, memory).range
+    silent, firing = (_by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0))
+    if not measured or silent is None or firing is None or target is None:
         return None
-    return measured * (target - silent) / (firing - silent)
+    at_rest, slope = silent[:, 1:], (firing - silent)[:, 1:]
+    if not slope.any():
+        return None
+    # By events a layer's energy is a line over the rate, else the same at any: the least of all is made of straight
+    # lines, which meet where another way of computing a layer becomes the cheapest.
+    events = slope[:, :1]
+    meet = np.divide(at_rest[:, 1:] - at_rest[:, :1], events, where=events > 0, out=np.zeros_like(at_rest[:, 1:]))
+    rates = np.unique([0.0, *meet[meet > 0]])
+    rates = np.array([*rates, rates[-1] + 1])
+    least = np.array([(at_rest + slope * rate).min(1).sum() for rate in rates])
+    after = int(np.clip(np.searchsorted(least, target.low), 1, len(least) - 1))
+    before, missing = after - 1, target.low - least[after - 1]
+    rise = (least[after] - least[before]) / (rates[after] - rates[before])
+    return measured * (rates[before] + missing / rise if rise > 0 else math.copysign(math.inf, missing))
 
 
 def _multiplies(layer: Layer) -> bool:
     return layer.macs.dense.per_step > 0 or layer.multiplications.per_step > 0
 
 
-def _joules(layers: Sequence[Layer], table: Table, memory: Memory, scope: str, way: str, macs: str) -> float | None:
-    picojoules = 0.0
-    for layer in layers:
-        if scope == "synapses" and layer.kind not in ("synapses", "declared"):
-            continue
-        if table.chip:
-            if _multiplies(layer):
-                return None
-            picojoules += _on_chip(layer, table.chip, scope)
-            continue
-        picojoules += _arithmetic(layer, table, scope, way, macs)
-        if memory != "compute":
-            picojoules += _moving(layer, table, memory, way)
-    return 1e-12 * picojoules
+def _by_flow(
+    layers: Sequence[Layer],
+    table: Table,
+    memory: Memory = "compute",
+    scope: costs.Scope = "synapses",
+    way: costs.Way = "hoisted",
+) -> np.ndarray | None:
+    """Joules `[layers, flows]`: by the usual flow, and by each of `FLOWS`; None where the table does not tell."""
+    counted = [layer for layer in layers if scope == "with_neurons" or layer.kind in ("synapses", "declared")]
+    if not table.covers(memory) or (table.chip and any(map(_multiplies, counted))):
+        return None
+    flows: list[costs.Flow] = ["usual", *costs.FLOWS]
+    picojoules = [[_picojoules(layer, table, memory, scope, way, flow) for flow in flows] for layer in counted]
+    return 1e-12 * np.array(picojoules).reshape(-1, len(flows))
 
 
-def _on_chip(layer: Layer, chip: Chip, scope: str) -> float:
+def _picojoules(
+    layer: Layer, table: Table, memory: Memory, scope: costs.Scope, way: costs.Way, flow: costs.Flow
+) -> float:
+    if table.chip:
+        # The flows of a chip are its own: the low reading of its source, and the high one.
+        low = flow in ("usual", "events") or table.chip.high is None
+        return _of_chip(layer, table.chip if low else cast(ChipEnergies, table.chip.high), scope)
+    arithmetic = _arithmetic(layer, table, scope, way, flow)
+    return arithmetic if memory == "compute" else arithmetic + _moving(layer, table, memory, way, flow)
+
+
+def _of_chip(layer: Layer, chip: ChipEnergies, scope: costs.Scope) -> float:
     energy = chip.synaptic_operation * layer.acs.total
     if scope == "with_neurons":
         spikes = layer.spikes.total if layer.spikes else 0.0
@@ -110,25 +149,29 @@ def _on_chip(layer: Layer, chip: Chip, scope: str) -> float:
     return energy
 
 
-def _arithmetic(layer: Layer, table: Table, scope: str, way: str, macs: str) -> float:
+def _arithmetic(layer: Layer, table: Table, scope: costs.Scope, way: costs.Way, flow: costs.Flow) -> float:
     one = table.picojoules
-    energy = (one.multiply + one.add) * getattr(getattr(layer.macs, macs), way) + one.add * layer.acs.total
+    macs, acs = layer.done(way, flow)
+    energy = (one.multiply + one.add) * macs + one.add * acs
     if scope == "with_neurons":
         added = layer.integrations + layer.resets
         added += getattr(layer.bias_additions, way) + getattr(layer.additions, way)
-        energy += one.add * added + one.multiply * (layer.leaks + getattr(layer.multiplications, way))
+        leak = one.multiply if one.leak is None else one.leak
+        energy += one.add * added + leak * layer.leaks + one.multiply * getattr(layer.multiplications, way)
     return energy
 
 
-def _moving(layer: Layer, table: Table, memory: Memory, way: str) -> float:
-    words, bits = getattr(layer.traffic, way), table.bits
+def _moving(layer: Layer, table: Table, memory: Memory, way: costs.Way, flow: costs.Flow) -> float:
+    words, bits = layer.moved(way, flow), table.bits
+    takes_spikes = layer.input == "spikes"
     # What a quantised network was trained for is moved in no more bits than that.
-    activation_bits = min(bits.activation, layer.input_bits or bits.activation)
+    trained = None if takes_spikes else layer.input_bits
     held = {
         "weights": (layer.weights + layer.biases, bits.weight),
-        "activations": (max(layer.inputs, layer.outputs), activation_bits),
+        "activations": (max(layer.inputs, layer.outputs), min(bits.activation, trained or bits.activation)),
         "addresses": (max(layer.inputs, layer.neurons or 0), bits.address),
         "membranes": (max(layer.outputs, (layer.neurons or 0) * layer.state_variables), bits.membrane),
+        "bits": (max(layer.inputs, layer.neurons or 0), (layer.input_bits or 1) if takes_spikes else 1),
     }
     energy = 0.0
     for name, (number, width) in held.items():
@@ -162,6 +205,8 @@ def _of_twin(layer: Layer, density: float) -> Layer:
     return replace(
         layer,
         input="image" if layer.input_encoded else "real",
+        input_bits=None if layer.input == "spikes" else layer.input_bits,
+        input_zeros=layer.input_zeros if layer.input == "image" else 1 - share,
         passes=Ways.same(1.0),
         macs=Macs(dense=Ways.same(layer.macs_a_pass), effective=Ways.same(layer.macs_a_pass * share)),
         acs=none,

@@ -14,7 +14,7 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
 
-NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "loihi")
+NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8", "loihi")
 LARGEST_FILE = 1_000_000
 """Bytes. A table is a screenful of numbers."""
 
@@ -34,10 +34,14 @@ class Bits(Frozen, forbid_unknown_fields=True):
 
 
 class Arithmetic(Frozen, forbid_unknown_fields=True):
-    """Picojoules of one operation; a MAC is both, an AC is `add`."""
+    """Picojoules of one operation; a MAC is multiply and add, an AC is `add`.
+
+    `leak` multiplies a membrane, which may be wider than a weight; None: as `multiply`.
+    """
 
     multiply: Picojoules
     add: Picojoules
+    leak: Picojoules | None = None
 
 
 class Memory(Frozen, forbid_unknown_fields=True):
@@ -65,13 +69,19 @@ class Memory(Frozen, forbid_unknown_fields=True):
         return energies[above - 1] * (energies[above] / energies[above - 1]) ** share
 
 
-class Chip(Frozen, forbid_unknown_fields=True):
-    """A whole chip's energies in picojoules, memory included: it adds for spikes and multiplies nothing."""
+class ChipEnergies(Frozen, forbid_unknown_fields=True):
+    """A whole chip's energies in picojoules: it adds for spikes and multiplies nothing."""
 
     synaptic_operation: Picojoules
     neuron_that_fires: Picojoules
     neuron_that_does_not: Picojoules
     spike: Picojoules
+
+
+class Chip(ChipEnergies, forbid_unknown_fields=True):
+    """The same, and the dearer reading of its source where there are two."""
+
+    high: ChipEnergies | None = None
 
 
 class Table(Frozen, forbid_unknown_fields=True):
@@ -86,7 +96,7 @@ class Table(Frozen, forbid_unknown_fields=True):
     name: str = ""
 
     def covers(self, memory: costs.Memory) -> bool:
-        """Whether it has what this kind of memory takes; a chip's energies are measured with its own."""
+        """Whether it has what this kind of memory takes; a chip's energies stand where memory is on the chip."""
         if self.chip:
             return memory == "on_chip"
         on_chip, off_chip = bool(self.memory.kilobytes), self.memory.off_chip_picojoules_per_byte is not None

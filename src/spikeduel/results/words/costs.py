@@ -1,23 +1,40 @@
-"""What an answer costs: who needs least by which counting, as data; and all of it as text, for terminal and page."""
+"""What an answer costs, and who needs least by which accounting, as text: for terminal and page."""
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Literal
 
-from spikeduel.results.costs import MEMORIES, Latency, Memory, Multiplications, Operations, Scope, Way
+from spikeduel.results.costs import MEMORIES, Memory, Range, Scope, TableEnergy
+from spikeduel.results.rankings import (
+    Accounting,
+    Entries,
+    Entry,
+    Ranking,
+    control_results,
+    finished,
+    joules_of,
+    mean,
+    mean_range,
+    per_step,
+    rankings,
+    with_memory,
+)
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ControlResult, Trial
+from spikeduel.results.times import Latency
+from spikeduel.results.trials import Trial
 from spikeduel.results.words.numbers import listed, per_cent
 from spikeduel.results.words.tables import TWO_WAYS, percent
 from spikeduel.results.words.verdict import titled
-from spikeduel.system.typed import Frozen
 
+ZEROS = (
+    "Energy of arithmetic goes from zeros skipped by all, numbers and spikes alike, to nothing skipped by anybody; "
+    "energy with memory from the cheapest to the dearest way to compute each layer: input by input, or whole at every "
+    "step, with weights read each time or once an image."
+)
+"""What the ranges of energies are, wherever they are shown."""
 LEGEND = (
     "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. ACs: additions that "
     f"spikes cause. Spikes: per neuron and step. {TWO_WAYS} Energies are estimates, of arithmetic alone, and with "
-    "neurons and on-chip memory. Times are measured on this machine."
+    f"neurons and on-chip memory. {ZEROS} Times are measured on this machine."
 )
 """What the columns of `table_rows` are."""
 MEMORY_TITLES: dict[Memory, str] = {
@@ -27,90 +44,6 @@ MEMORY_TITLES: dict[Memory, str] = {
 }
 ALMOST = 0.9995
 """What is as much of a unit as this is written as one of it, not as a thousand of the smaller."""
-
-Counting = Literal["hoisted", "per_step", "with_memory"]
-Entries = Sequence[Trial] | Sequence[ControlResult]
-
-
-def finished(results: Results) -> dict[str, list[Trial]]:
-    """The finished trials of each contender, in the order of the run."""
-    return {
-        name: [trial for trial in results.of(name, tested=False) if trial.status == "done"]
-        for name in results.contenders
-    }
-
-
-def counted_operations(results: Results) -> dict[str, Operations]:
-    """The operations of each contender that was counted: those of its first trial."""
-    counts = {
-        name: [trial.operations for trial in trials if trial.operations] for name, trials in finished(results).items()
-    }
-    return {name: of_trials[0] for name, of_trials in counts.items() if of_trials}
-
-
-def mean(values: Sequence[float | None]) -> float | None:
-    """Their mean; None where there are none, or any is not known."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
-
-
-def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult]:
-    """What a control gave for each of `trials`; empty unless all have it."""
-    controls = [trial.controls[control] for trial in trials if control in trial.controls]
-    return controls if len(controls) == len(trials) else []
-
-
-def joules_of(
-    entry: Trial | ControlResult,
-    table: str | None = None,
-    memory: Memory = "compute",
-    scope: Scope = "synapses",
-    way: Way = "hoisted",
-    multiplications: Multiplications = "dense",
-) -> float | None:
-    """Joules of one answer by the table of this name, or by the one that leads; see `TableEnergy.joules`."""
-    if entry.energy is None:
-        return None
-    estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)
-    return estimate.joules(memory, scope, way, multiplications) if estimate else None
-
-
-with_memory = partial(joules_of, memory="on_chip", scope="with_neurons")
-"""Joules of one answer, hoisted, with neurons and with memory on the chip."""
-per_step = partial(joules_of, way="per_step")
-"""Joules of one answer, arithmetic alone, per step."""
-
-
-class Ranking(Frozen):
-    """Mean joules of one answer by contender, the least first; `turned`: in another order than hoisted."""
-
-    counting: Counting
-    joules: dict[str, float]
-    turned: bool = False
-
-
-def rankings(results: Results) -> list[Ranking]:
-    """Who needs least energy: arithmetic alone, hoisted; then by each other counting that gives other numbers.
-
-    Contenders with a trial whose energy is not known are left out; the list is empty where that holds for all.
-    """
-    trials = finished(results)
-    first = _ranked(trials, joules_of)
-    if not first:
-        return []
-    known = [Ranking(counting="hoisted", joules=first)]
-    others: dict[Counting, Callable[[Trial], float | None]] = {"per_step": per_step, "with_memory": with_memory}
-    for counting, joules in others.items():
-        ranked = _ranked({name: trials[name] for name in first}, joules)
-        if len(ranked) == len(first) and any(ranked[name] >= 1.005 * first[name] for name in first):
-            known.append(Ranking(counting=counting, joules=ranked, turned=list(ranked) != list(first)))
-    return known
-
-
-def _ranked(trials: Mapping[str, Sequence[Trial]], joules: Callable[[Trial], float | None]) -> dict[str, float]:
-    means = {name: mean([joules(trial) for trial in of_one]) for name, of_one in trials.items()}
-    known = {name: value for name, value in means.items() if value is not None}
-    return {name: known[name] for name in sorted(known, key=known.__getitem__)}
 
 
 def amount(number: float) -> str:
@@ -135,31 +68,46 @@ def _three_digits(number: float) -> str:
     return f"{number:.0f}" if number >= 100 or number == 0 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
-def _of_totals(path: str) -> Callable[[Trial | ControlResult], float | None]:
+def range_in_words(joules: Range | None) -> str:
+    """Both ends in three digits, 1.2 to 12.3 µJ, or one where they are the same; "" where they are not known."""
+    if joules is None:
+        return ""
+    low, high = energy_in_words(joules.low), energy_in_words(joules.high)
+    if low == high:
+        return low
+    same_unit = low.rpartition(" ")[2] == high.rpartition(" ")[2]
+    return f"{low.rpartition(' ')[0] if same_unit else low} to {high}"
+
+
+def _of_totals(path: str) -> Callable[[Entry], float | None]:
     value = attrgetter(path)
     return lambda entry: value(entry.operations.totals) if entry.operations else None
 
 
-def _accuracy(entry: Trial | ControlResult) -> float | None:
+def _accuracy(entry: Entry) -> float | None:
     tested = entry.test if isinstance(entry, Trial) else entry
     return tested.accuracy if tested else None
 
 
-_AMOUNTS: dict[str, tuple[Callable[[Trial | ControlResult], float | None], Callable[[float], str]]] = {
+_AMOUNTS: dict[str, tuple[Callable[[Entry], float | None], Callable[[float], str]]] = {
     "MACs": (_of_totals("macs.dense.hoisted"), amount),
     "per step": (_of_totals("macs.dense.per_step"), amount),
+    "not zero": (_of_totals("macs.effective.hoisted"), amount),
     "ACs": (_of_totals("acs.total"), amount),
     "spikes": (_of_totals("spikes_per_neuron_and_step"), per_cent),
-    "energy": (joules_of, energy_in_words),
-    "with memory": (with_memory, energy_in_words),
-    "energy per step": (per_step, energy_in_words),
     "accuracy": (_accuracy, percent),
 }
-"""What a mean over trials or controls is shown of: its value, and how it is written."""
+_ENERGIES: dict[str, Callable[[Entry], Range | None]] = {
+    "energy": joules_of,
+    "with memory": with_memory,
+    "energy per step": per_step,
+}
 
 
 def mean_text(entries: Entries, name: str) -> str:
-    """The mean of one of `_AMOUNTS` over `entries`; "" where it is not known."""
+    """The mean of one of `_AMOUNTS` or `_ENERGIES` over `entries`; "" where it is not known."""
+    if name in _ENERGIES:
+        return range_in_words(mean_range([_ENERGIES[name](entry) for entry in entries]))
     of, form = _AMOUNTS[name]
     value = mean([of(entry) for entry in entries])
     return "" if value is None else form(value)
@@ -199,21 +147,34 @@ def table_rows(results: Results) -> list[dict[str, str]]:
 
 _ON_THE_PAGE = {
     "MACs": "MACs, hoisted",
+    "not zero": "of these with an input that is not zero",
     "per step": "MACs, per step",
     "ACs": "ACs",
     "spikes": "spikes per neuron and step",
-    "energy": "energy, arithmetic alone (estimate)",
-    "with memory": "energy with memory (estimate)",
 }
+TITLES: dict[Accounting, str] = {
+    "skipped": "arithmetic alone, hoisted, zeros skipped by all",
+    "computed": "arithmetic alone, hoisted, nothing skipped",
+    "per_step_skipped": "arithmetic alone, per step, zeros skipped by all",
+    "per_step_computed": "arithmetic alone, per step, nothing skipped",
+    "with_memory": "with neurons and on-chip memory",
+}
+LEAST = "least"
+"""Beside the energy of who takes least by an accounting."""
 
 
 def page_rows(results: Results) -> dict[str, list[str]]:
     """The same for the page: a cell for each contender by what it says; rows that say nothing are left out."""
-    of_contenders = list(finished(results).values())
-    rows = {title: [mean_text(trials, name) for trials in of_contenders] for name, title in _ON_THE_PAGE.items()}
+    contenders = finished(results)
+    rows = {title: [mean_text(trials, name) for trials in contenders.values()] for name, title in _ON_THE_PAGE.items()}
     if rows["MACs, per step"] == rows["MACs, hoisted"]:
         del rows["MACs, per step"]
-    times = [_times(latency) if (latency := latency_of(trials)) else {} for trials in of_contenders]
+    for ranking in rankings(results):
+        cells = {name: range_in_words(joules) for name, joules in ranking.joules.items()}
+        if ranking.least:
+            cells[ranking.least] += f" ({LEAST})"
+        rows[f"energy, {TITLES[ranking.accounting]} (estimate)"] = [cells.get(name, "") for name in contenders]
+    times = [_times(latency) if (latency := latency_of(trials)) else {} for trials in contenders.values()]
     titles = next((list(each) for each in times if each), [])
     rows |= {title: [each.get(title, "") for each in times] for title in titles}
     return {title: cells for title, cells in rows.items() if any(cells)}
@@ -236,28 +197,35 @@ def _times(latency: Latency) -> dict[str, str]:
 
 def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
     """A row for each table and memory model that it covers: both titles, and for each contender the energy hoisted, per
-    step, and hoisted with zeros skipped. Per step is "" where it is the same as hoisted.
+    step, and as most papers count. Per step is "" where it is the same as hoisted.
     """
     contenders = finished(results)
     first = next((trial.energy for trials in contenders.values() for trial in trials if trial.energy), None)
     return [
-        (entry.title, MEMORY_TITLES[memory], [_energy_cell(trials, name, memory) for trials in contenders.values()])
+        (
+            entry.title,
+            _memory_title(entry, memory),
+            [_energy_cell(trials, name, memory) for trials in contenders.values()],
+        )
         for name, entry in (first.tables if first else {}).items()
         for memory in MEMORIES
         if getattr(entry, memory) is not None
     ]
 
 
+def _memory_title(entry: TableEnergy, memory: Memory) -> str:
+    return "whatever the chip's figures hold" if entry.is_chip else MEMORY_TITLES[memory]
+
+
 def _energy_cell(trials: Sequence[Trial], table: str, memory: Memory) -> tuple[str, str, str]:
     scope: Scope = "synapses" if memory == "compute" else "with_neurons"
-
-    def joules(way: Way, multiplications: Multiplications) -> float | None:
-        return mean([joules_of(trial, table, memory, scope, way, multiplications) for trial in trials])
-
-    hoisted, each = joules("hoisted", "dense"), joules("per_step", "dense")
-    differs = hoisted is not None and each is not None and each > 1.005 * hoisted
-    effective = joules("hoisted", "effective")
-    return energy_in_words(hoisted), energy_in_words(each) if differs else "", energy_in_words(effective)
+    hoisted, each = (
+        mean_range([joules_of(trial, table, memory, scope, way) for trial in trials]) for way in ("hoisted", "per_step")
+    )
+    differs = hoisted and each and each.high > 1.005 * hoisted.high
+    tables = [trial.energy.tables.get(table) for trial in trials if trial.energy]
+    usual = mean([entry.of(memory, scope).dense if entry else None for entry in tables])
+    return range_in_words(hoisted), range_in_words(each) if differs else "", energy_in_words(usual)
 
 
 def twins(results: Results) -> dict[str, list[tuple[str, Entries]]]:
@@ -275,14 +243,25 @@ def words(results: Results) -> str | None:
     ranked = rankings(results)
     if not ranked:
         return None
-    starts = {
-        "hoisted": f"Estimated energy of one answer, arithmetic alone, hoisted ({table_title(results)})",
-        "per_step": "Per step",
-        "with_memory": "With neurons, and with weights, activations and membranes in on-chip memory",
-    }
-    sentences = []
+    sentences = [f"Estimated energy of one answer ({table_title(results)})."]
     for ranking in ranked:
-        listing = listed([f"{name} {energy_in_words(joules)}" for name, joules in ranking.joules.items()])
-        turned = " The order changes: it depends on what is counted." if ranking.turned else ""
-        sentences.append(f"{starts[ranking.counting]}: {listing}.{turned}")
-    return " ".join([*sentences, "These are estimates from counted operations, not measurements."])
+        listing = listed([f"{name} {range_in_words(joules)}" for name, joules in ranking.joules.items()])
+        title = TITLES[ranking.accounting]
+        sentences.append(f"{title[0].upper()}{title[1:]}: {listing}.")
+    return " ".join([*sentences, *_who_takes_least(ranked), "These are estimates from counts, not measurements."])
+
+
+def _who_takes_least(ranked: Sequence[Ranking]) -> list[str]:
+    if all(len(ranking.joules) < 2 for ranking in ranked):
+        return []
+    by_name: dict[str | None, list[str]] = {}
+    for ranking in ranked:
+        by_name.setdefault(ranking.least, []).append(TITLES[ranking.accounting])
+    if len(by_name) == 1 and None not in by_name:
+        how = f"in all {len(ranked)} accountings" if len(ranked) > 1 else f"({TITLES[ranked[0].accounting]})"
+        return [f"{next(iter(by_name))} takes the least energy {how}."]
+    parts = [
+        f"{name or 'nobody'} in {len(titles)} ({'; '.join(titles)}{'' if name else ': ranges overlap'})"
+        for name, titles in by_name.items()
+    ]
+    return [f"Who takes the least energy depends on the accounting. Of {len(ranked)}: {', '.join(parts)}."]

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.results.costs import Layer, Memory, Operations, TableEnergy, Totals, Ways
+from spikeduel.results.costs import Layer, Memory, Operations, Range, TableEnergy, Totals, Ways
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.words.caveats import assigned
@@ -214,11 +214,14 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
     ]
     if any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers):
         lines.append(f"MACs are per step, hoisted in brackets. {TWO_WAYS}")
-    lines.append(f"Energy of one image, an ESTIMATE by table {table} ({energy.title}), MACs dense:")
+    lines.append(
+        f"Energy of one image, an ESTIMATE by table {table} ({energy.title}), "
+        "from the cheapest to the dearest way to compute each layer:"
+    )
     differ = total.macs.dense.per_step != total.macs.dense.hoisted
     for memory, title in _NETWORK_MEMORIES.items():
-        number = _microjoules(energy.joules(memory, way="per_step"))
-        hoisted = f" per step, {_microjoules(energy.joules(memory))} hoisted" if differ else ""
+        number = _microjoules(energy.of(memory, way="per_step").range)
+        hoisted = f" per step, {_microjoules(energy.of(memory).range)} hoisted" if differ else ""
         lines.append(f"  {title + ':':<30} {number}{hoisted}")
     return "\n".join(lines)
 
@@ -261,8 +264,8 @@ def whole(number: float | None) -> str:
     return f"{number:,.0f}" if number else ""
 
 
-def _microjoules(joules: float | None) -> str:
+def _microjoules(joules: Range | None) -> str:
     if joules is None:
         return "not known"
-    microjoules = 1e6 * joules
-    return f"{microjoules:,.0f} µJ" if microjoules >= 1000 else f"{microjoules:.3g} µJ"
+    low, high = (f"{1e6 * end:,.0f}" if 1e6 * end >= 1000 else f"{1e6 * end:.3g}" for end in (joules.low, joules.high))
+    return f"{low} µJ" if low == high else f"{low} to {high} µJ"
