@@ -1,9 +1,9 @@
-"""Descriptors that hardly change when an image is shifted, turned, mirrored, cropped or scaled: to find moved copies fast.
+"""Descriptors that hardly change when an image is shifted, turned, mirrored, cropped or scaled.
 
-Two kinds of measurements hold by construction: the amplitude spectrum does not change with a shift, and of polar samples
-around the middle the angular harmonics' amplitudes, and what their phases have in common, do not change with a turn or a
-mirroring. What is left, such as borders that come and go, is learned: images are moved at random, and the measurements
-weighted so that copies of one image come together (linear discriminant analysis with every image as a class).
+Two things hold by construction: the amplitude spectrum does not change with a shift; and of samples on circles the
+angular harmonics' amplitudes, and what their phases have in common, do not change with a turn or a mirroring. What is
+left, such as borders that come and go, is learned: images are moved at random, and the measurements weighted so that
+copies of one image come together (linear discriminant analysis with every image as a class).
 """
 
 from collections.abc import Callable
@@ -27,10 +27,10 @@ PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
 
 
 def moved(images: "Tensor", seed: int) -> "Tensor":
-    """A moved copy of each of `images`, float32 `[N, S, S]`: mirrored or not, turned by right angles and up to 10°, shifted
-    by up to a tenth of the side, scaled by up to 10 %, each with a probability of a half.
+    """A moved copy of each of `images`, float32 `[N, S, S]`.
 
-    What comes in at the borders is black, the nearest pixel or a reflection, in turn.
+    Turned by a right angle and mirrored at random; and, each with a probability of a half, turned by up to 10°, shifted
+    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a reflection, in turn.
     """
     import torch
     from torch.nn.functional import affine_grid, grid_sample
@@ -80,12 +80,12 @@ def measured(images: "Tensor") -> "Tensor":
     """The measurements before any metric, float32 `[N, D]`, of `images` float32 `[N, S, S]`."""
     import torch
 
-    parts = [torch.cat([_spectrum(some, 0.5), _spectrum(some, 1.0), _around(some)], 1) for some in images.split(AT_ONCE)]
-    return torch.cat(parts)
+    blocks = images.split(AT_ONCE)
+    return torch.cat([torch.cat([_spectrum(b, 0.5), _spectrum(b, 1.0), _around(b)], 1) for b in blocks])
 
 
 def _spectrum(images: "Tensor", power: float) -> "Tensor":
-    """Invariants of the amplitude spectrum under a Hann window to the `power`; 1 fades the borders out, 0.5 keeps more."""
+    """Invariants of the amplitude spectrum under a Hann window to the `power`: 1 fades borders out, 0.5 less."""
     import torch
     from torch.nn.functional import grid_sample
 
@@ -123,7 +123,8 @@ def _around(images: "Tensor") -> "Tensor":
     angle = torch.arange(NUM_ANGLES) * 2 * torch.pi / NUM_ANGLES
     circle = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
     places = torch.stack([x, y], -1)[:, None, None] + reach[:, None, None, None] * circle
-    polar = grid_sample(_unit(seen - seen.mean((1, 2), keepdim=True))[:, None], places * 2 / (side - 1), align_corners=True)
+    seen = _unit(seen - seen.mean((1, 2), keepdim=True))
+    polar = grid_sample(seen[:, None], places * 2 / (side - 1), align_corners=True)
     return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
 
 
@@ -132,7 +133,7 @@ def _unit(images: "Tensor") -> "Tensor":
 
 
 def _invariants(harmonics: "Tensor") -> "Tensor":
-    """What does not change when all of `harmonics`, complex `[N, R, M]` of R circles, are turned by an angle or mirrored."""
+    """What does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are turned or mirrored."""
     import torch
 
     found = [harmonics.abs()]

@@ -1,8 +1,8 @@
 """Moved copies: images that another one gives when it is shifted, turned, mirrored, cropped or scaled.
 
-For each image the few others with the nearest descriptors are candidates (`invariants`). Candidates are laid over it
-(`overlays`). The image is a moved copy of the best one where what remains is below a share of what usually remains for the
-other candidates, so that images that are alike by nature raise no alarm.
+For each image the few others with the nearest descriptors are candidates (`invariants`). They are laid over it
+(`overlays`). The image is a moved copy of the best one where what remains is below a share of what usually remains for
+the other candidates, so that images that are alike by nature raise no alarm.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.auditing import overlays
 from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor
 from spikeduel.data.auditing.neighbours import comparisons
-from spikeduel.results.audit import Counts
+from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,9 +32,9 @@ BLOCK = 1024
 class Moved:
     """Of each of N images the best candidate on its own side, and on an earlier one (see `Neighbourhood`).
 
-    Each is (index int64 `[N]`, ratio float32 `[N]`, placement float32 `[N, 6]`): −1 and infinity where there is none; the
-    ratio is that of what remains to what usually remains; the placement is that of `registration`, in pixels of the
-    image. `searched` counts the images whose candidates in training were looked at.
+    Each is (index int64 `[N]`, ratio float32 `[N]`, placement float32 `[N, 6]`), with −1 and infinity where there is
+    none. The ratio is that of what remains to what usually remains; the placement is that of `registration`, in pixels
+    of the image. `searched` counts the images whose candidates in training were looked at.
     """
 
     same_side: tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -49,6 +48,9 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
     Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
     """
     import torch
+
+    # Numba, which it needs, takes long to import.
+    from spikeduel.data.auditing import overlays
 
     count = len(images)
     same_side, earlier = (
@@ -74,12 +76,29 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
             few = np.where(same[few] == same[block][:, None], -1, few)
             best, found, at = overlays.best(views, maps, block, few, near)
             better = found < ratio[block]
-            index[block[better]], ratio[block[better]], placement[block[better]] = best[better], found[better], at[better]
+            rows = block[better]
+            index[rows], ratio[rows], placement[rows] = best[better], found[better], at[better]
     return Moved(same_side, earlier, Counts(**searched))
 
 
+def move_of(placement: np.ndarray) -> Move:
+    """What makes the query from the reference, of a placement `[6]` in pixels."""
+    matrix, shift = placement[:4].reshape(2, 2).astype(float), placement[4:].astype(float)
+    mirrored = bool(np.linalg.det(matrix) < 0)
+    down, right = -np.linalg.solve(matrix, shift)
+    if mirrored:
+        matrix = matrix * [1, -1]
+    return Move(
+        mirrored=mirrored,
+        degrees=round(float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))), 1),
+        scale=round(float(abs(np.linalg.det(matrix)) ** -0.5), 3),
+        right=round(float(right), 2),
+        down=round(float(down), 2),
+    )
+
+
 def _few(queries: "Tensor", references: "Tensor") -> np.ndarray:
-    """int64 `[M, CANDIDATES]` or fewer: the nearest of `references` `[N, D]` to `queries` `[M, D]`, the nearest first."""
+    """int64 `[M, CANDIDATES]` or fewer: the nearest of `references` `[N, D]` to `queries` `[M, D]`, nearest first."""
     import torch
 
     k = min(CANDIDATES, len(references))

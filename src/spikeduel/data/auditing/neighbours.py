@@ -155,7 +155,7 @@ def small_grey(images: np.ndarray) -> "Tensor":
 
 @dataclass(frozen=True)
 class Comparison:
-    """Images of one side of a split, asked for the nearest among those of another; `images` and `others` are indices."""
+    """Images of one side of a split, of which the nearest among `others` are sought; both are indices."""
 
     name: str
     others_name: str

@@ -1,11 +1,11 @@
-"""Which of a few candidates an image is a moved copy of: laid over it small, from all eight orientations, then whole."""
+"""Which of a few candidates an image is a moved copy of: laid over it small, from all orientations, then whole."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeduel.data.auditing.registration import UNRELATED, Queries, queries, register
+from spikeduel.data.auditing.registration import UNRELATED, queries, register
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,7 @@ class Views:
 
 
 def views(images: np.ndarray) -> Views:
-    """Grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, square: borders are repeated where they are not."""
+    """Grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by repeating their borders."""
     import torch
     from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
@@ -65,7 +65,7 @@ def views(images: np.ndarray) -> Views:
 
 
 def _blurred(images: "Tensor", sigma: float) -> "Tensor":
-    """`images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels: what bilinear sampling does to single pixels drops out."""
+    """`images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels: what sampling does to single pixels drops out."""
     import torch
     from torch.nn.functional import conv2d, pad
 
@@ -125,10 +125,11 @@ def _starts(small: "Tensor", candidates: "Tensor", turned: "Tensor") -> tuple[np
 def best(
     views: Views, maps: "Tensor", images: np.ndarray, few: np.ndarray, near: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images` `[B]`: (index int64 `[B]`, what
-    remains as a share of what remains for the median of the others, float32 `[B]`, placement float32 `[B, 6]` in pixels).
+    """The best of the candidates `few`, int64 `[B, K]` (−1: none), of each of `images` `[B]`.
 
-    `maps` are the `orientation_maps`. The share is infinite where it is not worth a look: above `PLAUSIBLE`·`near`.
+    Returns its index int64 `[B]`; what remains, as a share of what remains for the median of the others, float32 `[B]`;
+    and its placement in pixels, float32 `[B, 6]`. The share is infinite where it is above some `PLAUSIBLE`·`near`.
+    `maps` are the `orientation_maps`.
     """
     attempt = _Attempt(views, maps, images, few)
     attempt.lay(np.arange(len(images)), attempt.order[:, :MOST_STARTS], MOST_WHOLE)
@@ -174,7 +175,7 @@ class _Attempt:
         return (two + len(ORIENTATIONS) * np.arange(two.shape[1])[:, None]).reshape(len(rows), -1)
 
     def lay(self, rows: np.ndarray, tried: np.ndarray, whole: int) -> None:
-        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, and the best `whole` of them whole."""
+        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then the best `whole` whole."""
         row = np.repeat(rows, tried.shape[1])
         candidate, orientation = np.divmod(tried.ravel(), len(ORIENTATIONS))
         usable = self.few[row, candidate] >= 0

@@ -40,7 +40,7 @@ def queries(images: "Tensor") -> Queries:
     """What `register` needs to know of `images`, float32 `[Q, S, S]`."""
     import torch
 
-    count, side = len(images), images.shape[-1]
+    side = images.shape[-1]
     down, right = torch.gradient(images, dim=(1, 2))
     place = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
     y, x = place[:, None], place
@@ -53,7 +53,7 @@ def queries(images: "Tensor") -> Queries:
     diagonal = products.diagonal(dim1=1, dim2=2)
     products = products + torch.diag_embed(1e-3 * diagonal + 1e-6)
     inverse = torch.linalg.inv(products.double()).float()
-    return Queries(images.reshape(count, side, side).contiguous().numpy(), changes.contiguous().numpy(), inverse.numpy())
+    return Queries(images.contiguous().numpy(), changes.contiguous().numpy(), inverse.contiguous().numpy())
 
 
 def register(
@@ -61,17 +61,15 @@ def register(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Lays query `rows[i]` over reference `others[i]`, from placement `start[i]`, in at most `steps` steps.
 
-    `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32 `[P, 6]`. Returns the residuals
-    float32 `[P]`, √(1 − r²) of the correlation r where they overlap, and the placements float32 `[P, 6]`. The residual is
-    `UNRELATED` where they overlap by less than `LEAST_OVERLAP`, or where one of them is uniform there.
+    `rows` and `others` are int64 `[P]`, `references` float32 `[N, S, S]`, `start` float32 `[P, 6]`. Returns float32
+    `[P]`, the residuals √(1 − r²) of the correlation r where both overlap, and float32 `[P, 6]`, the placements. A
+    residual is `UNRELATED` where they overlap by less than `LEAST_OVERLAP`, or where one of them is uniform there.
     """
     residual = np.full(len(rows), UNRELATED, dtype=np.float32)
     placement = np.ascontiguousarray(start, dtype=np.float32).copy()
 
     def part(first: int, last: int) -> None:
-        _register(
-            of.images, of.changes, of.inverse, rows, references, others, placement, residual, steps, first, last
-        )
+        _register(of.images, of.changes, of.inverse, rows, references, others, placement, residual, steps, first, last)
 
     run_chunks(part, len(rows), work=len(rows) * of.images.shape[1] ** 2 * steps)
     return residual, placement
