@@ -15,6 +15,7 @@ from spikeduel.reporting import style
 from spikeduel.results.audit import Audit, Pair
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
+from spikeduel.results.words.audit import move_in_words
 from spikeduel.results.words.report import robustness_by_contender, scaled
 
 _BESIDE = 3
@@ -181,5 +182,7 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
             colour = style.INK if pair.a.label == pair.b.label else style.WRONG
             axes.set_title(title, fontsize=style.SMALL, color=colour)
             name = style.shortened(Path(image.file).name, 16) if image.file else f"image {image.index}"
+            if pair.move and half:
+                name += f"\n{move_in_words(pair.move)}"
             axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
     return figure

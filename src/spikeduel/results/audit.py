@@ -16,7 +16,7 @@ FindingKind = Literal[
     "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
     "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
     "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
-    "searched_a_sample",
+    "searched_a_sample", "moved_test_in_training", "moved_across_sides",
 ]  # fmt: skip
 Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
 
@@ -71,6 +71,18 @@ class ExactDuplicates(Frozen):
 
 class NearDuplicates(Frozen):
     """Images with a near duplicate on their own side, on an earlier side, and test images with one in training."""
+
+    within: Count
+    across: Count
+    test_in_training: Count
+
+
+class MovedCopies(Frozen):
+    """Images that are a moved copy (shifted, turned, mirrored, cropped, scaled) of another one.
+
+    Of one on their own side, of one on an earlier side, and test images with one in training; equal images and near
+    duplicates are left out.
+    """
 
     within: Count
     across: Count
@@ -146,18 +158,30 @@ class AuditedImage(Frozen):
 
 
 PairKind = Literal[
-    "equal images, different labels", "equal images on two sides", "near on two sides", "equal images on one side",
-    "near on one side",
+    "equal images, different labels", "equal images on two sides", "near on two sides", "moved on two sides",
+    "equal images on one side", "near on one side", "moved on one side",
 ]  # fmt: skip
 
 
+class Move(Frozen):
+    """What makes one image from another: mirrored left to right, then turned clockwise by `degrees` (−180 to 180), made
+    `scale` times as large, and its middle shifted by pixels to the `right` and `down`."""
+
+    mirrored: bool
+    degrees: float
+    scale: float
+    right: float
+    down: float
+
+
 class Pair(Frozen):
-    """Two images to look at; `ratio` is that of their distance to the usual one."""
+    """Two images to look at; `ratio` is that of their distance to the usual one; `move` makes `a` from `b`."""
 
     kind: PairKind
     a: AuditedImage
     b: AuditedImage
     ratio: float
+    move: Move | None = None
 
 
 class Details(Frozen):
@@ -199,6 +223,7 @@ class Audit(Frozen):
     distances: Distances
     searched: Counts
     near_portions: Count = 0
+    moved_copies: MovedCopies | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 

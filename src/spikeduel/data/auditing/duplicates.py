@@ -6,8 +6,9 @@ from typing import get_args
 import numpy as np
 
 from spikeduel.data import Split
+from spikeduel.data.auditing.moved import Moved, move_of
 from spikeduel.data.auditing.neighbours import Neighbourhood
-from spikeduel.results.audit import AuditedImage, ExactDuplicates, Pair, PairKind, Side
+from spikeduel.results.audit import AuditedImage, ExactDuplicates, Move, Pair, PairKind, Side
 
 MOST_PAIRS = 200
 SIDES: tuple[Side, ...] = ("train", "val", "test")
@@ -73,6 +74,13 @@ def near_ones(neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple
     return flagged(neighbours.same_side), flagged(neighbours.earlier)
 
 
+def moved_ones(moved: Moved, neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
+    """bool `[N]` twice: moved copies of an image on their own side, and on an earlier one; near duplicates left out."""
+    is_near = near_ones(neighbours, same, near)
+    within, across = (ratio < near for _, ratio, _ in (moved.same_side, moved.earlier))
+    return within & ~is_near[0], across & ~is_near[1]
+
+
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
     """(groups on several sides, test images whose group is also in training); groups of equal images do not count."""
     used = side >= 0
@@ -90,6 +98,7 @@ def _several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def pairs(
     neighbours: Neighbourhood,
+    moved: Moved,
     same: np.ndarray,
     labels: np.ndarray,
     side: np.ndarray,
@@ -102,6 +111,7 @@ def pairs(
     """
     first = earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
     within, across = near_ones(neighbours, same, near)
+    moved_within, moved_across = moved_ones(moved, neighbours, same, near)
     ranked: list[tuple[PairKind, int, int, float]] = []
     for image in np.flatnonzero(first != np.arange(len(same))).tolist():
         other = int(first[image])
@@ -121,8 +131,18 @@ def pairs(
             # Of two images that are each other's neighbour, the pair is listed once.
             if index[other] != image or image < other:
                 ranked.append((kind, image, other, float(ratio[image])))
+    moves: dict[tuple[PairKind, int], Move] = {}
+    for kind, (index, ratio, placement), flagged in (
+        ("moved on two sides", moved.earlier, moved_across),
+        ("moved on one side", moved.same_side, moved_within),
+    ):
+        for image in np.flatnonzero(flagged).tolist():
+            other = int(index[image])
+            if index[other] != image or image < other:
+                ranked.append((kind, image, other, float(ratio[image])))
+                moves[kind, image] = move_of(placement[image])
     ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
     return tuple(
-        Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4))
+        Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4), move=moves.get((kind, a)))
         for kind, a, b, ratio in ranked[:MOST_PAIRS]
     )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, catalogue, socofing
-from spikeduel.data.auditing import duplicates, neighbours
+from spikeduel.data.auditing import duplicates, moved, neighbours
 from spikeduel.data.auditing.findings import findings
 from spikeduel.data.pictures import Track, over_pictures
 from spikeduel.data.prepared import ids_of_images
@@ -23,7 +23,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
-VERSION = 4
+VERSION = 5
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -103,6 +103,8 @@ def _examine(
     small = neighbours.small_grey(prepared.images)
     neighbourhood = neighbours.search(small, split, progress)
     within, across = duplicates.near_ones(neighbourhood, same, near)
+    copies = moved.search(prepared.images, same, split, near, progress)
+    moved_within, moved_across = duplicates.moved_ones(copies, neighbourhood, same, near)
     groups_cut, groups_cut_test_images = duplicates.cut(groups, same, side)
     index, distance = neighbourhood.training
     test_distance = np.where(index[split.test] >= 0, distance[split.test], np.nan)
@@ -124,6 +126,11 @@ def _examine(
             across=int(across.sum()),
             test_in_training=int((across & (side[neighbourhood.earlier[0]] == 0))[split.test].sum()),
         ),
+        moved_copies=audits.MovedCopies(
+            within=int(moved_within.sum()),
+            across=int(moved_across.sum()),
+            test_in_training=int((moved_across & (side[copies.earlier[0]] == 0))[split.test].sum()),
+        ),
         near=near,
         near_portions=neighbours.num_portions(len(split.train)),
         groups=None if prepared.groups is None else len(np.unique(groups)),
@@ -143,7 +150,7 @@ def _examine(
         ),
         searched=neighbourhood.searched,
         details=audits.Details(
-            pairs=duplicates.pairs(neighbourhood, same, labels, side, near, described),
+            pairs=duplicates.pairs(neighbourhood, copies, same, labels, side, near, described),
             test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
         ),

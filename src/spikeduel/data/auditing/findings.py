@@ -53,6 +53,11 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
             yield Finding(kind="leakage", is_problem=True, share=siblings, remedy=keep_groups)
         elif siblings > SIBLING_SHARE and siblings * probe.n >= FEWEST and not cut:
             yield Finding(kind="near_test_in_training", is_problem=True, share=siblings, remedy=keep_groups)
+    moved = audit.moved_copies.test_in_training if audit.moved_copies else 0
+    if moved > SIBLING_SHARE * num_test and moved >= FEWEST and not cut:
+        yield Finding(
+            kind="moved_test_in_training", is_problem=True, count=moved, share=moved / num_test, remedy=keep_groups
+        )
     if audit.unreadable:
         yield Finding(kind="unreadable_files", is_problem=True, count=len(audit.unreadable), names=audit.unreadable)
 
@@ -68,6 +73,8 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
         yield _note("copies_on_one_side", exact.within)
     if audit.near_duplicates.across > SMALL_SHARE * (counts.test + counts.val):
         yield _note("near_across_sides", audit.near_duplicates.across)
+    if audit.moved_copies and audit.moved_copies.across > SMALL_SHARE * (counts.test + counts.val):
+        yield _note("moved_across_sides", audit.moved_copies.across)
     most, least = (choose(sides, key=lambda name: sides[name].total) for choose in (max, min))
     if sides[most].total > IMBALANCE * sides[least].total:
         yield _note("unbalanced_classes", names=(most, least))

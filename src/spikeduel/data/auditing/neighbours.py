@@ -153,31 +153,46 @@ def small_grey(images: np.ndarray) -> "Tensor":
     return torch.cat(parts)
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Images of one side of a split, of which the nearest among `others` are sought; both are indices."""
+
+    name: str
+    others_name: str
+    images: np.ndarray
+    others: np.ndarray
+    self_at: np.ndarray | None
+    """Where the images are among the others, if both are one side."""
+
+
+def comparisons(split: Split, length: int) -> Iterator[Comparison]:
+    """Who is compared with whom, by vectors of `length` numbers; where that takes too long, always the same sample."""
+    for name, others_name in (
+        ("train", "train"), ("val", "train"), ("test", "train"), ("val", "val"), ("test", "test"), ("test", "val"),
+    ):  # fmt: skip
+        side, others, is_same = getattr(split, name), getattr(split, others_name), name == others_name
+        if not len(side) or len(others) <= is_same:
+            continue
+        most = max(1, int(MOST_PRODUCTS // (len(others) * length)))
+        rows = np.arange(len(side))
+        if len(side) > most:
+            rows = np.sort(np.random.default_rng(0).choice(len(side), most, replace=False))
+        yield Comparison(name, others_name, side[rows], others, rows if is_same else None)
+
+
 def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
     """The neighbours of each image, from `small_grey` of all of them; of a side that takes too long, of a sample."""
     count = len(small)
     same_side, earlier, training = ((np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(3))
     usual = np.full(count, np.nan, dtype=np.float32)
     searched = {"train": 0, "val": 0, "test": 0}
-    for name, others_name, kept in (
-        ("train", "train", (training, same_side)),
-        ("val", "train", (training, earlier)),
-        ("test", "train", (training, earlier)),
-        ("val", "val", (same_side,)),
-        ("test", "test", (same_side,)),
-        ("test", "val", (earlier,)),
-    ):
-        side, others, is_same = getattr(split, name), getattr(split, others_name), name == others_name
-        if not len(side) or len(others) <= is_same:
-            continue
-        most = max(1, int(MOST_PRODUCTS // (len(others) * small.shape[1])))
-        rows = np.arange(len(side))
-        if len(side) > most:
-            rows = np.sort(np.random.default_rng(0).choice(len(side), most, replace=False))
-        images, self_at = side[rows], rows if is_same else None
-        found = closest(small[images], small[others], num_portions(len(others)), self_at, progress)
-        if others_name == "train":
-            searched[name], usual[images] = len(rows), found.usual
+    for asked in comparisons(split, small.shape[1]):
+        images, others = asked.images, asked.others
+        found = closest(small[images], small[others], num_portions(len(others)), asked.self_at, progress)
+        kept = [earlier if asked.self_at is None else same_side]
+        if asked.others_name == "train":
+            searched[asked.name], usual[images] = len(images), found.usual
+            kept.append(training)
         for index, distance in kept:
             nearer = found.distance < distance[images]
             index[images[nearer]], distance[images[nearer]] = others[found.index[nearer]], found.distance[nearer]

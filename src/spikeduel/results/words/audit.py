@@ -3,7 +3,7 @@
 from string import Formatter
 from typing import Any
 
-from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Remedy
+from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Move, Remedy
 from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
 from spikeduel.system import typed
 
@@ -36,6 +36,10 @@ _SENTENCES: dict[FindingKind, str] = {
         "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
         "recognition."
     ),
+    "moved_test_in_training": (
+        "{count:test image} ({shared}) {one:is a moved copy of a training image|are moved copies of training images}: "
+        "shifted, turned, mirrored, cropped or scaled. Scores on {one:it|them} measure memory as much as recognition."
+    ),
     "unreadable_files": ("{count:unreadable file}{named}. Remove or replace {one:it|them} before training."),
     "groups_joined": (
         "{count:set} of equal images {one:lies|lie} in several groups, such as under several people. These groups are "
@@ -51,6 +55,11 @@ _SENTENCES: dict[FindingKind, str] = {
         "{count:image} of validation or test {one:has|have} a near duplicate on another side "
         "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). Look at "
         "the pairs in the report."
+    ),
+    "moved_across_sides": (
+        "{count:image} of validation or test {one:is|are} the shifted, turned, mirrored, cropped or scaled copy of an "
+        "image on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). Look at the "
+        "pairs in the report."
     ),
     "groups_cut_at_validation": (
         "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
@@ -128,6 +137,7 @@ def sentence(finding: Finding, audit: Audit) -> str:
         format=next((each for each in audit.formats if each.property in finding.names), None),
         sampled=", ".join(f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of),
         few=FEW_TEST_IMAGES,
+        moved=audit.moved_copies.test_in_training if audit.moved_copies else 0,
     )
     return f"{text} {_REMEDIES[finding.remedy]}" if finding.remedy else text
 
@@ -156,8 +166,23 @@ def near_definition(audit: Audit) -> str:
         f"Two images are near duplicates where the distance between their small grey versions (mean removed, scaled to "
         f"length 1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} equal random "
         "portions of the training images, of the distance to the nearest image in the portion. Exact duplicates are "
-        "counted apart."
+        "counted apart. An image is a moved copy of another where, with one laid over the other (shifted, turned, "
+        f"mirrored, scaled), what remains is below {audit.near:g} times what remains with other images like it."
     )
+
+
+def move_in_words(move: Move) -> str:
+    """How an image was moved, as "mirrored, turned by 8°, shifted by 2 pixels"."""
+    degrees, percent = round(abs(move.degrees)), round(100 * (move.scale - 1))
+    pixels = round((move.right**2 + move.down**2) ** 0.5)
+    parts = ["mirrored"] * move.mirrored
+    if degrees:
+        parts.append(f"turned by {degrees}°")
+    if percent:
+        parts.append(f"{'enlarged' if percent > 0 else 'reduced'} by {abs(percent)} %")
+    if pixels:
+        parts.append(f"shifted by {counted(pixels, 'pixel')}")
+    return ", ".join(parts) or "hardly moved"
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
@@ -170,6 +195,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
         "near duplicates": f"{near.within:,} images within a side, {near.across:,} across sides",
+        "moved copies": "not measured",
         "groups": _groups(audit),
         "unreadable files": f"{len(audit.unreadable):,}",
         "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)",
@@ -178,6 +204,8 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "chance": f"{_percent(probe.chance)} accuracy (always training's most frequent class)",
         "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
     }
+    if moved := audit.moved_copies:
+        table["moved copies"] = f"{moved.within:,} images within a side, {moved.across:,} across sides"
     if probe.accuracy_if_ungrouped is None:
         del table["split over files"]
     if exact.across_groups is not None:

@@ -1,0 +1,147 @@
+"""Descriptors that hardly change when an image is shifted, turned, mirrored, cropped or scaled.
+
+Two things hold by construction: the amplitude spectrum does not change with a shift; and of samples on circles the
+angular harmonics' amplitudes, and what their phases have in common, do not change with a turn or a mirroring. What is
+left, such as borders that come and go, is learned: images are moved at random, and the measurements weighted so that
+copies of one image come together (linear discriminant analysis with every image as a class).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NUM_ANGLES = 32
+LENGTH = 96
+"""Numbers in a descriptor."""
+MOST_LEARNED = 2000
+COPIES = 4
+"""The metric is learned on so many images, and so many moved copies of each."""
+AT_ONCE = 1024
+BORDERS = ("zeros", "border", "reflection")
+PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
+"""Pairs of angular frequencies whose phases together are compared with that of their sum (the bispectrum)."""
+
+
+def moved(images: "Tensor", seed: int) -> "Tensor":
+    """A moved copy of each of `images`, float32 `[N, S, S]`.
+
+    Turned by a right angle and mirrored at random; and, each with a probability of a half, turned by up to 10°, shifted
+    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a reflection, in turn.
+    """
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    random, count = torch.Generator().manual_seed(seed), len(images)
+
+    def drawn(most: float) -> "Tensor":
+        values, is_used = torch.rand(2, count, generator=random)
+        return most * (2 * values - 1) * (is_used < 0.5)
+
+    turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
+    size, mirror = 1 / (1 + drawn(0.1)), 1 - 2 * torch.randint(2, (count,), generator=random)
+    cos, sin = turn.cos() * size, turn.sin() * size
+    rows = [torch.stack([cos * mirror, -sin, drawn(0.2)], 1), torch.stack([sin * mirror, cos, drawn(0.2)], 1)]
+    grid = affine_grid(torch.stack(rows, 1), [count, 1, *images.shape[1:]], align_corners=False)
+    copies = torch.empty_like(images)
+    for number, border in enumerate(BORDERS):
+        part = slice(number, None, len(BORDERS))
+        copies[part] = grid_sample(images[part, None], grid[part], padding_mode=border, align_corners=False)[:, 0]
+    return copies
+
+
+def descriptor(images: "Tensor") -> Callable[["Tensor"], "Tensor"]:
+    """Learns, from `images` float32 `[N, S, S]`, a function that describes such images: float32 `[M, LENGTH]` or fewer.
+
+    Descriptors of copies are near one another by Euclidean distance.
+    """
+    import torch
+
+    chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
+    learned = images[torch.from_numpy(np.sort(chosen))]
+    copies = torch.stack([measured(learned), *(measured(moved(learned, seed)) for seed in range(COPIES))], 1)
+    mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
+    copies = ((copies - mean) / spread).double()
+    within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
+    within = within.T @ within / (len(learned) * COPIES)
+    between = copies.flatten(0, 1)
+    between = between.T @ between / len(between)
+    within.diagonal().add_(1e-2 * within.diagonal().mean() + 1e-9)
+    whiten = torch.linalg.inv(torch.linalg.cholesky(within))
+    _, axes = torch.linalg.eigh(whiten @ between @ whiten.T)
+    project = (whiten.T @ axes[:, -LENGTH:]).float() / spread[:, None]
+    return lambda others: measured(others) @ project - mean @ project
+
+
+def measured(images: "Tensor") -> "Tensor":
+    """The measurements before any metric, float32 `[N, D]`, of `images` float32 `[N, S, S]`."""
+    import torch
+
+    blocks = images.split(AT_ONCE)
+    return torch.cat([torch.cat([_spectrum(b, 0.5), _spectrum(b, 1.0), _around(b)], 1) for b in blocks])
+
+
+def _spectrum(images: "Tensor", power: float) -> "Tensor":
+    """Invariants of the amplitude spectrum under a Hann window to the `power`: 1 fades borders out, 0.5 less."""
+    import torch
+    from torch.nn.functional import grid_sample
+
+    side = images.shape[-1]
+    window = torch.hann_window(side + 2, periodic=False)[1:-1] ** power
+    window = window[:, None] * window
+    mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
+    seen = _unit((images - mean) * window)
+    size = max(32, side)
+    amplitude = torch.fft.fftshift(torch.fft.fft2(seen, s=(size, size)), dim=(1, 2)).abs()
+    highest = min(0.45 * size, 15.0)
+    radius = torch.linspace(1, highest, 12)[:, None]
+    angle = torch.arange(NUM_ANGLES) * torch.pi / NUM_ANGLES
+    places = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+    grid = 2 * (places + size // 2) / (size - 1) - 1
+    polar = grid_sample(amplitude[:, None], grid.expand(len(images), -1, -1, -1), align_corners=True)[:, 0]
+    return _invariants(torch.fft.rfft(polar.sqrt(), dim=2)[:, :, :7] / NUM_ANGLES)
+
+
+def _around(images: "Tensor") -> "Tensor":
+    """Invariants of what differs from the border, seen around its middle and at its own size."""
+    import torch
+    from torch.nn.functional import grid_sample
+
+    side = images.shape[-1]
+    border = torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1).median(1).values
+    seen = images - border[:, None, None]
+    weight = seen.abs()
+    weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    place = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
+    y, x = ((weight.sum(axis) * place).sum(1) for axis in (2, 1))
+    apart = (place[:, None] - y[:, None, None]) ** 2 + (place - x[:, None, None]) ** 2
+    reach = 2 * (weight * apart).sum((1, 2)).sqrt()
+    radius = ((torch.arange(8) + 0.5) / 8)[:, None]
+    angle = torch.arange(NUM_ANGLES) * 2 * torch.pi / NUM_ANGLES
+    circle = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
+    places = torch.stack([x, y], -1)[:, None, None] + reach[:, None, None, None] * circle
+    seen = _unit(seen - seen.mean((1, 2), keepdim=True))
+    polar = grid_sample(seen[:, None], places * 2 / (side - 1), align_corners=True)
+    return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
+
+
+def _unit(images: "Tensor") -> "Tensor":
+    return images / images.flatten(1).norm(dim=1).clamp_min(1e-3)[:, None, None]
+
+
+def _invariants(harmonics: "Tensor") -> "Tensor":
+    """What does not change when all of `harmonics`, complex `[N, R, M]` on R circles, are turned or mirrored."""
+    import torch
+
+    found = [harmonics.abs()]
+    for apart in (1, 2):
+        product = (harmonics[:, apart:] * harmonics[:, :-apart].conj())[:, :, 1:]
+        product = product / (product.abs() + 1e-9).sqrt()
+        found += [product.real, product.imag.abs()]
+    for a, b in PHASES:
+        product = harmonics[:, :, a] * harmonics[:, :, b] * harmonics[:, :, a + b].conj()
+        found.append(product.real / (product.abs() + 1e-9) ** (2 / 3))
+    return torch.cat([values.flatten(1) for values in found], 1)

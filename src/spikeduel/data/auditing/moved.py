@@ -1,0 +1,114 @@
+"""Moved copies: images that another one gives when it is shifted, turned, mirrored, cropped or scaled.
+
+For each image the few others with the nearest descriptors are candidates (`invariants`). They are laid over it
+(`overlays`). The image is a moved copy of the best one where what remains is below a share of what usually remains for
+the other candidates, so that images that are alike by nature raise no alarm.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spikeduel.data import Split
+from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor
+from spikeduel.data.auditing.neighbours import comparisons
+from spikeduel.results.audit import Counts, Move
+from spikeduel.system.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CANDIDATES = 17
+"""One of them may be the image itself."""
+FEWEST_OTHERS = 4
+"""With fewer other images, what usually remains is not known."""
+PORTION = 64
+AT_ONCE = 256
+BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Of each of N images the best candidate on its own side, and on an earlier one (see `Neighbourhood`).
+
+    Each is (index int64 `[N]`, ratio float32 `[N]`, placement float32 `[N, 6]`), with −1 and infinity where there is
+    none. The ratio is that of what remains to what usually remains; the placement is that of `registration`, in pixels
+    of the image. `searched` counts the images whose candidates in training were looked at.
+    """
+
+    same_side: tuple[np.ndarray, np.ndarray, np.ndarray]
+    earlier: tuple[np.ndarray, np.ndarray, np.ndarray]
+    searched: Counts
+
+
+def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
+    """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same` `[N]`) are left out.
+
+    Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
+    """
+    import torch
+
+    # Numba, which it needs, takes long to import.
+    from spikeduel.data.auditing import overlays
+
+    count = len(images)
+    same_side, earlier = (
+        (np.full(count, -1), np.full(count, np.inf, np.float32), np.zeros((count, 6), np.float32)) for _ in range(2)
+    )
+    searched = {"train": 0, "val": 0, "test": 0}
+    views, learned = None, split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]]
+    for asked in comparisons(split, LENGTH):
+        if len(asked.others) - (asked.self_at is not None) < FEWEST_OTHERS:
+            continue
+        if views is None:
+            views = overlays.views(images)
+            describe = descriptor(views.whole[torch.from_numpy(np.sort(learned))].float())
+            described = torch.cat([describe(part.float()) for part in views.whole.split(BLOCK)])
+            maps = overlays.orientation_maps(views.small.shape[-1])
+        if asked.others_name == "train":
+            searched[asked.name] = len(asked.images)
+        references = described[torch.from_numpy(asked.others)]
+        index, ratio, placement = earlier if asked.self_at is None else same_side
+        blocks = np.split(asked.images, range(AT_ONCE, len(asked.images), AT_ONCE))
+        for block in progress.track(blocks, "looking for moved copies", len(blocks)):
+            few = asked.others[_few(described[torch.from_numpy(block)], references)]
+            few = np.where(same[few] == same[block][:, None], -1, few)
+            best, found, at = overlays.best(views, maps, block, few, near)
+            better = found < ratio[block]
+            rows = block[better]
+            index[rows], ratio[rows], placement[rows] = best[better], found[better], at[better]
+    return Moved(same_side, earlier, Counts(**searched))
+
+
+def move_of(placement: np.ndarray) -> Move:
+    """What makes the query from the reference, of a placement `[6]` in pixels."""
+    matrix, shift = placement[:4].reshape(2, 2).astype(float), placement[4:].astype(float)
+    mirrored = bool(np.linalg.det(matrix) < 0)
+    down, right = -np.linalg.solve(matrix, shift)
+    if mirrored:
+        matrix = matrix * [1, -1]
+    return Move(
+        mirrored=mirrored,
+        degrees=round(float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))), 1),
+        scale=round(float(abs(np.linalg.det(matrix)) ** -0.5), 3),
+        right=round(float(right), 2),
+        down=round(float(down), 2),
+    )
+
+
+def _few(queries: "Tensor", references: "Tensor") -> np.ndarray:
+    """int64 `[M, CANDIDATES]` or fewer: the nearest of `references` `[N, D]` to `queries` `[M, D]`, nearest first."""
+    import torch
+
+    k = min(CANDIDATES, len(references))
+    scores = torch.addmm(references.square().sum(1) / 2, queries, references.T, alpha=-1)
+    if len(references) <= PORTION * k:
+        return scores.topk(k, largest=False).indices.numpy()
+    # The k lowest lie in the k portions with the lowest minima.
+    whole = len(references) // PORTION * PORTION
+    lowest = scores[:, :whole].unflatten(1, (-1, PORTION)).amin(2).topk(k, largest=False).indices
+    places = (lowest[:, :, None] * PORTION + torch.arange(PORTION)).flatten(1)
+    rest = torch.arange(whole, len(references)).expand(len(queries), -1)
+    places = torch.cat([places, rest], 1)
+    return places.gather(1, scores.gather(1, places).topk(k, largest=False).indices).numpy()
