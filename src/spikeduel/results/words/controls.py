@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
+from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import ControlledContender, ControlRow, Results
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.words.costs import control_results, energy_in_words, joules_of, mean
+from spikeduel.results.words.costs import range_in_words
 from spikeduel.results.words.numbers import counted, listed, margin, signed
 from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
 from spikeduel.results.words.verdict import conclusion, titled
@@ -71,13 +72,13 @@ def _energy_of_one_step(results: Results, contender: ControlledContender) -> lis
     """What an answer takes with a single step beside what it takes with all, where that is less; else nothing."""
     trials = [trial for trial in results.of(contender.contender) if trial.controls]
     controls = control_results(trials, "one_step")
-    every, one = mean([joules_of(trial) for trial in trials]), mean([joules_of(control) for control in controls])
-    if contender.num_steps == 1 or every is None or one is None or one >= every:
+    every, one = (mean_range([joules_of(entry) for entry in entries]) for entries in (trials, controls))
+    if contender.num_steps == 1 or every is None or one is None or not one.below(every):
         return []
     steps = counted(contender.num_steps, "step")
     return [
-        f"A single step takes {energy_in_words(one)} an answer, {steps} {energy_in_words(every)}: "
-        f"{every / one:.1f} times as much (estimates, arithmetic alone, hoisted)."
+        f"A single step takes {range_in_words(one)} an answer, {steps} {range_in_words(every)} "
+        "(estimates, arithmetic alone, hoisted)."
     ]
 
 
