@@ -346,7 +346,7 @@ def test_a_run_is_tested_from_its_predictions(finished, desk):
     found = json.loads(spikeduel("test", run, "--json").stdout)
     assert {name: found[name] for name in found if name in pair} == {name: pair[name] for name in found if name in pair}
     assert (found["a"], found["b"], found["p_value"]) == ("dense-snn", "small-cnn", pair["p_value"])
-    said = " ".join(spikeduel("test", run, "--a", "small-cnn", "--margin", "0.9").stdout.split())
+    said = " ".join(spikeduel("test", run, "--a", "small-cnn", "--margin", "90").stdout.split())
     wide = compare_runs(run, "small-cnn", "dense-snn", margin=0.9)
     assert said == " ".join(difference_line(wide, "small-cnn", "dense-snn").split())
     itself = " ".join(spikeduel("test", run, "--a", "small-cnn", "--against", run).stdout.split())
@@ -364,7 +364,12 @@ def test_what_cannot_be_tested_is_named(finished, desk):
     assert "unknown contender 'smal-cnn': did you mean 'small-cnn'" in one_line(
         spikeduel("test", run, "--a", "smal-cnn")
     )
-    assert "margin must be a fraction" in one_line(spikeduel("test", run, "--margin", "5"))
+    assert "percentage points from 0 to 100" in one_line(spikeduel("test", run, "--margin", "101"))
+    # As it was once written, and would be a two hundredth of what is meant.
+    line = one_line(spikeduel("test", run, "--margin", "0.005"))
+    assert "--margin 0.005: give it in percentage points" in line
+    assert "0.005 is 0.5 points" in line
+    assert "name two contenders by --a and --b" in one_line(spikeduel("test", run, "small-cnn"))
 
 
 def test_runs(finished, desk):

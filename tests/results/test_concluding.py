@@ -1,15 +1,17 @@
+import math
 from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
 from made_audits import audit_with
+from made_costs import MACHINE, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding
 from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Calling
+from spikeduel.results.trials import Calling, Epoch, Score
 from spikeduel.settings.recipes import baseline
 
 EXPERIMENT = baseline(seeds=3)
@@ -173,7 +175,31 @@ def test_seeds_answer_the_same_images():
 
 def test_whether_all_at_chance_stopped_early():
     stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
-    assert chance(stopped) == [c.AtChance(contenders=["snn"], stopped_early=False)]
+    # The one that reached the limit did better until then, the other would not take more epochs.
+    assert chance(stopped) == [c.AtChance(contenders=["snn"], stopped_early=False, improving=True)]
+    stuck = [fold(0.2, None, stopped="limit", best_epoch=0)]
+    assert chance(stuck) == [c.AtChance(contenders=["snn"], stopped_early=False)]
+
+
+def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():
+    # Accuracy was best in the last epoch; the loss had been rising for nine.
+    rising = [Epoch(val_loss=1.0 + k, val_accuracy=0.05 * k) for k in range(10)]
+    late = trial("snn", 0.9, stopped="limit", epochs=10, best_epoch=9, history=rising)
+    limit = c.EpochLimit(contenders=["snn"], epochs=10)
+    assert limit in find_caveats(replace(EXPERIMENT, patience=None), dataset(), [late])
+    assert limit not in find_caveats(replace(EXPERIMENT, patience=12), dataset(), [late])
+    falling = structs.replace(late, history=[Epoch(val_loss=1.0 / (k + 1), val_accuracy=0.05 * k) for k in range(10)])
+    assert limit in find_caveats(replace(EXPERIMENT, patience=12), dataset(), [falling])
+
+
+def test_a_machine_that_did_other_things_while_it_timed():
+    def timed(load):
+        machine = structs.replace(MACHINE, cores=4, threads=2, load_average=load)
+        return trial("snn", 0.9, latency=structs.replace(latency(0.5), machine=machine))
+
+    assert c.BusyMachine(load=3.5, cores=4) in find_caveats(EXPERIMENT, dataset(), [timed(1.0), timed(3.5)])
+    # Its own two threads, and a quarter of the cores.
+    assert find_caveats(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [c.Untuned()]
 
 
 # ---- the audit's nearest neighbour
@@ -258,6 +284,33 @@ def test_what_was_tuned_for_whom():
     # Where the experiment left the epochs open, those of the longest trial count.
     unset = structs.replace(tuning(a=0.0), experiment={"epochs": None})
     assert tuning_caveats(own, unset) == [c.Tuned(num_trials=8, most_epochs=6)]
+
+
+def close(num_val, *accuracies, best=0):
+    """The caveat about settings of a and b that validation cannot tell apart; b's are far apart."""
+    record = tuning(len(accuracies), a=0.0, b=0.0)
+    a, b = record.contenders
+    scores = [None if share is None else Score(accuracy=share) for share in accuracies]
+    trials = [structs.replace(each, validation=score) for each, score in zip(a.trials, scores, strict=True)]
+    made = structs.replace(record, contenders=[structs.replace(a, trials=trials, best=best), b])
+    return [each for each in tuning_limits(made, num_val) if isinstance(each, c.CloseSettings)]
+
+
+def test_a_small_validation_part_does_not_choose_among_close_settings():
+    # Of 207 images, 0.9 has a standard error of 2.09 points.
+    (found,) = close(207, 0.9, 0.896, 0.88, 0.879, None, 0.5)
+    assert (found.close, found.num_trials, found.num_val) == ({"a": 2}, 6, 207)
+    assert found.error == pytest.approx(math.sqrt(0.9 * 0.1 / 207))
+    assert close(207, 0.9, 0.8) == []
+    # Of 6,000 it has 0.39 points, which is less than what counts as a difference.
+    assert close(6000, 0.9, 0.8999) == []
+    assert close(207, None, None, best=None) == []
+    # What the tuning says of itself goes first.
+    record = tuning(2, a=0.0)
+    equal = [structs.replace(each, validation=Score(accuracy=0.5)) for each in record.contenders[0].trials]
+    contenders = [structs.replace(record.contenders[0], trials=equal)]
+    own = structs.replace(record, contenders=contenders, dataset=structs.replace(record.dataset, val=50))
+    assert [each.num_val for each in tuning_limits(own, 10_000)] == [50]
 
 
 def test_where_more_trials_might_bring_more():

@@ -244,7 +244,7 @@ def test_labels_may_be_text_and_seeds_rows():
             {"predictions_b": np.zeros((0, 6))},
             r"predictions_b must have .*, \[6\] or \[seeds, 6\]",
         ),
-        ({"predictions_b": [LABELS, LABELS]}, "predictions_a has 1 seeds and predictions_b 2"),
+        ({"predictions_b": [LABELS, LABELS]}, "predictions_a is of 1 and predictions_b of 2 seeds"),
         ({"predictions_b": [LABELS, LABELS[:-1]]}, "predictions_b: its rows have different lengths"),
         ({"predictions_a": [0, 1, 2, 0, 1, math.nan]}, "predictions_a has missing values"),
         ({"predictions_a": [0, 1, 2, 0, 1, 0.3]}, "not scores or probabilities"),

@@ -1,11 +1,11 @@
 """Commands that train networks and compare them, and those on what such runs leave."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikeduel.cli.given import Given, command, print_json, wrapped
+from spikeduel.cli.given import Given, command, fraction, print_json, wrapped
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -124,6 +124,7 @@ def test(
     b: str | None = None,
     against: Path | None = None,
     margin: float | None = None,
+    second: Annotated[str | None, typer.Argument(hidden=True)] = None,
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
 
@@ -135,14 +136,17 @@ def test(
         a (--a NAME): A contender of the run; may be omitted if the run has two contenders.
         b (--b NAME): The contender to compare it with; may be omitted likewise.
         against (--against OTHER_RUN): Take the second contender from this run, on the same test images.
-        margin (--margin FRACTION): Differences in accuracy within ± this count as equivalent. (Default: the run's
-            equivalence_margin, 0.005)
+        margin (--margin POINTS): Differences in accuracy within ± so many percentage points count as equivalent.
+            (Default: the run's equivalence_margin; 0.5 points, unless it set another)
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
 
+    if second is not None:
+        raise InputError(f"name two contenders by --a and --b, and another run by --against, not as {second}.")
+    share = None if margin is None else fraction("--margin", margin)
     a, b = predictions.names(run, a, b, against)
-    difference = predictions.compare_runs(run, a, b, against, margin)
+    difference = predictions.compare_runs(run, a, b, against, share)
     if given.as_json:
         print_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)})
     else:
@@ -187,6 +191,9 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
     if given.as_json:
         print_json(found.document())
     else:
+        typer.echo()
+        for leak in (leaks := found.leaks()):
+            typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
         typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
         if rows := costs.table_rows(found.results):
             typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
@@ -194,7 +201,8 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
             if text:
                 typer.echo(f"{wrapped(text)}\n")
         for caveat in found.caveats():
-            typer.echo(wrapped(caveat, "  · "))
+            if caveat not in leaks:
+                typer.echo(wrapped(caveat, "  · "))
         for text in found.controls():
             typer.echo(f"\n{wrapped(text)}")
         typer.echo(f"\nreport: {found.out / 'report.html'}\nmodels: {found.out / 'models'}/")

@@ -19,7 +19,7 @@ from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, style
 from spikeduel.results import rankings
-from spikeduel.results.caveats import Leakage
+from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
@@ -86,8 +86,8 @@ def report(
         "run": comparison.out,
         "own_code": comparison.experiment.own_code,
         "verdict": comparison.verdict(),
-        "leakage": [text for each, text in by_caveat if isinstance(each, Leakage)],
-        "caveats": [text for each, text in by_caveat if not isinstance(each, Leakage)],
+        "leakage": comparison.leaks(),
+        "caveats": [text for each, text in by_caveat if not is_leak(each)],
         "contenders": [
             {"name": name, "colour": colour, "trials": results.of(name, tested=False), "tested": results.of(name)}
             for name, colour in style.contender_colours(results.trials).items()

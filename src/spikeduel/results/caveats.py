@@ -34,8 +34,10 @@ FewGroups = _kind(
     tested=Count, known=Count, one_seed=bool, folds_help=bool, effective=(float | None, None),
 )  # fmt: skip
 AtChance = _kind(
-    "AtChance", "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did.",
-    contenders=list[str], stopped_early=bool,
+    "AtChance",
+    "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did; `improving`: "
+    "one got better until the limit of epochs.",
+    contenders=list[str], stopped_early=bool, improving=(bool, False),
 )  # fmt: skip
 SometimesAtChance = _kind("SometimesAtChance", "One, in `num` of `of` trainings.", contender=str, num=Count, of=Count)
 BelowNearestNeighbour = _kind(
@@ -57,6 +59,12 @@ StillRising = _kind(
     "StillRising", "Contenders whose expected best still rose, by `gains`, from half the trials to all.",
     gains=dict[str, float], num_trials=Count,
 )  # fmt: skip
+CloseSettings = _kind(
+    "CloseSettings",
+    "Numbers of settings, beside the chosen ones, that lie within one standard `error` of the best validation "
+    "accuracy, which is that of `num_val` images and larger than what counts as a difference.",
+    close=dict[str, Count], num_trials=Count, num_val=Count, error=Share,
+)  # fmt: skip
 UnevenTuning = _kind("UnevenTuning", "Numbers of settings tuned, which differ.", settings=dict[str, Count])
 FailedTuning = _kind("FailedTuning", "Tuning trials that failed.", contender=str, failed=Count, num_trials=Count)
 KeepsSettings = _kind("KeepsSettings", "A contender none of whose tuning trials was finished.", contender=str)
@@ -66,6 +74,10 @@ OwnSteps = _kind(
 InFloat32 = _kind(
     "InFloat32", "Networks of other libraries that computed in float32 beside others in bf16.", contenders=list[str]
 )
+BusyMachine = _kind(
+    "BusyMachine", "More was running than a run itself while answers were timed, by the load average.",
+    load=float, cores=Count,
+)  # fmt: skip
 NotTrained = _kind(
     "NotTrained", "Converted networks and their sources.", sources=dict[str, str], num_steps=Count, percentile=float
 )
@@ -105,12 +117,20 @@ OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
 
 CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, BelowNearestNeighbour,
-    SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, UnevenTuning, FailedTuning,
-    KeepsSettings, OwnSteps, InFloat32, NotTrained, DifferentEpochs, EpochLimit, Limited, FailedTrials,
-    FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, AuditProblem, DataNote,
+    SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings, UnevenTuning,
+    FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs, EpochLimit, Limited,
+    FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,
 )  # fmt: skip
+LEAKS = ("test_in_training", "cut_groups", "leakage", "near_test_in_training")
+"""Kinds of an audit's findings that let a network answer test images from memory."""
 Caveat = Union[CAVEATS]  # type: ignore[valid-type]  # noqa: UP007
 Overturn = Union[OVERTURNS]  # type: ignore[valid-type]  # noqa: UP007
+
+
+def is_leak(caveat: Caveat) -> bool:
+    """Whether it says that scores measure memory, so that it has to be read before any of them."""
+    problem = isinstance(caveat, AuditProblem) and caveat.finding.kind in LEAKS
+    return problem or isinstance(caveat, Leakage)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from spikeduel.results.causes import claims
+from spikeduel.results.caveats import is_leak
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
 from spikeduel.results.significance import reservation
@@ -50,6 +51,11 @@ class Comparison:
         """What a careful reader objects, a sentence each."""
         audited = self.results.dataset.audit
         return [caveats.sentence(caveat, audited) for caveat in self.results.comparison.caveats]
+
+    def leaks(self) -> list[str]:
+        """Those of the caveats that have to be read before any score: test images that leak into training."""
+        both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
+        return [text for caveat, text in both if is_leak(caveat)]
 
     def controls(self) -> list[str]:
         """What the controls showed, a text for each spiking contender."""
@@ -130,7 +136,8 @@ def load_run(run: Path | str) -> Comparison:
 
 
 def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[dict[str, Any]]:
-    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies by contender, models.
+    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies and test images by contender,
+    models.
 
     `say` hears of those that cannot be read.
     """
@@ -141,7 +148,8 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
         except InputError as error:
             say(f"left out: {error}")
             continue
-        accuracies = {name: [t.test.accuracy for t in results.of(name) if t.test] for name in results.contenders}
+        tests = {name: [t.test for t in results.of(name) if t.test] for name in results.contenders}
+        tests = {name: of_one for name, of_one in tests.items() if of_one}
         found.append(
             {
                 "run": str(path.parent),
@@ -150,7 +158,8 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
                 "encoding": results.experiment.encoding,
                 "seeds": results.experiment.seeds,
                 "epochs": max(trial.epochs for trial in results.trials),
-                "accuracy": {name: values for name, values in accuracies.items() if values},
+                "accuracy": {name: [test.accuracy for test in of_one] for name, of_one in tests.items()},
+                "images": {name: [test.n for test in of_one] for name, of_one in tests.items()},
                 "models": [str(path.parent / trial.model) for trial in results.trials if trial.model],
             }
         )

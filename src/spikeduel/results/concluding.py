@@ -1,12 +1,13 @@
 """What may be concluded from a run, as data: what a careful reader objects, and what could overturn it."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
-from spikeduel.results.significance import FEWEST_GROUPS, Conclusion
+from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
@@ -37,7 +38,7 @@ def find_caveats(
         found.append(c.FewTestImages(num_test=dataset.counts.test, folds_help=folds_help))
     if few := few_groups(dataset, experiment.seeds):
         found.append(few)
-    found += _of_accuracies(dataset, trials)
+    found += _of_accuracies(dataset, trials, stops=experiment.patience is not None)
     if pairs := twins(trials):
         found.append(c.SameWeights(pairs=pairs, only=len({trial.contender for trial in trials}) == 2))
     elif len({trial.spiking for trial in trials}) > 1:
@@ -45,17 +46,21 @@ def find_caveats(
     if dataset.folds:
         found.append(c.InFolds(folds=len(dataset.folds)))
     if tuning is not None:
-        found += [c.Tuned(num_trials=tuning.num_trials, most_epochs=tuning.most_epochs), *tuning_limits(tuning)]
+        found.append(c.Tuned(num_trials=tuning.num_trials, most_epochs=tuning.most_epochs))
+        found += tuning_limits(tuning, dataset.counts.val)
     else:
         own = experiment.per_contender
         found.append(c.OwnSettings(settings=own) if own else c.Untuned())
     found += _of_other_libraries(experiment, trials)
+    if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
+        found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
     if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
         steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
         found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
     if len({trial.epochs for trial in trials}) > 1:
         found.append(c.DifferentEpochs())
-    if limited := {trial.contender: trial.epochs for trial in trials if _improved_to_the_end(trial)}:
+    rule = experiment.patience is not None
+    if limited := {trial.contender: trial.epochs for trial in trials if _improved_to_the_end(trial, rule)}:
         found.append(c.EpochLimit(contenders=sorted(limited), epochs=max(limited.values())))
     if experiment.limit is not None:
         found.append(c.Limited(limit=experiment.limit))
@@ -114,12 +119,14 @@ def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:
     return c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help, effective=uneven)
 
 
-def tuning_limits(tuning: TuningRecord) -> list[Caveat]:
-    """Where a tuning may have found too little."""
+def tuning_limits(tuning: TuningRecord, num_val: int | None = None) -> list[Caveat]:
+    """Where a tuning may have found too little, or chosen by luck; `num_val` validation images, unless it says so."""
     found: list[Caveat] = []
     gains = {each.contender: each.gain_of_last_doubling for each in tuning.contenders}
     if rising := {name: gain for name, gain in gains.items() if gain > STILL_RISING}:
         found.append(c.StillRising(gains=rising, num_trials=tuning.num_trials))
+    if num_val := tuning.dataset.val or num_val:
+        found += _close_settings(tuning, num_val)
     numbers = {each.contender: len(each.tuned) for each in tuning.contenders}
     if len(set(numbers.values())) > 1:
         found.append(c.UnevenTuning(settings=numbers))
@@ -129,6 +136,22 @@ def tuning_limits(tuning: TuningRecord) -> list[Caveat]:
         if each.best is None:
             found.append(c.KeepsSettings(contender=each.contender))
     return found
+
+
+def _close_settings(tuning: TuningRecord, num_val: int) -> list[Caveat]:
+    """Where validation is too small to choose among settings, if that may cost more than counts as a difference."""
+    close, largest = {}, 0.0
+    for each in tuning.contenders:
+        found = {trial.number: trial.validation.accuracy for trial in each.trials if trial.validation}
+        best = found.pop(each.best, None) if each.best is not None else None
+        if best is None:
+            continue
+        error = math.sqrt(best * (1 - best) / num_val)
+        if error > MARGIN and (number := sum(best - accuracy <= error for accuracy in found.values())):
+            close[each.contender], largest = number, max(largest, error)
+    if not close:
+        return []
+    return [c.CloseSettings(close=close, num_trials=tuning.num_trials, num_val=num_val, error=largest)]
 
 
 def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list[Caveat]:
@@ -145,8 +168,11 @@ def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list
     return found
 
 
-def _of_accuracies(dataset: Dataset, trials: Sequence[Trial]) -> list[Caveat]:
-    """Who did no better than the most frequent class, or worse than the audit's search for the most similar image."""
+def _of_accuracies(dataset: Dataset, trials: Sequence[Trial], stops: bool) -> list[Caveat]:
+    """Who did no better than the most frequent class, or worse than the audit's search for the most similar image.
+
+    `stops`: there is a rule that may end a training before the limit of epochs.
+    """
     tested: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.test:
@@ -154,7 +180,8 @@ def _of_accuracies(dataset: Dataset, trials: Sequence[Trial]) -> list[Caveat]:
     found: list[Caveat] = []
     if always := sorted(name for name, those in tested.items() if _no_better_than_chance(those)):
         early = all(trial.stopped == "early" for name in always for trial in tested[name])
-        found.append(c.AtChance(contenders=always, stopped_early=early))
+        improving = any(_improved_to_the_end(trial, stops) for name in always for trial in tested[name])
+        found.append(c.AtChance(contenders=always, stopped_early=early, improving=improving))
     for name, those in tested.items():
         at_chance = sum(_no_better_than_chance([trial]) for trial in those)
         if at_chance and name not in always:
@@ -180,7 +207,12 @@ def _no_better_than_chance(trials: Sequence[Trial]) -> bool:
     return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
 
 
-def _improved_to_the_end(trial: Trial) -> bool:
-    """Whether the limit of epochs ended it, and its best epoch was among the last quarter."""
-    best = trial.best_epoch
-    return trial.stopped == "limit" and best is not None and best + 1 > trial.epochs * (1 - LAST_EPOCHS)
+def _improved_to_the_end(trial: Trial, stops: bool) -> bool:
+    """Whether the limit of epochs ended it, and its best epoch was among the last quarter.
+
+    With a stopping rule, so must be the epoch with the lowest loss: else the rule would soon have ended it anyway.
+    """
+    losses = [epoch.val_loss for epoch in trial.history]
+    best = [trial.best_epoch, losses.index(min(losses)) if losses and stops else trial.best_epoch]
+    late = [epoch is not None and epoch + 1 > trial.epochs * (1 - LAST_EPOCHS) for epoch in best]
+    return trial.stopped == "limit" and all(late)

@@ -205,11 +205,12 @@ class TunedContender(Frozen):
 
 
 class TunedOn(Frozen):
-    """The data: its fingerprint, and a hash of the test images, which were not looked at."""
+    """The data: its fingerprint, a hash of the test images, which were not looked at; `val` validation images."""
 
     fingerprint: str
     test: str
     name: str = ""
+    val: Count | None = None
 
 
 class TuningRecord(Frozen):

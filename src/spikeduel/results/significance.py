@@ -162,7 +162,7 @@ def compare_predictions(
         right.append(np.atleast_2d(predicted == truth))
     seeds_a, seeds_b = map(len, right)
     if seeds_a != seeds_b:
-        raise InputError(f"predictions_a has {seeds_a} seeds and predictions_b {seeds_b}: give as many of each.")
+        raise InputError(f"predictions_a is of {seeds_a} and predictions_b of {seeds_b} seeds: give as many of each.")
     return difference(right[0], right[1], groups, margin, paired)
 
 

@@ -37,6 +37,15 @@ class PeakMemory(Frozen):
     gpu: Count | None = None
 
 
+BUSY = 0.25
+"""Of the cores, how many others may use while something is timed."""
+
+
+def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
+    """Whether the `load` average says that more than `own_threads` and a few of the cores were in use."""
+    return load is not None and load - own_threads > BUSY * cores
+
+
 class Machine(Frozen):
     """Where times were taken, and how busy that was: `load_average` over the last minute."""
 
@@ -49,6 +58,11 @@ class Machine(Frozen):
     python: str
     platform: str
     load_average: float | None
+
+    @property
+    def busy(self) -> bool:
+        """Whether more than its own threads and a few of the cores were in use."""
+        return is_busy(self.load_average, self.cores or 1, self.threads)
 
 
 class Latency(Frozen):

@@ -212,7 +212,12 @@ def search(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             environment=record.environment,
-            dataset=TunedOn(name=prepared.name, fingerprint=prepared.fingerprint, test=test_digest(split.test)),
+            dataset=TunedOn(
+                name=prepared.name,
+                fingerprint=prepared.fingerprint,
+                test=test_digest(split.test),
+                val=len(split.val),
+            ),
             experiment=typed.plain(experiment),
             num_trials=num_trials,
             seed=SEED,

@@ -28,8 +28,8 @@ EXAMPLES = [
     ),
     (
         c.AtChance(contenders=["snn"], stopped_early=True),
-        "snn: no better than naming the most frequent class. Train longer (--set patience=N (it stopped early) and "
-        "--epochs).",
+        "snn: no better than naming the most frequent class. The stopping rule ended training, so --epochs changes "
+        "nothing. Try other settings (--tune 10).",
     ),
     (
         c.SometimesAtChance(contender="snn", num=1, of=5),
@@ -69,6 +69,11 @@ EXAMPLES = [
         "From 2 to 5 trials the expected best still rose: a by 1.2 points and b by 2.0 points. Try more trials.",
     ),
     (
+        c.CloseSettings(close={"a": 2}, num_trials=8, num_val=207, error=0.0209),
+        "207 validation images: an accuracy on them is uncertain by 2.1 points (standard error). Within that of the "
+        "best lie 2 others of a of 8 settings: choosing the best is partly luck.",
+    ),
+    (
         c.UnevenTuning(settings={"a": 2, "b": 1}),
         "The same number of trials covers more settings more thinly. Settings tuned: a 2, b 1.",
     ),
@@ -81,6 +86,10 @@ EXAMPLES = [
     (
         c.InFloat32(contenders=["a"]),
         "a computed in float32, the others in bf16. --precision 32 makes times comparable.",
+    ),
+    (
+        c.BusyMachine(load=5.25, cores=2),
+        "The machine was busy when answers were timed (load 5.2 on 2 cores): its times are unreliable.",
     ),
     (
         c.NotTrained(sources={"a-converted": "a"}, num_steps=32, percentile=99.9),
@@ -175,7 +184,18 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
             "from 40 groups, so unequal that they count as 3.9:",
             "--folds",
         ),
-        (c.AtChance(contenders=["snn"], stopped_early=False), "(--epochs)", "patience"),
+        (c.AtChance(contenders=["snn"], stopped_early=False, improving=True), "Train longer (--epochs).", "tune"),
+        (c.AtChance(contenders=["snn"], stopped_early=False), "Try other settings (--tune 10).", "--epochs"),
+        (c.FewTestImages(num_test=1, folds_help=False), "1 test image:", "images"),
+        (c.Tuned(num_trials=1, most_epochs=1), "1 trial of at most 1 epoch,", "epochs"),
+        (c.NotTrained(sources={"b": "a"}, num_steps=1, percentile=99.9), "over 1 step,", "1 steps"),
+        (c.Limited(limit=1), "to 1 image (", "images"),
+        (c.FailedTuning(contender="a", failed=1, num_trials=1), "1 of 1 tuning trial of a failed.", "trials"),
+        (
+            c.CloseSettings(close={"a": 1, "b": 3}, num_trials=8, num_val=207, error=0.0209),
+            "lie 1 other of a and 3 others of b of 8 settings:",
+            "1 others",
+        ),
         (c.BelowNearestNeighbour(contenders=["snn"], accuracy=0.5, first_fold=False), "50.0 %, above", "fold"),
         (
             c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),

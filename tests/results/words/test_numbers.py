@@ -1,7 +1,24 @@
+import statistics
+
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from made_trials import pair
-from spikeduel.results.words.numbers import counted, lead, listed, margin, p_number, p_value, points, signed
+from spikeduel.results.words.numbers import (
+    counted,
+    hundredths,
+    lead,
+    listed,
+    margin,
+    p_number,
+    p_value,
+    per_cent,
+    points,
+    signed,
+)
+from spikeduel.results.words.tables import percent
 
 
 @pytest.mark.parametrize(
@@ -13,10 +30,26 @@ def test_p_values(p, number):
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0.0065, "+0.65"), (-0.0048, "−0.48"), (0.00001, "0.00"), (-0.00001, "0.00"), (0.0, "0.00")]
+    ("share", "text"),
+    [(0.0065, "+0.65"), (-0.0048, "−0.48"), (0.00001, "0.00"), (-0.00001, "0.00"), (0.0, "0.00"), (-0.00005, "−0.01")],
 )
 def test_signed_points(share, text):
     assert signed(share) == text
+
+
+def test_equal_means_look_equal_however_they_were_summed():
+    # Six accuracies on 2,000 images, whose mean is 94.275 %.
+    accuracies = [right / 2000 for right in (1887, 1889, 1885, 1886, 1885, 1881)]
+    means = (statistics.fmean(accuracies), sum(accuracies) / 6, float(np.mean(accuracies)), 11313 / 12000)
+    assert len({f"{100 * mean:.2f}" for mean in means}) == 2
+    assert {hundredths(mean) for mean in means} == {percent(mean) for mean in means} == {"94.28"}
+    assert {per_cent(mean, 2) for mean in means} == {"94.28 %"}
+    assert {points(-mean) for mean in means} == {"-94.28 points"}
+
+
+@given(st.integers(-100_000, 100_000))
+def test_whole_hundredths_are_written_as_they_are(number):
+    assert hundredths(number / 10_000) == f"{number / 100:.2f}"
 
 
 def test_points():
@@ -27,7 +60,7 @@ def test_points():
 
 
 def test_lists():
-    assert listed(["a"]) == "a"
+    assert (listed([]), listed(["a"])) == ("", "a")
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed(list("abcdefg")) == "a, b, c, d, e, f and 1 more"
     assert listed(list("abc"), 2) == "a, b and 1 more"

@@ -4,11 +4,21 @@ import pytest
 from msgspec import structs
 
 from made_trials import FOUR, dataset, pair, results, trial
-from spikeduel.results.audit import Counts
-from spikeduel.results.caveats import AnotherTraining, OtherSettings
+from spikeduel.results.audit import Counts, Finding
+from spikeduel.results.caveats import (
+    LEAKS,
+    AnotherTraining,
+    AuditProblem,
+    BusyMachine,
+    InFloat32,
+    Leakage,
+    OneSeed,
+    OtherSettings,
+)
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.words.verdict import (
     BRIEF,
+    LEAKAGE,
     because,
     conclusion,
     difference_line,
@@ -250,6 +260,33 @@ def test_the_ratio_of_epoch_times_is_one_of_medians():
 )
 def test_times_that_say_nothing(trials):
     assert epoch_times(results(trials)) == []
+
+
+def test_a_ratio_that_a_caveat_takes_back_is_not_told():
+    trials = [trial("snn", 0.9, seconds=[4.0] * 3), trial("cnn", 0.8, seconds=[2.0] * 3)]
+    for caveat in (BusyMachine(load=5.0, cores=2), InFloat32(contenders=["snn"])):
+        assert epoch_times(results(trials, caveats=[caveat])) == []
+    # Both of another precision than a third are comparable with one another.
+    assert len(epoch_times(results(trials, caveats=[InFloat32(contenders=["snn", "cnn"])]))) == 1
+
+
+@pytest.mark.parametrize(
+    "caveat",
+    [
+        Leakage(shared=0.9, official=False),
+        *(AuditProblem(finding=Finding(kind=kind, is_problem=True)) for kind in LEAKS),
+    ],
+    ids=str,
+)
+def test_leakage_is_named_before_any_score(caveat):
+    text = verdict(results(DUEL, [pair(0.02)], caveats=[OneSeed(), caveat]))
+    assert text.startswith(LEAKAGE)
+    assert not re.search(r"[0-9]", LEAKAGE)
+
+
+def test_other_problems_of_the_data_are_no_leakage():
+    wrong = AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True))
+    assert LEAKAGE not in verdict(results(DUEL, [pair(0.02)], caveats=[OneSeed(), wrong]))
 
 
 def test_the_times_of_twins_are_told_pair_by_pair():

@@ -36,6 +36,7 @@ from spikeduel.measuring.bench.workloads import (
     last_level_cache_bytes,
     measure_limits,
 )
+from spikeduel.results.times import is_busy
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.hardware import environment, load_average, package_version, resolve
@@ -50,9 +51,6 @@ AXES: dict[Axis, tuple[int, ...]] = {
     "hidden": (256, 1024, 4096),
 }
 CONTENDERS_OF_SCALING = ("spikeduel", PEER_OF_SCALING)
-
-BUSY = 0.25
-"""The share of the cores in use by other work above which times are unreliable."""
 
 LONG_STEP_MS = 300
 """A step as long as this is not affected by what another process left in the caches."""
@@ -160,7 +158,7 @@ def described(threads: int) -> Machine:
 def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]:
     """A warning if more than `own_threads` and a few of the cores were in use, by `load_average`; else none."""
     cores = os.cpu_count() or 1
-    if load is None or load - own_threads <= BUSY * cores:
+    if not is_busy(load, cores, own_threads):
         return ()
     was_busy = f"The machine was busy {when} (load {load:.1f} on {cores} cores)"
     return (f"{was_busy}: times and ratios are unreliable. Measure again when it is idle.",)

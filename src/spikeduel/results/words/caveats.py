@@ -10,7 +10,7 @@ from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.significance import smallest_p
 from spikeduel.results.words import audit
 from spikeduel.results.words.audit import filled
-from spikeduel.results.words.numbers import listed, points
+from spikeduel.results.words.numbers import counted, listed, points
 
 _SENTENCES: dict[Any, str] = {
     c.Leakage: (
@@ -21,7 +21,7 @@ _SENTENCES: dict[Any, str] = {
     c.FewShared: "{shared:.2%} of the test images have copies in training: at most that share of a score is memory.",
     c.OneSeed: "One seed: a difference of a point or more can be chance. Use --seeds 6.",
     c.FewTestImages: (
-        "{num_test:,} test images: one image is worth {worth:.1f} points.{folds_help: --folds 5 tests all images.|}"
+        "{num_test:test image}: one image is worth {worth:.1f} points.{folds_help: --folds 5 tests all images.|}"
     ),
     c.FewGroups: (
         "The test images come from {tested:group}{more: of {known:,}|}"
@@ -30,10 +30,11 @@ _SENTENCES: dict[Any, str] = {
         "{folds_help: Use --folds 5 to test all groups.|}"
     ),
     c.AtChance: (
-        "{contenders}: no better than naming the most frequent class. Train longer "
-        "({stopped_early:--set patience=N (it stopped early) and --epochs|--epochs})."
+        "{contenders}: no better than naming the most frequent class. "
+        "{stopped_early:The stopping rule ended training, so --epochs changes nothing. |}"
+        "{improving:Train longer (--epochs).|Try other settings (--tune 10).}"
     ),
-    c.SometimesAtChance: "{contender}: in {num} of {of} trainings no better than naming the most frequent class.",
+    c.SometimesAtChance: "{contender}: in {num} of {of:training} no better than naming the most frequent class.",
     c.BelowNearestNeighbour: (
         "A nearest-neighbour baseline on small grey images scores {accuracy:.1%}{first_fold: of the first fold|}, "
         "above {contenders}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."
@@ -46,28 +47,35 @@ _SENTENCES: dict[Any, str] = {
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
         "twins compares equal weights."
     ),
-    c.InFolds: "Scores are means over {folds} folds. Folds share training images: they are not independent data.",
+    c.InFolds: "Scores are means over {folds:fold}. Folds share training images: they are not independent data.",
     c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",
     c.OwnSettings: "Contenders have settings of their own ({own}). No tuning shows that each was tuned equally.",
     c.Tuned: (
-        "Each contender was tuned with {num_trials} trials of at most {most_epochs} epochs, on validation images and "
+        "Each contender was tuned with {num_trials:trial} of at most {most_epochs:epoch}, on validation images and "
         "with one seed; all other settings are common."
     ),
     c.StillRising: "From {half} to {num_trials} trials the expected best still rose: {rises}. Try more trials.",
+    c.CloseSettings: (
+        "{num_val:validation image}: an accuracy on them is uncertain by {error_points:.1f} points (standard error). "
+        "Within that of the best lie {close_ones} of {num_trials:setting}: choosing the best is partly luck."
+    ),
     c.UnevenTuning: "The same number of trials covers more settings more thinly. Settings tuned: {numbers}.",
-    c.FailedTuning: "{failed} of {num_trials} tuning trials of {contender} failed.",
+    c.FailedTuning: "{failed} of {num_trials:tuning trial} of {contender} failed.",
     c.KeepsSettings: "{contender} keeps the settings it had: none of its tuning trials was finished.",
     c.OwnSteps: (
         "{contender} makes its own {num_steps:time step} (direct encoding): encoding {encoding} does not reach it."
     ),
     c.InFloat32: "{contenders} computed in float32, the others in bf16. --precision 32 makes times comparable.",
+    c.BusyMachine: (
+        "The machine was busy when answers were timed (load {load:.1f} on {cores:core}): its times are unreliable."
+    ),
     c.NotTrained: (
-        "Converted, not trained: {origins}, over {num_steps} steps, each layer scaled by percentile {percentile:g} of "
+        "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by percentile {percentile:g} of "
         "its activations. More steps (--set conversion_steps=N) come nearer to the source."
     ),
     c.DifferentEpochs: "The contenders trained for different numbers of epochs, by the same stopping rule.",
     c.EpochLimit: "{contenders} improved until the limit of {epochs:epoch}: more (--epochs) might help.",
-    c.Limited: "Training and validation were limited to {limit:,} images (--limit).",
+    c.Limited: "Training and validation were limited to {limit:image} (--limit).",
     c.FailedTrials: "Failed and left out: {failed}.",
     c.FailedMeasure: "Not measured: {measure} of {trial} ({why}). The same command tries again.",
     c.NotCounted: "Operations and energy of {contender} are not known: {reason}",
@@ -126,6 +134,9 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
         case c.StillRising(gains=gains, num_trials=num_trials):
             rises = listed([f"{name} by {100 * gain:.1f} points" for name, gain in gains.items()])
             return {"half": num_trials // 2, "rises": rises}
+        case c.CloseSettings(close=close, error=error):
+            others = listed([f"{counted(number, 'other')} of {name}" for name, number in close.items()])
+            return {"close_ones": others, "error_points": 100 * error}
         case c.UnevenTuning(settings=settings):
             return {"numbers": ", ".join(f"{name} {number}" for name, number in settings.items())}
         case c.NotTrained(sources=sources):

@@ -1,26 +1,38 @@
 """How numbers and names stand in sentences and tables."""
 
 from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
 
 from spikeduel.results.significance import Difference
 
 MOST_NAMED = 6
 
 
+def hundredths(share: float, digits: int = 2) -> str:
+    """`share` times 100, with so many digits: "91.23", "-0.48".
+
+    Halves go away from zero. Which side of a half the float of a mean lies on depends on how it was summed; twelve
+    digits of it do not, so that equal means look equal wherever they stand.
+    """
+    rounded = Decimal(f"{100 * share:.12g}").quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    # And no "-0.00".
+    return f"{rounded + 0:f}"
+
+
 def points(share: float) -> str:
     """A difference in accuracy: "0.65 points"."""
-    return f"{100 * share:.2f} points"
+    return f"{hundredths(share)} points"
 
 
 def per_cent(share: float, digits: int = 1) -> str:
     """A share of one: "91.2 %"."""
-    return f"{100 * share:.{digits}f} %"
+    return f"{hundredths(share, digits)} %"
 
 
 def signed(share: float) -> str:
     """A difference in points with its sign, "+0.65", "−0.48", "0.00"."""
-    text = f"{100 * share:+.2f}"
-    return "0.00" if text in ("+0.00", "-0.00") else text.replace("-", "−")
+    text = hundredths(share).replace("-", "−")
+    return text if text.startswith("−") or text == "0.00" else f"+{text}"
 
 
 def margin(found: Difference) -> str:
@@ -33,7 +45,7 @@ def lead(found: Difference, level: int = 95) -> str:
     low, high = found.ci95 if level == 95 else found.ci90
     if found.difference < 0:
         low, high = -high, -low
-    return f"{100 * low:.2f} to {100 * high:.2f}".replace("-", "−")
+    return f"{hundredths(low)} to {hundredths(high)}".replace("-", "−")
 
 
 def p_number(p: float) -> str:

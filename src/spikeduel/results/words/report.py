@@ -9,7 +9,7 @@ from spikeduel.results.run import Dataset, DrawnFrom, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Calibrated, Calibration, Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, listed, margin, p_number, signed
+from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
 from spikeduel.system import typed
@@ -31,7 +31,7 @@ def title(results: Results) -> str:
 
 def one_digit(share: float) -> str:
     """A share in per cent with one digit, without the sign: "91.2"."""
-    return f"{100 * share:.1f}"
+    return hundredths(share, 1)
 
 
 def accuracy(found: Score | None) -> str:

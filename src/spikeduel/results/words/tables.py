@@ -10,7 +10,7 @@ from spikeduel.results.costs import Layer, Memory, Operations, Range, TableEnerg
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted
+from spikeduel.results.words.numbers import counted, hundredths
 from spikeduel.system.errors import visible
 
 TWO_WAYS = (
@@ -61,7 +61,7 @@ class Averaged(NamedTuple):
 
 def percent(share: float) -> str:
     """A share in per cent, without the sign: "91.23"."""
-    return f"{100 * share:.2f}"
+    return hundredths(share)
 
 
 def averaged(
@@ -195,7 +195,9 @@ def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "encoding": run["encoding"],
             "seeds": str(run["seeds"]),
             "epochs": str(run["epochs"]),
-            "accuracy": ", ".join(f"{name} {averaged(values)}" for name, values in run["accuracy"].items()),
+            "accuracy": ", ".join(
+                f"{name} {averaged(values, weights=run['images'][name])}" for name, values in run["accuracy"].items()
+            ),
             "models": f"{len(run['models'])} in models/",
         }
         for run in runs

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
+from spikeduel.results.caveats import BusyMachine, InFloat32, is_leak
 from spikeduel.results.run import ControlRow, Pair, Results
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import ControlResult
@@ -13,6 +14,9 @@ SHORTEST_TIMED = 0.1
 """Seconds an epoch below which the clock says more about the machine than about the network."""
 FEWEST_TIMED = 3
 """Epochs of each network whose median the first one, which also loads and compiles, cannot make."""
+LEAKAGE = (
+    "Test images leak into training (see the caveats): the following scores measure memory as much as recognition."
+)
 BRIEF = {
     Reservation.FEW_SEEDS: "too few seeds",
     Reservation.FEW_GROUPS: "too few groups of test images",
@@ -25,6 +29,7 @@ BRIEF = {
 def verdict(results: Results) -> str:
     """What the trials showed: accuracies, who is better, by how much, how sure that is, what could overturn it."""
     pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
+    before = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
     if len(pairs) == 1:
         (pair,), number = pairs, {trial.contender: trial.parameters for trial in results.trials}
         sentences, a, b = _of_one_pair(pair, num_folds), number.get(pair.a), number.get(pair.b)
@@ -35,19 +40,21 @@ def verdict(results: Results) -> str:
         sentences = _of_many_pairs(pairs, num_folds)
     else:
         tested = [(trial.title, trial.test) for trial in results.trials if trial.test]
-        sentences = [f"Accuracy {per_cent(t.accuracy, 2)} on {t.n:,} test images: {title}." for title, t in tested]
+        sentences = [
+            f"Accuracy {per_cent(t.accuracy, 2)} on {counted(t.n, 'test image')}: {title}." for title, t in tested
+        ]
         sentences = sentences or ["No trial was finished: there is nothing to compare."]
     sentences += epoch_times(results)
     if overturned_by := results.comparison.overturned_by:
         sentences.append(f"What could overturn this: {'; '.join(map(reason, overturned_by))}.")
-    return " ".join(sentences)
+    return " ".join([*before, *sentences])
 
 
 def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
     """One line on a difference, the contenders by name; `num_folds` where each was trained once for every fold."""
     trained = _trainings(found.seeds, num_folds or 0, "these two trained models")
     numbers = f"{signed(found.difference)} points, 95 % interval {signed(found.ci95[0])} to {signed(found.ci95[1])}"
-    tested = f"p = {found.p_value:.3g} ({found.test}), {found.n:,} test images, {trained}"
+    tested = f"p = {found.p_value:.3g} ({found.test}), {counted(found.n, 'test image')}, {trained}"
     return f"{a} − {b}: {numbers}, {tested}: {conclusion(found, a, b)}."
 
 
@@ -98,14 +105,15 @@ def _of_one_pair(pair: Pair, num_folds: int) -> list[str]:
     trained = _trainings(pair.seeds, num_folds, "these two trained models only")
     scores = f"{leader} {per_cent(pair.accuracy(leader), 2)} and {other} {per_cent(pair.accuracy(other), 2)}"
     interval = f"95 % interval {lead(pair)}"
-    sentences = [f"Accuracy on {pair.n:,} test images: {scores} ({trained})."]
+    sentences = [f"Accuracy on {counted(pair.n, 'test image')}: {scores} ({trained})."]
     if pair.difference:
         sentences.append(f"{leader} leads by {points(abs(pair.difference))} ({interval}; {p_value(pair.p_value)}).")
     else:
         sentences.append(f"They are level ({interval}).")
     if pair.seeds == 1:
         only = {pair.a: pair.only_a_right, pair.b: pair.only_b_right}
-        sentences.append(f"{only[leader]:,.0f} images only {leader} gets right, {only[other]:,.0f} only {other}.")
+        alone = counted(round(only[leader]), "image")
+        sentences.append(f"{alone} only {leader} gets right, {only[other]:,.0f} only {other}.")
     return [*sentences, _meaning(pair)]
 
 
@@ -132,7 +140,7 @@ def _of_many_pairs(pairs: Sequence[Pair], num_folds: int) -> list[str]:
     scores = f"{best} has the highest, {per_cent(accuracy[best], 2)}, of {len(accuracy)} contenders"
     scope = "" if seeds == 1 else " All of this is at these settings."
     return [
-        f"Accuracy on {pairs[0].n:,} test images: {scores} ({trained}).",
+        f"Accuracy on {counted(pairs[0].n, 'test image')}: {scores} ({trained}).",
         *_by_conclusion([pair for pair in pairs if best in (pair.a, pair.b)], best),
         *_by_conclusion([pair for pair in pairs if best not in (pair.a, pair.b)], None),
         f"Brackets: 95 % intervals, in points. p-values are adjusted for {len(pairs)} pairs (Holm).{scope}",
@@ -156,13 +164,20 @@ def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
 
 
 def epoch_times(results: Results) -> list[str]:
-    """How long an epoch of a spiking network takes against one of another, twin by twin where there are twins."""
+    """How long an epoch of a spiking network takes against one of another, twin by twin where there are twins.
+
+    Not where a caveat says that these times do not compare: the machine was busy, or one computed in another precision.
+    """
+    caveats = results.comparison.caveats
+    if any(isinstance(caveat, BusyMachine) for caveat in caveats):
+        return []
+    apart = {name for caveat in caveats if isinstance(caveat, InFloat32) for name in caveat.contenders}
     spiking = {trial.contender: trial.spiking for trial in results.trials}
     two = [(a, b) for a in spiking for b in spiking if spiking[a] and not spiking[b]]
     sentences = []
     for pair in results.twins if len(spiking) > 2 else two:
         seconds = [[s for t in results.trials if t.contender == name for s in t.epoch_seconds] for name in pair]
-        if min(map(len, seconds)) < FEWEST_TIMED:
+        if min(map(len, seconds)) < FEWEST_TIMED or (pair[0] in apart) != (pair[1] in apart):
             continue
         first, second = map(statistics.median, seconds)
         if min(first, second) >= SHORTEST_TIMED:
