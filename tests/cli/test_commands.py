@@ -87,9 +87,9 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
 
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness", "--optimism",
-                   "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json",
-                   "--quiet"],
+                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness",
+                   "--optimism", "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store",
+                   "--own-code", "--json", "--quiet"],
     ("plan",): ["[DATASET]", "--difference", "--spread", "--from", "--contender", "--experiment", "--store", "--json"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],

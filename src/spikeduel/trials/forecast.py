@@ -111,7 +111,7 @@ def _known_luck(
         return "given", [({"spread": spread}, power.assumed_luck(spread, num_test, weigh))]
     if run is not None:
         file = predictions.read(run)
-        truth, of_groups = np.array(file.labels), file.groups and np.array(file.groups)
+        truth, of_groups = np.array(file.labels), None if file.groups is None else np.array(file.groups)
         right: dict[str, dict[int, np.ndarray]] = {}
         for (name, seed), predicted in file.answers.items():
             right.setdefault(name, {})[seed] = np.array(predicted) == truth
@@ -136,8 +136,8 @@ def _by_pair(
     found = []
     for a, b in itertools.combinations([name for name in contenders if name in right], 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
-            both = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
-            found.append(({"a": a, "b": b}, power.luck_of(*both, groups)))
+            right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
+            found.append(({"a": a, "b": b}, power.luck_of(right_a, right_b, groups)))
     return found
 
 
