@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.controls import CONTROLS, Control
+    from spikeduel.trials.forecast import forecast
     from spikeduel.trials.training import AUGMENTATIONS
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
@@ -65,6 +66,7 @@ _NAMES = {
     "system.progress": "Progress TerminalProgress",
     "trials.training": "AUGMENTATIONS",
     "trials.controls": "CONTROLS Control",
+    "trials.forecast": "forecast",
     "trials.tuning": "RANGES Range Tuning read_ranges",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -88,8 +88,9 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
                    "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness",
-                   "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store", "--own-code", "--json",
-                   "--quiet"],
+                   "--optimism", "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store",
+                   "--own-code", "--json", "--quiet"],
+    ("plan",): ["[DATASET]", "--difference", "--spread", "--from", "--contender", "--experiment", "--store", "--json"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
@@ -251,6 +252,30 @@ def test_inspect(contender, finished, picture, desk):
     paths = [desk / line for line in done.stdout.splitlines()]
     assert paths
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
+
+
+def test_a_plan_before_training_and_after_a_pilot(desk):
+    planned = spikeduel("plan", "digits", *QUICKEST, "--difference", 20)
+    assert planned.exit_code == 0
+    said = " ".join(planned.stdout.split())
+    assert "spread 0.30 spread 0.55 training" in said
+    assert "a true lead of 20 points is found, on 179 test images" in said
+    assert not (desk / "runs").exists()
+    document = json.loads(spikeduel("plan", "digits", *QUICKEST, "--spread", 3, "--json").stdout)
+    assert (document["source"], document["lead"], document["cases"][0]["spread"]) == ("given", 0.01, 0.03)
+    assert len(document["seeds"]) == len(document["cases"][0]["chances"])
+
+    pilot = spikeduel("compare", "digits", *QUICKEST, "--seeds", 2, "--out", "pilot", "--optimism")
+    assert pilot.exit_code == 0
+    said = " ".join(pilot.stdout.split())
+    assert "Power: a true lead of one point would be found with 2 seeds in 0 % of cases" in said
+    assert "Reporting the best test accuracy over all epochs" in said
+    found = json.loads(spikeduel("plan", "digits", *QUICKEST, "--json").stdout)
+    assert (found["source"], found["trained"]) == ("store", 2)
+    other = json.loads(spikeduel("plan", "digits", *FAST, "--from", "pilot", "--json").stdout)
+    assert (other["source"], other["trained"]) == ("run", 0)
+    assert other["cases"][0]["luck"] == found["cases"][0]["luck"]
+    assert "no such folder" in refused(desk, "plan", "digits", *QUICKEST, "--from", "nowhere")
 
 
 def test_tune_then_compare(desk):

@@ -27,7 +27,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
         "folds": 5, "split_seed": 9, "limit": 100, "data_dir": "/data",
         "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",), "near_duplicate_ratio": 0.2,
-        "robustness": True, "device": "cpu", "precision": "bf16",
+        "robustness": True, "optimism": True, "device": "cpu", "precision": "bf16",
         "per_contender": {"conv-relu": {"learning_rate": 0.01}},
     }  # fmt: skip
     assert set(other) == {f.name for f in fields(Experiment)}

@@ -14,6 +14,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.measuring import MEASURES, Measure
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import caveats as c
+from spikeduel.results import power
 from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
@@ -398,6 +399,22 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     grouped = assembling.compare_pairs(list(predicted), finished(records, measures), np.arange(100) // 25, 0.005)
     assert grouped[0].test == "exact sign flips of 4 groups"
     assert grouped[0].p_value_raw == 1.0
+
+
+def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
+    random = np.random.default_rng(0)
+    truth = np.zeros(200, int)
+    names, seeds = ("snn", "cnn", "snn2"), range(5)
+    records = [record(name, seed) for seed in seeds for name in names]
+    measures = [measured((random.random(200) < rate).astype(int), truth) for _ in seeds for rate in (0.1, 0.2, 0.3)]
+    ours = finished(records, measures)
+    pairs = assembling.compare_pairs(names, ours, None, 0.005)
+    right = {name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names}
+    for pair in pairs:
+        luck = power.luck_of(right[pair.a], right[pair.b])
+        assert pair.power == power.power(luck, 0.01, 5, comparisons=3)
+        assert 0 < pair.power.chance < 1
+    assert pair_of().power is None
 
 
 def test_groups_of_the_test_images_count():

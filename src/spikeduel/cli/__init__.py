@@ -196,7 +196,7 @@ def schema(given: Given) -> None:
 
 
 app.registered_commands += [
-    *(duels.compare, duels.tune, duels.train),
+    *(duels.compare, duels.plan, duels.tune, duels.train),
     *(models.evaluate, models.predict, models.inspect, models.export, models.import_),
     *(audit, duels.report, duels.test, duels.runs, bench, settings, schema),
 ]

@@ -95,6 +95,50 @@ def train(given: Given) -> None:
     _compare(given.experiment(), given)
 
 
+@command(
+    *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "epochs", "experiment_file", "assignments"),
+    *(
+        "limit",
+        "split",
+        "folds",
+        "data_dir",
+        "group_by",
+        "image_size",
+        *MACHINE,
+        "store",
+        "own_code",
+        "as_json",
+        "quiet",
+    ),
+    epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
+    when_stopped="Nothing was trained.",
+)
+def plan(given: Given, difference: float = 1.0, spread: float | None = None, run: Path | None = None) -> None:
+    """Say before training how many seeds a difference takes to be found, and how long they will train.
+
+    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from the run of --from, else from
+    seeds of the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
+
+    Args:
+        difference (--difference POINTS, Duel): The true lead in accuracy that is to be found.
+        spread (--spread POINTS, Duel): The standard deviation of accuracy over seeds, on an unlimited test set.
+        run (--from RUN, Duel): An earlier run with two seeds or more, whose predictions show the spread.
+    """
+    from spikeduel.results.words import power
+    from spikeduel.results.words.tables import render
+    from spikeduel.trials.forecast import forecast
+
+    share = None if spread is None else spread / 100
+    found = forecast(given.experiment(), difference / 100, share, run, given.store, given.progress(on_stderr=True))
+    if given.as_json:
+        print_json(found)
+        return
+    title, *rest = power.sentences(found)
+    typer.echo(f"{wrapped(title)}\n\n{render(power.rows(found))}\n")
+    for text in rest:
+        typer.echo(wrapped(text))
+
+
 @command(*("quiet", "model_code"), when_stopped="The figures drawn so far are kept; the page is the old one.")
 def report(
     given: Given,
@@ -184,7 +228,7 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.comparing import compare
-    from spikeduel.results.words import costs, optimism, report
+    from spikeduel.results.words import costs, optimism, power, report
     from spikeduel.results.words.tables import render
 
     found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
@@ -197,7 +241,8 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
         if rows := costs.table_rows(found.results):
             typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
-        for text in (report.robustness(found.results), " ".join(optimism.sentences(found.results))):
+        words = (power.of_pairs(found.results), report.robustness(found.results))
+        for text in (*words, " ".join(optimism.sentences(found.results))):
             if text:
                 typer.echo(f"{wrapped(text)}\n")
         for caveat in found.caveats():

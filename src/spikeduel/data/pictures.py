@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -191,8 +190,7 @@ def over_pictures(
 
 def content_of(source: Path | zipfile.Path) -> int:
     """A hash of a file's bytes, a signed number of 64 bits: what `RawDataset.content` holds of its image."""
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=8)).digest()
+    digest = hashlib.blake2b(source.read_bytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 

@@ -25,7 +25,7 @@ from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, controls, costs, numbers, optimism, tables
+from spikeduel.results.words import caveats, controls, costs, numbers, optimism, power, tables
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
@@ -293,7 +293,7 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
     }  # fmt: skip
     environment.globals |= {
         "words": words, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
-        "controls": controls, "optimisms": optimism,
+        "controls": controls, "optimisms": optimism, "power": power,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip

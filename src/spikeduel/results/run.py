@@ -11,6 +11,7 @@ from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.results.optimism import OptimismMeter
+from spikeduel.results.power import Power
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Family, Score, Share, Trial
 from spikeduel.settings import Experiment
@@ -73,7 +74,8 @@ class Pair(Difference, kw_only=True):
     """Contenders `a` and `b`, over the seeds that both finished: the difference, a − b.
 
     `accuracy_a` and `accuracy_b` are means over seeds; `only_a_right` and `only_b_right` count test images, averaged
-    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies.
+    over them; `seeds_a_ahead` and `seeds_b_ahead` leave out seeds with equal accuracies. `power` is the chance that a
+    lead of one point would have been found, None with one seed.
     """
 
     a: str
@@ -85,6 +87,7 @@ class Pair(Difference, kw_only=True):
     only_b_right: float
     seeds_a_ahead: Count
     seeds_b_ahead: Count
+    power: Power | None = None
 
     @property
     def leader(self) -> str:

@@ -12,9 +12,10 @@ from msgspec import structs
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
-from spikeduel.results import optimism, significance
+from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.concluding import find_caveats, overturned_by
+from spikeduel.results.power import Power
 from spikeduel.results.run import (
     SCHEMA,
     Conclusions,
@@ -184,9 +185,17 @@ def compare_pairs(
             only_b_right=float((right_b & ~right_a).sum(1).mean()),
             seeds_a_ahead=int((right_a.sum(1) > right_b.sum(1)).sum()),
             seeds_b_ahead=int((right_b.sum(1) > right_a.sum(1)).sum()),
+            power=power_of(right_a, right_b, groups, len(compared)),
         )
         for ((a, b), (right_a, right_b)), difference in zip(compared.items(), found, strict=True)
     ]
+
+
+def power_of(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None, comparisons: int) -> Power | None:
+    """The chance that these seeds and images find a lead of one point; one seed cannot say."""
+    if len(right_a) < 2:
+        return None
+    return power.power(power.luck_of(right_a, right_b, groups), power.LEAD, len(right_a), comparisons)
 
 
 def compare_with_controls(

@@ -1,0 +1,76 @@
+"""Is a lead found as often as `spikeduel plan` and the report say? Simulated from single answers, and computed.
+
+    python benchmarks/power.py [--repeats 1000]
+
+The data sets are those of `significance.py`: seeds and images crossed, trainings disagreeing as on Fashion-MNIST, a
+true lead of half a point, one point or two, and accuracy that varies over seeds by `spread` (on an unlimited test set).
+`simulated` is the share of data sets in which the leader is called better. `computed` is `power.chance` of what is
+assumed before a run; `told` the mean, over the data sets, of what a run says of itself from its own spread, with its
+5th and 95th percentile. Results go to benchmarks/results/power.json.
+"""
+
+import argparse
+import json
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from significance import ACCURACY, CORRELATION, DISAGREEMENT, Scenario, answers
+
+from spikeduel.results import power, significance
+from spikeduel.results.significance import Conclusion
+from spikeduel.system.progress import TerminalProgress
+
+RESULTS = Path(__file__).parent / "results"
+SCENARIOS = [
+    Scenario(seeds=seeds, difference=lead, spread=spread)
+    for spread in (0.003, 0.005)
+    for seeds, lead in ((4, 0.01), (5, 0.01), (6, 0.005), (6, 0.01), (10, 0.01))
+] + [Scenario(seeds=6, images=1_000, difference=0.02, spread=0.005), Scenario(difference=0.01, times_spread=3.0)]
+
+
+def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> dict[str, object]:
+    """How often the lead is found, how often it should be, and what the data sets say of themselves."""
+    rng = np.random.default_rng(0)
+    found, told = 0, []
+    title = f"{scenario.seeds} seeds, {100 * scenario.difference:g} points, spread {100 * scenario.spread:g}"
+    for _ in progress.track(range(repeats), title, repeats):
+        (a, b), _ = answers(scenario, rng, None)
+        found += significance.difference(a, b).conclusion is Conclusion.A_BETTER
+        told.append(power.chance(power.luck_of(a, b), scenario.difference, scenario.seeds))
+    alike = power.assumed_luck(scenario.spread, scenario.images)
+    other = power.assumed_luck(scenario.times_spread * scenario.spread, scenario.images)
+    low, high = np.quantile(told, [0.05, 0.95]).tolist()
+    luck = power.Luck(seeds_a=alike.seeds_a, seeds_b=other.seeds_b, images=alike.images)
+    return {
+        "simulated": found / repeats,
+        "computed": power.chance(luck, scenario.difference, scenario.seeds),
+        "told": float(np.mean(told)),
+        "told_p5": low,
+        "told_p95": high,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=1000)
+    options = parser.parse_args()
+    assert tuple(DISAGREEMENT.values()) == (power.WITHIN, power.BETWEEN)
+    rows = []
+    for scenario in SCENARIOS:
+        rows.append({**asdict(scenario), **measured(scenario, options.repeats, TerminalProgress())})
+        print(json.dumps(rows[-1]), flush=True)
+    results = {
+        "accuracy": ACCURACY,
+        "disagreement": DISAGREEMENT,
+        "correlation": CORRELATION,
+        "repeats": options.repeats,
+        "environment": {"python": platform.python_version(), "numpy": np.__version__},
+        "rows": rows,
+    }
+    (RESULTS / "power.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

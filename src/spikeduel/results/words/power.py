@@ -1,0 +1,123 @@
+"""Power in sentences: what a run could have found, and what a plan says."""
+
+from collections.abc import Sequence
+
+from spikeduel.results.forecast import Case, Forecast
+from spikeduel.results.power import BETWEEN, WITHIN, Luck, Power
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
+from spikeduel.results.words.numbers import counted, listed
+
+MOST_COLUMNS = 4
+_SOURCES = {
+    "given": "The spread over seeds is the one given.",
+    "run": "The spread over seeds, and how often answers differ, are those of the run.",
+    "store": "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
+    "assumed": (
+        "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three seeds first (spikeduel "
+        "compare … --seeds 3) show your own: this command finds them in the store."
+    ),
+}
+
+
+def of_pairs(results: Results) -> str:
+    """How likely a lead of one point would have been found, for all pairs of a run; empty where one seed cannot say."""
+    found = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
+    if not found:
+        return ""
+    lead = _points(found[0][1].lead)
+    told = [f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads(pair, power.luck)})" for pair, power in found]
+    pair, hardest = min(found, key=lambda each: each[1].chance)
+    return (
+        f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in {listed(told)}. "
+        f"{_needed(hardest.seeds_needed, lead, len(found) > 1)}"
+    )
+
+
+def _chance(power: Power) -> str:
+    return f"{100 * power.chance:.0f} % of cases"
+
+
+def _spreads(pair: Pair, luck: Luck) -> str:
+    return f"accuracy varies by {100 * luck.seeds_a:.2f} and {100 * luck.seeds_b:.2f} points over seeds"
+
+
+def _points(lead: float) -> str:
+    return "one point" if lead == 0.01 else f"{100 * lead:g} points"
+
+
+def _needed(seeds: int | None, lead: str, several: bool) -> str:
+    of_all = " of every pair" if several else ""
+    if seeds is None:
+        return f"More than {MOST_SEEDS} seeds would be needed to find {lead} in 80 %{of_all}: take more test images."
+    return f"{seeds} seeds would find it in 80 %{of_all}."
+
+
+def rows(plan: Forecast) -> list[dict[str, str]]:
+    """Of each number of seeds: the chance to find the lead, in every case, and how long it will train."""
+    shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))[:MOST_COLUMNS]
+    return [
+        {
+            "seeds": str(seeds),
+            **{_title(case): f"{100 * case.chances[place]:.0f} %" for case in shown},
+            "training": "in the store" if seeds <= plan.trained else duration(plan.seconds(seeds)),
+        }
+        for place, seeds in enumerate(plan.seeds)
+    ]
+
+
+def _title(case: Case) -> str:
+    if case.a is not None and case.b is not None:
+        return f"{case.a}, {case.b}"
+    return f"spread {100 * (case.spread or 0):.2f}"
+
+
+def sentences(plan: Forecast) -> list[str]:
+    """What the plan says, on what it rests, and what it leaves out."""
+    lead = _points(plan.lead)
+    found = [f"The chance that a true lead of {lead} is found, on {plan.test_images:,} test images, by seeds:"]
+    several = f" of {plan.comparisons} comparisons, after Holm at worst" if plan.comparisons > 1 else ""
+    needed = [case.seeds_needed for case in plan.cases]
+    if None in needed:
+        text = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}: it takes more test images."
+    else:
+        low, high = min(filter(None, needed)), max(filter(None, needed))
+        how_many = f"{high} seeds" if low == high else f"{low} to {high} seeds"
+        last = duration(plan.seconds(high))
+        text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
+    found += [text, _SOURCES[plan.source], *_assumed(plan)]
+    if any(case.luck.effective_groups is not None for case in plan.cases) and plan.source in ("given", "assumed"):
+        found.append(
+            "The test images come in groups. How alike those of a group are is not known before a run, and makes these "
+            "chances smaller."
+        )
+    if any(case.luck.effective_groups is not None and not any(case.chances) for case in plan.cases):
+        found.append("The groups of test images are too few for anybody to be called better: --folds 5 tests them all.")
+    return [*found, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
+
+
+def _assumed(plan: Forecast) -> Sequence[str]:
+    if plan.source not in ("given", "assumed"):
+        return []
+    seen = listed([f"{100 * case.luck.seeds_a:.2f}" for case in plan.cases])
+    return [
+        f"Assumed as well: trainings of two contenders disagree on {100 * BETWEEN:.1f} % of the test images, two of "
+        f"one on {100 * WITHIN:.1f} %. With that, accuracy on so many images varies by {seen} points over seeds."
+    ]
+
+
+def _of_times(plan: Forecast) -> str:
+    told = []
+    for each in plan.times:
+        most, how = ("", "as in the store") if each.from_store else ("at most ", "some steps timed now")
+        told.append(f"{each.contender} {each.epoch_seconds:.2g} s an epoch, {most}{each.epochs:.3g} epochs ({how})")
+    folds = f", in each of {plan.folds} folds" if plan.folds else ""
+    return f"Time is of training alone: {'; '.join(told)}{folds}."
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: "40 s", "12 min", "3.5 h", "2.1 days"."""
+    for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (36 * 3600, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}" if size < 3600 else f"{seconds / size:.1f} {unit}"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,203 @@
+"""Before anything is trained: how many seeds a difference takes to be found, and how long they will train."""
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel import data
+from spikeduel.data import Prepared, Split, on_device, training_batches
+from spikeduel.networks import models
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.results import power, predictions
+from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast, Source
+from spikeduel.results.power import Luck
+from spikeduel.results.trials import Classification
+from spikeduel.results.uncertainty import effective_groups
+from spikeduel.settings import Experiment
+from spikeduel.spiking.random_keys import RandomKeys, seeded
+from spikeduel.system import hardware
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import planning
+from spikeduel.trials.planning import Trial
+from spikeduel.trials.runs import Finished, located, pooled, tested
+from spikeduel.trials.store import Store, TrialRecord
+
+WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
+"""Training steps that are not timed; then as many as fit into so many seconds, this many at most."""
+
+
+def forecast(
+    experiment: Experiment,
+    lead: float = power.LEAD,
+    spread: float | None = None,
+    run: Path | str | None = None,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+) -> Forecast:
+    """How likely a true `lead` (a fraction) is found with how many seeds, and how long these train. Trains nothing.
+
+    How much accuracy varies over seeds is `spread` (a fraction), if given; else as in the predictions of `run`; else as
+    in trials of this experiment in the `store`, where it has two seeds of two contenders; else it is assumed. Raises
+    `InputError`.
+    """
+    progress = progress or Progress()
+    store = store if isinstance(store, Store) else Store(store)
+    if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
+        raise InputError("the difference must lie between 0 and 100 points, the spread between 0 and 50.")
+    if len(experiment.contenders) < 2:
+        raise InputError("a difference takes two contenders: name another --contender.")
+    planning.check_names(experiment)
+    experiment = located(experiment)
+    prepared = data.load(experiment, progress.track, say=progress.say)
+    splits = data.splits(prepared, experiment)
+    every = replace(experiment, seeds=max(SEEDS))
+    trials = [each for split in splits for each in planning.plan(every, prepared, split)]
+    # Most of them are not there, and that is soon seen.
+    records = [store.record(each.key) for each in trials]
+    finished = [
+        Finished(record, {"classification": answers} if answers else {})
+        for record in records
+        if record and (answers := store.measure(record.key, "classification", Classification)) is not None
+    ]
+    test = tested(splits)
+    groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
+    source, known = _known_luck(experiment, spread, run, finished, groups, len(test))
+    comparisons = math.comb(len(experiment.contenders), 2)
+    cases = [
+        Case(
+            **of,
+            luck=luck,
+            chances=[power.chance(luck, lead, seeds, comparisons) for seeds in SEEDS],
+            seeds_needed=power.seeds_needed(luck, lead, comparisons),
+        )
+        for of, luck in known
+    ]
+    return Forecast(
+        dataset=prepared.name,
+        test_images=len(test),
+        lead=lead,
+        comparisons=comparisons,
+        source=source,
+        cases=cases,
+        folds=experiment.folds,
+        times=_times(trials, records, prepared, progress),
+        trained=_seeds_in_store(trials, records),
+    )
+
+
+def _known_luck(
+    experiment: Experiment,
+    spread: float | None,
+    run: Path | str | None,
+    finished: Sequence[Finished],
+    groups: np.ndarray | None,
+    num_test: int,
+) -> tuple[Source, list[tuple[dict[str, Any], Luck]]]:
+    """Where the luck is known from; and for each two contenders, or for each spread, what it is."""
+    weigh = None
+    if groups is not None:
+        numbers = np.unique(groups, return_inverse=True)[1]
+        weigh = effective_groups(numbers) if int(numbers.max()) + 1 < len(numbers) else None
+    if spread is not None:
+        return "given", [({"spread": spread}, power.assumed_luck(spread, num_test, weigh))]
+    if run is not None:
+        file = predictions.read(run)
+        truth, of_groups = np.array(file.labels), None if file.groups is None else np.array(file.groups)
+        right: dict[str, dict[int, np.ndarray]] = {}
+        for (name, seed), predicted in file.answers.items():
+            right.setdefault(name, {})[seed] = np.array(predicted) == truth
+        known = _by_pair(right, of_groups, experiment.contenders)
+        if not known:
+            both = " and ".join(experiment.contenders)
+            raise InputError(f"{run}: has no two seeds of {both}, to show how much accuracy varies over seeds.")
+        return "run", [(names, power.on_images(luck, len(truth), num_test)) for names, luck in known]
+    right = {
+        name: {seed: np.equal(*both) for seed, both in pooled(finished, name).items()} for name in experiment.contenders
+    }
+    if known := _by_pair(right, groups, experiment.contenders):
+        return "store", known
+    assumed = [({"spread": each}, power.assumed_luck(each, num_test, weigh)) for each in power.ASSUMED_SPREADS]
+    return "assumed", assumed
+
+
+def _by_pair(
+    right: dict[str, dict[int, np.ndarray]], groups: np.ndarray | None, contenders: Sequence[str]
+) -> list[tuple[dict[str, Any], Luck]]:
+    """For each two of `contenders`, over the seeds that both have, where these are two or more."""
+    found = []
+    for a, b in itertools.combinations([name for name in contenders if name in right], 2):
+        if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
+            right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
+            found.append(({"a": a, "b": b}, power.luck_of(right_a, right_b, groups)))
+    return found
+
+
+def _seeds_in_store(trials: Sequence[Trial], records: Sequence[TrialRecord | None]) -> int:
+    """How many seeds, from 0 on, are trained whole: every contender, every fold."""
+    missing = {each.card.seed for each, record in zip(trials, records, strict=True) if record is None}
+    return min(missing, default=max(SEEDS))
+
+
+def _times(
+    trials: Sequence[Trial], records: Sequence[TrialRecord | None], prepared: Prepared, progress: Progress
+) -> list[ContenderTime]:
+    """How long one seed of each contender trains, in all folds: by what the store holds, else by timing some steps."""
+    found = []
+    num_folds = len({each.split.fold for each in trials})
+    for name in dict.fromkeys(each.card.contender for each in trials):
+        its = [(each, record) for each, record in zip(trials, records, strict=True) if each.card.contender == name]
+        known = [record for _, record in its if record]
+        first = its[0][0]
+        if known:
+            epochs = statistics.fmean(len(record.history) for record in known)
+            seconds = statistics.median(second for record in known for second in record.epoch_seconds)
+        else:
+            epochs = first.experiment.num_epochs(len(first.split.train))
+            num_steps = math.ceil(len(first.split.train) / first.experiment.batch_size)
+            progress.say(f"  {name}: timing some training steps")
+            seconds = num_steps * seconds_of_a_step(first, prepared, first.split)
+        found.append(
+            ContenderTime(
+                contender=name,
+                epochs=epochs,
+                epoch_seconds=seconds,
+                seed_seconds=epochs * seconds * num_folds,
+                from_store=bool(known),
+            )
+        )
+    return found
+
+
+def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split) -> float:
+    """The median time of a training step of a fresh network, batches of images gathered too."""
+    images, labels = prepared.held
+    with seeded(trial.card.seed):
+        model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
+        step = TrainingStep(model, trial.experiment.learning_rate, trial.experiment.chunk_steps)
+        model.module.train()
+        seconds: list[float] = []
+        started = time.perf_counter()
+        epochs = (
+            training_batches(images, labels, split.train, trial.experiment.batch_size, trial.card.seed, epoch)
+            for epoch in itertools.count()
+        )
+        batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
+        for number, (batch, truth, indices) in enumerate(batches):
+            float(step(batch, truth, RandomKeys.for_training(trial.card.seed, 0, indices)))
+            now = time.perf_counter()
+            if number >= WARM_UP:
+                seconds.append(now - started)
+                if sum(seconds) > TIMED_SECONDS or len(seconds) == MOST_TIMED:
+                    break
+            started = now
+    hardware.release_freed_memory()
+    return statistics.median(seconds)

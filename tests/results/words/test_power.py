@@ -1,0 +1,104 @@
+import pytest
+from msgspec import structs
+
+from made_trials import pair, results, trial
+from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast
+from spikeduel.results.power import Luck, Power, assumed_luck
+from spikeduel.results.words import power
+
+LUCK = Luck(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
+FOUND = Power(lead=0.01, seeds=6, comparisons=1, chance=0.657, seeds_needed=9, luck=LUCK)
+
+
+def run(*found, **changes):
+    pairs = [pair(0.01, seeds=6, power=each, b=f"cnn{k or ''}", **changes) for k, each in enumerate(found)]
+    return results([trial("snn", 0.9), trial("cnn", 0.9)], pairs)
+
+
+def test_a_run_says_what_it_could_have_found():
+    assert power.of_pairs(run(FOUND)) == (
+        "Power: a true lead of one point would be found with 6 seeds in 66 % of cases for snn and cnn (accuracy varies "
+        "by 0.45 and 0.57 points over seeds). 9 seeds would find it in 80 %."
+    )
+    two = power.of_pairs(run(FOUND, structs.replace(FOUND, chance=0.1, seeds_needed=None)))
+    assert "66 % of cases for snn and cnn (" in two
+    assert "10 % of cases for snn and cnn1 (" in two
+    assert two.endswith(
+        "More than 100 seeds would be needed to find one point in 80 % of every pair: take more test images."
+    )
+    assert power.of_pairs(run(None)) == ""
+
+
+def plan(*cases, **changes):
+    made = {
+        "dataset": "made up",
+        "test_images": 10_000,
+        "lead": 0.005,
+        "comparisons": 1,
+        "source": "store",
+        "cases": list(cases),
+        "times": [
+            ContenderTime(contender="snn", epochs=13.5, epoch_seconds=4.0, seed_seconds=54.0, from_store=True),
+            ContenderTime(contender="cnn", epochs=20.0, epoch_seconds=2.0, seed_seconds=40.0, from_store=False),
+        ],
+        "trained": 2,
+    }
+    return Forecast(**{**made, **changes})
+
+
+CHANCES = [k / 10 for k in range(len(SEEDS))]
+OF_PAIR = Case(luck=LUCK, chances=[min(1.0, each) for each in CHANCES], seeds_needed=12, a="snn", b="cnn")
+
+
+def test_a_row_for_each_number_of_seeds():
+    rows = power.rows(plan(OF_PAIR))
+    assert [row["seeds"] for row in rows] == list(map(str, SEEDS))
+    assert rows[1] == {"seeds": "2", "snn, cnn": "10 %", "training": "in the store"}
+    # Two seeds are there; four more, of 94 seconds each.
+    assert rows[5] == {"seeds": "6", "snn, cnn": "50 %", "training": "6 min"}
+
+
+def test_a_plan_from_seeds_in_the_store():
+    assert power.sentences(plan(OF_PAIR)) == [
+        "The chance that a true lead of 0.5 points is found, on 10,000 test images, by seeds:",
+        "12 seeds find it in 80 % of cases; 12 will train for about 16 min.",
+        "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
+        "Time is of training alone: snn 4 s an epoch, 13.5 epochs (as in the store); cnn 2 s an epoch, at most 20 "
+        "epochs (some steps timed now).",
+        "Fewer than 4 seeds make nobody better.",
+    ]
+
+
+def test_an_assumed_plan_says_what_is_assumed():
+    cases = [
+        Case(luck=assumed_luck(spread, 10_000, 50.0), chances=CHANCES, seeds_needed=needed, spread=spread)
+        for spread, needed in ((0.0055, 9), (0.003, 5))
+    ]
+    told = power.sentences(plan(*cases, source="assumed", comparisons=3, folds=5, lead=0.01))
+    assert told[1] == (
+        "5 to 9 seeds find it in 80 % of cases of 3 comparisons, after Holm at worst; 9 will train for about 11 min."
+    )
+    assert told[2].startswith("The spread over seeds is assumed, as it was measured on Fashion-MNIST.")
+    assert told[3] == (
+        "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two of one on 4.6 %. With "
+        "that, accuracy on so many images varies by 0.57 and 0.34 points over seeds."
+    )
+    assert told[4].startswith("The test images come in groups.")
+    assert told[5].endswith("in each of 5 folds.")
+    rows = power.rows(plan(*cases, source="assumed"))
+    assert list(rows[0]) == ["seeds", "spread 0.30", "spread 0.55", "training"]
+
+
+def test_a_lead_that_cannot_be_found():
+    hopeless = structs.replace(OF_PAIR, seeds_needed=None, chances=[0.0] * len(SEEDS))
+    told = power.sentences(plan(OF_PAIR, hopeless))
+    assert told[1] == "Not even 100 seeds find it in 80 % of cases: it takes more test images."
+    few = structs.replace(hopeless, luck=structs.replace(LUCK, effective_groups=4.0))
+    assert any(text.startswith("The groups of test images are too few") for text in power.sentences(plan(few)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.4, "4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")]
+)
+def test_durations(seconds, text):
+    assert power.duration(seconds) == text

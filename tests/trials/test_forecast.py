@@ -1,0 +1,92 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spikeduel import data
+from spikeduel.comparing import compare
+from spikeduel.results import power
+from spikeduel.results.forecast import SEEDS
+from spikeduel.system.errors import InputError
+from spikeduel.trials import planning
+from spikeduel.trials.forecast import forecast, seconds_of_a_step
+from spikeduel.trials.store import Store
+
+
+@pytest.fixture
+def two(small):
+    return replace(small, contenders=("dense-snn", "small-cnn"), epochs=2, limit=300, hidden=8)
+
+
+def test_where_nothing_is_known_a_range_is_assumed_and_steps_are_timed(two):
+    found = forecast(two, store="s")
+    assert (found.source, found.comparisons, found.trained, found.test_images) == ("assumed", 1, 0, 179)
+    assert [case.spread for case in found.cases] == list(power.ASSUMED_SPREADS)
+    for case in found.cases:
+        assert case.luck == power.assumed_luck(case.spread, 179)
+        assert case.chances == [power.chance(case.luck, 0.01, seeds) for seeds in SEEDS]
+    assert [(each.contender, each.epochs, each.from_store) for each in found.times] == [
+        ("dense-snn", 2, False), ("small-cnn", 2, False),
+    ]  # fmt: skip
+    assert all(each.seed_seconds == 2 * each.epoch_seconds > 0 for each in found.times)
+    assert found.seconds(6) == pytest.approx(6 * found.seed_seconds)
+    # Nothing was trained or asked.
+    assert not Store("s").root.exists()
+
+
+def test_a_spread_that_is_given_is_taken(two):
+    found = forecast(two, 0.02, spread=0.004, store="s")
+    (case,) = found.cases
+    assert (found.source, found.lead, case.spread) == ("given", 0.02, 0.004)
+    assert case.luck == power.assumed_luck(0.004, 179)
+    assert case.seeds_needed == power.seeds_needed(case.luck, 0.02)
+
+
+def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
+    results = compare(replace(two, seeds=3), "run", "s").results
+    (pair,) = results.comparison.pairs
+    found = forecast(two, store="s")
+    (case,) = found.cases
+    assert (found.source, found.trained, case.a, case.b) == ("store", 3, "dense-snn", "small-cnn")
+    assert case.luck == pair.power.luck
+    for name, luck in (("dense-snn", case.luck.seeds_a), ("small-cnn", case.luck.seeds_b)):
+        assert luck == pytest.approx(np.std([t.test.accuracy for t in results.of(name)], ddof=1), abs=1e-9)
+    times = {each.contender: each for each in found.times}
+    seconds = [second for trial in results.of("small-cnn") for second in trial.epoch_seconds]
+    assert times["small-cnn"].from_store
+    assert times["small-cnn"].epoch_seconds == pytest.approx(np.median(seconds))
+    assert (found.seconds(3), found.seconds(5)) == (0, pytest.approx(2 * found.seed_seconds))
+
+    # Another experiment is not in the store: the run says what is to be known.
+    other = replace(two, learning_rate=1e-3)
+    assert forecast(other, store="s").source == "assumed"
+    of_run = forecast(other, run="run", store="s")
+    assert (of_run.source, of_run.trained) == ("run", 0)
+    assert of_run.cases[0].luck == case.luck
+    # A pilot of two seeds with folds says it of more images.
+    with pytest.raises(InputError, match="has no two seeds of dense-snn and conv-relu"):
+        forecast(replace(two, contenders=("dense-snn", "conv-relu")), run="run", store="s")
+
+
+def test_the_luck_of_a_run_is_scaled_to_other_test_images(two, unreported):
+    compare(replace(two, seeds=2), "run", "s")
+    here, there = (forecast(each, run="run", store="s") for each in (two, replace(two, folds=3)))
+    assert there.test_images > here.test_images
+    ratio = here.test_images / there.test_images
+    assert there.cases[0].luck.images == pytest.approx(here.cases[0].luck.images * ratio**0.5)
+    assert (there.folds, there.times[0].seed_seconds) == (3, pytest.approx(6 * there.times[0].epoch_seconds))
+
+
+def test_what_makes_no_sense_is_refused(two):
+    for lead, spread in ((0.0, None), (1.0, None), (0.01, -0.1)):
+        with pytest.raises(InputError, match="must lie between"):
+            forecast(two, lead, spread, store="s")
+    with pytest.raises(InputError, match="two contenders"):
+        forecast(replace(two, contenders=("small-cnn",)), store="s")
+
+
+def test_a_step_is_timed_on_a_network_of_its_own(two):
+    prepared = data.load(two)
+    split = data.split(prepared, two)
+    first = planning.plan(two, prepared, split)[0]
+    assert 0 < seconds_of_a_step(first, prepared, split) < 10
