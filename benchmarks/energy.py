@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -25,8 +26,10 @@ from spikeduel import data
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import Model
 from spikeduel.results import costs
 from spikeduel.results.comparison import load_run
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 from spikeduel.trials.training import EvaluationBatches
@@ -87,10 +90,11 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 "test_images": counted.images,
                 "totals": {**{name: totals[name] for name in SHOWN}, "acs": counted.totals.acs.total},
                 "layers": [by_layer(layer) for layer in counted.layers],
-                "padding": padding(model.module, prepared.image_shape),
+                "padding": padding(model),
                 "microjoules": in_microjoules(counted.layers),
                 "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial.spiking else None,
                 "break_even_rate_against_relu_twin": break_even(counted) if trial.spiking else None,
+                "often": firing_often(counted) if trial.spiking else None,
                 "expected": by_hand if trial.encoding in ("direct", None) else None,
             }
         )
@@ -106,7 +110,7 @@ def by_layer(layer: costs.Layer) -> dict[str, Any]:
     }
 
 
-def padding(module: nn.Module, image_shape: Sequence[int]) -> float:
+def padding(model: Model) -> float:
     """Multiplications by the padding of convolutions in one pass, which most libraries count and spikeduel does not."""
     found: list[int] = []
 
@@ -116,13 +120,31 @@ def padding(module: nn.Module, image_shape: Sequence[int]) -> float:
         beyond = math.prod(conv.kernel_size) * seen.numel() - int(seen.sum())
         found.append(beyond * conv.in_channels // conv.groups * conv.out_channels)
 
-    hooks = [part.register_forward_hook(count) for part in module.modules() if isinstance(part, nn.Conv2d)]
+    hooks = [part.register_forward_hook(count) for part in model.module.modules() if isinstance(part, nn.Conv2d)]
     if hooks:
         with torch.no_grad():
-            module(torch.zeros(1, *image_shape))
+            nothing = torch.zeros(1, *model.card.image_shape, dtype=torch.uint8)
+            model.module(model.encode(nothing, RandomKeys.for_evaluation(np.arange(1))))
     for hook in hooks:
         hook.remove()
     return float(sum(found))
+
+
+OFTEN = 0.3
+"""A high rate, in spikes per neuron and step, at which fetching weights spike by spike is dear."""
+
+
+def firing_often(counted: costs.Operations) -> dict[str, Any]:
+    """Microjoules with memory of the network if it fired so often, then and now, and of its twin in a pass a step."""
+    table, measured = energy.read(energy.HEADLINE), counted.totals.spikes_per_neuron_and_step
+    layers = energy.scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted.layers
+    now, twin = (energy.joules(each, table, "on_chip", "with_neurons") for each in (layers, energy.relu_twin(counted)))
+    return {
+        "rate": OFTEN,
+        "spike_by_spike": round(1e6 * (now.dense or 0.0), 4),
+        "range": [round(1e6 * end, 4) for end in (now.range.low, now.range.high)] if now.range else None,
+        "twin_at_every_step": round(1e6 * counted.num_steps * (twin.dense or 0.0), 4),
+    }
 
 
 def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

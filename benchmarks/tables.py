@@ -63,8 +63,9 @@ def energy() -> str:
     ]
     seen = set()
     for row in document["rows"]:
-        title = f"{DATA[row['run'].rsplit('-', 1)[0]]}, {'SNN' if row['encoding'] else 'CNN'}"
-        if (title, row["encoding"]) in seen:
+        name = row["run"].rsplit("-", 1)[0]
+        title = f"{DATA.get(name)}, {'SNN' if row['encoding'] else 'CNN'}"
+        if name not in DATA or (title, row["encoding"]) in seen:
             continue
         seen.add((title, row["encoding"]))
         steps = [_arithmetic(row, way)["dense"] for way in ("hoisted", "per_step")]
