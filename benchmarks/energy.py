@@ -3,22 +3,33 @@
     python benchmarks/energy.py RUN [RUN …] [--seed 0]
 
 RUN is a run's folder; its models are asked about their own test images. The ReLU twin of a spiking network is computed
-from its shape, with every multiplication (dense). The result goes to benchmarks/results/energy.json, with the figures
-that were published beside it where there are some (compute only, 45 nm, 32-bit floats, dense, in microjoules).
+from its shape, without a zero among its hidden activations. The result goes to benchmarks/results/energy.json, with the
+figures computed by hand beside it where there are some (arithmetic alone, 45 nm, 32-bit floats, in microjoules).
+
+`before_and_after` sets what was said when spikes alone skipped zeros, padding was multiplied and numbers alone reused
+weights beside what is said now: for each run, what each contender takes and who takes least, by each way of counting.
 """
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 from spikeduel import data
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.model_files import load_model
+from spikeduel.networks.models import Model
+from spikeduel.results import costs
 from spikeduel.results.comparison import load_run
-from spikeduel.results.costs import MEMORIES, Layer, Operations
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 from spikeduel.trials.training import EvaluationBatches
@@ -29,7 +40,12 @@ EXPECTED: dict[str, dict[str, Any]] = {
     "socofing": {"dense-snn": {"per_step": 1108, "hoisted": 44}, "small-cnn": {"per_step": 122}},
     "fashion-mnist": {"dense-snn": {"per_step": 92, "hoisted": 3.7}, "small-cnn": {"per_step": 6.8}},
 }
-"""Microjoules that were computed by hand, before there was a counter; of spiking networks for direct encoding."""
+"""Microjoules computed by hand as most papers count, before there was a counter; of spiking networks for direct
+encoding. They multiply the padding of convolutions, which `padding` says."""
+MODELS: dict[str, tuple[costs.Memory, costs.Scope]] = {
+    "arithmetic": ("compute", "synapses"), "with_memory": ("on_chip", "with_neurons"),
+}  # fmt: skip
+"""What the README shows: memory and scope of each."""
 
 
 def main() -> None:
@@ -38,12 +54,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rows = [row for run in options.runs for row in of_run(run, options.seed)]
-    environment = hardware.environment(hardware.resolve())
-    RESULT.write_text(json.dumps({"unit": "µJ an image", "environment": environment, "rows": rows}, indent=1) + "\n")
-    for row in rows:
-        print(
-            row["run"], row["contender"], row["encoding"], row["microjoules"]["45nm-fp32"]["compute"], row["expected"]
-        )
+    changes = [before_and_after([row for row in rows if row["run"] == run.name]) for run in options.runs]
+    document = {
+        "unit": "µJ an image",
+        "environment": hardware.environment(hardware.resolve()),
+        "before_and_after": changes,
+        "rows": rows,
+    }
+    RESULT.write_text(json.dumps(document, indent=1) + "\n")
+    for change in changes:
+        print(json.dumps(change, indent=1))
 
 
 def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
@@ -55,7 +75,8 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
     for trial in comparison.results.trials:
         if trial.seed != seed or not trial.model:
             continue
-        counted = operations(load_model(run / trial.model), batches).operations
+        model = load_model(run / trial.model)
+        counted = operations(model, batches).operations
         if counted is None:
             continue
         totals = plain(counted.totals)
@@ -68,17 +89,98 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 "num_steps": counted.num_steps,
                 "test_images": counted.images,
                 "totals": {**{name: totals[name] for name in SHOWN}, "acs": counted.totals.acs.total},
+                "layers": [by_layer(layer) for layer in counted.layers],
+                "padding": padding(model),
                 "microjoules": in_microjoules(counted.layers),
                 "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial.spiking else None,
                 "break_even_rate_against_relu_twin": break_even(counted) if trial.spiking else None,
+                "often": firing_often(counted) if trial.spiking else None,
                 "expected": by_hand if trial.encoding in ("direct", None) else None,
             }
         )
     return rows
 
 
-def in_microjoules(layers: Sequence[Layer]) -> dict[str, Any]:
-    """By table, memory and scope: per step and hoisted, MACs dense and effective."""
+def by_layer(layer: costs.Layer) -> dict[str, Any]:
+    """What energies follow from: the counts of a layer, without its time steps."""
+    counts = plain(layer)
+    return {
+        name: value["total"] if isinstance(value, dict) and "total" in value else value
+        for name, value in counts.items()
+    }
+
+
+def padding(model: Model) -> float:
+    """Multiplications by the padding of convolutions in one pass, which most libraries count and spikeduel does not."""
+    found: list[int] = []
+
+    def count(conv: nn.Conv2d, inputs: Any, output: Any) -> None:
+        ones = torch.ones(1, 1, *inputs[0].shape[-2:])
+        seen = F.conv2d(ones, torch.ones(1, 1, *conv.kernel_size), None, conv.stride, conv.padding, conv.dilation)
+        beyond = math.prod(conv.kernel_size) * seen.numel() - int(seen.sum())
+        found.append(beyond * conv.in_channels // conv.groups * conv.out_channels)
+
+    hooks = [part.register_forward_hook(count) for part in model.module.modules() if isinstance(part, nn.Conv2d)]
+    if hooks:
+        with torch.no_grad():
+            nothing = torch.zeros(1, *model.card.image_shape, dtype=torch.uint8)
+            model.module(model.encode(nothing, RandomKeys.for_evaluation(np.arange(1))))
+    for hook in hooks:
+        hook.remove()
+    return float(sum(found))
+
+
+OFTEN = 0.3
+"""A high rate, in spikes per neuron and step, at which fetching weights spike by spike is dear."""
+
+
+def firing_often(counted: costs.Operations) -> dict[str, Any]:
+    """Microjoules with memory of the network if it fired so often, then and now, and of its twin in a pass a step."""
+    table, measured = energy.read(energy.HEADLINE), counted.totals.spikes_per_neuron_and_step
+    layers = energy.scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted.layers
+    now, twin = (energy.joules(each, table, "on_chip", "with_neurons") for each in (layers, energy.relu_twin(counted)))
+    return {
+        "rate": OFTEN,
+        "spike_by_spike": round(1e6 * (now.dense or 0.0), 4),
+        "range": [round(1e6 * end, 4) for end in (now.range.low, now.range.high)] if now.range else None,
+        "twin_at_every_step": round(1e6 * counted.num_steps * (twin.dense or 0.0), 4),
+    }
+
+
+def before_and_after(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What each contender of a run takes by the leading table, and who takes least, hoisted; then and now."""
+    one = energy.read(energy.HEADLINE).picojoules
+    then: dict[str, dict[str, float]] = {name: {} for name in MODELS}
+    skipped: dict[str, float] = {}
+    computed: dict[str, float] = {}
+    ranges: dict[str, list[float]] = {}
+    for row in rows:
+        name, found = row["contender"], row["microjoules"][energy.HEADLINE]
+        more = 0.0 if row["encoding"] else 1e-6 * (one.multiply + one.add) * row["padding"]
+        for title, (memory, scope) in MODELS.items():
+            then[title][name] = round(found[memory][scope]["hoisted"]["dense"] + more, 4)
+        bounds = found["compute"]["synapses"]["hoisted"]["range"]
+        skipped[name], computed[name] = bounds["low"], bounds["high"]
+        ranges[name] = list(found["on_chip"]["with_neurons"]["hoisted"]["range"].values())
+
+    def least(joules: dict[str, float]) -> dict[str, Any]:
+        return {"microjoules": joules, "least": min(joules, key=joules.__getitem__)}
+
+    first = min(ranges, key=lambda name: ranges[name][0])
+    apart = all(ranges[first][1] < low for name, (low, _) in ranges.items() if name != first)
+    return {
+        "run": rows[0]["run"],
+        "before": {title: least(joules) for title, joules in then.items()},
+        "after": {
+            "arithmetic, zeros skipped by all": least(skipped),
+            "arithmetic, nothing skipped": least(computed),
+            "with memory": {"microjoules": ranges, "least": first if apart else None},
+        },
+    }
+
+
+def in_microjoules(layers: Sequence[costs.Layer]) -> dict[str, Any]:
+    """By table, memory, scope and way: the range, with zeros skipped by all, and as most papers count (dense)."""
 
     def micro(value: Any) -> Any:
         if isinstance(value, dict):
@@ -86,16 +188,21 @@ def in_microjoules(layers: Sequence[Layer]) -> dict[str, Any]:
         return None if value is None else round(1e6 * value, 4)
 
     found = {name: plain(energy.estimate(layers, energy.read(name))) for name in energy.NAMES}
-    return {name: {memory: micro(entry[memory]) for memory in MEMORIES} for name, entry in found.items()}
+    return {name: {memory: micro(entry[memory]) for memory in costs.MEMORIES} for name, entry in found.items()}
 
 
-def break_even(counted: Operations) -> dict[str, Any]:
-    """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost the same."""
+def break_even(counted: costs.Operations) -> dict[str, Any]:
+    """By table and memory model: the spikes per neuron and step at which network and ReLU twin cost the same.
+
+    "any" where the network is cheaper at any rate.
+    """
     twin, steps = energy.relu_twin(counted), counted.num_steps
-    return {
-        name: {memory: energy.break_even_rate(counted, twin, energy.read(name), steps, memory) for memory in MEMORIES}
-        for name in energy.NAMES
-    }
+
+    def rate(table: str, memory: costs.Memory) -> float | str | None:
+        found = energy.break_even_rate(counted, twin, energy.read(table), steps, memory)
+        return found if found is None or math.isfinite(found) else "any" if found > 0 else "none"
+
+    return {name: {memory: rate(name, memory) for memory in costs.MEMORIES} for name in energy.NAMES}
 
 
 if __name__ == "__main__":

@@ -54,34 +54,48 @@ def table(section: str) -> str:
 
 
 def energy() -> str:
-    """What an answer of the study's networks is estimated to take, per step and hoisted."""
+    """What an answer of the study's networks is estimated to take, hoisted and per step."""
     document = json.loads((HERE / "results" / "energy.json").read_text())
     lines = [
-        "| µJ an answer (estimates) | encoding | arithmetic, per step | arithmetic, hoisted "
-        "| its ReLU twin | with memory, per step | with memory, hoisted |",
+        "| µJ an answer (estimates) | encoding | zeros skipped by all | nothing skipped "
+        "| its ReLU twin | as most count | with memory |",
         "|---|---|---|---|---|---|---|",
     ]
     seen = set()
     for row in document["rows"]:
-        title = f"{DATA[row['run'].rsplit('-', 1)[0]]}, {'SNN' if row['encoding'] else 'CNN'}"
-        if (title, row["encoding"]) in seen:
+        name = row["run"].rsplit("-", 1)[0]
+        title = f"{DATA.get(name)}, {'SNN' if row['encoding'] else 'CNN'}"
+        if name not in DATA or (title, row["encoding"]) in seen:
             continue
         seen.add((title, row["encoding"]))
-        twin = row["relu_twin"]
-        cells = [title, row["encoding"] or "–"]
-        cells += [_uj(row["microjoules"], "compute", "synapses", way) for way in ("per_step", "hoisted")]
-        cells += [_uj(twin, "compute", "synapses", "hoisted") if twin else "–"]
-        cells += [_uj(row["microjoules"], "on_chip", "with_neurons", way) for way in ("per_step", "hoisted")]
-        lines.append("| " + " | ".join(cells) + " |")
+        steps = [_arithmetic(row, way)["dense"] for way in ("hoisted", "per_step")]
+        for way in ("hoisted", "per_step") if steps[1] > steps[0] else ("hoisted",):
+            arithmetic, twin = _arithmetic(row, way), row["relu_twin"] if way == "hoisted" else None
+            low, high = arithmetic["range"].values()
+            encoding = f"{row['encoding']}, {way.replace('_', ' ')}" if steps[1] > steps[0] else row["encoding"] or "–"
+            lines.append(
+                f"| {title} | {encoding} | {_uj(low)} | {_uj(high)} "
+                f"| {_span(twin['45nm-fp32']['compute']['synapses']['hoisted']) if twin else '–'} "
+                f"| {_uj(arithmetic['dense'])} "
+                f"| {_span(row['microjoules']['45nm-fp32']['on_chip']['with_neurons'][way])} |"
+            )
     return "\n".join(lines) + "\n"
 
 
 DATA = {"fashion-mnist": "Fashion-MNIST", "socofing-published": "SOCOFing"}
 
 
-def _uj(found: dict, memory: str, scope: str, way: str) -> str:
-    number = found["45nm-fp32"][memory][scope][way]["dense"]
+def _arithmetic(row: dict, way: str) -> dict:
+    return row["microjoules"]["45nm-fp32"]["compute"]["synapses"][way]
+
+
+def _uj(number: float) -> str:
     return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def _span(joules: dict) -> str:
+    low, high = map(_uj, joules["range"].values())
+    return low if low == high else f"{low} to {high}"
 
 
 def speed() -> str:

@@ -8,10 +8,12 @@ from msgspec.structs import replace
 from made_costs import control, fully_timed, latency, with_trial
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_energy
-from spikeduel.reporting import report
-from spikeduel.results.costs import Range
+from spikeduel.reporting import report, report_again
+from spikeduel.results.costs import Joules, Range
 from spikeduel.results.words import costs
 from spikeduel.settings.recipes import baseline
+from spikeduel.system import typed
+from spikeduel.system.typed import Frozen
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def test_another_table_leads_where_it_is_asked_for(results):
     assert f"({table.title}). " in costs.words(found)
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
-    shown = costs.page_rows(found)["energy, arithmetic alone, hoisted, zeros skipped by all (estimate)"][0]
+    shown = costs.page_rows(found)["energy, arithmetic alone, zeros skipped by all (estimate)"][0]
     assert shown.removesuffix(" (least)") == joules
 
 
@@ -101,6 +103,25 @@ def test_times_of_few_repetitions_have_no_95th_percentile(results):
     rows = costs.page_rows(with_trial(results, 1, latency=latency(0.5)))
     assert rows["time of one image, median (95 % within)"] == ["", "0.50 ms"]
     assert "start of a process until its first answer" not in rows
+
+
+def test_a_run_of_an_earlier_version_is_estimated_anew(results, make_run):
+    run = make_run(encoding="direct")
+    lacking = replace(results, trials=[replace(each, energy=without_ranges(each.energy)) for each in results.trials])
+    assert costs.words(lacking) is None
+    typed.write_json(run.out / "results.json", dataclasses.replace(run, results=lacking).document())
+    assert costs.words(results) in report_again(run.out).read_text()
+
+
+def without_ranges(value):
+    """Energies as they were before they were ranges."""
+    if isinstance(value, Joules):
+        return replace(value, range=None)
+    if isinstance(value, dict):
+        return {name: without_ranges(each) for name, each in value.items()}
+    if isinstance(value, Frozen):
+        return replace(value, **{name: without_ranges(getattr(value, name)) for name in value.__struct_fields__})
+    return value
 
 
 def test_the_page_shows_it_all(results, make_run):

@@ -147,7 +147,7 @@ def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operation
                 expected = energy.break_even_rate(
                     operations, energy.relu_twin(operations), energy.read(name), t, memory
                 )
-                assert rate == pytest.approx(max(expected, 1e-5)) or rate == expected == np.inf
+                assert rate == pytest.approx(min(max(expected, 1e-5), 10))
         assert network.get_xdata()[0] == 4
         assert network.get_ydata()[0] == operations.totals.spikes_per_neuron_and_step
 
@@ -164,10 +164,10 @@ def test_a_network_that_is_cheaper_however_often_it_fires_says_so(operations):
 
 def test_a_bar_goes_to_where_nothing_is_skipped(results):
     joules, times = pareto.pareto(results, TABLE).axes
-    ends = [tuple(bar.get_segments()[0][:, 0]) for bar in joules.collections if hasattr(bar, "get_segments")]
+    ends = [tuple(line.get_xdata()) for line in joules.lines if line.get_linewidth() == 2.5]
     # Early exit is known with zeros skipped alone.
     assert ends == [pytest.approx(pair) for pair in ((4e-6, 8e-6), (6e-6, 12e-6), (6e-6, 12e-6), (8e-6, 16e-6))]
-    assert not any(hasattr(bar, "get_segments") for bar in times.collections)
+    assert not any(line.get_linewidth() == 2.5 for line in times.lines)
 
 
 def test_strange_names(operations):

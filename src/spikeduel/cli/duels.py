@@ -150,8 +150,8 @@ def report(
 
     Args:
         out (--out FILE.html): (Default: report.html in the run)
-        energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a
-            table of your own (see docs/energy-tables.md); repeatable.
+        energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
+            45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
     """
     from spikeduel.measuring import energy
     from spikeduel.reporting import report_again

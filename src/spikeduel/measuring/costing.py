@@ -84,7 +84,7 @@ class Cost:
     def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
         """Joules of one image, an estimate.
 
-        `table` is a name ("45nm-fp32", "45nm-fp16", "45nm-int8", "loihi") or a TOML file. Raises `InputError`.
+        `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
         return energy.estimate(self.layers, table if isinstance(table, Table) else energy.read(table))
 

@@ -41,7 +41,7 @@ def exits_of(trials: Iterable[Trial]) -> list[EarlyExit]:
 
 def energy_label(table: energy.Table) -> str:
     """The title of an axis of estimated energy."""
-    return f"energy per image (estimate: {table.name}, arithmetic, zeros skipped)"
+    return f"energy per image (estimate: {table.name}, zeros skipped)"
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:

@@ -34,6 +34,7 @@ _BAR = 0.3
 """How faint the bar is that goes to where nothing is skipped."""
 MOST_STEPS = 128
 LOWEST_RATE = 1e-4
+HIGHEST_RATE = 10.0
 _LOOKS = (
     (style.OTHER_COLOURS[0], "-"),
     (style.OTHER_COLOURS[2], (0, (5, 2))),
@@ -177,7 +178,9 @@ def _draw(axes: Axes, shown: Sequence[tuple[Point, Range]]) -> None:
             axes.plot(*ends, color=point.colour, linewidth=0.7, alpha=0.45, zorder=1)
         look = {"facecolors": point.colour, "linewidths": 0, **KINDS[point.kind]}
         if spent.high > spent.low:
-            axes.hlines(point.accuracy, spent.low, spent.high, point.colour, linewidth=2.5, alpha=_BAR, zorder=1)
+            axes.plot(
+                [spent.low, spent.high], [point.accuracy] * 2, color=point.colour, linewidth=2.5, alpha=_BAR, zorder=1,
+            )  # fmt: skip
         axes.scatter(spent.low, point.accuracy, edgecolors=point.colour, zorder=3, **look)
     axes.set_xscale("log")
     axes.margins(x=0.16, y=0.12)
@@ -268,7 +271,7 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
     steps = np.geomspace(1, MOST_STEPS, 60)
-    figure = style.new_figure(2.9)
+    figure = style.new_figure(3.1)
     panels = figure.subplots(1, len(MEMORIES), sharey=True)
     for axes, memory in zip(panels, MEMORIES, strict=True):
         style.quiet(axes, MEMORY_TITLES[memory], x="time steps T")
@@ -276,8 +279,9 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
         for place, table in enumerate(tables):
             rates = [energy.break_even_rate(operations, twin, table, t, memory) for t in (there, *steps)]
             signs |= {"pays" if rates[0] == np.inf else "may pay" if rates[0] > 0 else "never"} if rates[0] else set()
-            # Where silence itself takes as much, the border falls below everything.
-            border = np.array([np.nan if rate is None else max(rate, LOWEST_RATE / 10) for rate in rates[1:]])
+            # Where silence itself takes as much, the border falls below everything; where no rate does, it lies above.
+            known = [np.nan if rate is None else rate for rate in rates[1:]]
+            border = np.clip(known, LOWEST_RATE / 10, HIGHEST_RATE)
             line, dashes = _LOOKS[place % len(_LOOKS)]
             label = style.shortened(table.title, 44)
             axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
@@ -301,7 +305,7 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
         axes.grid(color=style.FAINT, linewidth=0.6)
     panels[0].set_ylabel("spikes per neuron and step", fontsize=style.SMALL, color=style.QUIET)
     handles, _ = panels[0].get_legend_handles_labels()
-    style.legend(figure, handles, len(handles), "outside lower center")
+    style.legend(figure, handles, 3, "outside lower center")
     figure.suptitle(
         f"Below and left of a line, {style.shortened(name, 24)} takes less than its ReLU twin, each at its cheapest",
         fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left",

@@ -153,10 +153,10 @@ _ON_THE_PAGE = {
     "spikes": "spikes per neuron and step",
 }
 TITLES: dict[Accounting, str] = {
-    "skipped": "arithmetic alone, hoisted, zeros skipped by all",
-    "computed": "arithmetic alone, hoisted, nothing skipped",
-    "per_step_skipped": "arithmetic alone, per step, zeros skipped by all",
-    "per_step_computed": "arithmetic alone, per step, nothing skipped",
+    "skipped": "arithmetic alone, zeros skipped by all",
+    "computed": "arithmetic alone, nothing skipped",
+    "per_step_skipped": "per step, zeros skipped by all",
+    "per_step_computed": "per step, nothing skipped",
     "with_memory": "with neurons and on-chip memory",
 }
 LEAST = "least"
@@ -244,24 +244,25 @@ def words(results: Results) -> str | None:
     if not ranked:
         return None
     sentences = [f"Estimated energy of one answer ({table_title(results)})."]
+    if any(len(ranking.joules) > 1 for ranking in ranked):
+        sentences.append(_who_takes_least(ranked))
     for ranking in ranked:
         listing = listed([f"{name} {range_in_words(joules)}" for name, joules in ranking.joules.items()])
         title = TITLES[ranking.accounting]
         sentences.append(f"{title[0].upper()}{title[1:]}: {listing}.")
-    return " ".join([*sentences, *_who_takes_least(ranked), "These are estimates from counts, not measurements."])
+    return " ".join([*sentences, "These are estimates from counts, not measurements."])
 
 
-def _who_takes_least(ranked: Sequence[Ranking]) -> list[str]:
-    if all(len(ranking.joules) < 2 for ranking in ranked):
-        return []
+def _who_takes_least(ranked: Sequence[Ranking]) -> str:
     by_name: dict[str | None, list[str]] = {}
     for ranking in ranked:
         by_name.setdefault(ranking.least, []).append(TITLES[ranking.accounting])
-    if len(by_name) == 1 and None not in by_name:
-        how = f"in all {len(ranked)} accountings" if len(ranked) > 1 else f"({TITLES[ranked[0].accounting]})"
-        return [f"{next(iter(by_name))} takes the least energy {how}."]
-    parts = [
-        f"{name or 'nobody'} in {len(titles)} ({'; '.join(titles)}{'' if name else ': ranges overlap'})"
-        for name, titles in by_name.items()
-    ]
-    return [f"Who takes the least energy depends on the accounting. Of {len(ranked)}: {', '.join(parts)}."]
+    undecided = by_name.pop(None, [])
+    parts = [f"{name} in {len(titles)} ({'; '.join(titles)})" for name, titles in by_name.items()]
+    if undecided:
+        parts.append(f"nobody in {len(undecided)}, where ranges overlap ({'; '.join(undecided)})")
+    if len(parts) == 1 and not undecided:
+        return f"{next(iter(by_name))} takes the least by all {len(ranked)} accountings shown here."
+    if not by_name:
+        return f"Nobody takes the least by any of {len(ranked)} accountings: ranges overlap."
+    return f"Who takes the least depends on the accounting. Of {len(ranked)}: {', '.join(parts)}."
