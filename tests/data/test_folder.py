@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.data.folder import EXTENSIONS, folder
+from spikeduel.data.folder import folder
+from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset, from_raw
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims, write_pictures
@@ -76,9 +77,17 @@ def test_colour_files_with_equal_channels_give_the_pixels_of_grey_ones(image_fol
     np.testing.assert_array_equal(load(tmp_path / "colour").images, load(image_folder).images)
 
 
-@pytest.mark.parametrize("suffix", EXTENSIONS)
+WRITABLE = sorted(each for each in endings() if Image.registered_extensions()[each] in Image.SAVE)
+
+
+def test_the_common_endings_are_read() -> None:
+    assert {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm"} < endings()
+    assert not {".eps", ".pdf", ".h5", ".mpg", ".ico"} & endings()
+
+
+@pytest.mark.parametrize("suffix", WRITABLE)
 def test_every_format(tmp_path: Path, suffix: str) -> None:
-    mode = "RGB" if suffix == ".ppm" else "L"
+    mode = "L" if suffix in (".pgm", ".png", ".jpg", ".tif") else "RGB"
     write_pictures(tmp_path / "a", 2, seed=1, suffix=suffix, mode=mode)
     write_pictures(tmp_path / "b", 2, seed=2, suffix=suffix.upper(), mode=mode)
     assert len(load(tmp_path).images) == 4
@@ -193,6 +202,13 @@ def an_empty_class(root: Path) -> str:
     return r"b: holds no images.*or remove the folder"
 
 
+def a_class_of_what_cannot_be_opened(root: Path) -> str:
+    write_pictures(root / "a", 3)
+    (root / "b").mkdir()
+    (root / "b" / "one.cr2").write_bytes(b"no matter what")
+    return r"b: holds no images that can be read here\. 1 \.cr2 cannot be opened here"
+
+
 def other_classes_in_test(root: Path) -> str:
     for name in ("train/a", "train/b", "test/a", "test/c"):
         write_pictures(root / name, 2)
@@ -222,6 +238,7 @@ def absent(root: Path) -> str:
         loose_only,
         one_class,
         an_empty_class,
+        a_class_of_what_cannot_be_opened,
         other_classes_in_test,
         only_test,
         train_without_classes,

@@ -48,7 +48,8 @@ def predict(given: Given, images: list[Path]) -> None:
     """Label image files with a trained model.
 
     The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
-    80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PGM or PPM; of several frames the first counts.
+    80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or PSD, and HEIC where pillow-heif
+    is installed; of several frames the first counts.
     Probabilities of the study's spiking network are a softmax of spike counts: they rank the classes, but are not
     calibrated.
 

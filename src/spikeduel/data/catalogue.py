@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spikeduel.data import folder, mnist_like, socofing
-from spikeduel.data.pictures import Preprocessing, Track
+from spikeduel.data.pictures import Preprocessing, Track, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
 from spikeduel.settings import Experiment, digest
 from spikeduel.system import files, registry, typed
@@ -134,13 +134,16 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
             return replace(raw, sources=(Path(options.data_dir),))
         return raw
 
-    identity = {
+    identity: dict[str, Any] = {
         "data_dir": options.data_dir,
         "image_size": options.image_size,
         "alterations": list(options.alterations),
         "preprocessing": options.preprocessing and asdict(options.preprocessing),
         "code": code,
     }
+    if source is folder.folder:
+        # With a plugin for HEIC installed, a folder may have more pictures.
+        identity["formats"] = formats()
     return fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say)
 
 

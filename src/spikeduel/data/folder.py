@@ -1,19 +1,20 @@
 """Folders of images: found in them, links followed; a data set of one sub-folder a class, or train/, val/, test/."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.pictures import Preprocessing, content_of, opened, over_pictures, plain, room_for
+from spikeduel.data.inventory import inventory
+from spikeduel.data.pictures import Preprocessing, content_of, endings, opened, over_pictures, plain, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
+from spikeduel.results.words.audit import described, pictures_left_out
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 DEEPEST = 32
 """Folders nested deeper than this are refused."""
 DEFAULT_SIZE = 64
@@ -21,7 +22,6 @@ SAMPLE_SIZE = 1024
 _SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
 _GREY = {"1", "L", "LA", "La", "I", "F"}
 _LAYOUT = "Put the images of each class in a sub-folder of its own, or such folders under train/ and test/."
-_NO_IMAGES = f"holds no images ({', '.join(extension[1:] for extension in EXTENSIONS)})."
 
 
 def folder(options: DataOptions) -> RawDataset:
@@ -99,9 +99,9 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
         classes = tuple(path.name for path in folders)
         of_class = [sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)})) for path in folders]
         if not any(of_class):
-            raise InputError(f"{parent}: {_NO_IMAGES} {_LAYOUT}")
+            raise InputError(f"{parent}: {_no_images(parent)} {_LAYOUT}")
         if empty := [path for path, paths in zip(folders, of_class, strict=True) if not paths]:
-            raise InputError(f"{empty[0]}: {_NO_IMAGES} Add some, or remove the folder.")
+            raise InputError(f"{empty[0]}: {_no_images(empty[0])} Add some, or remove the folder.")
         if len(classes) == 1:
             raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {_LAYOUT}")
         images += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
@@ -127,6 +127,11 @@ def _sample(path: Path, preprocessing: Preprocessing) -> np.ndarray:
     return np.asarray(sample)
 
 
+def _no_images(folder: Path) -> str:
+    """What is said of a folder in which there is none that can be read."""
+    return " ".join(["holds no images that can be read here.", *pictures_left_out(inventory(folder, ()))])
+
+
 def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
     """The sub-folders and the images in `folder`, by name, hidden ones left out. Raises `InputError`."""
     try:
@@ -134,7 +139,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
     # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
-    images = [path for path in paths if path.suffix.lower() in EXTENSIONS and files.is_file(path)]
+    images = [path for path in paths if path.suffix.lower() in endings() and files.is_file(path)]
     return [path for path in paths if not path.name.startswith("__") and files.is_folder(path)], images
 
 
@@ -155,15 +160,24 @@ def _walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
         yield from _walk(path, visited, depth + 1)
 
 
-def picture_files(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The files among `paths`, and all images in the folders among them, in order; and what is wrong with the rest."""
+def picture_files(
+    paths: Sequence[Path], say: Callable[[str], None] = lambda text: None
+) -> tuple[list[Path], list[str]]:
+    """The files among `paths`, and all images in the folders among them, in order; and what is wrong with the rest.
+
+    Pictures in folders that cannot be opened are wrong; `say` tells of the other files there that are ignored.
+    """
     pictures: list[Path] = []
     unusable: list[str] = []
     for path in paths:
         if files.is_folder(path):
             images = sorted(_walk(path, set()))
-            unusable += [] if images else [f"{path}: {_NO_IMAGES}"]
+            unusable += [] if images else [f"{path}: {_no_images(path)}"]
             pictures += images
+            found = inventory(path, images)
+            unusable += [f"{path}: {line}" for line in pictures_left_out(found) if images]
+            for each in found.ignored:
+                say(f"{path}: ignored {described(each)}")
         elif files.is_file(path):
             pictures.append(path)
         else:

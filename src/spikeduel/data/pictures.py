@@ -1,15 +1,18 @@
 """Pictures: files opened with care, several at a time, and made arrays, in a way that is kept with every model."""
 
 import hashlib
+import importlib
 import io
 import os
+import sys
 import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,9 +23,15 @@ from PIL import Image, ImageOps
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
 
-# Pillow knows some forty formats, and hands some of them to other programs: EPS to Ghostscript, whatever the file is
-# called. These it decodes itself.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+FORMATS = (
+    "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "SUN",
+    "TGA", "TIFF", "WEBP",
+)  # fmt: skip
+"""What is decoded where Pillow can: it knows more formats, but hands some to other programs (EPS to Ghostscript,
+whatever the file is called), only names some (HDF5), knows some by next to nothing (SPIDER), and does not say before
+it decodes how large an icon is (ICO)."""
+_PLUGINS = {"pillow_heif": "register_heif_opener", "pillow_avif": None}
+"""Packages that teach Pillow HEIC and, before its version 11.3, AVIF; and what must be called for it."""
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
@@ -122,13 +131,39 @@ def plain(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture).convert("RGB")
 
 
+@cache
+def formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that Pillow can decode here, plugins for HEIC and AVIF included where installed."""
+    Image.init()
+    for package, register in _PLUGINS.items():
+        with suppress(ImportError):
+            plugin = importlib.import_module(package)
+            if register:
+                getattr(plugin, register)()
+    # A plugin of Pillow's that lacks its library is there all the same.
+    return tuple(
+        name
+        for name in FORMATS
+        if name in Image.OPEN and getattr(sys.modules[Image.OPEN[name][0].__module__], "SUPPORTED", True)
+    )
+
+
+@cache
+def endings() -> frozenset[str]:
+    """The endings of the picture files that are read: ".jpg" and all others of `formats`, in small letters."""
+    known = (*formats(), "MPO")  # JPEG files with several pictures
+    return frozenset(ending for ending, name in Image.registered_extensions().items() if name in known)
+
+
 def _too_large(padded: str = "") -> InputError:
     return InputError(f"{padded}it has more than the {MOST_PIXELS:,} pixels that are taken")
 
 
 @contextmanager
-def opened(source: Path | zipfile.Path, formats: tuple[str, ...] = FORMATS) -> Iterator[Image.Image]:
+def opened(source: Path | zipfile.Path, only: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
     """The picture in a file, of which only the header is read yet; of several frames, the first.
+
+    Its format is one of `only`, by default of `formats()`.
 
     Raises `InputError` for what is no regular file (a pipe would be waited for) and for more than `MOST_PIXELS`, and
     whatever Pillow raises for what is no picture of these formats. Large ones wait for one another: each needs much
@@ -145,7 +180,7 @@ def opened(source: Path | zipfile.Path, formats: tuple[str, ...] = FORMATS) -> I
     try:
         # A member of a zip is read whole: only then its checksum is looked at.
         file = io.BytesIO(source.read_bytes()) if isinstance(source, zipfile.Path) else source
-        picture = Image.open(file, formats=formats)
+        picture = Image.open(file, formats=only or formats())
     except Image.DecompressionBombError:
         raise _too_large() from None
     with picture:
@@ -161,7 +196,7 @@ def over_pictures(
     sources: Sequence[Path | zipfile.Path],
     track: Track,
     description: str,
-    formats: tuple[str, ...] = FORMATS,
+    only: tuple[str, ...] | None = None,
 ) -> list[Result]:
     """What `look` makes of each picture's number and the picture, in order.
 
@@ -172,7 +207,7 @@ def over_pictures(
 
     def attempt(row: int) -> Result | None:
         try:
-            with opened(sources[row], formats) as picture:
+            with opened(sources[row], only) as picture:
                 return look(row, picture)
         # Pillow's decoders raise whatever a broken file makes them stumble on.
         except Exception as error:

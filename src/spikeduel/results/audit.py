@@ -17,6 +17,7 @@ FindingKind = Literal[
     "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
     "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
     "searched_a_sample", "moved_test_in_training", "moved_across_sides",
+    "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
 ]  # fmt: skip
 Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
 
@@ -196,13 +197,59 @@ class Details(Frozen):
     within_quantiles: tuple[float, ...] = ()
 
 
+IgnoredBy = Literal[
+    "format not opened here", "picture without its ending", "outside the class folders", "no picture", "hidden",
+    "of the system", "no regular file",
+]  # fmt: skip
+"""Why a file under a data folder is not read."""
+PICTURES_LEFT_OUT: dict[IgnoredBy, FindingKind] = {
+    "format not opened here": "pictures_not_opened",
+    "picture without its ending": "pictures_without_ending",
+    "outside the class folders": "pictures_outside_classes",
+}
+"""The rules that leave out pictures, and what an audit calls that."""
+
+
+class IgnoredFiles(Frozen):
+    """Files under a data folder that one `rule` leaves out: how many, and how many of each ending ("" for none)."""
+
+    rule: IgnoredBy
+    count: Count
+    endings: dict[str, Count]
+
+
+class FileCounts(Frozen):
+    """Every file under a data folder: read or not (its reasons stand in `Audit.unreadable`), or ignored by a rule.
+
+    `read` counts the readable picture files by ending, the most frequent first.
+    """
+
+    read: dict[str, Count]
+    unreadable: Count
+    ignored: tuple[IgnoredFiles, ...]
+
+    @property
+    def num_read(self) -> int:
+        """Files that were read."""
+        return sum(self.read.values())
+
+    @property
+    def total(self) -> int:
+        """All files."""
+        return self.num_read + self.unreadable + sum(each.count for each in self.ignored)
+
+    def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
+        """The files that `rule` leaves out; None where there are none."""
+        return next((each for each in self.ignored if each.rule == rule), None)
+
+
 class Audit(Frozen):
     """What an audit found: whether a result on this data and this split can be trusted, and why (not).
 
     `near`: two images are near duplicates below this share of the usual distance, which is the median over
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
     group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
-    searched; fewer than `counts` where that would take too long.
+    searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder of images.
     """
 
     dataset: str
@@ -224,6 +271,7 @@ class Audit(Frozen):
     searched: Counts
     near_portions: Count = 0
     moved_copies: MovedCopies | None = None
+    files: FileCounts | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 

@@ -10,12 +10,13 @@ import torch
 from msgspec import structs
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split
+from spikeduel.data import Prepared, Split, auditing
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Robustness, Test
+from spikeduel.results.words.audit import described, pictures_left_out
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, unknown
@@ -104,6 +105,11 @@ def test_images(
 
 def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
+    if counted := auditing.file_counts(experiment, prepared):
+        for each in counted.ignored:
+            progress.say(f"note: {prepared.name}: ignored {described(each)}")
+        for line in pictures_left_out(counted):
+            progress.say(f"warning: {prepared.name}: {line}")
     if prepared.image_shape != card.image_shape:
         raise InputError(
             f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, width), and "
@@ -168,7 +174,7 @@ def predict_files(
     Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
     """
     progress = progress or Progress()
-    pictures, unreadable = data.picture_files(paths)
+    pictures, unreadable = data.picture_files(paths, progress.say)
     rows = []
     for start in range(0, len(pictures), EVALUATION_BATCH):
         names, images = [], []

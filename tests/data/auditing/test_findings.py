@@ -2,7 +2,7 @@ import pytest
 
 from made_audits import audit_with
 from spikeduel.data.auditing.findings import findings
-from spikeduel.results.audit import Counts, FileProperty, Finding
+from spikeduel.results.audit import Counts, FileCounts, FileProperty, Finding, IgnoredFiles
 
 
 def test_a_high_score_alone_is_no_leak():
@@ -112,3 +112,28 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
         )
     )
     assert [finding.remedy for finding in found] == [of_copies, of_groups]
+
+
+def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:
+    ignored = IgnoredFiles(rule=rule, count=count, endings={".x": count})
+    return FileCounts(read={".png": read}, unreadable=0, ignored=(ignored,))
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind"),
+    [
+        ("format not opened here", "pictures_not_opened"),
+        ("picture without its ending", "pictures_without_ending"),
+        ("outside the class folders", "pictures_outside_classes"),
+    ],
+)
+def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
+    (few,) = findings(audit_with(files=files_with(rule, 1)))
+    assert (few.kind, few.count, few.names, few.is_problem) == (kind, 1, (".x",), False)
+    (many,) = findings(audit_with(files=files_with(rule, 2)))
+    assert (many.share, many.is_problem) == (2 / 1002, True)
+
+
+def test_other_files_are_named_where_they_are_many():
+    assert findings(audit_with(files=files_with("no picture", 100))) == ()
+    assert findings(audit_with(files=files_with("hidden", 101))) == (note("many_files_ignored", 101, names=(".x",)),)

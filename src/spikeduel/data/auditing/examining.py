@@ -1,7 +1,7 @@
 """The audit, top to bottom: load what can be read, split, compare images, probe, look at files, say what it means."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split, catalogue, socofing
 from spikeduel.data.auditing import duplicates, moved, neighbours
 from spikeduel.data.auditing.findings import findings
+from spikeduel.data.inventory import inventory
 from spikeduel.data.pictures import Track, over_pictures
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results import audit as audits
@@ -66,12 +67,13 @@ def examine(
     `unreadable` are files that had to be left out, with reasons.
     """
     progress, unreadable = progress or Progress(), unreadable or {}
-    path = files.cache_dir() / "audits" / f"{_key(experiment, prepared, split, unreadable)}.json"
+    counted = file_counts(experiment, prepared, unreadable)
+    path = files.cache_dir() / "audits" / f"{_key(experiment, prepared, split, unreadable, counted)}.json"
     try:
         # Not msgspec's own JSON: the names of files may be no Unicode.
         return typed.converted(files.read_json(path), Audit)
     except InputError:
-        audit = _examine(experiment, prepared, split, progress, unreadable)
+        audit = _examine(experiment, prepared, split, progress, unreadable, counted)
     try:
         with files.locked(path.with_suffix(".lock")):
             files.remove_left_behind(path.parent, path.name)
@@ -81,18 +83,29 @@ def examine(
     return audit
 
 
-def _key(experiment: Experiment, prepared: Prepared, split: Split, unreadable: dict[str, str]) -> str:
+def _key(
+    experiment: Experiment,
+    prepared: Prepared,
+    split: Split,
+    unreadable: dict[str, str],
+    counted: audits.FileCounts | None,
+) -> str:
     sides = [
         hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
     ]
     place = experiment.dataset if catalogue.is_folder(experiment.dataset) else experiment.data_dir
     state = "" if place is None else catalogue.state([files.located(place)])
-    source = [experiment.dataset, state, sorted(unreadable)]
+    source = [experiment.dataset, state, sorted(unreadable), typed.plain(counted)]
     return digest([VERSION, prepared.fingerprint, split.kind, sides, experiment.near_duplicate_ratio, source])[:24]
 
 
 def _examine(
-    experiment: Experiment, prepared: Prepared, split: Split, progress: Progress, unreadable: dict[str, str]
+    experiment: Experiment,
+    prepared: Prepared,
+    split: Split,
+    progress: Progress,
+    unreadable: dict[str, str],
+    counted: audits.FileCounts | None = None,
 ) -> Audit:
     labels, near = np.asarray(prepared.labels), experiment.near_duplicate_ratio
     groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
@@ -149,6 +162,7 @@ def _examine(
             bins=_quantiles(known_test_distance, NUM_BINS + 1),
         ),
         searched=neighbourhood.searched,
+        files=counted,
         details=audits.Details(
             pairs=duplicates.pairs(neighbourhood, copies, same, labels, side, near, described),
             test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
@@ -187,6 +201,16 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
     if not len(values):
         return ()
     return tuple(round(float(value), 4) for value in np.quantile(values, np.linspace(0, 1, number)))
+
+
+def file_counts(
+    experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
+) -> audits.FileCounts | None:
+    """What became of every file under a folder of images; None where the data is none."""
+    if not catalogue.is_folder(experiment.dataset):
+        return None
+    root = files.located(experiment.dataset)
+    return inventory(root, [root / name for name in prepared.names or ()], [Path(name) for name in unreadable])
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Remedy
+from spikeduel.results.audit import FEW_TEST_IMAGES, PICTURES_LEFT_OUT, Audit, FileCounts, Finding, FindingKind, Remedy
 
 SMALL_SHARE = 0.001
 """Equal images and conflicting labels up to this share of the images move no result by a tenth of a point."""
@@ -12,6 +12,8 @@ GAP = 0.05
 """How much the probe may lose without siblings; and what a file's format may tell about the class."""
 FEWEST = 3
 """Near duplicates and gaps of fewer test images than this are not called a problem: near is a judgement."""
+MANY_IGNORED = 0.1
+"""Of the pictures read: so many files that are no pictures are worth a word."""
 IMBALANCE = 10
 ASSOCIATION = 0.3
 
@@ -60,6 +62,25 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         )
     if audit.unreadable:
         yield Finding(kind="unreadable_files", is_problem=True, count=len(audit.unreadable), names=audit.unreadable)
+    if audit.files:
+        yield from _of_files(audit.files)
+
+
+def _of_files(files: FileCounts) -> Iterator[Finding]:
+    """Pictures that were not read, of which nobody may know; and many other files."""
+    for rule, kind in PICTURES_LEFT_OUT.items():
+        if ignored := files.by(rule):
+            share = ignored.count / (files.num_read + ignored.count)
+            yield Finding(
+                kind=kind,
+                is_problem=share > SMALL_SHARE,
+                count=ignored.count,
+                share=share,
+                names=tuple(ignored.endings),
+            )
+    others = [each for each in files.ignored if each.rule not in PICTURES_LEFT_OUT]
+    if (count := sum(each.count for each in others)) > MANY_IGNORED * files.num_read:
+        yield _note("many_files_ignored", count, tuple(dict.fromkeys(end for each in others for end in each.endings)))
 
 
 def _peculiarities(audit: Audit) -> Iterator[Finding]:

@@ -1,13 +1,25 @@
 """An audit in words: a sentence for each finding, the rows of its table, and its JSON document."""
 
+from collections.abc import Sequence
 from string import Formatter
 from typing import Any
 
-from spikeduel.results.audit import FEW_TEST_IMAGES, Audit, Finding, FindingKind, Move, Remedy
+from spikeduel.results.audit import (
+    FEW_TEST_IMAGES,
+    PICTURES_LEFT_OUT,
+    Audit,
+    FileCounts,
+    Finding,
+    FindingKind,
+    IgnoredFiles,
+    Move,
+    Remedy,
+)
 from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
 from spikeduel.system import typed
 
 SMALL_SHARE = 0.001
+HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})
 PIXELS_ARE_NOT_ALL = (
     "Pixels cannot show every leak: two pictures of one person or object that look different are found only if groups "
     "are given."
@@ -88,6 +100,19 @@ _SENTENCES: dict[FindingKind, str] = {
         "Near duplicates and distances are those of a sample, always the same: {sampled} images. Each was compared "
         "with all training images."
     ),
+    "pictures_not_opened": (
+        "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "
+        "{ignored}. {opening}"
+    ),
+    "pictures_without_ending": (
+        "{count:file} ({shared} of the pictures in the folder) {one:begins|begin} like a picture and {one:has|have} "
+        "another ending: {ignored}. {one:It was|They were} ignored. Rename {one:it|them}."
+    ),
+    "pictures_outside_classes": (
+        "{count:picture} ({shared} of the pictures in the folder) {one:lies|lie} outside the class folders and "
+        "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out of the data folder."
+    ),
+    "many_files_ignored": "{count:file} in the folder {one:is no picture|are no pictures}, or hidden: {ignored}.",
 }
 _REMEDIES: dict[Remedy, str] = {
     "use_default_split": "Use --split default: it keeps groups and copies on one side.",
@@ -138,8 +163,51 @@ def sentence(finding: Finding, audit: Audit) -> str:
         sampled=", ".join(f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of),
         few=FEW_TEST_IMAGES,
         moved=audit.moved_copies.test_in_training if audit.moved_copies else 0,
+        ignored=_ignored_by(finding, audit.files),
+        opening=opening(finding.names),
     )
     return f"{text} {_REMEDIES[finding.remedy]}" if finding.remedy else text
+
+
+def _ignored_by(finding: Finding, files: FileCounts | None) -> str:
+    """The ignored files that a finding is about, by ending and rule."""
+    rules = [rule for rule, kind in PICTURES_LEFT_OUT.items() if kind == finding.kind]
+    found = [each for each in (files.ignored if files else ()) if each.rule in rules]
+    if rules:
+        return "; ".join(by_ending(each.endings) for each in found)
+    return "; ".join(described(each) for each in files.ignored if each.rule not in PICTURES_LEFT_OUT) if files else ""
+
+
+def by_ending(endings: dict[str, int]) -> str:
+    """Numbers of files by ending: "106 .heic, 3 without ending"."""
+    return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
+
+
+def described(ignored: IgnoredFiles) -> str:
+    """Files that one rule leaves out: "3 .txt and 1 .csv (no picture)"."""
+    return f"{by_ending(ignored.endings)} ({ignored.rule})"
+
+
+def _ignored(files: FileCounts) -> str:
+    return ", ".join(f"{each.count:,} {each.rule}" for each in files.ignored) or "none"
+
+
+def opening(endings: Sequence[str]) -> str:
+    """What to do about pictures with these endings that cannot be opened."""
+    if HEIF_ENDINGS.isdisjoint(endings):
+        return "Convert them to PNG or JPEG, or move them out of the data folder."
+    others = " Convert the others to PNG or JPEG." if set(endings) - HEIF_ENDINGS else ""
+    return f"Install what opens them (pip install pillow-heif), or convert them to PNG or JPEG.{others}"
+
+
+def pictures_left_out(files: FileCounts) -> list[str]:
+    """A sentence for each kind of picture among ignored files that cannot be opened or is not called a picture."""
+    found = []
+    if unopened := files.by("format not opened here"):
+        found.append(f"{by_ending(unopened.endings)} cannot be opened here. {opening(tuple(unopened.endings))}")
+    if unnamed := files.by("picture without its ending"):
+        found.append(f"{by_ending(unnamed.endings)} begin like pictures, and are not called so. Rename them.")
+    return found
 
 
 def problems(audit: Audit) -> list[str]:
@@ -198,6 +266,8 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "moved copies": "not measured",
         "groups": _groups(audit),
         "unreadable files": f"{len(audit.unreadable):,}",
+        "files read": by_ending(audit.files.read) if audit.files else "",
+        "files ignored": _ignored(audit.files) if audit.files else "",
         "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)",
         "without siblings": f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)",
         "split over files": f"{_percent(probe.accuracy_if_ungrouped)} accuracy (groups cut)",
@@ -208,6 +278,8 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         table["moved copies"] = f"{moved.within:,} images within a side, {moved.across:,} across sides"
     if probe.accuracy_if_ungrouped is None:
         del table["split over files"]
+    if audit.files is None:
+        del table["files read"], table["files ignored"]
     if exact.across_groups is not None:
         table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal images"
     for of_files in audit.formats:

@@ -1,0 +1,127 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spikeduel.data import pictures
+from spikeduel.data.folder import folder, picture_files
+from spikeduel.data.inventory import inventory
+from spikeduel.data.prepared import DataOptions
+from spikeduel.results.audit import FileCounts, IgnoredFiles
+from synthetic_files import write_pictures
+
+
+def counted(root: Path) -> FileCounts:
+    return inventory(root, [root / name for name in folder(DataOptions(data_dir=str(root))).names or ()])
+
+
+def ignored(rule: str, **endings: int) -> IgnoredFiles:
+    named = {f".{name}" if name != "none" else "": count for name, count in endings.items()}
+    return IgnoredFiles(rule=rule, count=sum(endings.values()), endings=named)  # type: ignore[arg-type]
+
+
+def test_nothing_is_ignored_where_all_is_read(image_folder: Path) -> None:
+    assert counted(image_folder) == FileCounts(read={".png": 12}, unreadable=0, ignored=())
+
+
+def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
+    cat = image_folder / "cat"
+    for name in ("a.HEIC", "b.heic", "c.nef", "notes.txt", ".hidden.png", "Thumbs.db", "README"):
+        (cat / name).write_bytes(b"0123456789abcdef")
+    for place in (".git/objects/one", "__MACOSX/cat/000.png", ".DS_Store"):
+        (image_folder / place).parent.mkdir(parents=True, exist_ok=True)
+        (image_folder / place).write_bytes(b"nothing")
+    write_pictures(image_folder, 2, seed=8, suffix=".jfif")
+    shutil.copy(cat / "000.png", cat / "no ending")
+    os.mkfifo(cat / "pipe.png")
+    found = counted(image_folder)
+    assert found.ignored == (
+        ignored("format not opened here", heic=2, nef=1),
+        ignored("picture without its ending", none=1),
+        ignored("outside the class folders", jfif=2),
+        ignored("no picture", none=1, txt=1),
+        ignored("hidden", none=2, png=1),
+        ignored("of the system", db=1, png=1),
+        ignored("no regular file", png=1),
+    )
+    walked = [Path(place, name) for place, _, names in os.walk(image_folder) for name in names]
+    assert found.total == len(walked) == 12 + 14
+
+
+def test_folders_beside_train_lie_outside(tmp_path: Path) -> None:
+    for name in ("train/a", "train/b", "extra/a"):
+        write_pictures(tmp_path / name, 2, seed=len(name))
+    assert counted(tmp_path).ignored == (ignored("outside the class folders", png=2),)
+
+
+def test_unreadable_files_are_no_ignored_ones(image_folder: Path) -> None:
+    paths = sorted(image_folder.rglob("*.png"))
+    found = inventory(image_folder, paths[1:], paths[:1])
+    assert (found.num_read, found.unreadable, found.ignored) == (11, 1, ())
+
+
+def test_what_links_reach_counts_once(image_folder: Path, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "elsewhere", 4, seed=3)
+    (tmp_path / "elsewhere" / "note.txt").write_text("no image")
+    (image_folder / "fox").symlink_to(tmp_path / "elsewhere")
+    (image_folder / "cat" / "up").symlink_to(image_folder)
+    found = counted(image_folder)
+    assert (found.num_read, found.ignored) == (16, (ignored("no picture", txt=1),))
+
+
+PICTURES = {
+    "heic": b"\0\0\0\x18ftypheic\0\0\0\0", "avif": b"\0\0\0\x1cftypavif\0\0\0\0", "webp": b"RIFF\1\2\3\4WEBPVP8 ",
+    "jxl": b"\0\0\0\x0cJXL \r\n\x87\n", "gif": b"GIF89a0123456789", "jpeg": b"\xff\xd8\xff\xe0\0\x10JFIF",
+}  # fmt: skip
+OTHERS = {
+    "mp4": b"\0\0\0\x18ftypmp42\0\0\0\0",
+    "wav": b"RIFF\1\2\3\4WAVEfmt ",
+    "text": b"GIF is a format",
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", [*PICTURES, *OTHERS])
+def test_pictures_are_known_by_their_first_bytes(image_folder: Path, name: str) -> None:
+    (image_folder / "dog" / "thing.dat").write_bytes({**PICTURES, **OTHERS}[name])
+    rule = "picture without its ending" if name in PICTURES else "no picture"
+    assert counted(image_folder).ignored == (ignored(rule, dat=1),)
+
+
+def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pillow-heif does when its opener is registered."""
+    for name in ("a", "b"):
+        shutil.copy(image_folder / "cat" / "000.png", image_folder / "cat" / f"{name}.heic")
+    without = counted(image_folder)
+    monkeypatch.setattr(pictures, "endings", lambda: frozenset({".png", ".heic"}))
+    monkeypatch.setattr("spikeduel.data.folder.endings", pictures.endings)
+    assert without.by("format not opened here") == ignored("format not opened here", heic=2)
+    assert counted(image_folder) == FileCounts(read={".png": 12, ".heic": 2}, unreadable=0, ignored=())
+
+
+def test_a_plugin_is_asked_to_register(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pillow_heif.py").write_text(
+        "from PIL import BmpImagePlugin, Image\n"
+        "def register_heif_opener():\n"
+        "    Image.register_open('HEIF', BmpImagePlugin.BmpImageFile)\n"
+        "    Image.register_extensions('HEIF', ['.heic', '.heif'])\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for registry in ("OPEN", "EXTENSION"):
+        monkeypatch.setattr(Image, registry, dict(getattr(Image, registry)))
+    monkeypatch.setattr(Image, "ID", list(Image.ID))
+    assert "HEIF" in pictures.formats.__wrapped__()
+
+
+def test_single_files_and_folders_to_predict(image_folder: Path) -> None:
+    (image_folder / "cat" / "one.heic").write_bytes(b"no matter what")
+    (image_folder / "cat" / "notes.txt").write_text("no image")
+    said: list[str] = []
+    found, (unopened,) = picture_files([image_folder], said.append)
+    assert len(found) == 12
+    assert "1 .heic cannot be opened here" in unopened
+    assert [line.partition(": ")[2] for line in said] == [
+        "ignored 1 .heic (format not opened here)", "ignored 1 .txt (no picture)",
+    ]  # fmt: skip
