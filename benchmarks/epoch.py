@@ -48,7 +48,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {}
     for planned in planning.plan(experiment, prepared, split):
         for _ in range(options.epochs):
-            model = Model(models.build(planned.card), planned.card)
+            model = Model(models.build(planned.card), planned.card, planned.card.precision)
             step = TrainingStep(model, experiment.learning_rate)
             draw = RandomKeys.for_training(0, 0, rows.numpy())
             milliseconds = []

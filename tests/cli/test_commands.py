@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from spikeduel.cli import app
 from spikeduel.data import mnist_like
+from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
 from spikeduel.results.words import report
@@ -93,9 +94,9 @@ COMMANDS = {
     ("plan",): ["[DATASET]", "--difference", "--spread", "--from", "--contender", "--experiment", "--store", "--json"],
     ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
     ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
-    ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--json"],
-    ("predict",): ["MODEL", "IMAGE", "--json"],
-    ("inspect",): ["MODEL", "IMAGE", "--out"],
+    ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--precision", "--json"],
+    ("predict",): ["MODEL", "IMAGE", "--raw", "--precision", "--json"],
+    ("inspect",): ["MODEL", "IMAGE", "--raw", "--out"],
     ("export",): ["MODEL", "--to", "--out", "--weights", "--images", "--dataset", "--data-dir", "--own-code", "--json"],
     ("import",): ["FILE", "--out", "--dataset", "--encoding", "--num-steps", "--dt"],
     ("audit",): ["DATASET", "--near", "--experiment", "--group-by", "--out", "--json"],
@@ -208,12 +209,29 @@ def test_predict(finished, picture):
     assert done.exit_code == 0
     first, second = json.loads(done.stdout)
     assert first == second
-    assert set(first) == {"file", "label", "probability", "probabilities"}
+    assert set(first) == {"file", "label", "probability", "probabilities", "calibrated", "computed_in"}
+    assert (first["calibrated"], first["computed_in"]) == (True, "32")
     assert first["file"] == str(picture)
     assert list(first["probabilities"]) == list("0123456789")
     assert first["probability"] == max(first["probabilities"].values())
     done = spikeduel("predict", model(run), picture)
     assert done.stdout.split() == [str(picture), first["label"], f"{first['probability']:.1%}"]
+
+
+def test_predict_gives_raw_probabilities_and_another_precision_on_request(finished, picture):
+    run, _ = finished
+    (calibrated,) = json.loads(spikeduel("predict", model(run), picture, "--json").stdout)
+    (raw,) = json.loads(spikeduel("predict", model(run), picture, "--raw", "--json").stdout)
+    assert (raw["calibrated"], raw["label"]) == (False, calibrated["label"])
+    temperature = load_model(model(run)).card.temperature
+    shares = {name: share ** (1 / temperature) for name, share in raw["probabilities"].items()}
+    expected = {name: share / sum(shares.values()) for name, share in shares.items()}
+    assert calibrated["probabilities"] == pytest.approx(expected, rel=1e-4)
+    fast = spikeduel("predict", model(run), picture, "--precision", "bf16", "--json")
+    assert json.loads(fast.stdout)[0]["computed_in"] == "bf16"
+    assert "answers are in bf16" in one_line(fast)
+    assert "in bf16" in spikeduel("evaluate", model(run), "digits", "--precision", "bf16").stdout
+    assert "precision '16'" in one_line(spikeduel("predict", model(run), picture, "--precision", "16"))
 
 
 def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, picture, tmp_path):

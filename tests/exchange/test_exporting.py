@@ -20,6 +20,7 @@ LABELS = np.arange(60) % 3
 KEYS = {
     "spikeduel", "created", "file", "sha256", "bytes", "format", "weights", "model", "dataset", "n", "required",
     "accuracy_float32", "accuracy_lost", "accuracy", "programs", "versions",
+    "temperature", "probabilities",
 }  # fmt: skip
 
 
@@ -108,6 +109,7 @@ def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
 def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "onnx-same", answering(lambda run: run))
     model = make(precision="bf16")
+    model.precision = "bf16"
     before = {name: value.clone() for name, value in model.module.state_dict().items()}
     check = exporting.export(model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS)
     assert model.precision == "bf16"
@@ -141,7 +143,8 @@ def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch
 
 def test_lines_say_what_was_found(tmp_path, monkeypatch):
     monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
-    check = exporting.export(make(), tmp_path / "a", "same", images=IMAGES, labels=LABELS)
+    check = exporting.export(make(temperature=1.5), tmp_path / "a", "same", images=IMAGES, labels=LABELS)
+    assert check.temperature == 1.5
     program = replace(check.programs["program 1.0"], largest_score_difference=2e-6, spikes_flipped=3)
     program = replace(program, same_label=0.999, spikes_compared=1000)
     check = replace(check, n=1000, weights="int8", programs={"p 1": program})
@@ -149,11 +152,13 @@ def test_lines_say_what_was_found(tmp_path, monkeypatch):
     assert exporting.lines(check) == [
         "p 1: the same label on 99.90 % of 1,000 test images; scores differ by at most 2e-06 where no spike flipped; "
         "3 of 1,000 spikes flipped.",
+        "Probabilities: output probabilities: the softmax of scores / 1.5, a temperature that was fitted on validation "
+        "images.",
         "Accuracy on these images: 87.00 %, with int8 weights 86.10 % (lost: 0.90 points).",
     ]
     alone = exporting.lines(replace(check, weights="float32", programs={"spikeduel": program}))
-    assert len(alone) == 2
-    assert "nirtorch" in alone[1]
+    assert len(alone) == 3
+    assert "nirtorch" in alone[2]
 
 
 def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import nir
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from made_models import make
 from spikeduel.exchange import exporting
 from spikeduel.exchange import nir as nir_files
+from spikeduel.exchange.importing import import_model
 from spikeduel.system.errors import InputError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 1, 10, 10), np.uint8)
@@ -58,6 +60,7 @@ def test_the_neurons_by_hand(tmp_path):
     about = json.loads(graph.metadata["spikeduel"])
     assert about["classes"] == ["a", "b", "c"]
     assert about["num_steps"] == 4
+    assert about["probabilities"].startswith("not in the graph, as NIR has no softmax: ")
     assert about["input"].startswith("float32 at each step, [B, C·H·W], an image's rows one after the other; ")
     assert about["input"].endswith("prepared pixels / 255")
 
@@ -114,3 +117,15 @@ def test_all_remedies_at_once(tmp_path):
 def test_what_does_not_spike_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no ReLU.*--to onnx"):
         exported(make("small-cnn"), tmp_path / "a.nir")
+
+
+def test_the_temperature_goes_along_as_long_as_the_steps_are_the_same(tmp_path):
+    model = made()
+    model.card = replace(model.card, temperature=1.75)
+    check = exported(model, tmp_path / "a.nir")
+    assert check.probabilities.startswith("not in the file, as NIR has no softmax: the softmax of scores / 1.75")
+    again = import_model(tmp_path / "a.nir")
+    assert again.card.temperature == check.temperature == 1.75
+    np.testing.assert_allclose(again.predict(IMAGES)[1], model.predict(IMAGES)[1], atol=1e-5)
+    assert import_model(tmp_path / "a.nir", num_steps=5).card.temperature is None
+    assert import_model(tmp_path / "a.nir", dt=2e-4).card.temperature is None

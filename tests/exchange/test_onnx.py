@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -41,13 +42,16 @@ def exported(model, path, to, **more):
 )
 def test_images_in_scores_out(shape, encoding, network, tmp_path):
     model = make(shape) if encoding is None else spiking(shape, encoding, **network)
+    model.card = replace(model.card, temperature=0.25)
     check, session = exported(model, tmp_path / "a.onnx", "onnx")
     (program,) = check.programs.values()
     assert program.ok
     # Another batch size than any that was traced or checked.
-    (scores,) = session.run(None, {"images": IMAGES[::6].astype(np.float32) / 255})
-    _, probabilities = model.predict(IMAGES[::6])
+    scores, calibrated = session.run(None, {"images": IMAGES[::6].astype(np.float32) / 255})
+    _, probabilities = model.predict(IMAGES[::6], calibrated=False)
     np.testing.assert_allclose(torch.tensor(scores).softmax(1), probabilities, atol=1e-5)
+    np.testing.assert_allclose(calibrated, model.predict(IMAGES[::6])[1], atol=1e-5)
+    assert not np.allclose(calibrated, probabilities, atol=1e-3)
     assert len(np.unique(probabilities.round(4), axis=0)) > 1
     (opset,) = onnx.load(tmp_path / "a.onnx").opset_import
     assert opset.version >= 18
@@ -58,37 +62,43 @@ def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_pa
     _, session = exported(model, tmp_path / "a.onnx", "onnx")
     prepared = torch.from_numpy(IMAGES[:5])
     encoded = model.encode(prepared, RandomKeys.for_content(prepared))
-    (scores,) = session.run(None, {"encoded": encoded.numpy()})
+    scores, raw = session.run(None, {"encoded": encoded.numpy()})
     np.testing.assert_allclose(torch.tensor(scores).softmax(1), model.predict(IMAGES[:5])[1], atol=1e-5)
+    # No temperature was fitted.
+    np.testing.assert_allclose(raw, model.predict(IMAGES[:5])[1], atol=1e-5)
     written = onnx.load(tmp_path / "a.onnx")
     about = json.loads(written.metadata_props[0].value)
     assert "probability pixel / 255" in about["inputs"]["encoded"]
     assert (about["classes"], about["num_steps"], about["encoding"]) == (["a", "b", "c"], 4, "rate")
     assert about["preprocessing"]["crop"] == [1, 2, 3, 4]
+    assert (about["temperature"], "not calibrated" in about["outputs"]["probabilities"]) == (None, True)
     assert written.producer_name == "spikeduel"
     assert "made by spikeduel" in written.doc_string
     # Nothing of the machine on which it was made.
     assert b".py" not in (tmp_path / "a.onnx").read_bytes()
-    assert [output.name for output in written.graph.output] == ["scores"]
+    assert [output.name for output in written.graph.output] == ["scores", "probabilities"]
 
 
 @pytest.mark.parametrize(("shape", "neuron"), [("dense-snn", "lif"), ("conv-lif", "alif")])
 def test_step_by_step_as_the_model_streams(shape, neuron, tmp_path):
     model = spiking(shape, neuron=neuron)
+    model.card = replace(model.card, temperature=2.0)
     _, session = exported(model, tmp_path / "a.onnx", "onnx-step")
     prepared = torch.from_numpy(IMAGES[:3])
     names = [given.name for given in session.get_inputs() if given.name != "frame"]
     assert "lif1.mem" in names
     assert ("lif1.adaptation" in names) == (neuron == "alif")
-    assert [given.name for given in session.get_outputs()] == ["scores", *(f"{name}.next" for name in names)]
+    wanted = ["scores", "probabilities", *(f"{name}.next" for name in names)]
+    assert [given.name for given in session.get_outputs()] == wanted
     shapes = {given.name: [3 if side == "batch" else side for side in given.shape] for given in session.get_inputs()}
     held = {name: np.zeros(shapes[name], np.float32) for name in names}
     state = None
     for frame in model.frames(prepared):
         expected, state = model.step(frame, state)
-        scores, *after = session.run(None, {"frame": frame.numpy(), **held})
+        scores, probabilities, *after = session.run(None, {"frame": frame.numpy(), **held})
         held = dict(zip(names, after, strict=True))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
+        np.testing.assert_allclose(probabilities, (expected / 2).softmax(1), atol=1e-5)
         np.testing.assert_allclose(held["lif1.mem"], state.neurons["lif1"]["mem"], atol=1e-5)
     assert held["readout.num_steps"] == 4
 

@@ -1,12 +1,23 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Running, answers_of
-from spikeduel.measuring.correctness import TOLERANCE, anytime, classification, early_exit, thresholds
+from spikeduel.measuring.correctness import (
+    CONFIDENCE,
+    TOLERANCE,
+    anytime,
+    classification,
+    early_exit,
+    most_lost,
+    thresholds,
+)
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
@@ -44,9 +55,10 @@ def told(scores):
     return Model(Told(scores), card)
 
 
-def asked(labels):
-    numbers = np.arange(len(labels))
-    return [(torch.tensor(numbers, dtype=torch.uint8).view(-1, 1, 1, 1), torch.tensor(labels), numbers)]
+def asked(labels, times=1):
+    numbers = np.tile(np.arange(len(labels)), times)
+    labels = torch.tensor(labels).repeat(times)
+    return [(torch.tensor(numbers, dtype=torch.uint8).view(-1, 1, 1, 1), labels, np.arange(len(labels)))]
 
 
 def log_odds(*probabilities_of_b):
@@ -60,7 +72,7 @@ SCORES = [log_odds(0.9, 0.95, 0.99), log_odds(0.42, 0.6, 0.8), log_odds(0.7, 0.4
 
 
 def test_by_hand():
-    found = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0]))
+    found = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600))
     assert found.n == 3
     assert found.accuracies == pytest.approx([1 / 3, 1, 1])
     assert found.validation_accuracies == found.accuracies
@@ -71,7 +83,12 @@ def test_by_hand():
     assert exits.exit_steps == [1, 0, 2]
     assert exits.mean_steps == pytest.approx(7 / 3)
     assert exits.accuracy == 1
-    assert exits.validation == ExitChoice(n=3, mean_steps=pytest.approx(7 / 3), accuracy=1, full_accuracy=1)
+    # With no loss among 1,800, that share x is still possible for which (1 - x)^1800 is 5 %.
+    none_lost = pytest.approx(1 - 0.05 ** (1 / 1800))
+    assert exits.validation == ExitChoice(
+        n=1800, mean_steps=pytest.approx(7 / 3), accuracy=1, full_accuracy=1, most_lost=none_lost, fewest=1497
+    )
+    assert (exits.tolerance, exits.confidence) == (TOLERANCE, CONFIDENCE)
     curve = {each.threshold and round(each.threshold, 4): each for each in exits.curve}
     assert list(curve) == [0.58, 0.6, 0.7, 0.9, 0.95, None]
     assert (curve[0.58].exit_steps, curve[0.58].accuracy) == ([3, 0, 0], pytest.approx(1 / 3))
@@ -82,7 +99,7 @@ def test_by_hand():
 
 def test_the_threshold_is_chosen_on_validation_and_applied_to_test():
     # On validation whoever is sure at once is right; on test that same image is of the other class.
-    found = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0])).early_exit
+    found = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0], 600)).early_exit
     assert found.threshold == pytest.approx(0.9)
     assert found.accuracy == pytest.approx(2 / 3)
     assert found.validation.accuracy == 1
@@ -91,8 +108,15 @@ def test_the_threshold_is_chosen_on_validation_and_applied_to_test():
 def test_where_leaving_early_costs_too_much_nobody_does():
     # Each is sure and wrong at first, and right in the end.
     turning = [log_odds(0.99, 0.98, 0.01), log_odds(0.01, 0.02, 0.99)]
-    found = anytime(told(turning), asked([0, 1]), asked([0, 1])).early_exit
+    found = anytime(told(turning), asked([0, 1]), asked([0, 1], 1000)).early_exit
     assert (found.threshold, found.exit_steps, found.mean_steps) == (None, [0, 0, 2], 3)
+
+
+def test_with_too_few_images_to_show_it_nobody_leaves():
+    # Nothing is lost at 0.9, as above; 1,494 images do not show that it is at most 0.2 %.
+    few, enough = (anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], times)).early_exit for times in (498, 499))
+    assert (few.threshold, few.validation.most_lost, few.validation.fewest) == (None, 0, 1497)
+    assert enough.threshold == pytest.approx(0.9)
 
 
 def running(random, num_images=2000, num_steps=12):
@@ -104,11 +128,17 @@ def running(random, num_images=2000, num_steps=12):
 def test_the_rule_holds_and_nothing_earlier_would(random):
     test, validation = running(random), running(random)
     found = early_exit(test, validation)
-    full = validation.right[-1].mean()
-    assert found.validation.accuracy >= full - TOLERANCE
-    for threshold in thresholds(validation):
-        offer = validation.leaving(threshold)
-        assert offer.mean_steps >= found.validation.mean_steps or offer.accuracy < full - TOLERANCE
+
+    def bound(threshold):
+        right, after_all = validation.exits(threshold)[1], validation.right[-1]
+        return most_lost((after_all & ~right).sum(), (right & ~after_all).sum(), len(right))
+
+    known = thresholds(validation)
+    place = known.index(found.threshold)
+    assert 0 < place < len(known) - 1
+    assert all(bound(threshold) <= TOLERANCE for threshold in known[place:-1])
+    assert bound(known[place - 1]) > TOLERANCE
+    assert found.validation.most_lost == bound(found.threshold)
     # One image after the other, as a device would do it.
     exits, right = [], []
     for image in range(test.right.shape[1]):
@@ -120,6 +150,32 @@ def test_the_rule_holds_and_nothing_earlier_would(random):
     assert found.mean_steps == np.mean(exits)
     assert found.accuracy == np.mean(right)
     assert found.exit_steps == [exits.count(t) for t in range(1, 13)]
+
+
+@pytest.mark.parametrize("n", [20, 60])
+@pytest.mark.parametrize(("p_lost", "p_gained"), [(0.02, 0.0), (0.05, 0.05), (0.1, 0.02), (0.02, 0.1), (0.3, 0.3)])
+def test_the_limit_holds_as_often_as_it_says(n, p_lost, p_gained):
+    # Every outcome of n images, weighed by its probability.
+    held = 0.0
+    for lost, gained in itertools.product(range(n + 1), repeat=2):
+        if lost + gained <= n:
+            probability = stats.multinomial.pmf(
+                [lost, gained, n - lost - gained], n, [p_lost, p_gained, 1 - p_lost - p_gained]
+            )
+            if probability > 1e-9:
+                held += probability * (most_lost(lost, gained, n) >= p_lost - p_gained)
+    assert held >= CONFIDENCE - 0.02
+
+
+def test_the_limit_by_hand():
+    assert most_lost(0, 0, 100) == pytest.approx(1 - 0.05 ** (1 / 100))
+    assert most_lost(3, 0, 3) == 1
+    # With many changes it is the usual interval of a mean of differences.
+    n, lost, gained = 100_000, 3000, 2500
+    spread = np.sqrt((lost + gained) / n - ((lost - gained) / n) ** 2)
+    assert most_lost(lost, gained, n) == pytest.approx((lost - gained) / n + 1.6449 * spread / n**0.5, rel=1e-3)
+    # More lost, fewer gained, fewer images: a higher limit.
+    assert most_lost(20, 10, 1000) < min(most_lost(21, 10, 1000), most_lost(20, 9, 1000), most_lost(20, 10, 900))
 
 
 def test_thresholds_spread_the_mean_number_of_steps_evenly(random):

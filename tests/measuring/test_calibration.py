@@ -8,7 +8,15 @@ from torch import nn
 
 from made_oracle import CARD, Oracle, batches
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.correctness import NUM_BINS, best_temperature, calibration, judged, scored
+from spikeduel.measuring.correctness import (
+    NUM_BINS,
+    best_temperature,
+    calibrated,
+    calibration,
+    eces_of_perfect,
+    judged,
+    scored,
+)
 from spikeduel.networks.models import Model, ModelCard, build
 from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys
@@ -57,8 +65,42 @@ def test_the_temperature_is_found():
     truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
     assert best_temperature(3 * scores, truth) == pytest.approx(3, rel=0.03)
     assert best_temperature(scores / 5, truth) == pytest.approx(0.2, rel=0.03)
-    # All right: the surer the better, down to the limit.
-    assert best_temperature(scores, scores.argmax(1)) < 0.011
+
+
+@pytest.mark.parametrize(("number", "classes"), [(20, 4), (500, 10)])
+def test_a_few_images_that_are_all_right_make_nobody_sure(number, classes):
+    # All scores alike, 3 for the true class: with one more image whose label is of every class in equal parts, the
+    # likeliest probability of being right is (N + 1/K) / (N + 1), not 1.
+    truth = torch.arange(number) % classes
+    scores = 3 * torch.nn.functional.one_hot(truth, classes).double()
+    found = (scores / best_temperature(scores, truth)).softmax(1).max()
+    assert found == pytest.approx((number + 1 / classes) / (number + 1), abs=1e-4)
+
+
+def test_what_a_perfect_model_shows_by_hand():
+    # Two images of confidence 0.6 in one bin: both wrong, one right, both right; and one of 1.0, in another bin.
+    found = eces_of_perfect(np.array([0.6, 1.0, 0.6]), np.array([8, 14, 8]))
+    assert set(np.unique(found.round(9))) == {round(gap / 3, 9) for gap in (1.2, 0.2, 0.8)}
+    assert found.mean() == pytest.approx((0.16 * 1.2 + 0.48 * 0.2 + 0.36 * 0.8) / 3, abs=3 * found.std() / 1000**0.5)
+
+
+def test_who_is_perfect_shows_as_much_and_who_exaggerates_shows_more():
+    beyond = 0
+    for seed in range(20):
+        scores, generator = random_scores(200, 1.5, seed)
+        truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
+        found, exaggerating = judged(scores, truth), judged(3 * scores, truth)
+        assert 0.05 < found.ece_of_perfect < 0.1 < found.ece_of_perfect_95 < 0.13
+        beyond += found.ece > found.ece_of_perfect_95
+        assert exaggerating.ece > exaggerating.ece_of_perfect_95
+    # Of 20 draws, 4 or more beyond the 95th percentile happen in 1.6 % of cases.
+    assert beyond < 4
+    assert judged(*random_perfect(40_000)).ece_of_perfect < 0.008
+
+
+def random_perfect(number):
+    scores, generator = random_scores(number, 1.5, 0)
+    return scores, torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
 
 
 class Exaggerating(nn.Module):
@@ -77,9 +119,13 @@ def test_the_temperature_comes_from_validation_alone():
     test = batches([0, 0, 1, 1], [0, 0, 1, 1])
     # Right on three of four, the rest on the third class: p = 3/4 for the answer needs scores of log 6 to 0.
     validation = batches([0, 0, 1, 1, 0, 0, 1, 1], [0, 0, 1, 1, 0, 1, 1, 2])
-    found = calibration(model, test, validation)
-    assert found.temperature == pytest.approx(4 / math.log(6), rel=1e-3)
-    assert found.scaled.ece == pytest.approx(0.25, abs=1e-3)
+    fitted = calibrated(model, validation)
+    # With a ninth image, of every class a third: right in 6 1/3 of 9.
+    assert fitted.card.temperature == pytest.approx(4 / math.log(2 * (6 + 1 / 3) / (2 + 2 / 3)), rel=1e-3)
+    assert (model.card.temperature, fitted.precision) == (None, "32")
+    found = calibration(fitted, test)
+    assert found.temperature == fitted.card.temperature
+    assert found.scaled.ece == pytest.approx((2 + 2 / 3) / 9, abs=1e-3)
     assert found.ece == pytest.approx(1 - math.exp(4) / (math.exp(4) + 2))
     alone = calibration(model, test)
     assert alone == structs.replace(found, temperature=None, scaled=None)
@@ -97,6 +143,13 @@ def test_the_probabilities_are_those_of_predict():
     _, probabilities = model.predict(images, RandomKeys.for_evaluation(index))
     np.testing.assert_allclose(scores.softmax(1), probabilities, atol=1e-6)
     assert torch.equal(truth, labels)
+    fitted = calibrated(model, halves)
+    _, probabilities = fitted.predict(images, RandomKeys.for_evaluation(index))
+    np.testing.assert_allclose((scores / fitted.card.temperature).softmax(1), probabilities, atol=1e-6)
+    # What the report calls scaled is what predict gives: its mean confidence, bin by bin.
+    bins = calibration(fitted, halves).scaled.bins
+    said = sum(each.count * each.confidence for each in bins if each.count) / 40
+    assert said == pytest.approx(probabilities.max(1).mean(), abs=1e-6)
 
 
 def test_a_sure_oracle():

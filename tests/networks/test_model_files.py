@@ -143,15 +143,33 @@ def test_a_network_that_does_not_spike_may_be_called_cnn_in_an_older_file(tmp_pa
     assert load_model(path).module.family == "ann"
 
 
-def test_a_model_answers_in_the_precision_of_its_card_where_the_hardware_has_it(tmp_path, images, monkeypatch):
+def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_asks(tmp_path, images):
     save_model(tmp_path / "m.safetensors", make(precision="bf16"))
-    for has_bf16, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr("spikeduel.networks.model_files.has_bf16", lambda device, found=has_bf16: found)
-        model = load_model(tmp_path / "m.safetensors")
+    for asked, dtype in (({}, torch.float32), ({"precision": "bf16"}, torch.bfloat16)):
+        model = load_model(tmp_path / "m.safetensors", **asked)
+        assert model.card.precision == "bf16"
         seen = []
         model.module.linear1.register_forward_hook(lambda layer, inputs, output, seen=seen: seen.append(output.dtype))
         model.predict(images)
         assert seen == [dtype]
+    with pytest.raises(InputError, match="precision '16'"):
+        load_model(tmp_path / "m.safetensors", precision="16")
+
+
+def test_the_temperature_is_kept_and_an_older_file_has_none(tmp_path, images):
+    path = tmp_path / "m.safetensors"
+    save_model(path, make(temperature=2.5))
+    model = load_model(path)
+    assert model.card.temperature == 2.5
+    raw = model.predict(images, calibrated=False)[1]
+    np.testing.assert_allclose(model.predict(images)[1], torch.tensor(raw).log().div(2.5).softmax(1), rtol=1e-4)
+
+    card = _card_of(path.read_bytes())
+    del card["temperature"]
+    _overwrite(path, {"spikeduel": json.dumps(card)}, model.module.state_dict())
+    older = load_model(path)
+    assert older.card.temperature is None
+    np.testing.assert_array_equal(older.predict(images)[1], raw)
 
 
 def _card_of(whole):
@@ -181,6 +199,9 @@ def _card_of(whole):
         ({"classes": ["a", "a", "b"]}, "or one twice"),
         ({"classes": ["a"] + ["b"] * 10**4}, "or one twice"),
         ({"precision": "64"}, "precision: "),
+        ({"temperature": 0.0}, "temperature: "),
+        ({"temperature": 1e-300}, "temperature: "),
+        ({"temperature": "2"}, "temperature: "),
         ({"trained_on": {"fingerprint": "f"}}, "trained_on: .*split"),
         ({"format": 99}, "written by another version"),
     ],

@@ -40,6 +40,33 @@ def test_wrong_images_are_refused(images):
             make().predict(wrong)
 
 
+@pytest.mark.parametrize("temperature", [0.05, 3.0, 100.0])
+def test_a_temperature_changes_probabilities_and_no_label(temperature, images):
+    plain, fitted = make(), make(temperature=temperature)
+    labels, raw = plain.predict(images)
+    found, probabilities = fitted.predict(images)
+    assert np.array_equal(found, labels)
+    assert np.array_equal(fitted.predict(images, calibrated=False)[1], raw)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
+    assert (probabilities.max(1) < raw.max(1)).all() == (temperature > 1)
+    # A stream's too.
+    state = None
+    for frame in fitted.frames(images):
+        scores, state = fitted.step(frame, state)
+    np.testing.assert_allclose(fitted.probabilities(scores), probabilities, atol=1e-5)
+    np.testing.assert_allclose(fitted.probabilities(scores, calibrated=False), raw, atol=1e-5)
+
+
+def test_the_label_is_that_of_the_scores_where_probabilities_round_to_the_same(images):
+    model = make("small-cnn", temperature=100.0)
+    with torch.no_grad():
+        for weights in model.module.parameters():
+            weights.zero_()
+        # Differences of 1e-6 vanish in the softmax after a temperature of 100.
+        list(model.module.parameters())[-1].copy_(torch.tensor([0.0, 1e-6, 0.0]))
+    assert set(model.predict(images)[0]) == {1}
+
+
 def test_a_trace_is_what_the_network_did(images):
     model = make()
     draw = RandomKeys.for_evaluation(np.arange(5))

@@ -136,6 +136,9 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     # What the validation images say is measured, not taken from its source.
     model = model_files.load_model(tmp_path / "out" / one.model)
     assert model.card.trained_on["converted_from"] == "dense-relu"
+    # It has a temperature of its own, and so has its source.
+    temperatures = [t.test.calibration.temperature for t in (source, one)]
+    assert model.card.temperature == temperatures[1] != temperatures[0]
 
 
 def test_what_is_converted_once_is_found_again(experiment, tmp_path, unreported):

@@ -47,6 +47,9 @@ def test_the_trials_numbers_are_found_again(contender, trained):
         encoding_spread=measured["encoding_spread"],
         calibration=measured["calibration"],
     )
+    assert found.computed_in == "32"
+    assert found.calibration.temperature == load_model(path).card.temperature
+    assert found.calibration.scaled.nll < found.calibration.nll
     assert (found.encoding_spread.accuracies is not None) == (contender == "dense-snn")
     assert evaluate(load_model(path), EXPERIMENT) == found
 
@@ -252,6 +255,26 @@ def test_a_row_says_label_and_probabilities(model, tmp_path, random):
     labels, probabilities = model.predict(image[None, None])
     assert row["label"] == model.card.classes[labels[0]]
     assert row["probability"] == pytest.approx(float(probabilities.max()))
+
+
+def test_what_is_not_calibrated_is_said_once(model, trained, tmp_path):
+    class Telling(Progress):
+        def __init__(self):
+            self.said = []
+
+        def say(self, text):
+            self.said.append(text)
+
+    Image.new("L", (6, 6)).save(tmp_path / "a.png")
+    fitted = load_model(trained["small-cnn"][0])
+    for answering, wanted, calibrated, told in (
+        (model, True, False, True), (model, False, False, False), (fitted, True, True, False),
+        (fitted, False, False, False),
+    ):  # fmt: skip
+        telling = Telling()
+        ((row, _), _) = predict_files(answering, [tmp_path / "a.png"] * 2, telling, wanted)
+        assert row["calibrated"] == calibrated
+        assert ["no temperature" in line for line in telling.said] == [True] * told
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])

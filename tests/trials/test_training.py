@@ -60,7 +60,7 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
     card = replace(planning.describe(contender, experiment, prepared), precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Model(models.build(card), card)
+        model = Model(models.build(card), card, precision)
     images, labels = prepared.held
     return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
 

@@ -50,6 +50,10 @@ _SHARED = """Args:
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
     quiet (--quiet -q, Output): No progress.
     model (MODEL): A .safetensors file from a run's models/ folder.
+    answers_in (--precision 32|bf16): Precision of the answers. 32 is what reports and exports are about; bf16 is faster
+        where the hardware has it, and gives a few images in a thousand another label. (Default: 32)
+    raw (--raw): Probabilities as the network gives them, without the temperature that was fitted on validation images.
+        Labels are the same.
     model_code (--own-code module:attribute): Your own architecture, neuron or encoder that the model needs and that may
         be run; repeatable.
     run (RUN): A run's folder, as `spikeduel runs` lists it.
@@ -73,6 +77,8 @@ class Given:
     quiet: bool = False
     model: Path = Path()
     model_code: list[str] | None = None
+    answers_in: str = "32"
+    raw: bool = False
 
     def experiment(self, dataset: str | None = None) -> Experiment:
         """The experiment in the file, or of the recipe, on `dataset` or the one given; changed by options and `--set`.
@@ -112,10 +118,10 @@ class Given:
         return changed
 
     def opened(self) -> "Model":
-        """The model in the file. Raises `InputError`."""
+        """The model in the file, to answer as asked for. Raises `InputError`."""
         from spikeduel.networks.model_files import load_model
 
-        return load_model(self.model, own_code=self.model_code or ())
+        return load_model(self.model, own_code=self.model_code or (), precision=self.answers_in)
 
     def progress(self, on_stderr: bool = False) -> "Progress":
         """Bars and lines; nothing with `--quiet`. On standard error also where standard output is for JSON."""

@@ -11,7 +11,7 @@ from spikeduel.system.errors import InputError, visible
 
 @command(
     *("model", "part", "dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
-    *("model_code",),
+    *("answers_in", "model_code"),
     required=("model", "dataset"),
     epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist",
     when_stopped="Nothing was measured.",
@@ -32,14 +32,15 @@ def evaluate(given: Given, part: str = "test") -> None:
     if given.as_json:
         print_json(test)
     else:
-        typer.echo(f"{given.model} on {test.n:,} images of {given.settings['dataset']}\n")
+        in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
+        typer.echo(f"{given.model} on {test.n:,} images of {given.settings['dataset']}{in_bf16}\n")
         typer.echo(tables.render(tables.class_rows(test)))
         if test.robustness:
             typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
 
 
 @command(
-    *("model", "images", "as_json", "quiet", "model_code"),
+    *("model", "images", "raw", "answers_in", "as_json", "quiet", "model_code"),
     required=("model",),
     epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
     when_stopped="Nothing was changed.",
@@ -50,15 +51,14 @@ def predict(given: Given, images: list[Path]) -> None:
     The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
     80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or PSD, and HEIC where pillow-heif
     is installed; of several frames the first counts.
-    Probabilities of the study's spiking network are a softmax of spike counts: they rank the classes, but are not
-    calibrated.
+    Probabilities are calibrated on validation images, where the model was trained here.
 
     Args:
         images (IMAGE…): Image files, or folders of them.
     """
     from spikeduel.trials import evaluating
 
-    rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress())
+    rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress(), not given.raw)
     if given.as_json:
         print_json(rows)
     else:
@@ -72,7 +72,7 @@ def predict(given: Given, images: list[Path]) -> None:
 
 
 @command(
-    *("model", "image", "out", "model_code"),
+    *("model", "image", "out", "raw", "model_code"),
     required=("model",),
     epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/",
     when_stopped="The figures drawn so far are kept.",
@@ -89,7 +89,7 @@ def inspect(given: Given, image: Path, out: Path | None = None) -> None:
 
     loaded = given.opened()
     folder = out or Path("inspect") / f"{given.model.stem}-{image.stem}"
-    for path in draw(loaded, evaluating.open_for(loaded, image), folder):
+    for path in draw(loaded, evaluating.open_for(loaded, image), folder, calibrated=not given.raw):
         typer.echo(path)
 
 

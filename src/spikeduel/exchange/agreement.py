@@ -70,7 +70,6 @@ def as_written(model: Model, weights: str = "float32") -> Model:
     """A copy of `model` on the CPU that computes in float32, its weights laid out in rows, rounded for "int8"."""
     copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
     copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    copied.precision = "32"
     if weights == "int8":
         rounded_to_int8(copied.module)
     return copied
@@ -185,6 +184,14 @@ def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     return np.rint(weight / scale).astype(np.int8), scale
+
+
+def probabilities_of(model: Model) -> str:
+    """How probabilities come of a network's scores, in words."""
+    temperature = model.card.temperature
+    if temperature is None:
+        return "the softmax of scores, which is not calibrated: no temperature was fitted"
+    return f"the softmax of scores / {temperature:g}, a temperature that was fitted on validation images"
 
 
 def frames_of(model: Model) -> str:

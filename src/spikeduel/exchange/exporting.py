@@ -8,7 +8,7 @@ import numpy as np
 
 from spikeduel.data import DATASETS
 from spikeduel.exchange import nir, onnx
-from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared
+from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared, probabilities_of
 from spikeduel.networks.models import Model
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
@@ -27,6 +27,7 @@ Raises `InputError` for a model that the format cannot express: why, and what to
 
 EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
 WEIGHTS = ("float32", "int8")
+_WHERE = {"nir": "not in the file, as NIR has no softmax"}
 NUM_IMAGES = 1000
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
 
@@ -56,7 +57,8 @@ _REQUIRED = (
 class ExportCheck(Frozen):
     """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test images.
 
-    `accuracy` is the model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`.
+    `temperature` is the model's, and `probabilities` says how they come of the file's scores. `accuracy` is the
+    model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`.
     """
 
     spikeduel: str
@@ -75,6 +77,8 @@ class ExportCheck(Frozen):
     accuracy: float
     programs: dict[str, Agreement]
     versions: dict[str, str]
+    temperature: float | None
+    probabilities: str
 
 
 def export(
@@ -133,6 +137,8 @@ def export(
             accuracy=accuracy,
             programs=programs,
             versions={package: known for package in _PACKAGES if (known := package_version(package)) is not None},
+            temperature=model.card.temperature,
+            probabilities=f"{_WHERE.get(to, 'output probabilities')}: {probabilities_of(model)}",
         )
     write_json(path.with_name(f"{path.name}.check.json"), check)
     return check
@@ -168,7 +174,7 @@ def trained_on(model: Model) -> str:
 
 def lines(check: ExportCheck) -> list[str]:
     """`check` in words: a line for each program that ran the file, and what int8 cost."""
-    told = _program_lines(check.programs, check.n)
+    told = [*_program_lines(check.programs, check.n), f"Probabilities: {check.probabilities}."]
     if set(check.programs) == {"spikeduel"}:
         told.append("No other program checked it. To have snnTorch check it, install snntorch and nirtorch.")
     if check.weights == "int8":

@@ -25,6 +25,7 @@ from torch import Tensor
 from spikeduel import data
 from spikeduel.data import Preprocessing
 from spikeduel.networks.models import Model, ModelCard, Steps, build
+from spikeduel.results.trials import Temperature
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.system import files
@@ -47,7 +48,7 @@ _OPTIONAL = [f"lif{i}.{part}" for i in (1, 2) for part in ("graded_spikes_factor
 
 _ABOUT: dict[str, Any] = {
     "dt": Annotated[float, Meta(gt=0, lt=1e6)], "classes": Annotated[tuple[str, ...], Meta(min_length=1)],
-    "dataset": str, "preprocessing": dict[str, Any], "encoding": str, "num_steps": Steps,
+    "dataset": str, "preprocessing": dict[str, Any], "encoding": str, "num_steps": Steps, "temperature": Temperature,
 }  # fmt: skip
 """What counts of what spikeduel wrote into a NIR file; `dt` is the seconds of a step."""
 
@@ -116,6 +117,7 @@ def _model(
         encoding=encoding or (about["encoding"] if about.get("encoding") in ENCODERS else "direct"),
         num_steps=num_steps or about.get("num_steps", 25),
         dataset=prepared.name if prepared is not None else about.get("dataset") or name,
+        temperature=about.get("temperature") if encoding is None and num_steps is None else None,
     )
     with torch.random.fork_rng():
         module = build(card)
@@ -203,7 +205,9 @@ def read_nir(content: bytes, dt: float | None = None) -> Imported:
             graph = nir.read(io.BytesIO(content), type_check=False)
         if not isinstance(graph, nir.NIRGraph):
             raise InputError(f"it holds a single {type(graph).__name__}, not a graph.")
-        about = _about(graph.metadata.get(METADATA))
+        told = _about(graph.metadata.get(METADATA))
+        # With other steps, its scores are others.
+        about = {name: value for name, value in told.items() if dt is None or name != "temperature"}
         dt = dt or about.get("dt", STEP_SECONDS)
         if not 0 < dt < 1e6:
             raise InputError("a step must last more than 0 seconds.")

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.exchange.agreement import Encoded, Run, Runner, folded, frames_of
+from spikeduel.exchange.agreement import Encoded, Run, Runner, folded, frames_of, probabilities_of
 from spikeduel.exchange.importing import METADATA, STEP_SECONDS, import_model
 from spikeduel.networks.architectures import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.models import Model, neurons_watched
@@ -30,7 +30,7 @@ from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.hardware import package_version
 from spikeduel.system.typed import plain
 
-_OF_CARD = ("contender", "dataset", "classes", "preprocessing", "encoding", "num_steps")
+_OF_CARD = ("contender", "dataset", "classes", "preprocessing", "encoding", "num_steps", "temperature")
 
 
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
@@ -55,6 +55,7 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         **{name: card[name] for name in _OF_CARD},
         "input": f"float32 at each step, {shape}; {frames_of(model)}",
         "answer": "the mean of the output over the steps is the score of each class",
+        "probabilities": f"not in the graph, as NIR has no softmax: {probabilities_of(model)}",
     }
     graph = nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), metadata={METADATA: json.dumps(about)})
     # A file object, since h5py names its file by what stands in it.

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_of
+from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_of, probabilities_of
 from spikeduel.networks.architectures import as_sequence
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.spiking import ConstantInput, kernels
@@ -35,8 +35,8 @@ RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np
 def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Writes `model` with all its time steps; returns who can run the file.
 
-    `images` float32 `[B, C, H, W]` in [0, 1] go in, `scores` `[B, K]` come out. Where the encoding draws at random, or
-    is the user's own, `encoded` `[T, B, C, H, W]` goes in.
+    `images` float32 `[B, C, H, W]` in [0, 1] go in, `scores` and `probabilities` `[B, K]` come out. Where the
+    encoding draws at random, or is the user's own, `encoded` `[T, B, C, H, W]` goes in.
     """
     takes_images = model.card.encoding in (None, "direct", "latency")
     shape = [_EXAMPLES, *model.card.image_shape]
@@ -55,15 +55,17 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             network_input = ConstantInput(x, num_steps)
         elif model.card.encoding == "latency":
             network_input = latency((x * 255).round().to(torch.uint8), num_steps, None)  # type: ignore[arg-type]
-        return [model.readout.scores(model.module(network_input))]
+        scores = model.readout.scores(model.module(network_input))
+        return [scores, model.probabilities(scores)]
 
     example, shapes = (torch.rand(shape).round(),), ({batch_axis: torch.export.Dim("batch")},)
     outputs = {"scores": "[B, K]: the label is the index of the largest"}
+    outputs |= {"probabilities": f"[B, K]: {probabilities_of(model)}"}
     run_file = _written(model, answer, example, shapes, {name: what}, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         given = images / 255 if takes_images else as_sequence(encoded)
-        (scores,), spikes = run_file({name: given.numpy()})
+        (scores, _), spikes = run_file({name: given.numpy()})
         return Run(scores, spikes)
 
     return {f"onnxruntime {version('onnxruntime')}": run}
@@ -72,9 +74,9 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Writes one time step of `model`, for streams and small devices; returns who can run the file.
 
-    `frame` float32 `[B, C, H, W]` and the state go in, the scores so far and the next state come out: each layer's
-    `NAME.mem` becomes `NAME.mem.next`, and so do `readout.total` and `readout.num_steps`. All states start from zero.
-    Raises `InputError` for a network that cannot stream.
+    `frame` float32 `[B, C, H, W]` and the state go in; the scores so far, their probabilities and the next state come
+    out: each layer's `NAME.mem` becomes `NAME.mem.next`, and so do `readout.total` and `readout.num_steps`. All states
+    start from zero. Raises `InputError` for a network that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
     if model.card.encoding is None:
@@ -92,6 +94,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     inputs = {"frame": f"float32 [B, C, H, W], {frames_of(model)}"}
     inputs |= dict.fromkeys(states, "the state, zeros at first")
     outputs = {"scores": "[B, K]: those so far; the label is the index of the largest"}
+    outputs |= {"probabilities": f"[B, K]: {probabilities_of(model)} after all steps"}
     outputs |= dict.fromkeys([f"{name}.next" for name in states], "the state for the next step")
     dim = torch.export.Dim("batch")
     shapes = ({0: dim}, [None if axis is None else {axis: dim} for _, axis in states.values()])
@@ -105,7 +108,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             output = model.module(frame.unsqueeze(0))
         total, num_steps = held[-2] + readout.accumulate(output), held[-1] + 1
         scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
-        return [scores, *(after[layer][key] for layer, key in places), total, num_steps]
+        return [scores, model.probabilities(scores), *(after[layer][key] for layer, key in places), total, num_steps]
 
     run_file = _written(model, answer, examples, shapes, inputs, outputs, path, weights)
 
@@ -117,7 +120,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         }
         scores, steps = np.empty(0), []
         for frame in as_sequence(encoded).numpy():
-            (scores, *after), spikes = run_file({"frame": frame, **state})
+            (scores, _, *after), spikes = run_file({"frame": frame, **state})
             state = dict(zip(states, after, strict=True))
             steps.append(spikes)
         return Run(scores, {layer: np.concatenate([spikes[layer] for spikes in steps]) for layer in steps[0]})

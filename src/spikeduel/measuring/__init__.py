@@ -34,7 +34,7 @@ class Measure:
 MEASURES: dict[str, Measure] = {
     "classification": Measure(classification, Classification),
     "encoding_spread": Measure(encoding_spread, EncodingSpread),
-    "calibration": Measure(calibration, Calibration, on_validation=True),
+    "calibration": Measure(calibration, Calibration),
     "weight_shapes": Measure(weight_shapes, WeightShapes),
     "operations": Measure(operations, Counted),
     "anytime": Measure(anytime, Anytime, on_validation=True),

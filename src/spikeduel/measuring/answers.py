@@ -34,14 +34,22 @@ class Running:
         """T."""
         return len(self.right)
 
-    def leaving(self, threshold: float | None) -> Leaving:
-        """What comes of each image leaving once its confidence reaches `threshold`, else after all T steps (None)."""
+    def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """After how many steps each image leaves, and whether its answer then is right: int64 and bool `[N]`.
+
+        It leaves once its confidence reaches `threshold`, else after all T steps (None: all do).
+        """
         earlier = self.confidence[:-1]
         exits = 1 + (np.ones_like(earlier, bool) if threshold is None else earlier < threshold).sum(0)
+        return exits, self.right[exits - 1, np.arange(len(exits))]
+
+    def leaving(self, threshold: float | None) -> Leaving:
+        """What comes of leaving by `exits`."""
+        exits, right = self.exits(threshold)
         return Leaving(
             threshold=threshold,
             mean_steps=float(exits.mean()),
-            accuracy=float(self.right[exits - 1, np.arange(len(exits))].mean()),
+            accuracy=float(right.mean()),
             exit_steps=np.bincount(exits, minlength=self.num_steps + 1)[1:].tolist(),
         )
 

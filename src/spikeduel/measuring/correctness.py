@@ -2,16 +2,20 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from msgspec import structs
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
 from spikeduel.measuring.answers import Running, answers_of, ask
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import (
+    COLDEST,
+    HOTTEST,
     Anytime,
     Calibrated,
     Calibration,
@@ -28,9 +32,10 @@ from spikeduel.spiking.random_keys import RandomKeys
 
 NUM_DRAWS = 5
 NUM_BINS = 15
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 100.0
-TOLERANCE = 0.002
-"""How much accuracy on validation images leaving early may cost: two images in a thousand."""
+NUM_PERFECT = 1000
+"""How often the answers of a perfectly calibrated model are drawn."""
+TOLERANCE, CONFIDENCE = 0.002, 0.95
+"""How much accuracy leaving early may cost, two images in a thousand, and how sure that has to be."""
 NUM_THRESHOLDS = 64
 
 
@@ -40,7 +45,8 @@ def classification(model: Model, batches: Iterable[Any]) -> Classification:
     A class that was never predicted has precision 0.
     """
     answers = answers_of(model, batches)
-    return classified(model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss)
+    found = classified(model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss)
+    return structs.replace(found, computed_in=model.precision)
 
 
 def classified(
@@ -126,21 +132,27 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
             hook.remove()
 
 
-def calibration(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Calibration:
-    """How far the probabilities of `Model.predict` are from the truth, as they come and after one temperature.
+def calibrated(model: Model, validation: Iterable[Any]) -> Model:
+    """`model` in float32, with the temperature that fits the `validation` batches best (`best_temperature`)."""
+    answering = model if model.precision == "32" else Model(model.module, model.card)
+    temperature = best_temperature(*scored(answering, validation))
+    return Model(model.module, replace(model.card, temperature=temperature))
 
-    `ece`, `nll`, `brier` and `bins` as in `judged`. `temperature` is the one that fits the `validation` batches best
-    (Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2), and `scaled` the same four after it; a
-    temperature changes no answer. Both are None without validation. Random encodings draw by image index.
+
+def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
+    """How far the probabilities of `Model.predict` are from the truth, raw, and `scaled` by the model's temperature.
+
+    Both as in `judged`; `scaled` is None for a model without a temperature. A temperature changes no answer. Random
+    encodings draw by image index.
     """
     scores, truth = scored(model, batches)
-    temperature = None if validation is None else best_temperature(*scored(model, validation))
+    temperature = model.card.temperature
     scaled = None if temperature is None else judged(scores / temperature, truth)
     return Calibration(**asdict(judged(scores, truth)), temperature=temperature, scaled=scaled)
 
 
 def scored(model: Model, batches: Iterable[Any]) -> tuple[Tensor, Tensor]:
-    """Scores float64 `[N, K]`, whose softmax are the probabilities of `Model.predict`, and true classes `[N]`."""
+    """Scores float64 `[N, K]`, whose softmax are the raw probabilities of `Model.predict`, and true classes `[N]`."""
     answers = answers_of(model, batches)
     return answers.scores, torch.from_numpy(answers.truth)
 
@@ -152,6 +164,8 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
              `high`, with `count` images, their mean `confidence` and `accuracy` (None in an empty bin)
     `ece`    expected calibration error: the mean over images of their bin's |accuracy − confidence| (Naeini et al.
              2015; Guo et al. 2017, equation 3)
+    `ece_of_perfect`, `ece_of_perfect_95`  what that would be of a perfectly calibrated model (`eces_of_perfect`): the
+             mean and the 95th percentile. On 200 images the mean can be 0.08
     `nll`    negative log-likelihood: the mean of −log p of the true class
     `brier`  the mean of Σₖ (pₖ − yₖ)², y being 1 for the true class and 0 for others: 0 … 2 (Brier 1950)
     """
@@ -171,25 +185,49 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
         low, high = k / NUM_BINS, (k + 1) / NUM_BINS
         bins.append(CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy))
     wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
+    perfect = eces_of_perfect(confidence, number)
     return Calibrated(
         ece=error,
+        ece_of_perfect=float(perfect.mean()),
+        ece_of_perfect_95=float(np.quantile(perfect, 0.95)),
         nll=float(-logarithms.gather(1, truth[:, None]).mean()),
         brier=float((probabilities - wanted).square().sum(1).mean()),
         bins=bins,
     )
 
 
+def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """`[NUM_PERFECT]`: expected calibration errors of answers that are right as often as `confidence` `[N]` says.
+
+    `number` `[N]` is each image's bin. Whether an answer is right is drawn anew each time, always in the same way. With
+    few images a bin's accuracy is away from its confidence by chance, so that the error is above 0 for everybody
+    (Roelofs et al. 2022, "Mitigating Bias in Calibration Error Estimation", figure 1).
+    """
+    order = np.argsort(number, kind="stable")
+    sure = confidence[order]
+    starts = np.unique(number[order], return_index=True)[1]
+    random, found = np.random.default_rng(0), []
+    at_once = max(1, 4_000_000 // len(sure))
+    for done in range(0, NUM_PERFECT, at_once):
+        right = random.random((min(at_once, NUM_PERFECT - done), len(sure))) < sure
+        found.append(np.abs(np.add.reduceat(right - sure, starts, axis=1)).sum(1) / len(sure))
+    return np.concatenate(found)
+
+
 def best_temperature(scores: Tensor, truth: Tensor) -> float:
     """The t between 0.01 and 100 for which softmax(`scores` / t) has the lowest negative log-likelihood.
 
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2; with one image more, whose label is of
+    every class in equal parts. Without it, a few images that are all right would make the network sure of everything.
     It is convex in 1/t, so that a search over log t ends in the one minimum, or at a limit where there is none between.
     """
     from scipy.optimize import minimize_scalar
 
     def nll(log_temperature: float) -> float:
-        return float(torch.nn.functional.cross_entropy(scores / math.exp(log_temperature), truth))
+        logarithms = (scores / math.exp(log_temperature)).log_softmax(1)
+        return -float(logarithms.gather(1, truth[:, None]).sum() + logarithms.mean())
 
-    limits = (math.log(LOWEST_TEMPERATURE), math.log(HIGHEST_TEMPERATURE))
+    limits = (math.log(COLDEST), math.log(HOTTEST))
     return math.exp(minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-6}).x)
 
 
@@ -215,24 +253,72 @@ def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | No
 def early_exit(test: Running, validation: Running) -> EarlyExit:
     """Leaving at the first step at which the highest probability so far reaches a threshold, else after all T.
 
-    Of `thresholds`, that with which the images of `validation` leave earliest on average while their accuracy is at
-    most `TOLERANCE` below that after all steps: None where nobody may leave early. What it gives on `test`, and in
-    `curve` what every threshold gives. Probabilities are the softmax of the scores so far (of the study's readout: of
-    counts of spikes). The idea is that of BranchyNet (Teerapittayanon et al. 2016), which leaves between layers; SEENN
-    (Li et al. 2023) leaves between time steps.
+    The threshold is `chosen_threshold` of `validation`. What it gives on `test`, and in `curve` what every threshold
+    gives. Probabilities are raw, the softmax of the scores so far (of the study's readout: of counts of spikes). The
+    idea is that of BranchyNet (Teerapittayanon et al. 2016), which leaves between layers; SEENN (Li et al. 2023) leaves
+    between time steps.
     """
     known = thresholds(validation)
-    full = float(validation.right[-1].mean())
-    offered = [found for found in map(validation.leaving, known) if found.accuracy >= full - TOLERANCE]
-    chosen = min(offered, key=lambda found: found.mean_steps)
+    threshold, bound = chosen_threshold(validation)
+    chosen, after_all = validation.leaving(threshold), validation.right[-1]
     return EarlyExit(
-        **asdict(test.leaving(chosen.threshold)),
+        **asdict(test.leaving(threshold)),
         tolerance=TOLERANCE,
+        confidence=CONFIDENCE,
         validation=ExitChoice(
-            n=validation.right.shape[1], mean_steps=chosen.mean_steps, accuracy=chosen.accuracy, full_accuracy=full
+            n=len(after_all),
+            mean_steps=chosen.mean_steps,
+            accuracy=chosen.accuracy,
+            full_accuracy=float(after_all.mean()),
+            most_lost=bound,
+            fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
         ),
-        curve=[test.leaving(threshold) for threshold in known],
+        curve=[test.leaving(each) for each in known],
     )
+
+
+def chosen_threshold(validation: Running) -> tuple[float | None, float]:
+    """At which confidence images may leave, and the accuracy that this costs at most (`most_lost`).
+
+    Of `thresholds`, from the highest down, the last for which the images of `validation` show with `CONFIDENCE` that
+    leaving costs at most `TOLERANCE`, as all before it do; None where nobody may leave early. Tests in a fixed order
+    that end with the first failure keep their level without a correction (Angelopoulos et al. 2021, "Learn then Test:
+    Calibrating Predictive Algorithms to Achieve Risk Control").
+    """
+    after_all = validation.right[-1]
+    threshold, bound = None, 0.0
+    for candidate in reversed(thresholds(validation)[:-1]):
+        right = validation.exits(candidate)[1]
+        found = most_lost(int((after_all & ~right).sum()), int((right & ~after_all).sum()), len(right))
+        if found > TOLERANCE:
+            break
+        threshold, bound = candidate, found
+    return threshold, bound
+
+
+def most_lost(lost: int, gained: int, n: int) -> float:
+    """With `CONFIDENCE`, at most this share of images more is wrong, of `n` of which `lost` became wrong and `gained`
+    right: an upper limit of one side.
+
+    That of the score test of paired proportions (Tango 1998, "Equivalence test and confidence interval for the
+    difference in proportions for the paired-sample design"), but no less than the exact limit of Clopper and Pearson
+    for the net loss: where hardly any image changes, the score's is too low.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import beta, norm
+
+    quantile, net = float(norm.ppf(CONFIDENCE)), max(lost - gained, 0)
+    exact = 1.0 if net == n else float(beta.ppf(CONFIDENCE, net + 1, n - net))
+
+    def beyond(share: float) -> float:
+        linear = (2 * n - lost + gained) * share - lost - gained
+        product = 8 * n * gained * share * (1 - share)
+        gains = (math.sqrt(linear * linear + product) - linear) / (4 * n)  # the likeliest share, if `share` is lost
+        return lost - gained - n * share + quantile * math.sqrt(n * (2 * gains + share * (1 - share)))
+
+    if beyond(exact) <= 0 or exact == 1:
+        return exact
+    return float(brentq(beyond, exact, 1.0))
 
 
 def thresholds(validation: Running) -> list[float | None]:

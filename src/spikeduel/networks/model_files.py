@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import safetensors
 import torch
@@ -17,8 +17,8 @@ from spikeduel.networks.foreign.calling import Output
 from spikeduel.networks.models import Model, ModelCard, Steps, build, outlined
 from spikeduel.spiking.encoders import encoder_of
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, visible
-from spikeduel.system.hardware import has_bf16
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.hardware import Precision
 from spikeduel.system.typed import Frozen
 
 FORMAT = 1
@@ -40,14 +40,20 @@ def save_model(path: Path, model: Model) -> None:
         temporary.write_bytes(save(weights, metadata))
 
 
-def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = ()) -> Model:
-    """The model in a file that spikeduel wrote. Raises `InputError`.
+def load_model(
+    path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = (), precision: str = "32"
+) -> Model:
+    """The model in a file that spikeduel wrote, to compute in `precision`. Raises `InputError`.
 
     Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron, surrogate or encoder
-    needs that code: `own_code` lists the `module:attribute` names that may be imported for it. A model trained in
-    bfloat16 computes in float32 where `device` has no hardware for it.
+    needs that code: `own_code` lists the `module:attribute` names that may be imported for it. Reports and
+    exports are of answers in float32; in "bf16", which is faster where hardware has it, a few labels in a thousand
+    differ.
     """
     path = Path(path)
+    how = next((known for known in get_args(Precision) if known == precision), None)
+    if how is None:
+        raise unknown("precision", precision, get_args(Precision))
     if files.is_folder(path):
         raise InputError(f"{path}: a folder; a run's models are the .safetensors files in its models/.")
     if not files.is_file(path):
@@ -70,10 +76,7 @@ def load_model(path: Path | str, device: str | torch.device = "cpu", own_code: C
     # Wrong settings raise where they are used: in torch, or in the user's own code.
     except Exception as error:
         raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error}).") from None
-    model = Model(module.eval(), card)
-    if not has_bf16(model.device.type):
-        model.precision = "32"
-    return model
+    return Model(module.eval(), card, how)
 
 
 def _require_reasonable_header(path: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.architectures import ARCHITECTURES, as_sequence
 from spikeduel.networks.foreign import Foreign
-from spikeduel.results.trials import Calling
+from spikeduel.results.trials import Calling, Temperature
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import NEURONS, Neuron, State, carried_state
@@ -38,7 +38,8 @@ class ModelCard:
 
     `image_shape` is (C, H, W). `network` holds what its architecture was built with: `hidden`, and for a spiking one
     `neuron` and its settings. `encoding` and `num_steps` (T) are None for a network that takes the analogue image.
-    `precision` is the one that it was trained and tested in. `trained_on` identifies the data (`fingerprint`, and
+    `precision` is the one that it was trained in. Scores after all time steps, divided by `temperature`, give
+    calibrated probabilities; None where none was fitted. `trained_on` identifies the data (`fingerprint`, and
     `ungrouped` without `group_by`) and its split (`split`, `split_seed`, `limit`, `folds`, `fold`), so that it is never
     tested on images that it has seen. `foreign` says how a network of another library is called; None for all others.
     """
@@ -56,6 +57,7 @@ class ModelCard:
     dataset: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
     foreign: Calling | None = None
+    temperature: Temperature | None = None
 
     @property
     def title(self) -> str:
@@ -93,18 +95,18 @@ class StreamState:
 
 
 class Model:
-    """A network and its card. It computes in `precision`: the card's, unless set otherwise.
+    """A network and its card. It computes in `precision`: float32 unless set otherwise, whatever it was trained in.
 
     It takes prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them, and has K = `len(card.classes)`
     classes. A spiking network sees them encoded, over T = `card.num_steps` time steps.
     """
 
-    def __init__(self, module: nn.Module, card: ModelCard) -> None:
+    def __init__(self, module: nn.Module, card: ModelCard, precision: Precision = "32") -> None:
         # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view().
         as_is = card.foreign is not None
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card = card
-        self.precision = card.precision
+        self.precision = precision
 
     @property
     def device(self) -> torch.device:
@@ -142,9 +144,13 @@ class Model:
 
     @torch.inference_mode()
     def predict(
-        self, images: Tensor | np.ndarray, keys: RandomKeys | None = None, batch_size: int = 256
+        self,
+        images: Tensor | np.ndarray,
+        keys: RandomKeys | None = None,
+        batch_size: int = 256,
+        calibrated: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Class indices int64 `[N]` and probabilities float32 `[N, K]`.
+        """Class indices int64 `[N]` and probabilities float32 `[N, K]` (see `probabilities`).
 
         `images` are prepared: uint8 `[N, C, H, W]` or `[N, H, W]`. Random encodings draw from `keys`; without, from the
         images' content, so that the same image always gets the same answer. Raises `InputError`.
@@ -157,8 +163,13 @@ class Model:
             part = slice(start, start + batch_size)
             x = self.encode(prepared[part].to(self.device), RandomKeys(keys.values[part]))
             scores.append(self.readout.scores(self.run(x)).cpu())
-        probabilities = torch.cat(scores).softmax(1)
-        return probabilities.argmax(1).numpy(), probabilities.numpy()
+        joined = torch.cat(scores)
+        return joined.argmax(1).numpy(), self.probabilities(joined, calibrated).numpy()
+
+    def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
+        """The softmax of `scores` `[…, K]`, those of `step` too, divided by the card's temperature if `calibrated`."""
+        temperature = self.card.temperature if calibrated else None
+        return (scores / (temperature or 1.0)).softmax(-1)
 
     def frames(self, images: Tensor | np.ndarray, keys: RandomKeys | None = None) -> Iterator[Tensor]:
         """What the network sees of prepared images (see `predict`), step by step: T times float `[B, C, H, W]`.
@@ -200,11 +211,9 @@ class Model:
         """
         self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
-        as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps))
-        as_long.precision = self.precision
+        as_long = Model(self.module, replace(self.card, num_steps=num_steps or self.card.num_steps), self.precision)
         x = as_long.encode(prepared, keys or RandomKeys.for_content(prepared))
-        self.module.eval()
-        with neurons_watched(self.module, with_mem=True) as seen:
+        with neurons_watched(self.module.eval(), with_mem=True) as seen:
             self.run(x)
         current, spk, mem = (
             {name: as_sequence(parts[i]).float().cpu() for name, parts in seen.items()} for i in range(3)

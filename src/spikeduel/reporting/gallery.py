@@ -130,7 +130,14 @@ def spikes_decide(model: Model) -> bool:
     return counts and model.card.foreign is None
 
 
-def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, index: int | None = None) -> Path:
+def of_answer(
+    model: Model,
+    image: np.ndarray,
+    truth: int | None,
+    path: Path,
+    index: int | None = None,
+    calibrated: bool = True,
+) -> Path:
     """Writes `model`'s answer to `image` uint8 `[C, H, W]`: spikes of its output neurons, or probabilities.
 
     `index` is the image's place in the data, which decides the draws of a random encoding in evaluation.
@@ -139,7 +146,8 @@ def of_answer(model: Model, image: np.ndarray, truth: int | None, path: Path, in
     if spikes_decide(model):
         figure = answer(image, model.trace(image[None], draw), model.card.classes, truth)
     else:
-        figure = probabilities(image, model.predict(image[None], draw)[1][0], model.card.classes, truth)
+        shares = model.predict(image[None], draw, calibrated=calibrated)[1][0]
+        figure = probabilities(image, shares, model.card.classes, truth)
     return style.save(figure, path)
 
 
@@ -211,12 +219,14 @@ def telling_image(prepared: Prepared, test: np.ndarray) -> int:
     return int(candidates[(brightness * (1 - brightness)).mean((1, 2)).argmax()])
 
 
-def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None = None) -> list[Path]:
+def inspect(
+    model: Model, image: np.ndarray, out: Path | str, truth: str | None = None, *, calibrated: bool = True
+) -> list[Path]:
     """Writes the figures for one image into the folder `out`, and returns their paths.
 
     `image` is prepared: uint8 `[C, H, W]`; `truth` is its class name, where known. Of a spiking model: its input, the
     animation and the raster of its encoding where that is rate encoding, one neuron over 100 steps, the answer; of any
-    other: its input and the answer.
+    other: its input and the answer, whose probabilities are those of `Model.predict`.
     Raises `InputError` for an unknown class, an image of another shape, or a folder that cannot be written to.
     """
     folder, card, image = Path(out), model.card, np.asarray(image)
@@ -236,4 +246,4 @@ def inspect(model: Model, image: np.ndarray, out: Path | str, truth: str | None 
     if neuron := of_neuron(model, image, folder):
         paths.append(neuron[0])
     label = None if truth is None else card.classes.index(truth)
-    return [*paths, of_answer(model, image, label, folder / "answer.png")]
+    return [*paths, of_answer(model, image, label, folder / "answer.png", calibrated=calibrated)]

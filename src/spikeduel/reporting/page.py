@@ -25,7 +25,7 @@ from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, controls, costs, numbers, optimism, power, tables
+from spikeduel.results.words import caveats, confidence, controls, costs, numbers, optimism, power, tables
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
@@ -211,7 +211,7 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
         if tested := results.of(name):
             figure = figures.confusion_matrix(tables.confusion(tested), results.dataset.classes, colour)
             yield f"confusion-{style.file_name(name)}", figure
-    if measured := words.calibrations(results):
+    if measured := confidence.calibrations(results):
         yield "reliability", reliability.diagrams(measured, colours)
     if words.robustness_by_contender(results):
         yield "robustness", reliability.robustness(results)
@@ -293,7 +293,7 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
     }  # fmt: skip
     environment.globals |= {
         "words": words, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
-        "controls": controls, "optimisms": optimism, "power": power,
+        "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip

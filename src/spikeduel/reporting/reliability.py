@@ -16,7 +16,8 @@ from spikeduel.results.audit import Audit, Pair
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
 from spikeduel.results.words.audit import move_in_words
-from spikeduel.results.words.report import robustness_by_contender, scaled
+from spikeduel.results.words.confidence import scaled
+from spikeduel.results.words.report import robustness_by_contender
 
 _BESIDE = 3
 """Diagrams in a row."""
@@ -51,7 +52,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
             style.per_cent_axis(axis)
     style.legend(figure, [
         style.key("accuracy = confidence", linewidth=0.9, linestyle=style.DASHED),
-        Patch(color=style.QUIET, alpha=0.75, label="as given"),
+        Patch(color=style.QUIET, alpha=0.75, label="raw"),
         style.key("after temperature", style.INK, **after_temperature),
     ])  # fmt: skip
     return figure

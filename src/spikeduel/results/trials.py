@@ -12,6 +12,10 @@ from spikeduel.results.times import Latency
 from spikeduel.system.registry import Family
 from spikeduel.system.typed import Frozen
 
+COLDEST, HOTTEST = 0.01, 100.0
+Temperature = Annotated[float, Meta(ge=COLDEST, le=HOTTEST)]
+"""What scores are divided by before the softmax."""
+
 
 class Epoch(Frozen):
     """One epoch. Training numbers are averages while it trained; a converted network has none."""
@@ -48,6 +52,7 @@ class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over the classes.
 
     `confusion` `[K, K]` counts images, rows the truth; `tie_share` is the share whose label a tie-break decided.
+    `computed_in` is the precision of the answers, None where it is not known: "32" unless somebody asked for "bf16".
     """
 
     n: Count
@@ -59,6 +64,7 @@ class Scores(Frozen):
     confusion: list[list[Count]]
     loss: float | None = None
     tie_share: Share | None = None
+    computed_in: str | None = None
 
 
 class Classification(Scores, kw_only=True):
@@ -90,18 +96,24 @@ class CalibrationBin(Frozen):
 
 
 class Calibrated(Frozen):
-    """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier score, bins."""
+    """Calibration of probabilities: expected calibration error, negative log-likelihood, Brier score, bins.
+
+    `ece_of_perfect` and `ece_of_perfect_95`: what a perfectly calibrated model of the same confidences has on as many
+    images, on average and in 95 of 100 cases at most.
+    """
 
     ece: Share
     nll: Amount
     brier: Amount
     bins: list[CalibrationBin]
+    ece_of_perfect: Share | None = None
+    ece_of_perfect_95: Share | None = None
 
 
 class Calibration(Calibrated):
-    """As the probabilities come, and `scaled` by the `temperature` that fits validation best."""
+    """Of the raw probabilities, and `scaled` by the `temperature` that fits validation best."""
 
-    temperature: Annotated[float, Meta(gt=0)] | None = None
+    temperature: Temperature | None = None
     scaled: Calibrated | None = None
 
 
@@ -123,20 +135,31 @@ class Leaving(Frozen):
 
 
 class ExitChoice(Frozen):
-    """What the choice of a threshold rests on: `n` validation images."""
+    """What the choice of a threshold rests on: `n` validation images.
+
+    `most_lost` is the accuracy that leaving costs at most, by these images and with the confidence asked for; `fewest`
+    is how many images it takes to show the tolerance if none of them changes.
+    """
 
     n: Count
     mean_steps: Amount
     accuracy: Share
     full_accuracy: Share
+    most_lost: Share | None = None
+    fewest: Count | None = None
 
 
 class EarlyExit(Leaving):
-    """Early exit at the threshold chosen on validation images; `curve` has every threshold."""
+    """Early exit at the threshold chosen on validation images; `curve` has every threshold.
+
+    `confidence` is how sure it has to be that leaving costs no more than `tolerance`; older choices only looked at the
+    accuracy that the validation images had.
+    """
 
     tolerance: Share
     validation: ExitChoice
     curve: list[Leaving]
+    confidence: Share | None = None
 
 
 class Anytime(Frozen):

@@ -34,7 +34,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family
 
-NUMERICS_VERSION = 2
+NUMERICS_VERSION = 3
 """Raised by hand when the same settings would give other numbers; part of every trial's key."""
 
 EPOCHS, FEWEST_STEPS = 10, 400
@@ -191,7 +191,8 @@ class Experiment:
 
     device: Annotated[Literal["auto", "cpu", "cuda"], machine("Where to compute.")] = "auto"
     precision: Annotated[Literal["auto", "32", "bf16"], machine(
-        "Precision of matrix products and convolutions. auto: bf16 where the hardware has it, else 32.",
+        "Precision of training's matrix products and convolutions. auto: bf16 where the hardware has it, else 32.",
+        "What is judged, and `predict`, are in float32 in any case.",
     )] = "auto"
 
     per_contender: Annotated[dict[str, dict[str, Any]] | None, Meta(

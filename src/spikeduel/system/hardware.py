@@ -5,7 +5,8 @@ import importlib.metadata
 import os
 import platform
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,7 +32,21 @@ class Compute:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Within, torch computes in this precision; weights stay float32."""
+        if self.device == "cuda" and self.precision == "32":
+            return _without_tf32()
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+
+
+@contextmanager
+def _without_tf32() -> Iterator[None]:
+    """float32 on a GPU: by default cuDNN's convolutions round it to the ten bits of TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast("cuda", enabled=False):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def resolve(device: str = "auto", precision: str = "auto") -> Compute:

@@ -22,7 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.data import Prepared
-from spikeduel.measuring.answers import ask
+from spikeduel.measuring.answers import Asked
+from spikeduel.measuring.correctness import calibrated
 from spikeduel.networks import models
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import Experiment
@@ -83,9 +84,7 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
             _scale(module.get_submodule(feeding), before, scales[neurons], 0.5 / num_steps)
             before = scales[neurons]
         module.get_parameter(f"{shape.last}.weight").mul_(before)
-    spiking = Model(module.to(model.device).eval(), card)
-    spiking.precision = model.precision
-    return spiking
+    return Model(module.to(model.device).eval(), card)
 
 
 def _spiking(model: Model, num_steps: int, **neuron: Any) -> tuple[nn.Module, ModelCard]:
@@ -97,6 +96,7 @@ def _spiking(model: Model, num_steps: int, **neuron: Any) -> tuple[nn.Module, Mo
         network={**model.card.network, **neuron},
         encoding="direct",
         num_steps=num_steps,
+        temperature=None,
     )
     with torch.random.fork_rng():
         module = models.build(card)
@@ -148,7 +148,7 @@ def _stored(source: Trial, epochs: int, prepared: Prepared, store: Store, progre
     contender = f"{source.card.contender}-converted"
     kept = {name: source.settings[name] for name in ("training", "data", "device", "numerics_version", "sources")}
     settings = {**asdict(card), **kept, "contender": contender, "converted": how}
-    for unused in ("dataset", "trained_on", "foreign"):
+    for unused in ("dataset", "trained_on", "foreign", "temperature"):
         settings.pop(unused, None)
     made = Trial(experiment, replace(card, contender=contender), settings, split)
     with store.locked(made.key):
@@ -156,7 +156,8 @@ def _stored(source: Trial, epochs: int, prepared: Prepared, store: Store, progre
             progress.say(
                 f"  {made.card.title}: {source.card.title} as integrate-and-fire neurons over {card.num_steps} steps"
             )
-            seen = ask(spiking, EvaluationBatches(*prepared.held, split.val))
+            val = Asked(EvaluationBatches(*prepared.held, split.val))
+            seen, temperature = val.answers(spiking), calibrated(spiking, val).card.temperature
             validation = Training([{"val_loss": seen.loss, "val_accuracy": seen.accuracy}])
-            trial.keep(made, Model(spiking.module, card), validation, store)
+            trial.keep(made, Model(spiking.module, replace(card, temperature=temperature)), validation, store)
     return made

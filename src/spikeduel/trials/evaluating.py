@@ -43,7 +43,7 @@ def evaluate(
     """A trial's `test` in results.json, for `model` on the test part (or all) of `experiment.dataset`.
 
     A folder of images is prepared as the model was trained; data that it was trained on is split (and grouped) as it
-    was then, and its fold's test part taken: then alone is there a temperature, fitted on the validation part. Its
+    was then, and its fold's test part taken. It is asked in its precision, `computed_in`. Its
     `robustness` is None unless `experiment` asks for it. That the test part was asked is noted in `store` (see
     `Store`), or it is said why it cannot be. Raises `InputError` where images or classes do not match, or where that
     split cannot be found again.
@@ -54,7 +54,7 @@ def evaluate(
     card = model.card
     if part == "all":
         prepared, nothing = _prepared(card, experiment, progress), np.arange(0)
-        split, known = Split(nothing, nothing, np.arange(len(prepared)), "all"), False
+        split = Split(nothing, nothing, np.arange(len(prepared)), "all")
         if prepared.fingerprint in (card.trained_on.get("fingerprint"), card.trained_on.get("ungrouped")):
             progress.say(
                 f"warning: {card.contender} was trained on most of these images. Accuracy on them does not carry over "
@@ -69,11 +69,10 @@ def evaluate(
             )
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
-    validation = EvaluationBatches(*prepared.held, split.val) if known and len(split.val) else None
     with seeded(card.seed):
         found = classification(model, tracked)
     with seeded(card.seed):
-        calibrated = calibration(model, tracked, validation)
+        calibrated = calibration(model, tracked)
     with seeded(card.seed):
         spread = encoding_spread(model, batches)
     worse = altered(experiment, prepared, split, progress)
@@ -167,15 +166,24 @@ def altered(
 
 
 def predict_files(
-    model: Model, paths: Sequence[Path], progress: Progress | None = None
+    model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities.
+    """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities, whether
+    these are calibrated, and the precision that they were computed in.
 
     Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
     """
     progress = progress or Progress()
     pictures, unreadable = data.picture_files(paths, progress.say)
     rows = []
+    how = {"calibrated": calibrated and model.card.temperature is not None, "computed_in": model.precision}
+    if calibrated and not how["calibrated"]:
+        progress.say(
+            f"note: no temperature was fitted for {model.card.contender}, so that its probabilities are as it gives "
+            "them. They rank the classes, and are not calibrated."
+        )
+    if model.precision == "bf16":
+        progress.say("note: answers are in bf16; reports and exports are about float32. A few labels can differ.")
     for start in range(0, len(pictures), EVALUATION_BATCH):
         names, images = [], []
         for path in progress.track(pictures[start : start + EVALUATION_BATCH], "reading images"):
@@ -186,11 +194,11 @@ def predict_files(
                 unreadable.append(str(error))
         if not images:
             continue
-        labels, probabilities = model.predict(np.stack(images))
+        labels, probabilities = model.predict(np.stack(images), calibrated=calibrated)
         for name, label, row in zip(names, labels, probabilities, strict=True):
             by_class = {known: float(p) for known, p in zip(model.card.classes, row, strict=True)}
             best = model.card.classes[label]
-            rows.append({"file": name, "label": best, "probability": by_class[best], "probabilities": by_class})
+            rows.append({"file": name, "label": best, "probability": by_class[best], "probabilities": by_class, **how})
     return rows, unreadable
 
 

@@ -82,7 +82,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         training["epochs"] = own.num_epochs(len(split.train))
         settings = {**typed.plain(card), "training": training, **common, "sources": _sources(card, own)}
         # "data" says it already, and two copies of the same data are the same.
-        del settings["dataset"], settings["trained_on"]
+        del settings["dataset"], settings["trained_on"], settings["temperature"]
         if card.foreign is None:
             del settings["foreign"]
         planned.append(Trial(own, card, settings, split))

@@ -7,6 +7,7 @@ from typing import Any
 from spikeduel.data import Prepared
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
+from spikeduel.measuring.correctness import calibrated
 from spikeduel.networks import model_files, models
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
@@ -62,13 +63,19 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     model, training, error = None, Training(), None
     try:
         with seeded(trial.card.seed):
-            model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
+            module = models.build(trial.card).to(trial.settings["device"])
+            model = Model(module, trial.card, trial.card.precision)
         if sealed:
             store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
-            sealing = Sealing(model, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
+            # In the precision of the final answers, not that of the training.
+            answering = Model(module, trial.card)
+            sealing = Sealing(answering, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
         training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
+        else:
+            with seeded(trial.card.seed):
+                model = calibrated(model, EvaluationBatches(*prepared.held, trial.split.val))
     except SpikeduelError:
         raise
     except Exception as failure:  # one contender's failure must not cost the others their results
@@ -115,11 +122,8 @@ def keep(trial: Trial, model: Model | None, training: Training, store: Store, er
 
 
 def load(trial: Trial, store: Store) -> Model:
-    """The trained model of a finished trial, in the trial's precision."""
-    path, own_code = store.model_path(trial.key), trial.experiment.own_code
-    model = model_files.load_model(path, trial.settings["device"], own_code)
-    model.precision = trial.card.precision
-    return model
+    """The trained model of a finished trial."""
+    return model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
 
 
 def _measure(

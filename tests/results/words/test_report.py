@@ -8,7 +8,7 @@ from made_results import failed, make_results, with_dataset, with_pair, with_tes
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import GroupSizes
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, EncodingSpread, Robustness
+from spikeduel.results.trials import AddedMeasure, EncodingSpread, Robustness
 from spikeduel.results.words import report, tables
 from spikeduel.settings.recipes import baseline
 
@@ -238,31 +238,3 @@ def test_the_rows_of_corruptions(results):
     assert cells["mean / clean"] == ["78.6", "57.1"]
     assert report.altered(measured) == ["altered-medium (7 images)"]
     assert report.altered(results) == []
-
-
-def test_the_rows_of_calibration_are_means_over_trials():
-    def calibration(n):
-        after = Calibrated(ece=0.01 * n, nll=n / 10, brier=n / 20, bins=[])
-        return Calibration(ece=0.02 * n, nll=n / 5, brier=n / 10, bins=[], temperature=1.0 + n, scaled=after)
-
-    given, after = report.calibration_rows([calibration(1), calibration(2)])
-    assert given == (None, ("3.0", "1.4"), ("0.300", "0.141"), ("0.150", "0.071"))
-    assert after == (("2.50", "0.71"), ("1.5", "0.7"), ("0.150", "0.071"), ("0.075", "0.035"))
-    alone = structs.replace(calibration(1), temperature=None, scaled=None)
-    assert len(report.calibration_rows([alone, calibration(2)])) == 1
-
-
-def test_calibrations_are_those_of_tested_trials(results):
-    assert report.calibrations(results) == {}
-    measured = with_tests(results, calibration=Calibration(ece=0.1, nll=0.1, brier=0.1, bins=[]))
-    assert {name: len(found) for name, found in report.calibrations(measured).items()} == {
-        "dense-snn": 2,
-        "small-cnn": 2,
-    }
-    gone = structs.replace(measured, trials=[failed(trial) for trial in measured.trials])
-    assert report.calibrations(gone) == {}
-
-
-def test_only_spike_counts_need_a_note_on_their_probabilities():
-    assert report.probabilities_of_counts([]) == ""
-    assert "dense-snn" in report.probabilities_of_counts(["dense-snn"])

@@ -16,6 +16,16 @@ ORACLES = {
 }
 
 
+@pytest.mark.parametrize("alpha", [1.0, 25.0])
+def test_sigmoid_keeps_its_digits_over_the_whole_range(alpha):
+    # s·(1 − s) as it stands has two digits left at alpha·u = 10, and none at 17.
+    u = torch.linspace(-80, 80, 20_001) / alpha
+    exact = SURROGATES["sigmoid"].gradient(u.double(), alpha)
+    from_logistic = alpha * torch.sigmoid(alpha * u.double()) * torch.sigmoid(-alpha * u.double())
+    torch.testing.assert_close(exact, from_logistic, rtol=1e-12, atol=0)
+    torch.testing.assert_close(SURROGATES["sigmoid"].gradient(u, alpha).double(), exact, rtol=2e-5, atol=0)
+
+
 def gradient(function, u):
     u = u.clone().requires_grad_()
     function(u).sum().backward()

@@ -7,7 +7,7 @@ from typing import Any
 
 from spikeduel.results.run import Dataset, DrawnFrom, Pair, Results
 from spikeduel.results.significance import Difference
-from spikeduel.results.trials import Calibrated, Calibration, Robustness, Score, Trial
+from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
@@ -297,42 +297,3 @@ def _leads(areas: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
     if close:
         sentences.append(f"Within the spread over trainings: {listed(close, len(close))}.")
     return sentences
-
-
-def calibrations(results: Results) -> dict[str, list[Calibration]]:
-    """The calibration of each contender's tested trials, where it was measured."""
-    tests = {name: [trial.test for trial in results.of(name) if trial.test] for name in results.contenders}
-    measured = {name: [test.calibration for test in of_one if test.calibration] for name, of_one in tests.items()}
-    return {name: found for name, found in measured.items() if found}
-
-
-def scaled(found: Sequence[Calibration]) -> list[Calibrated]:
-    """All after their temperatures; none where one has no temperature."""
-    known = [each.scaled for each in found if each.scaled]
-    return known if len(known) == len(found) else []
-
-
-def calibration_rows(found: Sequence[Calibration]) -> list[tuple[Averaged | None, ...]]:
-    """Temperature, ECE in points, NLL and Brier score over trials; first of the probabilities as given."""
-    rows: list[tuple[Averaged | None, Sequence[Calibrated]]] = [(None, found)]
-    if after := scaled(found):
-        rows.append((averaged([each.temperature for each in found if each.temperature], "{:.2f}".format), after))
-    return [
-        (
-            temperature,
-            averaged([each.ece for each in judged], one_digit),
-            averaged([each.nll for each in judged], "{:.3f}".format),
-            averaged([each.brier for each in judged], "{:.3f}".format),
-        )
-        for temperature, judged in rows
-    ]
-
-
-def probabilities_of_counts(names: Sequence[str]) -> str:
-    """What to know of the calibration of contenders whose scores are spike counts; empty where there are none."""
-    if not names:
-        return ""
-    return (
-        f"Probabilities of {listed(names)} are a softmax of spike counts: one more spike multiplies a class's odds by "
-        "2.7. Training optimises membrane potentials, not counts, so judge calibration after the temperature."
-    )

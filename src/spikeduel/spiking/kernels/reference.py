@@ -32,8 +32,9 @@ def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
 
 def sigmoid(u: Tensor, alpha: float) -> Tensor:
     """alpha·s·(1 − s), with s = 1 / (1 + exp(−alpha·u))"""
-    s = torch.sigmoid(alpha * u)
-    return alpha * s * (1 - s)
+    # Written so that neither end of the range overflows or cancels: 1 − s has few digits left where s is near 1.
+    e = torch.exp(-(alpha * u).abs())
+    return alpha * e / ((1 + e) * (1 + e))
 
 
 def triangular(u: Tensor, alpha: float) -> Tensor:

@@ -1,0 +1,97 @@
+"""How sure networks are, and whether they may be: calibration and early exit, in words."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+from spikeduel.results.run import Results
+from spikeduel.results.trials import Calibrated, Calibration
+from spikeduel.results.words.numbers import counted, listed
+from spikeduel.results.words.report import one_digit
+from spikeduel.results.words.tables import Averaged, averaged
+
+
+def calibrations(results: Results) -> dict[str, list[Calibration]]:
+    """The calibration of each contender's tested trials, where it was measured."""
+    tests = {name: [trial.test for trial in results.of(name) if trial.test] for name in results.contenders}
+    measured = {name: [test.calibration for test in of_one if test.calibration] for name, of_one in tests.items()}
+    return {name: found for name, found in measured.items() if found}
+
+
+def scaled(found: Sequence[Calibration]) -> list[Calibrated]:
+    """All after their temperatures; none where one has no temperature."""
+    known = [each.scaled for each in found if each.scaled]
+    return known if len(known) == len(found) else []
+
+
+def calibration_rows(found: Sequence[Calibration]) -> list[tuple[Averaged | None, ...]]:
+    """Temperature, ECE in points, that of a perfect model, NLL and Brier score over trials; raw first."""
+    rows: list[tuple[Averaged | None, Sequence[Calibrated]]] = [(None, found)]
+    if after := scaled(found):
+        rows.append((averaged([each.temperature for each in found if each.temperature], "{:.2f}".format), after))
+    return [
+        (
+            temperature,
+            averaged([each.ece for each in judged], one_digit),
+            averaged([each.ece_of_perfect for each in judged if each.ece_of_perfect is not None], one_digit),
+            averaged([each.nll for each in judged], "{:.3f}".format),
+            averaged([each.brier for each in judged], "{:.3f}".format),
+        )
+        for temperature, judged in rows
+    ]
+
+
+def within_chance(measured: Mapping[str, Sequence[Calibration]]) -> list[str]:
+    """A sentence for each contender whose probabilities, after the temperature, could be those of a perfect model."""
+    told = []
+    for name, found in measured.items():
+        judged = scaled(found) or found
+        most = [each.ece_of_perfect_95 for each in judged if each.ece_of_perfect_95 is not None]
+        if len(most) == len(judged) and all(each.ece <= limit for each, limit in zip(judged, most, strict=True)):
+            images = sum(each.count for each in judged[0].bins)
+            after = "after the temperature" if scaled(found) else "without a temperature"
+            told.append(
+                f"{name} {after}: an ECE of {one_digit(statistics.fmean(each.ece for each in judged))} points on "
+                f"{counted(images, 'image')} is no sign of miscalibration. A perfectly calibrated network has up to "
+                f"{one_digit(statistics.fmean(most))} there by chance (in 95 of 100 cases)."
+            )
+    return told
+
+
+def early_exits(results: Results) -> list[str]:
+    """What the choice of a threshold for early exit says, a sentence for each contender that has one."""
+    told = []
+    for name in results.contenders:
+        found = [t.anytime.early_exit for t in results.of(name) if t.anytime and t.anytime.early_exit]
+        # Older choices promised nothing.
+        known = [each for each in found if each.confidence is not None and len(each.curve) > 1]
+        if not known:
+            continue
+        last, images = known[-1], min(each.validation.n for each in known)
+        cost = f"at most {100 * last.tolerance:g} points of accuracy"
+        shown_by = f"{counted(images, 'validation image')}"
+        some = f" ({sum(each.threshold is None for each in known)} of {len(known)} trainings leave nobody)"
+        if fewest := last.validation.fewest if images < (last.validation.fewest or 0) else None:
+            told.append(
+                f"{name}: nobody leaves early, since {shown_by} cannot show that this costs {cost}; "
+                f"it takes at least {fewest:,}."
+            )
+        elif all(each.threshold is None for each in known):
+            told.append(f"{name}: nobody leaves early; no threshold was shown to cost {cost}.")
+        else:
+            steps = statistics.fmean(each.mean_steps for each in known)
+            part = some if any(each.threshold is None for each in known) else ""
+            told.append(
+                f"{name}: images leave after {steps:.1f} of {len(last.exit_steps)} steps on average{part}. That costs "
+                f"{cost}, as {shown_by} show with {100 * (last.confidence or 0):g} % confidence."
+            )
+    return told
+
+
+def probabilities_of_counts(names: Sequence[str]) -> str:
+    """What to know of the calibration of contenders whose scores are spike counts; empty where there are none."""
+    if not names:
+        return ""
+    return (
+        f"Probabilities of {listed(names)} are a softmax of spike counts: one more spike multiplies a class's odds by "
+        "2.7. Training optimises membrane potentials, not counts, so judge calibration after the temperature."
+    )
