@@ -110,7 +110,7 @@ def report(
         energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8, loihi, or a
             table of your own (see docs/energy-tables.md); repeatable.
         accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see
-            docs/energy-tables.md); repeatable.
+            docs/accountings.md); repeatable.
     """
     from spikeduel.measuring import energy
     from spikeduel.measuring.energy import accounting as accountings

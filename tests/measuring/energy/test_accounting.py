@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from spikeduel.measuring.energy import accounting
@@ -52,6 +54,12 @@ def test_one_of_the_users_own(file):
     assert list(law.corners()) == [{"mac": 2.0}]
 
 
+def test_the_accounting_of_the_docs_can_be_read(file):
+    page = (Path(__file__).parents[3] / "docs/accountings.md").read_text()
+    law = read(file(page.split("```toml\n")[1].split("```")[0]))
+    assert len(list(law.corners())) == 2
+
+
 def test_every_combination_of_the_ends_of_ranges(file):
     ranges = MINE.replace("value = 2", "low = 1\nhigh = 3") + '[constants.ac]\nlow = 0\nhigh = 2\nwhere = "w"\n'
     law = read(file(ranges.replace("+ acs", "+ ac * acs")))
@@ -83,7 +91,7 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(file, change, to, said):
     with pytest.raises(InputError, match=said) as error:
         read(file(MINE.replace(change, to, 1)))
     assert "mine.toml" in str(error.value)
-    assert "docs/energy-tables.md" in str(error.value)
+    assert "docs/accountings.md" in str(error.value)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest():

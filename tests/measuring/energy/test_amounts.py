@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
@@ -28,9 +29,7 @@ def test_the_amounts_of_a_spiking_network_by_hand():
 
 
 def test_every_name_is_explained_for_those_who_write_a_formula():
-    from pathlib import Path
-
-    page = (Path(__file__).parents[3] / "docs/energy-tables.md").read_text()
+    page = (Path(__file__).parents[3] / "docs/accountings.md").read_text()
     assert [name for name in NAMES if f"`{name}`" not in page] == []
 
 

@@ -117,7 +117,7 @@ def read(name: str | Path) -> Accounting:
     try:
         return _accounting(path.stem, content)
     except InputError as error:
-        raise InputError(f"{path}: not an accounting: {error} (Its form: docs/energy-tables.md.)") from None
+        raise InputError(f"{path}: not an accounting: {error} (Its form: docs/accountings.md.)") from None
 
 
 def _accounting(name: str, content: bytes) -> Accounting:
