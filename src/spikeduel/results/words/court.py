@@ -15,7 +15,7 @@ READ = {
     "quotation": "read where others quote the source",
 }
 """Where the numbers of an accounting were read."""
-AXIS_NAMES: dict[Axis, str] = {"rate": "spike rate", "steps": "T", "bits": "bits", "memory": "memory"}
+AXIS_NAMES: dict[Axis, str] = {"rate": "spike rate ", "steps": "T = ", "bits": "", "memory": "memory at "}
 
 
 def shown(court: Court | None) -> list[Case]:
@@ -111,7 +111,8 @@ def _amounts(found: Bounds | None, unit: str) -> str:
 
 
 def _axis(flip: Flip) -> str:
-    return f"{AXIS_NAMES[flip.axis]} {_value(flip, flip.value)}"
+    more = f" {flip.unit}" if flip.axis in ("bits", "memory") else ""
+    return f"{AXIS_NAMES[flip.axis]}{_value(flip, flip.value)}{more}"
 
 
 def _value(flip: Flip, value: float) -> str:
@@ -121,4 +122,4 @@ def _value(flip: Flip, value: float) -> str:
         case "steps" | "bits":
             return f"{value:.0f}"
         case _:
-            return f"{value:.3g} {flip.unit}"
+            return f"{value:.3g}"
