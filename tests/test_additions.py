@@ -10,6 +10,7 @@ import pytest
 import spikeduel as sd
 from spikeduel.measuring import energy
 from spikeduel.measuring.correctness import classified
+from spikeduel.measuring.energy import accounting
 from spikeduel.reporting import report_again
 
 CODE = """
@@ -34,6 +35,19 @@ address = 8
 [picojoules]
 multiply = 2
 add = 1
+"""
+
+ACCOUNTING = """
+label = "spikes"
+title = "a spike a joule"
+source = "counted at my desk"
+where = "there"
+read = "source"
+unit = "operations"
+leaves_out = "all else"
+[formula]
+spiking = "spikes"
+other = "outputs"
 """
 
 
@@ -114,6 +128,15 @@ def test_an_energy_table_leads_the_report(added):
     run, folder = added
     page = report_again(run.out, folder / "page.html", tables=[energy.read(str(folder / "mine.toml"))])
     assert "my chip" in page.read_text()
+
+
+def test_an_accounting_stands_beside_the_published_ones(added):
+    run, folder = added
+    (folder / "counted.toml").write_text(ACCOUNTING)
+    page = report_again(run.out, folder / "page.html", accountings=[accounting.read(folder / "counted.toml")])
+    assert "a spike a joule" in page.read_text()
+    judged = json.loads((run.out / "results.json").read_text())["court"]
+    assert {law["name"] for law in judged["accountings"]} == set(accounting.NAMES)
 
 
 def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch):

@@ -1,4 +1,5 @@
 import dataclasses
+import html
 
 import numpy as np
 import pytest
@@ -7,10 +8,10 @@ from msgspec.structs import replace
 
 from made_costs import control, fully_timed, latency, with_trial
 from spikeduel.measuring import energy
-from spikeduel.measuring.costing import cost_entry, operations, with_energy
+from spikeduel.measuring.costing import cost_entry, operations, with_court, with_energy
 from spikeduel.reporting import report, report_again
 from spikeduel.results.costs import Joules, Range
-from spikeduel.results.words import costs
+from spikeduel.results.words import costs, court
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 from spikeduel.system.typed import Frozen
@@ -135,4 +136,15 @@ def test_the_page_shows_it_all(results, make_run):
         assert text in page
     drawn = {path.name for path in (run.out / "figures").iterdir()}
     assert {"pareto.png", "break-even-dense-snn.png"} <= drawn
+    assert not any(name.startswith("court") for name in drawn)
     assert not {"break-even-small-cnn.png", "anytime.png", "conversion.png"} & drawn
+
+
+def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run):
+    run, judged = make_run(encoding="direct"), with_court(results)
+    page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
+    assert court.summary(judged.court.cases[0]) in page
+    for law in judged.court.accountings:
+        for text in (law.title, law.source, law.spiking, law.leaves_out):
+            assert text in page
+    assert "court-dense-snn-small-cnn.png" in {path.name for path in (run.out / "figures").iterdir()}

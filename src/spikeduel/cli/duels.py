@@ -145,6 +145,7 @@ def report(
     run: Path,
     out: Path | None = None,
     energy_table: list[str] | None = None,
+    accounting: list[str] | None = None,
 ) -> None:
     """Write a run's report and figures again, without training anything.
 
@@ -152,12 +153,16 @@ def report(
         out (--out FILE.html): (Default: report.html in the run)
         energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
             45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
+        accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see
+            docs/accountings.md); repeatable.
     """
     from spikeduel.measuring import energy
+    from spikeduel.measuring.energy import accounting as accountings
     from spikeduel.reporting import report_again
 
     tables = [energy.read(table) for table in energy_table or ()]
-    typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables))
+    laws = [accountings.read(each) for each in accounting or ()]
+    typer.echo(report_again(run, out, given.progress(), given.model_code or (), tables, laws))
 
 
 @command("as_json", epilog="Examples: spikeduel test runs/… · spikeduel test runs/A --a small-cnn --against runs/B")
@@ -228,7 +233,7 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.comparing import compare
-    from spikeduel.results.words import costs, optimism, power, report
+    from spikeduel.results.words import costs, court, optimism, power, report
     from spikeduel.results.words.tables import render
 
     found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
@@ -241,10 +246,13 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
         if rows := costs.table_rows(found.results):
             typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
-        words = (power.of_pairs(found.results), report.robustness(found.results))
+        words = (*court.lines(found.results.court), power.of_pairs(found.results), report.robustness(found.results))
         for text in (*words, " ".join(optimism.sentences(found.results))):
             if text:
-                typer.echo(f"{wrapped(text)}\n")
+                typer.echo(
+                    f"{wrapped(text)}\
+"
+                )
         for caveat in found.caveats():
             if caveat not in leaks:
                 typer.echo(wrapped(caveat, "  · "))

@@ -15,10 +15,12 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting
 from spikeduel.measuring.counting import Counter
 from spikeduel.measuring.counting.units import Declared
-from spikeduel.measuring.energy import Table
+from spikeduel.measuring.energy import Table, accounting, court
+from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
+from spikeduel.results.court import Case
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.words.tables import network_text
@@ -70,6 +72,11 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
     return replace(results, trials=[of(trial) for trial in results.trials])
 
 
+def with_court(results: Results, more: Sequence[Accounting] = ()) -> Results:
+    """`results` with every spiking contender judged by all accountings, from their counts: by `more` ones first."""
+    return replace(results, court=court.hold(results, more))
+
+
 @dataclass(frozen=True)
 class Cost:
     """What `cost` found, means per image; `print` shows it as a table."""
@@ -87,6 +94,13 @@ class Cost:
         `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
         return energy.estimate(self.layers, table if isinstance(table, Table) else energy.read(table))
+
+    def court(self, *more: str | Path) -> Case:
+        """This spiking network against its ReLU twin, by all published accountings, and `more`, each a TOML file.
+
+        The twin is known from the shape alone: the same synapses, each once, none of them skipped. Raises `InputError`.
+        """
+        return court.against_twin(self.operations, [accounting.read(each) for each in more])
 
     def __str__(self) -> str:
         return network_text(self.operations, self.energy(), energy.HEADLINE)

@@ -15,9 +15,10 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.measuring import costing, energy
+from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import anytime, figures, gallery, pareto, reliability, style
+from spikeduel.reporting import anytime, court, figures, gallery, pareto, reliability, style
 from spikeduel.results import rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
@@ -26,6 +27,7 @@ from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, confidence, controls, costs, numbers, optimism, power, tables
+from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
@@ -109,8 +111,9 @@ def report_again(
     progress: Progress | None = None,
     own_code: Collection[str] = (),
     tables: Sequence[energy.Table] = (),
+    accountings: Sequence[Accounting] = (),
 ) -> Path:
-    """`report` for the run in a folder, its energies by `tables` first; returns the page's path.
+    """`report` for the run in a folder, by `tables` and `accountings` of one's own first; returns the page's path.
 
     What the folder holds may be damaged, or written by somebody else. Raises `InputError` where no page can be made.
     """
@@ -118,6 +121,7 @@ def report_again(
     try:
         # From the stored counts, so that runs of earlier versions are shown by the accounting of this one.
         comparison = replace(comparison, results=costing.with_energy(comparison.results, tables))
+        comparison = replace(comparison, results=costing.with_court(comparison.results, accountings))
         return report(comparison, path, progress, own_code, tables[0] if tables else None)
     except SpikeduelError:
         raise
@@ -197,6 +201,9 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
         yield "controls", figures.controls(results)
     if figure := pareto.pareto(results, table):
         yield "pareto", figure
+    if results.court:
+        for case in court_words.shown(results.court):
+            yield court_words.figure_name(case), court.chart(case, results.court, colours)
     for name, counted in rankings.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
             yield (
@@ -293,7 +300,7 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
     }  # fmt: skip
     environment.globals |= {
         "words": words, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
-        "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence,
+        "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip

@@ -10,6 +10,7 @@ from msgspec import Meta
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Amount, Count, Positive
+from spikeduel.results.court import Court
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Difference
@@ -255,6 +256,7 @@ class Results(Frozen):
     trials: Annotated[list[Trial], Meta(min_length=1)]
     comparison: Conclusions
     tuning: TuningRecord | None = None
+    court: Court | None = None
 
     def __post_init__(self) -> None:
         sides = {len(self.dataset.classes)}

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring import MEASURES, robustness
-from spikeduel.measuring.costing import cost_entry
+from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.concluding import find_caveats, overturned_by
@@ -57,7 +57,7 @@ def assemble(
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     pairs = compare_pairs(done, finished, groups, margin)
     compared = [compare_with_controls(name, finished, groups, margin) for name in done]
-    return Results(
+    results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -74,6 +74,7 @@ def assemble(
             optimism=optimism.meter(trials),
         ),
     )
+    return with_court(results)
 
 
 def trial_entry(finished: Finished) -> Trial:

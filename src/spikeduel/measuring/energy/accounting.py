@@ -1,0 +1,153 @@
+"""Published ways of counting energy: short files with a formula, its numbers, and where each of them stands."""
+
+import itertools
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from spikeduel.measuring.energy.amounts import NAMES as AMOUNTS
+from spikeduel.measuring.energy.expressions import FUNCTIONS, LONGEST, Expression, parse
+from spikeduel.measuring.energy.tables import LARGEST_FILE
+from spikeduel.results import court
+from spikeduel.system import files
+from spikeduel.system.errors import InputError, naming, unknown, visible
+from spikeduel.system.typed import Frozen, converted, parse_toml
+
+NAMES = (
+    *("syops", "first-layer-once", "fp16", "int8", "memory", "lemaire", "dampfhoffer", "yan", "yan-dram"),
+    *("bit-budget", "bit-budget-spikes", "operations", "analogue-chip", "digital-chips", "loihi-gpu", "spinnaker-gpu"),
+)
+"""The accountings that come with spikeduel, each in a file of this name."""
+MOST_RANGES = 6
+"""Constants with a range in one file: each doubles what is to be computed."""
+UNITS = {"pJ": 1e-12, "operations": 1.0, "bit operations": 1.0, "synaptic events": 1.0}
+"""What a formula may be in, and what makes joules of it where it is an energy."""
+
+Text = Annotated[str, Meta(min_length=1, max_length=LONGEST)]
+Label = Annotated[str, Meta(min_length=1, max_length=24)]
+
+
+class Constant(Frozen, forbid_unknown_fields=True):
+    """A number of a file: its `value`, or a range from `low` to `high`; its unit, and `where` in the source it stands.
+
+    `axis` says that it is a number of bits, or a size or price of memory, that may be varied from `least` to `most` to
+    find where the answer changes.
+    """
+
+    where: Text
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    axis: Literal["bits", "memory"] | None = None
+    least: float | None = None
+    most: float | None = None
+
+    def __post_init__(self) -> None:
+        one, two = self.value is not None, self.low is not None and self.high is not None
+        if one == two or (self.low is None) != (self.high is None):
+            raise ValueError("give a value, or low and high")
+        if two and not (self.low or 0.0) < (self.high or 0.0):
+            raise ValueError("low must be below high")
+        if self.axis and (self.value is None or self.least is None or self.most is None):
+            raise ValueError("an axis needs a value, least and most")
+        if self.axis and not 0 < (self.least or 0) <= (self.value or 0) <= (self.most or 0):
+            raise ValueError("an axis needs 0 < least <= value <= most")
+
+
+class Formula(Frozen, forbid_unknown_fields=True):
+    """What a layer takes, of a spiking network and of any other; the same where only one is given."""
+
+    spiking: Text
+    other: Text | None = None
+
+
+class _File(Frozen, forbid_unknown_fields=True):
+    label: Label
+    title: Text
+    source: Text
+    where: Text
+    read: court.Read
+    unit: str
+    leaves_out: Text
+    formula: Formula
+    constants: dict[str, Constant] = field(default_factory=dict)
+
+
+class Accounting(Frozen):
+    """An accounting as it is used: `entry` says what it is, the expressions compute it from a layer's amounts."""
+
+    entry: court.Accounting
+    spiking: Expression
+    other: Expression
+    constants: dict[str, Constant]
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        return self.entry.name
+
+    @property
+    def factor(self) -> float:
+        """What makes amounts in the unit of `entry` of what the expressions give."""
+        return 1e-12 if self.entry.unit == "J" else 1.0
+
+    def corners(self) -> Iterator[dict[str, float]]:
+        """The constants, at every combination of the ends of their ranges."""
+        ends = [
+            (each.value,) if each.value is not None else (each.low, each.high) for each in self.constants.values()
+        ]  # fmt: skip
+        for values in itertools.product(*ends):
+            yield {name: float(value or 0.0) for name, value in zip(self.constants, values, strict=True)}
+
+
+def read(name: str | Path) -> Accounting:
+    """The accounting of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
+    text = str(name)
+    if text in NAMES:
+        file = resources.files("spikeduel.measuring.energy").joinpath("accountings", f"{text}.toml")
+        return _accounting(text, file.read_bytes())
+    path = Path(name)
+    if not text.endswith(".toml") and not path.is_file():
+        raise unknown("accounting", text, NAMES, "Or give a TOML file.")
+    content = files.read_bytes(path, LARGEST_FILE)
+    try:
+        return _accounting(path.stem, content)
+    except InputError as error:
+        raise InputError(f"{path}: not an accounting: {error} (Its form: docs/accountings.md.)") from None
+
+
+def _accounting(name: str, content: bytes) -> Accounting:
+    file = converted(parse_toml(content, dict), _File)
+    if file.unit not in UNITS:
+        raise unknown("unit", visible(file.unit)[:60], UNITS)
+    taken = {*AMOUNTS, *FUNCTIONS}
+    for constant in file.constants:
+        if not constant.isidentifier() or constant in taken:
+            why = "is the name of an amount or a function" if constant in taken else "is not a name"
+            raise InputError(f"constants: {visible(constant)[:60]!r} {why}; call it something else.")
+    if sum(each.value is None for each in file.constants.values()) > MOST_RANGES:
+        raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
+    known = {*AMOUNTS, *file.constants}
+    with naming("formula.spiking"):
+        spiking = parse(file.formula.spiking, known)
+    with naming("formula.other"):
+        other = parse(file.formula.other or file.formula.spiking, known)
+    if unused := sorted(file.constants.keys() - spiking.names - other.names):
+        raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
+    entry = court.Accounting(
+        name=visible(name),
+        label=visible(file.label),
+        title=visible(file.title),
+        source=visible(file.source),
+        where=visible(file.where),
+        read=file.read,
+        unit="J" if UNITS[file.unit] != 1.0 else file.unit,
+        spiking=visible(spiking.text),
+        other=visible(other.text),
+        leaves_out=visible(file.leaves_out),
+    )
+    return Accounting(entry=entry, spiking=spiking, other=other, constants=file.constants)

@@ -1,0 +1,55 @@
+"""The chart of the court: a row for each accounting, the ratio of what two networks take in each."""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from spikeduel.reporting import style
+from spikeduel.results.court import Case, Court, Side
+from spikeduel.results.words.court import in_order
+
+WIDTH = 4.9
+"""Inches: on a phone it is read without scrolling."""
+_ROW = 0.235
+_WIDEST = 1e3
+"""A ratio further from 1 than this is drawn at the edge."""
+
+
+def chart(case: Case, court: Court, colours: Mapping[str, str]) -> Figure:
+    """A dot or a bar (where the accounting gives a range) for each accounting, by ratio; the line is at equal amounts.
+
+    In the colour of who is cheaper; grey where that is open. Accountings without a number are left out.
+    """
+    rulings = [(ruling, ruling.ratio) for ruling in in_order(case) if ruling.ratio]
+    spiking = colours.get(case.spiking, style.SPIKING_COLOURS[0])
+    by_side: dict[Side | None, str] = {
+        "spiking": spiking, "other": colours.get(case.other, style.OTHER_COLOURS[0]), None: style.QUIET,
+    }  # fmt: skip
+    figure = style.new_figure(1.0 + _ROW * len(rulings), WIDTH)
+    axes = style.quiet(figure.subplots(), x=f"{style.shortened(case.spiking, 22)} / {style.shortened(case.other, 22)}")
+    axes.set_xscale("log")
+    low = max(min([0.5, *(ratio.low for _, ratio in rulings)]), 1 / _WIDEST)
+    high = min(max([2.0, *(ratio.high for _, ratio in rulings)]), _WIDEST)
+    axes.set_xlim(low / 1.5, high * 1.5)
+    axes.axvline(1, color=style.INK, linewidth=0.9)
+    for row, (ruling, ratio) in enumerate(rulings):
+        colour = by_side[ruling.cheaper]
+        ends = [min(max(end, low), high) for end in (ratio.low, ratio.high)]
+        if ends[0] < ends[1]:
+            axes.plot(ends, [row, row], color=colour, linewidth=4.5, solid_capstyle="round")
+        else:
+            axes.plot(ends[:1], [row], "o", color=colour, markersize=6)
+    axes.set_yticks(range(len(rulings)), [court.accounting(ruling.accounting).label for ruling, _ in rulings])
+    axes.set_ylim(len(rulings) - 0.4, -0.6)
+    axes.tick_params(axis="y", labelcolor=style.INK, length=0)
+    axes.grid(axis="x", color=style.FAINT, linewidth=0.6)
+    axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+    for text, place, side, colour in (
+        (f"{style.shortened(case.spiking, 20)} cheaper", 0.0, "left", by_side["spiking"]),
+        (f"{style.shortened(case.other, 20)} cheaper", 1.0, "right", by_side["other"]),
+    ):
+        axes.text(place, 1.01, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=style.SMALL, color=colour)
+    return figure

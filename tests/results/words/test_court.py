@@ -1,0 +1,84 @@
+import pytest
+from msgspec.structs import replace
+
+from made_costs import control, results_of, trial
+from made_operations import plain, spiking
+from spikeduel.measuring.energy.court import hold
+from spikeduel.results.court import Bounds, Case, Flip, Ruling
+from spikeduel.results.words import court as words
+
+
+@pytest.fixture
+def court():
+    twin = control("ReLU twin", 0.9, operations=plain())
+    snn = trial("snn", operations=spiking(), controls={"relu_twin": twin})
+    return hold(results_of(snn, trial("cnn", operations=plain())))
+
+
+def ruling(name, low, high=None, cheaper=None, **given):
+    bounds = Bounds(low=low, high=high or low)
+    return Ruling(
+        accounting=name, spiking=bounds, other=Bounds(low=1, high=1), ratio=bounds, cheaper=cheaper, **given
+    )  # fmt: skip
+
+
+@pytest.fixture
+def case():
+    flips = [
+        Flip(axis="rate", value=0.1, now=0.2, becomes="spiking", unit="u"),
+        Flip(axis="steps", value=3, now=4, becomes=None, unit="u"),
+        Flip(axis="memory", value=1.5, now=25, becomes="spiking", unit="pJ a byte"),
+    ]
+    rulings = [
+        ruling("lemaire", 1.5e-9, cheaper="other", flips=flips),
+        ruling("syops", 0.5, cheaper="spiking"),
+        ruling("dampfhoffer", 0.4, 2.0),
+        ruling("fp16", 0.25, cheaper="spiking", flips=[replace(flips[0], value=0.3, becomes="other")]),
+        Ruling(accounting="int8", reason="it finds nothing to count"),
+    ]
+    return Case(spiking="snn", other="cnn", num_steps=4, rate=0.2, rulings=rulings)
+
+
+def test_the_summary_counts_those_that_have_a_number(case):
+    assert words.summary(case) == (
+        "snn is cheaper than cnn in 2 of 4 published accountings of energy, dearer in 1, 1 leaves it open."
+    )
+    sure = replace(case, rulings=case.rulings[1:2])
+    assert words.summary(sure).endswith("in 1 of 1 published accountings of energy, dearer in 0.")
+
+
+def test_the_order_goes_by_side_then_by_ratio(case):
+    assert [each.accounting for each in words.in_order(case)] == ["fp16", "syops", "dampfhoffer", "lemaire", "int8"]
+
+
+def test_who_says_what(case, court):
+    assert words.by_side(case, court) == [
+        ("snn is cheaper", "MAC and AC and 16-bit floats"), ("cnn is cheaper", "Lemaire"), ("open", "Dampfhoffer"),
+    ]  # fmt: skip
+
+
+def test_the_nearest_change_along_each_axis(case, court):
+    assert words.nearest(case, court) == (
+        "The nearest changes of an answer, all else as it is: spike rate 30.0 % instead of 20.0 % (16-bit floats); T = "
+        "3 instead of 4 (Lemaire); memory at 1.5 pJ a byte instead of 25 (Lemaire)."
+    )
+    assert words.nearest(replace(case, rulings=case.rulings[1:2]), court) is None
+
+
+def test_the_rows_of_the_page(case, court):
+    rows = {row["accounting"]: row for row in words.rows(case, court)}
+    assert rows["Lemaire"] == {
+        "accounting": "Lemaire", "spiking": "1.50 nJ", "other": "1000 mJ", "ratio": "1.5e-09", "cheaper": "cnn",
+        "changes": "spike rate 10.0 %: snn; T = 3: open; memory at 1.5 pJ a byte: snn",
+    }  # fmt: skip
+    assert (rows["Dampfhoffer"]["spiking"], rows["Dampfhoffer"]["ratio"]) == ("0.40 to 2.00", "0.4 to 2")
+    assert rows["8-bit integers"]["cheaper"] == "it finds nothing to count"
+    assert rows["8-bit integers"]["ratio"] == ""
+
+
+def test_contenders_are_shown_and_controls_where_there_are_no_others(court):
+    assert [case.other for case in words.shown(court)] == ["cnn"]
+    alone = replace(court, cases=[case for case in court.cases if case.control])
+    assert [case.other for case in words.shown(alone)] == ["ReLU twin"]
+    assert words.shown(None) == words.lines(None) == []
+    assert len(words.lines(court)) == 1
