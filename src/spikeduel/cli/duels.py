@@ -249,10 +249,7 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         words = (*court.lines(found.results.court), power.of_pairs(found.results), report.robustness(found.results))
         for text in (*words, " ".join(optimism.sentences(found.results))):
             if text:
-                typer.echo(
-                    f"{wrapped(text)}\
-"
-                )
+                typer.echo(f"{wrapped(text)}\n")
         for caveat in found.caveats():
             if caveat not in leaks:
                 typer.echo(wrapped(caveat, "  · "))
