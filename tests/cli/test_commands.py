@@ -963,6 +963,9 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk)
     done = spikeduel("compare", pets, *QUICKEST[:-2], "--out", "run")
     assert done.exit_code == 0, done.output
     assert "PROBLEM with the data: 1 test image" in done.output
+    # Before the table, and not once more among the caveats.
+    assert done.stdout.index("Do not trust the following scores.") < done.stdout.index("precision")
+    assert "· Data audit: 1 test image" not in done.stdout
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["dataset"]["audit"]["exact_duplicates"]["conflicting"] == 1
     kinds = [each["finding"]["kind"] for each in results["comparison"]["caveats"] if each["type"] == "AuditProblem"]

@@ -70,6 +70,25 @@ def test_the_document_is_the_data_with_its_sentences():
     json.dumps(found.document(), allow_nan=False)
 
 
+def test_leaks_are_told_apart_from_other_caveats():
+    assert comparison().leaks() == []
+    near = Finding(kind="near_test_in_training", is_problem=True, count=2, share=0.5)
+    leaks = [c.Leakage(shared=0.5, official=False), c.AuditProblem(finding=near)]
+    about = dataset(audit=audit_with(conclusions=(FINDING, near)))
+    found = comparison(results([SNN], about=about, caveats=[c.OneSeed(), leaks[0], *ALL.comparison.caveats, leaks[1]]))
+    told = found.caveats()
+    assert found.leaks() == [told[1], told[-1]]
+
+
+def test_what_controls_claim_together_is_data():
+    (told,) = comparison().document()["comparison"]["controls"]
+    assert told["claims"] == []
+    one_seed = structs.replace(ROW, found=structs.replace(ALL.comparison.pairs[0], seeds=1), accuracy=0.8)
+    contender = structs.replace(ALL.comparison.controls[0], rows=[one_seed])
+    (told,) = comparison(results([SNN], controls=[contender])).document()["comparison"]["controls"]
+    assert told["claims"] == ["few_seeds"]
+
+
 def test_the_table_has_a_note_where_there_is_a_spread():
     alone, both = of_trials(SNN), of_trials(SNN, structs.replace(SNN, seed=1))
     assert alone.table() == tables.render(tables.contender_rows(alone.results))

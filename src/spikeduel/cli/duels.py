@@ -173,7 +173,7 @@ def test(
     b: str | None = None,
     against: Path | None = None,
     margin: float | None = None,
-    second: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    second: Annotated[str | None, typer.Argument(metavar="--against OTHER_RUN", hidden=True)] = None,
 ) -> None:
     """Test whether one contender is better than another, from the predictions that runs keep.
 

@@ -89,7 +89,8 @@ class Difference(Frozen):
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
     `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
     found: None where 100 are too few. With one seed, which says nothing of their spread, the last two are None, and
-    the first is about these models.
+    the first is about these models. All three are of the t test: six paired seeds find it less often, as the signs of
+    all have to agree.
     """
 
     difference: float

@@ -41,7 +41,7 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.SameWeights: (
         "Same weights, shape for shape: {twins}. "
-        "{only:A difference is due to the activation alone.|Other pairs differ in shape as well as in spiking.}"
+        "{only:A difference is due to the activation, or to chance.|Other pairs differ in shape as well as in spiking.}"
     ),
     c.Confounded: (
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "

@@ -15,7 +15,8 @@ SHORTEST_TIMED = 0.1
 FEWEST_TIMED = 3
 """Epochs of each network whose median the first one, which also loads and compiles, cannot make."""
 LEAKAGE = (
-    "Test images leak into training (see the caveats): the following scores measure memory as much as recognition."
+    "Leakage: training holds relatives or copies of test images (see the caveats). The following scores measure memory "
+    "as much as recognition."
 )
 BRIEF = {
     Reservation.FEW_SEEDS: "too few seeds",
