@@ -31,7 +31,8 @@ DRAWS = 20_000
 class Luck(Frozen):
     """How much chance there is in a difference of contenders a and b: standard deviations, fractions.
 
-    `seeds_a`, `seeds_b`: of one training's accuracy on these test images over seeds. `images`: of the difference in
+    `seeds_a`, `seeds_b`: of one training's accuracy on these test images over seeds, and at least what single answers
+    show of it where few seeds end level by luck. `images`: of the difference in
     means over other test images, however many seeds there are, with `image_freedom` degrees of freedom. The images
     weigh as much as `effective_groups` groups of one size. Both are None where each image stands for itself.
     """
