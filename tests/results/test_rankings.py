@@ -85,7 +85,8 @@ def test_a_control_that_a_trial_lacks_has_no_results(results):
 
 def test_the_trained_twin_is_that_of_the_run_or_else_its_control(results):
     assert rankings.trained_twin(results, "dense-snn") is None
-    controlled = control("ReLU twin", 0.5, operations=spiking())
-    results = with_trial(results, 0, controls={"relu_twin": controlled})
-    results = replace(results, trials=[replace(each, test=results.trials[0].test) for each in results.trials])
-    assert rankings.counted_operations(results)["small-cnn"] == plain()
+    controlled = with_trial(results, 0, controls={"relu_twin": control("ReLU twin", 0.5, operations=spiking())})
+    assert rankings.trained_twin(controlled, "dense-snn") == spiking()
+    weights = {"linear": [4, 10]}
+    twins = with_trial(with_trial(controlled, 0, weight_shapes=weights), 1, weight_shapes=weights)
+    assert rankings.trained_twin(twins, "dense-snn") == plain()

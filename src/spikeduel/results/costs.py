@@ -241,7 +241,6 @@ Multiplications = Literal["dense", "effective"]
 """Every multiplication | those whose input is not zero."""
 MEMORIES: tuple[Memory, ...] = ("compute", "on_chip", "off_chip")
 SCOPES: tuple[Scope, ...] = ("synapses", "with_neurons")
-MULTIPLICATIONS: tuple[Multiplications, ...] = ("dense", "effective")
 
 
 class Joules(Frozen):

@@ -45,8 +45,10 @@ def trained_twin(results: Results, name: str) -> Operations | None:
     """What was counted of a contender's ReLU twin: that of the run, or its control; None where neither was trained."""
     counted = counted_operations(results)
     others = [other for spiking, other in results.twins if spiking == name and other in counted]
-    controls = [control.operations for control in control_results(results.of(name), "relu_twin") if control.operations]
-    return counted[others[0]] if others else next(iter(controls), None)
+    if others:
+        return counted[others[0]]
+    controls = control_results(finished(results)[name], "relu_twin")
+    return next((control.operations for control in controls if control.operations), None)
 
 
 def mean_range(ranges: Sequence[Range | None]) -> Range | None:
