@@ -48,8 +48,8 @@ def chart(case: Case, court: Court, colours: Mapping[str, str]) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     for text, place, side, colour in (
-        (f"{style.shortened(case.spiking, 14)} cheaper", 0.0, "left", by_side["spiking"]),
-        (f"{style.shortened(case.other, 14)} cheaper", 1.0, "right", by_side["other"]),
+        (f"{style.shortened(case.spiking)}\ncheaper", 0.0, "left", by_side["spiking"]),
+        (f"{style.shortened(case.other)}\ncheaper", 1.0, "right", by_side["other"]),
     ):
         axes.text(place, 1.01, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=style.SMALL, color=colour)
     return figure
