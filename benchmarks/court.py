@@ -14,12 +14,14 @@ from typing import Any
 from spikeduel.measuring.energy import accounting
 from spikeduel.measuring.energy.court import hold
 from spikeduel.results.comparison import load_run
+from spikeduel.results.court import Side
 from spikeduel.results.words import court as words
 from spikeduel.results.words.tables import render
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 
 RESULT = Path(__file__).parent / "results" / "court.json"
+SIDES: tuple[Side | None, ...] = ("spiking", "other", None)
 OF_DATA = ("dataset", "encoding", "num_steps", "epochs", "seeds")
 
 
@@ -43,7 +45,7 @@ def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     for case in court.cases if court else []:
         assert court is not None
         print(f"\n{words.summary(case)}\n{words.nearest(case, court) or ''}\n{render(words.rows(case, court))}")
-        sides = {str(side): len(case.found(side)) for side in ("spiking", "other", None)}
+        sides = {side or "open": len(case.found(side)) for side in SIDES}
         cases.append({"cheaper_in": sides, "judged": case.judged, **plain(case)})
     return {"run": run.name, "settings": settings, "accountings": court and plain(court.accountings), "cases": cases}
 

@@ -1,6 +1,7 @@
 """What the README says is true: its tables are those of the results files, its commands exist."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def test_the_tables_are_those_of_the_results_files(section, tables):
     assert section in tables.SECTIONS
     between = README.split(tables.begin(section))[1].split(tables.end(section))[0]
     assert between.strip() == tables.table(section).strip()
+
+
+def test_the_court_is_that_of_its_results_file():
+    (case, *_), *_ = [run["cases"] for run in json.loads((ROOT / "benchmarks/results/court.json").read_text())["runs"]]
+    found, flips = case["cheaper_in"], {each["accounting"]: each["flips"] for each in case["rulings"]}
+    rates = [flip["value"] for name in ("syops", "memory") for flip in flips[name] if flip["axis"] == "rate"]
+    text = " ".join(README.split())
+    assert (
+        f"in {found['spiking']} of {case['judged']} accountings, dearer in {found['other']}, and {found['open']} leave"
+        in text
+    )
+    for rate in (case["rate"], *rates):
+        assert f"{100 * rate:.1f} %" in text
 
 
 def test_results_files_hold_no_path():

@@ -300,3 +300,21 @@ def test_an_encoder_of_ones_own_says_whether_it_gives_spikes(monkeypatch, tmp_pa
     monkeypatch.syspath_prepend(tmp_path)
     for name, kind in (("ones", "image"), ("same", "spikes")):
         assert first_layer_of(make(encoding=f"own_encoders:{name}"), 3).input == kind
+
+
+def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'label = "mine"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
+        'leaves_out = "l"\n[formula]\nspiking = "acs"\nother = "macs"\n'
+    )
+    found = sd.cost(tutorial, IMAGES)
+    mine, syops, *_ = found.court(tmp_path / "mine.toml").rulings
+    assert mine.spiking.low == found.operations.totals.acs.total
+    # 64 · 20 + 20 · 3 weights, each used once.
+    assert mine.other.low == 1340
+    assert syops.other.low == pytest.approx(1340 * 4.6e-12)
+
+
+def test_a_network_without_spikes_has_no_court():
+    with pytest.raises(InputError, match="takes spikes"):
+        sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), IMAGES).court()

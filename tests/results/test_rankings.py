@@ -1,4 +1,4 @@
-"""Who takes least by which accounting; µJ and mJ as in the tests of the words."""
+"""Who takes least by which counting; µJ and mJ as in the tests of the words."""
 
 import pytest
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ def results():
 
 
 def found(results):
-    return {ranking.accounting: ranking for ranking in rankings.rankings(results)}
+    return {ranking.counting: ranking for ranking in rankings.rankings(results)}
 
 
 def test_like_is_compared_with_like(results):
@@ -39,7 +39,7 @@ def test_ranges_that_do_not_overlap_have_a_least(results):
     assert found(dear)["with_memory"].least == "dense-snn"
 
 
-def test_an_accounting_that_gives_the_same_is_left_out(results):
+def test_a_counting_that_gives_the_same_is_left_out(results):
     same = with_trial(results, 0, energy=energy_of((4e-6, 10e-6), None, (1e-3, 3e-3)))
     assert list(found(same)) == ["skipped", "computed", "with_memory"]
 

@@ -98,8 +98,11 @@ class Cost:
     def court(self, *more: str | Path) -> Case:
         """This spiking network against its ReLU twin, by all published accountings, and `more`, each a TOML file.
 
-        The twin is known from the shape alone: the same synapses, each once, none of them skipped. Raises `InputError`.
+        The twin is known from the shape alone: the same synapses, each once, none of them skipped. Raises `InputError`,
+        also for a network without spikes.
         """
+        if not any(layer.input == "spikes" for layer in self.layers):
+            raise InputError("no layer of this network takes spikes, and the court judges a spiking network.")
         return court.against_twin(self.operations, [accounting.read(each) for each in more])
 
     def __str__(self) -> str:

@@ -9,7 +9,7 @@ from spikeduel.reporting import style
 from spikeduel.results.court import Case, Court, Side
 from spikeduel.results.words.court import in_order
 
-WIDTH = 4.9
+WIDTH = 4.0
 """Inches: on a phone it is read without scrolling."""
 _ROW = 0.235
 _WIDEST = 1e3
@@ -27,7 +27,7 @@ def chart(case: Case, court: Court, colours: Mapping[str, str]) -> Figure:
         "spiking": spiking, "other": colours.get(case.other, style.OTHER_COLOURS[0]), None: style.QUIET,
     }  # fmt: skip
     figure = style.new_figure(1.0 + _ROW * len(rulings), WIDTH)
-    axes = style.quiet(figure.subplots(), x=f"{style.shortened(case.spiking, 22)} / {style.shortened(case.other, 22)}")
+    axes = style.quiet(figure.subplots(), x=f"{style.shortened(case.spiking, 16)} / {style.shortened(case.other, 16)}")
     axes.set_xscale("log")
     low = max(min([0.5, *(ratio.low for _, ratio in rulings)]), 1 / _WIDEST)
     high = min(max([2.0, *(ratio.high for _, ratio in rulings)]), _WIDEST)
@@ -48,8 +48,8 @@ def chart(case: Case, court: Court, colours: Mapping[str, str]) -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     for text, place, side, colour in (
-        (f"{style.shortened(case.spiking, 20)} cheaper", 0.0, "left", by_side["spiking"]),
-        (f"{style.shortened(case.other, 20)} cheaper", 1.0, "right", by_side["other"]),
+        (f"{style.shortened(case.spiking)}\ncheaper", 0.0, "left", by_side["spiking"]),
+        (f"{style.shortened(case.other)}\ncheaper", 1.0, "right", by_side["other"]),
     ):
         axes.text(place, 1.01, text, transform=axes.transAxes, ha=side, va="bottom", fontsize=style.SMALL, color=colour)
     return figure

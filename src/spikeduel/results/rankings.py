@@ -1,4 +1,4 @@
-"""Who needs least energy for an answer, by which accounting: data, of which `words.costs` makes sentences."""
+"""Who needs least energy for an answer, by which counting: data, of which `words.costs` makes sentences."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -92,9 +92,9 @@ def _end(of: Callable[[Entry], Range | None], end: Literal["low", "high"]) -> Ca
     return one
 
 
-Accounting = Literal["skipped", "computed", "per_step_skipped", "per_step_computed", "with_memory"]
+Counting = Literal["skipped", "computed", "per_step_skipped", "per_step_computed", "with_memory"]
 """Who may skip zeros, hoisted or per step: everybody or nobody; or all that a layer can cost with memory."""
-ACCOUNTINGS: dict[Accounting, Callable[[Entry], Range | None]] = {
+COUNTINGS: dict[Counting, Callable[[Entry], Range | None]] = {
     "skipped": _end(joules_of, "low"),
     "computed": _end(joules_of, "high"),
     "per_step_skipped": _end(per_step, "low"),
@@ -104,12 +104,12 @@ ACCOUNTINGS: dict[Accounting, Callable[[Entry], Range | None]] = {
 
 
 class Ranking(Frozen):
-    """Mean joules of one answer by contender, the least first, by one accounting.
+    """Mean joules of one answer by contender, the least first, by one counting.
 
     `least`: who takes less than all others; None where ranges overlap, or there is nobody else.
     """
 
-    accounting: Accounting
+    counting: Counting
     joules: dict[str, Range]
 
     @property
@@ -120,18 +120,18 @@ class Ranking(Frozen):
 
 
 def rankings(results: Results) -> list[Ranking]:
-    """Who needs least energy, by each accounting that is known and gives other numbers than those before it.
+    """Who needs least energy, by each counting that is known and gives other numbers than those before it.
 
     Contenders with a trial whose energy is not known are left out.
     """
     trials = finished(results)
     found: list[Ranking] = []
-    for accounting, joules in ACCOUNTINGS.items():
+    for counting, joules in COUNTINGS.items():
         means = {name: mean_range([joules(trial) for trial in of_one]) for name, of_one in trials.items()}
         known = {name: value for name, value in means.items() if value is not None}
         ranked = {name: known[name] for name in sorted(known, key=lambda name: known[name].low)}
         if ranked and not any(_alike(ranked, other.joules) for other in found):
-            found.append(Ranking(accounting=accounting, joules=ranked))
+            found.append(Ranking(counting=counting, joules=ranked))
     return found
 
 

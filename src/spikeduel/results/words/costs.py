@@ -1,11 +1,11 @@
-"""What an answer costs, and who needs least by which accounting, as text: for terminal and page."""
+"""What an answer costs, and who needs least by which counting, as text: for terminal and page."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from spikeduel.results.costs import MEMORIES, Memory, Range, Scope, TableEnergy
 from spikeduel.results.rankings import (
-    Accounting,
+    Counting,
     Entries,
     Entry,
     Ranking,
@@ -152,7 +152,7 @@ _ON_THE_PAGE = {
     "ACs": "ACs",
     "spikes": "spikes per neuron and step",
 }
-TITLES: dict[Accounting, str] = {
+TITLES: dict[Counting, str] = {
     "skipped": "arithmetic alone, zeros skipped by all",
     "computed": "arithmetic alone, nothing skipped",
     "per_step_skipped": "per step, zeros skipped by all",
@@ -160,7 +160,7 @@ TITLES: dict[Accounting, str] = {
     "with_memory": "with neurons and on-chip memory",
 }
 LEAST = "least"
-"""Beside the energy of who takes least by an accounting."""
+"""Beside the energy of who takes least by a counting."""
 
 
 def page_rows(results: Results) -> dict[str, list[str]]:
@@ -173,7 +173,7 @@ def page_rows(results: Results) -> dict[str, list[str]]:
         cells = {name: range_in_words(joules) for name, joules in ranking.joules.items()}
         if ranking.least:
             cells[ranking.least] += f" ({LEAST})"
-        rows[f"energy, {TITLES[ranking.accounting]} (estimate)"] = [cells.get(name, "") for name in contenders]
+        rows[f"energy, {TITLES[ranking.counting]} (estimate)"] = [cells.get(name, "") for name in contenders]
     times = [_times(latency) if (latency := latency_of(trials)) else {} for trials in contenders.values()]
     titles = next((list(each) for each in times if each), [])
     rows |= {title: [each.get(title, "") for each in times] for title in titles}
@@ -248,7 +248,7 @@ def words(results: Results) -> str | None:
         sentences.append(_who_takes_least(ranked))
     for ranking in ranked:
         listing = listed([f"{name} {range_in_words(joules)}" for name, joules in ranking.joules.items()])
-        title = TITLES[ranking.accounting]
+        title = TITLES[ranking.counting]
         sentences.append(f"{title[0].upper()}{title[1:]}: {listing}.")
     return " ".join([*sentences, "These are estimates from counts, not measurements."])
 
@@ -256,13 +256,13 @@ def words(results: Results) -> str | None:
 def _who_takes_least(ranked: Sequence[Ranking]) -> str:
     by_name: dict[str | None, list[str]] = {}
     for ranking in ranked:
-        by_name.setdefault(ranking.least, []).append(TITLES[ranking.accounting])
+        by_name.setdefault(ranking.least, []).append(TITLES[ranking.counting])
     undecided = by_name.pop(None, [])
     parts = [f"{name} in {len(titles)} ({'; '.join(titles)})" for name, titles in by_name.items()]
     if undecided:
         parts.append(f"nobody in {len(undecided)}, where ranges overlap ({'; '.join(undecided)})")
     if len(parts) == 1 and not undecided:
-        return f"{next(iter(by_name))} takes the least by all {len(ranked)} accountings shown here."
+        return f"{next(iter(by_name))} takes the least in all {len(ranked)} ways of counting shown here."
     if not by_name:
-        return f"Nobody takes the least by any of {len(ranked)} accountings: ranges overlap."
-    return f"Who takes the least depends on the accounting. Of {len(ranked)}: {', '.join(parts)}."
+        return f"Nobody takes the least in any of {len(ranked)} ways of counting: ranges overlap."
+    return f"Who takes the least depends on how it is counted. Of {len(ranked)} ways: {', '.join(parts)}."
