@@ -66,8 +66,12 @@ def test_corrupted_images_where_they_are_asked_for(trained):
     assert found.corruptions["rotation"][3] == float((labels == prepared.labels[test]).mean())
 
 
-def test_images_it_does_not_know_give_no_temperature(trained):
-    found = evaluate(load_model(trained["small-cnn"][0]), EXPERIMENT, "all")
+def test_the_temperature_is_the_models_on_any_images(trained):
+    model = load_model(trained["small-cnn"][0])
+    found = evaluate(model, EXPERIMENT, "all")
+    assert found.calibration.temperature == model.card.temperature
+    model.card = replace(model.card, temperature=None)
+    found = evaluate(model, EXPERIMENT, "all")
     assert (found.calibration.temperature, found.calibration.scaled) == (None, None)
     assert sum(entry.count for entry in found.calibration.bins) == 1797
 
