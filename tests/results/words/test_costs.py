@@ -42,8 +42,8 @@ def test_the_words_say_that_it_depends_and_on_what(results):
     text = costs.words(results)
     for sentence in (
         "Arithmetic alone, zeros skipped by all: dense-snn 4.00 µJ and small-cnn 5.00 µJ.",
-        "Who takes the least depends on how it is counted. Of 5 ways: dense-snn in 1 (arithmetic alone, zeros skipped by "
-        "all), small-cnn in 3 (arithmetic alone, nothing skipped; per step, zeros skipped by all; per step, nothing "
+        "Who takes the least depends on how it is counted. Of 5 ways: dense-snn in 1 (arithmetic alone, zeros skipped "
+        "by all), small-cnn in 3 (arithmetic alone, nothing skipped; per step, zeros skipped by all; per step, nothing "
         "skipped), nobody in 1, where ranges overlap (with neurons and on-chip memory).",
     ):
         assert sentence in text
