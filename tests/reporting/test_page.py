@@ -16,11 +16,15 @@ from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import Held, page, report, report_again
+from spikeduel.results import power
 from spikeduel.results.caveats import DataNote, Leakage, OneSeed
+from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
 from spikeduel.results.words import caveats, tables
+from spikeduel.results.words import optimism as optimism_words
+from spikeduel.results.words import power as power_words
 from spikeduel.results.words import report as words
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
@@ -100,6 +104,20 @@ def test_every_figure_of_the_study_is_there(comparison):
     }
     assert any(name.startswith("answer-wrong-dense-snn") for name in figures_of(comparison))
     assert all((comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison))
+
+
+def test_the_optimism_meter_and_power_have_their_place(comparison):
+    assert "Optimism meter" not in Page(report(comparison)).text
+    results = with_trials(comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3))
+    (pair,) = with_pair(results, power=power.power(power.assumed_luck(0.003, 20), 0.01, 6)).comparison.pairs
+    measured = with_comparison(replace(comparison, results=results), pairs=[pair], optimism=meter(results.trials))
+
+    shown = Page(report(measured)).text
+
+    assert "Optimism meter" in shown
+    assert all(text in shown for text in optimism_words.sentences(measured.results))
+    assert power_words.of_pairs(measured.results) in shown
+    assert "optimism.png" in figures_of(measured)
 
 
 def test_numbers_and_words_are_those_of_the_results(comparison):
