@@ -145,6 +145,6 @@ def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run):
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert court.summary(judged.court.cases[0]) in page
     for law in judged.court.accountings:
-        for text in (law.title, law.source, law.spiking, law.leaves_out):
+        for text in (law.title, law.source, law.spiking, law.leaves_out, *dict(court.constants(law))):
             assert text in page
     assert "court-dense-snn-small-cnn.png" in {path.name for path in (run.out / "figures").iterdir()}

@@ -20,6 +20,13 @@ class Bounds(Frozen):
     high: float
 
 
+class Constant(Bounds):
+    """A number of an accounting, its unit, and where in the source it stands."""
+
+    unit: str
+    where: str
+
+
 class Accounting(Frozen):
     """A way of counting. `unit` is that of its amounts, `where` the place in the source, `leaves_out` what it omits.
 
@@ -36,6 +43,7 @@ class Accounting(Frozen):
     spiking: str
     other: str
     leaves_out: str
+    constants: dict[str, Constant] = {}
 
 
 class Flip(Frozen):

@@ -76,6 +76,12 @@ def test_the_rows_of_the_page(case, court):
     assert rows["8-bit integers"]["ratio"] == ""
 
 
+def test_the_numbers_of_an_accounting_with_unit_and_place(court):
+    numbers = dict(words.constants(court.accounting("digital-chips")))
+    assert numbers["sop = 5.3 to 12.7 pJ"].startswith("ReckOn")
+    assert "mac = 4.6 pJ" in numbers
+
+
 def test_contenders_are_shown_and_controls_where_there_are_no_others(court):
     assert [case.other for case in words.shown(court)] == ["cnn"]
     alone = replace(court, cases=[case for case in court.cases if case.control])

@@ -46,6 +46,12 @@ class Constant(Frozen, forbid_unknown_fields=True):
     least: float | None = None
     most: float | None = None
 
+    @property
+    def stored(self) -> court.Constant:
+        """The number as results.json has it."""
+        low, high = (self.value, self.value) if self.value is not None else (self.low, self.high)
+        return court.Constant(low=low or 0.0, high=high or 0.0, unit=visible(self.unit), where=visible(self.where))
+
     def __post_init__(self) -> None:
         one, two = self.value is not None, self.low is not None and self.high is not None
         if one == two or (self.low is None) != (self.high is None):
@@ -149,5 +155,6 @@ def _accounting(name: str, content: bytes) -> Accounting:
         spiking=visible(spiking.text),
         other=visible(other.text),
         leaves_out=visible(file.leaves_out),
+        constants={name: each.stored for name, each in file.constants.items()},
     )
     return Accounting(entry=entry, spiking=spiking, other=other, constants=file.constants)

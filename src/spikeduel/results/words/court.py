@@ -3,7 +3,7 @@
 import math
 import re
 
-from spikeduel.results.court import AXES, Axis, Bounds, Case, Court, Flip, Ruling, Side
+from spikeduel.results.court import AXES, Accounting, Axis, Bounds, Case, Court, Flip, Ruling, Side
 from spikeduel.results.words.costs import amount, energy_in_words
 from spikeduel.results.words.numbers import listed, per_cent
 
@@ -93,6 +93,11 @@ def rows(case: Case, court: Court) -> list[dict[str, str]]:
 
 def _label(ruling: Ruling, court: Court) -> str:
     return court.accounting(ruling.accounting).label
+
+
+def constants(law: Accounting) -> list[tuple[str, str]]:
+    """Each number of an accounting with its unit, and where it stands."""
+    return [(f"{name} = {ratio(each)} {each.unit}".rstrip(), each.where) for name, each in law.constants.items()]
 
 
 def ratio(found: Bounds | None) -> str:
