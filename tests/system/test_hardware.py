@@ -84,3 +84,10 @@ assert after + 1000 < again < before, (after, again)
 def test_freed_memory_is_kept_and_given_back():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
+
+
+def test_float32_on_a_gpu_is_not_tf32():
+    before = torch.backends.cudnn.allow_tf32
+    with hardware.Compute("cuda", "32").autocast():
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
