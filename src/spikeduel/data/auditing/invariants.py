@@ -30,7 +30,8 @@ def moved(images: "Tensor", seed: int) -> "Tensor":
     """A moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by a right angle and mirrored at random; and, each with a probability of a half, turned by up to 10°, shifted
-    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a reflection, in turn.
+    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a
+    reflection, in turn.
     """
     import torch
     from torch.nn.functional import affine_grid, grid_sample
