@@ -92,7 +92,7 @@ def move_of(placement: np.ndarray) -> Move:
     mirrored = bool(np.linalg.det(matrix) < 0)
     down, right = -np.linalg.solve(matrix, shift)
     if mirrored:
-        matrix = matrix * [1, -1]
+        matrix = matrix * [[1], [-1]]
     return Move(
         mirrored=mirrored,
         degrees=round(float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))), 1),
