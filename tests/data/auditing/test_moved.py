@@ -8,6 +8,7 @@ from spikeduel.results.audit import Move
 from spikeduel.system.progress import Progress
 
 SIDE, COUNT = 24, 120
+SHAPE = (SIDE, SIDE)
 NEAR = 0.33
 
 
@@ -16,9 +17,7 @@ def images():
     """Smooth random images, bytes `[N, 1, S, S]`, each unlike the others."""
     coarse = np.random.default_rng(3).random((COUNT, 7, 7))
     zoom = (7 - 1) / (SIDE - 1)
-    smooth = [
-        affine_transform(each, np.eye(2) * zoom, output_shape=(SIDE, SIDE), order=3, mode="nearest") for each in coarse
-    ]
+    smooth = [affine_transform(each, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest") for each in coarse]
     return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)[:, None]
 
 
