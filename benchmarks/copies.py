@@ -132,20 +132,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    sets = json.loads(RESULT.read_text())["sets"] if RESULT.is_file() else {}
     for name in options.only:
         place = getattr(options, name.replace("-", "_"))
         experiment = Experiment(dataset=name, data_dir=place, alterations=())
         if name == "photos":
             experiment = Experiment(dataset=place)
-        sets[name] = measured(data.load(experiment), experiment, options.copies, options.clean)
-        print(name, json.dumps(sets[name], indent=1), flush=True)
+        found = measured(data.load(experiment), experiment, options.copies, options.clean)
+        print(name, json.dumps(found, indent=1), flush=True)
         machine = {
             "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
             "processor": platform.processor() or platform.machine(), "load_average": os.getloadavg()[0],
         }  # fmt: skip
         settings = {"near": NEAR, "seed": SEED, "copies": options.copies, "clean": options.clean}
-        RESULT.write_text(json.dumps({"settings": settings, "sets": sets, "machine": machine}, indent=1) + "\n")
+        sets = json.loads(RESULT.read_text())["sets"] if RESULT.is_file() else {}
+        sets[name] = {**found, "settings": settings, "machine": machine}
+        RESULT.write_text(json.dumps({"sets": sets}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

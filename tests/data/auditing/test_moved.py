@@ -44,7 +44,7 @@ MOVES = [
 
 @pytest.fixture(scope="module")
 def found(images):
-    """Test images: a copy for each of MOVES, at two kinds of borders, and as many that are new; training: the others."""
+    """Training images; then as test images a copy for each of MOVES with two kinds of borders, and 20 new ones."""
     train = images[: COUNT - 20]
     copies = [
         turned(train[k], border=border, **move)
