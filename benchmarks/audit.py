@@ -1,5 +1,7 @@
 """How long an audit takes: 100,000 images of 28×28, Fashion-MNIST's size, the embedded set; the search beside a rival.
 
+The search for moved copies is timed once more alone.
+
     python benchmarks/audit.py [--threads 2]
 
 Images are sums of random waves, in ten classes. The rival is scikit-learn's brute force, on the same small versions, in
@@ -21,7 +23,7 @@ import torch
 
 from spikeduel import data
 from spikeduel.data import Prepared, Preprocessing
-from spikeduel.data.auditing import examining
+from spikeduel.data.auditing import examining, moved
 from spikeduel.data.auditing.neighbours import closest, small_grey
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
@@ -86,7 +88,9 @@ def main() -> None:
     ):
         split = data.split(prepared, Experiment())
         seconds = timed(lambda: examining._examine(Experiment(), prepared, split, Progress(), {}))  # noqa: B023
-        rows.append({"images": name, "shape": list(prepared.image_shape), **seconds})
+        same, near = np.arange(len(prepared)), Experiment().near_duplicate_ratio
+        of_moved = timed(lambda: moved.search(prepared.images, same, split, near, Progress()))  # noqa: B023
+        rows.append({"images": name, "shape": list(prepared.image_shape), **seconds, "of_which_moved_copies": of_moved})
         print(rows[-1], flush=True)
     measured = {
         "rows": rows,

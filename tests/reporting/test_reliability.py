@@ -14,7 +14,7 @@ from spikeduel.data.auditing import examine
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt, summary
 from spikeduel.reporting import audit_page, reliability, report, style
-from spikeduel.results.audit import Counts, Details, DistanceBin
+from spikeduel.results.audit import Counts, Details, DistanceBin, Move
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, CorruptedAccuracies
 from spikeduel.results.words.audit import document, problems
 from spikeduel.results.words.report import first_fold
@@ -185,6 +185,14 @@ def test_pictures_of_a_pair_lie_side_by_side(planted):
     assert [axes.get_xlabel() for axes in shown] == ["image 50", "image 1"]
     for axes in shown:
         assert (axes.images[0].get_array() == planted.images[1, 0]).all()
+
+
+def test_a_moved_copy_says_how_it_was_moved(planted):
+    (pair,) = examine(baseline(dataset="digits"), planted, SPLIT).details.pairs[:1]
+    move = Move(mirrored=True, degrees=8.0, scale=1.0, right=0.0, down=0.0)
+    figure = reliability.pairs([structs.replace(pair, kind="moved on two sides", move=move)], planted)
+    shown = [axes.get_xlabel() for axes in figure.axes if axes.get_visible()]
+    assert shown == ["image 50", "image 1\nmirrored, turned by 8°"]
 
 
 def test_distances_are_drawn_from_nearest_to_farthest(planted):

@@ -2,7 +2,7 @@ import pytest
 
 from made_audits import audit_with
 from spikeduel.data.auditing.findings import findings
-from spikeduel.results.audit import Counts, FileCounts, FileProperty, Finding, IgnoredFiles
+from spikeduel.results.audit import Counts, FileCounts, FileProperty, Finding, IgnoredFiles, MovedCopies
 
 
 def test_a_high_score_alone_is_no_leak():
@@ -58,6 +58,10 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
             note("test_in_training", 1, share=0.001, remedy="remove_copies"),
         ),
         ({"near_duplicates": {"across": 40, "test_in_training": 30}}, note("near_across_sides", 40)),
+        (
+            {"moved_copies": MovedCopies(within=9, across=40, test_in_training=30)},
+            note("moved_across_sides", 40),
+        ),
         ({"exact_duplicates": {"within": 1}}, note("copies_on_one_side", 1)),
         ({"exact_duplicates": {"across": 2}}, note("validation_copies", 2)),
         ({"exact_duplicates": {"across_groups": 3}}, note("groups_joined", 3)),
@@ -112,6 +116,17 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
         )
     )
     assert [finding.remedy for finding in found] == [of_copies, of_groups]
+
+
+def test_many_moved_copies_are_a_problem():
+    moved = MovedCopies(within=0, across=60, test_in_training=51)
+    expected = Finding(
+        kind="moved_test_in_training", is_problem=True, count=51, share=0.051, remedy="divide_the_data_anew"
+    )
+    assert findings(audit_with(moved_copies=moved)) == (expected, note("moved_across_sides", 60))
+    # Where the split cuts groups, that is said instead.
+    cut = audit_with(moved_copies=moved, groups_cut=1, groups_cut_test_images=1)
+    assert [finding.kind for finding in findings(cut)] == ["cut_groups", "moved_across_sides"]
 
 
 def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:

@@ -5,8 +5,8 @@ import msgspec
 import pytest
 
 from made_audits import CLEAN, audit_with
-from spikeduel.results.audit import FileProperty, Finding, FindingKind, Remedy
-from spikeduel.results.words.audit import document, rows, sentence
+from spikeduel.results.audit import FileProperty, Finding, FindingKind, Move, MovedCopies, Remedy
+from spikeduel.results.words.audit import document, move_in_words, rows, sentence
 from spikeduel.system import typed
 
 SIZES = FileProperty(
@@ -93,3 +93,18 @@ def test_groups_that_copies_join_are_said_to_be_joined() -> None:
     assert table(groups=47, exact_duplicates={"across_groups": 0})["groups"] == "47, 0 cut"
     joined = table(groups=47, exact_duplicates={"across_groups": 1})["groups"]
     assert joined == "47 (those that share copies are joined into one), 0 cut"
+
+
+def test_how_an_image_was_moved() -> None:
+    still = Move(mirrored=False, degrees=0.3, scale=1.004, right=0.2, down=-0.3)
+    assert move_in_words(still) == "hardly moved"
+    moved = Move(mirrored=True, degrees=-8.2, scale=0.95, right=3.0, down=-4.0)
+    assert move_in_words(moved) == "mirrored, turned by 8°, reduced by 5 %, shifted by 5 pixels"
+    larger = Move(mirrored=False, degrees=0, scale=1.1, right=1.0, down=0.0)
+    assert move_in_words(larger) == "enlarged by 10 %, shifted by 1 pixel"
+
+
+def test_moved_copies_are_counted_where_they_were_sought() -> None:
+    assert table()["moved copies"] == "not measured"
+    moved = MovedCopies(within=1200, across=3, test_in_training=2)
+    assert table(moved_copies=moved)["moved copies"] == "1,200 images within a side, 3 across sides"

@@ -121,26 +121,21 @@ def pairs(
         elif side[image] != side[other]:
             kind = "equal images on two sides"
         ranked.append((kind, image, other, 0.0))
-    for kind, (index, distance), flagged in (
-        ("near on two sides", neighbours.earlier, across),
-        ("near on one side", neighbours.same_side, within),
+    ratios = [found[1] / np.maximum(neighbours.usual, 1e-9) for found in (neighbours.earlier, neighbours.same_side)]
+    moves: dict[tuple[PairKind, int], Move] = {}
+    for kind, index, ratio, placement, flagged in (
+        ("near on two sides", neighbours.earlier[0], ratios[0], None, across),
+        ("moved on two sides", *moved.earlier, moved_across),
+        ("near on one side", neighbours.same_side[0], ratios[1], None, within),
+        ("moved on one side", *moved.same_side, moved_within),
     ):
-        ratio = distance / np.maximum(neighbours.usual, 1e-9)
         for image in np.flatnonzero(flagged).tolist():
             other = int(index[image])
             # Of two images that are each other's neighbour, the pair is listed once.
-            if index[other] != image or image < other:
+            if index[other] != image or image < other or not flagged[other]:
                 ranked.append((kind, image, other, float(ratio[image])))
-    moves: dict[tuple[PairKind, int], Move] = {}
-    for kind, (index, ratio, placement), flagged in (
-        ("moved on two sides", moved.earlier, moved_across),
-        ("moved on one side", moved.same_side, moved_within),
-    ):
-        for image in np.flatnonzero(flagged).tolist():
-            other = int(index[image])
-            if index[other] != image or image < other:
-                ranked.append((kind, image, other, float(ratio[image])))
-                moves[kind, image] = move_of(placement[image])
+                if placement is not None:
+                    moves[kind, image] = move_of(placement[image])
     ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
     return tuple(
         Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4), move=moves.get((kind, a)))

@@ -10,6 +10,8 @@ SIBLING_SHARE = 0.05
 """Natural sets stay far below it: 0.6 % of Fashion-MNIST's test images have a near duplicate in training."""
 GAP = 0.05
 """How much the probe may lose without siblings; and what a file's format may tell about the class."""
+MOVED_SHARE = 0.005
+"""Moved copies up to this share of validation and test images are what images that are alike by nature may give."""
 FEWEST = 3
 """Near duplicates and gaps of fewer test images than this are not called a problem: near is a judgement."""
 MANY_IGNORED = 0.1
@@ -94,7 +96,7 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
         yield _note("copies_on_one_side", exact.within)
     if audit.near_duplicates.across > SMALL_SHARE * (counts.test + counts.val):
         yield _note("near_across_sides", audit.near_duplicates.across)
-    if audit.moved_copies and audit.moved_copies.across > SMALL_SHARE * (counts.test + counts.val):
+    if audit.moved_copies and audit.moved_copies.across > MOVED_SHARE * (counts.test + counts.val):
         yield _note("moved_across_sides", audit.moved_copies.across)
     most, least = (choose(sides, key=lambda name: sides[name].total) for choose in (max, min))
     if sides[most].total > IMBALANCE * sides[least].total:

@@ -30,7 +30,8 @@ def moved(images: "Tensor", seed: int) -> "Tensor":
     """A moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by a right angle and mirrored at random; and, each with a probability of a half, turned by up to 10°, shifted
-    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a reflection, in turn.
+    by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a
+    reflection, in turn.
     """
     import torch
     from torch.nn.functional import affine_grid, grid_sample
@@ -59,20 +60,21 @@ def descriptor(images: "Tensor") -> Callable[["Tensor"], "Tensor"]:
     Descriptors of copies are near one another by Euclidean distance.
     """
     import torch
+    from scipy.linalg import eigh
 
     chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
     learned = images[torch.from_numpy(np.sort(chosen))]
     copies = torch.stack([measured(learned), *(measured(moved(learned, seed)) for seed in range(COPIES))], 1)
     mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
-    copies = ((copies - mean) / spread).double()
+    copies = (copies - mean) / spread
     within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
-    within = within.T @ within / (len(learned) * COPIES)
-    between = copies.flatten(0, 1)
-    between = between.T @ between / len(between)
+    within = (within.T @ within / (len(learned) * COPIES)).double()
     within.diagonal().add_(1e-2 * within.diagonal().mean() + 1e-9)
-    whiten = torch.linalg.inv(torch.linalg.cholesky(within))
-    _, axes = torch.linalg.eigh(whiten @ between @ whiten.T)
-    project = (whiten.T @ axes[:, -LENGTH:]).float() / spread[:, None]
+    whole = copies.flatten(0, 1)
+    whole = (whole.T @ whole / len(whole)).double()
+    length = len(whole)
+    _, axes = eigh(whole.numpy(), within.numpy(), subset_by_index=(length - LENGTH, length - 1))
+    project = torch.from_numpy(axes).float() / spread[:, None]
     return lambda others: measured(others) @ project - mean @ project
 
 

@@ -42,8 +42,12 @@ class Moved:
     searched: Counts
 
 
-def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
+def search(
+    images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress, within: bool = True
+) -> Moved:
     """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same` `[N]`) are left out.
+
+    Without `within` images of one side are not compared with one another.
 
     Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
     """
@@ -59,7 +63,8 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
     searched = {"train": 0, "val": 0, "test": 0}
     views, learned = None, split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]]
     for asked in comparisons(split, LENGTH):
-        if len(asked.others) - (asked.self_at is not None) < FEWEST_OTHERS:
+        is_within = asked.self_at is not None
+        if len(asked.others) - is_within < FEWEST_OTHERS or (is_within and not within):
             continue
         if views is None:
             views = overlays.views(images)
@@ -69,7 +74,7 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
         if asked.others_name == "train":
             searched[asked.name] = len(asked.images)
         references = described[torch.from_numpy(asked.others)]
-        index, ratio, placement = earlier if asked.self_at is None else same_side
+        index, ratio, placement = same_side if is_within else earlier
         blocks = np.split(asked.images, range(AT_ONCE, len(asked.images), AT_ONCE))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
             few = asked.others[_few(described[torch.from_numpy(block)], references)]
@@ -87,7 +92,7 @@ def move_of(placement: np.ndarray) -> Move:
     mirrored = bool(np.linalg.det(matrix) < 0)
     down, right = -np.linalg.solve(matrix, shift)
     if mirrored:
-        matrix = matrix * [1, -1]
+        matrix = matrix * [[1], [-1]]
     return Move(
         mirrored=mirrored,
         degrees=round(float(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))), 1),

@@ -45,7 +45,8 @@ def views(images: np.ndarray) -> Views:
     from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
     factor = -(-max(images.shape[-2:]) // LONGEST_SIDE)
-    shape = [max(1, round(length / factor)) for length in images.shape[-2:]]
+    height, width = images.shape[-2:]
+    shape = max(1, round(height / factor)), max(1, round(width / factor))
     side = max(shape)
     missing = [side - length for length in shape]
     parts: list[tuple[Tensor, Tensor]] = []
@@ -81,7 +82,7 @@ def orientation_maps(side: int) -> "Tensor":
     import torch
 
     middle = (side - 1) / 2
-    place = np.stack(np.mgrid[:side, :side]).reshape(2, -1) - middle
+    place = np.indices((side, side)).reshape(2, -1) - middle
     maps = np.zeros((len(ORIENTATIONS), len(TURNS), side**2, side**2), np.float32)
     for orientation, turn in np.ndindex(maps.shape[:2]):
         y, x = np.clip(np.linalg.inv(_turn(orientation, turn)) @ place + middle, 0, side - 1)

@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-untyped-def"
 """Laying one image over another: turn, mirror, scale and shift, found by Gauss-Newton steps; the compiled inner loop.
 
 Inverse compositional image alignment (Baker and Matthews, "Lucas-Kanade 20 years on", 2004) for similarities, with gain

@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+from scipy.ndimage import affine_transform
+
+from spikeduel.data import Split
+from spikeduel.data.auditing.moved import move_of, search
+from spikeduel.results.audit import Move
+from spikeduel.system.progress import Progress
+
+SIDE, COUNT = 24, 120
+SHAPE = (SIDE, SIDE)
+NEAR = 0.33
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Smooth random images, bytes `[N, 1, S, S]`, each unlike the others."""
+    coarse = np.random.default_rng(3).random((COUNT, 7, 7))
+    zoom = (7 - 1) / (SIDE - 1)
+    smooth = [affine_transform(each, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest") for each in coarse]
+    return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)[:, None]
+
+
+def turned(image, degrees, mirrored=False, scale=1.0, shift=(0.0, 0.0), border="constant"):
+    """`image` mirrored, turned clockwise by `degrees`, enlarged, its middle shifted by pixels down and right."""
+    angle, middle = np.deg2rad(degrees), (SIDE - 1) / 2
+    forward = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    back = (np.diag([1, -1]) if mirrored else np.eye(2)) @ np.linalg.inv(forward)
+    offset = middle - back @ (middle + np.array(shift))
+    return (
+        affine_transform(image[0].astype(float), back, offset, order=1, mode=border).clip(0, 255).astype(np.uint8)[None]
+    )
+
+
+MOVES = [
+    ({"degrees": 0, "shift": (2, -1)}, Move(mirrored=False, degrees=0, scale=1, right=-1, down=2)),
+    ({"degrees": 8}, Move(mirrored=False, degrees=8, scale=1, right=0, down=0)),
+    ({"degrees": 90}, Move(mirrored=False, degrees=90, scale=1, right=0, down=0)),
+    ({"degrees": 0, "mirrored": True}, Move(mirrored=True, degrees=0, scale=1, right=0, down=0)),
+    ({"degrees": 0, "scale": 1.1}, Move(mirrored=False, degrees=0, scale=1.1, right=0, down=0)),
+    ({"degrees": -90, "mirrored": True, "shift": (-2, 1)}, Move(mirrored=True, degrees=-90, scale=1, right=1, down=-2)),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(images):
+    """Training images; then as test images a copy for each of MOVES with two kinds of borders, and 20 new ones."""
+    train = images[: COUNT - 20]
+    copies = [
+        turned(train[k], border=border, **move)
+        for border in ("constant", "nearest")
+        for k, (move, _) in enumerate(MOVES)
+    ]
+    together = np.concatenate([train, copies, images[COUNT - 20 :]])
+    split = Split(np.arange(len(train)), np.array([], np.int64), np.arange(len(train), len(together)), "official")
+    return search(together, np.arange(len(together)), split, NEAR, Progress())
+
+
+def test_every_move_is_found_and_told(found):
+    index, ratio, placement = (values[COUNT - 20 :] for values in found.earlier)
+    for number in range(2 * len(MOVES)):
+        origin, expected = number % len(MOVES), MOVES[number % len(MOVES)][1]
+        assert index[number] == origin
+        assert ratio[number] < NEAR
+        told = move_of(placement[number])
+        assert told.mirrored == expected.mirrored
+        assert abs((told.degrees - expected.degrees + 180) % 360 - 180) < 1
+        assert told.scale == pytest.approx(expected.scale, abs=0.02)
+        assert (told.right, told.down) == pytest.approx((expected.right, expected.down), abs=0.3)
+
+
+def test_new_images_are_copies_of_none(found):
+    assert (found.earlier[1][-20:] >= NEAR).all()
+    assert (found.same_side[1] >= NEAR)[: COUNT - 20].all()
+    assert found.searched.test == 2 * len(MOVES) + 20
+
+
+def test_equal_images_and_those_of_the_same_side_are_left_out(images):
+    together = np.concatenate([images[:40], images[:3]])
+    split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 43), "official")
+    same = np.append(np.arange(40), [0, 1, 2])
+    found = search(together, same, split, NEAR, Progress(), within=False)
+    assert (found.earlier[1] >= NEAR).all()
+    assert (found.same_side[0] == -1).all()
+
+
+@pytest.mark.parametrize("shape", [(3, 12, 20), (1, 4, 4), (1, 97, 97)])
+def test_any_shape_and_uniform_images(shape):
+    random = np.random.default_rng(0)
+    images = np.concatenate([np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)])
+    split = Split(np.arange(8), np.array([], np.int64), np.arange(8, 12), "official")
+    found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, NEAR, Progress())
+    assert (found.earlier[1] >= NEAR).all()
+
+
+def test_without_enough_others_nothing_is_said(images):
+    split = Split(np.arange(3), np.array([], np.int64), np.arange(3, 9), "official")
+    found = search(images[:9], np.arange(9), split, NEAR, Progress(), within=False)
+    assert (found.earlier[0] == -1).all()
+    assert found.searched.total == 0
