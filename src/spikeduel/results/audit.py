@@ -17,7 +17,8 @@ FindingKind = Literal[
     "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
     "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
     "searched_a_sample",
-    "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
+    "labels_to_check", "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes",
+    "many_files_ignored",
 ]  # fmt: skip
 Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
 
@@ -161,16 +162,35 @@ class Pair(Frozen):
     ratio: float
 
 
+class SuspectLabel(Frozen):
+    """An image whose label looks wrong: the class that fits better, and the probabilities of both."""
+
+    image: AuditedImage
+    suggested: str
+    given_probability: Share
+    suggested_probability: Share
+
+
+class LabelCheck(Frozen):
+    """How many labels were examined, what share of them is the most probable class, and how many look wrong."""
+
+    examined: Count
+    agreement: Share
+    suspects: Count
+
+
 class Details(Frozen):
     """What pictures and figures need of an audit; not part of `audit.json`.
 
     `pairs`: the gravest first; `test_distances`: from each test image to its nearest training image, null where not
-    searched; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1.
+    searched; `labels`: those that look wrong, the surest first; `within_quantiles`: of the same distances within
+    training, at equal steps from 0 to 1.
     """
 
     pairs: tuple[Pair, ...] = ()
     test_distances: tuple[float | None, ...] = ()
     within_quantiles: tuple[float, ...] = ()
+    labels: tuple[SuspectLabel, ...] = ()
 
 
 IgnoredBy = Literal[
@@ -226,6 +246,7 @@ class Audit(Frozen):
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
     group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
     searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder of images.
+    `labels`: judged by the nearest neighbours.
     """
 
     dataset: str
@@ -247,6 +268,7 @@ class Audit(Frozen):
     searched: Counts
     near_portions: Count = 0
     files: FileCounts | None = None
+    labels: LabelCheck | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 

@@ -81,6 +81,10 @@ NotCounted = _kind("NotCounted", "A contender whose operations are not known.", 
 TestUses = _kind(
     "TestUses", "Models asked about these test images, and how many are this run's.", uses=Count, here=Count
 )
+LabelsToCheck = _kind(
+    "LabelsToCheck", "Labels that most trained networks doubt, of `examined` images that they were not trained on.",
+    suspects=Count, examined=Count,
+)  # fmt: skip
 AuditProblem = _kind("AuditProblem", "A problem that the audit of the data found.", finding=Finding)
 DataNote = _kind("DataNote", "A note that comes with the data set.", text=str)
 
@@ -103,7 +107,7 @@ CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, BelowNearestNeighbour,
     SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, UnevenTuning, FailedTuning,
     KeepsSettings, OwnSteps, InFloat32, NotTrained, DifferentEpochs, EpochLimit, Limited, FailedTrials,
-    FailedMeasure, NotCounted, TestUses, AuditProblem, DataNote,
+    FailedMeasure, NotCounted, TestUses, LabelsToCheck, AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,

@@ -68,6 +68,8 @@ def find_caveats(
     here = dataset.test_uses_here or sum(trial.status == "done" for trial in trials)
     if (dataset.test_uses or 0) > here:
         found.append(c.TestUses(uses=dataset.test_uses or 0, here=here))
+    if dataset.labels and dataset.labels.suspects:
+        found.append(c.LabelsToCheck(suspects=dataset.labels.suspects, examined=dataset.labels.examined))
     conclusions = dataset.audit.conclusions if dataset.audit else ()
     found += [c.AuditProblem(finding=finding) for finding in conclusions if finding.is_problem]
     return [*found, *(c.DataNote(text=text) for text in dataset.notes)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from spikeduel.results.audit import Audit, Counts
+from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.results.significance import Conclusion, Difference
@@ -33,7 +33,8 @@ class Dataset(Frozen):
     are tested; `folds` the counts of each. `shared_groups` is the share of test images whose group is also in training;
     `effective_groups_tested` is how many groups of one size would weigh as much as those of the test images;
     `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
-    are this run's.
+    are this run's. `labels`: judged by the trained networks, on images that they were not trained on; `suspect_labels`
+    are the surest of those that look wrong (all stand in labels.csv).
     """
 
     name: str
@@ -52,6 +53,8 @@ class Dataset(Frozen):
     audit: Audit | None = None
     test_uses: Count | None = None
     test_uses_here: Count | None = None
+    labels: LabelCheck | None = None
+    suspect_labels: list[SuspectLabel] = []
 
     @property
     def leaks(self) -> bool:

@@ -30,8 +30,12 @@ from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
+from spikeduel.trials import labelling
 from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.runs import Finished, pooled, tested
+
+MOST_SUSPECT_LABELS = 200
+"""In results.json; labels.csv has all."""
 
 
 def assemble(
@@ -50,7 +54,15 @@ def assemble(
     and how many of them are this run's.
     """
     uses, uses_here = test_uses
-    dataset = describe_dataset(prepared, splits, audit=audit, test_uses=uses, test_uses_here=uses_here)
+    checked, suspect_labels = labelling.check(prepared, splits, finished)
+    dataset = describe_dataset(
+        *(prepared, splits),
+        audit=audit,
+        test_uses=uses,
+        test_uses_here=uses_here,
+        labels=checked,
+        suspect_labels=suspect_labels[:MOST_SUSPECT_LABELS],
+    )
     margin = experiment.equivalence_margin
     trials = [trial_entry(each) for each in finished]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]

@@ -87,6 +87,9 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
         yield _note("validation_copies", elsewhere)
     if exact.within:
         yield _note("copies_on_one_side", exact.within)
+    if audit.labels and audit.labels.suspects:
+        share = audit.labels.suspects / audit.labels.examined
+        yield _note("labels_to_check", audit.labels.suspects, share=share)
     if audit.near_duplicates.across > SMALL_SHARE * (counts.test + counts.val):
         yield _note("near_across_sides", audit.near_duplicates.across)
     most, least = (choose(sides, key=lambda name: sides[name].total) for choose in (max, min))

@@ -90,6 +90,10 @@ _SENTENCES: dict[FindingKind, str] = {
         "Near duplicates and distances are those of a sample, always the same: {sampled} images. Each was compared "
         "with all training images."
     ),
+    "labels_to_check": (
+        "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another "
+        "one. Some pictures only look like another class. Look at them (labels.csv): none was changed or left out."
+    ),
     "pictures_not_opened": (
         "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "
         "{ignored}. {opening}"

@@ -75,6 +75,10 @@ _SENTENCES: dict[Any, str] = {
         "{uses:,} models were tested on these images from this store, {here:,} of them in this run. Choosing models by "
         "test score inflates it: choose on validation."
     ),
+    c.LabelsToCheck: (
+        "{suspects:label} of {examined:,} may be wrong: most trained networks, which had not seen these images, name "
+        "another class. Look at them (labels.csv); none was changed or left out."
+    ),
     c.DataNote: "{text}",
 }
 _COULD_OVERTURN: dict[Any, str] = {
