@@ -239,6 +239,25 @@ class FileCounts(Frozen):
         return next((each for each in self.ignored if each.rule == rule), None)
 
 
+PROBLEM_ABOVE: dict[FindingKind, float] = {
+    "test_in_training": 0.005,
+    "conflicting_labels": 0.01,
+    "cut_groups": 0.0,
+    "near_test_in_training": 0.05,
+    "unreadable_files": 0.0,
+    "pictures_not_opened": 0.001,
+    "pictures_without_ending": 0.001,
+    "pictures_outside_classes": 0.001,
+}
+"""The share above which a finding would invalidate a result; below, it is a note.
+
+Exact copies of test images in training: of the test images, the default margin of 0.5 points, which they alone could
+bring about. Conflicting labels: of all images; half of them are wrong at least where two are equal, so that 1 % can be
+worth that margin. Near duplicates: of the test images; natural sets stay far below (Fashion-MNIST 0.6 %). Pictures left
+out: of the pictures in the folder, since whoever left them out did not choose to. Cut groups and unreadable files: any.
+"""
+
+
 class Audit(Frozen):
     """What an audit found: whether a result on this data and this split can be trusted, and why (not).
 
