@@ -36,7 +36,7 @@ def prepared() -> Set:
 SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
 
 
-def test_what_most_trainings_doubt_is_listed():
+def test_what_half_of_the_trainings_doubt_is_listed():
     trainings = [training(SPLIT, 0, {11, 15}), training(SPLIT, 1, {15, 16}), training(SPLIT, 2, {15, 11})]
     checked, listed = check(prepared(), [SPLIT], trainings)
     assert (checked.examined, checked.suspects) == (10, 2)
@@ -46,9 +46,10 @@ def test_what_most_trainings_doubt_is_listed():
     ]  # fmt: skip
 
 
-def test_half_of_the_trainings_is_not_most():
-    _, listed = check(prepared(), [SPLIT], [training(SPLIT, 0, {15}), training(SPLIT, 1, set())])
-    assert listed == []
+def test_half_of_the_trainings_is_enough_and_less_is_not():
+    trainings = [training(SPLIT, seed, {15} if seed == 0 else set()) for seed in range(3)]
+    assert len(check(prepared(), [SPLIT], trainings[:2])[1]) == 1
+    assert check(prepared(), [SPLIT], trainings)[1] == []
 
 
 def test_with_folds_every_image_is_judged_where_it_was_a_test_image():

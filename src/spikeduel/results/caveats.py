@@ -82,7 +82,7 @@ TestUses = _kind(
     "TestUses", "Models asked about these test images, and how many are this run's.", uses=Count, here=Count
 )
 LabelsToCheck = _kind(
-    "LabelsToCheck", "Labels that most trained networks doubt, of `examined` images that they were not trained on.",
+    "LabelsToCheck", "Labels that half of the trainings or more doubt, of `examined` that they did not see.",
     suspects=Count, examined=Count,
 )  # fmt: skip
 AuditProblem = _kind("AuditProblem", "A problem that the audit of the data found.", finding=Finding)

@@ -1,4 +1,4 @@
-"""Labels that the trained networks doubt: of images that they were not trained on, by a majority of the trainings."""
+"""Labels that the trained networks doubt: of images that they were not trained on, by half of the trainings or more."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ Answer = tuple[bool, int, float, float]
 def check(
     prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]
 ) -> tuple[LabelCheck | None, list[SuspectLabel]]:
-    """The labels that more than half of the trainings (contender and seed) doubt which answered an image, and how many
-    images were examined.
+    """The labels that half or more of the trainings (contender and seed) doubt which answered an image, and how
+    many images were examined.
 
     Of a comparison with folds these are all images, each answered by networks that were trained on other folds; else
     those for validation and test. None where nothing was measured.
@@ -51,7 +51,7 @@ def check(
     listed = []
     for image, answers in sorted(answered.items()):
         doubts = [answer for answer in answers if answer[0]]
-        if 2 * len(doubts) <= len(answers):
+        if 2 * len(doubts) < len(answers):
             continue
         suggested = Counter(answer[1] for answer in doubts).most_common(1)[0][0]
         listed.append(
