@@ -6,6 +6,7 @@ from pathlib import Path
 from spikeduel import data
 from spikeduel.data import auditing
 from spikeduel.data.auditing import Audit
+from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
@@ -13,7 +14,7 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import assembling, controls, conversion, evaluating, planning, runs, trial, tuning
+from spikeduel.trials import assembling, controls, conversion, evaluating, labelling, planning, runs, trial, tuning
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range, Tuning
 
@@ -70,6 +71,8 @@ def compare(
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
         runs.write(comparison, prepared, splits, finished, store)
+        by_networks = labelling.check(prepared, splits, finished)[1]
+        write_csv(folder / "labels.csv", audit.details.labels, by_networks)
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 

@@ -8,7 +8,7 @@ from made_audits import audit_with
 from made_costs import MACHINE, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
-from spikeduel.results.audit import Counts, Finding
+from spikeduel.results.audit import Counts, Finding, LabelCheck
 from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling, Epoch, Score
@@ -62,6 +62,11 @@ NOTE = Finding(kind="unbalanced_classes", is_problem=False)
             {"audit": audit_with(probe={"accuracy": 0.5}, conclusions=(PROBLEM, NOTE))},
             [c.AuditProblem(finding=PROBLEM)],
         ),
+        (
+            {"labels": LabelCheck(examined=50, agreement=0.9, suspects=2)},
+            [c.LabelsToCheck(suspects=2, examined=50)],
+        ),
+        ({"labels": LabelCheck(examined=50, agreement=0.9, suspects=0)}, []),
         ({"test_uses": 1}, []),
         ({"test_uses": 0}, []),
         ({"test_uses": 5}, [c.TestUses(uses=5, here=1)]),

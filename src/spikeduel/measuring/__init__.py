@@ -7,10 +7,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from spikeduel.measuring.correctness import anytime, calibration, classification, encoding_spread, weight_shapes
+from spikeduel.measuring.correctness import (
+    anytime,
+    calibration,
+    classification,
+    encoding_spread,
+    label_confidences,
+    weight_shapes,
+)
 from spikeduel.measuring.costing import operations
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import Anytime, Calibration, Classification, EncodingSpread, WeightShapes
+from spikeduel.results.trials import (
+    Anytime,
+    Calibration,
+    Classification,
+    EncodingSpread,
+    LabelConfidences,
+    WeightShapes,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,7 @@ MEASURES: dict[str, Measure] = {
     "classification": Measure(classification, Classification),
     "encoding_spread": Measure(encoding_spread, EncodingSpread),
     "calibration": Measure(calibration, Calibration),
+    "label_confidences": Measure(label_confidences, LabelConfidences, on_validation=True),
     "weight_shapes": Measure(weight_shapes, WeightShapes),
     "operations": Measure(operations, Counted),
     "anytime": Measure(anytime, Anytime, on_validation=True),

@@ -22,9 +22,11 @@ from spikeduel.results.trials import (
     CalibrationBin,
     Classification,
     ClassScores,
+    Confidences,
     EarlyExit,
     EncodingSpread,
     ExitChoice,
+    LabelConfidences,
     WeightShapes,
 )
 from spikeduel.spiking.neurons import Neuron
@@ -47,6 +49,19 @@ def classification(model: Model, batches: Iterable[Any]) -> Classification:
     answers = answers_of(model, batches)
     found = classified(model.card.classes, answers.truth, answers.predicted, answers.tied, answers.loss)
     return structs.replace(found, computed_in=model.precision)
+
+
+def label_confidences(model: Model, batches: Iterable[Any], validation: Iterable[Any]) -> LabelConfidences:
+    """How probable the model finds each image's label, and what it finds most probable."""
+    found = []
+    for part in (validation, batches):
+        answers = answers_of(model, part)
+        probabilities = answers.scores.double().softmax(1).numpy()
+        rows = np.arange(len(answers.truth))
+        best = probabilities.argmax(1)
+        given, highest = probabilities[rows, answers.truth].round(4), probabilities[rows, best].round(4)
+        found.append(Confidences(given=given.tolist(), best=best.tolist(), highest=highest.tolist()))
+    return LabelConfidences(validation=found[0], test=found[1])
 
 
 def classified(

@@ -14,6 +14,7 @@ from PIL import Image
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
+from spikeduel.data.auditing.labels import write_csv
 from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks.model_files import load_model
@@ -146,6 +147,7 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     out = Path(out)
     drawn = _save(_of_audit(audit, prepared, []), out / "figures")
     typed.write_json(out / "audit.json", audit_words.document(audit))
+    write_csv(out / "labels.csv", audit.details.labels)
     page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
     return _write(out / "audit.html", "audit.html.j2", page)
 
@@ -231,6 +233,8 @@ def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[T
         return
     if prepared is not None and audit.details.pairs:
         yield "audit-pairs", reliability.pairs(audit.details.pairs[:MOST_PICTURED], prepared)
+    if prepared is not None and audit.details.labels:
+        yield "audit-labels", reliability.labels(audit.details.labels[:MOST_PICTURED], prepared)
     if audit.details.within_quantiles and audit.distances.test_to_train:
         yield "audit-distances", reliability.distances(audit)
     if any(trial.test and trial.test.by_distance for trial in trials):
@@ -239,6 +243,8 @@ def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[T
 
 def _of_data(results: Results, held: Held) -> Drawings:
     yield "samples", figures.samples(held.prepared)
+    if results.dataset.suspect_labels:
+        yield "labels", reliability.labels(results.dataset.suspect_labels[:MOST_PICTURED], held.prepared)
     test = held.splits[0].test
     if words.robustness_by_contender(results) and len(test):
         index = gallery.telling_image(held.prepared, test)

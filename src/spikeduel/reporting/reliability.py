@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting import style
-from spikeduel.results.audit import Audit, Pair
+from spikeduel.results.audit import Audit, Pair, SuspectLabel
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
 from spikeduel.results.words.audit import move_in_words
@@ -22,6 +22,7 @@ from spikeduel.results.words.report import robustness_by_contender
 _BESIDE = 3
 """Diagrams in a row."""
 PAIRS_A_ROW = 3
+LABELS_A_ROW = 6
 _SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -186,4 +187,21 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
             if pair.move and half:
                 name += f"\n{move_in_words(pair.move)}"
             axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
+    return figure
+
+
+def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> Figure:
+    """Pictures whose label looks wrong: the given label, the suggested one with its probability, file or index."""
+    num_rows = -(-len(listed) // LABELS_A_ROW)
+    figure = style.new_figure(0.1 + 1.95 * num_rows)
+    grid = figure.subplots(num_rows, LABELS_A_ROW, squeeze=False)
+    for axes in grid.flat:
+        axes.set_visible(False)
+    for axes, each in zip(grid.flat, listed, strict=False):
+        axes.set_visible(True)
+        style.show_image(axes, np.asarray(prepared.images[each.image.index]))
+        given, suggested = style.shortened(each.image.label, 14), style.shortened(each.suggested, 14)
+        axes.set_title(f"{given} →\n{suggested}, {each.suggested_probability:.0%}", fontsize=style.SMALL)
+        name = style.shortened(Path(each.image.file).name, 16) if each.image.file else f"image {each.image.index}"
+        axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
     return figure

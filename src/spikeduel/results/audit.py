@@ -16,7 +16,7 @@ FindingKind = Literal[
     "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
     "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
     "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
-    "searched_a_sample", "moved_test_in_training", "moved_across_sides",
+    "searched_a_sample", "moved_test_in_training", "moved_across_sides", "labels_to_check",
     "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
 ]  # fmt: skip
 Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
@@ -185,16 +185,35 @@ class Pair(Frozen):
     move: Move | None = None
 
 
+class SuspectLabel(Frozen):
+    """An image whose label looks wrong: the class that fits better, and the probabilities of both."""
+
+    image: AuditedImage
+    suggested: str
+    given_probability: Share
+    suggested_probability: Share
+
+
+class LabelCheck(Frozen):
+    """How many labels were examined, what share of them is the most probable class, and how many look wrong."""
+
+    examined: Count
+    agreement: Share
+    suspects: Count
+
+
 class Details(Frozen):
     """What pictures and figures need of an audit; not part of `audit.json`.
 
     `pairs`: the gravest first; `test_distances`: from each test image to its nearest training image, null where not
-    searched; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1.
+    searched; `labels`: those that look wrong, the surest first; `within_quantiles`: of the same distances within
+    training, at equal steps from 0 to 1.
     """
 
     pairs: tuple[Pair, ...] = ()
     test_distances: tuple[float | None, ...] = ()
     within_quantiles: tuple[float, ...] = ()
+    labels: tuple[SuspectLabel, ...] = ()
 
 
 IgnoredBy = Literal[
@@ -243,6 +262,25 @@ class FileCounts(Frozen):
         return next((each for each in self.ignored if each.rule == rule), None)
 
 
+PROBLEM_ABOVE: dict[FindingKind, float] = {
+    "test_in_training": 0.005,
+    "conflicting_labels": 0.01,
+    "cut_groups": 0.0,
+    "near_test_in_training": 0.05,
+    "unreadable_files": 0.0,
+    "pictures_not_opened": 0.001,
+    "pictures_without_ending": 0.001,
+    "pictures_outside_classes": 0.001,
+}
+"""The share above which a finding would invalidate a result; below, it is a note.
+
+Exact copies of test images in training: of the test images, the default margin of 0.5 points, which they alone could
+bring about. Conflicting labels: of all images; half of them are wrong at least where two are equal, so that 1 % can be
+worth that margin. Near duplicates: of the test images; natural sets stay far below (Fashion-MNIST 0.6 %). Pictures left
+out: of the pictures in the folder, since whoever left them out did not choose to. Cut groups and unreadable files: any.
+"""
+
+
 class Audit(Frozen):
     """What an audit found: whether a result on this data and this split can be trusted, and why (not).
 
@@ -250,6 +288,7 @@ class Audit(Frozen):
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
     group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
     searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder of images.
+    `labels`: judged by the nearest neighbours.
     """
 
     dataset: str
@@ -272,6 +311,7 @@ class Audit(Frozen):
     near_portions: Count = 0
     moved_copies: MovedCopies | None = None
     files: FileCounts | None = None
+    labels: LabelCheck | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 

@@ -97,6 +97,10 @@ TestedEveryEpoch = _kind(
     "TestedEveryEpoch", "The test images were asked after every epoch of so many trainings, for the optimism meter.",
     trainings=Count,
 )  # fmt: skip
+LabelsToCheck = _kind(
+    "LabelsToCheck", "Labels that half of the trainings or more doubt, of `examined` that they did not see.",
+    suspects=Count, examined=Count,
+)  # fmt: skip
 AuditProblem = _kind("AuditProblem", "A problem that the audit of the data found.", finding=Finding)
 DataNote = _kind("DataNote", "A note that comes with the data set.", text=str)
 
@@ -119,7 +123,7 @@ CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, BelowNearestNeighbour,
     SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings, UnevenTuning,
     FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs, EpochLimit, Limited,
-    FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, AuditProblem, DataNote,
+    FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck, AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,

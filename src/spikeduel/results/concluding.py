@@ -75,6 +75,8 @@ def find_caveats(
         found.append(c.TestUses(uses=dataset.test_uses or 0, here=here))
     if dataset.tested_every_epoch:
         found.append(c.TestedEveryEpoch(trainings=dataset.tested_every_epoch))
+    if dataset.labels and dataset.labels.suspects:
+        found.append(c.LabelsToCheck(suspects=dataset.labels.suspects, examined=dataset.labels.examined))
     conclusions = dataset.audit.conclusions if dataset.audit else ()
     found += [c.AuditProblem(finding=finding) for finding in conclusions if finding.is_problem]
     return [*found, *(c.DataNote(text=text) for text in dataset.notes)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from spikeduel.results.audit import Audit, Counts
+from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.costs import Amount, Count, Positive
 from spikeduel.results.court import Court
@@ -37,6 +37,8 @@ class Dataset(Frozen):
     `effective_groups_tested` is how many groups of one size would weigh as much as those of the test images;
     `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
     are this run's, `tested_every_epoch` in how many trainings they were asked after every epoch (`optimism`).
+    `labels`: judged by the trained networks, on images that they were not trained on; `suspect_labels` are the surest
+    of those that look wrong (all stand in labels.csv).
     """
 
     name: str
@@ -56,6 +58,8 @@ class Dataset(Frozen):
     test_uses: Count | None = None
     test_uses_here: Count | None = None
     tested_every_epoch: Count = 0
+    labels: LabelCheck | None = None
+    suspect_labels: list[SuspectLabel] = []
 
     @property
     def leaks(self) -> bool:

@@ -194,6 +194,26 @@ class Robustness(Frozen):
     images: dict[str, Count]
 
 
+class Confidences(Frozen):
+    """Of N images: the probability of the label, the most probable class, and its probability."""
+
+    given: list[Share]
+    best: list[Count]
+    highest: list[Share]
+
+
+class LabelConfidences(Frozen):
+    """The `Confidences` on validation and test images: what a check of their labels needs."""
+
+    validation: Confidences
+    test: Confidences
+
+    @property
+    def sides(self) -> "list[Confidences]":
+        """Validation, then test."""
+        return [self.validation, self.test]
+
+
 class WeightShapes(Frozen):
     """Name to shape of all that a network keeps, single numbers left out: twins have the same."""
 

@@ -31,8 +31,12 @@ from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
+from spikeduel.trials import labelling
 from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.runs import Finished, TestUses, pooled, tested, trainings
+
+MOST_SUSPECT_LABELS = 200
+"""In results.json; labels.csv has all."""
 
 
 def assemble(
@@ -49,8 +53,16 @@ def assemble(
 
     `splits` holds one split, or one for each fold.
     """
-    asked = {"test_uses": uses.models, "test_uses_here": uses.here, "tested_every_epoch": uses.every_epoch}
-    dataset = describe_dataset(prepared, splits, audit=audit, **asked)
+    checked, suspect_labels = labelling.check(prepared, splits, finished)
+    dataset = describe_dataset(
+        *(prepared, splits),
+        audit=audit,
+        test_uses=uses.models,
+        test_uses_here=uses.here,
+        tested_every_epoch=uses.every_epoch,
+        labels=checked,
+        suspect_labels=suspect_labels[:MOST_SUSPECT_LABELS],
+    )
     margin = experiment.equivalence_margin
     trials = [trial_entry(each) for each in finished]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]

@@ -2,7 +2,7 @@ import pytest
 
 from made_audits import audit_with
 from spikeduel.data.auditing.findings import findings
-from spikeduel.results.audit import Counts, FileCounts, FileProperty, Finding, IgnoredFiles, MovedCopies
+from spikeduel.results.audit import Counts, FileCounts, FileProperty, Finding, IgnoredFiles, LabelCheck, MovedCopies
 
 
 def test_a_high_score_alone_is_no_leak():
@@ -13,11 +13,11 @@ def test_a_high_score_alone_is_no_leak():
     ("changes", "expected"),
     [
         (
-            {"exact_duplicates": {"test_in_training": 2, "across": 2}},
-            Finding(kind="test_in_training", is_problem=True, count=2, share=0.002, remedy="remove_copies"),
+            {"exact_duplicates": {"test_in_training": 6, "across": 6}},
+            Finding(kind="test_in_training", is_problem=True, count=6, share=0.006, remedy="remove_copies"),
         ),
         (
-            {"exact_duplicates": {"conflicting": 1, "conflicting_images": 2, "conflicting_files": ("a", "b")}},
+            {"exact_duplicates": {"conflicting": 1, "conflicting_images": 20, "conflicting_files": ("a", "b")}},
             Finding(kind="conflicting_labels", is_problem=True, count=1, names=("a", "b")),
         ),
         (
@@ -54,9 +54,11 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
     ("changes", "expected"),
     [
         (
-            {"exact_duplicates": {"test_in_training": 1, "across": 1}},
-            note("test_in_training", 1, share=0.001, remedy="remove_copies"),
+            {"exact_duplicates": {"test_in_training": 5, "across": 5}},
+            note("test_in_training", 5, share=0.005, remedy="remove_copies"),
         ),
+        ({"exact_duplicates": {"conflicting": 9, "conflicting_images": 19}}, note("conflicting_labels", 9)),
+        ({"labels": LabelCheck(examined=1900, agreement=0.9, suspects=190)}, note("labels_to_check", 190, share=0.1)),
         ({"near_duplicates": {"across": 40, "test_in_training": 30}}, note("near_across_sides", 40)),
         (
             {"moved_copies": MovedCopies(within=9, across=40, test_in_training=30)},

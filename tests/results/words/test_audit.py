@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from made_audits import CLEAN, audit_with
-from spikeduel.results.audit import FileProperty, Finding, FindingKind, Move, MovedCopies, Remedy
+from spikeduel.results.audit import FileProperty, Finding, FindingKind, LabelCheck, Move, MovedCopies, Remedy
 from spikeduel.results.words.audit import document, move_in_words, rows, sentence
 from spikeduel.system import typed
 
@@ -23,7 +23,8 @@ NAMES = {
 
 @pytest.mark.parametrize("kind", get_args(FindingKind))
 def test_every_finding_has_a_sentence(kind: FindingKind) -> None:
-    audit = audit_with(formats=(SIZES,), searched={"train": 100})
+    labels = LabelCheck(examined=1900, agreement=0.9, suspects=9)
+    audit = audit_with(formats=(SIZES,), searched={"train": 100}, labels=labels)
     for count in (1, 1234):
         finding = Finding(kind=kind, is_problem=False, count=count, share=0.1, names=NAMES.get(kind, ()))
         text = sentence(finding, audit)

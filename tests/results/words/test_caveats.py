@@ -125,6 +125,10 @@ EXAMPLES = [
         "was chosen by the answers.",
     ),
     (c.AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True)), "Data audit: conflicting labels"),
+    (c.LabelsToCheck(suspects=12, examined=900), (
+        "12 labels of 900 may be wrong: half of the trainings or more, which had not seen these images, "
+        "name another class. Look at them (labels.csv); none was changed or left out."
+    )),
     (c.DataNote(text="The raw images are transposed."), "The raw images are transposed."),
 ]  # fmt: skip
 REASONS = [

@@ -1,10 +1,11 @@
 """The audit, top to bottom: load what can be read, split, compare images, probe, look at files, say what it means."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from spikeduel import data
 from spikeduel.data import Prepared, Split, catalogue, socofing
 from spikeduel.data.auditing import duplicates, moved, neighbours
+from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.findings import findings
 from spikeduel.data.inventory import inventory
 from spikeduel.data.pictures import Track, over_pictures
@@ -23,6 +25,9 @@ from spikeduel.settings import Experiment, digest
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 VERSION = 5
 """Raised when the same data would give another audit: kept ones are then made anew."""
@@ -128,6 +133,7 @@ def _examine(
         file, label = names[image] if names else None, prepared.classes[labels[image]]
         return audits.AuditedImage(index=image, side=duplicates.SIDES[side[image]], label=label, file=file)
 
+    checked, suspect_labels = _labels(small, labels, same, side, prepared, described, progress)
     audit = Audit(
         dataset=prepared.name,
         fingerprint=prepared.fingerprint,
@@ -163,13 +169,45 @@ def _examine(
         ),
         searched=neighbourhood.searched,
         files=counted,
+        labels=checked,
         details=audits.Details(
             pairs=duplicates.pairs(neighbourhood, copies, same, labels, side, near, described),
             test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
+            labels=suspect_labels,
         ),
     )
     return msgspec.structs.replace(audit, conclusions=findings(audit))
+
+
+def _labels(
+    small: "Tensor",
+    labels: np.ndarray,
+    same: np.ndarray,
+    side: np.ndarray,
+    prepared: Prepared,
+    described: Callable[[int], audits.AuditedImage],
+    progress: Progress,
+) -> tuple[audits.LabelCheck | None, tuple[audits.SuspectLabel, ...]]:
+    """The labels that the nearest neighbours doubt, the surest first; none where these know too little of them."""
+    used = np.flatnonzero(side >= 0)
+    if len(used) < 2:
+        return None, ()
+    given, best, highest = judging.votes(small, labels, same, used, progress)
+    agreement = float((best == labels[used]).mean())
+    doubted = judging.suspects(labels[used], given, best, highest)
+    rows = np.flatnonzero(doubted) if agreement >= judging.LEAST_AGREEMENT else np.arange(0)
+    rows = rows[np.argsort(given[rows] - highest[rows], kind="stable")]
+    found = tuple(
+        audits.SuspectLabel(
+            image=described(int(used[row])),
+            suggested=prepared.classes[best[row]],
+            given_probability=round(float(given[row]), 4),
+            suggested_probability=round(float(highest[row]), 4),
+        )
+        for row in rows
+    )
+    return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)), found
 
 
 def _counts(split: Split, chosen: np.ndarray) -> audits.Counts:

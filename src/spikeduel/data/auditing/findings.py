@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator
 
-from spikeduel.results.audit import FEW_TEST_IMAGES, PICTURES_LEFT_OUT, Audit, FileCounts, Finding, FindingKind, Remedy
+from spikeduel.results.audit import (
+    FEW_TEST_IMAGES,
+    PICTURES_LEFT_OUT,
+    PROBLEM_ABOVE,
+    Audit,
+    FileCounts,
+    Finding,
+    FindingKind,
+    Remedy,
+)
 
 SMALL_SHARE = 0.001
-"""Equal images and conflicting labels up to this share of the images move no result by a tenth of a point."""
-SIBLING_SHARE = 0.05
-"""Natural sets stay far below it: 0.6 % of Fashion-MNIST's test images have a near duplicate in training."""
+"""Near duplicates across sides up to this share of the images move no result by a tenth of a point."""
 GAP = 0.05
 """How much the probe may lose without siblings; and what a file's format may tell about the class."""
 MOVED_SHARE = 0.005
@@ -34,7 +41,7 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
     if exact.test_in_training:
         yield Finding(
             kind="test_in_training",
-            is_problem=exact.test_in_training > SMALL_SHARE * num_test,
+            is_problem=exact.test_in_training > PROBLEM_ABOVE["test_in_training"] * num_test,
             count=exact.test_in_training,
             share=exact.test_in_training / num_test,
             remedy="use_default_split" if audit.split == "published" else "remove_copies",
@@ -42,7 +49,7 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
     if exact.conflicting_images:
         yield Finding(
             kind="conflicting_labels",
-            is_problem=exact.conflicting_images > SMALL_SHARE * audit.counts.total,
+            is_problem=exact.conflicting_images > PROBLEM_ABOVE["conflicting_labels"] * audit.counts.total,
             count=exact.conflicting,
             names=exact.conflicting_files or (),
         )
@@ -55,7 +62,7 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         gap, siblings = probe.accuracy - probe.accuracy_if_grouped, probe.siblings_in_train
         if gap > GAP and gap * probe.n >= FEWEST:
             yield Finding(kind="leakage", is_problem=True, share=siblings, remedy=keep_groups)
-        elif siblings > SIBLING_SHARE and siblings * probe.n >= FEWEST and not cut:
+        elif siblings > PROBLEM_ABOVE["near_test_in_training"] and siblings * probe.n >= FEWEST and not cut:
             yield Finding(kind="near_test_in_training", is_problem=True, share=siblings, remedy=keep_groups)
     moved = audit.moved_copies.test_in_training if audit.moved_copies else 0
     if moved > SIBLING_SHARE * num_test and moved >= FEWEST and not cut:
@@ -75,7 +82,7 @@ def _of_files(files: FileCounts) -> Iterator[Finding]:
             share = ignored.count / (files.num_read + ignored.count)
             yield Finding(
                 kind=kind,
-                is_problem=share > SMALL_SHARE,
+                is_problem=share > PROBLEM_ABOVE[kind],
                 count=ignored.count,
                 share=share,
                 names=tuple(ignored.endings),
@@ -94,6 +101,9 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
         yield _note("validation_copies", elsewhere)
     if exact.within:
         yield _note("copies_on_one_side", exact.within)
+    if audit.labels and audit.labels.suspects:
+        share = audit.labels.suspects / audit.labels.examined
+        yield _note("labels_to_check", audit.labels.suspects, share=share)
     if audit.near_duplicates.across > SMALL_SHARE * (counts.test + counts.val):
         yield _note("near_across_sides", audit.near_duplicates.across)
     if audit.moved_copies and audit.moved_copies.across > MOVED_SHARE * (counts.test + counts.val):

@@ -7,6 +7,7 @@ from typing import Any
 from spikeduel.results.audit import (
     FEW_TEST_IMAGES,
     PICTURES_LEFT_OUT,
+    PROBLEM_ABOVE,
     Audit,
     FileCounts,
     Finding,
@@ -100,6 +101,10 @@ _SENTENCES: dict[FindingKind, str] = {
         "Near duplicates and distances are those of a sample, always the same: {sampled} images. Each was compared "
         "with all training images."
     ),
+    "labels_to_check": (
+        "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another "
+        "one. Some pictures only look like another class. Look at them (labels.csv): none was changed or left out."
+    ),
     "pictures_not_opened": (
         "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "
         "{ignored}. {opening}"
@@ -166,7 +171,17 @@ def sentence(finding: Finding, audit: Audit) -> str:
         ignored=_ignored_by(finding, audit.files),
         opening=opening(finding.names),
     )
-    return f"{text} {_REMEDIES[finding.remedy]}" if finding.remedy else text
+    parts = [text, _REMEDIES[finding.remedy] if finding.remedy else "", _threshold(finding)]
+    return " ".join(part for part in parts if part)
+
+
+def _threshold(finding: Finding) -> str:
+    """From which share on a finding is a problem, where that is not any."""
+    above = PROBLEM_ABOVE.get(finding.kind, 0.0)
+    of = {"test_in_training": "test images", "conflicting_labels": "images", "near_test_in_training": "test images"}
+    if not above:
+        return ""
+    return f"A problem above {100 * above:g} % of the {of.get(finding.kind, 'pictures')}."
 
 
 def _ignored_by(finding: Finding, files: FileCounts | None) -> str:

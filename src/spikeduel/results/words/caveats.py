@@ -87,6 +87,10 @@ _SENTENCES: dict[Any, str] = {
         "The test images were also asked after every epoch of {trainings:training} (--optimism), for the report "
         "only: nothing was chosen by the answers."
     ),
+    c.LabelsToCheck: (
+        "{suspects:label} of {examined:,} may be wrong: half of the trainings or more, which had not seen these images, "
+        "name another class. Look at them (labels.csv); none was changed or left out."
+    ),
     c.DataNote: "{text}",
 }
 _COULD_OVERTURN: dict[Any, str] = {
