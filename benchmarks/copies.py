@@ -26,9 +26,10 @@ from scipy.ndimage import affine_transform
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing import moved
-from spikeduel.data.auditing.findings import FEWEST, SIBLING_SHARE
+from spikeduel.data.auditing.findings import FEWEST
 from spikeduel.data.auditing.neighbours import closest, num_portions, small_grey
 from spikeduel.data.prepared import ids_of_images
+from spikeduel.results.audit import PROBLEM_ABOVE
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import TerminalProgress
 
@@ -112,11 +113,12 @@ def measured(prepared: Prepared, experiment: Experiment, copies: int, clean: int
         rows[kind]["after"] = round(float((named | was_near | equal).mean()), 4)
     part = slice(len(moves) * len(of), None)
     flagged = is_moved[part] & (before[part] < 0)
+    is_many = flagged.mean() > PROBLEM_ABOVE["moved_test_in_training"]
     return {
         "training_images": count, "copies_of_each_kind": len(of), "image_shape": list(prepared.image_shape),
         "found": rows, "clean_images": len(test), "clean_near_before": int((before[part] >= 0).sum()),
         "clean_flagged": int(flagged.sum()), "clean_flagged_share": round(float(flagged.mean()), 5),
-        "clean_is_a_problem": bool(flagged.mean() > SIBLING_SHARE and flagged.sum() >= FEWEST),
+        "clean_is_a_problem": bool(is_many and flagged.sum() >= FEWEST),
         "ratio_of_copies_95": round(float(np.quantile(ratio[: part.start], 0.95)), 4),
         "processor_seconds": {"before": round(before_seconds, 1), "added": round(time.process_time() - began, 1)},
     }  # fmt: skip

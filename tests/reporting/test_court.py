@@ -6,7 +6,7 @@ from made_operations import plain, spiking
 from spikeduel.measuring.energy.court import hold
 from spikeduel.reporting import style
 from spikeduel.reporting.court import chart
-from spikeduel.results.court import Bounds
+from spikeduel.results.costs import Range
 from spikeduel.results.words.court import in_order
 
 
@@ -42,7 +42,7 @@ def test_a_row_for_each_accounting_in_order_in_the_colour_of_who_is_cheaper(cour
 def test_what_has_no_number_is_left_out_and_what_is_far_away_stands_at_the_edge(court, results):
     case = court.cases[0]
     far, none, *rest = case.rulings
-    rulings = [replace(far, ratio=Bounds(low=1e9, high=1e9), cheaper="other"), replace(none, ratio=None), *rest]
+    rulings = [replace(far, ratio=Range(low=1e9, high=1e9), cheaper="other"), replace(none, ratio=None), *rest]
     axes, lines = drawn(replace(case, rulings=rulings), court, results)
     assert len(lines) == len(rulings) - 1
     assert max(x for line in lines for x in line.get_xdata()) == 1000

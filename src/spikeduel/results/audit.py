@@ -267,6 +267,7 @@ PROBLEM_ABOVE: dict[FindingKind, float] = {
     "conflicting_labels": 0.01,
     "cut_groups": 0.0,
     "near_test_in_training": 0.05,
+    "moved_test_in_training": 0.05,
     "unreadable_files": 0.0,
     "pictures_not_opened": 0.001,
     "pictures_without_ending": 0.001,
@@ -276,8 +277,9 @@ PROBLEM_ABOVE: dict[FindingKind, float] = {
 
 Exact copies of test images in training: of the test images, the default margin of 0.5 points, which they alone could
 bring about. Conflicting labels: of all images; half of them are wrong at least where two are equal, so that 1 % can be
-worth that margin. Near duplicates: of the test images; natural sets stay far below (Fashion-MNIST 0.6 %). Pictures left
-out: of the pictures in the folder, since whoever left them out did not choose to. Cut groups and unreadable files: any.
+worth that margin. Near duplicates and moved copies: of the test images; natural sets stay far below (Fashion-MNIST
+0.6 %). Pictures left out: of the pictures in the folder, since whoever left them out did not choose to. Cut groups and
+unreadable files: any.
 """
 
 

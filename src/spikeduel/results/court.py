@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from spikeduel.results.costs import Positive
+from spikeduel.results.costs import Positive, Range
 from spikeduel.system.typed import Frozen
 
 Side = Literal["spiking", "other"]
@@ -13,14 +13,7 @@ Read = Literal["source", "implementation", "quotation"]
 """Where its numbers were read: in the source itself | in a public program that follows it | where others quote it."""
 
 
-class Bounds(Frozen):
-    """An amount whose accounting gives it as a range; `low` equals `high` where it gives one number."""
-
-    low: float
-    high: float
-
-
-class Constant(Bounds):
+class Constant(Range):
     """A number of an accounting, its unit, and where in the source it stands."""
 
     unit: str
@@ -65,9 +58,9 @@ class Ruling(Frozen):
     """
 
     accounting: str
-    spiking: Bounds | None = None
-    other: Bounds | None = None
-    ratio: Bounds | None = None
+    spiking: Range | None = None
+    other: Range | None = None
+    ratio: Range | None = None
     cheaper: Side | None = None
     flips: list[Flip] = []
     reason: str | None = None

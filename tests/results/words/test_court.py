@@ -4,7 +4,8 @@ from msgspec.structs import replace
 from made_costs import control, results_of, trial
 from made_operations import plain, spiking
 from spikeduel.measuring.energy.court import hold
-from spikeduel.results.court import Bounds, Case, Flip, Ruling
+from spikeduel.results.costs import Range
+from spikeduel.results.court import Case, Flip, Ruling
 from spikeduel.results.words import court as words
 
 
@@ -16,9 +17,9 @@ def court():
 
 
 def ruling(name, low, high=None, cheaper=None, **given):
-    bounds = Bounds(low=low, high=high or low)
+    bounds = Range(low=low, high=high or low)
     return Ruling(
-        accounting=name, spiking=bounds, other=Bounds(low=1, high=1), ratio=bounds, cheaper=cheaper, **given
+        accounting=name, spiking=bounds, other=Range(low=1, high=1), ratio=bounds, cheaper=cheaper, **given
     )  # fmt: skip
 
 

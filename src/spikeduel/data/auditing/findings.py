@@ -65,7 +65,7 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         elif siblings > PROBLEM_ABOVE["near_test_in_training"] and siblings * probe.n >= FEWEST and not cut:
             yield Finding(kind="near_test_in_training", is_problem=True, share=siblings, remedy=keep_groups)
     moved = audit.moved_copies.test_in_training if audit.moved_copies else 0
-    if moved > SIBLING_SHARE * num_test and moved >= FEWEST and not cut:
+    if moved > PROBLEM_ABOVE["moved_test_in_training"] * num_test and moved >= FEWEST and not cut:
         yield Finding(
             kind="moved_test_in_training", is_problem=True, count=moved, share=moved / num_test, remedy=keep_groups
         )

@@ -12,10 +12,10 @@ from spikeduel.measuring.energy import accounting, relu_twin, scaled
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.energy.amounts import STEPS, Arrays, arrays, between, mean
 from spikeduel.measuring.energy.expressions import Expression
-from spikeduel.results.costs import Layer, Operations
-from spikeduel.results.court import AXES, Axis, Bounds, Case, Court, Flip, Ruling, Side
+from spikeduel.results.costs import Layer, Operations, Range
+from spikeduel.results.court import AXES, Axis, Case, Court, Flip, Ruling, Side
+from spikeduel.results.rankings import control_results, finished
 from spikeduel.results.run import Results
-from spikeduel.results.words.costs import control_results, finished
 
 MOST_STEPS = 128
 """Time steps up to which an answer may change."""
@@ -155,8 +155,8 @@ def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where((spiking < other).all(1), -1, np.where((spiking > other).all(1), 1, 0))
 
 
-def _bounds(values: np.ndarray) -> Bounds:
-    return Bounds(low=float(values.min()), high=float(values.max()))
+def _bounds(values: np.ndarray) -> Range:
+    return Range(low=float(values.min()), high=float(values.max()))
 
 
 def _flip(pair: Pair, law: Accounting, axis: Axis, cheaper: int) -> Flip | None:

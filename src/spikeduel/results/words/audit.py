@@ -178,10 +178,11 @@ def sentence(finding: Finding, audit: Audit) -> str:
 def _threshold(finding: Finding) -> str:
     """From which share on a finding is a problem, where that is not any."""
     above = PROBLEM_ABOVE.get(finding.kind, 0.0)
-    of = {"test_in_training": "test images", "conflicting_labels": "images", "near_test_in_training": "test images"}
     if not above:
         return ""
-    return f"A problem above {100 * above:g} % of the {of.get(finding.kind, 'pictures')}."
+    of = "test images" if finding.kind.endswith("in_training") else "pictures"
+    of = "images" if finding.kind == "conflicting_labels" else of
+    return f"A problem above {100 * above:g} % of the {of}."
 
 
 def _ignored_by(finding: Finding, files: FileCounts | None) -> str:

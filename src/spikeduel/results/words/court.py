@@ -3,7 +3,8 @@
 import math
 import re
 
-from spikeduel.results.court import AXES, Accounting, Axis, Bounds, Case, Court, Flip, Ruling, Side
+from spikeduel.results.costs import Range
+from spikeduel.results.court import AXES, Accounting, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.words.costs import amount, energy_in_words
 from spikeduel.results.words.numbers import listed, per_cent
 
@@ -100,7 +101,7 @@ def constants(law: Accounting) -> list[tuple[str, str]]:
     return [(f"{name} = {ratio(each)} {each.unit}".rstrip(), each.where) for name, each in law.constants.items()]
 
 
-def ratio(found: Bounds | None) -> str:
+def ratio(found: Range | None) -> str:
     """A ratio in three digits, or its range."""
     if found is None:
         return ""
@@ -108,7 +109,7 @@ def ratio(found: Bounds | None) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _amounts(found: Bounds | None, unit: str) -> str:
+def _amounts(found: Range | None, unit: str) -> str:
     if found is None:
         return ""
     texts = [energy_in_words(each) if unit == "J" else amount(each) for each in (found.low, found.high)]
