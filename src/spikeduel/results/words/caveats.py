@@ -76,8 +76,8 @@ _SENTENCES: dict[Any, str] = {
         "test score inflates it: choose on validation."
     ),
     c.LabelsToCheck: (
-        "{suspects:label} of {examined:,} may be wrong: half of the trainings or more, which had not seen these images, "
-        "name another class. Look at them (labels.csv); none was changed or left out."
+        "{suspects:label} of {examined:,} may be wrong: half of the trainings or more, which had not seen these "
+        "images, name another class. Look at them (labels.csv); none was changed or left out."
     ),
     c.DataNote: "{text}",
 }
