@@ -212,7 +212,8 @@ def test_every_measure_reaches_the_results():
         )
     )
     assert set(MEASURES) == {
-        "classification", "encoding_spread", "calibration", "weight_shapes", "operations", "anytime",
+        "classification", "encoding_spread", "calibration", "label_confidences", "weight_shapes", "operations",
+        "anytime",
     }  # fmt: skip
     assert (found.test.encoding_spread, found.test.calibration) == (spread, calibration)
     assert (found.anytime, found.weight_shapes) == (ANYTIME, {"w": [2, 3]})
