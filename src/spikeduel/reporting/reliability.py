@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -183,6 +184,6 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
             axes.set_title(title, fontsize=style.SMALL, color=colour)
             name = style.shortened(Path(image.file).name, 16) if image.file else f"image {image.index}"
             if pair.move and half:
-                name += f"\n{move_in_words(pair.move)}"
+                name += "\n" + fill(move_in_words(pair.move), 24)
             axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
     return figure
