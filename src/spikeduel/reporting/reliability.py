@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -168,7 +169,9 @@ def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
 def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
     """Pairs of pictures side by side, each with its kind, and the side, label and file or index of both."""
     num_rows = -(-len(listed) // PAIRS_A_ROW)
-    figure = style.new_figure(0.1 + 1.85 * num_rows)
+    # How a copy was moved takes up to three lines.
+    height = 2.25 if any(pair.move for pair in listed) else 1.85
+    figure = style.new_figure(0.1 + height * num_rows)
     # A narrow column between two pairs.
     columns = 3 * PAIRS_A_ROW - 1
     widths = [0.25 if column % 3 == 2 else 1.0 for column in range(columns)]
@@ -185,7 +188,7 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
             axes.set_title(title, fontsize=style.SMALL, color=colour)
             name = style.shortened(Path(image.file).name, 16) if image.file else f"image {image.index}"
             if pair.move and half:
-                name += f"\n{move_in_words(pair.move)}"
+                name += "\n" + fill(move_in_words(pair.move), 24)
             axes.set_xlabel(name, fontsize=6.5, color=style.QUIET)
     return figure
 
