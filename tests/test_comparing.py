@@ -65,6 +65,7 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
         "report.html",
         "split.csv",
         "predictions.json",
+        "labels.csv",
         "models/dense-snn-seed0.safetensors",
         "models/small-cnn-seed0.safetensors",
     }
@@ -76,7 +77,7 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
 def test_the_predictions_are_those_that_were_measured(duel):
     kept = predictions.read(duel.out)
     for trial in duel.results.trials:
-        right = np.equal(kept.answers[trial.contender, trial.seed], kept.labels)
+        right = np.equal(kept.answers[trial.contender, trial.seed].predicted, kept.labels)
         assert right.mean() == trial.test.accuracy
     prepared = data.load(EXPERIMENT)
     np.testing.assert_array_equal(kept.labels, np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test])

@@ -16,9 +16,10 @@ BREAKING = Path(__file__).parent / "breaking.py"
 WRITTEN = [
     "split.npz", "epoch-0.json", "checkpoint.pt", "epoch-1.json", "checkpoint.pt", "epoch-2.json", "checkpoint.pt",
     "model.safetensors", "trial.json",
-    "classification.json", "encoding_spread.json", "calibration.json", "weight_shapes.json", "operations.json",
-    "anytime.json", "latency.json",
-    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json", "report.html",
+    "classification.json", "encoding_spread.json", "calibration.json", "label_confidences.json", "weight_shapes.json",
+    "operations.json", "anytime.json", "latency.json",
+    "experiment.toml", "dense-snn-seed0.safetensors", "results.json", "split.csv", "predictions.json",
+    "labels.csv", "report.html",
 ]  # fmt: skip
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 

@@ -51,7 +51,7 @@ def numbers(name: str, folder: Path) -> dict:
                 "losses": [loss for epoch in trial.history for loss in (epoch.train_loss, epoch.val_loss)],
                 "accuracies": [each for epoch in trial.history for each in (epoch.train_accuracy, epoch.val_accuracy)],
                 "test": {name: getattr(trial.test, name) for name in ("n", "accuracy", "loss", "f1")},
-                "predicted": "".join(map(str, answers[trial.contender, trial.seed])),
+                "predicted": "".join(map(str, answers[trial.contender, trial.seed].predicted)),
                 "calibration": [trial.test.calibration.ece, trial.test.calibration.temperature],
                 "macs": trial.operations.totals.macs.dense.hoisted,
                 "work": [trial.operations.totals.macs.effective.hoisted, trial.operations.totals.acs.total],

@@ -6,7 +6,6 @@ from pathlib import Path
 from spikeduel import data
 from spikeduel.data import auditing
 from spikeduel.data.auditing import Audit
-from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
@@ -71,8 +70,7 @@ def compare(
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
         runs.write(comparison, prepared, splits, finished, store)
-        by_networks = labelling.check(prepared, splits, finished)[1]
-        write_csv(folder / "labels.csv", audit.details.labels, by_networks)
+        labelling.write(folder / "labels.csv", audit, prepared, splits, finished)
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 

@@ -22,7 +22,7 @@ from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import caveats, tables
+from spikeduel.results.words import caveats, confidence, tables
 from spikeduel.results.words import optimism as optimism_words
 from spikeduel.results.words import power as power_words
 from spikeduel.results.words import report as words
@@ -285,7 +285,7 @@ def test_what_was_measured_besides_has_its_sections(comparison):
     shown = Page(report(replace(comparison, results=results)))
 
     # Scores of small-cnn are no spike counts.
-    assert words.probabilities_of_counts(["dense-snn"]) in shown.text
+    assert confidence.probabilities_of_counts(["dense-snn"]) in shown.text
     assert "pooled" not in shown.text
     assert words.robustness(results) in shown.text
     assert {"reliability.png", "robustness.png", "corruptions.png"} <= figures_of(comparison)

@@ -992,7 +992,7 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(na
     rates = spk.mean(0)
     assert spk.any()
     first = store.measure(record.key, "operations", Counted).operations.layers[0]
-    # 9 weights for each of 8 channels at each of 8×8 pixels, the zeros beyond the border included.
-    assert first.macs.dense == Ways(per_step=4 * 8 * 9 * 64, hoisted=8 * 9 * 64)
+    # Each of 8 channels sees 3×3 of 8×8 pixels, at a border 2: what is beyond it is no operation.
+    assert first.macs.dense == Ways(per_step=4 * 8 * (3 * 8 - 2) ** 2, hoisted=8 * (3 * 8 - 2) ** 2)
     # The label has the highest rate; of equal rates, any.
     assert torch.equal(rates.gather(1, predicted[:, None])[:, 0], rates.amax(1))

