@@ -99,8 +99,8 @@ def measured(prepared: Prepared, experiment: Experiment, copies: int, clean: int
     near = closest(small[count:], small[:count], num_portions(count))
     before = np.where(near.distance < NEAR * near.usual, near.index, -1)
     before_seconds, began = time.process_time() - began, time.process_time()
-    found = moved.search(images, same, asked, NEAR, TerminalProgress(), within=False)
-    index, ratio = found.earlier[0][count:], found.earlier[1][count:]
+    found = moved.search(images, same, asked, NEAR, TerminalProgress())
+    index, ratio = found.index[count:], found.ratio[count:]
     is_moved = ratio < NEAR
     known, rows = np.append(same[:count], -1), {}
     for number, kind in enumerate(moves):

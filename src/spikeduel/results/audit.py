@@ -81,11 +81,9 @@ class NearDuplicates(Frozen):
 class MovedCopies(Frozen):
     """Images that are a moved copy (shifted, turned, mirrored, cropped, scaled) of another one.
 
-    Of one on their own side, of one on an earlier side, and test images with one in training; equal images and near
-    duplicates are left out.
+    Of one on an earlier side, and test images with one in training; equal images and near duplicates are left out.
     """
 
-    within: Count
     across: Count
     test_in_training: Count
 
@@ -160,7 +158,7 @@ class AuditedImage(Frozen):
 
 PairKind = Literal[
     "equal images, different labels", "equal images on two sides", "near on two sides", "moved on two sides",
-    "equal images on one side", "near on one side", "moved on one side",
+    "equal images on one side", "near on one side",
 ]  # fmt: skip
 
 

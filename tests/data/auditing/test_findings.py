@@ -61,7 +61,7 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         ({"labels": LabelCheck(examined=1900, agreement=0.9, suspects=190)}, note("labels_to_check", 190, share=0.1)),
         ({"near_duplicates": {"across": 40, "test_in_training": 30}}, note("near_across_sides", 40)),
         (
-            {"moved_copies": MovedCopies(within=9, across=40, test_in_training=30)},
+            {"moved_copies": MovedCopies(across=40, test_in_training=30)},
             note("moved_across_sides", 40),
         ),
         ({"exact_duplicates": {"within": 1}}, note("copies_on_one_side", 1)),
@@ -121,7 +121,7 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
 
 
 def test_many_moved_copies_are_a_problem():
-    moved = MovedCopies(within=0, across=60, test_in_training=51)
+    moved = MovedCopies(across=60, test_in_training=51)
     expected = Finding(
         kind="moved_test_in_training", is_problem=True, count=51, share=0.051, remedy="divide_the_data_anew"
     )

@@ -57,7 +57,7 @@ def found(images):
 
 
 def test_every_move_is_found_and_told(found):
-    index, ratio, placement = (values[COUNT - 20 :] for values in found.earlier)
+    index, ratio, placement = (values[COUNT - 20 :] for values in (found.index, found.ratio, found.placement))
     for number in range(2 * len(MOVES)):
         origin, expected = number % len(MOVES), MOVES[number % len(MOVES)][1]
         assert index[number] == origin
@@ -70,8 +70,8 @@ def test_every_move_is_found_and_told(found):
 
 
 def test_new_images_are_copies_of_none(found):
-    assert (found.earlier[1][-20:] >= NEAR).all()
-    assert (found.same_side[1] >= NEAR)[: COUNT - 20].all()
+    assert (found.ratio[-20:] >= NEAR).all()
+    assert np.isinf(found.ratio[: COUNT - 20]).all()
     assert found.searched.test == 2 * len(MOVES) + 20
 
 
@@ -79,9 +79,9 @@ def test_equal_images_and_those_of_the_same_side_are_left_out(images):
     together = np.concatenate([images[:40], images[:3]])
     split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 43), "official")
     same = np.append(np.arange(40), [0, 1, 2])
-    found = search(together, same, split, NEAR, Progress(), within=False)
-    assert (found.earlier[1] >= NEAR).all()
-    assert (found.same_side[0] == -1).all()
+    found = search(together, same, split, NEAR, Progress())
+    assert (found.ratio >= NEAR).all()
+    assert (found.index[:40] == -1).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 20), (1, 4, 4), (1, 97, 97)])
@@ -90,11 +90,11 @@ def test_any_shape_and_uniform_images(shape):
     images = np.concatenate([np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)])
     split = Split(np.arange(8), np.array([], np.int64), np.arange(8, 12), "official")
     found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, NEAR, Progress())
-    assert (found.earlier[1] >= NEAR).all()
+    assert (found.ratio >= NEAR).all()
 
 
 def test_without_enough_others_nothing_is_said(images):
     split = Split(np.arange(3), np.array([], np.int64), np.arange(3, 9), "official")
-    found = search(images[:9], np.arange(9), split, NEAR, Progress(), within=False)
-    assert (found.earlier[0] == -1).all()
+    found = search(images[:9], np.arange(9), split, NEAR, Progress())
+    assert (found.index == -1).all()
     assert found.searched.total == 0

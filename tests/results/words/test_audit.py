@@ -107,5 +107,5 @@ def test_how_an_image_was_moved() -> None:
 
 def test_moved_copies_are_counted_where_they_were_sought() -> None:
     assert table()["moved copies"] == "not measured"
-    moved = MovedCopies(within=1200, across=3, test_in_training=2)
-    assert table(moved_copies=moved)["moved copies"] == "1,200 images within a side, 3 across sides"
+    moved = MovedCopies(across=1200, test_in_training=2)
+    assert table(moved_copies=moved)["moved copies"] == "1,200 across sides"

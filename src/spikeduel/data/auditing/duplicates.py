@@ -74,11 +74,9 @@ def near_ones(neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple
     return flagged(neighbours.same_side), flagged(neighbours.earlier)
 
 
-def moved_ones(moved: Moved, neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """bool `[N]` twice: moved copies of an image on their own side, and on an earlier one; near duplicates left out."""
-    is_near = near_ones(neighbours, same, near)
-    within, across = (ratio < near for _, ratio, _ in (moved.same_side, moved.earlier))
-    return within & ~is_near[0], across & ~is_near[1]
+def moved_ones(moved: Moved, neighbours: Neighbourhood, same: np.ndarray, near: float) -> np.ndarray:
+    """bool `[N]`: moved copies of an image on an earlier side; near duplicates are left out."""
+    return (moved.ratio < near) & ~near_ones(neighbours, same, near)[1]
 
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
@@ -111,7 +109,6 @@ def pairs(
     """
     first = earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
     within, across = near_ones(neighbours, same, near)
-    moved_within, moved_across = moved_ones(moved, neighbours, same, near)
     ranked: list[tuple[PairKind, int, int, float]] = []
     for image in np.flatnonzero(first != np.arange(len(same))).tolist():
         other = int(first[image])
@@ -125,9 +122,8 @@ def pairs(
     moves: dict[tuple[PairKind, int], Move] = {}
     for kind, index, ratio, placement, flagged in (
         ("near on two sides", neighbours.earlier[0], ratios[0], None, across),
-        ("moved on two sides", *moved.earlier, moved_across),
+        ("moved on two sides", moved.index, moved.ratio, moved.placement, moved_ones(moved, neighbours, same, near)),
         ("near on one side", neighbours.same_side[0], ratios[1], None, within),
-        ("moved on one side", *moved.same_side, moved_within),
     ):
         for image in np.flatnonzero(flagged).tolist():
             other = int(index[image])

@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 5
+VERSION = 6
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -122,7 +122,7 @@ def _examine(
     neighbourhood = neighbours.search(small, split, progress)
     within, across = duplicates.near_ones(neighbourhood, same, near)
     copies = moved.search(prepared.images, same, split, near, progress)
-    moved_within, moved_across = duplicates.moved_ones(copies, neighbourhood, same, near)
+    moved_across = duplicates.moved_ones(copies, neighbourhood, same, near)
     groups_cut, groups_cut_test_images = duplicates.cut(groups, same, side)
     index, distance = neighbourhood.training
     test_distance = np.where(index[split.test] >= 0, distance[split.test], np.nan)
@@ -146,9 +146,8 @@ def _examine(
             test_in_training=int((across & (side[neighbourhood.earlier[0]] == 0))[split.test].sum()),
         ),
         moved_copies=audits.MovedCopies(
-            within=int(moved_within.sum()),
             across=int(moved_across.sum()),
-            test_in_training=int((moved_across & (side[copies.earlier[0]] == 0))[split.test].sum()),
+            test_in_training=int((moved_across & (side[copies.index] == 0))[split.test].sum()),
         ),
         near=near,
         near_portions=neighbours.num_portions(len(split.train)),

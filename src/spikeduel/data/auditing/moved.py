@@ -30,26 +30,24 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class Moved:
-    """Of each of N images the best candidate on its own side, and on an earlier one (see `Neighbourhood`).
+    """Of each of N images the best candidate on an earlier side (see `Neighbourhood`).
 
-    Each is (index int64 `[N]`, ratio float32 `[N]`, placement float32 `[N, 6]`), with −1 and infinity where there is
-    none. The ratio is that of what remains to what usually remains; the placement is that of `registration`, in pixels
-    of the image. `searched` counts the images whose candidates in training were looked at.
+    `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is none: that of what
+    remains to what usually remains; `placement` float32 `[N, 6]`, that of `registration`, in pixels of the image.
+    `searched` counts the images whose candidates in training were looked at.
     """
 
-    same_side: tuple[np.ndarray, np.ndarray, np.ndarray]
-    earlier: tuple[np.ndarray, np.ndarray, np.ndarray]
+    index: np.ndarray
+    ratio: np.ndarray
+    placement: np.ndarray
     searched: Counts
 
 
-def search(
-    images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress, within: bool = True
-) -> Moved:
+def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
     """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same` `[N]`) are left out.
 
-    Without `within` images of one side are not compared with one another.
-
-    Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
+    Images of one side are not compared with one another: copies there inflate no score, and to look for them would take
+    several times as long. Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
     """
     import torch
 
@@ -57,14 +55,12 @@ def search(
     from spikeduel.data.auditing import overlays
 
     count = len(images)
-    same_side, earlier = (
-        (np.full(count, -1), np.full(count, np.inf, np.float32), np.zeros((count, 6), np.float32)) for _ in range(2)
-    )
+    index, ratio = np.full(count, -1), np.full(count, np.inf, np.float32)
+    placement = np.zeros((count, 6), np.float32)
     searched = {"train": 0, "val": 0, "test": 0}
     views, learned = None, split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]]
     for asked in comparisons(split, LENGTH):
-        is_within = asked.self_at is not None
-        if len(asked.others) - is_within < FEWEST_OTHERS or (is_within and not within):
+        if asked.self_at is not None or len(asked.others) < FEWEST_OTHERS:
             continue
         if views is None:
             views = overlays.views(images)
@@ -74,7 +70,6 @@ def search(
         if asked.others_name == "train":
             searched[asked.name] = len(asked.images)
         references = described[torch.from_numpy(asked.others)]
-        index, ratio, placement = same_side if is_within else earlier
         blocks = np.split(asked.images, range(AT_ONCE, len(asked.images), AT_ONCE))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
             few = asked.others[_few(described[torch.from_numpy(block)], references)]
@@ -83,7 +78,7 @@ def search(
             better = found < ratio[block]
             rows = block[better]
             index[rows], ratio[rows], placement[rows] = best[better], found[better], at[better]
-    return Moved(same_side, earlier, Counts(**searched))
+    return Moved(index, ratio, placement, Counts(**searched))
 
 
 def move_of(placement: np.ndarray) -> Move:

@@ -291,7 +291,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
     }
     if moved := audit.moved_copies:
-        table["moved copies"] = f"{moved.within:,} images within a side, {moved.across:,} across sides"
+        table["moved copies"] = f"{moved.across:,} across sides"
     if probe.accuracy_if_ungrouped is None:
         del table["split over files"]
     if audit.files is None:
