@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from spikeduel.data import Split
 from spikeduel.data.auditing import neighbours
-from spikeduel.data.auditing.neighbours import closest, nearest, num_portions, probe, search, small_grey
+from spikeduel.data.auditing.neighbours import closest, lowest, nearest, num_portions, probe, search, small_grey
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress
@@ -178,3 +178,11 @@ def test_whoever_has_only_siblings_in_training_is_wrong():
     split = Split(np.array([0, 1]), np.array([], np.int64), np.array([2]), "official")
     found = probed(images, np.zeros(3, np.int64), None, split)
     assert (found.accuracy, found.accuracy_if_grouped, found.siblings_in_train) == (1.0, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("columns", [5, 300, 1000])
+def test_the_lowest_are_those_of_a_full_sort(columns):
+    scores = torch.from_numpy(np.random.default_rng(2).permuted(np.tile(np.arange(columns), (6, 1)), axis=1)).float()
+    scores[:, ::7] = float("inf")
+    k = min(4, columns)
+    torch.testing.assert_close(scores.gather(1, lowest(scores, k)), scores.sort(1).values[:, :k])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spikeduel.data.auditing.neighbours import lowest
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
@@ -64,9 +65,9 @@ def votes(
         rows = used[start : start + QUERIES_AT_ONCE]
         distance = torch.addmm(half_square, small[rows], others.T, alpha=-1)
         distance[torch.from_numpy(same[rows])[:, None] == their_same] = float("inf")
-        found = distance.topk(nearest, dim=1, largest=False)
-        vote = torch.isfinite(found.values).float()
-        shares[start : start + len(rows)].scatter_add_(1, their_labels[found.indices], vote)
+        found = lowest(distance, nearest)
+        vote = torch.isfinite(distance.gather(1, found)).float()
+        shares[start : start + len(rows)].scatter_add_(1, their_labels[found], vote)
     shares /= shares.sum(1, keepdim=True).clamp_min(1)
     highest, best = (part.numpy() for part in shares.max(1))
     return shares.numpy()[np.arange(len(used)), labels[used]], best, highest

@@ -12,7 +12,7 @@ import numpy as np
 
 from spikeduel.data import Split
 from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor
-from spikeduel.data.auditing.neighbours import comparisons
+from spikeduel.data.auditing.neighbours import comparisons, lowest
 from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
 
@@ -23,7 +23,6 @@ CANDIDATES = 17
 """One of them may be the image itself."""
 FEWEST_OTHERS = 4
 """With fewer other images, what usually remains is not known."""
-PORTION = 64
 AT_ONCE = 256
 BLOCK = 1024
 
@@ -102,13 +101,4 @@ def _few(queries: "Tensor", references: "Tensor") -> np.ndarray:
     import torch
 
     k = min(CANDIDATES, len(references))
-    scores = torch.addmm(references.square().sum(1) / 2, queries, references.T, alpha=-1)
-    if len(references) <= PORTION * k:
-        return scores.topk(k, largest=False).indices.numpy()
-    # The k lowest lie in the k portions with the lowest minima.
-    whole = len(references) // PORTION * PORTION
-    lowest = scores[:, :whole].unflatten(1, (-1, PORTION)).amin(2).topk(k, largest=False).indices
-    places = (lowest[:, :, None] * PORTION + torch.arange(PORTION)).flatten(1)
-    rest = torch.arange(whole, len(references)).expand(len(queries), -1)
-    places = torch.cat([places, rest], 1)
-    return places.gather(1, scores.gather(1, places).topk(k, largest=False).indices).numpy()
+    return lowest(torch.addmm(references.square().sum(1) / 2, queries, references.T, alpha=-1), k).numpy()

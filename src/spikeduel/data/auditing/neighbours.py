@@ -17,6 +17,8 @@ QUERIES_AT_ONCE = 4096
 PORTION = 1024
 """Rows and columns of a block of distances. Smaller ones are faster on an idle machine, and far slower on a busy one,
 where each product waits for the slowest thread."""
+TOGETHER = 64
+"""Scores of which the lowest is found first, where the few lowest of very many are wanted."""
 SMALL_SIDE = 25
 """Longest side of the small versions: keeps a garment's print and a finger's ridges, drops single pixels."""
 MOST_PRODUCTS = 4e12
@@ -163,6 +165,21 @@ class Comparison:
     others: np.ndarray
     self_at: np.ndarray | None
     """Where the images are among the others, if both are one side."""
+
+
+def lowest(scores: "Tensor", k: int) -> "Tensor":
+    """int64 `[M, k]`: the places of the `k` lowest in each row of `scores` `[M, N]`, the lowest first."""
+    import torch
+
+    rows, columns = scores.shape
+    if columns <= TOGETHER * k:
+        return scores.topk(k, largest=False).indices
+    # They lie in the k portions with the lowest minima.
+    whole = columns // TOGETHER * TOGETHER
+    portions = scores[:, :whole].unflatten(1, (-1, TOGETHER)).amin(2).topk(k, largest=False).indices
+    places = (portions[:, :, None] * TOGETHER + torch.arange(TOGETHER)).flatten(1)
+    places = torch.cat([places, torch.arange(whole, columns).expand(rows, -1)], 1)
+    return places.gather(1, scores.gather(1, places).topk(k, largest=False).indices)
 
 
 def comparisons(split: Split, length: int) -> Iterator[Comparison]:
