@@ -6,6 +6,7 @@ from pathlib import Path
 from spikeduel import data
 from spikeduel.data import auditing
 from spikeduel.data.auditing import Audit
+from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
@@ -58,9 +59,11 @@ def compare(
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
     timed = runs.time_answers(trials, records, prepared, store, progress)
     finished = runs.gather(trials, records, controlled, timed, store, audit, splits[0])
+    doubted = labelling.check(prepared, splits, finished)
     results = assembling.assemble(
         *(experiment, prepared, splits, finished),
         uses=runs.test_uses(store, prepared, trials, controlled),
+        doubted=doubted,
         audit=audit,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
     )
@@ -70,7 +73,7 @@ def compare(
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
         runs.write(comparison, prepared, splits, finished, store)
-        labelling.write(folder / "labels.csv", audit, prepared, splits, finished)
+        write_csv(folder / "labels.csv", audit.details.labels, doubted[1])
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
     return comparison
 

@@ -13,7 +13,7 @@ app = typer.Typer(
     name="spikeduel",
     help="""Should I use a spiking neural network or a CNN for my images?
 
-    **spikeduel compare** trains both on a small data set that comes with the package, in under a minute on two
+    **spikeduel compare** trains both on a small data set that comes with the package, in a minute or two on two
     idle cores, and writes a report. **spikeduel compare my_images/** does the same on your own folder of images, one
     sub-folder a class.""",
     epilog="Data sets, runs and models stay on this machine. Start with: spikeduel compare",

@@ -6,7 +6,6 @@ single images, and has both beside each other.
 """
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -131,7 +130,7 @@ def chance(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> flo
 
     variances = np.square([luck.seeds_a, luck.seeds_b]) / num_seeds
     tail, freedom = ALPHA / 2 / comparisons, num_seeds - 1
-    by_images = float(_student(tail, luck.image_freedom or math.inf)) ** 2 * luck.images**2
+    by_images = float(uncertainty.student(tail, luck.image_freedom or math.inf)) ** 2 * luck.images**2
     off = math.sqrt(variances.sum() + luck.images**2)
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     # With four seeds, exchanging them is the harder test: drawn, since it asks for the order of all seeds.
@@ -160,7 +159,7 @@ def _half_width(a: np.ndarray, b: np.ndarray, freedom: int, tail: float, by_imag
     """Of the interval, for variances of the mean over seeds as they are estimated."""
     total = np.maximum(a + b, 1e-24)
     welch = freedom * total**2 / np.maximum(a**2 + b**2, 1e-48)
-    return np.sqrt(_student(tail, welch) ** 2 * total + by_images)
+    return np.sqrt(uncertainty.student(tail, welch) ** 2 * total + by_images)
 
 
 def _chance_of_few(luck: Luck, lead: float, num_seeds: int, tail: float, by_images: float) -> float:
@@ -171,15 +170,3 @@ def _chance_of_few(luck: Luck, lead: float, num_seeds: int, tail: float, by_imag
     half = _half_width(a.var(1, ddof=1) / num_seeds, b.var(1, ddof=1) / num_seeds, num_seeds - 1, tail, by_images)
     found = (a.mean(1) - b.mean(1) + ahead > half) & (a.min(1) + ahead > b.max(1))
     return float(found.mean())
-
-
-def _student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
-    """The upper quantile of Student's t."""
-    from scipy import special
-
-    return np.asarray(-special.stdtrit(np.minimum(freedom, 1e9), tail))
-
-
-def hardest(found: Sequence[Power]) -> Power:
-    """The comparison in which a lead is least likely to be found."""
-    return min(found, key=lambda each: each.chance)

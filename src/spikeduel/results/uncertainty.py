@@ -88,11 +88,11 @@ class Uncertainty:
         """How far from `centre` a tail of that probability begins, with other numbers of seeds if given."""
         more = 1.0 if num_seeds is None else num_seeds / self.num_seeds
         freedom = self.seed_freedom if num_seeds is None else (num_seeds - 1) * self.seed_freedom / (self.num_seeds - 1)
-        by_seeds = _student(tail, freedom) ** 2 * self.seeds / more
-        return np.sqrt(by_seeds + _student(tail, self.image_freedom) ** 2 * self.images)
+        by_seeds = student(tail, freedom) ** 2 * self.seeds / more
+        return np.sqrt(by_seeds + student(tail, self.image_freedom) ** 2 * self.images)
 
 
-def _student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
+def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     """The upper quantile of Student's t; `scipy.stats` has it too, and takes a second to import."""
     from scipy import special
 

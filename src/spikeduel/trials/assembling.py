@@ -46,14 +46,15 @@ def assemble(
     finished: Sequence[Finished],
     *,
     uses: TestUses = TestUses(),
+    doubted: labelling.Checked = (None, []),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
 ) -> Results:
     """The content of results.json.
 
-    `splits` holds one split, or one for each fold.
+    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found.
     """
-    checked, suspect_labels = labelling.check(prepared, splits, finished)
+    checked, suspect_labels = doubted
     dataset = describe_dataset(
         *(prepared, splits),
         audit=audit,

@@ -2,14 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.duplicates import SIDES, sides_of
-from spikeduel.results.audit import Audit, AuditedImage, LabelCheck, SuspectLabel
+from spikeduel.results.audit import AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.results.trials import LabelConfidences
 from spikeduel.trials.runs import Finished
 
@@ -17,9 +16,11 @@ Answer = tuple[bool, int, float, float]
 """Of one training about one image: whether its label is suspect, the best class, probabilities of label and best."""
 
 
-def check(
-    prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]
-) -> tuple[LabelCheck | None, list[SuspectLabel]]:
+Checked = tuple[LabelCheck | None, list[SuspectLabel]]
+"""How many labels were examined and look wrong, and those that do, the surest first."""
+
+
+def check(prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> Checked:
     """The labels that half or more of the trainings (contender and seed) doubt which answered an image, and how
     many images were examined.
 
@@ -71,8 +72,3 @@ def check(
     listed.sort(key=lambda each: each.given_probability - each.suggested_probability)
     agree = np.mean([answer[1] == labels[image] for image, answers in answered.items() for answer in answers])
     return LabelCheck(examined=len(answered), agreement=float(agree), suspects=len(listed)), listed
-
-
-def write(path: Path, audit: Audit, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> None:
-    """Writes all labels to check, those that the nearest neighbours doubt and those that the networks do."""
-    judging.write_csv(path, audit.details.labels, check(prepared, splits, finished)[1])

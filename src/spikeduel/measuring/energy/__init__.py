@@ -116,7 +116,7 @@ def _multiplies(layer: Layer) -> bool:
 def _by_flow(
     layers: Sequence[Layer],
     table: Table,
-    memory: Memory = "compute",
+    memory: Memory,
     scope: costs.Scope = "synapses",
     way: costs.Way = "hoisted",
 ) -> np.ndarray | None:

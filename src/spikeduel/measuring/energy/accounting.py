@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +9,8 @@ from msgspec import Meta, field
 
 from spikeduel.measuring.energy.amounts import NAMES as AMOUNTS
 from spikeduel.measuring.energy.expressions import FUNCTIONS, LONGEST, Expression, parse
-from spikeduel.measuring.energy.tables import LARGEST_FILE
+from spikeduel.measuring.energy.tables import named_or_file
 from spikeduel.results import court
-from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown, visible
 from spikeduel.system.typed import Frozen, converted, parse_toml
 
@@ -112,18 +110,7 @@ class Accounting(Frozen):
 
 def read(name: str | Path) -> Accounting:
     """The accounting of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
-    text = str(name)
-    if text in NAMES:
-        file = resources.files("spikeduel.measuring.energy").joinpath("accountings", f"{text}.toml")
-        return _accounting(text, file.read_bytes())
-    path = Path(name)
-    if not text.endswith(".toml") and not path.is_file():
-        raise unknown("accounting", text, NAMES, "Or give a TOML file.")
-    content = files.read_bytes(path, LARGEST_FILE)
-    try:
-        return _accounting(path.stem, content)
-    except InputError as error:
-        raise InputError(f"{path}: not an accounting: {error} (Its form: docs/accountings.md.)") from None
+    return named_or_file(name, NAMES, "accountings", "accounting", "docs/accountings.md", _accounting)
 
 
 def _accounting(name: str, content: bytes) -> Accounting:

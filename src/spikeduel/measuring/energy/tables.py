@@ -2,9 +2,10 @@
 
 import math
 from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -18,6 +19,7 @@ NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8", "loihi")
 LARGEST_FILE = 1_000_000
 """Bytes. A table is a screenful of numbers."""
 
+Parsed = TypeVar("Parsed")
 Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
 Kilobytes = Annotated[float, Meta(gt=0, le=1e9)]
 Width = Annotated[int, Meta(ge=1, le=64)]
@@ -105,17 +107,28 @@ class Table(Frozen, forbid_unknown_fields=True):
 
 def read(name: str | Path) -> Table:
     """The table of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
+    return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
+
+
+def named_or_file(
+    name: str | Path, names: Sequence[str], folder: str, what: str, form: str, parsed: Callable[[str, bytes], Parsed]
+) -> Parsed:
+    """What comes with spikeduel as a TOML file of this name in `folder`, or what is in a TOML file of the user's.
+
+    `what` it is and where its `form` is told stand in errors. Raises `InputError`.
+    """
     text = str(name)
-    if text in NAMES:
-        return _table(text, resources.files("spikeduel.measuring.energy").joinpath(f"{text}.toml").read_bytes())
+    if text in names:
+        file = resources.files("spikeduel.measuring.energy").joinpath(folder, f"{text}.toml")
+        return parsed(text, file.read_bytes())
     path = Path(name)
     if not text.endswith(".toml") and not path.is_file():
-        raise unknown("energy table", text, NAMES, "Or give a TOML file.")
+        raise unknown(what, text, names, "Or give a TOML file.")
     content = files.read_bytes(path, LARGEST_FILE)
     try:
-        return _table(path.stem, content)
+        return parsed(path.stem, content)
     except InputError as error:
-        raise InputError(f"{path}: not an energy table: {error} (Its form: docs/energy-tables.md.)") from None
+        raise InputError(f"{path}: not an {what}: {error} (Its form: {form}.)") from None
 
 
 def _table(name: str, content: bytes) -> Table:
