@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 6
+VERSION = 7
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201

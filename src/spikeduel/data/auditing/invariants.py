@@ -21,17 +21,23 @@ MOST_LEARNED = 2000
 COPIES = 4
 """The metric is learned on so many images, and so many moved copies of each."""
 AT_ONCE = 1024
+HIGHEST, CENTRE = 9, 16
+"""Frequencies of the spectrum, and pixels across what is around the middle, that describe upright images."""
 BORDERS = ("zeros", "border", "reflection")
 PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
 """Pairs of angular frequencies whose phases together are compared with that of their sum (the bispectrum)."""
 
 
-def moved(images: "Tensor", seed: int) -> "Tensor":
+Measured = Callable[["Tensor"], "Tensor"]
+"""Measurements, float32 `[N, D]`, of images float32 `[N, S, S]`."""
+
+
+def moved(images: "Tensor", seed: int, is_upright: bool) -> "Tensor":
     """A moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by a right angle and mirrored at random; and, each with a probability of a half, turned by up to 10°, shifted
     by up to a tenth of the side, scaled by up to 10 %. What comes in at the borders is black, the nearest pixel or a
-    reflection, in turn.
+    reflection, in turn. Where `is_upright`, nothing is turned or mirrored.
     """
     import torch
     from torch.nn.functional import affine_grid, grid_sample
@@ -44,6 +50,8 @@ def moved(images: "Tensor", seed: int) -> "Tensor":
 
     turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
     size, mirror = 1 / (1 + drawn(0.1)), 1 - 2 * torch.randint(2, (count,), generator=random)
+    if is_upright:
+        turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
     cos, sin = turn.cos() * size, turn.sin() * size
     rows = [torch.stack([cos * mirror, -sin, drawn(0.2)], 1), torch.stack([sin * mirror, cos, drawn(0.2)], 1)]
     grid = affine_grid(torch.stack(rows, 1), [count, 1, *images.shape[1:]], align_corners=False)
@@ -54,8 +62,8 @@ def moved(images: "Tensor", seed: int) -> "Tensor":
     return copies
 
 
-def descriptor(images: "Tensor") -> Callable[["Tensor"], "Tensor"]:
-    """Learns, from `images` float32 `[N, S, S]`, a function that describes such images: float32 `[M, LENGTH]` or fewer.
+def descriptor(images: "Tensor", measured: Measured) -> Measured:
+    """Learns, from `images` float32 `[N, S, S]`, to describe such images by `measured`: float32 `[M, LENGTH]` or fewer.
 
     Descriptors of copies are near one another by Euclidean distance.
     """
@@ -64,7 +72,8 @@ def descriptor(images: "Tensor") -> Callable[["Tensor"], "Tensor"]:
 
     chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
     learned = images[torch.from_numpy(np.sort(chosen))]
-    copies = torch.stack([measured(learned), *(measured(moved(learned, seed)) for seed in range(COPIES))], 1)
+    versions = [learned, *(moved(learned, seed, measured is upright) for seed in range(COPIES))]
+    copies = torch.stack([torch.cat([measured(block) for block in each.split(AT_ONCE)]) for each in versions], 1)
     mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
     copies = (copies - mean) / spread
     within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
@@ -78,26 +87,59 @@ def descriptor(images: "Tensor") -> Callable[["Tensor"], "Tensor"]:
     return lambda others: measured(others) @ project - mean @ project
 
 
-def measured(images: "Tensor") -> "Tensor":
-    """The measurements before any metric, float32 `[N, D]`, of `images` float32 `[N, S, S]`."""
+def invariant(images: "Tensor") -> "Tensor":
+    """Measurements for all moves."""
     import torch
 
-    blocks = images.split(AT_ONCE)
-    return torch.cat([torch.cat([_spectrum(b, 0.5), _spectrum(b, 1.0), _around(b)], 1) for b in blocks])
+    return torch.cat([_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)], 1)
+
+
+def upright(images: "Tensor") -> "Tensor":
+    """Measurements for shifts and sizes, which tell more apart as they need not bear turns."""
+    import torch
+
+    return torch.cat([_spectrum(images, 0.5), _spectrum(images, 1.0), _recentred(images)], 1)
+
+
+def _windowed(images: "Tensor", power: float) -> "Tensor":
+    """`images` under a Hann window to the `power`: 1 fades borders out, 0.5 less."""
+    import torch
+
+    window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
+    window = window[:, None] * window
+    mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
+    return _unit((images - mean) * window)
 
 
 def _spectrum(images: "Tensor", power: float) -> "Tensor":
-    """Invariants of the amplitude spectrum under a Hann window to the `power`: 1 fades borders out, 0.5 less."""
+    """The amplitude spectrum's low frequencies."""
+    import torch
+
+    size = max(32, images.shape[-1])
+    amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
+    return torch.cat([amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]], 1).flatten(1)
+
+
+def _recentred(images: "Tensor") -> "Tensor":
+    """What differs from the border, around its middle."""
+    import torch
+    from torch.nn.functional import affine_grid, grid_sample
+
+    seen, y, x, _ = _object(images)
+    move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
+    move[:, :, 2] = torch.stack([x, y], 1) * 2 / images.shape[-1]
+    grid = affine_grid(move, [len(images), 1, CENTRE, CENTRE], align_corners=False)
+    seen = grid_sample(seen[:, None], grid, align_corners=False)[:, 0]
+    return _unit(seen - seen.mean((1, 2), keepdim=True)).flatten(1)
+
+
+def _polar_spectrum(images: "Tensor", power: float) -> "Tensor":
+    """Invariants of the amplitude spectrum."""
     import torch
     from torch.nn.functional import grid_sample
 
-    side = images.shape[-1]
-    window = torch.hann_window(side + 2, periodic=False)[1:-1] ** power
-    window = window[:, None] * window
-    mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
-    seen = _unit((images - mean) * window)
-    size = max(32, side)
-    amplitude = torch.fft.fftshift(torch.fft.fft2(seen, s=(size, size)), dim=(1, 2)).abs()
+    size = max(32, images.shape[-1])
+    amplitude = torch.fft.fftshift(torch.fft.fft2(_windowed(images, power), s=(size, size)), dim=(1, 2)).abs()
     highest = min(0.45 * size, 15.0)
     radius = torch.linspace(1, highest, 12)[:, None]
     angle = torch.arange(NUM_ANGLES) * torch.pi / NUM_ANGLES
@@ -112,22 +154,28 @@ def _around(images: "Tensor") -> "Tensor":
     import torch
     from torch.nn.functional import grid_sample
 
-    side = images.shape[-1]
-    border = torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1).median(1).values
-    seen = images - border[:, None, None]
-    weight = seen.abs()
-    weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(1e-6)
-    place = torch.arange(side, dtype=torch.float32) - (side - 1) / 2
-    y, x = ((weight.sum(axis) * place).sum(1) for axis in (2, 1))
-    apart = (place[:, None] - y[:, None, None]) ** 2 + (place - x[:, None, None]) ** 2
-    reach = 2 * (weight * apart).sum((1, 2)).sqrt()
+    seen, y, x, reach = _object(images)
     radius = ((torch.arange(8) + 0.5) / 8)[:, None]
     angle = torch.arange(NUM_ANGLES) * 2 * torch.pi / NUM_ANGLES
     circle = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
     places = torch.stack([x, y], -1)[:, None, None] + reach[:, None, None, None] * circle
     seen = _unit(seen - seen.mean((1, 2), keepdim=True))
-    polar = grid_sample(seen[:, None], places * 2 / (side - 1), align_corners=True)
+    polar = grid_sample(seen[:, None], places * 2 / (images.shape[-1] - 1), align_corners=True)
     return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
+
+
+def _object(images: "Tensor") -> tuple["Tensor", "Tensor", "Tensor", "Tensor"]:
+    """`images` less their border; the middle (down, right) of the rest, and twice its spread, `[N]` each."""
+    import torch
+
+    border = torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1).median(1).values
+    seen = images - border[:, None, None]
+    weight = seen.abs()
+    weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(1e-6)
+    place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
+    y, x = ((weight.sum(axis) * place).sum(1) for axis in (2, 1))
+    apart = (place[:, None] - y[:, None, None]) ** 2 + (place - x[:, None, None]) ** 2
+    return seen, y, x, 2 * (weight * apart).sum((1, 2)).sqrt()
 
 
 def _unit(images: "Tensor") -> "Tensor":

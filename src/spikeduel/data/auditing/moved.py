@@ -5,13 +5,14 @@ For each image the few others with the nearest descriptors are candidates (`inva
 the other candidates, so that images that are alike by nature raise no alarm.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikeduel.data import Split
-from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor
+from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
 from spikeduel.data.auditing.neighbours import comparisons, lowest
 from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
@@ -19,8 +20,8 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-CANDIDATES = 17
-"""One of them may be the image itself."""
+NEAREST, NEAREST_UPRIGHT = 12, 5
+"""So many candidates by descriptors for all moves, and for shifts and sizes alone."""
 FEWEST_OTHERS = 4
 """With fewer other images, what usually remains is not known."""
 AT_ONCE = 256
@@ -63,16 +64,19 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
             continue
         if views is None:
             views = overlays.views(images)
-            describe = descriptor(views.whole[torch.from_numpy(np.sort(learned))].float())
-            described = torch.cat([describe(part.float()) for part in views.whole.split(BLOCK)])
+            described = []
+            for measured in (invariant, upright):
+                describe = descriptor(views.whole[torch.from_numpy(np.sort(learned))].float(), measured)
+                described.append(torch.cat([describe(part.float()) for part in views.whole.split(BLOCK)]))
             maps = overlays.orientation_maps(views.small.shape[-1])
         if asked.others_name == "train":
             searched[asked.name] = len(asked.images)
-        references = described[torch.from_numpy(asked.others)]
+        references = [each[torch.from_numpy(asked.others)] for each in described]
         blocks = np.split(asked.images, range(AT_ONCE, len(asked.images), AT_ONCE))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
-            few = asked.others[_few(described[torch.from_numpy(block)], references)]
-            few = np.where(same[few] == same[block][:, None], -1, few)
+            few = asked.others[_few([each[torch.from_numpy(block)] for each in described], references)]
+            is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
+            few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
             best, found, at = overlays.best(views, maps, block, few, near)
             better = found < ratio[block]
             rows = block[better]
@@ -96,9 +100,16 @@ def move_of(placement: np.ndarray) -> Move:
     )
 
 
-def _few(queries: "Tensor", references: "Tensor") -> np.ndarray:
-    """int64 `[M, CANDIDATES]` or fewer: the nearest of `references` `[N, D]` to `queries` `[M, D]`, nearest first."""
+def _few(queries: Sequence["Tensor"], references: Sequence["Tensor"]) -> np.ndarray:
+    """int64 `[M, K]`: the nearest of N references to M queries by both descriptors in turn, nearest first.
+
+    `queries` are `[M, D]` and `references` `[N, D]`, of one descriptor each.
+    """
     import torch
 
-    k = min(CANDIDATES, len(references))
-    return lowest(torch.addmm(references.square().sum(1) / 2, queries, references.T, alpha=-1), k).numpy()
+    found, place = [], []
+    for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
+        k = min(most, len(reference))
+        found.append(lowest(torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1), k).numpy())
+        place.append((np.arange(k) + 0.5) / most)
+    return np.concatenate(found, 1)[:, np.argsort(np.concatenate(place), kind="stable")]

@@ -14,37 +14,44 @@ LONGEST_SIDE = 50
 SHORTEST_SIDE = 12
 SMALL_SIDE = 15
 """Images are laid over one another at most `LONGEST_SIDE` wide; about `SMALL_SIDE` to begin with."""
+LONGEST_LAST = 100
+"""The best candidate is laid over the image at most so wide: small ridges do not survive in fewer pixels."""
 TURNS = np.deg2rad([-7.0, 0.0, 7.0])
 ORIENTATIONS = np.array(
     [[[1, 0], [0, 1]], [[0, -1], [1, 0]], [[-1, 0], [0, -1]], [[0, 1], [-1, 0]],
      [[1, 0], [0, -1]], [[0, 1], [1, 0]], [[-1, 0], [0, 1]], [[0, -1], [-1, 0]]], dtype=np.float32,
 )  # fmt: skip
 """By right angles, and mirrored: what brings (y, x) of the query to the reference."""
-MOST_STARTS = 24
-"""Of all candidates and orientations, those that are tried for every image, and how many of these candidates whole."""
-MOST_WHOLE = 4
+MOST_STARTS, MOST_WHOLE = 24, 8
+"""Of all candidates and orientations (starts), those that are tried small for every image, and whole."""
+ALWAYS_WHOLE = 4
+"""Of these, two of each of the first candidates: what is nearly symmetric is told from its mirror image only whole."""
+OTHERS = 4
 PLAUSIBLE = 1.7
-"""Where the best is below so many times the allowed share of the others, all candidates are tried."""
+"""Where the best is below so many times the allowed share of the best `OTHERS`, all candidates are tried."""
 SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
 AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
 class Views:
-    """Grey versions of N images: `whole` float16 `[N, S, S]`, `small` float32 `[N, s, s]`; `factor` pixels make one of
-    `whole`."""
+    """Grey versions of N `images`: `whole` float16 `[N, S, S]`, `small` float32 `[N, s, s]`.
 
+    `factor` pixels make one of `whole`.
+    """
+
+    images: np.ndarray
     whole: "Tensor"
     small: "Tensor"
     factor: float
 
 
-def views(images: np.ndarray) -> Views:
+def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
     """Grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, made square by repeating their borders."""
     import torch
     from torch.nn.functional import adaptive_avg_pool2d, interpolate, pad
 
-    factor = -(-max(images.shape[-2:]) // LONGEST_SIDE)
+    factor = -(-max(images.shape[-2:]) // longest)
     height, width = images.shape[-2:]
     shape = max(1, round(height / factor)), max(1, round(width / factor))
     side = max(shape)
@@ -62,7 +69,7 @@ def views(images: np.ndarray) -> Views:
         small = adaptive_avg_pool2d(_blurred(whole, 0.4 * shrink), -(-whole.shape[-1] // shrink))
         parts.append((whole[:, 0].half(), small[:, 0]))
     whole, small = (torch.cat(each) for each in zip(*parts, strict=True))
-    return Views(whole, small, max(images.shape[-2:]) / whole.shape[-1])
+    return Views(images, whole, small, max(images.shape[-2:]) / whole.shape[-1])
 
 
 def _blurred(images: "Tensor", sigma: float) -> "Tensor":
@@ -134,11 +141,11 @@ def best(
     """
     attempt = _Attempt(views, maps, images, few)
     attempt.lay(np.arange(len(images)), attempt.order[:, :MOST_STARTS], MOST_WHOLE)
-    lowest = np.sort(np.minimum(attempt.remains, 1), 1)[:, :MOST_WHOLE]
+    lowest = np.sort(np.minimum(attempt.remains, 1), 1)[:, :OTHERS]
     rows = np.flatnonzero(lowest[:, 0] < PLAUSIBLE * near * lowest[:, -1])
     index, share, placement = (np.full(len(images), -1), np.full(len(images), np.inf), np.zeros((len(images), 6)))
     if len(rows):
-        attempt.lay(rows, attempt.two_of_each(rows), few.shape[1])
+        attempt.lay(rows, attempt.two_of_each(rows), 2 * few.shape[1])
         chosen = attempt.remains[rows].argmin(1)
         index[rows] = few[rows, chosen]
         lowest, placement[rows] = attempt.finished(rows, chosen)
@@ -146,7 +153,6 @@ def best(
         others[np.arange(len(rows)), chosen] = np.nan
         enough = np.isfinite(others).sum(1) > 1
         share[rows[enough]] = lowest[enough] / np.maximum(np.nanmedian(others[enough], 1), 1e-6)
-    placement[:, 4:] *= views.factor
     return index, share.astype(np.float32), placement.astype(np.float32)
 
 
@@ -159,14 +165,16 @@ class _Attempt:
     def __init__(self, views: Views, maps: "Tensor", images: np.ndarray, few: np.ndarray) -> None:
         import torch
 
-        self.views, self.few = views, few
+        self.views, self.images, self.few = views, images, few
         small, whole = views.small[torch.from_numpy(images)], views.whole[torch.from_numpy(images)].float()
         self.of_small, self.of_whole = queries(small), queries(whole)
         alike, self.starts = _starts(small, views.small[torch.from_numpy(few)], maps)
         # The nearer by descriptors, the sooner it is tried.
         self.doubt = (1 - alike) * np.sqrt(np.arange(2, few.shape[1] + 2))[:, None]
         self.doubt[few < 0] = np.inf
-        self.order = self.doubt.reshape(len(few), -1).argsort(1, kind="stable")
+        doubt = self.doubt.reshape(len(few), -1).copy()
+        np.put_along_axis(doubt, self.two_of_each(np.arange(len(few)))[:, :ALWAYS_WHOLE], -1, 1)
+        self.order = doubt.argsort(1, kind="stable")
         self.remains = np.full(few.shape, UNRELATED, np.float32)
         self.placed = np.zeros((*few.shape, 6), np.float32)
 
@@ -176,32 +184,46 @@ class _Attempt:
         return (two + len(ORIENTATIONS) * np.arange(two.shape[1])[:, None]).reshape(len(rows), -1)
 
     def lay(self, rows: np.ndarray, tried: np.ndarray, whole: int) -> None:
-        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then the best `whole` whole."""
+        """Lays small candidates over `rows` `[R]` from the starts `tried` `[R, n]`, then some `whole` of each whole.
+
+        Those are the first `ALWAYS_WHOLE`, and the best of the others.
+        """
         row = np.repeat(rows, tried.shape[1])
         candidate, orientation = np.divmod(tried.ravel(), len(ORIENTATIONS))
         usable = self.few[row, candidate] >= 0
         row, candidate, orientation = row[usable], candidate[usable], orientation[usable]
         start, others = self.starts[row, candidate, orientation], self.few[row, candidate]
         found, at = register(self.of_small, row, self.views.small.numpy(), others, start, SMALL_STEPS)
-        remains, placed = np.full_like(self.remains, UNRELATED), np.zeros_like(self.placed)
-        worst_first = np.argsort(-found, kind="stable")
-        row, candidate = row[worst_first], candidate[worst_first]
-        # Of several orientations of one candidate, the last that is written is the best.
-        remains[row, candidate], placed[row, candidate] = found[worst_first], at[worst_first]
-        best = remains[rows].argsort(1, kind="stable")[:, :whole]
-        row, candidate = np.repeat(rows, best.shape[1]), best.ravel()
-        usable = remains[row, candidate] < UNRELATED
-        row, candidate = row[usable], candidate[usable]
-        start = placed[row, candidate]
+        doubt = np.full(tried.shape, np.inf)
+        doubt.ravel()[usable] = np.where(found < UNRELATED, found, np.inf)
+        doubt[:, :ALWAYS_WHOLE] -= UNRELATED
+        chosen = np.zeros_like(doubt, dtype=bool)
+        np.put_along_axis(chosen, doubt.argsort(1, kind="stable")[:, :whole], True, 1)
+        chosen = (chosen & np.isfinite(doubt)).ravel()[usable]
+        row, candidate, start = row[chosen], candidate[chosen], at[chosen]
         start[:, 4:] *= self.views.whole.shape[-1] / self.views.small.shape[-1]
         found, at = self._whole(row, candidate, start, WHOLE_STEPS)
-        better = found < self.remains[row, candidate]
-        row, candidate = row[better], candidate[better]
-        self.remains[row, candidate], self.placed[row, candidate] = found[better], at[better]
+        # Of several orientations of one candidate, the last that is written is the best.
+        worst_first = np.argsort(-found, kind="stable")
+        worst_first = worst_first[found[worst_first] < self.remains[row, candidate][worst_first]]
+        row, candidate = row[worst_first], candidate[worst_first]
+        self.remains[row, candidate], self.placed[row, candidate] = found[worst_first], at[worst_first]
 
     def finished(self, rows: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """What remains and the placement of the `chosen` candidate of each of `rows`, after more steps."""
-        return self._whole(rows, chosen, self.placed[rows, chosen], LAST_STEPS)
+        """What remains, and the placement in pixels, of the `chosen` candidate of each of `rows`, after more steps."""
+        remains, placed = self._whole(rows, chosen, self.placed[rows, chosen], LAST_STEPS)
+        placed[:, 4:] *= self.views.factor
+        if self.views.factor == 1:
+            return remains, placed
+        pairs = np.concatenate([self.images[rows], self.few[rows, chosen]])
+        wide = views(self.views.images[pairs], LONGEST_LAST)
+        start, number = placed / np.append(np.ones(4), [wide.factor] * 2), np.arange(len(rows))
+        asked, references = wide.whole.float().split(len(rows))
+        found, at = register(queries(asked), number, references.numpy(), number, start.astype(np.float32), LAST_STEPS)
+        at[:, 4:] *= wide.factor
+        better = found < remains
+        remains[better], placed[better] = found[better], at[better]
+        return remains, placed
 
     def _whole(
         self, row: np.ndarray, candidate: np.ndarray, start: np.ndarray, steps: int
