@@ -131,7 +131,7 @@ def test_loose_images_are_noted(image_folder: Path) -> None:
     write_pictures(image_folder, 3)
     raw = load(image_folder)
     assert len(raw.images) == 12
-    assert "3 images lie loose" in raw.notes[0]
+    assert "3 images" in raw.notes[0]
 
 
 def test_folders_beside_train_are_noted(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from spikeduel.data.inventory import inventory
 from spikeduel.data.pictures import Preprocessing, content_of, endings, opened, over_pictures, plain, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
 from spikeduel.results.words.audit import described, pictures_left_out
+from spikeduel.results.words.numbers import counted
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
@@ -105,7 +106,7 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
         if len(classes) == 1:
             raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {_LAYOUT}")
         images += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
-        notes += [f"{len(loose)} images lie loose in {parent.name} and are ignored."] * bool(loose)
+        notes += [f"loose in {parent.name}, and ignored: {counted(len(loose), 'image')}."] * bool(loose)
     return images, classes, notes
 
 

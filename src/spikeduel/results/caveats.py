@@ -72,7 +72,7 @@ OwnSteps = _kind(
     "OwnSteps", "A foreign network that makes its steps itself.", contender=str, num_steps=Count, encoding=str
 )
 InFloat32 = _kind(
-    "InFloat32", "Networks of other libraries that computed in float32 beside others in bf16.", contenders=list[str]
+    "InFloat32", "Networks of other libraries that were trained in float32 beside others in bf16.", contenders=list[str]
 )
 BusyMachine = _kind(
     "BusyMachine", "More was running than a run itself while answers were timed, by the load average.",

@@ -152,7 +152,10 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
     return mean, float(probability @ (ordered - mean) ** 2) ** 0.5
 
 
-_FREE = ("recipe", "seeds", "epochs", "limit", "dataset", "data_dir", "device", "optimism", "per_contender")
+_FREE = (
+    "recipe", "seeds", "epochs", "limit", "dataset", "data_dir", "device", "per_contender",
+    "controls", "convert", "conversion_steps", "conversion_percentile", "equivalence_margin", "robustness", "optimism",
+)  # fmt: skip
 """What a comparison may change after tuning. Epochs are told, and data are compared by content."""
 
 

@@ -211,6 +211,7 @@ def tuned(experiment, made_up, tmp_path):
         ({"seeds": 6}, True),
         ({"epochs": 9}, True),
         ({"limit": 300}, True),
+        ({"controls": True, "robustness": True}, True),
         ({"encoding": "direct"}, False),
         ({"batch_size": 32}, False),
         ({"per_contender": None}, False),

@@ -65,7 +65,7 @@ _SENTENCES: dict[Any, str] = {
     c.OwnSteps: (
         "{contender} makes its own {num_steps:time step} (direct encoding): encoding {encoding} does not reach it."
     ),
-    c.InFloat32: "{contenders} computed in float32, the others in bf16. --precision 32 makes times comparable.",
+    c.InFloat32: "{contenders} trained in float32, the others in bf16. --precision 32 makes epoch times comparable.",
     c.BusyMachine: (
         "The machine was busy when answers were timed (load {load:.1f} on {cores:core}): its times are unreliable."
     ),
