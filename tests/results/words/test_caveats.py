@@ -85,7 +85,7 @@ EXAMPLES = [
     ),
     (
         c.InFloat32(contenders=["a"]),
-        "a computed in float32, the others in bf16. --precision 32 makes times comparable.",
+        "a trained in float32, the others in bf16. --precision 32 makes epoch times comparable.",
     ),
     (
         c.BusyMachine(load=5.25, cores=2),
