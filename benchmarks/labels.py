@@ -3,14 +3,14 @@
     python benchmarks/labels.py [--dataset digits] [--data-dir PATH] [--limit 6000] [--folds 3] [--epochs 10]
                                 [--seeds 0 1 2]
 
-A tenth of the labels is changed: to any other class ("symmetric") or to the next one ("pairwise"); each with every seed;
-and none ("clean"). `--limit` takes so many images at random, and no test set of their own; without `--folds`, only labels for
-validation and test are examined by networks. Recall is the share of changed labels that is flagged, precision the share of
-flagged ones that was changed: where the set has wrong labels of its own, this is too low. The result goes to
+A tenth of the labels is changed: to any other class ("symmetric") or to the next one ("pairwise"), with every seed; and
+none ("clean"). `--limit` takes so many images at random, and no test set of their own. Without `--folds`, networks
+examine only labels for validation and test. Recall is the share of changed labels that is flagged, precision the share
+of flagged ones that was changed: too low where the set has wrong labels of its own. The result goes to
 benchmarks/results/labels-DATASET.json, anew after each kind.
 
-The limits were chosen with seed 0 on digits and MNIST (6,000 images). Fashion-MNIST with seed 0 was looked at meanwhile,
-to choose what the neighbours are compared by and that they vote twice: report it with other seeds.
+The limits were chosen with seed 0 on digits and MNIST (6,000 images). Fashion-MNIST with seed 0 was looked at, for
+choosing what neighbours are compared by, and that they vote twice: report it with other seeds.
 """
 
 import argparse

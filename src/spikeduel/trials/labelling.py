@@ -17,9 +17,9 @@ Checked = tuple[LabelCheck | None, list[SuspectLabel]]
 def check(prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished], audit: Audit) -> Checked:
     """The labels that look wrong by the mean of what all trainings (contender and seed) find them probable.
 
-    Of a comparison with folds all images are examined, each by networks that were trained on other folds; else those for
-    validation and test. The image's nearest neighbours count as much as all networks, where the `audit` asked them: what
-    networks learn from labels of which every tenth is wrong, they are not sure of. None where nothing was measured.
+    Of a comparison with folds all images are examined, each by networks that were trained on other folds; else those
+    for validation and test. The image's nearest neighbours count as much as all networks, where the `audit` asked them:
+    networks that learn from wrong labels are sure of none. None where nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, given, surest, given_there = np.zeros((5, len(labels)))

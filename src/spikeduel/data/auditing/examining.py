@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -25,9 +24,6 @@ from spikeduel.settings import Experiment, digest
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 VERSION = 7
 """Raised when the same data would give another audit: kept ones are then made anew."""

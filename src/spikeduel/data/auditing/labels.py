@@ -41,8 +41,8 @@ QUERIES_AT_ONCE = 1024
 def suspects(labels: np.ndarray, given: np.ndarray, best: np.ndarray, most: float) -> np.ndarray:
     """int64 `[M]`: which of N labels look wrong, the surest first.
 
-    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on the image, `best` int
-    `[N]` the class that fits better. A label with less than `most` of its class's threshold is suspect.
+    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on the image, and
+    `best` int `[N]` the class that fits better. A label with less than `most` of its class's threshold is suspect.
     """
     count = np.bincount(labels)
     threshold = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
@@ -56,16 +56,20 @@ def votes(
     """What the nearest neighbours of the images `used` `[M]` (their indices, ascending) say, by `vectors` `[N, D]`.
 
     Shares of the votes: that of the label, `given`, the class with most, `best`, and its share, `highest`, all `[M]`.
-    All vote first; then only those whose own label the first vote supports, so that wrong labels are not counted. Equal
-    images (equal numbers in `same` `[N]`) do not vote: copies with one wrong label do not vouch for each other.
+    All vote first; then only those whose own label the first vote supports, so that wrong labels are not counted. Of
+    equal images (equal numbers in `same` `[N]`) one votes, and not on its copies: these share a wrong label.
     """
     import torch
 
     most = max(NEIGHBOURS + 1, int(MOST_PRODUCTS // (len(used) * vectors.shape[1])))
-    voters = np.arange(len(used))
-    if len(used) > most:
-        voters = np.sort(np.random.default_rng(0).choice(len(used), most, replace=False))
-    others, their_same, own = vectors[used[voters]], torch.from_numpy(same[used[voters]]), torch.from_numpy(labels[used])
+    voters = np.unique(same[used], return_index=True)[1]
+    if len(voters) > most:
+        voters = np.sort(np.random.default_rng(0).choice(voters, most, replace=False))
+    others, their_same, own = (
+        vectors[used[voters]],
+        torch.from_numpy(same[used[voters]]),
+        torch.from_numpy(labels[used]),
+    )
     num_classes = int(own.max()) + 1
     half_square = others.square().sum(1) / 2
     nearest = min(NEIGHBOURS, len(voters) - 1)

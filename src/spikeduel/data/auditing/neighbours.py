@@ -164,18 +164,18 @@ def gradients(images: np.ndarray) -> "Tensor":
     tell more than grey levels do. A uniform image becomes zero.
     """
     import torch
-    from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d
+    from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
     factor = -(-max(images.shape[-2:]) // GRADIENTS_SIDE)
     parts = []
     for start in range(0, len(images), 1024):
         grey = torch.from_numpy(images[start : start + 1024].astype(np.float32)).mean(1, keepdim=True)
-        small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False)[:, 0]
-        down, right = torch.gradient(small, dim=(1, 2))
-        place = (torch.atan2(down, right) / (2 * torch.pi) * ORIENTATIONS)[:, None]
+        small = pad(avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False), (1, 1, 1, 1), mode="replicate")
+        down, right = small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1], small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2]
+        place = torch.atan2(down, right) / (2 * torch.pi) * ORIENTATIONS
         from_direction = (place - torch.arange(ORIENTATIONS)[:, None, None] + ORIENTATIONS / 2) % ORIENTATIONS
         nearness = (1 - (from_direction - ORIENTATIONS / 2).abs()).clamp_min(0)
-        histograms = adaptive_avg_pool2d(nearness * (down.square() + right.square()).sqrt()[:, None], CELLS)
+        histograms = adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
         roots = histograms.flatten(1).sqrt()
         parts.append(roots / roots.norm(dim=1, keepdim=True).clamp_min(1e-3))
     return torch.cat(parts)
