@@ -42,7 +42,7 @@ CHOSEN_WITH = {("digits", 0), ("mnist", 0)}
 def part_of(prepared: Prepared, num_images: int) -> Prepared:
     """A random part of `prepared`, without a test set of its own."""
     rows = np.sort(np.random.default_rng(1).choice(len(prepared), num_images, replace=False))
-    arrays = {
+    arrays: dict[str, Any] = {
         name: np.asarray(array)[rows]
         for name in ("images", "labels", "groups", "image_ids", "content")
         if (array := getattr(prepared, name)) is not None

@@ -184,7 +184,10 @@ class Pair(Frozen):
 
 
 class SuspectLabel(Frozen):
-    """An image whose label looks wrong: the class that fits better, and the probabilities of both."""
+    """An image whose label looks wrong: the class that fits better, and the probabilities of both.
+
+    They are shares of the nearest neighbours' votes, or calibrated probabilities of the training that is surest.
+    """
 
     image: AuditedImage
     suggested: str
