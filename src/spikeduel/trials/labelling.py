@@ -50,7 +50,8 @@ def check(prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finish
         shares = np.array(audit.details.label_shares, dtype=float)[examined]
         mean = np.where(np.isnan(shares), mean, (mean + shares) / 2)
     side = sides_of(splits[0], len(prepared))
-    rows = judging.suspects(labels[examined], mean, suggested[examined], judging.MOST_BY_NETWORKS)
+    judged = labels[examined], mean, suggested[examined], surest[examined]
+    rows = judging.suspects(*judged, judging.MOST_BY_NETWORKS)
     listed = [
         SuspectLabel(
             image=AuditedImage(

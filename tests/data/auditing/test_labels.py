@@ -16,14 +16,21 @@ def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
     labels = np.array([0, 0, 0, 0, 1, 1])
     given = np.array([0.95, 0.9, 0.03, 0.04, 0.2, 0.004])
     best = np.array([0, 0, 1, 1, 1, 0])
+    highest = 1 - given
     # Parts of the threshold: 0.0625 and 0.083 of class 0, 0.039 of class 1.
-    assert suspects(labels, given, best, 0.07).tolist() == [5, 2]
-    assert suspects(labels, given, best, 0.09).tolist() == [5, 2, 3]
-    assert suspects(labels, given, np.array([0, 0, 0, 1, 1, 0]), 0.09).tolist() == [5, 3]
+    assert suspects(labels, given, best, highest, 0.07).tolist() == [5, 2]
+    assert suspects(labels, given, best, highest, 0.09).tolist() == [5, 2, 3]
+    assert suspects(labels, given, np.array([0, 0, 0, 1, 1, 0]), highest, 0.09).tolist() == [5, 3]
+
+
+def test_of_labels_without_any_support_the_first_is_that_whose_other_class_has_most():
+    given, highest = np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.6, 0.9, 1.0])
+    assert suspects(np.array([0, 0, 0, 1]), given, np.array([0, 1, 1, 1]), highest, MOST).tolist() == [2, 1]
 
 
 def test_a_class_that_nothing_ever_names_is_not_doubted():
-    assert not len(suspects(np.array([0, 0, 1]), np.array([0.9, 0.8, 0.0]), np.array([0, 0, 0]), MOST))
+    given = np.array([0.9, 0.8, 0.0])
+    assert not len(suspects(np.array([0, 0, 1]), given, np.array([0, 0, 0]), np.array([0.9, 0.8, 1.0]), MOST))
 
 
 def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
@@ -35,8 +42,8 @@ def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Te
 
 def doubted(vectors: torch.Tensor, labels: np.ndarray, same: np.ndarray | None = None) -> list[int]:
     everything = np.arange(len(labels))
-    given, best, _ = votes(vectors, labels, everything if same is None else same, everything, Progress())
-    return sorted(suspects(labels, given, best, MOST).tolist())
+    given, best, highest = votes(vectors, labels, everything if same is None else same, everything, Progress())
+    return sorted(suspects(labels, given, best, highest, MOST).tolist())
 
 
 def test_neighbours_find_planted_labels_and_nothing_else():

@@ -202,7 +202,7 @@ def _labels(
             given_probability=round(float(given[row]), 4),
             suggested_probability=round(float(highest[row]), 4),
         )
-        for row in judging.suspects(labels[used], given, best, judging.MOST_BY_NEIGHBOURS)
+        for row in judging.suspects(labels[used], given, best, highest, judging.MOST_BY_NEIGHBOURS)
     )
     shares: list[float | None] = [None] * len(labels)
     for image, share in zip(used.tolist(), given.tolist(), strict=True):

@@ -38,16 +38,17 @@ MOST_PRODUCTS = 1e12
 QUERIES_AT_ONCE = 1024
 
 
-def suspects(labels: np.ndarray, given: np.ndarray, best: np.ndarray, most: float) -> np.ndarray:
+def suspects(labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float) -> np.ndarray:
     """int64 `[M]`: which of N labels look wrong, the surest first.
 
-    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on the image, and
-    `best` int `[N]` the class that fits better. A label with less than `most` of its class's threshold is suspect.
+    `given` float `[N]` is the probability of each of `labels` int `[N]`, by what was not trained on the image, `best`
+    int `[N]` the class that fits better, and `highest` `[N]` its probability, which orders those alike. A label with
+    less than `most` of its class's threshold is suspect.
     """
     count = np.bincount(labels)
     threshold = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
     found = np.flatnonzero((best != labels) & (given < most * threshold))
-    return found[np.argsort(given[found] / threshold[found], kind="stable")]
+    return found[np.lexsort((-highest[found], given[found] / threshold[found]))]
 
 
 def votes(
@@ -84,17 +85,17 @@ def votes(
         places[rows] = torch.from_numpy(voters)[found]
         counts[rows] = (torch.isfinite(distance.gather(1, found)) & (torch.arange(nearest) < asked[rows, None])).float()
 
-    def shares(votes: "Tensor") -> "Tensor":
-        total = torch.zeros(len(used), num_classes).scatter_add_(1, own[places], votes)
+    def shares(counted: "Tensor") -> "Tensor":
+        total = torch.zeros(len(used), num_classes).scatter_add_(1, own[places], counted)
         return total / total.sum(1, keepdim=True).clamp_min(1)
 
     first = shares(counts)
     trusted = first.gather(1, own[:, None])[:, 0] >= TRUSTED * first.amax(1)
     second = shares(counts * trusted[places])
     # Where no neighbour is trusted, the first vote stands.
-    found = torch.where(second.sum(1, keepdim=True) > 0, second, first)
-    highest, best = (part.numpy() for part in found.max(1))
-    return found.gather(1, own[:, None])[:, 0].numpy(), best, highest
+    last = torch.where(second.sum(1, keepdim=True) > 0, second, first)
+    highest, best = (part.numpy() for part in last.max(1))
+    return last.gather(1, own[:, None])[:, 0].numpy(), best, highest
 
 
 def write_csv(path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()) -> Path:
