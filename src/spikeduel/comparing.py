@@ -59,7 +59,7 @@ def compare(
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
     timed = runs.time_answers(trials, records, prepared, store, progress)
     finished = runs.gather(trials, records, controlled, timed, store, audit, splits[0])
-    doubted = labelling.check(prepared, splits, finished)
+    doubted = labelling.check(prepared, splits, finished, audit)
     results = assembling.assemble(
         *(experiment, prepared, splits, finished),
         uses=runs.test_uses(store, prepared, trials, controlled),

@@ -15,6 +15,7 @@ from spikeduel.measuring.correctness import (
     calibration,
     eces_of_perfect,
     judged,
+    label_confidences,
     scored,
 )
 from spikeduel.networks.models import Model, ModelCard, build
@@ -146,6 +147,11 @@ def test_the_probabilities_are_those_of_predict():
     fitted = calibrated(model, halves)
     _, probabilities = fitted.predict(images, RandomKeys.for_evaluation(index))
     np.testing.assert_allclose((scores / fitted.card.temperature).softmax(1), probabilities, atol=1e-6)
+    # So are those by which labels are judged.
+    confidences = label_confidences(fitted, halves[1:], halves[:1])
+    assert confidences.validation.best == probabilities[:13].argmax(1).tolist()
+    np.testing.assert_allclose(confidences.test.given, probabilities[13:][np.arange(27), truth[13:]], atol=1e-4)
+    np.testing.assert_allclose(confidences.test.highest, probabilities[13:].max(1), atol=1e-4)
     # What the report calls scaled is what predict gives: its mean confidence, bin by bin.
     bins = calibration(fitted, halves).scaled.bins
     said = sum(each.count * each.confidence for each in bins if each.count) / 40

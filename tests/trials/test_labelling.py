@@ -3,10 +3,12 @@ from types import SimpleNamespace
 import numpy as np
 
 from spikeduel.data import Split
+from spikeduel.results.audit import Details
 from spikeduel.results.trials import Confidences, LabelConfidences
 from spikeduel.trials.labelling import check
 
 LABELS = np.array([0, 1] * 10)
+SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
 
 
 class Set(SimpleNamespace):
@@ -14,55 +16,67 @@ class Set(SimpleNamespace):
         return len(self.labels)
 
 
-def confidences(images: np.ndarray, doubted: set[int]) -> Confidences:
-    doubts = [int(image) in doubted for image in images]
+def confidences(images: np.ndarray, given: dict[int, float]) -> Confidences:
+    """Of a network that is sure of all labels but those `given`."""
+    its = [given.get(int(image), 0.9) for image in images]
     return Confidences(
-        given=[0.02 if doubt else 0.9 for doubt in doubts],
-        best=[int(LABELS[image]) ^ doubt for image, doubt in zip(images, doubts, strict=True)],
-        highest=[0.98 if doubt else 0.9 for doubt in doubts],
+        given=its,
+        best=[int(LABELS[image]) ^ (share < 0.5) for image, share in zip(images, its, strict=True)],
+        highest=[max(share, 1 - share) for share in its],
     )
 
 
-def training(split: Split, seed: int, doubted: set[int], fold: int | None = None) -> SimpleNamespace:
-    found = LabelConfidences(validation=confidences(split.val, doubted), test=confidences(split.test, doubted))
+def training(split: Split, seed: int, given: dict[int, float], fold: int | None = None) -> SimpleNamespace:
+    found = LabelConfidences(validation=confidences(split.val, given), test=confidences(split.test, given))
     record = SimpleNamespace(settings={"seed": seed}, fold=fold)
     return SimpleNamespace(contender="net", record=record, measured={"label_confidences": found})
 
 
-def prepared() -> Set:
-    return Set(labels=LABELS, classes=("cat", "dog"), names=None)
+def checked(*trainings: SimpleNamespace, splits: tuple[Split, ...] = (SPLIT,), shares: tuple[float | None, ...] = ()):
+    prepared = Set(labels=LABELS, classes=("cat", "dog"), names=None)
+    return check(prepared, splits, trainings, SimpleNamespace(details=Details(label_shares=shares)))
 
 
-SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
-
-
-def test_what_half_of_the_trainings_doubt_is_listed():
-    trainings = [training(SPLIT, 0, {11, 15}), training(SPLIT, 1, {15, 16}), training(SPLIT, 2, {15, 11})]
-    checked, listed = check(prepared(), [SPLIT], trainings)
-    assert (checked.examined, checked.suspects) == (10, 2)
-    assert checked.agreement == 1 - 6 / 30
+def test_what_all_trainings_together_doubt_is_listed_the_surest_first():
+    """By hand: of a usual 0.9, a mean of 0.06 and 0.01 is little (0.035), and one of 0.2 and 0.01 is not (0.105)."""
+    found, listed = checked(
+        training(SPLIT, 0, {11: 0.06, 15: 0.01, 16: 0.2}), training(SPLIT, 1, {11: 0.01, 15: 0.01, 16: 0.01})
+    )
+    assert (found.examined, found.suspects, found.agreement) == (10, 2, 1 - 6 / 20)
     assert [(each.image.index, each.image.side, each.image.label, each.suggested) for each in listed] == [
-        (11, "val", "dog", "cat"), (15, "test", "dog", "cat"),
+        (15, "test", "dog", "cat"), (11, "val", "dog", "cat"),
     ]  # fmt: skip
+    assert (listed[1].given_probability, listed[1].suggested_probability) == (0.01, 0.99)
 
 
-def test_half_of_the_trainings_is_enough_and_less_is_not():
-    trainings = [training(SPLIT, seed, {15} if seed == 0 else set()) for seed in range(3)]
-    assert len(check(prepared(), [SPLIT], trainings[:2])[1]) == 1
-    assert check(prepared(), [SPLIT], trainings)[1] == []
+def test_one_training_that_is_sure_of_the_label_is_enough_to_leave_it():
+    sure, unsure = training(SPLIT, 0, {}), [training(SPLIT, seed, {15: 0.0}) for seed in (1, 2)]
+    assert len(checked(*unsure)[1]) == 1
+    assert checked(sure, *unsure)[1] == []
+
+
+def test_neighbours_count_as_much_as_all_networks():
+    trainings = [training(SPLIT, seed, {15: 0.12, 16: 0.01}) for seed in range(3)]
+    assert [each.image.index for each in checked(*trainings)[1]] == [16]
+    shares = [1.0] * 20
+    shares[15], shares[16] = 0.0, 0.3
+    assert [each.image.index for each in checked(*trainings, shares=tuple(shares))[1]] == [15]
+    # Those of which no neighbours were asked are judged by the networks alone.
+    shares[15] = shares[16] = None
+    assert [each.image.index for each in checked(*trainings, shares=tuple(shares))[1]] == [16]
 
 
 def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
-    folds = [
+    folds = (
         Split(np.arange(10, 18), np.arange(18, 20), np.arange(10), "stratified", 0),
         Split(np.arange(8), np.arange(8, 10), np.arange(10, 20), "stratified", 1),
-    ]
+    )
     # Image 18 is doubted as a validation image of the first fold only.
-    trainings = [training(folds[0], 0, {3, 18}, 0), training(folds[1], 0, {12}, 1)]
-    checked, listed = check(prepared(), folds, trainings)
-    assert checked.examined == 20
+    trainings = [training(folds[0], 0, {3: 0.01, 18: 0.01}, 0), training(folds[1], 0, {12: 0.02}, 1)]
+    found, listed = checked(*trainings, splits=folds)
+    assert found.examined == 20
     assert [(each.image.index, each.image.side) for each in listed] == [(3, "test"), (12, "test")]
 
 
 def test_without_measures_nothing_is_said():
-    assert check(prepared(), [SPLIT], []) == (None, [])
+    assert checked() == (None, [])

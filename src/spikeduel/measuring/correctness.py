@@ -52,11 +52,11 @@ def classification(model: Model, batches: Iterable[Any]) -> Classification:
 
 
 def label_confidences(model: Model, batches: Iterable[Any], validation: Iterable[Any]) -> LabelConfidences:
-    """How probable the model finds each image's label, and what it finds most probable."""
+    """How probable the model finds each image's label, and what it finds most probable: by calibrated probabilities."""
     found = []
     for part in (validation, batches):
         answers = answers_of(model, part)
-        probabilities = answers.scores.double().softmax(1).numpy()
+        probabilities = model.probabilities(answers.scores.double(), calibrated=True).numpy()
         rows = np.arange(len(answers.truth))
         best = probabilities.argmax(1)
         given, highest = probabilities[rows, answers.truth].round(4), probabilities[rows, best].round(4)

@@ -184,7 +184,10 @@ class Pair(Frozen):
 
 
 class SuspectLabel(Frozen):
-    """An image whose label looks wrong: the class that fits better, and the probabilities of both."""
+    """An image whose label looks wrong: the class that fits better, and the probabilities of both.
+
+    They are shares of the nearest neighbours' votes, or calibrated probabilities of the training that is surest.
+    """
 
     image: AuditedImage
     suggested: str
@@ -204,14 +207,16 @@ class Details(Frozen):
     """What pictures and figures need of an audit; not part of `audit.json`.
 
     `pairs`: the gravest first; `test_distances`: from each test image to its nearest training image, null where not
-    searched; `labels`: those that look wrong, the surest first; `within_quantiles`: of the same distances within
-    training, at equal steps from 0 to 1.
+    searched; `labels`: those that look wrong, the surest first; `label_shares`: of each image's neighbours, the share
+    that votes for its label, null for images that the split leaves out, none where neighbours know too little of the
+    labels; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1.
     """
 
     pairs: tuple[Pair, ...] = ()
     test_distances: tuple[float | None, ...] = ()
     within_quantiles: tuple[float, ...] = ()
     labels: tuple[SuspectLabel, ...] = ()
+    label_shares: tuple[float | None, ...] = ()
 
 
 IgnoredBy = Literal[

@@ -54,6 +54,23 @@ def test_a_planted_conflicting_label_is_found(make_set):
     assert found.details.pairs[0].kind == "equal images, different labels"
 
 
+def test_planted_labels_are_listed_and_nothing_is_changed():
+    prepared = data.load(EXPERIMENT)
+    labels = np.array(prepared.labels)
+    wrong = np.arange(0, len(labels), 40)
+    labels[wrong] = (labels[wrong] + 3) % 10
+    prepared = replace(prepared, labels=labels, fingerprint="planted")
+    split = data.split(prepared, EXPERIMENT)
+    found = examine(EXPERIMENT, prepared, split)
+    listed = [each.image.index for each in found.details.labels]
+    assert len(set(listed) & set(wrong.tolist())) >= 0.9 * len(wrong)
+    assert len(listed) <= 1.1 * len(wrong)
+    assert found.labels.suspects == len(listed)
+    assert found.counts.total == len(found.details.label_shares) == len(labels)
+    assert max(found.details.label_shares[image] for image in listed) < 0.05
+    assert found.ok
+
+
 def test_a_planted_cut_group_is_found(make_set):
     groups = np.arange(300)
     groups[260] = groups[5]

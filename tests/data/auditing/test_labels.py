@@ -1,71 +1,103 @@
 import csv
 
 import numpy as np
+import pytest
 import torch
 
-from spikeduel.data.auditing.labels import NEIGHBOURS, suspects, votes, write_csv
+from spikeduel.data.auditing.labels import FEWEST_NEIGHBOURS, NEIGHBOURS, TRUSTED, suspects, votes, write_csv
 from spikeduel.results.audit import AuditedImage, SuspectLabel
 from spikeduel.system.progress import Progress
 
-
-def test_an_image_is_suspect_where_another_class_reaches_its_threshold():
-    """By hand: class 0 gives itself 0.9, 0.7 and 0.05 (mean 0.55), class 1 gives itself 0.8 and 0.04 (mean 0.42)."""
-    labels = np.array([0, 0, 0, 1, 1])
-    given = np.array([0.9, 0.7, 0.05, 0.8, 0.04])
-    best = np.array([0, 0, 1, 1, 0])
-    assert suspects(labels, given, best, np.array([0.9, 0.7, 0.9, 0.8, 0.9])).tolist() == [0, 0, 1, 0, 1]
-    # Too unsure of the other class; and, in the second, sure enough.
-    assert suspects(labels, given, best, np.array([0.9, 0.7, 0.41, 0.8, 0.56])).tolist() == [0, 0, 0, 0, 1]
+MOST = 0.05
 
 
-def test_a_label_that_is_not_improbable_is_left_alone():
-    labels, best = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    for given, expected in ((0.1, False), (0.099, True)):
-        found = suspects(labels, np.array([0.9, given, 0.85, 0.8]), best, np.array([0.9, 0.9, 0.85, 0.8]))
-        assert found[1] == expected
+def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
+    """By hand: class 0 gives itself 0.95, 0.9, 0.03 and 0.04 (mean 0.48), class 1 0.2 and 0.004 (mean 0.102)."""
+    labels = np.array([0, 0, 0, 0, 1, 1])
+    given = np.array([0.95, 0.9, 0.03, 0.04, 0.2, 0.004])
+    best = np.array([0, 0, 1, 1, 1, 0])
+    highest = 1 - given
+    # Parts of the threshold: 0.0625 and 0.083 of class 0, 0.039 of class 1.
+    assert suspects(labels, given, best, highest, 0.07).tolist() == [5, 2]
+    assert suspects(labels, given, best, highest, 0.09).tolist() == [5, 2, 3]
+    assert suspects(labels, given, np.array([0, 0, 0, 1, 1, 0]), highest, 0.09).tolist() == [5, 3]
 
 
-def test_a_class_without_labels_is_never_suggested():
-    assert not suspects(np.array([0, 0]), np.array([0.0, 0.9]), np.array([1, 0]), np.array([1.0, 0.9])).any()
+def test_of_labels_without_any_support_the_first_is_that_whose_other_class_has_most():
+    given, highest = np.array([1.0, 0.0, 0.0, 1.0]), np.array([1.0, 0.6, 0.9, 1.0])
+    assert suspects(np.array([0, 0, 0, 1]), given, np.array([0, 1, 1, 1]), highest, MOST).tolist() == [2, 1]
 
 
-def two_clouds(per_class: int = 40) -> tuple[torch.Tensor, np.ndarray]:
+def test_a_class_that_nothing_ever_names_is_not_doubted():
+    given = np.array([0.9, 0.8, 0.0])
+    assert not len(suspects(np.array([0, 0, 1]), given, np.array([0, 0, 0]), np.array([0.9, 0.8, 1.0]), MOST))
+
+
+def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
     generator = torch.Generator().manual_seed(0)
-    clouds = [torch.randn(per_class, 5, generator=generator) * 0.1 + place for place in (0.0, 3.0)]
-    return torch.cat(clouds), np.repeat([0, 1], per_class)
+    sizes = (per_class, others or per_class)
+    clouds = [torch.randn(n, 5, generator=generator) * 0.1 + 3.0 * k for k, n in enumerate(sizes)]
+    return torch.cat(clouds), np.repeat([0, 1], sizes)
+
+
+def doubted(vectors: torch.Tensor, labels: np.ndarray, same: np.ndarray | None = None) -> list[int]:
+    everything = np.arange(len(labels))
+    given, best, highest = votes(vectors, labels, everything if same is None else same, everything, Progress())
+    return sorted(suspects(labels, given, best, highest, MOST).tolist())
 
 
 def test_neighbours_find_planted_labels_and_nothing_else():
-    small, truth = two_clouds()
+    vectors, truth = two_clouds()
     labels = truth.copy()
     labels[[3, 17, 50]] ^= 1
-    everything = np.arange(len(labels))
-    given, best, highest = votes(small, labels, everything, everything, Progress())
-    assert np.flatnonzero(suspects(labels, given, best, highest)).tolist() == [3, 17, 50]
-    assert (best == truth).all()
-    given, best, highest = votes(small, truth, everything, everything, Progress())
-    assert not suspects(truth, given, best, highest).any()
+    assert doubted(vectors, labels) == [3, 17, 50]
+    assert doubted(vectors, truth) == []
+
+
+@pytest.mark.parametrize("rare", [1, 2, 6, 12])
+def test_labels_of_a_rare_class_are_left_alone(rare):
+    assert doubted(*two_clouds(200, rare)) == []
+
+
+def test_a_fifth_of_wrong_labels_in_one_class_do_not_vouch_for_each_other():
+    vectors, truth = two_clouds(120)
+    labels = truth.copy()
+    wrong = np.random.default_rng(0).permutation(120)[:24]
+    labels[wrong] = 1
+    assert doubted(vectors, labels) == sorted(wrong.tolist())
 
 
 def test_votes_are_shares_of_the_nearest_by_brute_force():
-    small, labels = torch.rand(60, 4, generator=torch.Generator().manual_seed(1)), np.arange(60) % 3
-    used = np.arange(5, 60)
-    given, best, highest = votes(small, labels, np.arange(60), used, Progress())
+    random = np.random.default_rng(1)
+    vectors, labels = torch.rand(90, 4, generator=torch.Generator().manual_seed(1)), np.arange(90) % 3
+    labels[random.permutation(90)[:30]] = 0
+    used = np.arange(5, 90)
+    given, best, highest = votes(vectors, labels, np.arange(90), used, Progress())
+    count = np.bincount(labels[used])
+    nearest = {}
+    for image in used:
+        distance = ((vectors[used] - vectors[image]) ** 2).sum(1).numpy()
+        order = [other for other in used[np.argsort(distance)] if other != image]
+        nearest[image] = order[: np.clip(count[labels[image]] // 4, FEWEST_NEIGHBOURS, NEIGHBOURS)]
+    first = {image: np.bincount(labels[their], minlength=3) for image, their in nearest.items()}
+    trusted = {image for image in used if first[image][labels[image]] >= TRUSTED * first[image].max()}
+    assert 0 < len(trusted) < len(used)
     for row, image in enumerate(used):
-        distance = ((small[used] - small[image]) ** 2).sum(1).numpy()
-        nearest = used[[other for other in np.argsort(distance) if used[other] != image][:NEIGHBOURS]]
-        share = np.bincount(labels[nearest], minlength=3) / NEIGHBOURS
+        their = [other for other in nearest[image] if other in trusted] or nearest[image]
+        share = np.bincount(labels[their], minlength=3) / len(their)
         np.testing.assert_allclose([given[row], highest[row]], [share[labels[image]], share.max()], rtol=1e-6)
         assert share[best[row]] == share.max()
 
 
 def test_copies_with_one_wrong_label_do_not_vouch_for_each_other():
-    small, labels = two_clouds()
-    small, labels = torch.cat([small, small[:1].repeat(12, 1)]), np.concatenate([labels, np.ones(12, int)])
+    vectors, labels = two_clouds()
+    vectors, labels = torch.cat([vectors, vectors[:1].repeat(12, 1)]), np.concatenate([labels, np.ones(12, int)])
     labels[0], same = 1, np.concatenate([np.arange(80), np.zeros(12, int)])
-    everything = np.arange(len(labels))
-    given, best, highest = votes(small, labels, same, everything, Progress())
-    assert suspects(labels, given, best, highest)[[0, *range(80, 92)]].all()
+    assert doubted(vectors, labels, same) == [0, *range(80, 92)]
+
+
+def test_where_all_images_are_equal_nothing_is_doubted():
+    assert doubted(torch.zeros(6, 5), np.array([0, 0, 0, 1, 1, 1]), np.zeros(6, int)) == []
 
 
 def test_the_table_has_a_row_for_each_label_and_source(tmp_path):

@@ -7,7 +7,16 @@ from sklearn.neighbors import NearestNeighbors
 
 from spikeduel.data import Split
 from spikeduel.data.auditing import neighbours
-from spikeduel.data.auditing.neighbours import closest, lowest, nearest, num_portions, probe, search, small_grey
+from spikeduel.data.auditing.neighbours import (
+    closest,
+    gradients,
+    lowest,
+    nearest,
+    num_portions,
+    probe,
+    search,
+    small_grey,
+)
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results.audit import Counts
 from spikeduel.system.progress import Progress
@@ -103,6 +112,30 @@ def test_colours_are_averaged():
 def test_longer_side_becomes_25_or_less():
     for side, expected in ((8, 8), (25, 25), (26, 13), (28, 14), (64, 22), (97, 25)):
         assert small_grey(np.zeros((1, 1, side, side), np.uint8)).shape == (1, expected**2)
+
+
+def test_gradients_by_hand():
+    """A ramp rises everywhere in one direction: each cell has that one alone, and all cells the same of it."""
+    right = np.tile(np.arange(0, 140, 10, dtype=np.uint8), (14, 1))
+    turned = np.stack([right, right.T, right[:, ::-1], right.T[::-1]])[:, None]
+    found = gradients(turned).view(4, 8, 7, 7)[:, :, 1:6, 1:6]
+    for number, direction in enumerate((0, 2, 4, 6)):
+        others = [each for each in range(8) if each != direction]
+        assert torch.allclose(found[number, direction], found[number, direction, 0, 0])
+        assert found[number, direction].min() > 0.1
+        assert found[number, others].abs().max() < 1e-6
+    between = gradients((right + right.T).clip(0, 255).astype(np.uint8)[None, None]).view(8, 7, 7)[:, 3, 3]
+    assert between.argmax() == 1
+
+
+def test_gradients_have_length_1_at_any_size_and_forget_brightness_and_contrast():
+    random = np.random.default_rng(0)
+    for shape in ((1, 8, 8), (3, 28, 28), (3, 4, 320), (1, 97, 70)):
+        dark = random.integers(0, 100, (2, *shape), dtype=np.uint8)
+        found = gradients(np.concatenate([dark, dark * 2 + 30]))
+        assert torch.allclose(found[:2], found[2:], atol=1e-5)
+        assert torch.allclose(found.norm(dim=1), torch.ones(4))
+    assert not gradients(np.full((1, 1, 9, 9), 7, np.uint8)).any()
 
 
 def test_each_side_is_searched_where_it_should_be():

@@ -126,8 +126,8 @@ EXAMPLES = [
     ),
     (c.AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True)), "Data audit: conflicting labels"),
     (c.LabelsToCheck(suspects=12, examined=900), (
-        "12 labels of 900 may be wrong: half of the trainings or more, which had not seen these images, "
-        "name another class. Look at them (labels.csv); none was changed or left out."
+        "12 labels of 900 may be wrong: networks that had not seen these images find another class far "
+        "more probable. Look at them (labels.csv); none was changed or left out."
     )),
     (c.DataNote(text="The raw images are transposed."), "The raw images are transposed."),
 ]  # fmt: skip

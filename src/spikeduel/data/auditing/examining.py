@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -25,9 +24,6 @@ from spikeduel.settings import Experiment, digest
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 VERSION = 7
 """Raised when the same data would give another audit: kept ones are then made anew."""
@@ -133,7 +129,7 @@ def _examine(
         file, label = names[image] if names else None, prepared.classes[labels[image]]
         return audits.AuditedImage(index=image, side=duplicates.SIDES[side[image]], label=label, file=file)
 
-    checked, suspect_labels = _labels(small, labels, same, side, prepared, described, progress)
+    checked, suspect_labels, label_shares = _labels(labels, same, side, prepared, described, progress)
     audit = Audit(
         dataset=prepared.name,
         fingerprint=prepared.fingerprint,
@@ -174,29 +170,31 @@ def _examine(
             test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
             labels=suspect_labels,
+            label_shares=label_shares,
         ),
     )
     return msgspec.structs.replace(audit, conclusions=findings(audit))
 
 
 def _labels(
-    small: "Tensor",
     labels: np.ndarray,
     same: np.ndarray,
     side: np.ndarray,
     prepared: Prepared,
     described: Callable[[int], audits.AuditedImage],
     progress: Progress,
-) -> tuple[audits.LabelCheck | None, tuple[audits.SuspectLabel, ...]]:
-    """The labels that the nearest neighbours doubt, the surest first; none where these know too little of them."""
+) -> tuple[audits.LabelCheck | None, tuple[audits.SuspectLabel, ...], tuple[float | None, ...]]:
+    """The labels that the nearest neighbours doubt, the surest first, and each label's share of its neighbours' votes.
+
+    None of these where the neighbours know too little of the labels.
+    """
     used = np.flatnonzero(side >= 0)
     if len(used) < 2:
-        return None, ()
-    given, best, highest = judging.votes(small, labels, same, used, progress)
+        return None, (), ()
+    given, best, highest = judging.votes(neighbours.gradients(prepared.images), labels, same, used, progress)
     agreement = float((best == labels[used]).mean())
-    doubted = judging.suspects(labels[used], given, best, highest)
-    rows = np.flatnonzero(doubted) if agreement >= judging.LEAST_AGREEMENT else np.arange(0)
-    rows = rows[np.argsort(given[rows] - highest[rows], kind="stable")]
+    if agreement < judging.LEAST_AGREEMENT:
+        return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=0), (), ()
     found = tuple(
         audits.SuspectLabel(
             image=described(int(used[row])),
@@ -204,9 +202,12 @@ def _labels(
             given_probability=round(float(given[row]), 4),
             suggested_probability=round(float(highest[row]), 4),
         )
-        for row in rows
+        for row in judging.suspects(labels[used], given, best, highest, judging.MOST_BY_NEIGHBOURS)
     )
-    return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)), found
+    shares: list[float | None] = [None] * len(labels)
+    for image, share in zip(used.tolist(), given.tolist(), strict=True):
+        shares[image] = round(share, 4)
+    return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)), found, tuple(shares)
 
 
 def _counts(split: Split, chosen: np.ndarray) -> audits.Counts:

@@ -88,8 +88,8 @@ _SENTENCES: dict[Any, str] = {
         "only: nothing was chosen by the answers."
     ),
     c.LabelsToCheck: (
-        "{suspects:label} of {examined:,} may be wrong: half of the trainings or more, which had not seen these "
-        "images, name another class. Look at them (labels.csv); none was changed or left out."
+        "{suspects:label} of {examined:,} may be wrong: networks that had not seen these images find another "
+        "class far more probable. Look at them (labels.csv); none was changed or left out."
     ),
     c.DataNote: "{text}",
 }
