@@ -20,6 +20,15 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _common_cache(tmp_path_factory):
+    """A cache for fixtures that serve many tests, and for tests with `known_data`."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKEDUEL_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
     """Cache, store and runs go to the test's own folder."""
@@ -28,12 +37,20 @@ def _own_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _untimed(monkeypatch):
+@pytest.fixture
+def known_data(_own_folders, _common_cache, monkeypatch):
+    """Data that another test has prepared and audited is found in the cache, for its audit takes seconds."""
+    monkeypatch.setenv("SPIKEDUEL_CACHE", str(_common_cache))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _untimed():
     """Comparisons take made-up times; `tests/measuring/test_latency.py` starts real processes."""
     from made_times import untimed
 
-    monkeypatch.setattr("spikeduel.measuring.latency.latency", untimed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.measuring.latency.latency", untimed)
+        yield
 
 
 @pytest.fixture
@@ -45,6 +62,19 @@ def unreported(monkeypatch):
     monkeypatch.setattr(
         comparing, "report", lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
     )
+
+
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Figures are made, and a white pixel is saved in place of each: painting takes most of a page's time."""
+    from PIL import Image
+
+    def save(figure, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (1, 1), 255).save(path, format="png")
+        return path
+
+    monkeypatch.setattr("spikeduel.reporting.style.save", save)
 
 
 @pytest.fixture

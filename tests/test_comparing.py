@@ -29,6 +29,8 @@ from spikeduel.trials.evaluating import evaluate
 from spikeduel.trials.runs import default_name
 from spikeduel.trials.tuning import Range, read_tuning
 
+pytestmark = pytest.mark.usefixtures("known_data")
+
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
 )
@@ -175,7 +177,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(which, small
     assert told.trained == 0
 
 
-def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path):
+def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path, unpainted):
     (tmp_path / "own_failing.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
@@ -258,7 +260,7 @@ def tuned(tmp_path_factory):
     """A tuning of the duel's experiment, its folder and its store."""
     folder = tmp_path_factory.mktemp("tuned")
     ranges = {"learning_rate": Range(4e-3, 2e-2), "num_steps": Range(choices=(2, 3))}
-    experiment = replace(EXPERIMENT, epochs=1, limit=300)
+    experiment = replace(EXPERIMENT, epochs=1, limit=200)
     found = tune(experiment, 3, ranges, folder / "store")
     return found, write_tuning(found, folder / "out"), folder / "store"
 
@@ -270,7 +272,7 @@ def test_a_tunings_folder_leads_to_the_comparison(tuned):
     assert typed.read_json(folder / "tuning.json", TuningRecord) == found.record
 
 
-def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path):
+def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path, unpainted):
     found, _, store = tuned
     told = Telling()
     comparison = compare(found.experiment, tmp_path / "out", store, told, tuned=found)
@@ -359,7 +361,7 @@ def start_together(*commands):
 
 
 def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
-    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=300))
+    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=200))
     start_together(("e.toml", "a"), ("e.toml", "b"))
     one, other = load_run(tmp_path / "a"), load_run(tmp_path / "b")
     # Also the seconds are the same: the second process found the trials of the first.
@@ -369,7 +371,7 @@ def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
 
 
 def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
-    small = replace(small, epochs=1, limit=300)
+    small = replace(small, epochs=1, limit=200)
     write_experiment(tmp_path / "both.toml", small)
     write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",)))
     # Both write to one folder, where what one of them wrote must be left, and not a mixture.
@@ -402,7 +404,7 @@ def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, unreported):
         assert other.returncode == 0
 
 
-def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch):
+def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted):
     def broken(model, batches):
         raise RuntimeError("no luck")
 

@@ -24,6 +24,8 @@ from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store, TrialRecord
 
+pytestmark = pytest.mark.usefixtures("known_data")
+
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu",
     encoding="direct", limit=300, contenders=("dense-snn", "small-cnn"), controls=True,
