@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Begun in the background of a shell, or by nohup: tests of Ctrl-C would wait for ever.
@@ -18,6 +19,12 @@ if not torch.cuda.is_available():
 
 import numpy as np
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of the whole program first: they take longest, and processes that share the tests shall end together."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent not in (here, here / "cli"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -56,25 +63,17 @@ def _untimed():
 @pytest.fixture
 def unreported(monkeypatch):
     """Comparisons write an empty page: figures take seconds, and other tests look at them."""
-    from spikeduel import comparing
-    from spikeduel.system import files
+    import made_pages
 
-    monkeypatch.setattr(
-        comparing, "report", lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
-    )
+    monkeypatch.setattr("spikeduel.comparing.report", made_pages.unreported)
 
 
 @pytest.fixture
 def unpainted(monkeypatch):
     """Figures are made, and a white pixel is saved in place of each: painting takes most of a page's time."""
-    from PIL import Image
+    import made_pages
 
-    def save(figure, path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (1, 1), 255).save(path, format="png")
-        return path
-
-    monkeypatch.setattr("spikeduel.reporting.style.save", save)
+    monkeypatch.setattr("spikeduel.reporting.style.save", made_pages.unpainted)
 
 
 @pytest.fixture

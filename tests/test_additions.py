@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import spikeduel as sd
+from made_pages import unpainted
 from spikeduel.measuring import energy
 from spikeduel.measuring.correctness import classified
 from spikeduel.measuring.energy import accounting
@@ -77,6 +78,7 @@ def added(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
+        patch.setattr("spikeduel.reporting.style.save", unpainted)
         patch.setitem(sd.MEASURES, "hits", measure)
         patch.setitem(sd.CONTROLS, "first_class", control)
         experiment = sd.recipes.baseline(
