@@ -164,7 +164,8 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
 
 
 def test_worse_images_for_those_who_ask(desk, unpainted):
-    done = spikeduel("compare", "digits", *QUICKEST, "-q", "--robustness", "--out", "run")
+    arguments = ["compare", "digits", "--contender", "dense-snn", *QUICKEST, "-q"]
+    done = spikeduel(*arguments, "--robustness", "--out", "run")
     assert done.exit_code == 0
     found = report.robustness(load_run(desk / "run").results)
     assert " ".join(found.split()) in " ".join(done.stdout.split())
@@ -176,7 +177,7 @@ def test_worse_images_for_those_who_ask(desk, unpainted):
     (blur,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["blur"]]
     assert blur[1:6] == [f"{100 * accuracy:.2f}" for accuracy in trial["robustness"]["corruptions"]["blur"]]
     # The same trials, asked for less.
-    spikeduel("compare", "digits", *QUICKEST, "-q", "--out", "less")
+    spikeduel(*arguments, "--out", "less")
     assert json.loads((desk / "less" / "results.json").read_text())["trials"][0] == {**trial, "robustness": None}
 
 
@@ -612,7 +613,8 @@ def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported
 
 
 def test_a_real_ctrl_c(desk):
-    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--epochs", "5000", "--set", "patience=5000"]
+    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--limit", "200"]
+    arguments += ["--epochs", "5000", "--set", "patience=5000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

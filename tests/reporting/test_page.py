@@ -10,6 +10,7 @@ import pytest
 import torch
 from msgspec import structs
 
+from made_pages import unpainted
 from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
 from spikeduel.data import Split
@@ -271,8 +272,10 @@ def test_other_neurons_get_no_false_equation(comparison, unpainted):
     assert "leaky integrate-and-fire" not in Page(report(replace(comparison, results=results))).text
 
 
-def test_what_was_measured_besides_has_its_sections(comparison):
-    report(comparison)
+def test_what_was_measured_besides_has_its_sections(comparison, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("spikeduel.reporting.style.save", unpainted)
+        report(comparison)
     assert not {"reliability.png", "robustness.png", "corruptions.png"} & figures_of(comparison)
     scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     calibration = Calibration(**structs.asdict(judged(scores, torch.arange(30) % 3)))
