@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from made_pages import unreported
 from spikeduel.cli import app
 from spikeduel.data import mnist_like
 from spikeduel.networks.model_files import load_model
@@ -51,7 +52,9 @@ def finished(tmp_path_factory):
     """A finished run's folder, and what the command printed."""
     folder = tmp_path_factory.mktemp("finished")
     arguments = ["digits", *FAST, "--epochs", 2, "--json", "--out", folder / "run", "--store", folder / "store"]
-    return folder / "run", spikeduel("compare", *arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.comparing.report", unreported)
+        return folder / "run", spikeduel("compare", *arguments)
 
 
 @pytest.fixture

@@ -125,7 +125,7 @@ def without_ranges(value):
     return value
 
 
-def test_the_page_shows_it_all(results, make_run):
+def test_the_page_shows_it_all(results, make_run, unpainted):
     odd = replace(
         results.trials[1], contender="odd", operations=None, energy=None, latency=None, not_counted="Odd is not known."
     )
