@@ -21,18 +21,10 @@ import numpy as np
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config, items):
-    """Tests of the whole program run first, each file's in one process, which then makes its fixtures once.
-
-    They take longest, so that processes that share the tests end together: `--dist loadgroup` deals out groups first,
-    then test by test.
-    """
+def pytest_collection_modifyitems(items):
+    """Tests of the whole program first: they take longest, and processes that share the tests shall end together."""
     here = Path(__file__).parent
-    whole_program = [item for item in items if item.path.parent in (here, here / "cli")]
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in whole_program:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.path.parent not in (here, here / "cli"))
 
 
 @pytest.fixture(scope="session", autouse=True)
