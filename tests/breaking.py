@@ -1,6 +1,6 @@
 """A run that is broken at its n-th write, in every place; a process of its own, which the tests start.
 
-    python breaking.py FOLDER WAY       prints one JSON document
+    python breaking.py FOLDER WAY...    prints one JSON document
 
 Every attempt is a fork of this process, which has loaded everything, so that an attempt takes little time. WAY is what
 happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt` (Ctrl-C) before it is put in its place, or
@@ -8,51 +8,68 @@ happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt` (Ctrl-
 language).
 """
 
+import contextlib
 import itertools
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import tempfile
 import traceback
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from made_pages import unreported
 from made_times import untimed
 from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.measuring import latency
-from spikeduel.settings.recipes import baseline
-from spikeduel.system import files
 
 SETTINGS = {"hidden": 8, "num_steps": 2, "epochs": 3, "batch_size": 8, "learning_rate": 0.005, "device": "cpu"}
 COMPARE = ["compare", "../pictures", "--contender", "dense-snn", "--store", "store", "--out", "out", "--optimism"]
 COMPARE += [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 
 
-def main(folder: Path, way: str) -> None:
+CACHED = 2
+"""The first writes: the prepared set and its audit, in the cache."""
+
+
+def main(folder: Path, *ways: str) -> None:
     # The figures take seconds, and are drawn from what is on disk by then.
     # A process for each model takes seconds too.
     latency.latency = untimed
-    comparing.report = lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
+    comparing.report = unreported
+    # Nobody pulls the plug here: what was written is there, on the disk or not yet.
+    os.fsync = lambda descriptor: None
     write_pictures(folder / "pictures")
     warm_up(folder / "warm")
     whole = attempt(folder / "whole")
-    cases = []
-    for number, name in enumerate(whole["written"]):
-        case = folder / str(number)
-        cases.append({"at": name, "broken": attempt(case, way, number), "again": attempt(case)})
+    cases: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    for way, number in itertools.product(ways, range(len(whole["written"]))):
+        case = folder / f"{way}-{number}"
+        if number >= CACHED:
+            shutil.copytree(folder / "whole" / "cache", case / "cache")
+        broken = attempt(case, way, number - CACHED if number >= CACHED else number)
+        cases[way].append({"at": whole["written"][number], "broken": broken, "again": attempt(case)})
     print(json.dumps({"whole": whole, "cases": cases}))
 
 
 def warm_up(folder: Path) -> None:
     """Loads here, once for all forks, what a run needs."""
-    experiment = baseline("digits", limit=100, **{**SETTINGS, "epochs": 1})
-    comparing.compare(experiment, folder / "out", folder / "store")
+    folder.mkdir()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(sys.stderr),
+        unittest.mock.patch.dict(os.environ, SPIKEDUEL_CACHE=str(folder / "cache")),
+        contextlib.suppress(SystemExit),
+    ):
+        app(COMPARE)
 
 
 def write_pictures(folder: Path) -> None:
@@ -125,4 +142,4 @@ def break_at(number: int, way: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve(), sys.argv[2])
+    main(Path(sys.argv[1]).resolve(), *sys.argv[2:])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Begun in the background of a shell, or by nohup: tests of Ctrl-C would wait for ever.
@@ -20,6 +21,21 @@ import numpy as np
 import pytest
 
 
+def pytest_collection_modifyitems(items):
+    """Tests of the whole program first: they take longest, and processes that share the tests shall end together."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent not in (here, here / "cli"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _common_cache(tmp_path_factory):
+    """A cache for fixtures that serve many tests, and for tests with `known_data`."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPIKEDUEL_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
     """Cache, store and runs go to the test's own folder."""
@@ -28,23 +44,37 @@ def _own_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _untimed(monkeypatch):
+@pytest.fixture
+def known_data(_own_folders, _common_cache, monkeypatch):
+    """Data that another test has prepared and audited is found in the cache, for its audit takes seconds."""
+    monkeypatch.setenv("SPIKEDUEL_CACHE", str(_common_cache))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _untimed():
     """Comparisons take made-up times; `tests/measuring/test_latency.py` starts real processes."""
     from made_times import untimed
 
-    monkeypatch.setattr("spikeduel.measuring.latency.latency", untimed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.measuring.latency.latency", untimed)
+        yield
 
 
 @pytest.fixture
 def unreported(monkeypatch):
     """Comparisons write an empty page: figures take seconds, and other tests look at them."""
-    from spikeduel import comparing
-    from spikeduel.system import files
+    import made_pages
 
-    monkeypatch.setattr(
-        comparing, "report", lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
-    )
+    monkeypatch.setattr("spikeduel.comparing.report", made_pages.unreported)
+
+
+@pytest.fixture
+def unpainted(monkeypatch):
+    """Figures are made, and a white pixel is saved in place of each: painting takes most of a page's time."""
+    import made_pages
+
+    monkeypatch.setattr("spikeduel.reporting.style.save", made_pages.unpainted)
+    monkeypatch.setattr("spikeduel.reporting.spikes.encoded_animation", made_pages.unmoved)
 
 
 @pytest.fixture

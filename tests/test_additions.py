@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 import spikeduel as sd
+from made_pages import unpainted
 from spikeduel.measuring import energy
 from spikeduel.measuring.correctness import classified
 from spikeduel.measuring.energy import accounting
 from spikeduel.reporting import report_again
+
+pytestmark = pytest.mark.usefixtures("known_data")
 
 CODE = """
 import torch
@@ -75,6 +78,7 @@ def added(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
+        patch.setattr("spikeduel.reporting.style.save", unpainted)
         patch.setitem(sd.MEASURES, "hits", measure)
         patch.setitem(sd.CONTROLS, "first_class", control)
         experiment = sd.recipes.baseline(
@@ -124,13 +128,13 @@ def test_an_encoder_and_a_surrogate_are_those_that_trained(added):
     assert "mine_added:stripes" in (run.out / "report.html").read_text()
 
 
-def test_an_energy_table_leads_the_report(added):
+def test_an_energy_table_leads_the_report(added, unpainted):
     run, folder = added
     page = report_again(run.out, folder / "page.html", tables=[energy.read(str(folder / "mine.toml"))])
     assert "my chip" in page.read_text()
 
 
-def test_an_accounting_stands_beside_the_published_ones(added):
+def test_an_accounting_stands_beside_the_published_ones(added, unpainted):
     run, folder = added
     (folder / "counted.toml").write_text(ACCOUNTING)
     page = report_again(run.out, folder / "page.html", accountings=[accounting.read(folder / "counted.toml")])
@@ -139,7 +143,7 @@ def test_an_accounting_stands_beside_the_published_ones(added):
     assert {law["name"] for law in judged["accountings"]} == set(accounting.NAMES)
 
 
-def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch):
+def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch, unreported):
     run, folder = added
     monkeypatch.setitem(sd.MEASURES, "hits", replace(sd.MEASURES["hits"], take=None))
     again = sd.compare(run.experiment, folder / "again", folder / "store")

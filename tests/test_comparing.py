@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.evaluating import evaluate
 from spikeduel.trials.runs import default_name
 from spikeduel.trials.tuning import Range, read_tuning
+
+pytestmark = pytest.mark.usefixtures("known_data")
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
@@ -175,7 +178,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(which, small
     assert told.trained == 0
 
 
-def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path):
+def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path, unpainted):
     (tmp_path / "own_failing.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
@@ -258,7 +261,7 @@ def tuned(tmp_path_factory):
     """A tuning of the duel's experiment, its folder and its store."""
     folder = tmp_path_factory.mktemp("tuned")
     ranges = {"learning_rate": Range(4e-3, 2e-2), "num_steps": Range(choices=(2, 3))}
-    experiment = replace(EXPERIMENT, epochs=1, limit=300)
+    experiment = replace(EXPERIMENT, epochs=1, limit=200)
     found = tune(experiment, 3, ranges, folder / "store")
     return found, write_tuning(found, folder / "out"), folder / "store"
 
@@ -270,7 +273,7 @@ def test_a_tunings_folder_leads_to_the_comparison(tuned):
     assert typed.read_json(folder / "tuning.json", TuningRecord) == found.record
 
 
-def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path):
+def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path, unpainted):
     found, _, store = tuned
     told = Telling()
     comparison = compare(found.experiment, tmp_path / "out", store, told, tuned=found)
@@ -314,12 +317,14 @@ def test_the_tunings_default_folder_is_beside_the_comparisons(tuned, tmp_path):
 
 
 TOGETHER = f"""
-import sys
+import json, os, sys
+# What each would have to load.
+import sklearn.datasets, torch._dynamo
 sys.path.append({str(Path(__file__).parent)!r})
+from made_pages import unreported
 from made_times import untimed
 from spikeduel import comparing
 from spikeduel.measuring import latency
-from spikeduel.system import files
 from spikeduel.system.progress import Progress
 from spikeduel.settings import read_experiment
 
@@ -328,39 +333,40 @@ class Telling(Progress):
         print(text, flush=True)
 
 # Figures and times take seconds, and others test them.
-comparing.report = lambda comparison, **_: files.write_text(comparison.out / "report.html", "a page")
-latency.latency = untimed
-print("ready", flush=True)
-sys.stdin.readline()
-comparing.compare(read_experiment(sys.argv[1]), sys.argv[2], "shared", Telling())
+comparing.report, latency.latency = unreported, untimed
+children = []
+for experiment, out in json.loads(sys.argv[1]):
+    children.append(os.fork())
+    if not children[-1]:
+        comparing.compare(read_experiment(experiment), out, "shared", Telling())
+        os._exit(0)
+sys.exit(any([os.waitpid(child, 0)[1] for child in children]))
 """
 
 
 def start_together(*commands):
-    """What processes say that begin their work at the same moment, and how they end."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", TOGETHER, *map(str, command)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for command in commands
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), said
-    return [out for out, _ in said]
+    """A process that has loaded everything and does each of the commands in a process of its own, all at once."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs fork")
+    return subprocess.Popen(
+        [sys.executable, "-c", TOGETHER, json.dumps(commands)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said_together(*commands):
+    """The lines that they say, when all have ended well."""
+    started = start_together(*commands)
+    out, errors = started.communicate(timeout=300)
+    assert started.returncode == 0, (out, errors)
+    return out.splitlines()
 
 
 def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
-    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=300))
-    start_together(("e.toml", "a"), ("e.toml", "b"))
+    write_experiment(tmp_path / "e.toml", replace(small, contenders=("small-cnn",), epochs=1, limit=200))
+    said_together(("e.toml", "a"), ("e.toml", "b"))
     one, other = load_run(tmp_path / "a"), load_run(tmp_path / "b")
     # Also the seconds are the same: the second process found the trials of the first.
     assert without_date(one) == without_date(other)
@@ -369,12 +375,11 @@ def test_two_processes_on_one_store_both_finish_with_the_same(small, tmp_path):
 
 
 def test_experiments_that_share_a_contender_train_it_once(small, tmp_path):
-    small = replace(small, epochs=1, limit=300)
+    small = replace(small, epochs=1, limit=200)
     write_experiment(tmp_path / "both.toml", small)
     write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",)))
     # Both write to one folder, where what one of them wrote must be left, and not a mixture.
-    said = start_together(("both.toml", "out"), ("one.toml", "out"))
-    lines = [line for each in said for line in each.splitlines()]
+    lines = said_together(("both.toml", "out"), ("one.toml", "out"))
     assert sum("small-cnn, seed 0, epoch 1/1" in line for line in lines) == 1
     assert sum("small-cnn, seed 0: found in the store" in line for line in lines) == 1
     assert sum(", epoch 1/1" in line for line in lines) == 2
@@ -388,21 +393,16 @@ def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, unreported):
     small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
     (key,) = [entry.key for entry in compare(small, "out", "shared").results.trials]
     write_experiment(tmp_path / "e.toml", small)
-    for held, says in (
-        (f"shared/{key}.lock", "is training this trial; waiting"),
-        ("out/.lock", "is writing out; waiting"),
-    ):
-        command = [sys.executable, "-c", TOGETHER, "e.toml", "out"]
-        with files.locked(tmp_path / held):
-            other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            other.stdin.write("go\n")
-            other.stdin.flush()
-            assert any(says in line for line in iter(other.stdout.readline, ""))
-        other.communicate(timeout=300)
-        assert other.returncode == 0
+    with files.locked(tmp_path / "out" / ".lock"):
+        with files.locked(tmp_path / "shared" / f"{key}.lock"):
+            other = start_together(("e.toml", "out"))
+            assert any("is training this trial; waiting" in line for line in other.stdout)
+        assert any("is writing out; waiting" in line for line in other.stdout)
+    other.communicate(timeout=300)
+    assert other.returncode == 0
 
 
-def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch):
+def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted):
     def broken(model, batches):
         raise RuntimeError("no luck")
 

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom, on the embedded data and with little training."""
+"""The notebook runs from top to bottom, on small data that is always at hand and with little training."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import os
 
 import spikeduel as sd
 
-DATASETS = ["fashion-mnist-mini", "socofing"]
+DATASETS = ["digits", "socofing"]
 DATA_DIR = {"socofing": "no such folder"}
-SETTINGS = {"encoding": "direct", "epochs": 1, "limit": 600, "hidden": 32, "num_steps": 5}
+SETTINGS = {"encoding": "direct", "epochs": 1, "limit": 200, "hidden": 32, "num_steps": 5}
 """
 
 
@@ -26,7 +26,7 @@ def notebook():
 
 # Starting a kernel makes asyncio and zmq warn about things that are not ours.
 @pytest.mark.filterwarnings("default")
-def test_it_runs_on_the_embedded_data(notebook, tmp_path):
+def test_it_runs_on_data_at_hand(notebook, tmp_path):
     parameters = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     assert len(parameters) == 1
     for cell in notebook.cells:

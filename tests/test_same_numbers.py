@@ -25,6 +25,8 @@ from spikeduel.settings.recipes import baseline, twins
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 
+pytestmark = pytest.mark.usefixtures("known_data")
+
 KEPT = Path(__file__).with_name("same_numbers.json")
 SETTINGS = {
     "limit": 400, "hidden": 16, "num_steps": 3, "epochs": 2, "batch_size": 64, "learning_rate": 1e-2, "precision": "32",

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from made_pages import unreported
 from spikeduel.cli import app
 from spikeduel.data import mnist_like
 from spikeduel.networks.model_files import load_model
@@ -24,6 +25,8 @@ from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__
 from spikeduel.trials import training
+
+pytestmark = pytest.mark.usefixtures("known_data")
 
 FAST = ["--recipe", "baseline", "--num-steps", "4", "--device", "cpu"]
 FAST += ["--set", "hidden=32", "--set", "learning_rate=5e-3"]
@@ -49,7 +52,9 @@ def finished(tmp_path_factory):
     """A finished run's folder, and what the command printed."""
     folder = tmp_path_factory.mktemp("finished")
     arguments = ["digits", *FAST, "--epochs", 2, "--json", "--out", folder / "run", "--store", folder / "store"]
-    return folder / "run", spikeduel("compare", *arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.comparing.report", unreported)
+        return folder / "run", spikeduel("compare", *arguments)
 
 
 @pytest.fixture
@@ -63,7 +68,7 @@ def model(run, contender="dense-snn"):
     return run / "models" / f"{contender}-seed0.safetensors"
 
 
-def test_controls_of_the_matched_recipe_on_the_embedded_set(desk):
+def test_controls_of_the_matched_recipe_on_the_embedded_set(desk, unreported):
     twins = ("--contender", "dense-lif", "--contender", "dense-relu")
     quick = ("--limit", 100, "--epochs", 1, "--set", "hidden=16", "--device", "cpu", "--out", "run")
     done = spikeduel("compare", "--recipe", "matched", *twins, "--controls", *quick)
@@ -145,7 +150,7 @@ def test_compare_prints_one_json_document_and_nothing_else(finished):
     assert json.loads(done.stdout)["experiment"]["hidden"] == 32
 
 
-def test_compare_prints_table_verdict_caveats_and_where_things_are(desk):
+def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpainted):
     done = spikeduel("compare", "digits", *QUICKEST)
     assert (done.exit_code, done.stderr) == (0, "")
     (run,) = [path for path in (desk / "runs").iterdir() if path.name != "store"]
@@ -161,8 +166,9 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk):
     assert json.loads(rerun.stdout)["trials"] == results["trials"]
 
 
-def test_worse_images_for_those_who_ask(desk):
-    done = spikeduel("compare", "digits", *QUICKEST, "-q", "--robustness", "--out", "run")
+def test_worse_images_for_those_who_ask(desk, unpainted):
+    arguments = ["compare", "digits", "--contender", "dense-snn", *QUICKEST, "-q"]
+    done = spikeduel(*arguments, "--robustness", "--out", "run")
     assert done.exit_code == 0
     found = report.robustness(load_run(desk / "run").results)
     assert " ".join(found.split()) in " ".join(done.stdout.split())
@@ -174,11 +180,11 @@ def test_worse_images_for_those_who_ask(desk):
     (blur,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["blur"]]
     assert blur[1:6] == [f"{100 * accuracy:.2f}" for accuracy in trial["robustness"]["corruptions"]["blur"]]
     # The same trials, asked for less.
-    spikeduel("compare", "digits", *QUICKEST, "-q", "--out", "less")
+    spikeduel(*arguments, "--out", "less")
     assert json.loads((desk / "less" / "results.json").read_text())["trials"][0] == {**trial, "robustness": None}
 
 
-def test_train_keeps_the_model_of_one_network(desk):
+def test_train_keeps_the_model_of_one_network(desk, unreported):
     done = spikeduel("train", "digits", "--contender", "small-cnn", *QUICKEST, "-q", "--out", "run", "--store", "kept")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "epoch 1/1" not in done.stdout
@@ -272,7 +278,7 @@ def test_inspect(contender, finished, picture, desk):
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
 
 
-def test_a_plan_before_training_and_after_a_pilot(desk):
+def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     planned = spikeduel("plan", "digits", *QUICKEST, "--difference", 20)
     assert planned.exit_code == 0
     said = " ".join(planned.stdout.split())
@@ -296,7 +302,7 @@ def test_a_plan_before_training_and_after_a_pilot(desk):
     assert "no such folder" in refused(desk, "plan", "digits", *QUICKEST, "--from", "nowhere")
 
 
-def test_tune_then_compare(desk):
+def test_tune_then_compare(desk, unreported):
     (desk / "ranges.toml").write_text("[learning_rate]\nlow = 4e-3\nhigh = 2e-2\n")
     arguments = ["digits", *QUICKEST, "--ranges", "ranges.toml"]
     done = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned")
@@ -329,7 +335,7 @@ def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
     assert "mine: holds other things than a run" in refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
 
 
-def test_a_model_goes_out_as_nir_and_comes_in_again(desk):
+def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
     network = ["--contender", "dense-lif", "--set", "reset_mechanism=zero", "--encoding", "direct"]
     done = spikeduel("train", "digits", *network, *QUICKEST, "--out", "run")
     assert done.exit_code == 0, done.output
@@ -355,7 +361,7 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk):
     assert not (desk / "c.nir").exists()
 
 
-def test_report_is_written_again(finished, desk):
+def test_report_is_written_again(finished, desk, unpainted):
     run, _ = finished
     results = (run / "results.json").read_bytes()
     done = spikeduel("report", run, "--out", "page.html")
@@ -446,7 +452,7 @@ def test_data_list_and_prepare():
     assert "digits: 1,797 images of 8×8, 1 channel, 10 classes, ready." in done.stdout
 
 
-def test_a_folder_of_ones_own_images(desk, random):
+def test_a_folder_of_ones_own_images(desk, random, unreported):
     for name, level in (("dark", 0), ("light", 200)):
         (desk / "pictures" / name).mkdir(parents=True)
         for number in range(12):
@@ -460,7 +466,7 @@ def test_a_folder_of_ones_own_images(desk, random):
     assert [row["name"] for row in json.loads(spikeduel("data", "list", "--json").stdout)][-1] == "pictures"
 
 
-def test_a_folder_whose_files_belong_together(desk, random):
+def test_a_folder_whose_files_belong_together(desk, random, unreported):
     """Ten people, whose pictures a split by class alone would put on several sides."""
     for name, level in (("dark", 0), ("light", 200)):
         (desk / "pictures" / name).mkdir(parents=True)
@@ -489,7 +495,7 @@ def test_a_folder_whose_files_belong_together(desk, random):
     assert "one group" in refused(desk, "compare", "pictures", "--group-by", r"(person)\d")
 
 
-def test_a_failed_trial_has_its_own_exit_code(desk):
+def test_a_failed_trial_has_its_own_exit_code(desk, unreported):
     (desk / "own_fails.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
@@ -582,7 +588,7 @@ def test_bench_knows_its_workloads():
 # ---- Ctrl-C
 
 
-def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch):
+def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported):
     batches = training.training_batches
 
     def interrupted(images, labels, indices, batch_size, seed, epoch):
@@ -610,7 +616,8 @@ def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch):
 
 
 def test_a_real_ctrl_c(desk):
-    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--epochs", "5000", "--set", "patience=5000"]
+    arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--limit", "200"]
+    arguments += ["--epochs", "5000", "--set", "patience=5000"]
     process = subprocess.Popen(
         [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -954,7 +961,7 @@ def test_audit_takes_another_definition_of_near(pets):
     assert spikeduel("audit", pets, "--near", "2").exit_code == 2
 
 
-def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk):
+def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk, unpainted):
     shutil.copy(pets / "train" / "cat" / "03.png", pets / "test" / "dog" / "copy.png")
     strict = spikeduel("compare", pets, *QUICKEST[:-2], "--strict")
     assert strict.exit_code == 1
@@ -983,7 +990,7 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk)
 # ---- Ctrl-C while others work, and twice
 
 
-def test_ctrl_c_while_waiting_for_another_process(desk):
+def test_ctrl_c_while_waiting_for_another_process(desk, unreported):
     from spikeduel.system import files
 
     arguments = ["train", "digits", "--contender", "small-cnn", *QUICKEST]

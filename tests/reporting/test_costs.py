@@ -106,7 +106,7 @@ def test_times_of_few_repetitions_have_no_95th_percentile(results):
     assert "start of a process until its first answer" not in rows
 
 
-def test_a_run_of_an_earlier_version_is_estimated_anew(results, make_run):
+def test_a_run_of_an_earlier_version_is_estimated_anew(results, make_run, unpainted):
     run = make_run(encoding="direct")
     lacking = replace(results, trials=[replace(each, energy=without_ranges(each.energy)) for each in results.trials])
     assert costs.words(lacking) is None
@@ -125,7 +125,7 @@ def without_ranges(value):
     return value
 
 
-def test_the_page_shows_it_all(results, make_run):
+def test_the_page_shows_it_all(results, make_run, unpainted):
     odd = replace(
         results.trials[1], contender="odd", operations=None, energy=None, latency=None, not_counted="Odd is not known."
     )
@@ -140,7 +140,7 @@ def test_the_page_shows_it_all(results, make_run):
     assert not {"break-even-small-cnn.png", "anytime.png", "conversion.png"} & drawn
 
 
-def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run):
+def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, unpainted):
     run, judged = make_run(encoding="direct"), with_court(results)
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert court.summary(judged.court.cases[0]) in page

@@ -235,7 +235,7 @@ def test_several_contenders_stand_side_by_side(comparison):
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["dense-snn, 6 steps", "small-cnn, 6 steps"]
 
 
-def test_the_page_has_every_control_from_the_results_alone(comparison):
+def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted):
     page = report(comparison).read_text()
     for name in ("relu_twin (3 bits)", "one_step", "shuffled", "of &lt;somebody&gt;&#39;s"):
         assert f"the {name}" in page
@@ -244,14 +244,14 @@ def test_the_page_has_every_control_from_the_results_alone(comparison):
     assert (comparison.out / "figures" / "controls.png").is_file()
 
 
-def test_what_too_few_seeds_hold_back_is_said(comparison):
+def test_what_too_few_seeds_hold_back_is_said(comparison, unpainted):
     first, *others = comparison.results.comparison.controls[0].rows
     found = structs.replace(first.found, conclusion=Conclusion.INCONCLUSIVE, reservation=Reservation.FEW_SEEDS)
     page = report(with_controls(comparison, rows=[structs.replace(first, found=found), *others])).read_text()
     assert "too few seeds to conclude" in page
 
 
-def test_without_controls_there_is_none(make_run):
+def test_without_controls_there_is_none(make_run, unpainted):
     made = make_run()
     report(made)
     assert not (made.out / "figures" / "controls.png").exists()

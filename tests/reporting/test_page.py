@@ -10,6 +10,7 @@ import pytest
 import torch
 from msgspec import structs
 
+from made_pages import unpainted
 from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
 from spikeduel.data import Split
@@ -106,7 +107,7 @@ def test_every_figure_of_the_study_is_there(comparison):
     assert all((comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison))
 
 
-def test_the_optimism_meter_and_power_have_their_place(comparison):
+def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     assert "Optimism meter" not in Page(report(comparison)).text
     results = with_trials(comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3))
     (pair,) = with_pair(results, power=power.power(power.assumed_luck(0.003, 20), 0.01, 6)).comparison.pairs
@@ -120,7 +121,7 @@ def test_the_optimism_meter_and_power_have_their_place(comparison):
     assert "optimism.png" in figures_of(measured)
 
 
-def test_numbers_and_words_are_those_of_the_results(comparison):
+def test_numbers_and_words_are_those_of_the_results(comparison, unpainted):
     shown = Page(report(comparison)).text
 
     for trial in comparison.results.trials:
@@ -147,7 +148,7 @@ def test_means_over_trials():
     assert tables.confusion(in_folds)[2][2] == 2 * (first.test.confusion[2][2] + second.test.confusion[2][2])
 
 
-def test_differences_are_shown_with_their_intervals(comparison, no_data):
+def test_differences_are_shown_with_their_intervals(comparison, no_data, unpainted):
     results = with_pair(comparison.results, conclusion=Conclusion.B_BETTER, p_value=0.03)
     better = replace(comparison, results=results)
     shown = Page(report(better)).text
@@ -201,7 +202,7 @@ def test_every_kind_of_run_has_a_page(make_run, make_prepared, num_classes, shap
     assert ("Shown for comparison" in shown.text) == ("dense-snn" in contenders and encoding != "rate")
 
 
-def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison):
+def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison, unpainted):
     first, *others = comparison.results.trials
     trials = [structs.replace(failed(first), fold=1), *others]
 
@@ -221,7 +222,7 @@ def test_a_run_in_which_all_failed_has_a_page(comparison, no_data):
     assert "no reason was recorded" in shown.text
 
 
-def test_data_that_is_handed_over_is_not_loaded_again(comparison, make_prepared, no_data):
+def test_data_that_is_handed_over_is_not_loaded_again(comparison, make_prepared, no_data, unpainted):
     numbers = np.arange(60)
     held = Held(make_prepared(), (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
 
@@ -231,7 +232,7 @@ def test_data_that_is_handed_over_is_not_loaded_again(comparison, make_prepared,
     assert "samples.png" in figures_of(comparison)
 
 
-def test_without_the_data_the_page_goes_without_images(comparison, no_data):
+def test_without_the_data_the_page_goes_without_images(comparison, no_data, unpainted):
     shown = Page(report(comparison))
 
     assert "my_images: no such folder." in shown.text
@@ -239,13 +240,13 @@ def test_without_the_data_the_page_goes_without_images(comparison, no_data):
     assert "samples.png" not in figures_of(comparison)
 
 
-def test_data_that_has_changed_is_not_shown(comparison):
+def test_data_that_has_changed_is_not_shown(comparison, unpainted):
     changed = replace(comparison, results=with_dataset(comparison.results, fingerprint="0" * 64))
 
     assert "no longer what these models were trained on" in Page(report(changed)).text
 
 
-def test_without_a_model_its_examples_are_left_out(comparison):
+def test_without_a_model_its_examples_are_left_out(comparison, unpainted):
     (comparison.out / comparison.results.trials[0].model).unlink()
 
     shown = Page(report(comparison))
@@ -254,7 +255,7 @@ def test_without_a_model_its_examples_are_left_out(comparison):
     assert any(name.startswith("answer-") and "small-cnn" in name for name in figures_of(comparison))
 
 
-def test_leakage_has_its_own_box(comparison, no_data):
+def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     assert "Do not trust these scores" not in Page(report(comparison)).text
     leak, seed = Leakage(shared=0.25, official=True), OneSeed()
 
@@ -264,15 +265,17 @@ def test_leakage_has_its_own_box(comparison, no_data):
     assert red < shown.source.index(caveats.sentence(leak)) < amber < shown.source.index(caveats.sentence(seed))
 
 
-def test_other_neurons_get_no_false_equation(comparison):
+def test_other_neurons_get_no_false_equation(comparison, unpainted):
     other = replace(comparison.results.experiment, neuron="my.module:Neuron")
     results = structs.replace(comparison.results, experiment=other)
 
     assert "leaky integrate-and-fire" not in Page(report(replace(comparison, results=results))).text
 
 
-def test_what_was_measured_besides_has_its_sections(comparison):
-    report(comparison)
+def test_what_was_measured_besides_has_its_sections(comparison, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("spikeduel.reporting.style.save", unpainted)
+        report(comparison)
     assert not {"reliability.png", "robustness.png", "corruptions.png"} & figures_of(comparison)
     scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     calibration = Calibration(**structs.asdict(judged(scores, torch.arange(30) % 3)))
@@ -292,7 +295,7 @@ def test_what_was_measured_besides_has_its_sections(comparison):
     assert "None" not in shown.text
 
 
-def test_answers_have_figures_or_a_sentence(comparison, monkeypatch):
+def test_answers_have_figures_or_a_sentence(comparison, monkeypatch, unpainted):
     monkeypatch.setattr("spikeduel.reporting.gallery.examples", lambda model, *_: {"right": 50, "wrong": None})
 
     shown = Page(report(comparison))
@@ -303,14 +306,14 @@ def test_answers_have_figures_or_a_sentence(comparison, monkeypatch):
     assert "None of the first 20 test images gets a wrong answer." in shown.text
 
 
-def test_the_preprocessing_is_told(make_run, make_prepared):
+def test_the_preprocessing_is_told(make_run, make_prepared, unpainted):
     shown = Page(report(make_run(make_prepared(num_classes=12, shape=(1, 8, 9))))).text
 
     assert "(the first 10 of 12): the original above" in shown
     assert "cropped (pixels: 1 left, 2 above, 1 right, 2 below), grey, inverted to light on dark, 9×8 pixels" in shown
 
 
-def test_measures_from_outside_have_a_table(comparison, no_data):
+def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):
     found = {
         "entropy": AddedMeasure(title="mean <entropy>", meaning="of the answers", value=0.125, form="{:.3f} bits"),
         "unknown": AddedMeasure(title="unknown", meaning="not here", value=None, form="{:.3f}"),
@@ -320,7 +323,7 @@ def test_measures_from_outside_have_a_table(comparison, no_data):
     assert "mean <entropy> of the answers 0.125 bits 0.125 bits unknown not here – –" in shown
 
 
-def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(comparison, tmp_path, no_data):
+def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(comparison, tmp_path, no_data, unpainted):
     path = report(comparison, tmp_path / "elsewhere" / "page.html")
 
     assert path.is_file()
@@ -357,7 +360,7 @@ def test_names_cannot_turn_the_page_around_or_break_its_figures(make_run, make_p
     assert "$\\frac{$" in shown.text
 
 
-def test_data_made_by_code_is_made_only_where_that_is_allowed(make_run, monkeypatch):
+def test_data_made_by_code_is_made_only_where_that_is_allowed(make_run, monkeypatch, unpainted):
     comparison = make_run(dataset="evil:data")
     loaded = []
     prepared = data.load(comparison.experiment)
@@ -409,7 +412,7 @@ def test_what_only_a_figure_stumbles_over_is_an_error_for_people(run, path, valu
         report_again(run)
 
 
-def test_a_folder_is_no_page(run):
+def test_a_folder_is_no_page(run, unpainted):
     (run / "figures").mkdir(exist_ok=True)
 
     with pytest.raises(InputError, match="figures: a folder; name the file to write"):

@@ -216,7 +216,7 @@ def test_accuracy_by_distance_is_a_mean_over_seeds(make_prepared):
     assert line.get_ydata() == pytest.approx([0.9, 0.3])
 
 
-def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run):
+def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run, unpainted):
     run = make_run(planted)
     report(run)
     assert not (run.out / "figures" / "audit-pairs.png").exists()
@@ -226,7 +226,7 @@ def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run)
     assert (run.out / "figures" / "audit-pairs.png").is_file()
 
 
-def test_without_the_data_the_section_goes_without_pictures(planted, make_run, monkeypatch):
+def test_without_the_data_the_section_goes_without_pictures(planted, make_run, monkeypatch, unpainted):
     def gone(*_args, **_settings):
         raise InputError("no data")
 
@@ -238,7 +238,7 @@ def test_without_the_data_the_section_goes_without_pictures(planted, make_run, m
     assert not (run.out / "figures" / "audit-pairs.png").exists()
 
 
-def test_that_the_audit_is_of_the_first_fold_is_said(planted, make_run):
+def test_that_the_audit_is_of_the_first_fold_is_said(planted, make_run, unpainted):
     run = make_run(planted)
     folds = [Counts(train=30, val=10, test=20)] * 3
     audit = examine(run.experiment, planted, SPLIT)

@@ -93,7 +93,7 @@ def test_a_page_of_its_own(tuning, tmp_path):
     assert (tmp_path / "run" / "figures" / "tuning.png").is_file()
 
 
-def test_a_comparisons_page_has_the_section(make_run, tuning):
+def test_a_comparisons_page_has_the_section(make_run, tuning, unpainted):
     comparison = make_run(per_contender={"dense-snn": {"learning_rate": 0.002}})
     assert "made-&lt;up&gt;" not in report(comparison).read_text()
     page = report(replace(comparison, results=structs.replace(comparison.results, tuning=tuning))).read_text()

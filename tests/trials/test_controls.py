@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from made_times import untimed
+from made_pages import unreported
 from spikeduel import comparing, data
 from spikeduel.comparing import compare
-from spikeduel.measuring import energy, latency
+from spikeduel.measuring import energy
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import comparison, significance
 from spikeduel.results.comparison import load_run
@@ -23,6 +23,8 @@ from spikeduel.trials.assembling import compare_with_controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store, TrialRecord
+
+pytestmark = pytest.mark.usefixtures("known_data")
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu",
@@ -40,11 +42,10 @@ class Telling(Progress):
 
 @pytest.fixture(scope="module")
 def controlled(tmp_path_factory):
-    """A comparison with controls, without figures and times, which take seconds."""
+    """A comparison with controls, without figures, which take seconds."""
     folder = tmp_path_factory.mktemp("controlled")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparing, "report", lambda *arguments, **settings: None)
-        patch.setattr(latency, "latency", untimed)
+        patch.setattr(comparing, "report", unreported)
         return compare(EXPERIMENT, folder / "out", folder / "store")
 
 

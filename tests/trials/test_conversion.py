@@ -17,6 +17,8 @@ from spikeduel.system.errors import InputError
 from spikeduel.trials.conversion import CONVERTIBLE, activation_scales, converted
 from spikeduel.trials.store import Store
 
+pytestmark = pytest.mark.usefixtures("known_data")
+
 IMAGES = torch.randint(0, 256, (40, 1, 10, 10), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
 
 

@@ -12,6 +12,8 @@ from spikeduel.trials import planning
 from spikeduel.trials.forecast import forecast, seconds_of_a_step
 from spikeduel.trials.store import Store
 
+pytestmark = pytest.mark.usefixtures("known_data")
+
 
 @pytest.fixture
 def two(small):

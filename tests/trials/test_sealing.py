@@ -13,6 +13,8 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, sealing, trial
 from spikeduel.trials.store import SealedEpoch, Store
 
+pytestmark = pytest.mark.usefixtures("known_data")
+
 OWN = """
 import torch
 from torch import nn
