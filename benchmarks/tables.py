@@ -13,7 +13,7 @@ from spikeduel.system.typed import read_json
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-SECTIONS = ("study", "energy", "speed")
+SECTIONS = ("study", "found", "energy", "speed")
 
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
@@ -50,7 +50,53 @@ def end(section: str) -> str:
 
 def table(section: str) -> str:
     """The README's section, Markdown."""
-    return {"study": study, "energy": energy, "speed": speed}[section]()
+    return {"study": study, "found": found, "energy": energy, "speed": speed}[section]()
+
+
+PLANTED = {
+    "fashion-mnist": "Fashion-MNIST",
+    "mnist": "MNIST",
+    "digits": "digits",
+    "socofing": "SOCOFing",
+    "photos": "photographs",
+}
+
+
+def found() -> str:
+    """What the audit finds of copies and wrong labels that were planted, and what it flags of clean data."""
+    copies = json.loads((HERE / "results" / "copies.json").read_text())["sets"]
+    labels = {}
+    for name in PLANTED:
+        path = HERE / "results" / f"labels-{name}.json"
+        rows = json.loads(path.read_text())["found"] if path.is_file() else []
+        labels[name] = [row for row in rows if not row["limits_chosen_with_it"]]
+
+    def moved(name: str) -> tuple[str, str, str]:
+        if name not in copies:
+            return "–", "–", "–"
+        one_way = {kind: row["after"] for kind, row in copies[name]["found"].items()}
+        two_ways, worst = one_way.pop("two together"), min(one_way, key=lambda kind: one_way[kind])
+        clean = f"{copies[name]['clean_flagged']} of {copies[name]['clean_images']:,}"
+        return f"{100 * one_way[worst]:.1f} ({worst})", f"{100 * two_ways:.1f}", clean
+
+    def doubted(name: str, kind: str, by: str) -> str:
+        rows = [row[by] for row in labels[name] if row["kind"] == kind]
+        if not rows:
+            return "–"
+        return ", ".join(f"{100 * statistics.mean(row[key] for row in rows):.0f}" for key in ("recall", "precision"))
+
+    rows = {
+        "copies moved in one way, the hardest: found": [moved(name)[0] for name in PLANTED],
+        "copies moved in two ways: found": [moved(name)[1] for name in PLANTED],
+        "clean images called moved copies": [moved(name)[2] for name in PLANTED],
+        **{
+            f"wrong labels, {words}, by {by}: found, rightly": [doubted(name, kind, by) for name in PLANTED]
+            for kind, words in {"symmetric": "any class", "pairwise": "one other class"}.items()
+            for by in ("neighbours", "networks")
+        },
+    }
+    lines = [f"| % of what was planted | {' | '.join(PLANTED.values())} |", "|---|" + "---|" * len(PLANTED)]
+    return "\n".join([*lines, *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows.items())]) + "\n"
 
 
 def energy() -> str:
@@ -174,10 +220,10 @@ def study() -> str:
             f"| {title} | {encoding} | {100 * snn['test']['accuracy']:.2f} | {100 * cnn['test']['accuracy']:.2f} "
             f"| {study} | {seconds} | {snn['epochs']}, {cnn['epochs']} | {snn['test']['n']:,} |"
         )
-        environment = results["environment"]
+        environment = results["timing"]["environment"]
         machines.add(
             f"{environment['cpu']}, {environment['threads']} threads, PyTorch {environment['torch'].split('+')[0]}, "
-            f"precision {environment['precision']}"
+            f"precision {results['environment']['precision']} to train, 32 to judge"
         )
     commands = "\n".join(
         f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}" for title, name, encoding, words in ROWS

@@ -21,7 +21,7 @@ from spikeduel.results.rankings import (
 from spikeduel.results.run import Results
 from spikeduel.results.times import Latency
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.numbers import listed, per_cent
+from spikeduel.results.words.numbers import per_cent
 from spikeduel.results.words.tables import TWO_WAYS, percent
 from spikeduel.results.words.verdict import titled
 
@@ -239,18 +239,14 @@ def twins(results: Results) -> dict[str, list[tuple[str, Entries]]]:
 
 
 def words(results: Results) -> str | None:
-    """`rankings` in sentences; None where there are none."""
-    ranked = rankings(results)
+    """Who takes least by each of `rankings`, in sentences; None where nobody is compared."""
+    ranked = [ranking for ranking in rankings(results) if len(ranking.joules) > 1]
     if not ranked:
         return None
-    sentences = [f"Estimated energy of one answer ({table_title(results)})."]
-    if any(len(ranking.joules) > 1 for ranking in ranked):
-        sentences.append(_who_takes_least(ranked))
-    for ranking in ranked:
-        listing = listed([f"{name} {range_in_words(joules)}" for name, joules in ranking.joules.items()])
-        title = TITLES[ranking.counting]
-        sentences.append(f"{title[0].upper()}{title[1:]}: {listing}.")
-    return " ".join([*sentences, "These are estimates from counts, not measurements."])
+    return (
+        f"Estimated energy of one answer ({table_title(results)}): {_who_takes_least(ranked)} "
+        "These are estimates from counts, not measurements."
+    )
 
 
 def _who_takes_least(ranked: Sequence[Ranking]) -> str:
@@ -262,7 +258,7 @@ def _who_takes_least(ranked: Sequence[Ranking]) -> str:
     if undecided:
         parts.append(f"nobody in {len(undecided)}, where ranges overlap ({'; '.join(undecided)})")
     if len(parts) == 1 and not undecided:
-        return f"{next(iter(by_name))} takes the least in all {len(ranked)} ways of counting shown here."
+        return f"{next(iter(by_name))} takes the least in all {len(ranked)} ways of counting."
     if not by_name:
-        return f"Nobody takes the least in any of {len(ranked)} ways of counting: ranges overlap."
-    return f"Who takes the least depends on how it is counted. Of {len(ranked)} ways: {', '.join(parts)}."
+        return f"nobody takes the least in any of {len(ranked)} ways of counting: ranges overlap."
+    return f"who takes the least depends on how it is counted. Of {len(ranked)} ways: {', '.join(parts)}."
