@@ -189,7 +189,6 @@ def test_pairs_and_formats_of_a_folder_name_its_files(tmp_path):
     (kind,) = found.formats
     assert (kind.property, kind.values) == ("file type", {"PNG": 25, "BMP": 24})
     assert kind.class_accuracy == 1.0
-    assert ("format_tells_class", ("file type",)) in [(each.kind, each.names) for each in found.conclusions]
 
 
 def test_an_unknown_set_is_the_users_error():

@@ -42,6 +42,30 @@ def test_what_invalidates_a_result(changes, expected):
     assert findings(audit_with(**changes)) == (expected,)
 
 
+def test_equal_images_are_no_near_duplicates_as_well():
+    found = findings(
+        audit_with(exact_duplicates={"test_in_training": 60, "across": 60}, probe={"siblings_in_train": 0.06})
+    )
+    assert [each.kind for each in found] == ["test_in_training"]
+
+
+@pytest.mark.parametrize(("test", "told"), [(20, False), (1000, True)])
+def test_a_format_tells_the_class_if_more_than_chance_would(test, told):
+    sizes = FileProperty(
+        property="size",
+        num_values=2,
+        values={"a": 1, "b": 1},
+        class_accuracy=0.66,
+        class_chance=0.4,
+        split_association=0.0,
+    )
+    of_class = Counts(train=400, val=50, test=test // 2)
+    audit = audit_with(
+        formats=(sizes,), class_sides={"cat": of_class, "dog": of_class}, counts=Counts(train=800, val=100, test=test)
+    )
+    assert ("format_tells_class" in [each.kind for each in findings(audit)]) == told
+
+
 def note(kind, count=None, share=None, names=(), remedy=None):
     return Finding(kind=kind, is_problem=False, count=count, share=share, names=names, remedy=remedy)
 

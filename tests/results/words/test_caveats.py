@@ -38,7 +38,7 @@ EXAMPLES = [
     (
         c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
         "A nearest-neighbour baseline on small grey images scores 91.0 % of the first fold, above snn and cnn. Add "
-        "images, tune (--tune 10), or look for leaks (spikeduel audit).",
+        "images, tune (--tune 10), or look for leaks (the data audit).",
     ),
     (
         c.SameWeights(pairs=[("a", "b")], only=True),

@@ -25,7 +25,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
-VERSION = 7
+VERSION = 8
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201

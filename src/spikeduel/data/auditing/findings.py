@@ -8,6 +8,7 @@ from spikeduel.results.audit import (
     PROBLEM_ABOVE,
     Audit,
     FileCounts,
+    FileProperty,
     Finding,
     FindingKind,
     Remedy,
@@ -25,6 +26,8 @@ MANY_IGNORED = 0.1
 """Of the pictures read: so many files that are no pictures are worth a word."""
 IMBALANCE = 10
 ASSOCIATION = 0.3
+SURE = 2.0
+"""Standard deviations that a score has to lie above chance."""
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
@@ -60,10 +63,12 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         yield _note("groups_cut_at_validation", audit.groups_cut)
     if probe.accuracy is not None and probe.accuracy_if_grouped is not None and probe.siblings_in_train is not None:
         gap, siblings = probe.accuracy - probe.accuracy_if_grouped, probe.siblings_in_train
-        if gap > GAP and gap * probe.n >= FEWEST:
+        if has_gap := gap > GAP and gap * probe.n >= FEWEST:
             yield Finding(kind="leakage", is_problem=True, share=siblings, remedy=keep_groups)
-        elif siblings > PROBLEM_ABOVE["near_test_in_training"] and siblings * probe.n >= FEWEST and not cut:
-            yield Finding(kind="near_test_in_training", is_problem=True, share=siblings, remedy=keep_groups)
+        # Equal images are a finding of their own.
+        near = siblings - exact.test_in_training / num_test
+        if near > PROBLEM_ABOVE["near_test_in_training"] and near * probe.n >= FEWEST and not cut and not has_gap:
+            yield Finding(kind="near_test_in_training", is_problem=True, share=near, remedy=keep_groups)
     moved = audit.moved_copies.test_in_training if audit.moved_copies else 0
     if moved > PROBLEM_ABOVE["moved_test_in_training"] * num_test and moved >= FEWEST and not cut:
         yield Finding(
@@ -119,13 +124,21 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
     if abs(train[worst] - test[worst]) > GAP:
         yield _note("class_shares_differ", share=test[worst], names=(worst,))
     for found in audit.formats:
-        accuracy, chance = found.class_accuracy, found.class_chance
-        if accuracy is not None and chance is not None and accuracy - chance > GAP:
-            yield _note("format_tells_class", share=accuracy, names=(found.property,))
+        if _tells_class(found, counts.test, len(sides)):
+            yield _note("format_tells_class", share=found.class_accuracy, names=(found.property,))
         if found.split_association > ASSOCIATION:
             yield _note("format_tells_side", names=(found.property,))
     if any(getattr(audit.searched, side) < getattr(counts, side) for side in ("train", "val", "test")):
         yield _note("searched_a_sample", audit.searched.total)
+
+
+def _tells_class(found: FileProperty, num_test: int, num_classes: int) -> bool:
+    """Whether the class is told more often than by naming one, by more than few test images do by chance."""
+    if found.class_accuracy is None or found.class_chance is None:
+        return False
+    chance = max(found.class_chance, 1 / num_classes)
+    spread = (chance * (1 - chance) / num_test) ** 0.5
+    return found.class_accuracy - chance > max(GAP, SURE * spread)
 
 
 def _note(

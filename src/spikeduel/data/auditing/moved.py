@@ -13,7 +13,7 @@ import numpy as np
 
 from spikeduel.data import Split
 from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
-from spikeduel.data.auditing.neighbours import comparisons, lowest
+from spikeduel.data.auditing.neighbours import compared, lowest
 from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
 
@@ -30,11 +30,11 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class Moved:
-    """Of each of N images the best candidate on an earlier side (see `Neighbourhood`).
+    """Of each of N images the best candidate on an earlier side: of training, then validation, then test.
 
     `index` int64 `[N]`, −1 where there is none; `ratio` float32 `[N]`, infinity where there is none: that of what
     remains to what usually remains; `placement` float32 `[N, 6]`, that of `registration`, in pixels of the image.
-    `searched` counts the images whose candidates in training were looked at.
+    `searched` counts the images whose candidates were looked at.
     """
 
     index: np.ndarray
@@ -46,8 +46,10 @@ class Moved:
 def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
     """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same` `[N]`) are left out.
 
-    Images of one side are not compared with one another: copies there inflate no score, and to look for them would take
-    several times as long. Ratios of `overlays.PLAUSIBLE`·`near` and more say only that nothing was found.
+    Each image is laid over those of all earlier sides together: on a small side alone nothing might be like it, and
+    what remains would look little beside that. Images of one side are not compared with one another: copies there
+    inflate no score, and to look for them would take several times as long. Ratios of `overlays.PLAUSIBLE`·`near` and
+    more say only that nothing was found.
     """
     import torch
 
@@ -59,9 +61,12 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
     placement = np.zeros((count, 6), np.float32)
     searched = {"train": 0, "val": 0, "test": 0}
     views, learned = None, split.train[np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]]
-    for asked in comparisons(split, LENGTH):
-        if asked.self_at is not None or len(asked.others) < FEWEST_OTHERS:
+    for name, earlier in (("val", split.train), ("test", np.concatenate([split.train, split.val]))):
+        asked = getattr(split, name)
+        if not len(asked) or len(earlier) < FEWEST_OTHERS:
             continue
+        asked = asked[compared(len(asked), len(earlier), LENGTH)]
+        searched[name] = len(asked)
         if views is None:
             views = overlays.views(images)
             described = []
@@ -69,18 +74,13 @@ def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, prog
                 describe = descriptor(views.whole[torch.from_numpy(np.sort(learned))].float(), measured)
                 described.append(torch.cat([describe(part.float()) for part in views.whole.split(BLOCK)]))
             maps = overlays.orientation_maps(views.small.shape[-1])
-        if asked.others_name == "train":
-            searched[asked.name] = len(asked.images)
-        references = [each[torch.from_numpy(asked.others)] for each in described]
-        blocks = np.split(asked.images, range(AT_ONCE, len(asked.images), AT_ONCE))
+        references = [each[torch.from_numpy(earlier)] for each in described]
+        blocks = np.split(asked, range(AT_ONCE, len(asked), AT_ONCE))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
-            few = asked.others[_few([each[torch.from_numpy(block)] for each in described], references)]
+            few = earlier[_few([each[torch.from_numpy(block)] for each in described], references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            best, found, at = overlays.best(views, maps, block, few, near)
-            better = found < ratio[block]
-            rows = block[better]
-            index[rows], ratio[rows], placement[rows] = best[better], found[better], at[better]
+            index[block], ratio[block], placement[block] = overlays.best(views, maps, block, few, near)
     return Moved(index, ratio, placement, Counts(**searched))
 
 

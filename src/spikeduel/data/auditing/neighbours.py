@@ -209,18 +209,23 @@ def lowest(scores: "Tensor", k: int) -> "Tensor":
 
 
 def comparisons(split: Split, length: int) -> Iterator[Comparison]:
-    """Who is compared with whom, by vectors of `length` numbers; where that takes too long, always the same sample."""
+    """Who is compared with whom, by vectors of `length` numbers."""
     for name, others_name in (
         ("train", "train"), ("val", "train"), ("test", "train"), ("val", "val"), ("test", "test"), ("test", "val"),
     ):  # fmt: skip
         side, others, is_same = getattr(split, name), getattr(split, others_name), name == others_name
         if not len(side) or len(others) <= is_same:
             continue
-        most = max(1, int(MOST_PRODUCTS // (len(others) * length)))
-        rows = np.arange(len(side))
-        if len(side) > most:
-            rows = np.sort(np.random.default_rng(0).choice(len(side), most, replace=False))
+        rows = compared(len(side), len(others), length)
         yield Comparison(name, others_name, side[rows], others, rows if is_same else None)
+
+
+def compared(count: int, num_others: int, length: int) -> np.ndarray:
+    """int64: which of `count` images are compared with so many others: all, or where that is long, the same sample."""
+    most = max(1, int(MOST_PRODUCTS // (num_others * length)))
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
 def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:

@@ -70,9 +70,9 @@ _SENTENCES: dict[FindingKind, str] = {
         "the pairs in the report."
     ),
     "moved_across_sides": (
-        "{count:image} of validation or test {one:is|are} the shifted, turned, mirrored, cropped or scaled copy of an "
-        "image on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). Look at the "
-        "pairs in the report."
+        "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
+        "copy of an image on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). "
+        "Look at the pairs in the report."
     ),
     "groups_cut_at_validation": (
         "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
@@ -90,8 +90,8 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "format_tells_class": (
         "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test images "
-        "(always the most frequent class: {format.class_chance:.1%}). A network may learn what comes with it, such as "
-        "borders or traces of compression."
+        "(always training's most frequent class: {format.class_chance:.1%}). A network may learn what comes with it, "
+        "such as borders or traces of compression."
     ),
     "format_tells_side": (
         "The {names[0]} of files differs between the sides of the split (Cramér's V {format.split_association:.2f}). "

@@ -37,7 +37,7 @@ _SENTENCES: dict[Any, str] = {
     c.SometimesAtChance: "{contender}: in {num} of {of:training} no better than naming the most frequent class.",
     c.BelowNearestNeighbour: (
         "A nearest-neighbour baseline on small grey images scores {accuracy:.1%}{first_fold: of the first fold|}, "
-        "above {contenders}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."
+        "above {contenders}. Add images, tune (--tune 10), or look for leaks (the data audit)."
     ),
     c.SameWeights: (
         "Same weights, shape for shape: {twins}. "
