@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 
@@ -10,6 +11,7 @@ from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.exchange import exporting
 from spikeduel.exchange.agreement import Agreement, Run, reference_run
+from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
@@ -178,3 +180,7 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
     check = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
     assert (check.n, check.dataset) == (20, "digits")
     assert (tmp_path / "store" / "ledger.jsonl").exists()
+    named = {"experiment": Experiment(dataset="digits"), "store": tmp_path / "store"}
+    model.card = dataclasses.replace(model.card, dataset="made up")
+    check = exporting.export(model, tmp_path / "b", "same", **named)
+    assert (check.n, check.dataset) == (179, "digits")
