@@ -14,6 +14,7 @@ from spikeduel.exchange.agreement import Agreement, Run, reference_run
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
@@ -139,8 +140,11 @@ def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
 @pytest.mark.parametrize(("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")])
 def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
+    progress, told = Progress(), []
+    progress.say = told.append
     with pytest.raises(InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"):
-        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS)
+        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress)
+    assert told == []
 
 
 def test_lines_say_what_was_found(tmp_path, monkeypatch):

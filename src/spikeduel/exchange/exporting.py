@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from spikeduel.networks.models import Model
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files
-from spikeduel.system.errors import InputError, SpikeduelError, unknown
+from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError, unknown
 from spikeduel.system.hardware import package_version
 from spikeduel.system.progress import Progress
 from spikeduel.system.typed import Frozen, converted, plain, write_json
@@ -25,6 +26,8 @@ Raises `InputError` for a model that the format cannot express: why, and what to
 """
 
 EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
+_TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {"nir": ("nir",)}
+"""The packages that an exporter takes."""
 WEIGHTS = ("float32", "int8")
 _WHERE = {"nir": "not in the file, as NIR has no softmax"}
 NUM_IMAGES = 1000
@@ -145,6 +148,9 @@ def export(
 def _require_exportable(model: Model, to: str, weights: str) -> None:
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
+    for package in _TAKES.get(to, ()):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "export")
     if weights not in WEIGHTS:
         raise unknown("weights", weights, WEIGHTS)
     if weights == "int8" and not to.startswith("onnx"):
