@@ -212,7 +212,7 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
     # First, since NaN is not equal to itself.
     if any(bool(part.isnan().any()) for part in answers[0]):
         raise InputError(
-            "it returns NaN (not a number) for images with values from 0 to 1, before any training. Look in it for a "
+            "it returns NaN (not a number) for images with values from 0 to 1. Look in it for a "
             "division by zero, or a root or logarithm of what is not above 0."
         )
     if not all(map(torch.equal, *answers)):
