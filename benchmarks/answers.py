@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel import data
-from spikeduel.exchange.exporting import trained_on
 from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import Asked, ask
 from spikeduel.networks import model_files
-from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import write_json
+from spikeduel.trials.evaluating import trained_on
 from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "answers.json"
@@ -35,7 +34,8 @@ def compared(path: str, data_dir: str | None, rounds: int) -> dict[str, Any]:
     models = {precision: model_files.load_model(path, precision=precision) for precision in PRECISIONS}
     card = models["32"].card
     how = {name: card.trained_on[name] for name in ("split", "split_seed", "limit", "folds", "group_by")}
-    experiment = replace(Experiment(dataset=trained_on(models["32"])), data_dir=data_dir, **how)
+    found = trained_on(models["32"])
+    experiment = replace(found, data_dir=data_dir or found.data_dir, **how)
     prepared = data.load(experiment)
     split = data.split(prepared, experiment, card.trained_on.get("fold") or 0)
     test, validation = (EvaluationBatches(*prepared.held, part) for part in (split.test, split.val))

@@ -16,11 +16,11 @@ from typing import Any
 
 from spikeduel.exchange import exporting
 from spikeduel.networks import model_files
-from spikeduel.settings import Experiment
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import plain, write_json
+from spikeduel.trials import evaluating
 
 RESULT = Path(__file__).parent / "results" / "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")
@@ -49,7 +49,7 @@ def exported(path: Path, formats: list[str], num_images: int, data_dir: str | No
     """What came of each of `formats` for the model in `path`."""
     model = model_files.load_model(path)
     card = model.card
-    experiment = replace(Experiment(dataset=exporting.trained_on(model)), data_dir=data_dir)
+    experiment = replace(evaluating.trained_on(model), data_dir=data_dir) if data_dir else None
     found: dict[str, Any] = {
         "contender": card.contender,
         "dataset": card.dataset,

@@ -19,16 +19,15 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from spikeduel import data
-from spikeduel.exchange.exporting import trained_on
 from spikeduel.measuring.answers import Answers, Running, ask
 from spikeduel.measuring.correctness import TOLERANCE, best_temperature, chosen_threshold, judged, thresholds
 from spikeduel.networks import model_files
 from spikeduel.networks.models import Model
-from spikeduel.settings import Experiment
 from spikeduel.system import files, hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import write_json
+from spikeduel.trials.evaluating import trained_on
 from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "few_images.json"
@@ -41,7 +40,8 @@ def unseen(model: Model, data_dir: str | None) -> Answers:
     """The model's answers to all images of its data set that it was not trained on."""
     known = model.card.trained_on
     how = {name: known[name] for name in ("split", "split_seed", "limit", "folds", "group_by")}
-    experiment = replace(Experiment(dataset=trained_on(model)), data_dir=data_dir, **how)
+    found = trained_on(model)
+    experiment = replace(found, data_dir=data_dir or found.data_dir, **how)
     prepared = data.load(experiment)
     split = data.split(prepared, experiment, known.get("fold") or 0)
     others = np.setdiff1d(np.arange(len(prepared)), split.train)

@@ -359,6 +359,7 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
     assert done.exit_code == 2
     assert "for the ONNX formats" in done.output
     assert not (desk / "c.nir").exists()
+    assert "add --dataset" in refused(desk, "export", model, "--to", "nir", "--out", "c.nir", "--data-dir", "files")
 
 
 def test_report_is_written_again(finished, desk, unpainted):

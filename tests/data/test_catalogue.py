@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,13 +117,15 @@ def test_folder_with_data_dir_as_well(image_folder: Path) -> None:
         ("fashion-mnits", "unknown data set 'fashion-mnits': did you mean 'fashion-mnist'"),
         ("./nowhere", r"'\./nowhere': no such folder"),
         ("some/where", "'some/where': no such folder"),
-        ("a_file", "'a_file': is a file"),
+        ("a_file", "'a_file': is a file; name a folder of images.$"),
+        ("a.zip", "'a.zip': is a file; name a folder of images, or a set and --data-dir a.zip.$"),
         ("nomodule:function", "no module 'nomodule'"),
         ("math:pi", "is not a function"),
     ],
 )
 def test_names_that_lead_nowhere(name: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a_file").write_text("")
+    zipfile.ZipFile(tmp_path / "a.zip", "w").close()
     monkeypatch.chdir(tmp_path)
     for function in (prepare, resolve):
         with pytest.raises(InputError, match=problem):

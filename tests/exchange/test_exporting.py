@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import sys
 
@@ -10,8 +11,10 @@ from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.exchange import exporting
 from spikeduel.exchange.agreement import Agreement, Run, reference_run
+from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
@@ -137,8 +140,11 @@ def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
 @pytest.mark.parametrize(("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")])
 def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
+    progress, told = Progress(), []
+    progress.say = told.append
     with pytest.raises(InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"):
-        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS)
+        exporting.export(make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress)
+    assert told == []
 
 
 def test_lines_say_what_was_found(tmp_path, monkeypatch):
@@ -178,3 +184,7 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
     check = exporting.export(model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store")
     assert (check.n, check.dataset) == (20, "digits")
     assert (tmp_path / "store" / "ledger.jsonl").exists()
+    named = {"experiment": Experiment(dataset="digits"), "store": tmp_path / "store"}
+    model.card = dataclasses.replace(model.card, dataset="made up")
+    check = exporting.export(model, tmp_path / "b", "same", **named)
+    assert (check.n, check.dataset) == (179, "digits")

@@ -142,6 +142,16 @@ def test_what_is_printed(tutorial):
     assert "hoisted" not in str(sd.cost(nn.Linear(64, 3), IMAGES.flatten(1)))
 
 
+def test_energies_and_the_court_are_printed_as_text(tutorial):
+    found = sd.cost(tutorial, IMAGES)
+    title, *memories = str(found.energy("45nm-int8")).splitlines()
+    assert found.energy("45nm-int8").title in title
+    assert str(found).splitlines()[-3:] == str(found.energy()).splitlines()[-3:]
+    assert len(memories) == 3
+    assert str(found.energy("loihi")).splitlines()[-1] == "  It has no energy for fc1."
+    assert str(found.court()).startswith("this network is cheaper than its ReLU twin in ")
+
+
 def test_a_trained_model_is_counted_by_its_own_encoding():
     model = make(encoding="rate")
     images = torch.full((3, 1, 10, 10), 255, dtype=torch.uint8)

@@ -330,6 +330,15 @@ def test_the_page_goes_where_it_is_told_and_nothing_half_written_stays(compariso
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_the_figures_of_the_run_are_written_with_its_own_page_alone(comparison, tmp_path, no_data, unpainted):
+    figures = comparison.out / "figures"
+    report(comparison, tmp_path / "page.html")
+    assert not figures.exists()
+
+    report(comparison, comparison.out / "report.html")
+    assert (figures / "learning-curves.png").is_file()
+
+
 def test_rendering_again_gives_the_same_page(comparison):
     first = report(comparison).read_bytes()
 

@@ -229,8 +229,11 @@ def test_what_is_no_run_is_named(damage, run):
             "foreign": '{"schema": 2, "name": "something else"}',
         }
         content.write_text(damaged[damage])
-    with pytest.raises(InputError, match=r"runs.made-up"):
+    with pytest.raises(InputError, match=r"runs.made-up") as refused:
         load_run(run)
+    assert ("`spikeduel compare --experiment" in str(refused.value)) == (
+        damage in ("cut", "list", "other schema", "foreign")
+    )
     told: list[str] = []
     assert list_runs(run.parent, told.append) == []
     assert len(told) == (run / "results.json").exists()

@@ -254,7 +254,11 @@ def test_no_seed_in_common(make_run):
 def test_a_run_without_predictions_says_how_to_get_them(tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "experiment.toml").touch()
-    with pytest.raises(InputError, match=r"old: has no predictions\.json.*compare --experiment .*old/experiment\.toml"):
+    remedy = r"compare --experiment \S*old/experiment\.toml --out \S*old` writes it anew"
+    with pytest.raises(InputError, match=rf"old: has no predictions\.json\. .*{remedy}"):
+        predictions.read(tmp_path / "old")
+    (tmp_path / "old" / "predictions.json").write_text('{"schema": 1, "da')
+    with pytest.raises(InputError, match=rf"old/predictions\.json: .*{remedy}"):
         predictions.read(tmp_path / "old")
 
 

@@ -1,6 +1,11 @@
 import pytest
 
-from spikeduel.system.errors import visible
+from spikeduel.system.errors import unknown, visible
+
+
+@pytest.mark.parametrize(("name", "offered"), [("fold", "did you mean 'folds'?"), ("foo", "choose from folds, seeds.")])
+def test_only_what_is_near_is_offered_as_what_was_meant(name, offered):
+    assert str(unknown("setting", name, ["seeds", "folds"])) == f"unknown setting '{name}': {offered}"
 
 
 @pytest.mark.parametrize(

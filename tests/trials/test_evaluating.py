@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model, ModelCard, build
 from spikeduel.results.trials import Classification
+from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -359,12 +361,57 @@ def test_some_test_images_evenly_spread(trained, tmp_path):
     model = load_model(trained["small-cnn"][0])
     prepared = data.load(EXPERIMENT)
     test = data.split(prepared, EXPERIMENT).test
-    images, labels = images_to_test(model, EXPERIMENT, 3, store=tmp_path / "counting")
+    images, labels, name = images_to_test(model, EXPERIMENT, 3, store=tmp_path / "counting")
+    assert name == "digits"
     chosen = test[[0, (len(test) - 1) // 2, len(test) - 1]]
     assert np.array_equal(images, prepared.images[chosen])
     assert np.array_equal(labels, prepared.labels[chosen])
-    everything, _ = images_to_test(model, EXPERIMENT, 10**6, store=tmp_path / "counting")
+    everything, *_ = images_to_test(model, EXPERIMENT, 10**6, store=tmp_path / "counting")
     assert np.array_equal(everything, prepared.images[test])
     assert Store(tmp_path / "counting").test_uses(AskedImages.of(prepared, test)) == 2
     with pytest.raises(InputError, match="takes images of shape"):
         images_to_test(model, replace(EXPERIMENT, dataset="fashion-mnist-mini"), 3)
+
+
+@pytest.fixture
+def run_on_own_digits(tmp_path):
+    """The model file in a run's folder, and the run's experiment, on the user's own grouped folder called digits."""
+    folder = write_folder(tmp_path / "mine" / "digits", list("0123456789"), 8, count=12)
+    experiment = replace(folder, contenders=("small-cnn",), epochs=1, group_by=r"(\d/\d)")
+    store, prepared = Store(tmp_path / "s"), data.load(experiment)
+    split = data.split(prepared, experiment)
+    record = trial.run(*planning.plan(experiment, prepared, split), prepared, store, Progress())
+    path = tmp_path / "run" / "models" / "small-cnn-seed0.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(store.model_path(record.key).read_bytes())
+    write_experiment(tmp_path / "run" / "experiment.toml", experiment)
+    return path, np.array(prepared.images[split.test])
+
+
+def test_the_data_that_its_run_says_not_a_built_in_set_of_the_same_name(run_on_own_digits, monkeypatch):
+    path, expected = run_on_own_digits
+    images, _, name = images_to_test(load_model(path), None, 1000)
+    assert (name, np.array_equal(images, expected)) == ("digits", True)
+    monkeypatch.chdir(path.parent)
+    assert np.array_equal(images_to_test(load_model(path.name), None, 1000)[0], expected)
+
+
+def test_a_built_in_set_of_the_same_name_is_not_taken_unless_it_is_named(run_on_own_digits, tmp_path):
+    path, expected = run_on_own_digits
+    away = load_model(shutil.copy(path, tmp_path / "away.safetensors"))
+    marks = (away.card.trained_on["ungrouped"][:12], data.load(EXPERIMENT).fingerprint[:12])
+    with pytest.raises(InputError, match=r"small-cnn.* digits .*{}.* digits .*{}.*--dataset".format(*marks)):
+        images_to_test(away, None, 10, store=tmp_path / "counting")
+    assert not (tmp_path / "counting").exists()
+    assert len(images_to_test(away, EXPERIMENT, 10**6)[0]) == 179 != len(expected)
+
+
+def test_own_data_that_have_changed_or_gone_are_refused(run_on_own_digits, tmp_path):
+    path, _ = run_on_own_digits
+    folder = tmp_path / "mine" / "digits"
+    shutil.copy(folder / "0" / "1.png", folder / "2" / "99.png")
+    with pytest.raises(InputError, match="these are other data"):
+        images_to_test(load_model(path), None, 10)
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match=r"trained on .*mine/digits, which cannot be found here\. Name .* --dataset"):
+        images_to_test(load_model(path), None, 10)

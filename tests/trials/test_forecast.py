@@ -1,12 +1,16 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.results import power
 from spikeduel.results.forecast import SEEDS
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials import planning
 from spikeduel.trials.forecast import forecast, seconds_of_a_step
@@ -63,8 +67,12 @@ def test_seeds_in_the_store_and_those_of_a_run_say_the_same(two, unreported):
     other = replace(two, learning_rate=1e-3)
     assert forecast(other, store="s").source == "assumed"
     of_run = forecast(other, run="run", store="s")
-    assert (of_run.source, of_run.trained) == ("run", 0)
+    assert (of_run.source, of_run.spread_of, of_run.trained) == ("run", None, 0)
     assert of_run.cases[0].luck == case.luck
+    kept = typed.read_json(Path("run/predictions.json"), PredictionsFile)
+    typed.write_json(Path("run/predictions.json"), structs.replace(kept, dataset="others", fingerprint="f"))
+    assert forecast(other, run="run", store="s").spread_of == "others"
+    assert forecast(other, spread=0.01, run="run", store="s").spread_of is None
     # A pilot of two seeds with folds says it of more images.
     with pytest.raises(InputError, match="has no two seeds of dense-snn and conv-relu"):
         forecast(replace(two, contenders=("dense-snn", "conv-relu")), run="run", store="s")

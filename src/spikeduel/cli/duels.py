@@ -150,7 +150,8 @@ def report(
     """Write a run's report and figures again, without training anything.
 
     Args:
-        out (--out FILE.html): (Default: report.html in the run)
+        out (--out FILE.html): The page, which has its figures in itself; figures/ in the run is written anew only with
+            the run's own page. (Default: report.html in the run)
         energy_table (--energy-table NAME|FILE.toml): Energy per operation: 45nm-fp32, 45nm-fp16, 45nm-int8,
             45nm-int8-sums8, loihi, or a table of your own (see docs/energy-tables.md); repeatable.
         accounting (--accounting FILE.toml): A way of counting energy of your own, beside the published ones (see

@@ -124,12 +124,14 @@ def export(
         weights (--weights float32|int8): int8: a quarter of the size, for the ONNX formats; the loss of accuracy is
             measured.
         dataset (--dataset DATASET): The data set whose test images the file is checked on. (Default: what the model was
-            trained on)
+            trained on, as its run's experiment.toml says where the model lies in a run)
     """
     from spikeduel.exchange import exporting
 
+    if not dataset and (given.settings or given.assignments):
+        raise InputError("--data-dir and --set are of the data set that is named: add --dataset.")
+    experiment = given.experiment(dataset) if dataset else None
     loaded = given.opened()
-    experiment = given.experiment(dataset or exporting.trained_on(loaded))
     progress = given.progress()
     check = exporting.export(
         loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=given.store

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -154,7 +155,8 @@ def resolve(name: str) -> Source:
     if is_folder(name):
         return folder.folder
     if files.is_file(name):
-        raise InputError(f"data set '{name}': is a file; name a folder of images, or a set and --data-dir {name}.")
+        or_its = f", or a set and --data-dir {name}" if zipfile.is_zipfile(files.located(name)) else ""
+        raise InputError(f"data set '{name}': is a file; name a folder of images{or_its}.")
     if "/" in name or os.sep in name or name.startswith((".", "~")):
         raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")
     hint = "A folder of images or your own module:function can be named too."

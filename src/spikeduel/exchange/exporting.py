@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data import DATASETS
 from spikeduel.exchange import nir, onnx
 from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared, probabilities_of
 from spikeduel.networks.models import Model
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files
-from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
+from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError, unknown
 from spikeduel.system.hardware import package_version
 from spikeduel.system.progress import Progress
 from spikeduel.system.typed import Frozen, converted, plain, write_json
@@ -26,6 +26,8 @@ Raises `InputError` for a model that the format cannot express: why, and what to
 """
 
 EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
+_TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {"nir": ("nir",)}
+"""The packages that an exporter takes."""
 WEIGHTS = ("float32", "int8")
 _WHERE = {"nir": "not in the file, as NIR has no softmax"}
 NUM_IMAGES = 1000
@@ -55,7 +57,7 @@ _REQUIRED = (
 
 
 class ExportCheck(Frozen):
-    """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test images.
+    """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test images of `dataset`.
 
     `temperature` is the model's, and `probabilities` says how they come of the file's scores. `accuracy` is the
     model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`.
@@ -97,24 +99,23 @@ def export(
     """Writes `model` to `path` in the format `to`, checked on test images; the outcome is kept in `path`.check.json.
 
     Prepared `images` (uint8 `[N, C, H, W]`) and `labels` may be given; otherwise `num_images` of the test part that
-    `evaluate` would take, of `experiment`'s data set (the one that the model was trained on). Every program that read
-    the file must give the same label on at least 99.9 %, scores within 1e-4 wherever no spike flipped, and other spikes
-    in at most 0.1 %; both sides compute in float32. With `weights="int8"` the file is compared with the model whose
-    weights were rounded so. Raises `InputError` where the format cannot express the model, `ExportDisagrees` where the
-    check fails: then nothing is written.
+    `evaluate` would take, of `experiment`'s data set (the one that the model was trained on: see
+    `evaluating.trained_on`). Every program that read the file must give the same label on at least 99.9 %, scores
+    within 1e-4 wherever no spike flipped, and other spikes in at most 0.1 %; both sides compute in float32. With
+    `weights="int8"` the file is compared with the model whose weights were rounded so. Raises `InputError` where the
+    format cannot express the model, `ExportDisagrees` where the check fails: then nothing is written.
     """
     progress, path = progress or Progress(), Path(path)
     _require_exportable(model, to, weights)
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
-    written = as_written(model, weights)
+    written, dataset = as_written(model, weights), model.card.dataset
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
         # Before any data is loaded: a model that the format cannot express is refused at once.
         runners = EXPORTERS[to](written, temporary, weights)
         if images is None or labels is None:
-            chosen = experiment or Experiment(dataset=trained_on(model))
-            images, labels = evaluating.test_images(model, chosen, num_images, progress, store)
+            images, labels, dataset = evaluating.test_images(model, experiment, num_images, progress, store)
         accuracy, programs = compared(written, runners, images, labels, progress)
         if not all(program.ok for program in programs.values()):
             told = " ".join(_program_lines(programs, len(labels)))
@@ -129,7 +130,7 @@ def export(
             format=to,
             weights=weights,
             model=converted({**plain(model.card), "trained_in": model.card.precision}, ExportedModel),
-            dataset=model.card.dataset,
+            dataset=dataset,
             n=len(labels),
             required=REQUIRED,
             accuracy_float32=before,
@@ -147,6 +148,9 @@ def export(
 def _require_exportable(model: Model, to: str, weights: str) -> None:
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
+    for package in _TAKES.get(to, ()):
+        if find_spec(package) is None:
+            raise MissingExtra(package, "export")
     if weights not in WEIGHTS:
         raise unknown("weights", weights, WEIGHTS)
     if weights == "int8" and not to.startswith("onnx"):
@@ -156,20 +160,6 @@ def _require_exportable(model: Model, to: str, weights: str) -> None:
             f"{model.card.contender} is a spiking network of another library, whose neurons export does not know: "
             "build it of spikeduel's (sd.LIF), or export it with that library."
         )
-
-
-def trained_on(model: Model) -> str:
-    """The data set that the model's card names. Raises `InputError` where the user has to name it.
-
-    It may be the name of somebody's code: opening a file must never be enough to run that.
-    """
-    name = model.card.dataset
-    if name in DATASETS or files.is_folder(name):
-        return name
-    raise InputError(
-        f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be found "
-        "here. To check the file on it, name it with --dataset (in Python: experiment=Experiment(dataset=…))."
-    )
 
 
 def lines(check: ExportCheck) -> list[str]:

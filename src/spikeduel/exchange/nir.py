@@ -26,7 +26,7 @@ from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__
-from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import package_version
 from spikeduel.system.typed import plain
 
@@ -38,10 +38,8 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
 
     Raises `InputError` with the reason and the remedy for a model that NIR cannot express.
     """
-    try:
-        import nir
-    except ModuleNotFoundError:
-        raise MissingExtra("nir", "export") from None
+    import nir
+
     if reasons := dict.fromkeys(_reasons(model)):
         raise InputError(" ".join(reasons))
     nodes, names = _nodes(model)

@@ -19,7 +19,7 @@ from spikeduel.spiking.encoders import latency
 from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system import __version__
-from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain
 
 OPSET = 18
@@ -149,11 +149,6 @@ def _written(
 
     With the spikes of every layer of neurons as its last outputs it is kept only to be run.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            __import__(package)
-        except ModuleNotFoundError:
-            raise MissingExtra(package, "export") from None
     from onnxscript import optimizer
 
     network = _Traced(model, answer).eval()

@@ -89,7 +89,7 @@ class Cost:
         return self.operations.layers
 
     def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
-        """Joules of one image, an estimate.
+        """Joules of one image, an estimate; `print` shows it.
 
         `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
@@ -98,8 +98,8 @@ class Cost:
     def court(self, *more: str | Path) -> Case:
         """This spiking network against its ReLU twin, by all published accountings, and `more`, each a TOML file.
 
-        The twin is known from the shape alone: the same synapses, each once, none of them skipped. Raises `InputError`,
-        also for a network without spikes.
+        The twin is known from the shape alone: the same synapses, each once, none of them skipped. `print` shows the
+        case. Raises `InputError`, also for a network without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError("no layer of this network takes spikes, and the court judges a spiking network.")

@@ -76,7 +76,7 @@ def load_model(
     # Wrong settings raise where they are used: in torch, or in the user's own code.
     except Exception as error:
         raise InputError(f"{path}: no model can be built from it ({type(error).__name__}: {error}).") from None
-    return Model(module.eval(), card, how)
+    return Model(module.eval(), card, how, path)
 
 
 def _require_reasonable_header(path: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import Parameter
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -98,15 +99,19 @@ class Model:
     """A network and its card. It computes in `precision`: float32 unless set otherwise, whatever it was trained in.
 
     It takes prepared images, uint8 `[N, C, H, W]`, as `card.preprocessing` makes them, and has K = `len(card.classes)`
-    classes. A spiking network sees them encoded, over T = `card.num_steps` time steps.
+    classes. A spiking network sees them encoded, over T = `card.num_steps` time steps. `file` is the one that it was
+    loaded from, None where there is none.
     """
 
-    def __init__(self, module: nn.Module, card: ModelCard, precision: Precision = "32") -> None:
+    def __init__(
+        self, module: nn.Module, card: ModelCard, precision: Precision = "32", file: Path | None = None
+    ) -> None:
         # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view().
         as_is = card.foreign is not None
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card = card
         self.precision = precision
+        self.file = file
 
     @property
     def device(self) -> torch.device:

@@ -2,8 +2,10 @@
 
 import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jinja2
@@ -60,12 +62,29 @@ def report(
 ) -> Path:
     """Writes the page to `path` (the run's `report.html`) and its figures to the run's `figures/`; returns `path`.
 
-    Energies lead with those of `table`, which are in the results. `held` is the run's data where it is at hand; else it
-    is loaded and audited again. Where data or a model is missing, the page says so and goes without those figures; so
-    it does for models and data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError`
-    where it cannot write.
+    A page elsewhere has its figures in itself alone: those of the run stay as they are. Energies lead with those of
+    `table`, which are in the results. `held` is the run's data where it is at hand; else it is loaded and audited
+    again. Where data or a model is missing, the page says so and goes without those figures; so it does for models and
+    data of one's own code unless `own_code` allows it (see `load_model`). Raises `InputError` where it cannot write.
     """
-    results, folder, missing = comparison.results, comparison.out / "figures", list[str]()
+    its_own = comparison.out / "report.html"
+    path = Path(path or its_own)
+    elsewhere = path.resolve() != its_own.resolve()
+    with TemporaryDirectory() if elsewhere else nullcontext(comparison.out / "figures") as folder:
+        page = _page_of(comparison, Path(folder), progress, own_code, table, held)
+        return _write(path, "report.html.j2", page)
+
+
+def _page_of(
+    comparison: Comparison,
+    folder: Path,
+    progress: Progress | None,
+    own_code: Collection[str],
+    table: energy.Table | None,
+    held: Held | None,
+) -> dict[str, Any]:
+    """What the page of a run is rendered from; its figures are written to `folder`."""
+    results, missing = comparison.results, list[str]()
     models = _load_models(comparison, missing, own_code)
     table = table or energy.read(energy.HEADLINE)
     held = held or _load_data(comparison, progress or Progress(), missing, own_code)
@@ -103,7 +122,7 @@ def report(
         "tuning": results.tuning,
         "missing": missing,
     }
-    return _write(path or comparison.out / "report.html", "report.html.j2", page)
+    return page
 
 
 def report_again(

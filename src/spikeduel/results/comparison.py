@@ -11,6 +11,7 @@ from msgspec import structs
 from spikeduel.results.causes import claims
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.concluding import find_caveats, overturned_by
+from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
 from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
@@ -125,13 +126,14 @@ def load_run(run: Path | str) -> Comparison:
     if not path.is_file():
         there = "no run here (no results.json)" if run.is_dir() else "no run here (no such folder)"
         raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
-    content = files.read_json(path)
-    if not isinstance(content, dict) or content.get("schema") not in (1, SCHEMA):
-        raise InputError(f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA}).")
-    try:
-        results = typed.converted(content, Results) if content["schema"] == SCHEMA else _of_schema_1(content)
-    except InputError as error:
-        raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
+    with remedied(run):
+        content = files.read_json(path)
+        if not isinstance(content, dict) or content.get("schema") not in (1, SCHEMA):
+            raise InputError(f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA}).")
+        try:
+            results = typed.converted(content, Results) if content["schema"] == SCHEMA else _of_schema_1(content)
+        except InputError as error:
+            raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
 
 

@@ -52,8 +52,9 @@ class Flip(Frozen):
 class Ruling(Frozen):
     """What one accounting finds.
 
-    `cheaper` is None where its range does not tell, or where it has no number: then `reason` says why. `ratio` is the
-    spiking network's amount over the other's. `flips` has the nearest change along each axis that has one within its
+    `own`: it is the user's, and not one of those that come with spikeduel. `cheaper` is None where its range does not
+    tell, or where it has no number: then `reason` says why. `ratio` is the spiking network's amount over the other's.
+    `flips` has the nearest change along each axis that has one within its
     limits.
     """
 
@@ -64,6 +65,7 @@ class Ruling(Frozen):
     cheaper: Side | None = None
     flips: list[Flip] = []
     reason: str | None = None
+    own: bool = False
 
     def flip(self, axis: Axis) -> Flip | None:
         """The change along this axis."""
@@ -91,6 +93,12 @@ class Case(Frozen):
     def judged(self) -> int:
         """How many accountings have a number."""
         return sum(ruling.ratio is not None for ruling in self.rulings)
+
+    def __str__(self) -> str:
+        # Words know of courts, and not the other way around.
+        from spikeduel.results.words.court import text
+
+        return text(self)
 
 
 class Court(Frozen):

@@ -39,7 +39,10 @@ class ContenderTime(Frozen):
 
 
 class Forecast(Frozen):
-    """How many seeds a true `lead` takes, and how long they train. `trained` seeds are in the store, whole."""
+    """How many seeds a true `lead` takes, and how long they train. `trained` seeds are in the store, whole.
+
+    `spread_of` is the data set of the run that the spread is of, where it is another than `dataset`.
+    """
 
     dataset: str
     test_images: Positive
@@ -50,6 +53,7 @@ class Forecast(Frozen):
     times: list[ContenderTime]
     trained: Count
     folds: Count | None = None
+    spread_of: str | None = None
     seeds: tuple[int, ...] = SEEDS
 
     @property

@@ -1,6 +1,8 @@
 """Every trial's answers to the test images, kept beside results.json, so that anybody can test them later."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -73,15 +75,28 @@ def read(run: Path | str) -> PredictionsFile:
     """The predictions in a run's folder. Raises `InputError` where there are none, or damaged ones."""
     path = Path(run) / FILE
     if path.is_file():
-        return typed.read_json(path, PredictionsFile)
-    again = path.with_name("experiment.toml")
-    if again.is_file():
-        raise InputError(
-            f"{run}: has no {FILE}. `spikeduel compare --experiment {again}` writes it anew, and trains nothing that "
-            "the store holds."
-        )
+        with remedied(run):
+            return typed.read_json(path, PredictionsFile)
+    if path.with_name("experiment.toml").is_file():
+        with remedied(run):
+            raise InputError(f"{run}: has no {FILE}.")
     there = f"has no {FILE}, and is no run's folder" if path.parent.is_dir() else "no such folder"
     raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
+
+
+@contextmanager
+def remedied(run: Path | str) -> Iterator[None]:
+    """Adds to an `InputError` about a file of this run how to have it written anew."""
+    try:
+        yield
+    except InputError as error:
+        again = Path(run) / "experiment.toml"
+        if not again.is_file():
+            raise
+        raise InputError(
+            f"{error} `spikeduel compare --experiment {again} --out {run}` writes it anew, and trains nothing that the "
+            "store holds."
+        ) from None
 
 
 def num_folds(run: Path | str) -> int | None:

@@ -60,7 +60,7 @@ def naming(place: Path | str) -> Iterator[None]:
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:
     """The error for an unknown `name`, offering the nearest of `choices` where there is one, and them all where few."""
     choices = sorted(choices)
-    nearest = difflib.get_close_matches(name.lower(), choices, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(name.lower(), choices, n=1)
     offers = [f"did you mean '{nearest[0]}'?"] if nearest else []
     if not nearest or 2 < len(choices) <= MOST_LISTED:
         offers.append(f"{'Choose' if nearest else 'choose'} from {', '.join(choices)}.")

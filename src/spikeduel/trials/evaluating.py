@@ -17,9 +17,10 @@ from spikeduel.measuring.correctness import calibration, classification, encodin
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.results.words.audit import described, pictures_left_out
-from spikeduel.settings import Experiment
+from spikeduel.settings import Experiment, read_experiment
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system import files
+from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import AskedImages, Store
 from spikeduel.trials.training import EVALUATION_BATCH, EvaluationBatches
@@ -88,18 +89,60 @@ def evaluate(
 
 def test_images(
     model: Model,
-    experiment: Experiment,
+    experiment: Experiment | None,
     most: int,
     progress: Progress | None = None,
     store: Store | Path | str | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`.
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """At most `most` images of the test part that `evaluate` takes, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`,
+    and the name of the data set.
 
-    That the test part was asked is noted in `store`. Raises `InputError` as `evaluate` does.
+    Without an `experiment` they are of the data that the model was trained on (`trained_on`). That the test part was
+    asked is noted in `store`. Raises `InputError` as `evaluate` does, and where these are other data than those.
     """
-    prepared, split, _ = _test_part(model.card, experiment, progress or Progress(), store)
+    progress = progress or Progress()
+    if experiment is None:
+        experiment = trained_on(model)
+        _require_the_same(model.card, experiment, progress)
+    prepared, split, _ = _test_part(model.card, experiment, progress, store)
     chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
-    return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64)
+    return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64), prepared.name
+
+
+def trained_on(model: Model) -> Experiment:
+    """An experiment on the data that `model` was trained on: that of the run in whose folder its file lies, else on
+    the data set, or folder, of the name that its card has.
+
+    Raises `InputError` where the user has to name it: neither is here, or it is somebody's code. Opening a file must
+    never be enough to run that.
+    """
+    of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
+    if of_run and of_run.is_file():
+        # How images are grouped is on the card.
+        experiment = replace(read_experiment(of_run), group_by=None)
+    else:
+        experiment = Experiment(dataset=model.card.dataset)
+    name = experiment.dataset
+    if name in data.DATASETS or files.is_folder(name):
+        return experiment
+    raise InputError(
+        f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be found "
+        f"here. {_NAME_IT}"
+    )
+
+
+_NAME_IT = "Name the data to check it on with --dataset (in Python: experiment=Experiment(dataset=…))."
+
+
+def _require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
+    """Raises `InputError` unless `experiment` has the data that the card tells of; imported networks' tell nothing."""
+    prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
+    then = [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]
+    if then and prepared.fingerprint not in then:
+        raise InputError(
+            f"{card.contender} was trained on {visible(card.dataset)[:80]} with the fingerprint {then[-1][:12]}, and "
+            f"{experiment.dataset} has the fingerprint {prepared.fingerprint[:12]}: these are other data. {_NAME_IT}"
+        )
 
 
 def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:

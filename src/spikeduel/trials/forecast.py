@@ -87,6 +87,7 @@ def forecast(
         lead=lead,
         comparisons=comparisons,
         source=source,
+        spread_of=_other_data(run, prepared) if run is not None and source == "run" else None,
         cases=cases,
         folds=experiment.folds,
         times=_times(trials, records, prepared, progress),
@@ -127,6 +128,12 @@ def _known_luck(
         return "store", known
     assumed = [({"spread": each}, power.assumed_luck(each, num_test, weigh)) for each in power.ASSUMED_SPREADS]
     return "assumed", assumed
+
+
+def _other_data(run: Path | str, prepared: Prepared) -> str | None:
+    """What the data of `run` are called, where they are not `prepared`."""
+    file = predictions.read(run)
+    return None if file.fingerprint in (prepared.fingerprint, prepared.ungrouped) else file.dataset
 
 
 def _by_pair(

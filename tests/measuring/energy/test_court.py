@@ -11,6 +11,7 @@ from spikeduel.measuring.energy import accounting, court
 from spikeduel.measuring.energy.amounts import STEPS, arrays
 from spikeduel.measuring.energy.court import Counted, Pair, against_twin, hold, judge
 from spikeduel.results.court import AXES
+from spikeduel.system.errors import InputError
 
 
 def law(name):
@@ -261,11 +262,43 @@ def test_one_network_stands_against_its_twin():
 
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):
-    path = tmp_path / "mine.toml"
+    path = write(tmp_path / "mine.toml")
+    found = hold(results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)])
+    first, *others = found.cases[0].rulings
+    assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == ("mine", 4, 14, "spiking")
+    assert (first.own, {each.own for each in others}) == (True, {False})
+
+
+def write(path, formula="spikes", other="inputs"):
+    path.parent.mkdir(exist_ok=True)
     path.write_text(
         'label = "mine"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
-        'leaves_out = "l"\n[formula]\nspiking = "spikes"\nother = "inputs"\n'
+        f'leaves_out = "l"\n[formula]\nspiking = "{formula}"\nother = "{other}"\n'
     )
-    found = hold(results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)])
-    first = found.cases[0].rulings[0]
-    assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == ("mine", 4, 14, "spiking")
+    return path
+
+
+def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(tmp_path):
+    mine, other = write(tmp_path / "a" / "mine.toml"), write(tmp_path / "b" / "mine.toml", "2 * spikes")
+    twice = court.laws([accounting.read(mine), accounting.read(mine), accounting.read("syops")])
+    assert [each.name for each in twice[:3]] == ["mine", "syops", "first-layer-once"]
+    assert len(twice) == 1 + len(accounting.NAMES)
+    assert [each.own for each in twice[:2]] == [True, False]
+    with pytest.raises(InputError, match="two accountings are called mine"):
+        court.laws([accounting.read(mine), accounting.read(other)])
+
+
+@pytest.mark.parametrize(
+    ("formula", "other", "reason"),
+    [
+        ("spikes / (T - T)", "inputs", "divides by zero for the spiking network"),
+        ("spikes", "(inputs - inputs) / (T - T)", "divides by zero for the other network"),
+        ("spikes", "1 / 0", "divides by zero for the other network"),
+        ("log2(T - T)", "inputs", "takes log2 of zero or less for the spiking network"),
+        ("1e300 * 1e300 * T", "inputs", "gives no amount of at least 0 for the spiking network"),
+        ("spikes", "-inputs", "gives no amount of at least 0 for the other network"),
+    ],
+)
+def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, reason, tmp_path):
+    found = judge(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
+    assert (found.own, found.ratio, found.reason) == (True, None, f"its formula {reason}")

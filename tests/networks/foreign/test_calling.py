@@ -242,6 +242,11 @@ class Remembers(nn.Linear):
         return super().forward(x) + self.calls
 
 
+class GivesNaN(nn.Linear):
+    def forward(self, x):
+        return super().forward(x) * torch.nan
+
+
 class Resets(Remembers):
     def reset(self):
         self.calls = 0
@@ -258,6 +263,7 @@ class Resets(Remembers):
         (nn.Linear(60, 3), "its first layer takes 60 values, and an image has 1×8×8 = 64. .* take image_shape"),
         (nn.Conv2d(3, 3, 3), r"takes images of 1×8×8 neither as .* \(RuntimeError: "),
         (Remembers(64, 3), r"keeps a state that spikeduel does not know. .* method reset\(\)"),
+        (GivesNaN(64, 3), r"returns NaN \(not a number\) .*\. Look in it"),
         (nn.Unflatten(1, (1, 1)), r"returns \[11, 1, 1, 8, 8\]"),
     ],
 )

@@ -46,6 +46,8 @@ def test_the_summary_counts_those_that_have_a_number(case):
     )
     sure = replace(case, rulings=case.rulings[1:2])
     assert words.summary(sure).endswith("in 1 of 1 published accountings of energy, dearer in 0.")
+    with_own = replace(case, rulings=[*case.rulings[:3], replace(case.rulings[3], own=True)])
+    assert "in 2 of 4 accountings of energy" in words.summary(with_own)
 
 
 def test_the_order_goes_by_side_then_by_ratio(case):
@@ -64,6 +66,22 @@ def test_the_nearest_change_along_each_axis(case, court):
         "3 instead of 4 (Lemaire); memory at 1.5 pJ a byte instead of 25 (Lemaire)."
     )
     assert words.nearest(replace(case, rulings=case.rulings[1:2]), court) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [(1, "bits of a weight", "1 bit of a weight: snn"), (2, "bits", "2 bits: snn"), (2, "", "2 bits: snn")],
+)
+def test_bits_are_counted(value, unit, shown, case, court):
+    flip = Flip(axis="bits", value=value, now=4, becomes="spiking", unit=unit)
+    one = replace(case, rulings=[replace(case.rulings[0], flips=[flip])])
+    assert words.rows(one, court)[0]["changes"] == shown
+
+
+def test_a_case_alone_is_printed_with_its_rulings_by_name(case):
+    first, *table = str(case).splitlines()
+    assert first == f"{words.summary(case)} Ratio: snn / cnn."
+    assert [line.split()[0] for line in table[2:]] == [each.accounting for each in words.in_order(case)]
 
 
 def test_the_rows_of_the_page(case, court):

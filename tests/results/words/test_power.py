@@ -69,6 +69,18 @@ def test_a_plan_from_seeds_in_the_store():
     ]
 
 
+@pytest.mark.parametrize(
+    ("spread_of", "told"),
+    [
+        (None, "those of the run."),
+        ("others", "those of the run, on others; on these data they can differ."),
+        ("made up", "those of the run, on other data of the same name; on these data they can differ."),
+    ],
+)
+def test_a_plan_from_a_run_names_its_data_where_they_are_others(spread_of, told):
+    assert power.sentences(plan(OF_PAIR, source="run", spread_of=spread_of))[2].endswith(told)
+
+
 def test_an_assumed_plan_says_what_is_assumed():
     cases = [
         Case(luck=assumed_luck(spread, 10_000, 50.0), chances=CHANCES, seeds_needed=needed, spread=spread)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
+from msgspec.structs import replace
 
 from spikeduel.measuring.energy.amounts import NAMES as AMOUNTS
 from spikeduel.measuring.energy.expressions import FUNCTIONS, LONGEST, Expression, parse
@@ -82,12 +83,16 @@ class _File(Frozen, forbid_unknown_fields=True):
 
 
 class Accounting(Frozen):
-    """An accounting as it is used: `entry` says what it is, the expressions compute it from a layer's amounts."""
+    """An accounting as it is used: `entry` says what it is, the expressions compute it from a layer's amounts.
+
+    `own`: it is the user's, and does not come with spikeduel.
+    """
 
     entry: court.Accounting
     spiking: Expression
     other: Expression
     constants: dict[str, Constant]
+    own: bool = False
 
     @property
     def name(self) -> str:
@@ -110,7 +115,8 @@ class Accounting(Frozen):
 
 def read(name: str | Path) -> Accounting:
     """The accounting of this name (one of `NAMES`), or that in a TOML file. Raises `InputError`."""
-    return named_or_file(name, NAMES, "accountings", "accounting", "docs/accountings.md", _accounting)
+    found = named_or_file(name, NAMES, "accountings", "accounting", "docs/accountings.md", _accounting)
+    return replace(found, own=str(name) not in NAMES)
 
 
 def _accounting(name: str, content: bytes) -> Accounting:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from spikeduel.results.costs import Layer, Operations, Range
 from spikeduel.results.court import AXES, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.rankings import control_results, finished
 from spikeduel.results.run import Results
+from spikeduel.system.errors import InputError
 
 MOST_STEPS = 128
 """Time steps up to which an answer may change."""
@@ -75,14 +77,20 @@ class Pair:
 def judge(pair: Pair, law: Accounting) -> Ruling:
     """What one accounting finds of a pair, and where it would find otherwise."""
     here = {**pair.spiking, STEPS: np.full((1, 1), float(pair.steps))}
+    finding = partial(Ruling, accounting=law.name, own=law.own)
     spiking, other = _weighed(pair, law, here)
-    if not (np.isfinite([spiking, other]).all() and min(spiking.min(), other.min()) >= 0):
-        return Ruling(accounting=law.name, reason="its formula gives no amount for one of the networks")
+    for network, amounts, formula, given in (
+        ("spiking network", spiking, law.spiking, here),
+        ("other network", other, law.other, {**pair.other, STEPS: here[STEPS]}),
+    ):
+        if not np.isfinite(amounts).all() or amounts.min() < 0:
+            failures = (formula.failure({**given, **constants}) for constants in law.corners())
+            why = next(filter(None, failures), "gives no amount of at least 0")
+            return finding(reason=f"its formula {why} for the {network}")
     if not spiking.any() or not other.all():
-        return Ruling(accounting=law.name, reason="it finds nothing to count in one of the networks")
+        return finding(reason="it finds nothing to count in one of the networks")
     cheaper = int(_cheaper(spiking, other)[0])
-    return Ruling(
-        accounting=law.name,
+    return finding(
         spiking=_bounds(spiking),
         other=_bounds(other),
         ratio=_bounds(spiking / other),
@@ -100,9 +108,15 @@ def hear(pair: Pair, laws: Sequence[Accounting], spiking: str, other: str, contr
 
 
 def laws(more: Sequence[Accounting] = ()) -> list[Accounting]:
-    """`more` accountings first, then those that come with spikeduel; a name once."""
-    given = {law.name for law in more}
-    return [*more, *(accounting.read(name) for name in accounting.NAMES if name not in given)]
+    """`more` accountings first, then those that come with spikeduel; a name once.
+
+    Raises `InputError` where two that differ have one name.
+    """
+    given: dict[str, Accounting] = {}
+    for law in more:
+        if given.setdefault(law.name, law).entry != law.entry:
+            raise InputError(f"two accountings are called {law.name}: rename one of the files.")
+    return [*given.values(), *(accounting.read(name) for name in accounting.NAMES if name not in given)]
 
 
 def hold(results: Results, more: Sequence[Accounting] = ()) -> Court | None:

@@ -20,6 +20,7 @@ FUNCTIONS: dict[str, tuple[Any, int]] = {
 LONGEST = 2000
 """Characters of an expression."""
 _ALLOWED = "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
+_FAILURES = dict.fromkeys(("divide", "zero"), "divides by zero") | {"log2": "takes log2 of zero or less"}
 _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.UAdd, ast.USub)
 
 
@@ -33,13 +34,26 @@ class Expression:
 
     def value(self, given: Mapping[str, Any]) -> Any:
         """Its value for numbers or arrays by name, NaN or infinite where there is none."""
-        functions = {name: function for name, (function, _) in FUNCTIONS.items()}
         with np.errstate(all="ignore"):
             try:
-                # Only what `parse` let through: arithmetic, names and FUNCTIONS.
-                return eval(self.code, {"__builtins__": {}}, {**functions, **given})
+                return self._computed(given)
             except ArithmeticError:
                 return np.nan
+
+    def failure(self, given: Mapping[str, Any]) -> str | None:
+        """What it does where `value` gives no number: divide by zero, say; None where nothing is known."""
+        with np.errstate(all="raise", under="ignore"):
+            try:
+                self._computed(given)
+            except ArithmeticError as error:
+                # NumPy names the operation last: 0 / 0 is an "invalid value encountered in divide".
+                return _FAILURES.get(str(error).rpartition(" ")[2], "gives too large a number")
+        return None
+
+    def _computed(self, given: Mapping[str, Any]) -> Any:
+        functions = {name: function for name, (function, _) in FUNCTIONS.items()}
+        # Only what `parse` let through: arithmetic, names and FUNCTIONS.
+        return eval(self.code, {"__builtins__": {}}, {**functions, **given})
 
 
 def parse(text: str, known: Collection[str]) -> Expression:

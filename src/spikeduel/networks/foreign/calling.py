@@ -209,6 +209,12 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
     for _ in range(2):
         torch.manual_seed(0)
         answers.append(_parts(called(module, ConstantInput(images, _PROBED_STEPS), calling)))
+    # First, since NaN is not equal to itself.
+    if any(bool(part.isnan().any()) for part in answers[0]):
+        raise InputError(
+            "it returns NaN (not a number) for images with values from 0 to 1. Look in it for a "
+            "division by zero, or a root or logarithm of what is not above 0."
+        )
     if not all(map(torch.equal, *answers)):
         raise InputError(
             "its answers to the same images change from one call to the next: it keeps a state that spikeduel does not "

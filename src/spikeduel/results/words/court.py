@@ -6,7 +6,8 @@ import re
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Accounting, Axis, Case, Court, Flip, Ruling, Side
 from spikeduel.results.words.costs import amount, energy_in_words
-from spikeduel.results.words.numbers import listed, per_cent
+from spikeduel.results.words.numbers import counted, listed, per_cent
+from spikeduel.results.words.tables import render
 
 MOST_SHOWN = 6
 """Cases that have a figure and a sentence of their own: contenders against contenders first."""
@@ -40,7 +41,8 @@ def lines(court: Court | None) -> list[str]:
 def summary(case: Case) -> str:
     """Who is cheaper, in how many accountings."""
     cheaper, dearer, left = (len(case.found(side)) for side in ("spiking", "other", None))
-    who = f"{case.spiking} is cheaper than {case.other} in {cheaper} of {case.judged} published accountings of energy"
+    kind = "accountings" if any(ruling.own for ruling in case.rulings) else "published accountings"
+    who = f"{case.spiking} is cheaper than {case.other} in {cheaper} of {case.judged} {kind} of energy"
     left_open = f", {left} {'leaves' if left == 1 else 'leave'} it open" if left else ""
     return f"{who}, dearer in {dearer}{left_open}."
 
@@ -78,18 +80,30 @@ def in_order(case: Case) -> list[Ruling]:
 
 def rows(case: Case, court: Court) -> list[dict[str, str]]:
     """A row for each accounting: what both take, the ratio, who is cheaper, and where that changes."""
-    names: dict[Side | None, str] = {"spiking": case.spiking, "other": case.other, None: "open"}
     return [
         {
             "accounting": _label(ruling, court),
             "spiking": _amounts(ruling.spiking, court.accounting(ruling.accounting).unit),
             "other": _amounts(ruling.other, court.accounting(ruling.accounting).unit),
-            "ratio": ratio(ruling.ratio),
-            "cheaper": ruling.reason or names[ruling.cheaper],
-            "changes": "; ".join(f"{_axis(flip)}: {names[flip.becomes]}" for flip in ruling.flips),
+            **_found(ruling, case),
         }
         for ruling in in_order(case)
     ]
+
+
+def text(case: Case) -> str:
+    """A case alone, as `print` shows it: the summary, and a row for each accounting by its name."""
+    table = [{"accounting": ruling.accounting, **_found(ruling, case)} for ruling in in_order(case)]
+    return f"{summary(case)} Ratio: {case.spiking} / {case.other}.\n{render(table)}"
+
+
+def _found(ruling: Ruling, case: Case) -> dict[str, str]:
+    names: dict[Side | None, str] = {"spiking": case.spiking, "other": case.other, None: "open"}
+    return {
+        "ratio": ratio(ruling.ratio),
+        "cheaper": ruling.reason or names[ruling.cheaper],
+        "changes": "; ".join(f"{_axis(flip)}: {names[flip.becomes]}" for flip in ruling.flips),
+    }
 
 
 def _label(ruling: Ruling, court: Court) -> str:
@@ -117,8 +131,11 @@ def _amounts(found: Range | None, unit: str) -> str:
 
 
 def _axis(flip: Flip) -> str:
-    more = f" {flip.unit}" if flip.axis in ("bits", "memory") else ""
-    return f"{AXIS_NAMES[flip.axis]}{_value(flip, flip.value)}{more}"
+    number, unit = _value(flip, flip.value), flip.unit if flip.axis == "memory" else ""
+    if flip.axis == "bits":
+        # Its unit says of what: "bits of a weight".
+        number, unit = counted(round(flip.value), "bit"), flip.unit.removeprefix("bits").strip()
+    return f"{AXIS_NAMES[flip.axis]}{number} {unit}".rstrip()
 
 
 def _value(flip: Flip, value: float) -> str:

@@ -85,7 +85,7 @@ def sentences(plan: Forecast) -> list[str]:
         how_many = f"{high} seeds" if low == high else f"{low} to {high} seeds"
         last = duration(plan.seconds(high))
         text = f"{how_many} find it in 80 % of cases{several}; {high} will train for about {last}."
-    found += [text, _SOURCES[plan.source], *_assumed(plan)]
+    found += [text, _source(plan), *_assumed(plan)]
     if any(case.luck.effective_groups is not None for case in plan.cases) and plan.source in ("given", "assumed"):
         found.append(
             "The test images come in groups. How alike those of a group are is not known before a run, and makes these "
@@ -94,6 +94,14 @@ def sentences(plan: Forecast) -> list[str]:
     if any(case.luck.effective_groups is not None and not any(case.chances) for case in plan.cases):
         found.append("The groups of test images are too few for anybody to be called better: --folds 5 tests them all.")
     return [*found, _of_times(plan), f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
+
+
+def _source(plan: Forecast) -> str:
+    text = _SOURCES[plan.source]
+    if plan.spread_of is None:
+        return text
+    other = "other data of the same name" if plan.spread_of == plan.dataset else plan.spread_of
+    return f"{text.removesuffix('.')}, on {other}; on these data they can differ."
 
 
 def _assumed(plan: Forecast) -> Sequence[str]:

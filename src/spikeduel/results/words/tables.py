@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.results.costs import Layer, Memory, Operations, Range, TableEnergy, Totals, Ways
+from spikeduel.results.costs import WAYS, Layer, Memory, Operations, Range, TableEnergy, Totals, Ways
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, hundredths
+from spikeduel.results.words.numbers import counted, hundredths, listed
 from spikeduel.system.errors import visible
 
 TWO_WAYS = (
@@ -216,15 +216,21 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
     ]
     if any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers):
         lines.append(f"MACs are per step, hoisted in brackets. {TWO_WAYS}")
-    lines.append(
-        f"Energy of one image, an ESTIMATE by table {table} ({energy.title}), "
-        "from the cheapest to the dearest way to compute each layer:"
-    )
-    differ = total.macs.dense.per_step != total.macs.dense.hoisted
+    return "\n".join([*lines, energy_text(energy, f"table {table} ({energy.title})")])
+
+
+def energy_text(energy: TableEnergy, table: str | None = None) -> str:
+    """A network's estimated energy by a `table`, whose title is taken where it is not given."""
+    lines = [
+        f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the dearest way to compute "
+        "each layer:"
+    ]
     for memory, title in _NETWORK_MEMORIES.items():
-        number = _microjoules(energy.of(memory, way="per_step").range)
-        hoisted = f" per step, {_microjoules(energy.of(memory).range)} hoisted" if differ else ""
-        lines.append(f"  {title + ':':<30} {number}{hoisted}")
+        per_step, hoisted = (_microjoules(energy.of(memory, way=way).range) for way in WAYS)
+        number = per_step if per_step == hoisted else f"{per_step} per step, {hoisted} hoisted"
+        lines.append(f"  {title + ':':<30} {number}")
+    if energy.unknown:
+        lines.append(f"  It has no energy for {listed(energy.unknown)}.")
     return "\n".join(lines)
 
 
