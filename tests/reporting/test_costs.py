@@ -75,7 +75,7 @@ def test_another_table_leads_where_it_is_asked_for(results):
     table = energy.read("45nm-int8")
     found = with_energy(results, [table])
     assert costs.table_title(found) == table.title
-    assert f"({table.title}). " in costs.words(found)
+    assert f"({table.title}): " in costs.words(found)
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
     shown = costs.page_rows(found)["energy, arithmetic alone, zeros skipped by all (estimate)"][0]
