@@ -83,8 +83,8 @@ def main() -> None:
             continue
         comparison = compare(experiment, options.runs / name, options.runs / "store", progress)
         results = comparison.document()
-        # Where the files lie is nobody's business.
-        results["experiment"]["data_dir"] = None
+        # Where the files lie is nobody's business, nor what a person's print is called. `court.py` has the court.
+        results["experiment"]["data_dir"], results["dataset"]["suspect_labels"], results["court"] = None, [], None
         results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         RESULTS.mkdir(exist_ok=True)
         path.write_text(json.dumps(results, indent=1) + "\n")
