@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 
 from made_audits import audit_with
-from made_costs import MACHINE, latency
+from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
@@ -176,6 +176,13 @@ def test_seeds_answer_the_same_images():
     assert chance([fold(0.27, None, seed=seed) for seed in range(6)]) == [
         c.AtChance(contenders=["snn"], stopped_early=True)
     ]
+
+
+def test_a_control_that_learned_nothing_is_named():
+    one_step = control("one time step", 0.1, key="k")
+    about = [trial("snn", 0.9, controls={"one_step": one_step, "relu_twin": control("ReLU twin", 0.9, key="k")})]
+    assert c.ControlAtChance(contender="snn", control="one time step") in found(about)
+    assert found([trial("snn", 0.9, controls={"relu_twin": control("ReLU twin", 0.9, key="k")})]) == []
 
 
 def test_whether_all_at_chance_stopped_early():

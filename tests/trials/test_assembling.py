@@ -19,10 +19,12 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
 from spikeduel.results.run import GroupSizes, Results
+from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import (
     Anytime,
     Calibrated,
     Calibration,
+    ControlResult,
     CorruptedAccuracies,
     EarlyExit,
     EncodingSpread,
@@ -35,6 +37,7 @@ from spikeduel.results.trials import (
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
+from spikeduel.trials.controls import Controlled
 from spikeduel.trials.runs import Finished, pooled
 from spikeduel.trials.runs import TestUses as Uses
 from spikeduel.trials.store import TrialRecord
@@ -115,6 +118,27 @@ def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None, s
 def pair_of(*given, **settings):
     (pair,) = assembled(*given, **settings).comparison.pairs
     return pair
+
+
+def test_a_control_that_learned_nothing_is_inconclusive():
+    truth = np.repeat([0, 1, 2], 20)
+    right, wrong = (measured(given, truth)["classification"] for given in (truth, np.zeros(60, int)))
+    controlled = {"relu_twin": right, "one_step": wrong}
+    made = {
+        name: ControlResult(title=name, meaning="", spikes=False, n=60, accuracy=each.accuracy, key="k")
+        for name, each in controlled.items()
+    }
+    finished = [
+        Finished(record("snn", seed), measured(truth, truth), controlled=Controlled(made, controlled, {}))
+        for seed in range(4)
+    ]
+    found = assembling.assemble(EXPERIMENT, prepared(), (SPLIT,), finished).comparison
+    rows = {row.control: row.found for row in found.controls[0].rows if row.found}
+    assert rows["relu_twin"].reservation is None
+    assert rows["one_step"].p_value < 0.05
+    assert rows["one_step"].conclusion is Conclusion.INCONCLUSIVE
+    assert rows["one_step"].reservation is Reservation.CONTROL_AT_CHANCE
+    assert c.ControlAtChance(contender="snn", control="one_step") in found.caveats
 
 
 # ---- results.json

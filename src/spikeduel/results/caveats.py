@@ -40,6 +40,10 @@ AtChance = _kind(
     contenders=list[str], stopped_early=bool, improving=(bool, False),
 )  # fmt: skip
 SometimesAtChance = _kind("SometimesAtChance", "One, in `num` of `of` trainings.", contender=str, num=Count, of=Count)
+ControlAtChance = _kind(
+    "ControlAtChance", "A trained control, by title, not shown to be better than naming the most frequent class.",
+    contender=str, control=str,
+)  # fmt: skip
 BelowNearestNeighbour = _kind(
     "BelowNearestNeighbour",
     "Contenders below the audit's untrained nearest neighbour; `first_fold` if that looked at the first fold.",
@@ -120,10 +124,11 @@ MoreTuning = _kind("MoreTuning", "More trials of tuning, or wider ranges.")
 OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
 
 CAVEATS = (
-    Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, BelowNearestNeighbour,
-    SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings, UnevenTuning,
-    FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs, EpochLimit, Limited,
-    FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck, AuditProblem, DataNote,
+    Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, ControlAtChance,
+    BelowNearestNeighbour, SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings,
+    UnevenTuning, FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs,
+    EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck,
+    AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,

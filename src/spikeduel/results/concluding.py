@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
+from spikeduel.results.chance import no_better_than_chance, unlearned_controls
 from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
@@ -173,6 +174,8 @@ def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list
 def _of_accuracies(dataset: Dataset, trials: Sequence[Trial], stops: bool) -> list[Caveat]:
     """Who did no better than the most frequent class, or worse than the audit's search for the most similar image.
 
+    The former is asked of controls, too.
+
     `stops`: there is a rule that may end a training before the limit of epochs.
     """
     tested: dict[str, list[Trial]] = {}
@@ -180,33 +183,21 @@ def _of_accuracies(dataset: Dataset, trials: Sequence[Trial], stops: bool) -> li
         if trial.test:
             tested.setdefault(trial.contender, []).append(trial)
     found: list[Caveat] = []
-    if always := sorted(name for name, those in tested.items() if _no_better_than_chance(those)):
+    if always := sorted(name for name, those in tested.items() if no_better_than_chance(those)):
         early = all(trial.stopped == "early" for name in always for trial in tested[name])
         improving = any(_improved_to_the_end(trial, stops) for name in always for trial in tested[name])
         found.append(c.AtChance(contenders=always, stopped_early=early, improving=improving))
     for name, those in tested.items():
-        at_chance = sum(_no_better_than_chance([trial]) for trial in those)
+        at_chance = sum(no_better_than_chance([trial]) for trial in those)
         if at_chance and name not in always:
             found.append(c.SometimesAtChance(contender=name, num=at_chance, of=len(those)))
+        found += [c.ControlAtChance(contender=name, control=title) for title in unlearned_controls(those).values()]
     if dataset.audit and (probe := dataset.audit.probe.accuracy) is not None:
         # With folds, the audit looks at the images of the first one.
         firsts = {name: [t.test.accuracy for t in those if t.test and not t.fold] for name, those in tested.items()}
         if below := [name for name, those in firsts.items() if those and statistics.fmean(those) < probe]:
             found.append(c.BelowNearestNeighbour(contenders=below, accuracy=probe, first_fold=bool(dataset.folds)))
     return found
-
-
-def _no_better_than_chance(trials: Sequence[Trial]) -> bool:
-    """Whether one contender's trials, on average over their images, are as good as naming the most frequent class."""
-    tests = [trial.test for trial in trials if trial.test]
-    num_answers = sum(test.n for test in tests)
-    right = sum(test.accuracy * test.n for test in tests)
-    support = [sum(scores.support for scores in row) for row in zip(*(test.per_class for test in tests), strict=True)]
-    chance = max(support) / num_answers
-    # Seeds answer the same images again.
-    num_images = num_answers / len({trial.seed for trial in trials})
-    # Two standard errors: a lucky guesser is not taken for one who has learned.
-    return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
 
 
 def _improved_to_the_end(trial: Trial, stops: bool) -> bool:

@@ -59,7 +59,7 @@ class Conclusion(StrEnum):
 
 
 class Reservation(StrEnum):
-    """Why neither is called better though the interval excludes 0.
+    """Why neither is called better though the interval excludes 0; or, of a control, because it learned nothing.
 
     Interval and exact test ask about different kinds of chance, and an exact test of few things that can be exchanged
     has no small p-values at all, however large the difference.
@@ -69,6 +69,7 @@ class Reservation(StrEnum):
     FEW_GROUPS = "few_groups"
     COMPARISONS = "comparisons"
     EXACT_TEST = "exact_test"
+    CONTROL_AT_CHANCE = "control_at_chance"
 
 
 class Difference(Frozen):

@@ -36,6 +36,11 @@ EXAMPLES = [
         "snn: in 1 of 5 trainings no better than naming the most frequent class.",
     ),
     (
+        c.ControlAtChance(contender="snn", control="one time step"),
+        "The control one time step of snn learned nothing: it is not shown to be better than naming the most frequent "
+        "class, and shows no cause. Train longer (--epochs).",
+    ),
+    (
         c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
         "A nearest-neighbour baseline on small grey images scores 91.0 % of the first fold, above snn and cnn. Add "
         "images, tune (--tune 10), or look for leaks (spikeduel audit).",

@@ -103,7 +103,10 @@ def test_a_single_step_that_may_do_as_well_is_told_with_its_energy(conclusions, 
     text = "A single step takes 750 nJ to 1.50 µJ an answer, 4 steps 3.00 to 6.00 µJ (estimates, arithmetic alone, "
     text += "hoisted)."
     assert (text in of_controls(results(trials), controlled(seeds=seeds, **conclusions))) is told
-    # Not where that is not known, nor where it saves nothing.
+    # Not where it learned nothing, where its energy is not known, nor where it saves nothing.
+    nothing = row("one_step", UNKNOWN, reservation=Reservation.CONTROL_AT_CHANCE)
+    failed = structs.replace(controlled(), rows=[nothing])
+    assert text not in of_controls(results(trials), failed)
     dear = structs.replace(one_step, energy=energy_of(7e-6))
     for other in (structs.replace(one_step, energy=None), dear):
         unknown = [structs.replace(each, controls={"one_step": other}) for each in trials]

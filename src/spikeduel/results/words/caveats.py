@@ -35,6 +35,10 @@ _SENTENCES: dict[Any, str] = {
         "{improving:Train longer (--epochs).|Try other settings (--tune 10).}"
     ),
     c.SometimesAtChance: "{contender}: in {num} of {of:training} no better than naming the most frequent class.",
+    c.ControlAtChance: (
+        "The control {control} of {contender} learned nothing: it is not shown to be better than naming the most "
+        "frequent class, and shows no cause. Train longer (--epochs)."
+    ),
     c.BelowNearestNeighbour: (
         "A nearest-neighbour baseline on small grey images scores {accuracy:.1%}{first_fold: of the first fold|}, "
         "above {contenders}. Add images, tune (--tune 10), or look for leaks (spikeduel audit)."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
 from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import ControlledContender, ControlRow, Results
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.words.costs import range_in_words
 from spikeduel.results.words.numbers import counted, listed, margin, signed
 from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
@@ -57,7 +57,8 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     }
     shown = claims(contender)
     texts += [_CLAIMS[claim].format(**words) for claim in shown]
-    if Claim.STEPS_GAIN not in shown:
+    failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
+    if Claim.STEPS_GAIN not in shown and "one_step" not in failed:
         texts += _energy_of_one_step(results, contender)
     return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
 
