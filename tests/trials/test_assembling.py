@@ -422,7 +422,7 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     assert [pair.p_value_raw for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
     assert [pair.p_value for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
     grouped = assembling.compare_pairs(list(predicted), finished(records, measures), np.arange(100) // 25, 0.005)
-    assert grouped[0].test == "exact sign flips of 4 groups"
+    assert grouped[0].test == "t test over groups of images, and exact sign flips of 4 groups"
     assert grouped[0].p_value_raw == 1.0
 
 
@@ -445,7 +445,9 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
 def test_groups_of_the_test_images_count():
     groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
     split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
-    assert pair_of(groups=groups, splits=[split]).test == "exact sign flips of 5 groups"
+    assert (
+        pair_of(groups=groups, splits=[split]).test == "t test over groups of images, and exact sign flips of 5 groups"
+    )
 
 
 def test_the_margin_is_the_experiments():
