@@ -10,6 +10,7 @@ from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
 from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
+from spikeduel.results.power import Luck, power
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling, Epoch, Score
 from spikeduel.settings.recipes import baseline
@@ -347,6 +348,8 @@ def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
 # ---- what would overturn it
 
 
+LUCK = Luck(seeds_a=0.0173, seeds_b=0.007, images=0.0042)
+FOUND = {"difference": -0.0213, "seeds_needed": None, "power": power(LUCK, 0.01, 6)}
 FEW = {"groups_tested": 5, "groups": 48}
 
 
@@ -358,6 +361,18 @@ FEW = {"groups_tested": 5, "groups": 48}
         ({"seeds": 4}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
         ({"seeds_needed": None}, {}, [c.MoreSeeds(needed=None, most=100, margin=0.005)]),
         ({"seeds_needed": None, "detectable_at_best": 0.0061}, {}, [c.MoreImages(detectable=0.0061)]),
+        # What was found is more than the images can show with seeds enough: it is the seeds that are too few.
+        (
+            {**FOUND, "seeds_for_difference": 9, "detectable_at_best": 0.0118},
+            {},
+            [c.MoreSeeds(needed=9, most=100, margin=0.0213)],
+        ),
+        (
+            {**FOUND, "seeds_for_difference": None, "detectable_at_best": 0.0118},
+            {},
+            [c.MoreSeeds(needed=None, most=100, margin=0.0213)],
+        ),
+        ({**FOUND, "detectable_at_best": 0.0214}, {}, [c.MoreImages(detectable=0.0214)]),
         ({"conclusion": Conclusion.EQUIVALENT}, {}, []),
         ({"conclusion": Conclusion.A_BETTER, "seeds": 3}, {}, []),
         ({"seeds": 1}, {}, [c.AnotherTraining()]),
@@ -379,7 +394,7 @@ FEW = {"groups_tested": 5, "groups": 48}
     ids=str,
 )
 def test_what_would_overturn_it(changes, about, expected):
-    pairs = [pair(0.002, **{"seeds": 6, **changes})]
+    pairs = [pair(**{"difference": 0.002, "seeds": 6, **changes})]
     assert overturned_by(dataset(**about), pairs, tuned=False) == [*expected, c.OtherSettings()]
     assert overturned_by(dataset(**about), pairs, tuned=True) == [*expected, c.MoreTuning()]
 
@@ -389,6 +404,14 @@ def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
     pairs.append(pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER))
     expected = c.MoreSeeds(needed=33, most=100, margin=0.005)
     assert overturned_by(dataset(), pairs, tuned=False) == [expected, c.OtherSettings()]
+
+
+def test_of_several_pairs_some_take_seeds_and_others_images():
+    by_seeds = [pair(**FOUND, seeds=6, detectable_at_best=0.01, seeds_for_difference=number) for number in (9, None, 7)]
+    by_images = [pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best) for at_best in (0.02, 0.03)]
+    assert overturned_by(dataset(), [*by_seeds, *by_images], tuned=False) == [
+        c.MoreSeeds(needed=None, most=100, margin=0.0213), c.MoreImages(detectable=0.03), c.OtherSettings(),
+    ]  # fmt: skip
 
 
 def test_without_a_pair_there_is_nothing_to_overturn():

@@ -64,6 +64,18 @@ def test_one_seed_in_groups_flips_whole_groups():
     assert sd.compare_predictions(labels, a, b, np.arange(40)).p_value == pytest.approx(2 / 2**8)
 
 
+def test_the_seeds_that_a_difference_takes():
+    rng = np.random.default_rng(0)
+    easy = rng.standard_normal(10_000)
+    a, b = (answers(rng, accuracy, 4, 10_000, spread=0.015, difficulty=easy) for accuracy in (0.9, 0.88))
+    found = significance.difference(a, b)
+    assert found.detectable_at_best < abs(found.difference) < found.detectable
+    assert found.seeds_for_difference > 4
+    again = significance.difference(a, b, margin=abs(found.difference))
+    assert found.seeds_for_difference == again.seeds_needed
+    assert significance.difference(a[:1], b[:1]).seeds_for_difference is None
+
+
 def test_in_groups_that_differ_little_p_is_that_of_the_interval():
     # Of each of 40 groups of 12 images a alone gets six, and b alone five: flipping groups takes that for certain.
     groups, place = np.divmod(np.arange(480), 12)

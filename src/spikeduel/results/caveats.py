@@ -114,7 +114,9 @@ RelativesApart = _kind("RelativesApart", "A split that keeps relatives together.
 AnotherTraining = _kind("AnotherTraining", "One seed cannot show the spread over seeds.")
 EnoughSeeds = _kind("EnoughSeeds", "Too few seeds for any lead to be conclusive.", fewest=Count)
 MoreSeeds = _kind(
-    "MoreSeeds", "About `needed` seeds would show a difference of `margin`; None: more than are looked for (`most`).",
+    "MoreSeeds",
+    "About `needed` seeds would show a difference of `margin`, which is what counts as one, or what was found; None: "
+    "more than are looked for (`most`).",
     needed=Count | None, most=Count, margin=Share,
 )  # fmt: skip
 MoreImages = _kind(

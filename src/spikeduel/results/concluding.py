@@ -99,15 +99,32 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
     elif too_few := [pair.fewest_seeds for pair in undecided if pair.seeds < pair.fewest_seeds]:
         found.append(c.EnoughSeeds(fewest=max(too_few)))
     elif undecided:
-        known = [pair.seeds_needed for pair in undecided if pair.seeds_needed is not None]
-        needed = max(known) if len(known) == len(undecided) else None
-        at_best, margin = max(pair.detectable_at_best or 0.0 for pair in undecided), undecided[0].margin
-        if needed is not None or at_best <= margin:
-            found.append(c.MoreSeeds(needed=needed, most=MOST_SEEDS, margin=margin))
-        elif not few:
-            # With few groups, it has been said which images are wanted.
-            found.append(c.MoreImages(detectable=at_best))
+        found += _seeds_or_images(undecided, bool(few))
     return [*found, c.MoreTuning() if tuned else c.OtherSettings()]
+
+
+def _seeds_or_images(undecided: Sequence[Pair], few_groups: bool) -> list[Overturn]:
+    """What holds back pairs that are not decided: seeds, where any number of them would do on these images.
+
+    With few groups, it has been said which images are wanted.
+    """
+    needed, margin = [pair.seeds_needed for pair in undecided], undecided[0].margin
+    if None not in needed:
+        return [c.MoreSeeds(needed=max(map(int, filter(None, needed))), most=MOST_SEEDS, margin=margin)]
+    found: list[Overturn] = []
+    # Older results, which have no power, do not tell how many seeds their differences take.
+    shown = [pair for pair in undecided if pair.power and abs(pair.difference) > (pair.detectable_at_best or 0.0)]
+    if shown:
+        hardest = max(shown, key=lambda pair: pair.seeds_for_difference or math.inf)
+        more = {"needed": hardest.seeds_for_difference, "margin": abs(hardest.difference)}
+        found.append(c.MoreSeeds(most=MOST_SEEDS, **more))
+    if others := [pair for pair in undecided if pair not in shown]:
+        at_best = max(pair.detectable_at_best or 0.0 for pair in others)
+        if at_best > margin:
+            found += [] if few_groups else [c.MoreImages(detectable=at_best)]
+        elif not found:
+            found.append(c.MoreSeeds(needed=None, most=MOST_SEEDS, margin=margin))
+    return found
 
 
 def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:

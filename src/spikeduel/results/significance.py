@@ -89,9 +89,9 @@ class Difference(Frozen):
 
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
     `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
-    found: None where 100 are too few. With one seed, which says nothing of their spread, the last two are None, and
-    the first is about these models. All three are of the t test: six paired seeds find it less often, as the signs of
-    all have to agree.
+    found, `seeds_for_difference` the one with which a true difference as large as this one is: None where 100 are too
+    few. With one seed, which says nothing of their spread, the last three are None, and the first is about these
+    models. All are of the t test: six paired seeds find it less often, as the signs of all have to agree.
     """
 
     difference: float
@@ -108,6 +108,7 @@ class Difference(Frozen):
     detectable: float
     detectable_at_best: float | None
     seeds_needed: int | None
+    seeds_for_difference: int | None = None
     groups: int | None = None
     effective_groups: float | None = None
     negligible: bool = False
@@ -221,7 +222,11 @@ def difference(
         paired=paired,
     )
     if num_seeds > 1:
-        found = structs.replace(found, seeds_needed=off.seeds_needed(margin, found.fewest_seeds))
+        found = structs.replace(
+            found,
+            seeds_needed=off.seeds_needed(margin, found.fewest_seeds),
+            seeds_for_difference=off.seeds_needed(abs(found.difference), found.fewest_seeds),
+        )
     return adjusted([found])[0]
 
 

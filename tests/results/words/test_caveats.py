@@ -226,6 +226,10 @@ def test_cases_of_a_sentence(caveat, has, lacks):
             c.MoreSeeds(needed=None, most=100, margin=0.005),
             "more than 100 seeds (as many as a difference of 0.5 points takes)",
         ),
+        (
+            c.MoreSeeds(needed=11, most=100, margin=0.02125),
+            "more seeds (about 11 would show a difference of 2.13 points, if there is one)",
+        ),
         (c.FewGroups(tested=8, known=8, one_seed=True, folds_help=False), "more groups of test images (8 tested)"),
     ],
 )

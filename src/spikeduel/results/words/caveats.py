@@ -10,7 +10,7 @@ from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.significance import smallest_p
 from spikeduel.results.words import audit
 from spikeduel.results.words.audit import filled
-from spikeduel.results.words.numbers import counted, listed, points
+from spikeduel.results.words.numbers import counted, hundredths, listed, points
 
 _SENTENCES: dict[Any, str] = {
     c.Leakage: (
@@ -154,7 +154,7 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
         case c.FailedMeasure(reason=why):
             return {"why": why.rstrip(".")}
         case c.MoreSeeds(needed=needed, margin=margin):
-            return {"is_known": needed is not None, "margin_points": 100 * margin}
+            return {"is_known": needed is not None, "margin_points": float(hundredths(margin))}
         case c.MoreImages(detectable=detectable):
             return {"least": points(detectable)}
     return {}
