@@ -159,9 +159,9 @@ def chance(trials):
 
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():
     # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-    assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], chance=0.1, stopped_early=True)]
     assert chance([trial("snn", 0.115)]) == []
-    assert chance([fold(0.82, None, (80, 20))]) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance([fold(0.82, None, (80, 20))]) == [c.AtChance(contenders=["snn"], chance=0.8, stopped_early=True)]
 
 
 def test_chance_is_judged_by_all_trainings_together():
@@ -169,13 +169,13 @@ def test_chance_is_judged_by_all_trainings_together():
     better = [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))]
     assert chance(better) == [c.SometimesAtChance(contender="snn", num=1, of=5)]
     never = [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))]
-    assert chance(never) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance(never) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=True)]
 
 
 def test_seeds_answer_the_same_images():
     # Six seeds at 0.27 are 600 answers to 100 images: still within two standard errors of 100.
     assert chance([fold(0.27, None, seed=seed) for seed in range(6)]) == [
-        c.AtChance(contenders=["snn"], stopped_early=True)
+        c.AtChance(contenders=["snn"], chance=0.2, stopped_early=True)
     ]
 
 
@@ -189,9 +189,9 @@ def test_a_control_that_learned_nothing_is_named():
 def test_whether_all_at_chance_stopped_early():
     stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
     # The one that reached the limit did better until then, the other would not take more epochs.
-    assert chance(stopped) == [c.AtChance(contenders=["snn"], stopped_early=False, improving=True)]
+    assert chance(stopped) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False, improving=True)]
     stuck = [fold(0.2, None, stopped="limit", best_epoch=0)]
-    assert chance(stuck) == [c.AtChance(contenders=["snn"], stopped_early=False)]
+    assert chance(stuck) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False)]
 
 
 def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():

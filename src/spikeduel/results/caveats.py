@@ -35,13 +35,13 @@ FewGroups = _kind(
 )  # fmt: skip
 AtChance = _kind(
     "AtChance",
-    "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did; `improving`: "
-    "one got better until the limit of epochs.",
-    contenders=list[str], stopped_early=bool, improving=(bool, False),
+    "Contenders not shown to be better than always naming the test images' most frequent class, whose share is "
+    "`chance`; `stopped_early`: all their trainings did; `improving`: one got better until the limit of epochs.",
+    contenders=list[str], chance=(Share | None, None), stopped_early=bool, improving=(bool, False),
 )  # fmt: skip
 SometimesAtChance = _kind("SometimesAtChance", "One, in `num` of `of` trainings.", contender=str, num=Count, of=Count)
 ControlAtChance = _kind(
-    "ControlAtChance", "A trained control, by title, not shown to be better than naming the most frequent class.",
+    "ControlAtChance", "A trained control, by title, not shown to be better than that class.",
     contender=str, control=str,
 )  # fmt: skip
 BelowNearestNeighbour = _kind(

@@ -13,11 +13,20 @@ def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -
     found = [(trial.test, trial.controls[control] if control else trial.test) for trial in trials if trial.test]
     num_answers = sum(test.n for test, _ in found)
     right = sum(asked.accuracy * test.n for test, asked in found)
-    per_class = zip(*(test.per_class for test, _ in found), strict=True)
-    chance = max(sum(scores.support for scores in row) for row in per_class) / num_answers
+    chance = share_of_most_frequent(trials)
     # Seeds answer the same images again.
     num_images = num_answers / len({trial.seed for trial in trials})
     return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
+
+
+def share_of_most_frequent(trials: Sequence[Trial]) -> float:
+    """Chance: the share of the test images that are of their most frequent class. No constant answer has a higher one.
+
+    The audit, which looks before training and at training's labels, names training's most frequent class instead.
+    """
+    tests = [trial.test for trial in trials if trial.test]
+    support = [sum(scores.support for scores in row) for row in zip(*(test.per_class for test in tests), strict=True)]
+    return max(support) / sum(test.n for test in tests)
 
 
 def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
-from spikeduel.results.chance import no_better_than_chance, unlearned_controls
+from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
 from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
@@ -203,7 +203,8 @@ def _of_accuracies(dataset: Dataset, trials: Sequence[Trial], stops: bool) -> li
     if always := sorted(name for name, those in tested.items() if no_better_than_chance(those)):
         early = all(trial.stopped == "early" for name in always for trial in tested[name])
         improving = any(_improved_to_the_end(trial, stops) for name in always for trial in tested[name])
-        found.append(c.AtChance(contenders=always, stopped_early=early, improving=improving))
+        share = share_of_most_frequent([trial for name in always for trial in tested[name]])
+        found.append(c.AtChance(contenders=always, chance=share, stopped_early=early, improving=improving))
     for name, those in tested.items():
         at_chance = sum(no_better_than_chance([trial]) for trial in those)
         if at_chance and name not in always:

@@ -212,7 +212,7 @@ def test_long_lists_are_cut():
         ),
         (
             {"reservation": Reservation.CONTROL_AT_CHANCE},
-            "the control learned nothing (not shown to be better than naming the most frequent class)",
+            "the control learned nothing (not shown to be better than a constant answer)",
         ),
     ],
 )

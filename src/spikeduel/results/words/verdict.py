@@ -91,7 +91,7 @@ def because(found: Difference) -> str:
         case Reservation.COMPARISONS:
             why = "not after adjusting for the number of comparisons"
         case Reservation.CONTROL_AT_CHANCE:
-            return "the control learned nothing (not shown to be better than naming the most frequent class)"
+            return "the control learned nothing (not shown to be better than a constant answer)"
         case _:
             why = "the exact test does not confirm it"
     return f"the interval excludes 0, but {why}"
