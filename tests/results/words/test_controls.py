@@ -80,7 +80,7 @@ def test_one_seed_describes_and_does_not_conclude():
         "only. Use --seeds 6.",
         "Accuracy does not show what energy it may save.",
     ]
-    assert {brief(each, "conv-lif") for each in found.rows} == {"too few seeds to conclude"}
+    assert {brief(each, "conv-lif") for each in found.rows} == {"takes 4 seeds"}
     assert how_controlled(found) == ""
 
 
@@ -121,6 +121,14 @@ def test_several_seeds_and_reservations():
     assert "mean over 6 seeds" in first
     # Wherever a sentence names a difference, it is the row's: contender − control.
     assert twin.startswith("ReLU twin −10.00 (−11.00 to −9.00): inconclusive: the interval excludes 0, but the exact")
+
+
+def test_a_control_that_takes_more_seeds_than_the_others_says_so():
+    rows = [row("relu_twin", BETTER, seeds=4), row("shuffled", UNKNOWN, seeds=4, paired=True)]
+    found = ControlledContender(contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows)
+    shuffled = "shuffled in time +2.00 (+1.00 to +3.00): takes 6 seeds, compared seed by seed."
+    assert of_controls(RUN, found)[2] == shuffled
+    assert brief(rows[1], "conv-lif") == "takes 6 seeds, compared seed by seed"
 
 
 def test_with_one_step_nothing_is_told_of_time():
