@@ -111,6 +111,7 @@ SCENARIOS = {
     "one seed, two harmless twins": Scenario(seeds=1, spread=0.005, others=2),
     "six seeds, two harmless twins": Scenario(spread=0.005, others=2),
     "one seed, 400 groups of 4": Scenario(seeds=1, images=1_600, group_size=4),
+    "one seed, 40 groups of 12, models alike": Scenario(seeds=1, images=480, group_size=12, spread=0.0),
     "one seed, 40 groups of log-normal sizes": Scenario(seeds=1, images=1_600, num_groups=40, sizes="log-normal"),
 }
 

@@ -248,7 +248,7 @@ def test_what_too_few_seeds_hold_back_is_said(comparison, unpainted):
     first, *others = comparison.results.comparison.controls[0].rows
     found = structs.replace(first.found, conclusion=Conclusion.INCONCLUSIVE, reservation=Reservation.FEW_SEEDS)
     page = report(with_controls(comparison, rows=[structs.replace(first, found=found), *others])).read_text()
-    assert "too few seeds to conclude" in page
+    assert f"takes {found.fewest_seeds} seeds" in page
 
 
 def test_without_controls_there_is_none(make_run, unpainted):

@@ -2,9 +2,12 @@ import itertools
 
 import pytest
 
+import made_costs
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
-from spikeduel.results.causes import Claim, claims
+from made_trials import trial
+from spikeduel.results.causes import Claim, claims, without_unlearned
 from spikeduel.results.run import ControlledContender
+from spikeduel.results.significance import Reservation
 
 EVERY = (BETTER, WORSE, EQUAL, UNKNOWN, None)
 CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
@@ -66,6 +69,24 @@ def test_a_control_counts_where_it_has_seeds_enough():
     assert claims(found) == [Claim.SPIKING_GAINS]
     alone = ControlledContender(contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows[1:])
     assert claims(alone) == [Claim.FEW_SEEDS]
+
+
+def test_a_control_that_learned_nothing_shows_no_cause():
+    found = controlled(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=BETTER)
+    assert claims(found) == [Claim.SPIKING_GAINS, Claim.STEPS_GAIN]
+
+    def trials(**accuracies):
+        every = {"relu_twin": 0.8, "quantised_twin": 0.8, "one_step": 0.8} | accuracies
+        made = {name: made_costs.control(name, accuracy, key="k") for name, accuracy in every.items()}
+        return [trial("conv-lif", 0.9, controls=made), trial("other", 0.9, controls={"one_step": made["relu_twin"]})]
+
+    assert without_unlearned(found, trials()) == found
+    failed = without_unlearned(found, trials(one_step=0.1))
+    assert [row.found.reservation for row in failed.rows] == [None, None, Reservation.CONTROL_AT_CHANCE]
+    # What was measured stays.
+    assert failed.rows[2].found.difference == found.rows[2].found.difference
+    assert claims(failed) == [Claim.BETTER_THAN_TWINS, Claim.STEPS_NOT_SHOWN]
+    assert claims(without_unlearned(found, trials(relu_twin=0.1))) == [Claim.NOT_SHOWN, Claim.STEPS_GAIN]
 
 
 def test_the_case_that_was_told_wrongly():

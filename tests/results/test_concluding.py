@@ -5,11 +5,12 @@ import pytest
 from msgspec import structs
 
 from made_audits import audit_with
-from made_costs import MACHINE, latency
+from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
 from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
+from spikeduel.results.power import Luck, power
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling, Epoch, Score
 from spikeduel.settings.recipes import baseline
@@ -158,9 +159,9 @@ def chance(trials):
 
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():
     # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-    assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], chance=0.1, stopped_early=True)]
     assert chance([trial("snn", 0.115)]) == []
-    assert chance([fold(0.82, None, (80, 20))]) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance([fold(0.82, None, (80, 20))]) == [c.AtChance(contenders=["snn"], chance=0.8, stopped_early=True)]
 
 
 def test_chance_is_judged_by_all_trainings_together():
@@ -168,22 +169,29 @@ def test_chance_is_judged_by_all_trainings_together():
     better = [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))]
     assert chance(better) == [c.SometimesAtChance(contender="snn", num=1, of=5)]
     never = [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))]
-    assert chance(never) == [c.AtChance(contenders=["snn"], stopped_early=True)]
+    assert chance(never) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=True)]
 
 
 def test_seeds_answer_the_same_images():
     # Six seeds at 0.27 are 600 answers to 100 images: still within two standard errors of 100.
     assert chance([fold(0.27, None, seed=seed) for seed in range(6)]) == [
-        c.AtChance(contenders=["snn"], stopped_early=True)
+        c.AtChance(contenders=["snn"], chance=0.2, stopped_early=True)
     ]
+
+
+def test_a_control_that_learned_nothing_is_named():
+    one_step = control("one time step", 0.1, key="k")
+    about = [trial("snn", 0.9, controls={"one_step": one_step, "relu_twin": control("ReLU twin", 0.9, key="k")})]
+    assert c.ControlAtChance(contender="snn", control="one time step") in found(about)
+    assert found([trial("snn", 0.9, controls={"relu_twin": control("ReLU twin", 0.9, key="k")})]) == []
 
 
 def test_whether_all_at_chance_stopped_early():
     stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
     # The one that reached the limit did better until then, the other would not take more epochs.
-    assert chance(stopped) == [c.AtChance(contenders=["snn"], stopped_early=False, improving=True)]
+    assert chance(stopped) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False, improving=True)]
     stuck = [fold(0.2, None, stopped="limit", best_epoch=0)]
-    assert chance(stuck) == [c.AtChance(contenders=["snn"], stopped_early=False)]
+    assert chance(stuck) == [c.AtChance(contenders=["snn"], chance=0.2, stopped_early=False)]
 
 
 def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():
@@ -340,6 +348,8 @@ def test_what_a_tuning_leaves_open_is_a_caveat_of_the_comparison():
 # ---- what would overturn it
 
 
+LUCK = Luck(seeds_a=0.0173, seeds_b=0.007, images=0.0042)
+FOUND = {"difference": -0.0213, "seeds_needed": None, "power": power(LUCK, 0.01, 6)}
 FEW = {"groups_tested": 5, "groups": 48}
 
 
@@ -351,6 +361,18 @@ FEW = {"groups_tested": 5, "groups": 48}
         ({"seeds": 4}, {}, [c.MoreSeeds(needed=14, most=100, margin=0.005)]),
         ({"seeds_needed": None}, {}, [c.MoreSeeds(needed=None, most=100, margin=0.005)]),
         ({"seeds_needed": None, "detectable_at_best": 0.0061}, {}, [c.MoreImages(detectable=0.0061)]),
+        # What was found is more than the images can show with seeds enough: it is the seeds that are too few.
+        (
+            {**FOUND, "seeds_for_difference": 9, "detectable_at_best": 0.0118},
+            {},
+            [c.MoreSeeds(needed=9, most=100, margin=0.0213)],
+        ),
+        (
+            {**FOUND, "seeds_for_difference": None, "detectable_at_best": 0.0118},
+            {},
+            [c.MoreSeeds(needed=None, most=100, margin=0.0213)],
+        ),
+        ({**FOUND, "detectable_at_best": 0.0214}, {}, [c.MoreImages(detectable=0.0214)]),
         ({"conclusion": Conclusion.EQUIVALENT}, {}, []),
         ({"conclusion": Conclusion.A_BETTER, "seeds": 3}, {}, []),
         ({"seeds": 1}, {}, [c.AnotherTraining()]),
@@ -372,7 +394,7 @@ FEW = {"groups_tested": 5, "groups": 48}
     ids=str,
 )
 def test_what_would_overturn_it(changes, about, expected):
-    pairs = [pair(0.002, **{"seeds": 6, **changes})]
+    pairs = [pair(**{"difference": 0.002, "seeds": 6, **changes})]
     assert overturned_by(dataset(**about), pairs, tuned=False) == [*expected, c.OtherSettings()]
     assert overturned_by(dataset(**about), pairs, tuned=True) == [*expected, c.MoreTuning()]
 
@@ -382,6 +404,14 @@ def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
     pairs.append(pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER))
     expected = c.MoreSeeds(needed=33, most=100, margin=0.005)
     assert overturned_by(dataset(), pairs, tuned=False) == [expected, c.OtherSettings()]
+
+
+def test_of_several_pairs_some_take_seeds_and_others_images():
+    by_seeds = [pair(**FOUND, seeds=6, detectable_at_best=0.01, seeds_for_difference=number) for number in (9, None, 7)]
+    by_images = [pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best) for at_best in (0.02, 0.03)]
+    assert overturned_by(dataset(), [*by_seeds, *by_images], tuned=False) == [
+        c.MoreSeeds(needed=None, most=100, margin=0.0213), c.MoreImages(detectable=0.03), c.OtherSettings(),
+    ]  # fmt: skip
 
 
 def test_without_a_pair_there_is_nothing_to_overturn():

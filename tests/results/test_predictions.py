@@ -129,7 +129,7 @@ def test_answers_of_the_same_trainings_are_compared_seed_by_seed(make_run):
 
 def test_groups_count(make_run):
     found = sd.compare_runs(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
-    assert found.test == "exact sign flips of 10 groups"
+    assert found.test == "t test over groups of images, and exact sign flips of 10 groups"
     assert found.p_value == pytest.approx(2 / 4)
 
 

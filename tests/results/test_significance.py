@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 
 import spikeduel as sd
-from spikeduel.results import significance
+from spikeduel.results import significance, uncertainty
 from spikeduel.results.significance import Conclusion, Reservation, reservation, smallest_p
 from spikeduel.results.uncertainty import sign_flips
 from spikeduel.system.errors import InputError
@@ -60,8 +60,40 @@ def test_one_seed_in_groups_flips_whole_groups():
     b[:8] = 1  # a is ahead on 8 images, all of two groups of four
     found = sd.compare_predictions(labels, a, b, np.arange(40) // 4)
     assert found.p_value == pytest.approx(0.5)
-    assert found.test == "exact sign flips of 10 groups"
+    assert found.test == "t test over groups of images, and exact sign flips of 10 groups"
     assert sd.compare_predictions(labels, a, b, np.arange(40)).p_value == pytest.approx(2 / 2**8)
+
+
+def test_the_seeds_that_a_difference_takes():
+    rng = np.random.default_rng(0)
+    easy = rng.standard_normal(10_000)
+    a, b = (answers(rng, accuracy, 4, 10_000, spread=0.015, difficulty=easy) for accuracy in (0.9, 0.88))
+    found = significance.difference(a, b)
+    assert found.detectable_at_best < abs(found.difference) < found.detectable
+    assert found.seeds_for_difference > 4
+    again = significance.difference(a, b, margin=abs(found.difference))
+    assert found.seeds_for_difference == again.seeds_needed
+    assert significance.difference(a[:1], b[:1]).seeds_for_difference is None
+
+
+def test_in_groups_that_differ_little_p_is_that_of_the_interval():
+    # Of each of 40 groups of 12 images a alone gets six, and b alone five: flipping groups takes that for certain.
+    groups, place = np.divmod(np.arange(480), 12)
+    a, b = (place >= 6), (place < 6) | (place == 11)
+    found = sd.compare_predictions(np.zeros(480, int), a.astype(int), b.astype(int), groups)
+    assert sign_flips(np.ones(40, int)) == pytest.approx(2 / 2**40)
+    assert found.p_value == pytest.approx(uncertainty.of_difference(~a[None], ~b[None], groups).p_value)
+    assert (found.excludes_zero, found.conclusion) == (False, Conclusion.INCONCLUSIVE)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.04, 0.06, 0.08, 0.1])
+@pytest.mark.parametrize("size", [1, 12])
+def test_p_and_interval_of_one_seed_do_not_contradict_each_other(size, share):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        a, b = rng.random((2, 480)) < np.array([[0.2], [0.2 + share]])
+        found = sd.compare_predictions(np.zeros(480, int), a, b, np.arange(480) // size)
+        assert found.excludes_zero or found.p_value > 0.05
 
 
 def test_what_holds_a_conclusion_back():

@@ -19,10 +19,12 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
 from spikeduel.results.run import GroupSizes, Results
+from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import (
     Anytime,
     Calibrated,
     Calibration,
+    ControlResult,
     CorruptedAccuracies,
     EarlyExit,
     EncodingSpread,
@@ -35,6 +37,7 @@ from spikeduel.results.trials import (
 from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.trials import assembling
+from spikeduel.trials.controls import Controlled
 from spikeduel.trials.runs import Finished, pooled
 from spikeduel.trials.runs import TestUses as Uses
 from spikeduel.trials.store import TrialRecord
@@ -115,6 +118,27 @@ def assembled(records=None, measures=None, experiment=EXPERIMENT, groups=None, s
 def pair_of(*given, **settings):
     (pair,) = assembled(*given, **settings).comparison.pairs
     return pair
+
+
+def test_a_control_that_learned_nothing_is_inconclusive():
+    truth = np.repeat([0, 1, 2], 20)
+    right, wrong = (measured(given, truth)["classification"] for given in (truth, np.zeros(60, int)))
+    controlled = {"relu_twin": right, "one_step": wrong}
+    made = {
+        name: ControlResult(title=name, meaning="", spikes=False, n=60, accuracy=each.accuracy, key="k")
+        for name, each in controlled.items()
+    }
+    finished = [
+        Finished(record("snn", seed), measured(truth, truth), controlled=Controlled(made, controlled, {}))
+        for seed in range(4)
+    ]
+    found = assembling.assemble(EXPERIMENT, prepared(), (SPLIT,), finished).comparison
+    rows = {row.control: row.found for row in found.controls[0].rows if row.found}
+    assert rows["relu_twin"].reservation is None
+    assert rows["one_step"].p_value < 0.05
+    assert rows["one_step"].conclusion is Conclusion.INCONCLUSIVE
+    assert rows["one_step"].reservation is Reservation.CONTROL_AT_CHANCE
+    assert c.ControlAtChance(contender="snn", control="one_step") in found.caveats
 
 
 # ---- results.json
@@ -398,7 +422,7 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     assert [pair.p_value_raw for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
     assert [pair.p_value for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
     grouped = assembling.compare_pairs(list(predicted), finished(records, measures), np.arange(100) // 25, 0.005)
-    assert grouped[0].test == "exact sign flips of 4 groups"
+    assert grouped[0].test == "t test over groups of images, and exact sign flips of 4 groups"
     assert grouped[0].p_value_raw == 1.0
 
 
@@ -421,7 +445,9 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
 def test_groups_of_the_test_images_count():
     groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
     split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
-    assert pair_of(groups=groups, splits=[split]).test == "exact sign flips of 5 groups"
+    assert (
+        pair_of(groups=groups, splits=[split]).test == "t test over groups of images, and exact sign flips of 5 groups"
+    )
 
 
 def test_the_margin_is_the_experiments():

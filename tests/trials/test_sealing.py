@@ -193,6 +193,12 @@ def test_every_training_that_was_tested_so_is_told(short, measured, unreported):
     assert told(short) == (2, 1, [EveryEpoch(trainings=2)])
 
 
+def test_trainings_are_counted_in_all_folds(measured, unreported):
+    found = compare(replace(measured, seeds=2, folds=3), store="s").results
+    assert len(found.trials) == 6
+    assert found.dataset.tested_every_epoch == 6
+
+
 def test_a_failed_training_has_no_meter(measured, unreported):
     results = compare(replace(measured, contenders=("dense-snn", "small-cnn"), learning_rate=1e30), store="s").results
     assert {(trial.status, trial.optimism) for trial in results.trials if trial.status == "failed"} == {

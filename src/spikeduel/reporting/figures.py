@@ -223,7 +223,7 @@ def _concluded(pair: Pair) -> str:
 
 
 def controls(results: Results) -> Figure:
-    """A panel for each spiking contender: its accuracy and that of each control, a dot a seed, a stroke their mean.
+    """A panel for each spiking contender: its accuracy and that of each control, a dot a training, a stroke their mean.
 
     Warm colours spike, cool ones do not.
     """

@@ -14,6 +14,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting import style
 from spikeduel.results.audit import Audit, Pair, SuspectLabel
+from spikeduel.results.chance import share_of_most_frequent
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin, Robustness, Trial
 from spikeduel.results.words.audit import move_in_words
@@ -83,15 +84,13 @@ def robustness(results: Results) -> Figure:
     measured, colours = robustness_by_contender(results), style.contender_colours(results.trials)
     figure = style.new_figure(4.6)
     panels = list(figure.subplots(2, 4, sharex=True, sharey=True).flat)
-    # Naming the most frequent class; all were asked about the same images.
-    test = next((trial.test for trial in results.trials if trial.test), None)
+    tested = [trial for trial in results.trials if trial.test]
     for place, (axes, corruption) in enumerate(zip(panels, [*CORRUPTIONS, None], strict=False)):
         style.quiet(axes, corruption or "mean of all", x="severity" if place >= 4 else "", grid=True)
         for name, found in measured.items():
             _line(axes, found, corruption, colours[name])
-        if test:
-            chance = max(row.support for row in test.per_class) / test.n
-            axes.axhline(chance, color=style.QUIET, linewidth=0.9, linestyle=":")
+        if tested:
+            axes.axhline(share_of_most_frequent(tested), color=style.QUIET, linewidth=0.9, linestyle=":")
     panels[0].set_ylim(0, 1)
     panels[0].set_xticks((0, *SEVERITIES))
     style.per_cent_axis(panels[0].yaxis)

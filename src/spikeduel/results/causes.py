@@ -1,9 +1,14 @@
 """What the controls of a spiking contender show together, as data: no claim says more than every control bears out."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
+from msgspec import structs
+
+from spikeduel.results.chance import unlearned_controls
 from spikeduel.results.run import ControlledContender
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import Trial
 
 TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
@@ -49,6 +54,22 @@ _ORDER = {
     Conclusion.B_BETTER: Claim.ORDER_HARMS,
     Conclusion.EQUIVALENT: Claim.ORDER_DOES_NOT_MATTER,
 }
+
+
+def without_unlearned(contender: ControlledContender, trials: Sequence[Trial]) -> ControlledContender:
+    """`contender`, of whose controls those that learned nothing are inconclusive, by however much they are worse.
+
+    `trials` are its own. A training that failed says nothing of what was left out of the network.
+    """
+    unlearned = unlearned_controls([trial for trial in trials if trial.contender == contender.contender])
+    nothing = {"conclusion": Conclusion.INCONCLUSIVE, "reservation": Reservation.CONTROL_AT_CHANCE}
+    rows = [
+        structs.replace(row, found=structs.replace(row.found, **nothing))
+        if row.found and row.control in unlearned
+        else row
+        for row in contender.rows
+    ]
+    return structs.replace(contender, rows=rows)
 
 
 def claims(contender: ControlledContender) -> list[Claim]:

@@ -35,11 +35,15 @@ FewGroups = _kind(
 )  # fmt: skip
 AtChance = _kind(
     "AtChance",
-    "Contenders no better than naming the most frequent class; `stopped_early`: all their trainings did; `improving`: "
-    "one got better until the limit of epochs.",
-    contenders=list[str], stopped_early=bool, improving=(bool, False),
+    "Contenders not shown to be better than always naming the test images' most frequent class, whose share is "
+    "`chance`; `stopped_early`: all their trainings did; `improving`: one got better until the limit of epochs.",
+    contenders=list[str], chance=(Share | None, None), stopped_early=bool, improving=(bool, False),
 )  # fmt: skip
 SometimesAtChance = _kind("SometimesAtChance", "One, in `num` of `of` trainings.", contender=str, num=Count, of=Count)
+ControlAtChance = _kind(
+    "ControlAtChance", "A trained control, by title, not shown to be better than that class.",
+    contender=str, control=str,
+)  # fmt: skip
 BelowNearestNeighbour = _kind(
     "BelowNearestNeighbour",
     "Contenders below the audit's untrained nearest neighbour; `first_fold` if that looked at the first fold.",
@@ -110,7 +114,9 @@ RelativesApart = _kind("RelativesApart", "A split that keeps relatives together.
 AnotherTraining = _kind("AnotherTraining", "One seed cannot show the spread over seeds.")
 EnoughSeeds = _kind("EnoughSeeds", "Too few seeds for any lead to be conclusive.", fewest=Count)
 MoreSeeds = _kind(
-    "MoreSeeds", "About `needed` seeds would show a difference of `margin`; None: more than are looked for (`most`).",
+    "MoreSeeds",
+    "About `needed` seeds would show a difference of `margin`, which is what counts as one, or what was found; None: "
+    "more than are looked for (`most`).",
     needed=Count | None, most=Count, margin=Share,
 )  # fmt: skip
 MoreImages = _kind(
@@ -120,10 +126,11 @@ MoreTuning = _kind("MoreTuning", "More trials of tuning, or wider ranges.")
 OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
 
 CAVEATS = (
-    Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, BelowNearestNeighbour,
-    SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings, UnevenTuning,
-    FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs, EpochLimit, Limited,
-    FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck, AuditProblem, DataNote,
+    Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, ControlAtChance,
+    BelowNearestNeighbour, SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings,
+    UnevenTuning, FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs,
+    EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck,
+    AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,

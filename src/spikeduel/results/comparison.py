@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
-from spikeduel.results.causes import claims
+from spikeduel.results.causes import claims, without_unlearned
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.predictions import remedied
@@ -192,7 +192,10 @@ def _of_schema_1(content: dict[str, Any]) -> Results:
     pairs = [structs.replace(pair, reservation=reservation(pair)) for pair in results.comparison.pairs]
     found = Conclusions(
         pairs=pairs,
-        controls=[structs.replace(each, rows=list(map(_reserved, each.rows))) for each in results.comparison.controls],
+        controls=[
+            without_unlearned(structs.replace(each, rows=list(map(_reserved, each.rows))), results.trials)
+            for each in results.comparison.controls
+        ],
         caveats=find_caveats(results.experiment, results.dataset, results.trials, results.tuning),
         overturned_by=overturned_by(results.dataset, pairs, tuned=results.tuning is not None),
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
+from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
 from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
@@ -98,15 +99,32 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
     elif too_few := [pair.fewest_seeds for pair in undecided if pair.seeds < pair.fewest_seeds]:
         found.append(c.EnoughSeeds(fewest=max(too_few)))
     elif undecided:
-        known = [pair.seeds_needed for pair in undecided if pair.seeds_needed is not None]
-        needed = max(known) if len(known) == len(undecided) else None
-        at_best, margin = max(pair.detectable_at_best or 0.0 for pair in undecided), undecided[0].margin
-        if needed is not None or at_best <= margin:
-            found.append(c.MoreSeeds(needed=needed, most=MOST_SEEDS, margin=margin))
-        elif not few:
-            # With few groups, it has been said which images are wanted.
-            found.append(c.MoreImages(detectable=at_best))
+        found += _seeds_or_images(undecided, bool(few))
     return [*found, c.MoreTuning() if tuned else c.OtherSettings()]
+
+
+def _seeds_or_images(undecided: Sequence[Pair], few_groups: bool) -> list[Overturn]:
+    """What holds back pairs that are not decided: seeds, where any number of them would do on these images.
+
+    With few groups, it has been said which images are wanted.
+    """
+    needed, margin = [pair.seeds_needed for pair in undecided], undecided[0].margin
+    if None not in needed:
+        return [c.MoreSeeds(needed=max(map(int, filter(None, needed))), most=MOST_SEEDS, margin=margin)]
+    found: list[Overturn] = []
+    # Older results, which have no power, do not tell how many seeds their differences take.
+    shown = [pair for pair in undecided if pair.power and abs(pair.difference) > (pair.detectable_at_best or 0.0)]
+    if shown:
+        hardest = max(shown, key=lambda pair: pair.seeds_for_difference or math.inf)
+        more = {"needed": hardest.seeds_for_difference, "margin": abs(hardest.difference)}
+        found.append(c.MoreSeeds(most=MOST_SEEDS, **more))
+    if others := [pair for pair in undecided if pair not in shown]:
+        at_best = max(pair.detectable_at_best or 0.0 for pair in others)
+        if at_best > margin:
+            found += [] if few_groups else [c.MoreImages(detectable=at_best)]
+        elif not found:
+            found.append(c.MoreSeeds(needed=None, most=MOST_SEEDS, margin=margin))
+    return found
 
 
 def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:
@@ -173,6 +191,8 @@ def _of_other_libraries(experiment: Experiment, trials: Sequence[Trial]) -> list
 def _of_accuracies(dataset: Dataset, trials: Sequence[Trial], stops: bool) -> list[Caveat]:
     """Who did no better than the most frequent class, or worse than the audit's search for the most similar image.
 
+    The former is asked of controls, too.
+
     `stops`: there is a rule that may end a training before the limit of epochs.
     """
     tested: dict[str, list[Trial]] = {}
@@ -180,33 +200,22 @@ def _of_accuracies(dataset: Dataset, trials: Sequence[Trial], stops: bool) -> li
         if trial.test:
             tested.setdefault(trial.contender, []).append(trial)
     found: list[Caveat] = []
-    if always := sorted(name for name, those in tested.items() if _no_better_than_chance(those)):
+    if always := sorted(name for name, those in tested.items() if no_better_than_chance(those)):
         early = all(trial.stopped == "early" for name in always for trial in tested[name])
         improving = any(_improved_to_the_end(trial, stops) for name in always for trial in tested[name])
-        found.append(c.AtChance(contenders=always, stopped_early=early, improving=improving))
+        share = share_of_most_frequent([trial for name in always for trial in tested[name]])
+        found.append(c.AtChance(contenders=always, chance=share, stopped_early=early, improving=improving))
     for name, those in tested.items():
-        at_chance = sum(_no_better_than_chance([trial]) for trial in those)
+        at_chance = sum(no_better_than_chance([trial]) for trial in those)
         if at_chance and name not in always:
             found.append(c.SometimesAtChance(contender=name, num=at_chance, of=len(those)))
+        found += [c.ControlAtChance(contender=name, control=title) for title in unlearned_controls(those).values()]
     if dataset.audit and (probe := dataset.audit.probe.accuracy) is not None:
         # With folds, the audit looks at the images of the first one.
         firsts = {name: [t.test.accuracy for t in those if t.test and not t.fold] for name, those in tested.items()}
         if below := [name for name, those in firsts.items() if those and statistics.fmean(those) < probe]:
             found.append(c.BelowNearestNeighbour(contenders=below, accuracy=probe, first_fold=bool(dataset.folds)))
     return found
-
-
-def _no_better_than_chance(trials: Sequence[Trial]) -> bool:
-    """Whether one contender's trials, on average over their images, are as good as naming the most frequent class."""
-    tests = [trial.test for trial in trials if trial.test]
-    num_answers = sum(test.n for test in tests)
-    right = sum(test.accuracy * test.n for test in tests)
-    support = [sum(scores.support for scores in row) for row in zip(*(test.per_class for test in tests), strict=True)]
-    chance = max(support) / num_answers
-    # Seeds answer the same images again.
-    num_images = num_answers / len({trial.seed for trial in trials})
-    # Two standard errors: a lucky guesser is not taken for one who has learned.
-    return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
 
 
 def _improved_to_the_end(trial: Trial, stops: bool) -> bool:

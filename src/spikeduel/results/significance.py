@@ -19,8 +19,8 @@ cannot fall below 2/64 = 0.031 with six seeds, nor below 0.0625 with five, so th
 all six differences must have one sign. It is not adjusted by Holm either: over five controls that would take eight
 seeds.
 
-**One seed** says nothing about other seeds. These two trained models are tested: exactly, by McNemar's test, or by
-flipping the signs of whole groups where images come in groups.
+**One seed** says nothing about other seeds. These two trained models are tested: exactly, by McNemar's test; where
+images come in groups, by flipping the signs of whole groups and by the interval's dual, of which the larger p counts.
 """
 
 import math
@@ -59,7 +59,7 @@ class Conclusion(StrEnum):
 
 
 class Reservation(StrEnum):
-    """Why neither is called better though the interval excludes 0.
+    """Why neither is called better though the interval excludes 0; or, of a control, because it learned nothing.
 
     Interval and exact test ask about different kinds of chance, and an exact test of few things that can be exchanged
     has no small p-values at all, however large the difference.
@@ -69,6 +69,7 @@ class Reservation(StrEnum):
     FEW_GROUPS = "few_groups"
     COMPARISONS = "comparisons"
     EXACT_TEST = "exact_test"
+    CONTROL_AT_CHANCE = "control_at_chance"
 
 
 class Difference(Frozen):
@@ -80,7 +81,7 @@ class Difference(Frozen):
     `ci95` excludes 0.
 
     `p_value` is after Holm where several pairs were compared, and at least `p_permutation`, the p-value of exchanging
-    seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's exact test, before Holm.
+    seeds (None with one seed). `p_value_raw` is that of the t test, or of one seed's test, before Holm.
     `paired`: seed s of both is one training, so that differences are taken seed by seed, and their signs are flipped.
 
     `groups` is the number of groups that the images come in, None where each stands for itself; `effective_groups` how
@@ -88,9 +89,9 @@ class Difference(Frozen):
 
     `detectable` is the true difference that is found in 80 % of cases with these seeds and images,
     `detectable_at_best` the same with any number of seeds, `seeds_needed` the number of seeds with which `margin` is
-    found: None where 100 are too few. With one seed, which says nothing of their spread, the last two are None, and
-    the first is about these models. All three are of the t test: six paired seeds find it less often, as the signs of
-    all have to agree.
+    found, `seeds_for_difference` the one with which a true difference as large as this one is: None where 100 are too
+    few. With one seed, which says nothing of their spread, the last three are None, and the first is about these
+    models. All are of the t test: six paired seeds find it less often, as the signs of all have to agree.
     """
 
     difference: float
@@ -107,6 +108,7 @@ class Difference(Frozen):
     detectable: float
     detectable_at_best: float | None
     seeds_needed: int | None
+    seeds_for_difference: int | None = None
     groups: int | None = None
     effective_groups: float | None = None
     negligible: bool = False
@@ -197,7 +199,9 @@ def difference(
         p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
     else:
         sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
-        p_value, test = uncertainty.sign_flips(sums), f"exact sign flips of {len(sums):,} groups"
+        # Groups may differ less than independent images would; the interval then takes the variance of those.
+        p_value = max(uncertainty.sign_flips(sums), off.p_value)
+        test = f"t test over groups of images, and exact sign flips of {len(sums):,} groups"
     found = Difference(
         difference=float(right_a.mean() - right_b.mean()),
         ci95=off.interval(0.95),
@@ -218,7 +222,11 @@ def difference(
         paired=paired,
     )
     if num_seeds > 1:
-        found = structs.replace(found, seeds_needed=off.seeds_needed(margin, found.fewest_seeds))
+        found = structs.replace(
+            found,
+            seeds_needed=off.seeds_needed(margin, found.fewest_seeds),
+            seeds_for_difference=off.seeds_needed(abs(found.difference), found.fewest_seeds),
+        )
     return adjusted([found])[0]
 
 

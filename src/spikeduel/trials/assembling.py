@@ -14,6 +14,7 @@ from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
+from spikeduel.results.causes import without_unlearned
 from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
@@ -81,7 +82,7 @@ def assemble(
         trials=trials,
         comparison=Conclusions(
             pairs=pairs,
-            controls=[found for found in compared if found],
+            controls=[without_unlearned(found, trials) for found in compared if found],
             caveats=find_caveats(experiment, dataset, trials, tuning),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),

@@ -135,7 +135,10 @@ class TestUses:
 def test_uses(
     store: Store, prepared: Prepared, trials: Sequence[Trial], controlled: Sequence[Controlled | None]
 ) -> TestUses:
-    """How often the test images were asked; with folds, those of the fold that the most models of other runs were."""
+    """How often the test images were asked; with folds, those of the fold that the most models of other runs were.
+
+    Trainings that were asked after every epoch are counted in all folds.
+    """
     own: dict[int | None, set[str]] = {}
     for each, found in zip(trials, controlled, strict=True):
         keys = own.setdefault(each.split.fold, set())
@@ -143,7 +146,7 @@ def test_uses(
         keys |= set(found.keys) if found else set()
     asked = {each.split.fold: AskedImages.of(prepared, each.split.test) for each in trials}
     uses = [(store.test_uses(asked[fold], keys), len(keys)) for fold, keys in own.items()]
-    every_epoch = max(store.tested_every_epoch(asked[fold]) for fold in own)
+    every_epoch = sum(store.tested_every_epoch(asked[fold]) for fold in own)
     return TestUses(*max(uses, key=lambda use: use[0] - use[1]), every_epoch)
 
 

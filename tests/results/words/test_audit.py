@@ -79,7 +79,7 @@ def table(**changes: object) -> dict[str, str]:
 def test_rows_are_text_with_short_labels() -> None:
     found = table(formats=(SIZES,))
     assert found["nearest neighbour"].startswith("97.0 % accuracy")
-    assert found["chance"].startswith("50.0 %")
+    assert found["constant answer"].startswith("50.0 %")
     assert found["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
     assert "split over files" not in found
     assert all(len(label.split()) <= 3 and label == label.strip() for label in found)

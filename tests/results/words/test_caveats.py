@@ -27,13 +27,18 @@ EXAMPLES = [
         "not help. With one seed, p cannot fall below 0.062. Use --folds 5 to test all groups.",
     ),
     (
-        c.AtChance(contenders=["snn"], stopped_early=True),
-        "snn: no better than naming the most frequent class. The stopping rule ended training, so --epochs changes "
-        "nothing. Try other settings (--tune 10).",
+        c.AtChance(contenders=["snn"], chance=0.354, stopped_early=True),
+        "snn: not shown to be better than always naming the test images' most frequent class (35.4 %). The stopping "
+        "rule ended training, so --epochs changes nothing. Try other settings (--tune 10).",
     ),
     (
         c.SometimesAtChance(contender="snn", num=1, of=5),
-        "snn: in 1 of 5 trainings no better than naming the most frequent class.",
+        "snn: in 1 of 5 trainings not shown to be better than always naming the test images' most frequent class.",
+    ),
+    (
+        c.ControlAtChance(contender="snn", control="one time step"),
+        "The control one time step of snn learned nothing: it is not shown to be better than always naming the "
+        "test images' most frequent class, and shows no cause. Train longer (--epochs).",
     ),
     (
         c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.91, first_fold=True),
@@ -189,7 +194,7 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
             "--folds",
         ),
         (c.AtChance(contenders=["snn"], stopped_early=False, improving=True), "Train longer (--epochs).", "tune"),
-        (c.AtChance(contenders=["snn"], stopped_early=False), "Try other settings (--tune 10).", "--epochs"),
+        (c.AtChance(contenders=["snn"], stopped_early=False), "class. Try other settings (--tune 10).", "--epochs"),
         (c.FewTestImages(num_test=1, folds_help=False), "1 test image:", "images"),
         (c.Tuned(num_trials=1, most_epochs=1), "1 trial of at most 1 epoch,", "epochs"),
         (c.NotTrained(sources={"b": "a"}, num_steps=1, percentile=99.9), "over 1 step,", "1 steps"),
@@ -220,6 +225,10 @@ def test_cases_of_a_sentence(caveat, has, lacks):
         (
             c.MoreSeeds(needed=None, most=100, margin=0.005),
             "more than 100 seeds (as many as a difference of 0.5 points takes)",
+        ),
+        (
+            c.MoreSeeds(needed=11, most=100, margin=0.02125),
+            "more seeds (about 11 would show a difference of 2.13 points, if there is one)",
         ),
         (c.FewGroups(tested=8, known=8, one_seed=True, folds_help=False), "more groups of test images (8 tested)"),
     ],

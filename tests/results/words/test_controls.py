@@ -80,7 +80,7 @@ def test_one_seed_describes_and_does_not_conclude():
         "only. Use --seeds 6.",
         "Accuracy does not show what energy it may save.",
     ]
-    assert {brief(each, "conv-lif") for each in found.rows} == {"too few seeds to conclude"}
+    assert {brief(each, "conv-lif") for each in found.rows} == {"takes 4 seeds"}
     assert how_controlled(found) == ""
 
 
@@ -103,7 +103,10 @@ def test_a_single_step_that_may_do_as_well_is_told_with_its_energy(conclusions, 
     text = "A single step takes 750 nJ to 1.50 µJ an answer, 4 steps 3.00 to 6.00 µJ (estimates, arithmetic alone, "
     text += "hoisted)."
     assert (text in of_controls(results(trials), controlled(seeds=seeds, **conclusions))) is told
-    # Not where that is not known, nor where it saves nothing.
+    # Not where it learned nothing, where its energy is not known, nor where it saves nothing.
+    nothing = row("one_step", UNKNOWN, reservation=Reservation.CONTROL_AT_CHANCE)
+    failed = structs.replace(controlled(), rows=[nothing])
+    assert text not in of_controls(results(trials), failed)
     dear = structs.replace(one_step, energy=energy_of(7e-6))
     for other in (structs.replace(one_step, energy=None), dear):
         unknown = [structs.replace(each, controls={"one_step": other}) for each in trials]
@@ -118,6 +121,14 @@ def test_several_seeds_and_reservations():
     assert "mean over 6 seeds" in first
     # Wherever a sentence names a difference, it is the row's: contender − control.
     assert twin.startswith("ReLU twin −10.00 (−11.00 to −9.00): inconclusive: the interval excludes 0, but the exact")
+
+
+def test_a_control_that_takes_more_seeds_than_the_others_says_so():
+    rows = [row("relu_twin", BETTER, seeds=4), row("shuffled", UNKNOWN, seeds=4, paired=True)]
+    found = ControlledContender(contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows)
+    shuffled = "shuffled in time +2.00 (+1.00 to +3.00): takes 6 seeds, compared seed by seed."
+    assert of_controls(RUN, found)[2] == shuffled
+    assert brief(rows[1], "conv-lif") == "takes 6 seeds, compared seed by seed"
 
 
 def test_with_one_step_nothing_is_told_of_time():

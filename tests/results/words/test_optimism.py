@@ -53,4 +53,6 @@ def test_rows_for_tables():
         ("cnn", ["81.00 ± 1.41", "85.00 ± 4.24", "4.00 ± 5.66", "88.00"]),
     ]
     assert optimism.lead_rows(found) == [("snn − cnn", ["+4.00", "+2.00", "+2.00"])]
-    assert "Means over 2 seeds, the 5 folds of each pooled." in optimism.how_measured(found, folds=5)
+    pooled = "Means over 2 seeds, the 5 folds of each pooled; ± is the standard deviation over these 2 means."
+    assert pooled in optimism.how_measured(found, folds=5)
+    assert "±" not in optimism.how_measured(found)

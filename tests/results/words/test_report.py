@@ -62,6 +62,10 @@ def test_what_a_mean_is_over(results):
     assert report.trained_on(tested) == "2 seeds"
     assert report.trained_on(in_folds) == "2 seeds and 2 folds"
     assert report.trained_on(in_folds[:2]) == "2 folds"
+    assert report.dots(tested) == "Dots are seeds, strokes their means"
+    assert report.dots(in_folds) == "Dots are trainings (2 seeds and 2 folds), strokes their means"
+    assert report.dots(in_folds[:2]) == "Dots are trainings (2 folds), strokes their means"
+    assert report.dots(tested[:1]) == "One seed each"
     # Of each seed, both folds' images; one fold of the second seed failed.
     assert report.num_tested(in_folds) == "40"
     assert report.num_tested(in_folds[:3]) == "20 to 40"

@@ -86,7 +86,7 @@ def test_a_measure_from_outside_has_a_column():
         (1, None, ""),
         (3, None, "± is the standard deviation over 3 seeds."),
         (1, 5, "± is the standard deviation over 5 folds."),
-        (3, 5, "± is the standard deviation over 3 seeds and 5 folds."),
+        (3, 5, "± is the standard deviation over all trainings: 3 seeds and 5 folds."),
     ],
 )
 def test_what_plus_or_minus_is(seeds, folds, note):

@@ -210,6 +210,10 @@ def test_long_lists_are_cut():
             {"seeds": 6, "reservation": Reservation.EXACT_TEST},
             "the interval excludes 0, but the exact test does not confirm it",
         ),
+        (
+            {"reservation": Reservation.CONTROL_AT_CHANCE},
+            "the control learned nothing (not shown to be better than a constant answer)",
+        ),
     ],
 )
 def test_why_nobody_is_better(changes, text):

@@ -43,7 +43,8 @@ _SENTENCES: dict[FindingKind, str] = {
     "leakage": (
         "Leakage: {shared} of the test images have a sibling in training (same group, or nearly the same picture). An "
         "untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
-        "without these siblings (chance: {audit.probe.chance:.1%}). A network can answer from memory."
+        "without these siblings (always training's most frequent class: {audit.probe.chance:.1%}). A network can "
+        "answer from memory."
     ),
     "near_test_in_training": (
         "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
@@ -287,7 +288,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)",
         "without siblings": f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)",
         "split over files": f"{_percent(probe.accuracy_if_ungrouped)} accuracy (groups cut)",
-        "chance": f"{_percent(probe.chance)} accuracy (always training's most frequent class)",
+        "constant answer": f"{_percent(probe.chance)} accuracy (always training's most frequent class)",
         "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
     }
     if moved := audit.moved_copies:

@@ -10,7 +10,7 @@ from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.significance import smallest_p
 from spikeduel.results.words import audit
 from spikeduel.results.words.audit import filled
-from spikeduel.results.words.numbers import counted, listed, points
+from spikeduel.results.words.numbers import counted, hundredths, listed, per_cent, points
 
 _SENTENCES: dict[Any, str] = {
     c.Leakage: (
@@ -30,11 +30,19 @@ _SENTENCES: dict[Any, str] = {
         "{folds_help: Use --folds 5 to test all groups.|}"
     ),
     c.AtChance: (
-        "{contenders}: no better than naming the most frequent class. "
+        "{contenders}: not shown to be better than always naming the test images' most frequent "
+        "class{is_known: ({share})|}. "
         "{stopped_early:The stopping rule ended training, so --epochs changes nothing. |}"
         "{improving:Train longer (--epochs).|Try other settings (--tune 10).}"
     ),
-    c.SometimesAtChance: "{contender}: in {num} of {of:training} no better than naming the most frequent class.",
+    c.SometimesAtChance: (
+        "{contender}: in {num} of {of:training} not shown to be better than always naming the test images' most "
+        "frequent class."
+    ),
+    c.ControlAtChance: (
+        "The control {control} of {contender} learned nothing: it is not shown to be better than always naming "
+        "the test images' most frequent class, and shows no cause. Train longer (--epochs)."
+    ),
     c.BelowNearestNeighbour: (
         "A nearest-neighbour baseline on small grey images scores {accuracy:.1%}{first_fold: of the first fold|}, "
         "above {contenders}. Add images, tune (--tune 10), or look for leaks (the data audit)."
@@ -126,6 +134,8 @@ def reason(given: Overturn) -> str:
 def _derived(given: Caveat | Overturn) -> dict[str, Any]:
     """What a sentence tells beside the numbers that `given` has."""
     match given:
+        case c.AtChance(chance=chance):
+            return {"is_known": chance is not None, "share": per_cent(chance or 0.0)}
         case c.FewTestImages(num_test=num_test):
             return {"worth": 100 / num_test}
         case c.FewGroups(tested=tested, known=known, effective=effective):
@@ -150,7 +160,7 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
         case c.FailedMeasure(reason=why):
             return {"why": why.rstrip(".")}
         case c.MoreSeeds(needed=needed, margin=margin):
-            return {"is_known": needed is not None, "margin_points": 100 * margin}
+            return {"is_known": needed is not None, "margin_points": float(hundredths(margin))}
         case c.MoreImages(detectable=detectable):
             return {"least": points(detectable)}
     return {}

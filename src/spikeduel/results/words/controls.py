@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
 from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import ControlledContender, ControlRow, Results
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.words.costs import range_in_words
 from spikeduel.results.words.numbers import counted, listed, margin, signed
 from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
@@ -43,7 +43,9 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     texts = [f"What spiking adds to {name} (T = {contender.num_steps}, {over}; {name} − control, 95 % interval):"]
     for row, found in measured:
         numbers = f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
-        texts.append(f"{numbers}: {conclusion(found, name, 'the control')}." if row.conclusive else f"{numbers}.")
+        said = conclusion(found, name, "the control") if row.conclusive else _seeds_taken(found)
+        # Where all have too few seeds, that is said once, below.
+        texts.append(f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}.")
     if left_out := list(dict.fromkeys(row.reason for row in contender.rows if row.reason)):
         texts.append(f"Left out: {' '.join(left_out)}")
     words = {
@@ -57,7 +59,8 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     }
     shown = claims(contender)
     texts += [_CLAIMS[claim].format(**words) for claim in shown]
-    if Claim.STEPS_GAIN not in shown:
+    failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
+    if Claim.STEPS_GAIN not in shown and "one_step" not in failed:
         texts += _energy_of_one_step(results, contender)
     return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
 
@@ -86,7 +89,12 @@ def brief(row: ControlRow, contender: str) -> str:
     """What may be concluded from a control, for a table."""
     if row.found is None:
         return ""
-    return brief_conclusion(row.found, contender, "the control") if row.conclusive else "too few seeds to conclude"
+    return brief_conclusion(row.found, contender, "the control") if row.conclusive else _seeds_taken(row.found)
+
+
+def _seeds_taken(found: Difference) -> str:
+    """How many seeds it takes to conclude from a control that has fewer."""
+    return f"takes {found.fewest_seeds} seeds" + (", compared seed by seed" if found.paired else "")
 
 
 def how_controlled(contender: ControlledContender) -> str:

@@ -63,6 +63,7 @@ def how_measured(meter: OptimismMeter, folds: int = 0) -> str:
     seeds = max(len(each.seeds) for each in meter.contenders)
     over = f"Means over {counted(seeds, 'seed')}" if seeds > 1 else "One seed"
     pooled = f", the {folds} folds of each pooled" if folds else ""
+    pooled += f"; ± is the standard deviation over these {seeds} means" if folds and seeds > 1 else ""
     return (
         "Chosen: the epoch with the best validation accuracy, whose weights were kept. Best: the epoch with the best "
         "test accuracy, which nobody can know without looking. Best seed: the highest of these. The test images were "

@@ -46,6 +46,14 @@ def trained_on(tested: Sequence[Trial]) -> str:
     return " and ".join(parts)
 
 
+def dots(tested: Sequence[Trial]) -> str:
+    """What a dot is in a figure that has one for each trial."""
+    if len({(trial.seed, trial.fold) for trial in tested}) < 2:
+        return "One seed each"
+    in_folds = any(trial.fold is not None for trial in tested)
+    return f"Dots are {f'trainings ({trained_on(tested)})' if in_folds else 'seeds'}, strokes their means"
+
+
 def num_tested(tested: Sequence[Trial]) -> str:
     """The number of images that each seed was tested on, in all its folds."""
     counts: Counter[int] = Counter()

@@ -92,7 +92,8 @@ def spread_note(trials: Sequence[Trial]) -> str:
     """Over what the ± of `contender_rows` is taken, as a line; empty where there is none."""
     found = {name: {getattr(trial, name) for trial in trials if trial.test} - {None} for name in ("seed", "fold")}
     over = [f"{len(values)} {name}s" for name, values in found.items() if len(values) > 1]
-    return f"± is the standard deviation over {' and '.join(over)}." if over else ""
+    every = "all trainings: " if len(over) > 1 else ""
+    return f"± is the standard deviation over {every}{' and '.join(over)}." if over else ""
 
 
 def render(rows: Sequence[Mapping[str, str]]) -> str:

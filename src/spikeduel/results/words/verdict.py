@@ -23,6 +23,7 @@ BRIEF = {
     Reservation.FEW_GROUPS: "too few groups of test images",
     Reservation.COMPARISONS: "not after adjusting for the comparisons",
     Reservation.EXACT_TEST: "not by the exact test",
+    Reservation.CONTROL_AT_CHANCE: "the control learned nothing",
 }
 """Each reservation in a few words, for a table."""
 
@@ -76,7 +77,7 @@ def _negligible(found: Difference) -> str:
 
 
 def because(found: Difference) -> str:
-    """Why neither is better though the interval excludes 0, as a clause."""
+    """Why neither is better, as a clause: mostly though the interval excludes 0."""
     match found.reservation:
         case Reservation.FEW_SEEDS:
             why = f"with {found.seeds} seeds p cannot fall below {found.smallest_p:.2g} (--seeds 6 is enough)"
@@ -89,6 +90,8 @@ def because(found: Difference) -> str:
                 why = f"the test images count as {weigh}, and it takes {FEWEST_GROUPS} to call one better"
         case Reservation.COMPARISONS:
             why = "not after adjusting for the number of comparisons"
+        case Reservation.CONTROL_AT_CHANCE:
+            return "the control learned nothing (not shown to be better than a constant answer)"
         case _:
             why = "the exact test does not confirm it"
     return f"the interval excludes 0, but {why}"
