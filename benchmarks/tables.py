@@ -77,7 +77,8 @@ def found() -> str:
         one_way = {kind: row["after"] for kind, row in copies[name]["found"].items()}
         two_ways, worst = one_way.pop("two together"), min(one_way, key=lambda kind: one_way[kind])
         clean = f"{copies[name]['clean_flagged']} of {copies[name]['clean_images']:,}"
-        return f"{100 * one_way[worst]:.1f} ({worst})", f"{100 * two_ways:.1f}", clean
+        kind = f" ({worst})" if one_way[worst] < 1 else ""
+        return f"{100 * one_way[worst]:.1f}{kind}", f"{100 * two_ways:.1f}", clean
 
     def doubted(name: str, kind: str, by: str) -> str:
         rows = [row[by] for row in labels[name] if row["kind"] == kind]
@@ -90,7 +91,9 @@ def found() -> str:
         "copies moved in two ways: found": [moved(name)[1] for name in PLANTED],
         "clean images called moved copies": [moved(name)[2] for name in PLANTED],
         **{
-            f"wrong labels, {words}, by {by}: found, rightly": [doubted(name, kind, by) for name in PLANTED]
+            f"wrong labels, {words}, by {by}: found, right of those flagged": [
+                doubted(name, kind, by) for name in PLANTED
+            ]
             for kind, words in {"symmetric": "any class", "pairwise": "one other class"}.items()
             for by in ("neighbours", "networks")
         },
