@@ -21,7 +21,7 @@ def tables():
     return module
 
 
-@pytest.mark.parametrize("section", ["study", "energy", "speed"])
+@pytest.mark.parametrize("section", ["study", "found", "energy", "speed"])
 def test_the_tables_are_those_of_the_results_files(section, tables):
     assert section in tables.SECTIONS
     between = README.split(tables.begin(section))[1].split(tables.end(section))[0]

@@ -126,7 +126,7 @@ def trained_on(model: Model) -> Experiment:
     if name in data.DATASETS or files.is_folder(name):
         return experiment
     raise InputError(
-        f"{model.card.contender} was trained on {visible(name)[:80] or 'data without a name'}, which cannot be found "
+        f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}, which cannot be found "
         f"here. {_NAME_IT}"
     )
 
