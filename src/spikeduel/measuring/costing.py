@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 from torch import Tensor, nn
 
 from spikeduel.measuring import energy
@@ -23,11 +23,26 @@ from spikeduel.results.costs import Counted, Layer, Operations, TableEnergy
 from spikeduel.results.court import Case
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.tables import network_text
+from spikeduel.results.words import court as court_words
+from spikeduel.results.words.tables import energy_text, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
+
+
+class PrintedEnergy(TableEnergy):
+    """A table's energy that `print` shows."""
+
+    def __str__(self) -> str:
+        return energy_text(self)
+
+
+class PrintedCase(Case):
+    """A case of the court that `print` shows."""
+
+    def __str__(self) -> str:
+        return court_words.text(self)
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
@@ -93,7 +108,8 @@ class Cost:
 
         `table` is a name of `energy.NAMES` or a TOML file. Raises `InputError`.
         """
-        return energy.estimate(self.layers, table if isinstance(table, Table) else energy.read(table))
+        found = energy.estimate(self.layers, table if isinstance(table, Table) else energy.read(table))
+        return PrintedEnergy(**asdict(found))
 
     def court(self, *more: str | Path) -> Case:
         """This spiking network against its ReLU twin, by all published accountings, and `more`, each a TOML file.
@@ -103,7 +119,8 @@ class Cost:
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError("no layer of this network takes spikes, and the court judges a spiking network.")
-        return court.against_twin(self.operations, [accounting.read(each) for each in more])
+        found = court.against_twin(self.operations, [accounting.read(each) for each in more])
+        return PrintedCase(**asdict(found))
 
     def __str__(self) -> str:
         return network_text(self.operations, self.energy(), energy.HEADLINE)

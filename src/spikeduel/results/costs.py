@@ -302,12 +302,6 @@ class TableEnergy(Frozen):
         """Whether the table is of a whole chip, which has no energy of arithmetic alone."""
         return self.compute is None
 
-    def __str__(self) -> str:
-        # Words know of costs, and not the other way around.
-        from spikeduel.results.words.tables import energy_text
-
-        return energy_text(self)
-
 
 class Energy(Frozen):
     """Estimated energy of one image by several tables, by name; the first leads."""

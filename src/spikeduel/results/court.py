@@ -94,12 +94,6 @@ class Case(Frozen):
         """How many accountings have a number."""
         return sum(ruling.ratio is not None for ruling in self.rulings)
 
-    def __str__(self) -> str:
-        # Words know of courts, and not the other way around.
-        from spikeduel.results.words.court import text
-
-        return text(self)
-
 
 class Court(Frozen):
     """All accountings, and every spiking contender against every other network."""

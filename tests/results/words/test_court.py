@@ -79,7 +79,7 @@ def test_bits_are_counted(value, unit, shown, case, court):
 
 
 def test_a_case_alone_is_printed_with_its_rulings_by_name(case):
-    first, *table = str(case).splitlines()
+    first, *table = words.text(case).splitlines()
     assert first == f"{words.summary(case)} Ratio: snn / cnn."
     assert [line.split()[0] for line in table[2:]] == [each.accounting for each in words.in_order(case)]
 
