@@ -102,6 +102,7 @@ def test_official_sides(tmp_path: Path, validation: str | None, test: str | None
             write_pictures(tmp_path / side / name, 3, seed=10 * number + label)
     raw = load(tmp_path)
     assert len(raw.images) == 6 * len(sides)
+    assert any("no test/" in note for note in raw.notes) == (test is None)
     if len(sides) == 1:
         assert raw.official is None
     else:

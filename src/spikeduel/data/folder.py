@@ -76,6 +76,8 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
     if sides and sides[0][0] == TRAIN:
         if ignored := [path.name for path in below if path.name.lower() not in _SIDES]:
             notes.append(f"ignored beside train/: {', '.join(ignored)}.")
+        if TEST not in {side for side, _ in sides}:
+            notes.append("there is no test/ beside train/: a tenth of train/ is the test set.")
     elif sides and len(sides) == len(below):
         named = ", ".join(f"{path.name}/" for path in below)
         raise InputError(f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone.")
