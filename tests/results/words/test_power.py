@@ -24,7 +24,7 @@ def test_a_run_says_what_it_could_have_found():
     assert "66 % of cases for snn and cnn (" in two
     assert "10 % of cases for snn and cnn1 (" in two
     assert two.endswith(
-        "More than 100 seeds would be needed to find one point in 80 % of every pair: take more test images."
+        "More than 100 seeds would be needed to find one point in 80 % of every pair: it takes more test images, or trainings that vary less."
     )
     assert power.of_pairs(run(None)) == ""
 
@@ -104,7 +104,10 @@ def test_an_assumed_plan_says_what_is_assumed():
 def test_a_lead_that_cannot_be_found():
     hopeless = structs.replace(OF_PAIR, seeds_needed=None, chances=[0.0] * len(SEEDS))
     told = power.sentences(plan(OF_PAIR, hopeless))
-    assert told[1] == "Not even 100 seeds find it in 80 % of cases: it takes more test images."
+    assert (
+        told[1]
+        == "Not even 100 seeds find it in 80 % of cases: it takes more test images, or trainings that vary less."
+    )
     few = structs.replace(hopeless, luck=structs.replace(LUCK, effective_groups=4.0))
     assert any(text.startswith("The groups of test images are too few") for text in power.sentences(plan(few)))
 

@@ -46,10 +46,14 @@ def _points(lead: float) -> str:
     return "one point" if lead == 0.01 else f"{100 * lead:g} points"
 
 
+_REMEDY = ": it takes more test images, or trainings that vary less."
+"""Where seeds do not help: with the lucks of both, either may be what is too large."""
+
+
 def _needed(seeds: int | None, lead: str, several: bool) -> str:
     of_all = " of every pair" if several else ""
     if seeds is None:
-        return f"More than {MOST_SEEDS} seeds would be needed to find {lead} in 80 %{of_all}: take more test images."
+        return f"More than {MOST_SEEDS} seeds would be needed to find {lead} in 80 %{of_all}{_REMEDY}"
     return f"{seeds} seeds would find it in 80 %{of_all}."
 
 
@@ -79,7 +83,7 @@ def sentences(plan: Forecast) -> list[str]:
     several = f" of {plan.comparisons} comparisons, after Holm at worst" if plan.comparisons > 1 else ""
     needed = [case.seeds_needed for case in plan.cases]
     if None in needed:
-        text = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}: it takes more test images."
+        text = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}{_REMEDY}"
     else:
         low, high = min(filter(None, needed)), max(filter(None, needed))
         how_many = f"{high} seeds" if low == high else f"{low} to {high} seeds"
