@@ -24,7 +24,8 @@ def test_a_run_says_what_it_could_have_found():
     assert "66 % of cases for snn and cnn (" in two
     assert "10 % of cases for snn and cnn1 (" in two
     assert two.endswith(
-        "More than 100 seeds would be needed to find one point in 80 % of every pair: it takes more test images, or trainings that vary less."
+        "More than 100 seeds would be needed to find one point in 80 % of every pair: it takes more test images, or "
+        "trainings that vary less."
     )
     assert power.of_pairs(run(None)) == ""
 
