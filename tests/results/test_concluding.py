@@ -34,7 +34,7 @@ def audit(accuracy):
 
 
 PROBLEM = Finding(kind="conflicting_labels", is_problem=True, count=2)
-NOTE = Finding(kind="unbalanced_classes", is_problem=False)
+NOTE = Finding(kind="copies_on_one_side", is_problem=False)
 
 
 # ---- caveats

@@ -320,6 +320,20 @@ class Audit(Frozen):
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 
+    def __post_init__(self) -> None:
+        formats = {each.property for each in self.formats}
+        for finding in self.conclusions:
+            known = [name for name in finding.names if name in self.class_sides]
+            lacks = {
+                "labels_to_check": self.labels is None,
+                "format_tells_class": not formats.intersection(finding.names),
+                "format_tells_side": not formats.intersection(finding.names),
+                "unbalanced_classes": len(known) < 2,
+                "class_shares_differ": not known,
+            }
+            if lacks.get(finding.kind):
+                raise ValueError(f"the finding {finding.kind} has no numbers")
+
     @property
     def ok(self) -> bool:
         """Whether nothing was found that would invalidate a result."""

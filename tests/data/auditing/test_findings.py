@@ -178,3 +178,8 @@ def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
 def test_other_files_are_named_where_they_are_many():
     assert findings(audit_with(files=files_with("no picture", 100))) == ()
     assert findings(audit_with(files=files_with("hidden", 101))) == (note("many_files_ignored", 101, names=(".x",)),)
+
+
+def test_a_finding_without_its_numbers_is_refused():
+    with pytest.raises(ValueError, match="labels_to_check"):
+        audit_with(labels=None, conclusions=(note("labels_to_check", 3),))
