@@ -98,3 +98,26 @@ def test_without_enough_others_nothing_is_said(images):
     found = search(images[:9], np.arange(9), split, NEAR, Progress())
     assert (found.index == -1).all()
     assert found.searched.total == 0
+
+
+def test_copies_that_moved_before_they_were_padded_are_found(images):
+    bar, middle = 4, np.array([(SIDE - 8 - 1) / 2, (SIDE - 1) / 2])
+    padded = images.copy()
+    padded[:, :, :bar] = padded[:, :, -bar:] = 0
+    train, copies = padded[: COUNT - 20], padded[:12].copy()
+    angle = np.deg2rad(10)
+    back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    for copy in copies:
+        seen = copy[0, bar:-bar].astype(float)
+        copy[0, bar:-bar] = affine_transform(seen, back, middle - back @ middle, order=1, mode="nearest")
+    together = np.concatenate([train, copies, padded[COUNT - 20 :]])
+    split = Split(np.arange(len(train)), np.array([], np.int64), np.arange(len(train), len(together)), "official")
+    shapes = np.tile([SIDE - 2 * bar, SIDE], (len(together), 1))
+    asked = together, np.arange(len(together)), split, NEAR, Progress()
+    named = [
+        (found.index[len(train) :] == np.arange(32)) & (found.ratio[len(train) :] < NEAR)
+        for found in (search(*asked), search(*asked, shapes))
+    ]
+    assert named[0][:12].sum() < 6
+    assert named[1][:12].all()
+    assert not (search(*asked, shapes).ratio[len(train) + 12 :] < NEAR).any()

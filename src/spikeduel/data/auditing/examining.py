@@ -25,7 +25,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
-VERSION = 8
+VERSION = 9
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -117,7 +117,8 @@ def _examine(
     small = neighbours.small_grey(prepared.images)
     neighbourhood = neighbours.search(small, split, progress)
     within, across = duplicates.near_ones(neighbourhood, same, near)
-    copies = moved.search(prepared.images, same, split, near, progress)
+    shapes = np.array([(height, width) for _, _, width, height in formats]) if formats else None
+    copies = moved.search(prepared.images, same, split, near, progress, shapes)
     moved_across = duplicates.moved_ones(copies, neighbourhood, same, near)
     groups_cut, groups_cut_test_images = duplicates.cut(groups, same, side)
     index, distance = neighbourhood.training

@@ -43,7 +43,49 @@ class Moved:
     searched: Counts
 
 
-def search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
+def search(
+    images: np.ndarray,
+    same: np.ndarray,
+    split: Split,
+    near: float,
+    progress: Progress,
+    shapes: np.ndarray | None = None,
+) -> Moved:
+    """The moved copies among `images`, as `_search` finds them; also among the middles of pictures that were padded.
+
+    `shapes` `[N, 2]` are the pictures' heights and widths before they were padded to squares. The black bars do not
+    move with what was moved before: laid over one another, they would hide the copy.
+    """
+    found = _search(images, same, split, near, progress)
+    shares = None if shapes is None else shapes.min(1) / shapes.max(1)
+    if shares is None or images.shape[2] != images.shape[3] or (shares == 1).all():
+        return found
+    inner = _search(_middles(images, shares), same, split, near, progress)
+    inner.placement[:, 4:] *= shares[:, None]
+    better = inner.ratio < found.ratio
+    return Moved(
+        np.where(better, inner.index, found.index),
+        np.minimum(inner.ratio, found.ratio),
+        np.where(better[:, None], inner.placement, found.placement),
+        found.searched,
+    )
+
+
+def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Of each picture the largest square between its black bars, as large as `images`, uint8 `[N, C, S, S]`."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    middles, side = np.array(images), images.shape[-1]
+    margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
+    for margin in np.unique(margins[margins > 0]):
+        rows = margins == margin
+        part = torch.from_numpy(middles[rows, :, margin:-margin, margin:-margin].astype(np.float32))
+        middles[rows] = interpolate(part, size=side, mode="bilinear").round().clamp(0, 255).byte().numpy()
+    return middles
+
+
+def _search(images: np.ndarray, same: np.ndarray, split: Split, near: float, progress: Progress) -> Moved:
     """The moved copies among `images`, uint8 `[N, C, H, W]`; equal ones (equal numbers in `same` `[N]`) are left out.
 
     Each image is laid over those of all earlier sides together: on a small side alone nothing might be like it, and
