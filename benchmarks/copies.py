@@ -4,11 +4,11 @@
 
 Copies of training images, drawn at random, are moved as an augmentation would: shifted by up to a tenth of the side,
 turned by up to 10° or by right angles, mirrored, cropped or scaled by up to 10 %, and two of these together; bilinear,
-with black, the nearest pixel or a reflection at the borders. The moving is SciPy's and shares no code with the audit. A
-copy is found if the image that it was made from is named. `before` is the audit without this search: near duplicates
-only. Clean images are the set's own test images (at most `--clean`, at random); of a set with fewer than 100, every
-second image. The audit's constants were chosen on other draws, mostly of other images. The result goes to
-benchmarks/results/copies.json.
+with black, the nearest pixel or a reflection at the borders. The moving is SciPy's and shares no code with the audit.
+"files" are the photographs once more, moved before they were padded to squares and shrunk. A copy is found if the image
+that it was made from is named. `before` is the audit without this search: near duplicates only. Clean images are the
+set's own test images (at most `--clean`, at random); of a set with fewer than 100, every second image. The audit's
+constants were chosen on other draws, mostly of other images. The result goes to benchmarks/results/copies.json.
 """
 
 import argparse
@@ -16,11 +16,14 @@ import json
 import os
 import platform
 import time
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.ndimage import affine_transform
 
 from spikeduel import data
@@ -62,6 +65,9 @@ def drawn(kind: str, side: int, random: np.random.Generator) -> tuple[np.ndarray
 
 def copy_of(image: np.ndarray, kinds: tuple[str, ...], random: np.random.Generator) -> np.ndarray:
     """`image` uint8 `[C, H, W]`, moved by all `kinds`: in one resampling or, as often, one after the other."""
+    if image.shape[1] != image.shape[2] and "turned by right angles" in kinds:
+        image = np.rot90(image, int(random.integers(1, 4)), (1, 2))
+        kinds = tuple(kind for kind in kinds if kind != "turned by right angles")
     middle, border = (np.array(image.shape[1:]) - 1) / 2, BORDERS[random.integers(len(BORDERS))]
     moves = [drawn(kind, min(image.shape[1:]), random) for kind in kinds]
     if len(moves) == 2 and random.random() < 0.5:
@@ -74,24 +80,42 @@ def copy_of(image: np.ndarray, kinds: tuple[str, ...], random: np.random.Generat
     return image
 
 
-def planted(images: np.ndarray, copies: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Copies of `images` by kind, uint8 `[M, C, H, W]` each, and the places of the originals, int64 `[M]`."""
+def planted(images: Sequence[np.ndarray], copies: int) -> tuple[dict[str, list[np.ndarray]], np.ndarray]:
+    """Copies of `images`, uint8 `[C, H, W]` each, by kind, and the places of the M originals, int64 `[M]`."""
     random = np.random.default_rng(SEED)
     of = random.choice(len(images), min(copies, len(images)), replace=False)
-    moves = {kind: np.stack([copy_of(images[k], (kind,), random) for k in of]) for kind in SINGLE}
+    moves = {kind: [copy_of(images[k], (kind,), random) for k in of] for kind in SINGLE}
     pairs = [tuple(random.choice(SINGLE, 2, replace=False)) for _ in of]
-    moves["two together"] = np.stack([copy_of(images[k], pair, random) for k, pair in zip(of, pairs, strict=True)])
+    moves["two together"] = [copy_of(images[k], pair, random) for k, pair in zip(of, pairs, strict=True)]
     return moves, of
 
 
-def measured(prepared: Prepared, experiment: Experiment, copies: int, clean: int) -> dict[str, Any]:
-    """What is found of the copies and flagged of the clean images of one data set, before and after."""
+def files_of(prepared: Prepared, root: str | None) -> list[np.ndarray]:
+    """The pictures in the folder `root` before they were prepared, in colour, uint8 `[3, H, W]` each."""
+    pictures = [Image.open(Path(str(root), name)).convert("RGB") for name in prepared.names or ()]
+    return [np.asarray(picture).transpose(2, 0, 1) for picture in pictures]
+
+
+def measured(prepared: Prepared, experiment: Experiment, copies: int, clean: int, in_files: bool) -> dict[str, Any]:
+    """What is found of the copies and flagged of the clean images of one data set, before and after.
+
+    The copies are moved as prepared, or `in_files` before they are.
+    """
     split = data.split(prepared, experiment)
     if len(split.test) < 100:
         split = Split(np.arange(0, len(prepared), 2), split.val[:0], np.arange(1, len(prepared), 2), "half")
     train = np.asarray(prepared.images[split.train])
     test = np.random.default_rng(SEED).permutation(split.test)[:clean]
-    moves, of = planted(train, copies)
+    originals = files_of(prepared, experiment.dataset) if in_files else list(prepared.images)
+    copied, of = planted([originals[k] for k in split.train], copies)
+    together = [*(originals[k] for k in split.train), *chain(*copied.values()), *(originals[k] for k in test)]
+    shapes = np.array([image.shape[1:] for image in together])
+    moves = {
+        kind: np.stack([prepared.preprocessing(Image.fromarray(copy.transpose(1, 2, 0))) for copy in those])
+        if in_files
+        else np.stack(those)
+        for kind, those in copied.items()
+    }
     images = np.concatenate([train, *moves.values(), np.asarray(prepared.images[test])])
     same, count = ids_of_images(images), len(train)
     asked = Split(np.arange(count), np.array([], np.int64), np.arange(count, len(images)), "official")
@@ -99,7 +123,7 @@ def measured(prepared: Prepared, experiment: Experiment, copies: int, clean: int
     near = closest(small[count:], small[:count], num_portions(count))
     before = np.where(near.distance < NEAR * near.usual, near.index, -1)
     before_seconds, began = time.process_time() - began, time.process_time()
-    found = moved.search(images, same, asked, NEAR, TerminalProgress())
+    found = moved.search(images, same, asked, NEAR, TerminalProgress(), shapes)
     index, ratio = found.index[count:], found.ratio[count:]
     is_moved = ratio < NEAR
     known, rows = np.append(same[:count], -1), {}
@@ -128,18 +152,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("fashion-mnist", "mnist", "socofing", "photos"):
         parser.add_argument(f"--{name}", help="folder or file with the data")
-    parser.add_argument("--only", nargs="*", default=["fashion-mnist", "mnist", "socofing", "photos"])
+    parser.add_argument("--only", nargs="*", default=["fashion-mnist", "mnist", "socofing", "photos", "files"])
     parser.add_argument("--copies", type=int, default=300, help="of each kind")
     parser.add_argument("--clean", type=int, default=4000, help="test images, at most")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in options.only:
-        place = getattr(options, name.replace("-", "_"))
+        place = getattr(options, "photos" if name == "files" else name.replace("-", "_"))
         experiment = Experiment(dataset=name, data_dir=place, alterations=())
-        if name == "photos":
+        if name in ("photos", "files"):
             experiment = Experiment(dataset=place)
-        found = measured(data.load(experiment), experiment, options.copies, options.clean)
+        found = measured(data.load(experiment), experiment, options.copies, options.clean, name == "files")
         print(name, json.dumps(found, indent=1), flush=True)
         machine = {
             "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),

@@ -59,6 +59,7 @@ PLANTED = {
     "digits": "digits",
     "socofing": "SOCOFing",
     "photos": "photographs",
+    "files": "photographs, moved in the file",
 }
 
 
