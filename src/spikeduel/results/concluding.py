@@ -108,9 +108,9 @@ def _seeds_or_images(undecided: Sequence[Pair], few_groups: bool) -> list[Overtu
 
     With few groups, it has been said which images are wanted.
     """
-    needed, margin = [pair.seeds_needed for pair in undecided], undecided[0].margin
-    if None not in needed:
-        return [c.MoreSeeds(needed=max(map(int, filter(None, needed))), most=MOST_SEEDS, margin=margin)]
+    needed, margin = [pair.seeds_needed for pair in undecided if pair.seeds_needed is not None], undecided[0].margin
+    if len(needed) == len(undecided):
+        return [c.MoreSeeds(needed=max(needed), most=MOST_SEEDS, margin=margin)]
     found: list[Overturn] = []
     # Older results, which have no power, do not tell how many seeds their differences take.
     shown = [pair for pair in undecided if pair.power and abs(pair.difference) > (pair.detectable_at_best or 0.0)]

@@ -54,8 +54,7 @@ class Ruling(Frozen):
 
     `own`: it is the user's, and not one of those that come with spikeduel. `cheaper` is None where its range does not
     tell, or where it has no number: then `reason` says why. `ratio` is the spiking network's amount over the other's.
-    `flips` has the nearest change along each axis that has one within its
-    limits.
+    `flips` has the nearest change along each axis that has one within its limits.
     """
 
     accounting: str
