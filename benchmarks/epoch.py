@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.networks import models
+from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
@@ -48,7 +48,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {}
     for planned in planning.plan(experiment, prepared, split):
         for _ in range(options.epochs):
-            model = Model(models.build(planned.card), planned.card, planned.card.precision)
+            model = Model(building.build(planned.card), planned.card, planned.card.precision)
             step = TrainingStep(model, experiment.learning_rate)
             draw = RandomKeys.for_training(0, 0, rows.numpy())
             milliseconds = []

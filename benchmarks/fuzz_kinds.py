@@ -77,8 +77,9 @@ def model(contender: str) -> Kind:
     import torch
 
     from spikeduel.data import Preprocessing
+    from spikeduel.networks.building import build
     from spikeduel.networks.model_files import load_model, save_model
-    from spikeduel.networks.models import Model, ModelCard, build
+    from spikeduel.networks.models import Model, ModelCard
 
     spiking = contender == "dense-snn"
     card = ModelCard(

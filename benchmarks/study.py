@@ -19,7 +19,7 @@ from typing import Any
 
 from spikeduel import data
 from spikeduel.comparing import compare
-from spikeduel.networks import models
+from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
@@ -51,7 +51,7 @@ def timing(experiment: Experiment) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {}
     for _ in range(TIMED_EPOCHS):
         for planned in planning.plan(experiment, prepared, split):
-            model = Model(models.build(planned.card), planned.card, planned.card.precision)
+            model = Model(building.build(planned.card), planned.card, planned.card.precision)
             with tempfile.TemporaryDirectory() as folder:
                 loop = Loop(model, images, labels, split, one_epoch, Path(folder) / "checkpoint.pt", Progress())
                 seconds.setdefault(planned.card.contender, []).extend(loop.run().epoch_seconds)

@@ -3,7 +3,8 @@
 import torch
 
 from spikeduel.data import Preprocessing
-from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.networks.building import build
+from spikeduel.networks.models import Model, ModelCard
 
 
 def make(shape="dense-snn", **changes):

@@ -18,7 +18,8 @@ from spikeduel.measuring.correctness import (
     label_confidences,
     scored,
 )
-from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.networks.building import build
+from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys
 

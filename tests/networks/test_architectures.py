@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from spikeduel.networks.architectures import ARCHITECTURES
-from spikeduel.networks.models import num_parameters
+from spikeduel.networks.building import num_parameters
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError

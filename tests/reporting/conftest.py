@@ -8,8 +8,9 @@ import torch
 
 import made_results
 from spikeduel.data import Prepared, Preprocessing, Split
+from spikeduel.networks.building import build
 from spikeduel.networks.model_files import save_model
-from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline

@@ -256,7 +256,8 @@ from spikeduel.system import files
 from spikeduel.data import catalogue, load
 from spikeduel.system.errors import InputError
 from spikeduel.networks.model_files import save_model
-from spikeduel.networks.models import Model, build
+from spikeduel.networks.building import build
+from spikeduel.networks.models import Model
 from spikeduel.reporting import style
 from spikeduel.reporting import encoded_animation
 from spikeduel.settings import write_experiment

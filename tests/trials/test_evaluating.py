@@ -10,8 +10,9 @@ from PIL import Image
 from spikeduel import data
 from spikeduel.data import Preprocessing, catalogue, loader
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
+from spikeduel.networks.building import build
 from spikeduel.networks.model_files import load_model
-from spikeduel.networks.models import Model, ModelCard, build
+from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Classification
 from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from spikeduel import data
-from spikeduel.networks import models
+from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.spiking.neurons import NEURONS
@@ -60,7 +60,7 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
     card = replace(planning.describe(contender, experiment, prepared), precision=precision)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = Model(models.build(card), card, precision)
+        model = Model(building.build(card), card, precision)
     images, labels = prepared.held
     return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
 

@@ -17,7 +17,7 @@ from spikeduel.exchange.exporting import export
 from spikeduel.measuring import Measure
 from spikeduel.measuring.correctness import best_temperature, scored
 from spikeduel.measuring.robustness import CORRUPTIONS
-from spikeduel.networks import model_files, models
+from spikeduel.networks import building, model_files
 from spikeduel.results.costs import Counted, Ways
 from spikeduel.results.trials import Calibration, Classification, CorruptedAccuracies, EncodingSpread
 from spikeduel.settings.recipes import baseline
@@ -505,7 +505,7 @@ def test_an_own_neuron_is_given_the_settings_it_names(quick, tmp_path, write):
     assert answered(Store(tmp_path / "s"), record).accuracy > 0.5
     (leaky,) = plan(replace(experiment, neuron="own_neuron:Leaky", beta=0.5))
     assert leaky.card.network == {"hidden": 32, "neuron": "own_neuron:Leaky", "beta": 0.5}
-    assert models.build(leaky.card).lif1.beta == 0.5
+    assert building.build(leaky.card).lif1.beta == 0.5
 
 
 SURROGATE = """
@@ -717,14 +717,14 @@ def test_want_of_memory_is_recorded_with_a_remedy_and_later_goes_on(raises, quic
 
 
 def test_a_network_too_large_to_be_made_is_a_failed_trial(quick, tmp_path, monkeypatch):
-    build = models.build
+    build = building.build
 
     def too_large(card):
         if card.contender == "dense-snn" and torch.empty(0).device.type == "cpu":
             raise MemoryError("no room")
         return build(card)
 
-    monkeypatch.setattr(models, "build", too_large)
+    monkeypatch.setattr(building, "build", too_large)
     failed, done = run(replace(quick, contenders=("dense-snn", "small-cnn")), tmp_path / "s")
     assert failed.error.startswith("out of memory (MemoryError: no room)")
     assert failed.parameters == 64 * 32 + 32 + 32 * 10 + 10
@@ -914,7 +914,7 @@ def test_a_foreign_network_that_is_killed_goes_on_to_the_same_weights(quick, tmp
 def test_what_a_foreign_network_cannot_do_is_refused_with_a_reason(quick, tmp_path, write):
     write("own_tutorial", TUTORIAL)
     (each,) = plan(replace(quick, contenders=("own_tutorial:Net",)))
-    model = trial.Model(trial.models.build(each.card), each.card)
+    model = trial.Model(trial.building.build(each.card), each.card)
     images = np.zeros((1, 1, 8, 8), np.uint8)
     assert model.predict(images)[1].shape == (1, 10)
     with pytest.raises(InputError, match="was not made of spikeduel's neurons: it cannot stream"):

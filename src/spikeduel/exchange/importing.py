@@ -24,7 +24,8 @@ from torch import Tensor
 
 from spikeduel import data
 from spikeduel.data import Preprocessing
-from spikeduel.networks.models import Model, ModelCard, Steps, build
+from spikeduel.networks.building import build
+from spikeduel.networks.models import Model, ModelCard, Steps
 from spikeduel.results.trials import Temperature
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import ENCODERS

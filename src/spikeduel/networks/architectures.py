@@ -1,4 +1,4 @@
-"""Network shapes: what builds a network takes those of `models.BUILT_WITH` that it names, and what else it has.
+"""Network shapes: what builds a network takes those of `building.BUILT_WITH` that it names, and what else it has.
 
 `image_shape` is (C, H, W), `num_classes` K, `hidden` the width of the hidden layers; `neuron()` makes one layer of
 neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; any other has the

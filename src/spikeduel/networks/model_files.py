@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
+from spikeduel.networks.building import build, outlined
 from spikeduel.networks.foreign import family_of
 from spikeduel.networks.foreign.calling import Output
-from spikeduel.networks.models import Model, ModelCard, Steps, build, outlined
+from spikeduel.networks.models import Model, ModelCard, Steps
 from spikeduel.spiking.encoders import encoder_of
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, unknown, visible

@@ -11,7 +11,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
 from spikeduel.measuring.correctness import classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
-from spikeduel.networks import models
+from spikeduel.networks import building
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
@@ -224,7 +224,7 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
 
 def _require_given_neuron(card: ModelCard) -> None:
     """Raises `InputError` unless all that could spike in this network is the neuron that it was given."""
-    module = models.outlined(card)
+    module = building.outlined(card)
     neurons = [layer for layer in module.modules() if isinstance(layer, Neuron)]
     others = {type(n).__name__ for n in neurons if not isinstance(n, ReLU) and not _never_spikes(n)}
     if others or not any(isinstance(neuron, ReLU) for neuron in neurons):

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from spikeduel.data import Prepared
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
-from spikeduel.networks import models
+from spikeduel.networks import building
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import analogue
@@ -99,7 +99,7 @@ def _spiking(model: Model, num_steps: int, **neuron: Any) -> tuple[nn.Module, Mo
         temperature=None,
     )
     with torch.random.fork_rng():
-        module = models.build(card)
+        module = building.build(card)
     module.load_state_dict(model.module.state_dict())
     return module, card
 

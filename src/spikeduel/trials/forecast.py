@@ -13,7 +13,7 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, on_device, training_batches
-from spikeduel.networks import models
+from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results import power, predictions
@@ -188,7 +188,7 @@ def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split) -> float:
     """The median time of a training step of a fresh network, batches of images gathered too."""
     images, labels = prepared.held
     with seeded(trial.card.seed):
-        model = Model(models.build(trial.card).to(trial.settings["device"]), trial.card)
+        model = Model(building.build(trial.card).to(trial.settings["device"]), trial.card)
         step = TrainingStep(model, trial.experiment.learning_rate, trial.experiment.chunk_steps)
         model.module.train()
         seconds: list[float] = []

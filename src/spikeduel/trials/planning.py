@@ -12,7 +12,7 @@ from torch import nn
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import foreign, models
+from spikeduel.networks import building, foreign
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.words.numbers import counted
@@ -97,12 +97,12 @@ def effective(card: ModelCard) -> set[str]:
     """Those of `settings.TUNABLE` that change something for the contender of `card`."""
     if card.family != "snn":
         return {name for name, whose in TUNABLE.items() if whose == "any"}
-    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    named = building.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
     told = card.foreign is None or card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named
     without = set() if told else {"num_steps"}
     if card.network.get("surrogate") == "straight_through_estimator":
         without.add("surrogate_alpha")
-    neurons = set(models.NEURON_SETTINGS) - set(card.network)
+    neurons = set(building.NEURON_SETTINGS) - set(card.network)
     return set(TUNABLE) - neurons - without
 
 
@@ -125,9 +125,9 @@ def check_names(experiment: Experiment) -> None:
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
     """The card that `contender` will have on this data, its seed left at 0.
 
-    A neuron is given those of `models.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
+    A neuron is given those of `building.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
     """
-    given = {name: getattr(experiment, name) for name in models.neuron_settings(experiment.neuron)}
+    given = {name: getattr(experiment, name) for name in building.neuron_settings(experiment.neuron)}
     shape: dict[str, Any] = {"hidden": experiment.hidden}
     # Only where it is not the usual one: older trials keep their keys.
     if experiment.pooling != "max" and "pooling" in _parameters(contender):
@@ -159,7 +159,7 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     """`card` of a network that was not made for spikeduel, as what it does with a few images shows it to be."""
-    named = models.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    named = building.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
     # Of the neuron's settings, none concerns a network that does not take the neuron.
     taken = {
         name: value
@@ -169,7 +169,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     card = replace(card, network=taken)
     with naming(f"contender '{card.contender}'"):
         with torch.random.fork_rng():
-            module = models.build(card)
+            module = building.build(card)
         given = experiment.given_family(card.contender)
         calling = foreign.calling_of(module, card.image_shape, len(card.classes), given)
         family = given or foreign.family_of(module)
@@ -192,14 +192,14 @@ def _parameters(contender: str) -> Collection[str]:
 def tried(card: ModelCard) -> nn.Module:
     """The network of `card` without memory, only to see that it can be built, and what it is."""
     try:
-        module = models.outlined(card)
+        module = building.outlined(card)
     except SpikeduelError:
         raise
     except Exception as error:  # it may be the user's code
         raise InputError(
             f"contender '{card.contender}' cannot be built for images {list(card.image_shape)} and {len(card.classes)} "
-            f"classes ({type(error).__name__}: {error}). It is given those of {', '.join(models.BUILT_WITH)} that its "
-            "parameters name."
+            f"classes ({type(error).__name__}: {error}). It is given those of {', '.join(building.BUILT_WITH)} that "
+            "its parameters name."
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(f"contender '{card.contender}' must return a torch.nn.Module, not {type(module).__name__}.")

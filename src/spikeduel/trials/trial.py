@@ -8,7 +8,7 @@ from spikeduel.data import Prepared
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
-from spikeduel.networks import model_files, models
+from spikeduel.networks import building, model_files
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
 from spikeduel.spiking.random_keys import seeded
@@ -63,7 +63,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     model, training, error = None, Training(), None
     try:
         with seeded(trial.card.seed):
-            module = models.build(trial.card).to(trial.settings["device"])
+            module = building.build(trial.card).to(trial.settings["device"])
             model = Model(module, trial.card, trial.card.precision)
         if sealed:
             store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
@@ -107,7 +107,7 @@ def keep(trial: Trial, model: Model | None, training: Training, store: Store, er
     record = TrialRecord(
         key=trial.key,
         settings=trial.settings,
-        parameters=models.num_parameters(tried(trial.card) if model is None else model.module),
+        parameters=building.num_parameters(tried(trial.card) if model is None else model.module),
         status="failed" if error else "done",
         error=error,
         best_epoch=training.best_epoch,

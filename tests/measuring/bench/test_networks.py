@@ -18,7 +18,8 @@ from spikeduel.measuring.bench.networks import (
     peer,
 )
 from spikeduel.measuring.bench.workloads import WORKLOADS, batch, stages
-from spikeduel.networks.models import Model, build, num_parameters
+from spikeduel.networks.building import build, num_parameters
+from spikeduel.networks.models import Model
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.kernels import Dynamics, reference
 

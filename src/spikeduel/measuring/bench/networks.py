@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.bench.workloads import NUM_CLASSES, Workload, stages
-from spikeduel.networks.models import Model, ModelCard, build, neuron_settings
+from spikeduel.networks.building import build, neuron_settings
+from spikeduel.networks.models import Model, ModelCard
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.random_keys import RandomKeys
