@@ -42,14 +42,14 @@ def main() -> None:
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     images, labels = prepared.held
-    num_batches = -(-len(split.train) // experiment.batch_size)
-    rows = torch.from_numpy(split.train[: experiment.batch_size].copy())
+    num_batches = -(-len(split.train) // experiment.images_a_step)
+    rows = torch.from_numpy(split.train[: experiment.images_a_step].copy())
 
     found: dict[str, list[dict[str, float]]] = {}
     for planned in planning.plan(experiment, prepared, split):
         for _ in range(options.epochs):
             model = Model(building.build(planned.card), planned.card, planned.card.precision)
-            step = TrainingStep(model, experiment.learning_rate)
+            step = TrainingStep(model, experiment, NUM_STEPS)
             draw = RandomKeys.for_training(0, 0, rows.numpy())
             milliseconds = []
             for _ in range(NUM_STEPS):

@@ -29,7 +29,7 @@ from spikeduel import data
 from spikeduel.data import Prepared
 from spikeduel.data.auditing import examine
 from spikeduel.results.audit import SuspectLabel
-from spikeduel.settings.recipes import twins
+from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import labelling, planning, trial
 from spikeduel.trials.runs import Finished
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     given = parser.parse_args()
     epochs = {} if given.epochs is None else {"epochs": given.epochs}
-    experiment = twins(dataset=given.dataset, data_dir=given.data_dir, folds=given.folds, **epochs)
+    experiment = strong(dataset=given.dataset, data_dir=given.data_dir, folds=given.folds, **epochs)
     original, progress = data.load(experiment), Progress()
     if given.limit:
         original = part_of(original, given.limit)

@@ -19,7 +19,7 @@ from pathlib import Path
 from spikeduel.comparing import compare
 from spikeduel.results.words import optimism
 from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline, twins
+from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system import typed
 from spikeduel.system.progress import TerminalProgress
 
@@ -40,14 +40,14 @@ def main() -> None:
     common = {"seeds": options.seeds, "epochs": options.epochs, "optimism": True}
     limited = {**common, "limit": options.limit}
     experiments: dict[str, Experiment] = {
-        "fashion-mnist, twins": twins("fashion-mnist", **limited),
+        "fashion-mnist, strong": strong("fashion-mnist", **limited),
         "fashion-mnist, the study's networks": baseline("fashion-mnist", encoding="direct", **limited),
     }
     if options.folder:
-        experiments["folder, twins"] = twins(options.folder, image_size=32, **common)
+        experiments["folder, strong"] = strong(options.folder, image_size=32, **common)
     if options.socofing:
         of_people = {"data_dir": options.socofing, "image_size": 32, **limited}
-        experiments["socofing by subject, twins"] = twins("socofing", **of_people)
+        experiments["socofing by subject, strong"] = strong("socofing", **of_people)
 
     path = RESULTS / "optimism.json"
     found = json.loads(path.read_text())["data"] if path.is_file() else {}

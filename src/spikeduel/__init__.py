@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
+    from spikeduel.trials.augmenting import AUGMENTATIONS
     from spikeduel.trials.controls import CONTROLS, Control
     from spikeduel.trials.forecast import forecast
-    from spikeduel.trials.training import AUGMENTATIONS
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
 _NAMES = {
@@ -64,7 +64,7 @@ _NAMES = {
     "spiking.readouts": "LogitReadout MeanReadout SpikeCountReadout",
     "system.errors": "InputError SpikeduelError",
     "system.progress": "Progress TerminalProgress",
-    "trials.training": "AUGMENTATIONS",
+    "trials.augmenting": "AUGMENTATIONS",
     "trials.controls": "CONTROLS Control",
     "trials.forecast": "forecast",
     "trials.tuning": "RANGES Range Tuning read_ranges",

@@ -14,7 +14,18 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import assembling, controls, conversion, evaluating, labelling, planning, runs, trial, tuning
+from spikeduel.trials import (
+    assembling,
+    controls,
+    conversion,
+    evaluating,
+    fitting,
+    labelling,
+    planning,
+    runs,
+    trial,
+    tuning,
+)
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range, Tuning
 
@@ -42,11 +53,15 @@ def compare(
 
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
-    trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     runs.require_writable(out)
+    asked, fitted = experiment, fitting.fit(experiment, prepared, splits, store, progress)
+    experiment = fitted.experiment
+    trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
     progress.say(planning.announcement(experiment, prepared, splits, [each.card for each in trials]))
+    if fitted.budget:
+        progress.say(fitting.announcement(fitted.budget, trials, store))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
 
@@ -65,9 +80,11 @@ def compare(
         uses=runs.test_uses(store, prepared, trials, controlled),
         doubted=doubted,
         audit=audit,
-        tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
+        tuning=tuning.record_for(tuned, asked, prepared, splits[0]),
+        rules=fitted.rules,
+        budget=fitted.budget,
     )
-    folder = Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
+    folder = Path(out) if out else Path("runs") / runs.default_name(asked, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
@@ -101,7 +118,9 @@ def tune(
     experiment = runs.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     files.require_writable(store.root)
-    return tuning.search(experiment, prepared, data.split(prepared, experiment), num_trials, ranges, store, progress)
+    split = data.split(prepared, experiment)
+    experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment
+    return tuning.search(experiment, prepared, split, num_trials, ranges, store, progress)
 
 
 def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:

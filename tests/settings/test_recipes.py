@@ -3,7 +3,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import RECIPES, baseline, for_contenders, matched, twins
+from spikeduel.settings.recipes import RECIPES, baseline, for_contenders, matched, strong
 from spikeduel.system.errors import InputError
 
 
@@ -26,7 +26,7 @@ def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
 
 
 def test_changes_reach_the_experiment_and_are_checked():
-    assert twins("mnist", seeds=6, encoding="rate") == Experiment(dataset="mnist", seeds=6, encoding="rate")
+    assert strong("mnist", seeds=6, encoding="rate") == Experiment(dataset="mnist", seeds=6, encoding="rate")
     assert baseline("mnist", seeds=6).seeds == 6
     with pytest.raises(InputError, match="seeds must be a whole number from 1"):
         baseline("mnist", seeds=0)
@@ -46,32 +46,40 @@ def test_matched_is_two_pairs_of_twins_under_one_rule():
     assert (experiment.encoding, experiment.num_steps, experiment.seeds) == ("direct", 6, 3)
     assert 4 <= matched().num_steps <= 8
     # Nobody stops before the others.
-    assert experiment.patience >= experiment.epochs
+    assert experiment.patience is None
     assert matched(contenders=("conv-lif",)).contenders == ("conv-lif",)
 
 
-def test_the_default_is_twins_with_a_budget_that_lets_small_sets_train():
+def test_the_default_is_strong_and_leaves_to_the_set_what_depends_on_it():
     experiment = Experiment(dataset="my_images")
-    assert experiment == twins("my_images")
-    assert experiment.contenders == ("conv-lif", "conv-relu")
+    assert experiment == strong("my_images")
+    assert experiment.contenders == ("vgg-lif", "vgg-relu")
     assert (experiment.encoding, experiment.num_steps, experiment.patience) == ("direct", 4, None)
-    # 400 steps of 128 images: 34 epochs of 12 steps; from 40 steps an epoch on, ten epochs.
-    assert [experiment.num_epochs(n) for n in (100, 1500, 5000, 54_000)] == [400, 34, 10, 10]
-    assert replace(experiment, epochs=3).num_epochs(100) == 3
-    assert twins().epochs == 3
+    assert (experiment.epochs, experiment.minutes, experiment.batch_size, experiment.dropout) == (None,) * 4
+    for undecided in ("num_epochs", "images_a_step"):
+        with pytest.raises(InputError, match="not decided yet"):
+            getattr(experiment, undecided)
+    assert replace(experiment, epochs=3).num_epochs == 3
 
 
 def test_contenders_named_by_hand_bring_the_settings_of_their_recipe():
     both = ("small-cnn", "dense-snn")
     assert for_contenders(both, "mnist") == baseline("mnist", contenders=both)
     assert for_contenders(("dense-lif",), "mnist") == matched("mnist", contenders=("dense-lif",))
-    assert for_contenders(("m:net",), "mnist") == twins("mnist", contenders=("m:net",))
+    assert for_contenders(("m:net",), "mnist") == strong("mnist", contenders=("m:net",))
     # The first decides what all have in common; the other brings what a contender may have to itself.
     mixed = for_contenders(("conv-lif", "dense-snn", "small-cnn"), "mnist")
-    assert replace(mixed, per_contender=None) == twins("mnist", contenders=("conv-lif", "dense-snn", "small-cnn"))
+    assert replace(mixed, per_contender=None) == matched("mnist", contenders=("conv-lif", "dense-snn", "small-cnn"))
     assert mixed.per_contender == {
         "dense-snn": {"learning_rate": 8.5e-5, "num_steps": 25},
         "small-cnn": {"learning_rate": 8.5e-5},
     }
     given = for_contenders(("conv-lif", "dense-snn"), "mnist", given=("num_steps",))
     assert given.per_contender == {"dense-snn": {"learning_rate": 8.5e-5}}
+
+
+def test_a_rate_that_suits_another_optimizer_stays_at_home():
+    mixed = for_contenders(("vgg-lif", "dense-snn", "small-cnn"), "mnist")
+    assert mixed.optimizer == "muon"
+    assert mixed.per_contender["dense-snn"]["num_steps"] == 25
+    assert not any("learning_rate" in settings for settings in mixed.per_contender.values())

@@ -6,7 +6,7 @@ import torch
 
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-from spikeduel.trials.training import AUGMENTATIONS, augment, flip, shift, shift_flip
+from spikeduel.trials.augmenting import AUGMENTATIONS, augment, cutout, flip, mixed, shift, translate
 
 SHAPES = [(64, 1, 8, 8), (40, 3, 28, 20), (33, 1, 97, 40), (1, 1, 4, 4)]
 
@@ -42,8 +42,8 @@ def place(image, changed, reach):
     return places[0]
 
 
-def test_the_registry_holds_the_four():
-    assert set(AUGMENTATIONS) >= {"none", "shift", "flip", "shift-flip"}
+def test_the_registry_says_what_each_does():
+    assert set(AUGMENTATIONS) >= {"none", "shift", "translate", "flip", "cutout"}
     assert all(function.__doc__ for function in AUGMENTATIONS.values())
 
 
@@ -114,11 +114,54 @@ def test_a_flip_exchanges_left_and_right_of_every_second_image():
     assert 900 < same.sum() < 1100
 
 
+def test_an_image_is_flipped_in_every_second_epoch():
+    images = noise(200, 1, 3, 4)
+    flipped = [(flip(images, draw(images, epoch=epoch)) != images).flatten(1).any(1) for epoch in range(4)]
+    assert torch.equal(flipped[0], ~flipped[1])
+    assert torch.equal(flipped[0], flipped[2])
+    # Also where it is the second of several.
+    later = [augment("translate-flip", images, draw(images, epoch=epoch)) for epoch in (0, 1)]
+    assert not torch.equal(later[0], later[1])
+
+
+def test_what_enters_by_translation_is_the_image_reflected_at_its_border():
+    images = torch.arange(1, 65, dtype=torch.uint8).view(1, 1, 8, 8).expand(200, 1, 8, 8)
+    whole = torch.nn.functional.pad(images[:1].float(), (2, 2, 2, 2), mode="reflect").to(torch.uint8)[0, 0]
+    places = [whole[down : down + 8, right : right + 8] for down in range(5) for right in range(5)]
+    found = {
+        next(number for number, place in enumerate(places) if torch.equal(place, changed))
+        for changed in translate(images, draw(images))[:, 0]
+    }
+    assert len(found) == 25
+
+
+def test_cutout_hides_a_square_under_the_mean():
+    images = noise(400, 2, 16, 12)
+    changed = cutout(images, draw(images))
+    hidden = (changed != images).any(1)
+    means = images.float().mean((1, 2, 3)).to(torch.uint8)
+    for image, mask, mean in zip(changed, hidden, means, strict=True):
+        assert (image[:, mask] == mean).all()
+    # A quarter of the shorter side, or less at the border.
+    assert hidden.any(2).sum(1).max() == hidden.any(1).sum(1).max() == 3
+
+
+def test_mixup_mixes_pixels_and_labels_alike():
+    images = torch.tensor([0, 255, 0, 255], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 1, 4, 4).contiguous()
+    targets = torch.eye(2)[[0, 1, 0, 1]]
+    pixels, labels = mixed(images, targets, draw(images))
+    assert pixels.dtype == torch.uint8
+    assert torch.allclose(pixels[:, 0, 0, 0] / 255, labels[:, 1], atol=0.003)
+    assert torch.allclose(labels.sum(1), torch.ones(4))
+    assert (labels.amax(1) >= 0.5).all()
+    assert len(labels[:, 0].unique()) == 4
+
+
 def test_shift_and_flip_are_drawn_independently():
     images = torch.zeros(20_000, 1, 5, 6, dtype=torch.uint8)
     images[:, 0, 2, 2] = 1
     images[:, 0, 2, 3] = 2
-    changed = shift_flip(images, draw(images))
+    changed = augment("shift-flip", images, draw(images))
     mirrored = (changed == 2).flatten(1).int().argmax(1) < (changed == 1).flatten(1).int().argmax(1)
     up = (changed[:, 0, :2] > 0).flatten(1).any(1)
     down = (changed[:, 0, 3:] > 0).flatten(1).any(1)
@@ -138,5 +181,5 @@ def test_shift_and_flip_are_drawn_independently():
 )
 def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
     monkeypatch.setitem(AUGMENTATIONS, "broken", lambda images, draw: result)
-    with pytest.raises(InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\] again, not {re.escape(got)}"):
+    with pytest.raises(InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\], not {re.escape(got)}"):
         augment("broken", noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spikeduel.networks import vgg  # noqa: F401
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import ModelCard
@@ -40,7 +41,9 @@ def build(card: ModelCard) -> nn.Module:
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 
-BUILT_WITH = ("image_shape", "num_classes", "num_steps", "hidden", "neuron", "pooling")
+SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")
+"""The settings that go to the architecture."""
+BUILT_WITH = ("image_shape", "num_classes", "num_steps", "neuron", *SHAPE_SETTINGS)
 """What an architecture may name, to be told."""
 
 

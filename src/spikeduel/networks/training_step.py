@@ -5,10 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from spikeduel.networks.models import Model
+from spikeduel.networks.optimizers import Optimizer
+from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
@@ -20,22 +23,22 @@ COUNTED_AT_ONCE = 16
 
 
 class TrainingStep:
-    """One step of training, for both families: forward, backward, Adam. Its model is trained in place.
+    """One of the `num_steps` steps of a training by the rules of `experiment`, for both families: forward, backward,
+    optimizer. Its model is trained in place.
 
     With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of those before only the
     neurons' states: backward computes them again.
     """
 
-    def __init__(self, model: Model, learning_rate: float, chunk_steps: int | None = None) -> None:
+    def __init__(self, model: Model, experiment: Experiment, num_steps: int) -> None:
         keep_freed_memory()
         self.model = model
         self.module = model.module
-        self.weights = list(self.module.parameters())
+        self.experiment = experiment
         self._given: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
-        # Momenta and epsilon are torch's defaults, as in the study.
-        self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
-        self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
+        self.optimizer = Optimizer(self.module, experiment, num_steps)
+        self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
         if self.chunk_steps is not None:
             why = None
             if model.card.foreign is not None:
@@ -48,15 +51,16 @@ class TrainingStep:
                     "takes less memory."
                 )
 
-    def __call__(self, images: Tensor, labels: Tensor, keys: RandomKeys) -> Tensor:
+    def __call__(self, images: Tensor, labels: Tensor, keys: RandomKeys, targets: Tensor | None = None) -> Tensor:
         """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
 
-        Returns the loss as it was before it learned: a tensor, since reading a number would make a device wait.
+        `targets` float `[B, K]` are probabilities of classes to learn in place of the labels. Returns the loss as it
+        was before it learned: a tensor, since reading a number would make a device wait.
         """
         output = self._forward(images, keys)
         readout = self.model.readout
-        loss = readout.loss(output, labels)
-        for weights in self.weights:
+        loss = self._loss(output, self._smoothed(labels if targets is None else targets))
+        for weights in self.optimizer.weights:
             weights.grad = None
         loss.backward()
         self.optimizer.step()
@@ -68,6 +72,22 @@ class TrainingStep:
         else:
             self._add_right(output, labels)  # somebody's own may give what cannot be joined
         return loss.detach()
+
+    def _smoothed(self, targets: Tensor) -> Tensor:
+        if not (smoothing := self.experiment.label_smoothing):
+            return targets
+        num_classes = len(self.model.card.classes)
+        certain = targets if targets.is_floating_point() else F.one_hot(targets, num_classes).float()
+        return certain * (1 - smoothing) + smoothing / num_classes
+
+    def _loss(self, output: Any, targets: Tensor) -> Tensor:
+        readout, share = self.model.readout, self.experiment.per_step_loss
+        loss = readout.loss(output, targets)
+        if not share or not isinstance(readout, SpikingReadout):
+            return loss
+        # Deng et al. 2022, "Temporal Efficient Training of Spiking Neural Network via Gradient Re-weighting".
+        single = [readout.loss(each, targets) for each in readout.steps(output)]
+        return (1 - share) * loss + share * torch.stack(single).mean()
 
     def num_right(self) -> int:
         """The right answers since this was last asked, as they were before it learned from them."""
@@ -88,7 +108,7 @@ class TrainingStep:
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
-            return self.model.run(self.model.encode(images, keys))
+            return self.model.run(self.model.encode(images, keys, self._window_now()))
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):
@@ -96,6 +116,15 @@ class TrainingStep:
             output, state = checkpoint(self._window, images, keys, window, state, use_reentrant=False)
             outputs.append(output)
         return _joined(outputs, axis=0)
+
+    def _window_now(self) -> range | None:
+        """The time steps that a spiking network takes at this point of its training; None for all of them."""
+        growing, card = self.experiment.first_steps, self.model.card
+        # What counts or unrolls its steps itself has a number of them.
+        if not growing or card.num_steps is None or card.foreign is not None:
+            return None
+        stages = [*growing, card.num_steps]
+        return range(min(stages[int(self.optimizer.progress * len(stages))], card.num_steps))
 
     def _window(self, images: Tensor, keys: RandomKeys, window: range, state: dict[str, State]) -> tuple[Any, Any]:
         with carried_state(self.module, state) as after:

@@ -85,7 +85,9 @@ BusyMachine = _kind(
 NotTrained = _kind(
     "NotTrained", "Converted networks and their sources.", sources=dict[str, str], num_steps=Count, percentile=float
 )
-DifferentEpochs = _kind("DifferentEpochs", "The stopping rule gave different numbers of epochs.")
+DifferentEpochs = _kind(
+    "DifferentEpochs", "Different numbers of epochs, by `equal_time` or by the stopping rule.", equal_time=(bool, False)
+)
 EpochLimit = _kind(
     "EpochLimit", "Contenders that ran until the limit of epochs and were best among the last of them.",
     contenders=list[str], epochs=Count,

@@ -18,7 +18,7 @@ from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.controls import of_controls
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
-from spikeduel.settings import RENAMED, Experiment, read_experiment
+from spikeduel.settings import RENAMED, Experiment, of_earlier, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown
 
@@ -131,6 +131,8 @@ def load_run(run: Path | str) -> Comparison:
         if not isinstance(content, dict) or content.get("schema") not in (1, SCHEMA):
             raise InputError(f"{path}: not results that this version of spikeduel reads (schema 1 or {SCHEMA}).")
         try:
+            if isinstance(given := content.get("experiment"), dict):
+                content["experiment"] = of_earlier(given)
             results = typed.converted(content, Results) if content["schema"] == SCHEMA else _of_schema_1(content)
         except InputError as error:
             raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None

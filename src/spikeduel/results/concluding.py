@@ -50,7 +50,7 @@ def find_caveats(
         found.append(c.Tuned(num_trials=tuning.num_trials, most_epochs=tuning.most_epochs))
         found += tuning_limits(tuning, dataset.counts.val)
     else:
-        own = experiment.per_contender
+        own = experiment.own_settings
         found.append(c.OwnSettings(settings=own) if own else c.Untuned())
     found += _of_other_libraries(experiment, trials)
     if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
@@ -59,9 +59,11 @@ def find_caveats(
         steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
         found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
     if len({trial.epochs for trial in trials}) > 1:
-        found.append(c.DifferentEpochs())
+        found.append(c.DifferentEpochs(equal_time=experiment.equal == "time"))
     rule = experiment.patience is not None
-    if limited := {trial.contender: trial.epochs for trial in trials if _improved_to_the_end(trial, rule)}:
+    limited = {trial.contender: trial.epochs for trial in trials if _improved_to_the_end(trial, rule)}
+    # Where the learning rate falls to 0, it is meant to.
+    if limited and experiment.schedule == "constant":
         found.append(c.EpochLimit(contenders=sorted(limited), epochs=max(limited.values())))
     if experiment.limit is not None:
         found.append(c.Limited(limit=experiment.limit))

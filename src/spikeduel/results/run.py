@@ -248,6 +248,28 @@ class TuningRecord(Frozen):
         return given or max(trial.epochs for each in self.contenders for trial in each.trials)
 
 
+class SetRules(Frozen):
+    """What the training images decided where an experiment left it open: `chosen` settings, by the number of images;
+    and flips by `mirrored`, the share of them that look most like the mirror image of another.
+    """
+
+    num_train: Count
+    chosen: dict[str, Any] = {}
+    mirrored: Share | None = None
+
+
+class Budget(Frozen):
+    """How long all contenders train together, a seed and fold; `given`, or by the size of the set.
+
+    `epoch_seconds` were measured before training, and decided the `epochs`.
+    """
+
+    minutes: Amount
+    given: bool
+    epoch_seconds: dict[str, Amount]
+    epochs: dict[str, Count]
+
+
 class Results(Frozen):
     """The content of results.json."""
 
@@ -261,6 +283,8 @@ class Results(Frozen):
     comparison: Conclusions
     tuning: TuningRecord | None = None
     court: Court | None = None
+    rules: SetRules | None = None
+    budget: Budget | None = None
 
     def __post_init__(self) -> None:
         sides = {len(self.dataset.classes)}

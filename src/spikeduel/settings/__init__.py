@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -34,11 +33,8 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family
 
-NUMERICS_VERSION = 3
+NUMERICS_VERSION = 4
 """Raised by hand when the same settings would give other numbers; part of every trial's key."""
-
-EPOCHS, FEWEST_STEPS = 10, 400
-"""How long is trained where `epochs` is unset: so many epochs, and on a small set so many steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +52,15 @@ class Experiment:
     )] = "fashion-mnist-mini"
     recipe: Annotated[Text, duel(
         "The named experiment to start from.",
-        "twins: a convolutional network with spiking neurons and with ReLU, and the same weights. baseline: the "
-        "study's two networks. matched: a dense and a convolutional shape, each with both.",
-        metavar="twins|baseline|matched", default="that of the contenders named, else twins",
-    )] = "twins"
+        "strong: a convolutional network as good as the time allows, with spiking neurons and with ReLU, and the same "
+        "weights. baseline: the study's two networks. matched: a small dense and a small convolutional shape, each "
+        "with both.", metavar="strong|baseline|matched", default="that of the contenders named, else strong",
+    )] = "strong"
     contenders: Annotated[tuple[Text, ...], duel(
         "The networks to train: architectures by name, or module:function.",
         "Repeatable. Each brings the settings of its recipe, unless they are given.", metavar="NAME",
-        option="--contender", default="those of the recipe; of twins conv-lif and conv-relu",
-    )] = ("conv-lif", "conv-relu")
+        option="--contender", default="those of the recipe; of strong vgg-lif and vgg-relu",
+    )] = ("vgg-lif", "vgg-relu")
     family: Annotated[tuple[DeclaredFamily, ...], duel(
         "Declare your own network spiking (snn) or not (cnn, ann), if that cannot be detected.",
         "NAME= may be omitted if the contenders include one such network. Repeatable.",
@@ -112,8 +108,17 @@ class Experiment:
     surrogate_alpha: Annotated[Positive | None, about(
         "Width of the surrogate. Unset: its usual value.", tunable="snn",
     )] = None
-    hidden: Annotated[Million, about("Width of the hidden layers.")] = 256
-    pooling: Annotated[Literal["max", "avg"], about("How the matched convolutional networks pool.")] = "max"
+    hidden: Annotated[Million, about("Width of the hidden linear layers.")] = 256
+    width: Annotated[Count, about(
+        "Channels of the first convolution of vgg-lif and vgg-relu; the deeper ones have more in proportion.",
+    )] = 24
+    pooling: Annotated[Literal["max", "avg"], about(
+        "How the convolutional networks pool: conv-lif, conv-relu, vgg-lif, vgg-relu.",
+    )] = "max"
+    dropout: Annotated[Fraction | None, about(
+        "Share of the last layer's inputs that training leaves out, in vgg-lif and vgg-relu. Unset: by the size of the "
+        "set, as the report says.",
+    )] = None
 
     adaptation_decay: Annotated[Fraction, about(
         "Neuron alif: decay per step of the threshold's rise.", tunable="snn",
@@ -124,17 +129,46 @@ class Experiment:
     activation_bits: Annotated[int, Meta(ge=1, le=16), about("Neuron quantised-relu: bits of its activations.")] = 3
 
     epochs: Annotated[Million | None, duel(
-        f"At most this many epochs. Unset: {EPOCHS}, or more on a small set, for {FEWEST_STEPS} training steps.",
-        "On the embedded set: recipe twins 3, baseline 4.", metavar="N",
+        "At most this many epochs, for all contenders. Unset: as many as `minutes` allow.",
+        "On the embedded set, recipe baseline: 4.", metavar="N",
     )] = None
-    batch_size: Annotated[Million, about("Images per training step.")] = 128
+    minutes: Annotated[Positive | None, duel(
+        "Train all contenders so long, a seed (and fold). Unset: as long as the size of the set suggests.",
+        "Some steps of each are timed first, and decide how many epochs all of them get. It is said beforehand when "
+        "it will be done. The numbers of epochs are kept: the same command trains once.", metavar="M",
+    )] = None
+    equal: Annotated[Literal["epochs", "time"], duel(
+        "What `minutes` are divided by: the same epochs for all contenders, or the same time for each.",
+    )] = "epochs"
+    batch_size: Annotated[Million | None, about(
+        "Images per training step. Unset: by the size of the set, as the report says.",
+    )] = None
     chunk_steps: Annotated[Count | None, about(
         "Save memory: keep this many time steps for the backward pass, and recompute the others.",
     )] = None
     augmentation: Annotated[Text, about(
-        "Augmentation of the training images, for all contenders: none, shift, flip or shift-flip.",
-    )] = "none"
-    learning_rate: Annotated[Positive, about("Adam's learning rate.", tunable="any")] = 1e-3
+        "Augmentation of the training images, for all contenders: none, or one or several of shift, translate, flip, "
+        "cutout and mixup, joined by a hyphen. auto: what suits the set, as the report says.",
+    )] = "auto"
+    optimizer: Annotated[Literal["adam", "adamw", "muon"], about(
+        "adam, as in the study; adamw, whose weight decay is decoupled; muon for filters and hidden layers, with adamw "
+        "for the rest.",
+    )] = "muon"
+    learning_rate: Annotated[Positive, about("The optimizer's learning rate, at its highest.", tunable="any")] = 0.01
+    weight_decay: Annotated[NotNegative, about("Decoupled weight decay, of adamw and muon.", tunable="any")] = 0.05
+    schedule: Annotated[Literal["constant", "linear"], about(
+        "Learning rate over the training: linear rises for the first fifth and falls to 0 at the end.",
+    )] = "linear"
+    label_smoothing: Annotated[Fraction, about("Share of a label that is spread over all classes in training.")] = 0.1
+    averaging: Annotated[Fraction, about(
+        "Weight averaging: every 5 steps, weights go back to where they came from by this share. 0: off.",
+    )] = 0.0
+    first_steps: Annotated[tuple[Steps, ...], about(
+        "Fewer time steps earlier in training: with 1,2 and num_steps 4 it is 1, 2 and 4, each for a third.",
+    )] = ()
+    per_step_loss: Annotated[Fraction, about(
+        "Share of the loss that is each time step's own; the rest is that of the answer after all steps.",
+    )] = 0.0
     patience: Annotated[Count | None, about(
         "Stop after this many epochs without an improvement of min_delta. Unset: never stop early.",
     )] = None
@@ -217,9 +251,28 @@ class Experiment:
         """The experiment as `contender` runs it: its own settings in place of the common ones."""
         return replace(self, per_contender=None, **(self.per_contender or {}).get(contender, {}))
 
-    def num_epochs(self, num_train: int) -> int:
-        """At most how many epochs are trained on `num_train` images."""
-        return self.epochs or max(EPOCHS, math.ceil(FEWEST_STEPS / math.ceil(num_train / self.batch_size)))
+    @property
+    def own_settings(self) -> dict[str, dict[str, Any]]:
+        """What single contenders have in place of the common settings; epochs, which equal times decide, left out."""
+        by_contender = {
+            contender: {name: value for name, value in settings.items() if name != "epochs"}
+            for contender, settings in (self.per_contender or {}).items()
+        }
+        return {contender: settings for contender, settings in by_contender.items() if settings}
+
+    @property
+    def num_epochs(self) -> int:
+        """At most how many epochs are trained. Raises `InputError` before `minutes` have decided."""
+        if self.epochs is None:
+            raise InputError("epochs: not decided yet. Give them, or let `spikeduel.compare` fit them to the minutes.")
+        return self.epochs
+
+    @property
+    def images_a_step(self) -> int:
+        """The batch size. Raises `InputError` before the size of the set has decided."""
+        if self.batch_size is None:
+            raise InputError("batch_size: not decided yet. Give one, or let `spikeduel.compare` fit it to the set.")
+        return self.batch_size
 
     def given_family(self, contender: str) -> Family | None:
         """What `family` declares of `contender`, None where it declares nothing."""
@@ -252,7 +305,7 @@ class Experiment:
                 known = ", ".join(self.contenders)
                 raise InputError(f"per_contender: '{contender}' is not among the contenders ({known}). Name it there.")
             for name in settings:
-                if name not in TUNABLE:
+                if name not in TUNABLE and name != "epochs":  # which equal times decide
                     raise unknown(f"setting of a single contender ({contender})", name, TUNABLE)
             with naming(f"per_contender: {contender}"):
                 changed = replace(self, per_contender=None, **settings)
@@ -268,6 +321,13 @@ TUNABLE: dict[str, str] = {
 
 All others are common to all contenders, or the duel would not be fair.
 """
+
+PLAIN: dict[str, Any] = {
+    "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "label_smoothing": 0.0,
+    "augmentation": "none", "batch_size": 128, "dropout": 0.0, "first_steps": (), "per_step_loss": 0.0, "beta": 0.95,
+    "surrogate": "atan",
+}  # fmt: skip
+"""How the older recipes train: Adam at one learning rate, and nothing that makes a network strong."""
 
 RENAMED = {"near": "near_duplicate_ratio"}
 """Settings by the names that earlier versions gave them; files and `--set` may still use these."""
@@ -286,9 +346,15 @@ def read_experiment(path: Path) -> Experiment:
     Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from someone else first.
     """
     content = typed.read_toml(path, dict[str, Any])
-    settings = _by_present_names(content, f"setting in {path}")
+    settings = of_earlier(_by_present_names(content, f"setting in {path}"))
     with naming(path):
         return Experiment(**settings)
+
+
+def of_earlier(content: dict[str, Any]) -> dict[str, Any]:
+    """The settings in `content`; where they were written before there was another optimizer, it trained plainly."""
+    plain = "optimizer" not in content and content.get("recipe", "strong") != "strong"
+    return {**PLAIN, **content} if plain else content
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:

@@ -23,9 +23,15 @@ class RandomKeys:
     batch that nothing random is done to are never made.
     """
 
-    def __init__(self, values: np.ndarray | Callable[[], np.ndarray], first_step: int = 0) -> None:
+    def __init__(
+        self,
+        values: np.ndarray | Callable[[], np.ndarray],
+        first_step: int = 0,
+        turns: Callable[[], np.ndarray] | None = None,
+    ) -> None:
         self._values = values
         self.first_step = first_step
+        self._turns = turns
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -56,7 +62,8 @@ class RandomKeys:
     @classmethod
     def for_augmentation(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
         """As `for_training`, and independent of it: to change training images, not to encode them."""
-        return cls(lambda: _folded(4, seed, epoch, indices))
+        turns = lambda: (_folded(6, seed, indices) >> np.uint64(32)) + np.uint64(epoch)  # noqa: E731
+        return cls(lambda: _folded(4, seed, epoch, indices), turns=turns)
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
@@ -65,12 +72,20 @@ class RandomKeys:
 
     def another(self) -> "RandomKeys":
         """Keys for the same images that are independent of these: for a second purpose."""
-        return RandomKeys(_folded(5, self.values))
+        return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
         """For each image and each of `stops`, a whole number uniform on 0 … stop − 1: int64 `[B, n]`, on the CPU."""
         words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
         return torch.from_numpy(((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64))
+
+    def alternating(self) -> Tensor:
+        """For each image true or false, and the other in the next epoch: bool `[B]`, on the CPU.
+
+        Only keys `for_augmentation` know epochs; of others it is drawn.
+        """
+        turns = self._turns() if self._turns else self.integers(2)[:, 0].numpy()
+        return torch.from_numpy(turns.astype(np.int64) % 2 == 1)
 
     def levels(self, num_steps: int, images: Tensor) -> Tensor:
         """Random levels, uniform on 0 … 254: uint8 `[T, B, …]` for `images` `[B, …]`."""

@@ -11,7 +11,7 @@ class Readout(Protocol):
     """How a network's output becomes a loss to train and scores `[B, K]` whose argmax is the label."""
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
-        """A scalar, for `labels` int64 `[B]`."""
+        """A scalar, for `labels` int64 `[B]`, or float `[B, K]` where they are probabilities of classes."""
 
     def scores(self, output: Any) -> Tensor:
         """float32 `[B, K]`; probabilities are their softmax."""
@@ -35,16 +35,20 @@ class SpikingReadout(Readout):
     def scores(self, output: Any) -> Tensor:
         return self.scores_of(self.accumulate(output), _num_steps(output))
 
+    def steps(self, output: Any) -> list[Any]:
+        """The outputs of single steps, of the shape of `output` with one step."""
+        if isinstance(output, tuple):
+            return list(zip(*(part.split(1) for part in output), strict=True))
+        return list(output.split(1))
+
     def running_scores(self, output: Any) -> Tensor:
         """The scores so far after each of the T steps of `output`: float32 `[T, B, K]`; the last are those of `scores`.
 
         One pass of the network is enough for what it would have answered at any time.
         """
-        num_steps = _num_steps(output)
         total, running = None, []
-        for t in range(num_steps - 1):
-            step = slice(t, t + 1)
-            now = self.accumulate(tuple(part[step] for part in output) if isinstance(output, tuple) else output[step])
+        for t, step in enumerate(self.steps(output)[:-1]):
+            now = self.accumulate(step)
             total = now if total is None else total + now
             running.append(self.scores_of(total, t + 1))
         # Sums in another order differ in the last digit, which would let the answer after all steps be another one.
@@ -61,7 +65,8 @@ class SpikeCountReadout(SpikingReadout):
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         _, mem = output
         # With the classes in the middle, torch works on whole rows of images: a quarter of the time, the same numbers.
-        return F.cross_entropy(mem.movedim(2, 1).contiguous(), labels.expand(mem.shape[0], -1))
+        every = labels.expand(len(mem), -1) if labels.dim() == 1 else labels.T.expand(len(mem), -1, -1)
+        return F.cross_entropy(mem.movedim(2, 1).contiguous(), every)
 
     def accumulate(self, output: tuple[Tensor, Tensor]) -> Tensor:
         """Counts of spikes and summed membranes: `[2, B, K]`."""

@@ -19,6 +19,7 @@ from spikeduel.results.concluding import find_caveats, overturned_by
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
     SCHEMA,
+    Budget,
     Conclusions,
     ControlledContender,
     ControlRow,
@@ -26,6 +27,7 @@ from spikeduel.results.run import (
     GroupSizes,
     Pair,
     Results,
+    SetRules,
     TuningRecord,
 )
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
@@ -50,6 +52,8 @@ def assemble(
     doubted: labelling.Checked = (None, []),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
+    rules: SetRules | None = None,
+    budget: Budget | None = None,
 ) -> Results:
     """The content of results.json.
 
@@ -79,6 +83,8 @@ def assemble(
         dataset=dataset,
         experiment=experiment,
         tuning=tuning,
+        rules=rules,
+        budget=budget,
         trials=trials,
         comparison=Conclusions(
             pairs=pairs,

@@ -3,7 +3,6 @@
 import itertools
 import math
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,27 +11,20 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split, on_device, training_batches
-from spikeduel.networks import building
-from spikeduel.networks.models import Model
-from spikeduel.networks.training_step import TrainingStep
+from spikeduel.data import Prepared
 from spikeduel.results import power, predictions
 from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.power import Luck
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
-from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning
+from spikeduel.trials import fitting, planning
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.runs import Finished, located, pooled, tested
 from spikeduel.trials.store import Store, TrialRecord
-
-WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
-"""Training steps that are not timed; then as many as fit into so many seconds, this many at most."""
+from spikeduel.trials.timing import seconds_of_an_epoch
 
 
 def forecast(
@@ -59,6 +51,7 @@ def forecast(
     experiment = located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
+    experiment = fitting.fit(experiment, prepared, splits, store, progress).experiment
     every = replace(experiment, seeds=max(SEEDS))
     trials = [each for split in splits for each in planning.plan(every, prepared, split)]
     # Most of them are not there, and that is soon seen.
@@ -168,10 +161,9 @@ def _times(
             epochs = statistics.fmean(len(record.history) for record in known)
             seconds = statistics.median(second for record in known for second in record.epoch_seconds)
         else:
-            epochs = first.experiment.num_epochs(len(first.split.train))
-            num_steps = math.ceil(len(first.split.train) / first.experiment.batch_size)
+            epochs = first.experiment.num_epochs
             progress.say(f"  {name}: timing some training steps")
-            seconds = num_steps * seconds_of_a_step(first, prepared, first.split)
+            seconds = seconds_of_an_epoch(first, prepared, first.split)
         found.append(
             ContenderTime(
                 contender=name,
@@ -182,29 +174,3 @@ def _times(
             )
         )
     return found
-
-
-def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split) -> float:
-    """The median time of a training step of a fresh network, batches of images gathered too."""
-    images, labels = prepared.held
-    with seeded(trial.card.seed):
-        model = Model(building.build(trial.card).to(trial.settings["device"]), trial.card)
-        step = TrainingStep(model, trial.experiment.learning_rate, trial.experiment.chunk_steps)
-        model.module.train()
-        seconds: list[float] = []
-        started = time.perf_counter()
-        epochs = (
-            training_batches(images, labels, split.train, trial.experiment.batch_size, trial.card.seed, epoch)
-            for epoch in itertools.count()
-        )
-        batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
-        for number, (batch, truth, indices) in enumerate(batches):
-            float(step(batch, truth, RandomKeys.for_training(trial.card.seed, 0, indices)))
-            now = time.perf_counter()
-            if number >= WARM_UP:
-                seconds.append(now - started)
-                if sum(seconds) > TIMED_SECONDS or len(seconds) == MOST_TIMED:
-                    break
-            started = now
-    hardware.release_freed_memory()
-    return statistics.median(seconds)

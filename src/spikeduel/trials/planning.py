@@ -1,8 +1,7 @@
 """What is to be trained: one `Trial` for each contender, seed and fold, and what is said of them beforehand."""
 
 import hashlib
-import inspect
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,10 +22,12 @@ from spikeduel.spiking.neurons import NEURONS
 from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
 from spikeduel.system.hardware import Precision
-from spikeduel.trials.training import AUGMENTATIONS
+from spikeduel.trials import augmenting
+from spikeduel.trials.augmenting import AUGMENTATIONS
 
 TRAINING_SETTINGS = (
-    "epochs", "batch_size", "augmentation", "learning_rate", "patience", "min_delta", "chunk_steps",
+    "epochs", "batch_size", "augmentation", "optimizer", "learning_rate", "weight_decay", "schedule",
+    "label_smoothing", "averaging", "first_steps", "per_step_loss", "patience", "min_delta", "chunk_steps",
 )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     for contender in experiment.contenders:
         own = experiment.for_contender(contender)
         card = describe(contender, own, prepared)
-        changed = (experiment.per_contender or {}).get(contender, {})
+        changed = experiment.own_settings.get(contender, {})
         # Recipes bring own contenders settings of neurons that another neuron may not have.
         whole = card.family == "snn" and card.foreign is None
         if idle := [name for name in changed if not whole and name not in effective(card)]:
@@ -79,7 +80,6 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         precision: Precision = "32" if as_is else compute.precision
         card = replace(card, precision=precision, trained_on={**card.trained_on, "fold": split.fold})
         training = {name: getattr(own, name) for name in TRAINING_SETTINGS}
-        training["epochs"] = own.num_epochs(len(split.train))
         settings = {**typed.plain(card), "training": training, **common, "sources": _sources(card, own)}
         # "data" says it already, and two copies of the same data are the same.
         del settings["dataset"], settings["trained_on"], settings["temperature"]
@@ -117,7 +117,7 @@ def check_names(experiment: Experiment) -> None:
         registry.resolve("contender", contender, ARCHITECTURES)
     encoder_of(experiment.encoding)
     registry.resolve("neuron", experiment.neuron, NEURONS)
-    registry.resolve("augmentation", experiment.augmentation, AUGMENTATIONS)
+    augmenting.resolve(experiment.augmentation)
     resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
     hardware.resolve(experiment.device)
 
@@ -128,10 +128,8 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     A neuron is given those of `building.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
     """
     given = {name: getattr(experiment, name) for name in building.neuron_settings(experiment.neuron)}
-    shape: dict[str, Any] = {"hidden": experiment.hidden}
-    # Only where it is not the usual one: older trials keep their keys.
-    if experiment.pooling != "max" and "pooling" in _parameters(contender):
-        shape["pooling"] = experiment.pooling
+    taken = building.names_taken(registry.resolve("contender", contender, ARCHITECTURES)) or ("hidden",)
+    shape: dict[str, Any] = {name: getattr(experiment, name) for name in building.SHAPE_SETTINGS if name in taken}
     card = ModelCard(
         contender=contender,
         family="snn",
@@ -164,7 +162,7 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     taken = {
         name: value
         for name, value in card.network.items()
-        if named is None or (name if name in ("hidden", "pooling") else "neuron") in named
+        if named is None or (name if name in building.SHAPE_SETTINGS else "neuron") in named
     }
     card = replace(card, network=taken)
     with naming(f"contender '{card.contender}'"):
@@ -180,13 +178,6 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     # In a loop, it makes its steps itself, each from the one image that it is given.
     steps: dict[str, Any] = {"encoding": "direct", "num_steps": calling.num_steps} if calling.way == "loop" else {}
     return replace(card, foreign=calling, **steps)
-
-
-def _parameters(contender: str) -> Collection[str]:
-    try:
-        return inspect.signature(registry.resolve("contender", contender, ARCHITECTURES)).parameters
-    except (TypeError, ValueError):  # something of the user's that says nothing about itself
-        return ()
 
 
 def tried(card: ModelCard) -> nn.Module:
@@ -217,7 +208,7 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
     return {
         name: registry.source_hash(registry.resolve(kind, name, known), name)
         for kind, name, known in named
-        if name is not None and name not in known
+        if name is not None and ":" in name
     }
 
 
@@ -235,7 +226,7 @@ def announcement(
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
         f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}, at most "
-        f"{counted(experiment.num_epochs(len(split.train)), 'epoch')}; spiking contenders see "
+        f"{counted(experiment.num_epochs, 'epoch')}; spiking contenders see "
         f"{' or '.join(encodings)} encoding over {' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
         + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
     )

@@ -105,6 +105,10 @@ class Store:
         """The indices of the images that the trial trains on, validates on and is tested on: train, val and test."""
         return self.folder(key) / "split.npz"
 
+    def budget_path(self, key: str) -> Path:
+        """How many epochs fit into the minutes that an experiment gives; see `fitting`."""
+        return self.root / "budgets" / f"{key}.json"
+
     @contextmanager
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""

@@ -1,12 +1,12 @@
-"""One training loop for both families, and the augmentations of its images."""
+"""One training loop for both families."""
 
 import hashlib
 import io
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,14 @@ from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.system import files, registry
-from spikeduel.system.errors import InputError
+from spikeduel.system import files
 from spikeduel.system.progress import Progress
+from spikeduel.trials.augmenting import MIXUP, augment, mixed
 from spikeduel.trials.sealing import Sealing
 
 EVALUATION_BATCH = 256
 MOST_LINES = 20
 """About as many epochs are told of, when there are more."""
-SMALLEST_SHIFT = 2
-SHIFT_SHARE = 16
-"""An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,16 @@ class Training:
     history: list[dict[str, float]] = field(default_factory=list)
     epoch_seconds: list[float] = field(default_factory=list)
     stopped: str | None = None
+    keeps_last: bool = False
+    """Whether the weights of the last epoch are kept: where the learning rate falls to 0."""
 
     @property
     def best_epoch(self) -> int | None:
-        """The first epoch with the highest validation accuracy."""
+        """The epoch whose weights are kept: the first with the highest validation accuracy, or the last."""
         accuracies = [epoch["val_accuracy"] for epoch in self.history]
-        return accuracies.index(max(accuracies)) if accuracies else None
+        if self.keeps_last or not accuracies:
+            return len(accuracies) - 1 if accuracies else None
+        return accuracies.index(max(accuracies))
 
 
 @dataclass(frozen=True)
@@ -79,23 +80,23 @@ class Loop:
     """Tests the model after every epoch, for the optimism meter."""
 
     def run(self) -> Training:
-        """Trains to the end and leaves the model with the weights of its best validation epoch.
+        """Trains to the end and leaves the model with the weights of `Training.best_epoch`.
 
         Goes on from the checkpoint where there is one, and writes it after every epoch. All randomness depends on
         seed, epoch and image only (see also `random_keys.seeded`), so a resumed training ends in the numbers of an
         uninterrupted one.
         """
-        module, num_epochs = self.model.module, self.experiment.num_epochs(len(self.split.train))
-        step = TrainingStep(self.model, self.experiment.learning_rate, self.experiment.chunk_steps)
+        module, num_epochs = self.model.module, self.experiment.num_epochs
+        num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
+        step = TrainingStep(self.model, self.experiment, num_epochs * num_batches)
         best_weights: dict[str, Tensor] = {}
-        training = Training()
+        training = Training(keeps_last=self.experiment.schedule != "constant")
         if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
             best_weights, training = saved["best_weights"], Training(**saved["training"])
             self._say(f": goes on after epoch {len(training.history)}")
 
-        num_batches = math.ceil(len(self.split.train) / self.experiment.batch_size)
         steps = range(len(training.history) * num_batches, num_epochs * num_batches)
         ticks = iter(self.progress.track(steps, f"  {self.model.card.title}"))
         try:
@@ -139,13 +140,13 @@ class Loop:
         # NaN weights before a neuron can leave the loss finite: it just never spikes.
         weights = self.model.module.parameters()
         if not (math.isfinite(loss) and all(bool(each.isfinite().all()) for each in weights)):
-            return Training(training.history, training.epoch_seconds, "nan")
+            return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
             seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
         entry = {"train_loss": loss, "train_accuracy": accuracy, "val_loss": seen.loss, "val_accuracy": seen.accuracy}
         history = [*training.history, entry]
         ended = stopped(history, self.experiment, num_epochs)
-        return Training(history, [*training.epoch_seconds, seconds], ended)
+        return replace(training, history=history, epoch_seconds=[*training.epoch_seconds, seconds], stopped=ended)
 
     def _saved(self) -> dict[str, Any] | None:
         """The checkpoint, where there is one to go on from."""
@@ -167,15 +168,19 @@ class Loop:
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""
         seed, device = self.model.card.seed, self.model.device
-        train, batch_size = self.split.train, self.experiment.batch_size
+        train, batch_size = self.split.train, self.experiment.images_a_step
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
         batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
             for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
-                images = augment(self.experiment.augmentation, images, keys)
-                total_loss += step(images, labels, RandomKeys.for_training(seed, epoch, indices)) * len(labels)
+                images, targets = augment(self.experiment.augmentation, images, keys), None
+                if MIXUP in self.experiment.augmentation.split("-"):
+                    certain = F.one_hot(labels, len(self.model.card.classes)).float()
+                    images, targets = mixed(images, certain, keys)
+                training_keys = RandomKeys.for_training(seed, epoch, indices)
+                total_loss += step(images, labels, training_keys, targets) * len(labels)
         return float(total_loss) / len(train), step.num_right() / len(train)
 
 
@@ -212,47 +217,3 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
         return torch.load(io.BytesIO(content[:-size]), weights_only=True) if whole else None
     except Exception:  # whatever is wrong with it, training anew is right
         return None
-
-
-def none(images: Tensor, keys: RandomKeys) -> Tensor:
-    """the images as they are"""
-    return images
-
-
-def shift(images: Tensor, keys: RandomKeys) -> Tensor:
-    """moved by up to 2 pixels, or a sixteenth of the side if that is more, both ways; what enters is black (0)"""
-    height, width = images.shape[2:]
-    down, right = (max(SMALLEST_SHIFT, side // SHIFT_SHARE) for side in (height, width))
-    # Every place where the image may lie, as views of one padded copy: picking one of them copies rows, not pixels.
-    places = F.pad(images, (right, right, down, down)).unfold(2, height, 1).unfold(3, width, 1)
-    vertical, horizontal = keys.integers(2 * down + 1, 2 * right + 1).to(images.device).unbind(1)
-    return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
-
-
-def flip(images: Tensor, keys: RandomKeys) -> Tensor:
-    """left and right exchanged, for every second image"""
-    flipped = keys.integers(2).bool().to(images.device)
-    return torch.where(flipped[:, :, None, None], images.flip(3), images)
-
-
-def shift_flip(images: Tensor, keys: RandomKeys) -> Tensor:
-    """both, drawn independently"""
-    return flip(shift(images, keys), keys.another())
-
-
-AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
-    "none": none, "shift": shift, "flip": flip, "shift-flip": shift_flip,
-}  # fmt: skip
-"""What training does to images, so that a network meets more of them: on whole batches, alike for every contender."""
-
-
-def augment(name: str, images: Tensor, keys: RandomKeys) -> Tensor:
-    """`images` uint8 `[B, C, H, W]` changed by the augmentation `name`; type and shape stay.
-
-    Raises `InputError` where an augmentation of one's own returns something else.
-    """
-    changed = registry.resolve("augmentation", name, AUGMENTATIONS)(images, keys)
-    if not isinstance(changed, Tensor) or (changed.dtype, changed.shape) != (images.dtype, images.shape):
-        got = f"{changed.dtype} {list(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
-        raise InputError(f"augmentation '{name}' must return images of uint8 {list(images.shape)} again, not {got}.")
-    return changed

@@ -47,7 +47,7 @@ class Built:
 def spikeduel(workload: Workload, precision: str = "auto") -> Built:
     """The architecture of `workload` in its `TrainingStep`, every other setting at its default."""
     card = card_of(workload, precision)
-    train = TrainingStep(Model(build(card), card, card.precision), baseline().learning_rate)
+    train = TrainingStep(Model(build(card), card, card.precision), baseline(), num_steps=1)
     indices, steps = np.arange(workload.batch_size), count()
 
     def step(images: Tensor, labels: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Each caveat as one sentence, and what to do; and what could overturn a conclusion, in a few words."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import structs
@@ -81,7 +82,10 @@ _SENTENCES: dict[Any, str] = {
         "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by percentile {percentile:g} of "
         "its activations. More steps (--set conversion_steps=N) come nearer to the source."
     ),
-    c.DifferentEpochs: "The contenders trained for different numbers of epochs, by the same stopping rule.",
+    c.DifferentEpochs: (
+        "The contenders trained for different numbers of epochs, {equal_time:in the same time|by the same stopping "
+        "rule}."
+    ),
     c.EpochLimit: "{contenders} improved until the limit of {epochs:epoch}: more (--epochs) might help.",
     c.Limited: "Training and validation were limited to {limit:image} (--limit).",
     c.FailedTrials: "Failed and left out: {failed}.",
@@ -166,6 +170,10 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
     return {}
 
 
-def assigned(settings: dict[str, float] | dict[str, float | None]) -> str:
+def assigned(settings: Mapping[str, float | str | None]) -> str:
     """Settings and their values as text; an unset one has its customary value."""
-    return ", ".join(f"{name} {'customary' if value is None else f'{value:g}'}" for name, value in settings.items())
+
+    def text(value: float | str | None) -> str:
+        return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
+
+    return ", ".join(f"{name} {text(value)}" for name, value in settings.items())

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.run import Dataset, DrawnFrom, Pair, Results
+from spikeduel.results.run import Budget, Dataset, DrawnFrom, Pair, Results, SetRules
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
+from spikeduel.settings import Experiment
 from spikeduel.system import typed
 
 NOT_MEASURED = "not measured"
@@ -153,7 +154,7 @@ def terms(found: Sequence[Difference]) -> str:
 def rules(results: Results) -> list[tuple[str, str]]:
     """What was compared, and under which rules, as pairs of a term and its explanation."""
     dataset, experiment, trials = results.dataset, results.experiment, results.trials
-    counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.per_contender or {}
+    counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.own_settings
     tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
     spiking = [trial for trial in trials if trial.spiking]
     inputs = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
@@ -165,6 +166,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
     each, number = " in each fold" if folds else "", experiment.seeds
     chance = f"each contender was trained once{each}; part of any difference can be chance"
     several = f"each contender was trained {number} times{each}; numbers are mean ± sd"
+    epochs = experiment.epochs or max(trial.epochs for trial in trials)
     rows = {
         "data": _data(dataset),
         "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
@@ -172,17 +174,59 @@ def rules(results: Results) -> list[tuple[str, str]]:
         "spiking input": "; ".join(inputs),
         "other input": "" if len(spiking) == len(trials) else "the analogue image, once; pixels from 0 to 1",
         "training": (
-            f"Adam, learning rate {rate}, batches of {experiment.batch_size}, at most "
-            f"{counted(experiment.epochs or max(trial.epochs for trial in trials), 'epoch')}; "
-            f"{stops}; keeps the weights of the best validation accuracy. All contenders: same "
-            "images, same batches, same rules."
+            f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, batches of "
+            f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
+            f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
+            "All contenders: same images, same batches, same rules."
         ),
+        "time": _time(results.budget),
+        "made strong by": _strengths(experiment),
         "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
+        "chosen for the set": _chosen(results.rules),
         "own settings": _as_text(own),
         "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
         "recipe": experiment.recipe,
     }
     return [(term, text) for term, text in rows.items() if text]
+
+
+_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon, and AdamW for the first and last layer"}
+
+
+def _schedule(experiment: Experiment) -> str:
+    return "" if experiment.schedule == "constant" else " at its highest, rising for a fifth and falling to 0"
+
+
+def _time(budget: Budget | None) -> str:
+    if budget is None:
+        return ""
+    why = "as given" if budget.given else "by the size of the set"
+    seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
+    return f"{budget.minutes:g} minutes for all contenders together, {why}; measured beforehand: {seconds}"
+
+
+def _strengths(experiment: Experiment) -> str:
+    """The settings that make networks strong, where they are on."""
+    stages = [*map(str, experiment.first_steps), str(experiment.num_steps)]
+    parts = {
+        f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam" and experiment.weight_decay > 0,
+        f"label smoothing {experiment.label_smoothing:g}": experiment.label_smoothing > 0,
+        f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
+        f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
+        f"time steps {', then '.join(stages)}": bool(experiment.first_steps),
+        f"{experiment.per_step_loss:.0%} of the loss step by step": experiment.per_step_loss > 0,
+    }
+    return ", ".join(text for text, on in parts.items() if on)
+
+
+def _chosen(rules: SetRules | None) -> str:
+    """What the set decided, and by what."""
+    if rules is None:
+        return ""
+    text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
+    if rules.mirrored is not None:
+        text += f"; {rules.mirrored:.0%} of them look most like the mirror image of another (flipped from 10 % on)"
+    return text
 
 
 def _data(dataset: Dataset) -> str:

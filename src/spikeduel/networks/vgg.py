@@ -1,0 +1,112 @@
+"""The strong twins: `VGGLIF` and `VGGReLU`, one shape for images from 8 to 224 pixels, with the same weights.
+
+{conv 3×3, pooling, batch norm, neurons}, then stages of {conv, batch norm, neurons, conv, pooling, batch norm,
+neurons}, a linear layer. Pooling comes before the neurons: these see a quarter of the places, and every layer but the
+first gets spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+with batch norm, few layers and few channels.
+"""
+
+import math
+
+from torch import Tensor, nn
+
+from spikeduel.networks.architectures import (
+    ARCHITECTURES,
+    POOLINGS,
+    ChannelsLastFlatten,
+    MakeNeuron,
+    Shape,
+    SpikingChain,
+)
+from spikeduel.spiking.readouts import LogitReadout
+from spikeduel.system.errors import unknown
+from spikeduel.system.registry import Family
+
+LARGEST_FIRST_MAP = 24
+"""The first layer makes larger images smaller, down to this many pixels a side; it is computed once, not T times."""
+SMALLEST_MAP = 3
+"""Stages halve the side until one more would leave less than this."""
+GROWTH = (1.0, 2.0, 8 / 3, 4.0)
+"""Channels of the first layer and of each stage, by those of the first."""
+
+
+class _VGG(nn.Module):
+    """The weights that the twins share."""
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None, pooling: str = "max"
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise unknown("pooling", pooling, POOLINGS)
+        channels, *sides = image_shape
+        self.pooling = POOLINGS[pooling]
+        halvings = max(0, math.ceil(math.log2(min(sides) / LARGEST_FIRST_MAP)))
+        self.blocks = nn.ModuleList([self._first(channels, width, halvings)])
+        sides = [-(-side // 2 ** max(halvings - 1, 0)) // (2 if halvings else 1) for side in sides]
+        before = width
+        for growth in GROWTH[1:]:
+            if min(sides) // 2 < SMALLEST_MAP:
+                break
+            after = round(width * growth)
+            self.blocks += [self._block(before, after, halved=False), self._block(after, after, halved=True)]
+            before, sides = after, [side // 2 for side in sides]
+        self.linear = nn.Sequential(
+            ChannelsLastFlatten(), nn.Dropout(dropout or 0.0), nn.Linear(before * math.prod(sides), num_classes)
+        )
+
+    def _first(self, channels: int, width: int, halvings: int) -> nn.Sequential:
+        """By `halvings` smaller: by the stride of the convolution, and the last time by pooling."""
+        stride = 2 ** max(halvings - 1, 0)
+        size = 2 * stride + 1
+        convolution = nn.Conv2d(channels, width, size, stride, padding=stride, bias=False)
+        return self._normed(convolution, width, halved=halvings > 0)
+
+    def _block(self, before: int, after: int, halved: bool) -> nn.Sequential:
+        return self._normed(nn.Conv2d(before, after, 3, padding=1, bias=False), after, halved)
+
+    def _normed(self, convolution: nn.Conv2d, width: int, halved: bool) -> nn.Sequential:
+        pooled = [self.pooling(2)] if halved else []
+        return nn.Sequential(convolution, *pooled, nn.BatchNorm2d(width))
+
+
+class VGGLIF(SpikingChain, _VGG):
+    """The shape with spiking neurons."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        neuron: MakeNeuron,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(image_shape, num_classes, width, dropout, pooling)
+        self.neurons = nn.ModuleList([neuron() for _ in self.blocks])
+
+    def layers(self) -> list[nn.Module]:
+        """See `SpikingChain.layers`."""
+        return [layer for pair in zip(self.blocks, self.neurons, strict=True) for layer in pair] + [self.linear]
+
+
+class VGGReLU(_VGG):
+    """`VGGLIF` with a ReLU for every layer of neurons, and without time."""
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None, pooling: str = "max"
+    ) -> None:
+        super().__init__(image_shape, num_classes, width, dropout, pooling)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, H, W]` to logits `[B, K]`."""
+        for block in self.blocks:
+            x = self.relu(block(x))
+        return self.linear(x)
+
+
+ARCHITECTURES |= {"vgg-lif": VGGLIF, "vgg-relu": VGGReLU}

@@ -1,0 +1,112 @@
+"""What training does to images, so that a network meets more of them: on whole batches, alike for every contender."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system import registry
+from spikeduel.system.errors import InputError
+
+SMALLEST_SHIFT = 2
+SHIFT_SHARE = 16
+"""An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
+CUT_SHARE = 4
+"""Cutout hides a square with a quarter of the image's side."""
+MIXUP, AUTO = "mixup", "auto"
+
+
+def none(images: Tensor, keys: RandomKeys) -> Tensor:
+    """the images as they are"""
+    return images
+
+
+def shift(images: Tensor, keys: RandomKeys) -> Tensor:
+    """moved by up to 2 pixels, or a sixteenth of the side if that is more, both ways; what enters is black (0)"""
+    return _moved(images, keys, "constant")
+
+
+def translate(images: Tensor, keys: RandomKeys) -> Tensor:
+    """moved as by shift; what enters is the image, reflected at its border"""
+    return _moved(images, keys, "reflect")
+
+
+def flip(images: Tensor, keys: RandomKeys) -> Tensor:
+    """left and right exchanged, for every second image; in the next epoch for the others"""
+    flipped = keys.alternating().to(images.device)
+    return torch.where(flipped[:, None, None, None], images.flip(3), images)
+
+
+def cutout(images: Tensor, keys: RandomKeys) -> Tensor:
+    """a square with a quarter of the side hidden under the image's mean; a part of it may lie outside"""
+    height, width = images.shape[2:]
+    rows, columns = keys.integers(height, width).to(images.device).unbind(1)
+    size = max(1, min(height, width) // CUT_SHARE)
+
+    def hidden(side: int, middle: Tensor) -> Tensor:
+        first = (middle - size // 2)[:, None]
+        places = torch.arange(side, device=images.device)
+        return (places >= first) & (places < first + size)
+
+    mask = hidden(height, rows)[:, None, :, None] & hidden(width, columns)[:, None, None, :]
+    return torch.where(mask, images.float().mean((1, 2, 3), keepdim=True).to(torch.uint8), images)
+
+
+def _moved(images: Tensor, keys: RandomKeys, border: str) -> Tensor:
+    height, width = images.shape[2:]
+    down, right = (max(SMALLEST_SHIFT, side // SHIFT_SHARE) for side in (height, width))
+    if border == "reflect":  # which torch does for no whole numbers
+        rows, columns = (_reflected(side, by, images.device) for side, by in ((height, down), (width, right)))
+        padded = images[:, :, rows][..., columns]
+    else:
+        padded = F.pad(images, (right, right, down, down))
+    # Every place where the image may lie, as views of one padded copy: picking one of them copies rows, not pixels.
+    places = padded.unfold(2, height, 1).unfold(3, width, 1)
+    vertical, horizontal = keys.integers(2 * down + 1, 2 * right + 1).to(images.device).unbind(1)
+    return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
+
+
+def _reflected(side: int, by: int, device: torch.device) -> Tensor:
+    """The places of a line of `side` pixels, with `by` more at each end that count back from it."""
+    places = torch.arange(-by, side + by, device=device).abs()
+    return torch.where(places < side, places, 2 * (side - 1) - places)
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
+    "none": none, "shift": shift, "translate": translate, "flip": flip, "cutout": cutout,
+}  # fmt: skip
+"""By name; several, and `mixup`, can be joined by hyphens."""
+
+
+def resolve(name: str) -> list[Callable[[Tensor, RandomKeys], Tensor]]:
+    """The augmentations that `name` joins, without mixup. Raises `InputError`."""
+    parts = [name] if ":" in name else [part for part in name.split("-") if part not in (MIXUP, AUTO)]
+    return [registry.resolve("augmentation", part, AUGMENTATIONS) for part in parts]
+
+
+def augment(name: str, images: Tensor, keys: RandomKeys) -> Tensor:
+    """`images` uint8 `[B, C, H, W]` changed by the augmentations that `name` joins; type and shape stay.
+
+    Each draws independently. Raises `InputError` where an augmentation of one's own returns something else.
+    """
+    for function in resolve(name):
+        changed = function(images, keys)
+        if not isinstance(changed, Tensor) or (changed.dtype, changed.shape) != (images.dtype, images.shape):
+            got = f"{changed.dtype} {list(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__
+            raise InputError(f"augmentation '{name}' must return images of uint8 {list(images.shape)}, not {got}.")
+        images, keys = changed, keys.another()
+    return images
+
+
+def mixed(images: Tensor, targets: Tensor, keys: RandomKeys) -> tuple[Tensor, Tensor]:
+    """Mixup: each of `images` uint8 `[B, C, H, W]` with the next, and so their `targets` float `[B, K]`.
+
+    The share of the other is uniform from 0 to 1/2. Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization",
+    with alpha = 1.
+    """
+    share = keys.another().integers(128)[:, 0].to(images.device) / 256
+    other = share[:, None, None, None]
+    pixels = images * (1 - other) + images.roll(1, 0) * other
+    return pixels.round().to(torch.uint8), targets * (1 - share[:, None]) + targets.roll(1, 0) * share[:, None]

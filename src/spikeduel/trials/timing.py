@@ -1,0 +1,60 @@
+"""How long training takes, by some steps of it on a fresh network."""
+
+import itertools
+import math
+import statistics
+import time
+from dataclasses import replace
+
+from spikeduel.data import Prepared, Split, on_device, training_batches
+from spikeduel.networks import building
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.spiking.random_keys import RandomKeys, seeded
+from spikeduel.system import hardware
+from spikeduel.trials.planning import Trial
+
+WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
+"""Training steps that are not timed; then as many as fit into so many seconds, this many at most."""
+FORWARD_SHARE = 1 / 3
+"""What an answer takes of a training step on the same image."""
+
+
+def seconds_of_an_epoch(trial: Trial, prepared: Prepared, split: Split) -> float:
+    """The time of an epoch with its validation, by that of some steps at each stage of `first_steps`."""
+    stages = (*trial.experiment.first_steps, None) if trial.card.num_steps and trial.card.foreign is None else (None,)
+    seconds = statistics.fmean(seconds_of_a_step(trial, prepared, split, steps) for steps in stages)
+    images_a_step = trial.experiment.images_a_step
+    answers = FORWARD_SHARE * len(split.val) / images_a_step
+    return seconds * (math.ceil(len(split.train) / images_a_step) + answers)
+
+
+def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split, num_steps: int | None = None) -> float:
+    """The median time of a training step of a fresh network, batches of images gathered too; over `num_steps` time
+    steps, or all of the network's.
+    """
+
+    images, labels = prepared.held
+    card = trial.card if num_steps is None else replace(trial.card, num_steps=num_steps)
+    experiment = replace(trial.experiment, first_steps=())
+    with seeded(card.seed):
+        model = Model(building.build(card).to(trial.settings["device"]), card, card.precision)
+        step = TrainingStep(model, experiment, WARM_UP + MOST_TIMED)
+        model.module.train()
+        seconds: list[float] = []
+        started = time.perf_counter()
+        epochs = (
+            training_batches(images, labels, split.train, experiment.images_a_step, card.seed, epoch)
+            for epoch in itertools.count()
+        )
+        batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
+        for number, (batch, truth, indices) in enumerate(batches):
+            float(step(batch, truth, RandomKeys.for_training(card.seed, 0, indices)))
+            now = time.perf_counter()
+            if number >= WARM_UP:
+                seconds.append(now - started)
+                if sum(seconds) > TIMED_SECONDS or len(seconds) == MOST_TIMED:
+                    break
+            started = now
+    hardware.release_freed_memory()
+    return statistics.median(seconds)
