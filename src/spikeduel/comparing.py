@@ -66,7 +66,7 @@ def compare(
     _heed(audit, strict, progress)
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
-    records = [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in trials]
+    records = trial.run_all(trials, prepared, store, progress, altered)
     if experiment.convert:
         converted = conversion.run(trials, prepared, store, progress)
         records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import Optimizer
 from spikeduel.settings import Experiment
+from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
@@ -30,11 +31,12 @@ class TrainingStep:
     neurons' states: backward computes them again.
     """
 
-    def __init__(self, model: Model, experiment: Experiment, num_steps: int) -> None:
+    def __init__(self, model: Model, experiment: Experiment, num_steps: int, twin: Model | None = None) -> None:
         keep_freed_memory()
         self.model = model
         self.module = model.module
         self.experiment = experiment
+        self.twin = twin if experiment.distillation else None
         self._given: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
         self.optimizer = Optimizer(self.module, experiment, num_steps)
@@ -59,7 +61,7 @@ class TrainingStep:
         """
         output = self._forward(images, keys)
         readout = self.model.readout
-        loss = self._loss(output, self._smoothed(labels if targets is None else targets))
+        loss = self._loss(output, self._targets(images, labels if targets is None else targets))
         for weights in self.optimizer.weights:
             weights.grad = None
         loss.backward()
@@ -73,12 +75,20 @@ class TrainingStep:
             self._add_right(output, labels)  # somebody's own may give what cannot be joined
         return loss.detach()
 
-    def _smoothed(self, targets: Tensor) -> Tensor:
-        if not (smoothing := self.experiment.label_smoothing):
-            return targets
+    def _targets(self, images: Tensor, labels: Tensor) -> Tensor:
+        """`labels` int64 `[B]`, or float `[B, K]`, smoothed and mixed with the twin's answers."""
+        smoothing, share = self.experiment.label_smoothing, self.experiment.distillation
+        if not smoothing and self.twin is None:
+            return labels
         num_classes = len(self.model.card.classes)
-        certain = targets if targets.is_floating_point() else F.one_hot(targets, num_classes).float()
-        return certain * (1 - smoothing) + smoothing / num_classes
+        certain = labels if labels.is_floating_point() else F.one_hot(labels, num_classes).float()
+        targets = certain * (1 - smoothing) + smoothing / num_classes
+        if self.twin is None:
+            return targets
+        # Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", at temperature 1.
+        with torch.no_grad():
+            answers = self.twin.readout.scores(self.twin.run(analogue(images))).softmax(1)
+        return targets * (1 - share) + answers * share
 
     def _loss(self, output: Any, targets: Tensor) -> Tensor:
         readout, share = self.model.readout, self.experiment.per_step_loss

@@ -96,8 +96,8 @@ class Experiment:
     neuron: Annotated[Text, about(
         "Neuron of the spiking contenders: lif, if, plif, alif; without spikes: relu, quantised-relu.",
     )] = "lif"
-    beta: Annotated[Fraction, about("Membrane decay per step.", tunable="snn")] = 0.95
-    threshold: Annotated[Positive, about("Membrane potential above which a neuron spikes.", tunable="snn")] = 1.0
+    beta: Annotated[Fraction, about("Membrane decay per step.", tunable="snn")] = 0.5
+    threshold: Annotated[Positive, about("Membrane potential above which a neuron spikes.", tunable="snn")] = 0.5
     reset_mechanism: Annotated[Literal["subtract", "zero", "none"], about(
         "What a spike does to the membrane.",
     )] = "subtract"
@@ -154,7 +154,7 @@ class Experiment:
         "adam, as in the study; adamw, whose weight decay is decoupled; muon for filters and hidden layers, with adamw "
         "for the rest.",
     )] = "muon"
-    learning_rate: Annotated[Positive, about("The optimizer's learning rate, at its highest.", tunable="any")] = 0.01
+    learning_rate: Annotated[Positive, about("The optimizer's learning rate, at its highest.", tunable="any")] = 0.02
     weight_decay: Annotated[NotNegative, about("Decoupled weight decay, of adamw and muon.", tunable="any")] = 0.05
     schedule: Annotated[Literal["constant", "linear"], about(
         "Learning rate over the training: linear rises for the first fifth and falls to 0 at the end.",
@@ -162,6 +162,13 @@ class Experiment:
     label_smoothing: Annotated[Fraction, about("Share of a label that is spread over all classes in training.")] = 0.1
     averaging: Annotated[Fraction, about(
         "Weight averaging: every 5 steps, weights go back to where they came from by this share. 0: off.",
+    )] = 0.0
+    start: Annotated[Literal["fresh", "twin"], about(
+        "Where a spiking contender's training starts: fresh, or at the trained weights of its twin among the "
+        "contenders, if there is one.",
+    )] = "twin"
+    distillation: Annotated[Fraction, about(
+        "Share of a spiking contender's targets that are the answers of its trained twin; the rest are the labels.",
     )] = 0.0
     first_steps: Annotated[tuple[Steps, ...], about(
         "Fewer time steps earlier in training: with 1,2 and num_steps 4 it is 1, 2 and 4, each for a third.",
@@ -324,8 +331,8 @@ All others are common to all contenders, or the duel would not be fair.
 
 PLAIN: dict[str, Any] = {
     "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "label_smoothing": 0.0,
-    "augmentation": "none", "batch_size": 128, "dropout": 0.0, "first_steps": (), "per_step_loss": 0.0, "beta": 0.95,
-    "surrogate": "atan",
+    "augmentation": "none", "batch_size": 128, "dropout": 0.0, "start": "fresh", "distillation": 0.0,
+    "first_steps": (), "per_step_loss": 0.0, "beta": 0.95, "threshold": 1.0,
 }  # fmt: skip
 """How the older recipes train: Adam at one learning rate, and nothing that makes a network strong."""
 

@@ -27,7 +27,8 @@ from spikeduel.trials.augmenting import AUGMENTATIONS
 
 TRAINING_SETTINGS = (
     "epochs", "batch_size", "augmentation", "optimizer", "learning_rate", "weight_decay", "schedule",
-    "label_smoothing", "averaging", "first_steps", "per_step_loss", "patience", "min_delta", "chunk_steps",
+    "label_smoothing", "averaging", "distillation", "first_steps", "per_step_loss", "patience", "min_delta",
+    "chunk_steps",
 )  # fmt: skip
 
 
@@ -47,6 +48,12 @@ class Trial:
     def key(self) -> str:
         """What the store knows this trial by."""
         return key_of(self.settings)
+
+    @property
+    def twin(self) -> str | None:
+        """The key of the trial whose trained weights it starts from, or whose answers it learns from."""
+        twin: dict[str, str] | None = self.settings.get("twin")
+        return twin["key"] if twin else None
 
 
 def key_of(settings: dict[str, Any]) -> str:
@@ -86,11 +93,32 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         if card.foreign is None:
             del settings["foreign"]
         planned.append(Trial(own, card, settings, split))
-    return [
-        replace(each, card=replace(each.card, seed=seed), settings={**each.settings, "seed": seed})
-        for seed in range(experiment.seeds)
-        for each in planned
-    ]
+    trials = []
+    for seed in range(experiment.seeds):
+        round_ = [
+            replace(each, card=replace(each.card, seed=seed), settings={**each.settings, "seed": seed})
+            for each in planned
+        ]
+        trials += [with_twin(each, round_) for each in round_]
+    return trials
+
+
+def with_twin(trial: Trial, others: Sequence[Trial]) -> Trial:
+    """`trial` as it starts from, or learns from, that of `others` that has its weights and does not spike."""
+    experiment = trial.experiment
+    if trial.card.num_steps is None or not (experiment.start == "twin" or experiment.distillation):
+        return trial
+    own = _shapes(trial.card)
+    for other in others:
+        # Neurons may learn numbers of their own.
+        if other.card.num_steps is None and _shapes(other.card).items() <= own.items():
+            twin = {"key": other.key, "start": experiment.start}
+            return replace(trial, settings={**trial.settings, "twin": twin})
+    return trial
+
+
+def _shapes(card: ModelCard) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tried(card).state_dict().items()}
 
 
 def effective(card: ModelCard) -> set[str]:

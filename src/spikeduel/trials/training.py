@@ -78,6 +78,8 @@ class Loop:
     progress: Progress
     sealing: Sealing | None = None
     """Tests the model after every epoch, for the optimism meter."""
+    twin: Model | None = None
+    """Whose answers it learns from, by the experiment's `distillation`."""
 
     def run(self) -> Training:
         """Trains to the end and leaves the model with the weights of `Training.best_epoch`.
@@ -88,7 +90,7 @@ class Loop:
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
         num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
-        step = TrainingStep(self.model, self.experiment, num_epochs * num_batches)
+        step = TrainingStep(self.model, self.experiment, num_epochs * num_batches, self.twin)
         best_weights: dict[str, Tensor] = {}
         training = Training(keeps_last=self.experiment.schedule != "constant")
         if (saved := self._saved()) is not None:

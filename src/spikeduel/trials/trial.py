@@ -1,7 +1,7 @@
 """One trial: one contender, one seed: build, train, measure, store."""
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from spikeduel.data import Prepared
@@ -20,6 +20,21 @@ from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
 from spikeduel.trials.training import EvaluationBatches, Loop, Training
+
+
+def run_all(
+    trials: Sequence[Trial],
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+    altered: Mapping[int | None, Mapping[str, EvaluationBatches]],
+) -> list[TrialRecord]:
+    """Each of `trials` finished, see `run`; `altered` by fold. Those that others start from go first."""
+    records = {
+        each.key: run(each, prepared, store, progress, altered[each.split.fold])
+        for each in sorted(trials, key=lambda planned: planned.twin is not None)
+    }
+    return [records[each.key] for each in trials]
 
 
 def run(
@@ -61,16 +76,23 @@ def run(
 def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, sealed: bool) -> TrialRecord:
     checkpoint, sealing = store.checkpoint_path(trial.key), None
     model, training, error = None, Training(), None
+    if trial.twin and store.record(trial.twin) is None:
+        error = "its twin, from whose weights it starts, failed."
+        progress.say(f"  {trial.card.title}: failed, {error}")
+        return keep(trial, model, training, store, error)
     try:
         with seeded(trial.card.seed):
             module = building.build(trial.card).to(trial.settings["device"])
             model = Model(module, trial.card, trial.card.precision)
+        twin = _twin(trial, store)
+        if twin and trial.settings["twin"]["start"] == "twin":
+            module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
         if sealed:
             store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
             # In the precision of the final answers, not that of the training.
             answering = Model(module, trial.card)
             sealing = Sealing(answering, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
-        training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing).run()
+        training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing, twin).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:
@@ -88,6 +110,14 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     if error:
         progress.say(f"  {trial.card.title}: failed, {error}")
     return record
+
+
+def _twin(trial: Trial, store: Store) -> Model | None:
+    """The trained network that `trial` starts from, or learns from."""
+    if trial.twin is None:
+        return None
+    model = model_files.load_model(store.model_path(trial.twin), trial.settings["device"], trial.experiment.own_code)
+    return Model(model.module.eval(), model.card, trial.card.precision)
 
 
 def _trained_again(before: TrialRecord, now: TrialRecord, store: Store, progress: Progress, name: str) -> TrialRecord:
