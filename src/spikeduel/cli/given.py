@@ -49,7 +49,8 @@ _SHARED = """Args:
         runs/store)
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
     quiet (--quiet -q, Output): No progress.
-    model (MODEL): A .safetensors file from a run's models/ folder.
+    model (MODEL): A .safetensors file from a run's models/ folder, or the name of a network that comes with the
+        package (`spikeduel models`).
     answers_in (--precision 32|bf16): Precision of the answers. 32 is what reports and exports are about; bf16 is faster
         where the hardware has it, and gives a few images in a thousand another label. (Default: 32)
     raw (--raw): Probabilities as the network gives them, without the temperature that was fitted on validation images.

@@ -9,6 +9,24 @@ from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system.errors import InputError, visible
 
 
+@command("as_json", epilog="Example: spikeduel predict fashion-mnist-vgg-lif shoe.jpg")
+def models(given: Given) -> None:
+    """List the trained networks that come with the package: what they are, and how good.
+
+    Their names can be given wherever a model is asked for. --json has the whole card of each.
+    """
+    from spikeduel.networks import shipped
+    from spikeduel.results.words.tables import render, shipped_rows
+
+    origins = shipped.origins()
+    if given.as_json:
+        print_json(origins)
+    else:
+        typer.echo(render(shipped_rows(origins)))
+        for each in origins:
+            typer.echo(wrapped(f"{each.name}: {each.limits}", "  · "))
+
+
 @command(
     *("model", "part", "dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
     *("answers_in", "model_code"),

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
+from spikeduel.networks import shipped
 from spikeduel.networks.building import build, outlined
 from spikeduel.networks.foreign import family_of
 from spikeduel.networks.foreign.calling import Output
@@ -44,21 +45,26 @@ def save_model(path: Path, model: Model) -> None:
 def load_model(
     path: Path | str, device: str | torch.device = "cpu", own_code: Collection[str] = (), precision: str = "32"
 ) -> Model:
-    """The model in a file that spikeduel wrote, to compute in `precision`. Raises `InputError`.
+    """The model in a file that spikeduel wrote, or that comes with it (`shipped.names`), to compute in `precision`.
+
+    Raises `InputError`.
 
     Opening a file runs no code but spikeduel's own. A model of one's own architecture, neuron, surrogate or encoder
     needs that code: `own_code` lists the `module:attribute` names that may be imported for it. Reports and
     exports are of answers in float32; in "bf16", which is faster where hardware has it, a few labels in a thousand
     differ.
     """
-    path = Path(path)
+    path = shipped.located(Path(path))
     how = next((known for known in get_args(Precision) if known == precision), None)
     if how is None:
         raise unknown("precision", precision, get_args(Precision))
     if files.is_folder(path):
         raise InputError(f"{path}: a folder; a run's models are the .safetensors files in its models/.")
     if not files.is_file(path):
-        raise InputError(f"{path}: no such model file. `spikeduel runs` lists the models at hand.")
+        raise InputError(
+            f"{path}: no such model file. `spikeduel runs` lists the models at hand, `spikeduel models` those that "
+            f"come with the package.{shipped.hint(path)}"
+        )
     try:
         _require_reasonable_header(path)
         with safetensors.safe_open(path, "pt") as file:

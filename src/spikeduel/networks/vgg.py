@@ -22,8 +22,8 @@ from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import unknown
 from spikeduel.system.registry import Family
 
-LARGEST_FIRST_MAP = 24
-"""The first layer makes larger images smaller, down to this many pixels a side; it is computed once, not T times."""
+LARGEST_FIRST_MAP, MOST_HALVINGS = 24, 3
+"""The first layer halves larger images until they have so many pixels a side; it is computed once, not T times."""
 SMALLEST_MAP = 3
 """Stages halve the side until one more would leave less than this."""
 GROWTH = (1.0, 2.0, 8 / 3, 4.0)
@@ -41,7 +41,7 @@ class _VGG(nn.Module):
             raise unknown("pooling", pooling, POOLINGS)
         channels, *sides = image_shape
         self.pooling = POOLINGS[pooling]
-        halvings = max(0, math.ceil(math.log2(min(sides) / LARGEST_FIRST_MAP)))
+        halvings = sum(min(sides) // 2**times > LARGEST_FIRST_MAP for times in range(MOST_HALVINGS))
         self.blocks = nn.ModuleList([self._first(channels, width, halvings)])
         sides = [-(-side // 2 ** max(halvings - 1, 0)) // (2 if halvings else 1) for side in sides]
         before = width

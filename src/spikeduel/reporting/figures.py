@@ -86,6 +86,34 @@ def learning_curves(results: Results) -> Figure:
     return figure
 
 
+def accuracy_over_time(results: Results) -> Figure:
+    """Validation accuracy against the minutes that were trained, a line a training, dots at the ends of epochs.
+
+    What starts from a trained twin begins where that one ended: a line joins the two.
+    """
+    colours = style.contender_colours(results.trials)
+    figure = style.new_figure(3.3)
+    axes = figure.subplots()
+    style.quiet(axes, "", x="minutes of training", y="validation accuracy", grid=True)
+    for name, colour in colours.items():
+        for trial in results.of(name, tested=False):
+            before = results.seconds_before(trial)
+            minutes = (before + np.cumsum(trial.epoch_seconds)) / 60
+            accuracies = [epoch.val_accuracy for epoch in trial.history]
+            axes.plot(minutes[: len(accuracies)], accuracies, color=colour, linewidth=1.4, marker=".", markersize=4)
+            if before and accuracies:
+                source = next(t for t in results.of(trial.starts_from or "", tested=False) if t.seed == trial.seed)
+                axes.plot(
+                    [before / 60, minutes[0]], [source.history[-1].val_accuracy, accuracies[0]], color=colour,
+                    linewidth=0.9, linestyle=style.DASHED,
+                )  # fmt: skip
+    style.cost_axis(axes, "")
+    axes.xaxis.set_major_formatter("{x:g}")
+    style.per_cent_axis(axes.yaxis, exact=True)
+    style.legend(figure, style.keys(colours))
+    return figure
+
+
 def _curves(axes: Axes, trials: Sequence[Trial], part: str, quantity: str, colour: str) -> None:
     values = [[getattr(epoch, f"{part}_{quantity}") for epoch in trial.history] for trial in trials]
     series = [np.array([np.nan if value is None else value for value in each], dtype=float) for each in values]

@@ -214,6 +214,7 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
     colours = style.contender_colours(results.trials)
     if any(trial.history for trial in results.trials):
         yield "learning-curves", figures.learning_curves(results)
+        yield "accuracy-over-time", figures.accuracy_over_time(results)
     if any(trial.optimism for trial in results.trials):
         yield "optimism", figures.optimism(results)
     if pairs := results.comparison.pairs:

@@ -112,7 +112,7 @@ def with_twin(trial: Trial, others: Sequence[Trial]) -> Trial:
     for other in others:
         # Neurons may learn numbers of their own.
         if other.card.num_steps is None and _shapes(other.card).items() <= own.items():
-            twin = {"key": other.key, "start": experiment.start}
+            twin = {"contender": other.card.contender, "key": other.key, "start": experiment.start}
             return replace(trial, settings={**trial.settings, "twin": twin})
     return trial
 

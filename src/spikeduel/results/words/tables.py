@@ -8,6 +8,7 @@ import numpy as np
 
 from spikeduel.results.costs import WAYS, Layer, Memory, Operations, Range, TableEnergy, Totals, Ways
 from spikeduel.results.run import Results, TuningRecord
+from spikeduel.results.shipped import Origin
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, hundredths, listed
@@ -94,6 +95,21 @@ def spread_note(trials: Sequence[Trial]) -> str:
     over = [f"{len(values)} {name}s" for name, values in found.items() if len(values) > 1]
     every = "all trainings: " if len(over) > 1 else ""
     return f"± is the standard deviation over {every}{' and '.join(over)}." if over else ""
+
+
+def shipped_rows(origins: Sequence[Origin]) -> list[dict[str, str]]:
+    """A row for each network that comes with the package."""
+    return [
+        {
+            "name": each.name,
+            "trained on": each.dataset,
+            "recipe": each.recipe,
+            "accuracy": f"{percent(each.accuracy)} ({percent(each.low)} to {percent(each.high)})",
+            "T": str(each.num_steps or ""),
+            "parameters": f"{each.parameters:,}",
+        }
+        for each in origins
+    ]
 
 
 def render(rows: Sequence[Mapping[str, str]]) -> str:

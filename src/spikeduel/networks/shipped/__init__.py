@@ -1,0 +1,34 @@
+"""Trained networks that come with the package, by name: NAME.safetensors, and NAME.json with what is known of it.
+
+`benchmarks/ship.py` trains them and writes both.
+"""
+
+import difflib
+from pathlib import Path
+
+from spikeduel.results.shipped import Origin
+from spikeduel.system import typed
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """What can be given in place of a model's file."""
+    return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+def origins() -> list[Origin]:
+    """What is known of each, in the order of `names`. Raises `InputError` where a file is damaged."""
+    return [typed.read_json(FOLDER / f"{name}.json", Origin) for name in names()]
+
+
+def located(path: Path) -> Path:
+    """`path`, or the file of the shipped network of that name, unless there is a file of that name."""
+    inside = FOLDER / f"{path}.safetensors"
+    return inside if path.name == str(path) and not path.exists() and inside.is_file() else path
+
+
+def hint(path: Path) -> str:
+    """What may have been meant by a file that is not there."""
+    close = difflib.get_close_matches(path.name, names(), n=1)
+    return f" Did you mean '{close[0]}', which comes with the package?" if close else ""
