@@ -1,19 +1,16 @@
 """The strong twins: `VGGLIF` and `VGGReLU`, one shape for images from 8 to 224 pixels, with the same weights.
 
 {conv 3×3, pooling, batch norm, neurons}, then stages of {conv, batch norm, neurons, conv, pooling, batch norm,
-neurons}, a linear layer. Pooling comes before the neurons: these see a quarter of the places, and every layer but the
-first gets spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-with batch norm, few layers and few channels.
+neurons}, the mean over all places, a linear layer. Pooling comes before the neurons: these see a quarter of the places,
+and every layer but the first gets spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for
+Large-Scale Image Recognition", with batch norm, few layers and few channels.
 """
-
-import math
 
 from torch import Tensor, nn
 
 from spikeduel.networks.architectures import (
     ARCHITECTURES,
     POOLINGS,
-    ChannelsLastFlatten,
     MakeNeuron,
     Shape,
     SpikingChain,
@@ -52,7 +49,7 @@ class _VGG(nn.Module):
             self.blocks += [self._block(before, after, halved=False), self._block(after, after, halved=True)]
             before, sides = after, [side // 2 for side in sides]
         self.linear = nn.Sequential(
-            ChannelsLastFlatten(), nn.Dropout(dropout or 0.0), nn.Linear(before * math.prod(sides), num_classes)
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout or 0.0), nn.Linear(before, num_classes)
         )
 
     def _first(self, channels: int, width: int, halvings: int) -> nn.Sequential:

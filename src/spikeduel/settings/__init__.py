@@ -147,19 +147,22 @@ class Experiment:
         "Save memory: keep this many time steps for the backward pass, and recompute the others.",
     )] = None
     augmentation: Annotated[Text, about(
-        "Augmentation of the training images, for all contenders: none, or one or several of shift, translate, flip, "
-        "cutout and mixup, joined by a hyphen. auto: what suits the set, as the report says.",
+        "Augmentation of the training images, for all contenders: none, or one or several of shift, translate, affine, "
+        "flip, cutout and mixup, joined by a hyphen. auto: what suits the set, as the report says.",
     )] = "auto"
     optimizer: Annotated[Literal["adam", "adamw", "muon"], about(
         "adam, as in the study; adamw, whose weight decay is decoupled; muon for filters and hidden layers, with adamw "
         "for the rest.",
     )] = "muon"
-    learning_rate: Annotated[Positive, about("The optimizer's learning rate, at its highest.", tunable="any")] = 0.02
+    learning_rate: Annotated[Positive, about("The optimizer's learning rate, at its highest.", tunable="any")] = 0.01
     weight_decay: Annotated[NotNegative, about("Decoupled weight decay, of adamw and muon.", tunable="any")] = 0.05
     schedule: Annotated[Literal["constant", "linear"], about(
         "Learning rate over the training: linear rises for the first fifth and falls to 0 at the end.",
     )] = "linear"
     label_smoothing: Annotated[Fraction, about("Share of a label that is spread over all classes in training.")] = 0.1
+    whitening: Annotated[bool, about(
+        "Begin with a first convolution that whitens patches of the training images.",
+    )] = False
     averaging: Annotated[Fraction, about(
         "Weight averaging: every 5 steps, weights go back to where they came from by this share. 0: off.",
     )] = 0.0

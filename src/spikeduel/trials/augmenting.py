@@ -1,5 +1,6 @@
 """What training does to images, so that a network meets more of them: on whole batches, alike for every contender."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -13,6 +14,8 @@ from spikeduel.system.errors import InputError
 SMALLEST_SHIFT = 2
 SHIFT_SHARE = 16
 """An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
+TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
+"""By how much `affine` turns, stretches (the logarithm of a factor), shears and moves (a share of the side) at most."""
 CUT_SHARE = 4
 """Cutout hides a square with a quarter of the image's side."""
 MIXUP, AUTO = "mixup", "auto"
@@ -31,6 +34,24 @@ def shift(images: Tensor, keys: RandomKeys) -> Tensor:
 def translate(images: Tensor, keys: RandomKeys) -> Tensor:
     """moved as by shift; what enters is the image, reflected at its border"""
     return _moved(images, keys, "reflect")
+
+
+def affine(images: Tensor, keys: RandomKeys) -> Tensor:
+    """turned by up to 12°, stretched by up to 12 %, sheared and moved a little; what enters is the image, reflected"""
+    turn, size, shape, shear, down, right = _uniform(keys, 6).to(images.device).unbind(1)
+    angle, scale, aspect = TURN * turn, torch.exp(STRETCH * size), torch.exp(STRETCH / 2 * shape)
+    rows = [
+        [angle.cos() * scale * aspect, SHEAR * shear - angle.sin() * scale, 2 * WAY * right],
+        [angle.sin() * scale, angle.cos() * scale / aspect, 2 * WAY * down],
+    ]
+    places = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
+    moved = F.grid_sample(images.float(), places, padding_mode="reflection", align_corners=False)
+    return moved.round().to(torch.uint8)
+
+
+def _uniform(keys: RandomKeys, count: int) -> Tensor:
+    """`count` numbers for each image, uniform from −1 to 1: float `[B, count]`."""
+    return keys.integers(*[1 << 24] * count) / (1 << 23) - 1
 
 
 def flip(images: Tensor, keys: RandomKeys) -> Tensor:
@@ -75,7 +96,7 @@ def _reflected(side: int, by: int, device: torch.device) -> Tensor:
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
-    "none": none, "shift": shift, "translate": translate, "flip": flip, "cutout": cutout,
+    "none": none, "shift": shift, "translate": translate, "affine": affine, "flip": flip, "cutout": cutout,
 }  # fmt: skip
 """By name; several, and `mixup`, can be joined by hyphens."""
 

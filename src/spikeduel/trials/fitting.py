@@ -31,9 +31,9 @@ DROPOUT = 0.2
 MIRRORED = 0.1
 """Images are flipped in training where so many of them look most like the mirror image of another."""
 MOST_COMPARED = 4_000
-USUAL_NUMBERS, USUAL_MINUTES = 5e6, 2.0
+USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """A set whose training images have so many numbers trains so long, where nothing is given; others by the root."""
-FEWEST_MINUTES, MOST_MINUTES = 1.0, 30.0
+FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
 MOST_EPOCHS = 200
 """More are trained only where minutes are given."""
 
@@ -77,7 +77,8 @@ def of_set(experiment: Experiment, prepared: Prepared, split: Split) -> SetRules
         chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
     if experiment.augmentation == AUTO:
         mirrored = share_mirrored(np.asarray(prepared.images), split.train, prepared.groups)
-        chosen["augmentation"] = "translate-flip" if mirrored >= MIRRORED else "translate"
+        moved = "affine" if num_train < SMALL else "translate"
+        chosen["augmentation"] = f"{moved}-flip" if mirrored >= MIRRORED else moved
     return SetRules(num_train=num_train, mirrored=mirrored, chosen=chosen)
 
 

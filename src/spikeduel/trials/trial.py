@@ -4,12 +4,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
 from spikeduel.data import Prepared
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
 from spikeduel.networks import building, model_files
 from spikeduel.networks.models import Model
+from spikeduel.networks.whitening import MOST_IMAGES, whiten
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, typed
@@ -84,6 +88,9 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         with seeded(trial.card.seed):
             module = building.build(trial.card).to(trial.settings["device"])
             model = Model(module, trial.card, trial.card.precision)
+        if trial.experiment.whitening:
+            some = np.sort(trial.split.train[:MOST_IMAGES])
+            whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         twin = _twin(trial, store)
         if twin and trial.settings["twin"]["start"] == "twin":
             module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})

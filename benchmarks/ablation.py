@@ -1,0 +1,128 @@
+"""What makes the contenders strong: each setting changed alone, with what that does to accuracy and to training time.
+
+    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--epochs N] [--seeds N] [--only NAME …]
+
+Trains the recipe `strong` and one variant a row, with the same seeds, and looks at validation images only: no test
+image is asked. The result goes to benchmarks/results/ablation-DATASET.json after each variant, and what the store holds
+is not trained again. One thread, so that seconds are those of a CPU.
+"""
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spikeduel import data
+from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import strong
+from spikeduel.system import hardware
+from spikeduel.system.hardware import Compute
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.trials import fitting, planning, trial
+from spikeduel.trials.store import Store
+
+RESULTS = Path(__file__).parent / "results"
+BOTH: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
+    "AdamW": {"optimizer": "adamw"},
+    "learning rate halved": {"learning_rate": 0.005},
+    "learning rate doubled": {"learning_rate": 0.02},
+    "constant learning rate": {"schedule": "constant"},
+    "no weight decay": {"weight_decay": 0.0},
+    "four times the weight decay": {"weight_decay": 0.2},
+    "no label smoothing": {"label_smoothing": 0.0},
+    "averaged weights": {"averaging": 0.5},
+    "whitened first layer": {"whitening": True},
+    "no augmentation": {"augmentation": "none"},
+    "translation only": {"augmentation": "translate"},
+    "shift and flip": {"augmentation": "shift-flip"},
+    "affine and flip": {"augmentation": "affine-flip"},
+    "cutout as well": {"augmentation": "translate-flip-cutout"},
+    "mixup as well": {"augmentation": "translate-flip-mixup"},
+    "dropout": {"dropout": 0.2},
+    "average pooling": {"pooling": "avg"},
+    "batches of 64": {"batch_size": 64},
+    "batches of 256": {"batch_size": 256},
+    "width 16": {"width": 16},
+    "width 32": {"width": 32},
+}
+SPIKING: dict[str, dict[str, Any]] = {
+    "from nothing": {"start": "fresh"},
+    "from nothing, T = 1, 2, 4": {"start": "fresh", "first_steps": (1, 2)},
+    "T = 2, then 4": {"first_steps": (2,)},
+    "T = 2": {"num_steps": 2},
+    "T = 8": {"num_steps": 8},
+    "distilled by half": {"distillation": 0.5},
+    "distilled alone": {"distillation": 1.0},
+    "half of the loss step by step": {"per_step_loss": 0.5},
+    "triangle surrogate": {"surrogate": "triangular"},
+    "wider surrogate": {"surrogate_alpha": 1.0},
+    "narrower surrogate": {"surrogate_alpha": 4.0},
+    "threshold 1": {"threshold": 1.0},
+    "threshold 0.25": {"threshold": 0.25},
+    "beta 0.25": {"beta": 0.25},
+    "beta 0.8": {"beta": 0.8},
+    "no leak": {"neuron": "if"},
+    "learned leak": {"neuron": "plif"},
+    "reset to zero": {"reset_mechanism": "zero"},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--only", nargs="*", help="these variants alone")
+    parser.add_argument("--store", help="where trainings are kept")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    base = strong(options.dataset, data_dir=options.data_dir, epochs=options.epochs, seeds=options.seeds, minutes=None)
+    prepared = data.load(base)
+    split = data.split(prepared, base)
+    store, progress = Store(options.store), TerminalProgress(stderr=True)
+    base = fitting.fit(base, prepared, [split], store, progress).experiment
+    variants = {**BOTH, **SPIKING}
+    rows = []
+    for name in options.only or variants:
+        experiment = replace(base, **variants[name])
+        found = measured(experiment, prepared, split, store, progress)
+        rows.append({"variant": name, "settings": variants[name], "spiking_only": name in SPIKING, "contenders": found})
+        document = {
+            "command": f"python benchmarks/ablation.py {options.dataset} --epochs {options.epochs} "
+            f"--seeds {options.seeds}",
+            "dataset": prepared.name,
+            "validation_images": len(split.val),
+            "epochs": options.epochs,
+            "seeds": options.seeds,
+            "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
+            "rows": rows,
+        }
+        text = json.dumps(document, indent=1, default=list)
+        (RESULTS / f"ablation-{prepared.name}.json").write_text(f"{text}\n")
+
+
+def measured(experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any) -> dict[str, Any]:
+    """Each contender's validation accuracies by seed, and its median training minutes, those of its twin included."""
+    trials = planning.plan(experiment, prepared, split)
+    records = {}
+    for each in sorted(trials, key=lambda planned: planned.twin is not None):
+        records[each.key] = trial.run(each, prepared, store, progress, test=False)
+    found: dict[str, Any] = {}
+    for each in trials:
+        record = records[each.key]
+        before = sum(records[each.twin].epoch_seconds) if each.twin else 0.0
+        entry = found.setdefault(each.card.contender, {"accuracies": [], "minutes": []})
+        entry["accuracies"].append(record.best.val_accuracy if record.best else None)
+        entry["minutes"].append((before + sum(record.epoch_seconds)) / 60)
+    return {name: {**entry, "minutes": statistics.median(entry["minutes"])} for name, entry in found.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""A first layer that begins as what whitens patches of images, learned from nothing but their statistics."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MOST_IMAGES = 1024
+SMALLEST_SHARE = 1e-2
+"""Directions with less than this share of the largest variance are scaled as if they had it: they are mostly noise."""
+
+
+@torch.no_grad()
+def whiten(module: nn.Module, images: Tensor) -> None:
+    """Sets filters of the first convolution of `module` to the principal directions of patches of `images`.
+
+    `images` uint8 `[N, C, H, W]` are training images. Each direction is scaled so that its output has a variance of 1,
+    and stands twice, with either sign, since neurons see one side only; further filters stay as they are, and all are
+    trained on. After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", who keeps them fixed.
+    """
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is None or first.in_channels != images.shape[1] or first.groups != 1:
+        return
+    size = first.weight.shape[2]
+    pixels = images[:MOST_IMAGES].to(first.weight.device).float() / 255
+    patches = F.unfold(pixels, size, stride=size).movedim(1, 2).flatten(0, 1)
+    values, directions = torch.linalg.eigh(torch.cov(patches.T))
+    scales = values.clamp(min=SMALLEST_SHARE * float(values[-1])).rsqrt()
+    filters = (directions * scales).T.flip(0)  # the widest first
+    both = torch.stack([filters, -filters], 1).flatten(0, 1)[: len(first.weight)]
+    # As large as what a convolution begins with: batch norm takes the scale away, and weight decay does not.
+    both *= first.weight.norm() / len(first.weight) ** 0.5 / both.norm(dim=1).mean()
+    first.weight[: len(both)] = both.view(-1, *first.weight.shape[1:])
