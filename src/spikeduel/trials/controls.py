@@ -203,6 +203,8 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
     )
     plans = planning.plan(changed, given.prepared, given.split)
     twin = next(each for each in plans if each.card.seed == planned.card.seed)
+    if planned.twin:  # it starts where the contender did
+        twin = replace(twin, settings={**twin.settings, "twin": planned.settings["twin"]})
     if twin.card.num_steps not in (None, changed.num_steps):
         raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")
     if changed.neuron != planned.experiment.neuron:
