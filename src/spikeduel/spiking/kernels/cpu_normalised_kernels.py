@@ -158,6 +158,16 @@ def advance(mem, current, beta, threshold, reset):
 
 
 @njit(**COMPILED)
+def _places(side, width, channels):
+    """How far the places of a window are from its first: in a current, and in sums over its rows."""
+    offsets, lines = np.empty(side * side, np.int64), np.empty(side * side, np.int64)
+    for place in range(side * side):
+        offsets[place] = (place // side * width + place % side) * channels
+        lines[place] = place // side * channels
+    return offsets, lines
+
+
+@njit(**COMPILED)
 def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, start, stop):
     """Fills strips `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`: a strip is a row of one image.
 
@@ -169,17 +179,20 @@ def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, 
     level, reset = filled(dynamics[0]), dynamics[1]
     leak, _0, _1 = filled(beta), filled(np.float32(0)), filled(np.float32(1))
     fired = np.empty(num_steps * LANES, np.float32)
+    offsets, _ = _places(side, width, channels)
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
             corner = ((image * height + row * side) * width + column * side) * channels
             for channel in range(0, channels, LANES):
                 a, b = load(scale, channel), load(shift, channel)
-                for place in range(side * side):
-                    at = corner + (place // side * width + place % side) * channels + channel
-                    mem = _0
+                for place in range(len(offsets)):
+                    at = corner + offsets[place] + channel
+                    mem = now = _0
                     for t in range(num_steps):
-                        mem = advance(mem, load(current, at + t * step) * a + b, leak, level, reset)
+                        if t == 0 or step > 0:
+                            now = load(current, at + t * step) * a + b
+                        mem = advance(mem, now, leak, level, reset)
                         before = load(fired, t * LANES) if place > 0 else _0
                         store(where(mem > level, _1, before), fired, t * LANES)
                 at = (strip * columns + column) * channels + channel
@@ -187,28 +200,28 @@ def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, 
                     store(load(fired, t * LANES), spk, at + t * batch * rows * columns * channels)
 
 
-@njit(**COMPILED)
-def _trace(current, corner, step, width, channels, side, a, b, leak, level, reset, num_steps, mems):
-    """Fills `mems` `[places, T, LANES]` with the membranes of one window."""
-    for place in range(side * side):
-        at = corner + (place // side * width + place % side) * channels
-        mem = filled(np.float32(0))
-        for t in range(num_steps):
-            mem = advance(mem, load(current, at + t * step) * a + b, leak, level, reset)
-            store(mem, mems, (place * num_steps + t) * LANES)
-
-
-@njit(**COMPILED)
-def _find_first(mems, level, places, num_steps, first, highest):
-    """Fills `first` and `highest` `[T, LANES]`: which place of a window spiked first, 0 if none, and its membrane."""
+@njit(**COMPILED, inline="always")
+def _trace(current, at, step, scale, shift, leak, level, reset, num_steps, mems, row):
+    """Fills `T` vectors of `mems`, from `row` on, with the membranes of 16 channels at one place."""
+    mem = now = filled(np.float32(0))
     for t in range(num_steps):
-        index, mem = filled(np.float32(0)), load(mems, t * LANES)
+        if t == 0 or step > 0:
+            now = load(current, at + t * step) * scale + shift
+        mem = advance(mem, now, leak, level, reset)
+        store(mem, mems, row + t * LANES)
+
+
+@njit(**COMPILED, inline="always")
+def _find_first(mems, row, level, places, num_steps, first, highest, to):
+    """Fills `T` vectors of `first` and `highest`: which place of a window spiked first (0 if none), its membrane."""
+    for t in range(num_steps):
+        index, mem = filled(np.float32(0)), load(mems, row + t * LANES)
         for place in range(places - 1, -1, -1):
-            here = load(mems, (place * num_steps + t) * LANES)
+            here = load(mems, row + (place * num_steps + t) * LANES)
             spiked = here > level
             index, mem = where(spiked, filled(np.float32(place)), index), where(spiked, here, mem)
-        store(index, first, t * LANES)
-        store(mem, highest, t * LANES)
+        store(index, first, to + t * LANES)
+        store(mem, highest, to + t * LANES)
 
 
 @njit(**COMPILED)
@@ -226,44 +239,51 @@ def backward(
     step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
     threshold, reset, surrogate, alpha = dynamics
     level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
-    mems = np.empty(side * side * num_steps * LANES, np.float32)
-    first, highest = np.empty(num_steps * LANES, np.float32), np.empty(num_steps * LANES, np.float32)
-    slope, levels = np.empty(num_steps * LANES, np.float32), np.full(num_steps * LANES, threshold, np.float32)
+    (offsets, lines), places = _places(side, width, channels), side * side
+    mems = np.empty(places * num_steps * channels, np.float32)
+    first, highest = np.empty(num_steps * channels, np.float32), np.empty(num_steps * channels, np.float32)
+    slope, levels = np.empty(num_steps * channels, np.float32), np.full(num_steps * channels, threshold, np.float32)
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
             corner = ((image * height + row * side) * width + column * side) * channels
             for channel in range(0, channels, LANES):
-                a, b, middle = load(scale, channel), load(shift, channel), load(mean, channel)
-                _trace(
-                    current, corner + channel, step, width, channels, side, a, b, leak, level, reset, num_steps, mems
-                )
-                _find_first(mems, level, side * side, num_steps, first, highest)
-                surrogate_gradient(highest, levels, surrogate, alpha, slope)
+                a, b = load(scale, channel), load(shift, channel)
+                for place in range(places):
+                    at = corner + offsets[place] + channel
+                    to = (channel * places + place * LANES) * num_steps
+                    _trace(current, at, step, a, b, leak, level, reset, num_steps, mems, to)
+                to = channel * num_steps
+                _find_first(mems, to * places, level, places, num_steps, first, highest, to)
+            surrogate_gradient(highest, levels, surrogate, alpha, slope)
+            for channel in range(0, channels, LANES):
                 at = (strip * columns + column) * channels + channel
+                to = channel * num_steps
+                middle = load(mean, channel)
                 for t in range(num_steps):
-                    store(load(grad_spk, at + t * pooled_step) * load(slope, t * LANES), slope, t * LANES)
-                for place in range(side * side):
-                    pixel = corner + (place // side * width + place % side) * channels + channel
+                    through = load(grad_spk, at + t * pooled_step) * load(slope, to + t * LANES)
+                    store(through, slope, to + t * LANES)
+                for place in range(places):
+                    pixel = corner + offsets[place] + channel
                     number = filled(np.float32(place))
+                    here = (channel * places + place * LANES) * num_steps
                     adjoint = total = product = about_beta = _0
                     for t in range(num_steps - 1, -1, -1):
-                        mem = load(mems, (place * num_steps + t) * LANES)
-                        kept = where(mem > level, _0, leak) if reset == ZERO else leak
-                        here = load(first, t * LANES) == number
-                        adjoint = adjoint * kept + where(here, load(slope, t * LANES), _0)
+                        kept = where(load(mems, here + t * LANES) > level, _0, leak) if reset == ZERO else leak
+                        is_first = load(first, to + t * LANES) == number
+                        adjoint = adjoint * kept + where(is_first, load(slope, to + t * LANES), _0)
                         total = total + adjoint
                         if step > 0:
                             product = product + adjoint * (load(current, pixel + t * step) - middle)
                             store(adjoint, grad, pixel + t * step)
                         if learns_beta and t > 0:
-                            before = load(mems, (place * num_steps + t - 1) * LANES)
+                            before = load(mems, here + (t - 1) * LANES)
                             before = where(before > level, _0, before) if reset == ZERO else before
                             about_beta = about_beta + adjoint * before
                     if step == 0:
                         product = total * (load(current, pixel) - middle)
                         store(total, grad, pixel)
-                    line = (image * height + row * side + place // side) * channels + channel
+                    line = (image * height + row * side) * channels + lines[place] + channel
                     add_to(totals, line, total)
                     add_to(totals, line + batch * height * channels, product)
                     if learns_beta:
