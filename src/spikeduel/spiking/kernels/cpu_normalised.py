@@ -47,12 +47,12 @@ def backward(
     # What pooling leaves over at the far sides reaches no spike.
     grad[:, :, height // side * side :] = 0
     grad[:, :, :, width // side * side :] = 0
-    totals = np.zeros((3, batch, height, channels), np.float32)
+    totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
     inputs = _flat(grad_spk), _flat(current), scale, shift, middle, np.float32(beta.item()), _numbered(dynamics)
     kernel = partial(compiled.backward, *inputs, shape, side, _flat(grad), totals.reshape(-1), num_steps, needs_beta)
     run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
 
-    total, product, about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
+    total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
     inverse = _inverse_deviation(var.numpy(), eps)
     count = current.numel() // channels
     coefficients = total / count, middle, product * inverse**2 / count, scale
@@ -60,7 +60,7 @@ def backward(
     finish = partial(compiled.normalise_gradient, _flat(grad), _flat(current), of_channels, shape)
     run_chunks(finish, len(current) * batch, work=grad.numel())
     of_weight, of_bias, of_beta = (
-        torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, about_beta.sum())
+        torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
     )
     return grad, of_weight, of_bias, of_beta
 

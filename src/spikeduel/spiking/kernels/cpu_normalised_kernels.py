@@ -231,8 +231,8 @@ def backward(
 ):  # fmt: skip
     """Fills strips `start` to `stop` of `grad`, of the normalised current and shaped as `current`, and of `totals`.
 
-    `totals` `[3, B, H, C]` (zeros) gets sums over steps and rows: of the gradient, of it times the current above its
-    mean, and, if `learns_beta`, of what it says about beta.
+    `totals` `[2, B, H, C]` (zeros) gets sums over steps, along rows: of the gradient, and of it times the current above
+    its mean; if `learns_beta`, it is `[3, B, H, C]`, and the last what the gradient says about beta.
     """
     batch, height, width, channels = shape
     rows, columns, pixels = height // side, width // side, batch * height * width * channels
