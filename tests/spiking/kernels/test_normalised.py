@@ -11,7 +11,7 @@ from spikeduel.spiking.kernels.reference import SURROGATES
 from spikeduel.spiking.neurons import LIF
 
 # T, B, C, H, W and the side of a window
-SIZES = [(4, 3, 16, 6, 6, 2), (1, 2, 32, 5, 7, 2), (5, 3, 16, 5, 4, 1), (2, 1, 48, 2, 3, 2), (3, 70, 16, 3, 2, 1)]
+SIZES = [(4, 3, 16, 6, 6, 2), (1, 2, 32, 5, 7, 2), (5, 3, 24, 5, 4, 1), (2, 1, 47, 2, 3, 2), (3, 70, 1, 3, 2, 1)]
 DTYPES = [torch.float32, torch.bfloat16]
 BETA = 0.9
 
@@ -244,7 +244,7 @@ def test_what_has_no_kernel_is_known():
     for norm in (evaluated, frozen, untracked, wide, nn.Identity(), norm_of(32)):
         assert not normalised.is_fused(current, norm, BETA, dynamics, 2)
     for given in (
-        current[:, :, :12], current.double(), current.half(), current[:, :, :, :1], current[:0], current[0],
+        current.double(), current.half(), current[:, :, :, :1], current[:0], current[0],
         current[:1, :1, :, :1, :1], ConstantInput(current[0], 0),
     ):  # fmt: skip
         norm = norm_of(given.shape[-3])

@@ -22,8 +22,7 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`, `[1, …]` if constant.
 
-    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance. C is a multiple of
-    16.
+    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance.
     """
     _, batch, height, width, channels = current.shape
     mean, var = _moments(current)

@@ -1,133 +1,17 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""The compiled part of the CPU's blocks of batch norm, neurons and pooling, written in vectors of 16 channels.
+"""The compiled part of batch norm, neurons and pooling in one on the CPU.
 
-A block works on one window of pooling and 16 channels at a time, over all time steps: what it computes stays in
-registers and the nearest cache. LLVM would not turn such loops into vector instructions by itself, hence vectors are a
-type here, which it fits to what the machine has. Operations come in the order of `reference`, and no multiply-add is
-fused, so that results equal the reference's to the last bit.
+It works on one window of pooling and a vector of channels at a time, over all time steps: what it computes stays in
+registers and the nearest cache. Operations come in the order of `reference`, and no multiply-add is fused, so that
+results equal the reference's to the last bit. Arrays are flat; float32, or the bits of bfloat16 as int16.
 """
 
-import operator
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba import njit
 
-# Numba caches by file: whoever changes that function has to save this file anew.
+# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
 from spikeduel.spiking.kernels.cpu_kernels import COMPILED, SUBTRACT, ZERO, surrogate_gradient
-
-LANES = 16
-"""Channels in a vector: as many as the widest registers of common CPUs hold. Others take several registers for it."""
-
-
-class _Lanes(types.Type):
-    """A vector of `LANES` values of one LLVM type."""
-
-    def __init__(self, name: str, lane: ir.Type) -> None:
-        super().__init__(f"{name}x{LANES}")
-        self.vector = ir.VectorType(lane, LANES)
-
-    def filled(self, value: float) -> ir.Constant:
-        """A constant with `value` in each lane."""
-        return ir.Constant(self.vector, [value] * LANES)
-
-
-@register_model(_Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, lanes: _Lanes) -> None:
-        super().__init__(manager, lanes, lanes.vector)
-
-
-_NUMBERS, _TRUTHS = _Lanes("float32", ir.FloatType()), _Lanes("boolean", ir.IntType(1))
-_WORDS, _HALVES = _Lanes("int32", ir.IntType(32)), _Lanes("int16", ir.IntType(16))
-
-
-def _binary(symbol: Any, operands: _Lanes, result: _Lanes, emit: Callable[[ir.IRBuilder, Any, Any], Any]) -> None:
-    """Gives two vectors of `operands` the operator `symbol`, whose instructions `emit` writes."""
-
-    @intrinsic
-    def compute(typingctx, a, b):
-        return result(a, b), lambda context, builder, signature, values: emit(builder, *values)
-
-    @overload(symbol, jit_options=COMPILED)  # type: ignore[arg-type]
-    def overloaded(a, b):
-        return (lambda a, b: compute(a, b)) if a is operands and b is operands else None
-
-
-_binary(operator.add, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fadd(a, b))
-_binary(operator.sub, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fsub(a, b))
-_binary(operator.mul, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fmul(a, b))
-_binary(operator.gt, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
-_binary(operator.eq, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_ordered("==", a, b))
-
-
-@intrinsic
-def filled(typingctx, value):
-    """A vector with the float32 `value` in each lane."""
-
-    def emit(context, builder, signature, values):
-        first = builder.insert_element(ir.Constant(_NUMBERS.vector, ir.Undefined), values[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(first, first, _WORDS.filled(0))
-
-    return _NUMBERS(types.float32), emit
-
-
-@intrinsic
-def where(typingctx, truths, a, b):
-    """`a` in the lanes in which `truths` hold, else `b`."""
-    return _NUMBERS(truths, a, b), lambda context, builder, signature, values: builder.select(*values)
-
-
-def _address(context, builder, row, row_type, at, lanes):
-    """Where the vector of `lanes` begins that lies at index `at` of an array."""
-    first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
-    return builder.bitcast(first, lanes.vector.as_pointer())
-
-
-@intrinsic
-def load(typingctx, row, at):
-    """The vector at index `at` of `row`: float32, or the bits of bfloat16 as int16."""
-    narrow = row.dtype == types.int16
-
-    def emit(context, builder, signature, values):
-        lanes = _HALVES if narrow else _NUMBERS
-        vector = builder.load(_address(context, builder, values[0], row, values[1], lanes), align=2 if narrow else 4)
-        if narrow:
-            bits = builder.shl(builder.zext(vector, _WORDS.vector), _WORDS.filled(16))
-            vector = builder.bitcast(bits, _NUMBERS.vector)
-        return vector
-
-    return _NUMBERS(row, types.intp), emit
-
-
-@intrinsic
-def store(typingctx, vector, row, at):
-    """Writes a vector at index `at` of `row`: as float32, or as bfloat16 rounded to nearest, ties to even."""
-    narrow = row.dtype == types.int16
-
-    def emit(context, builder, signature, values):
-        vector, into, lanes = values[0], _address(context, builder, values[1], row, values[2], _NUMBERS), _NUMBERS
-        if narrow:
-            lanes, into = _HALVES, builder.bitcast(into, _HALVES.vector.as_pointer())
-            bits, half = builder.bitcast(vector, _WORDS.vector), _WORDS.filled(16)
-            is_odd = builder.and_(builder.lshr(bits, half), _WORDS.filled(1))
-            rounded = builder.lshr(builder.add(builder.add(bits, _WORDS.filled(0x7FFF)), is_odd), half)
-            # Rounding could carry a NaN's bits over into another number's.
-            no_number = builder.fcmp_unordered("uno", vector, vector)
-            vector = builder.trunc(builder.select(no_number, _WORDS.filled(0x7FC0), rounded), lanes.vector)
-        builder.store(vector, into, align=2 if narrow else 4)
-        return context.get_dummy_value()
-
-    return types.void(_NUMBERS, row, types.intp), emit
-
-
-@njit(**COMPILED)
-def add_to(row, at, vector):
-    """Adds a vector to the one at index `at` of `row`."""
-    store(load(row, at) + vector, row, at)
+from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, put, read, store, where
 
 
 @njit(**COMPILED)
@@ -137,13 +21,14 @@ def sums(current, pivot, shape, out, start, stop):
     for image in range(start, stop):
         for row in range(image * height, (image + 1) * height):
             for channel in range(0, channels, LANES):
-                middle = load(pivot, channel)
+                left = channels - channel
+                middle = read(pivot, channel, left)
                 total = squares = filled(np.float32(0))
                 for at in range(row * width * channels + channel, (row + 1) * width * channels, channels):
-                    above = load(current, at) - middle
+                    above = read(current, at, left) - middle
                     total, squares = total + above, squares + above * above
-                add_to(out, 2 * image * channels + channel, total)
-                add_to(out, (2 * image + 1) * channels + channel, squares)
+                add_to(out, 2 * image * channels + channel, total, left)
+                add_to(out, (2 * image + 1) * channels + channel, squares, left)
 
 
 @njit(**COMPILED)
@@ -185,43 +70,54 @@ def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, 
         for column in range(columns):
             corner = ((image * height + row * side) * width + column * side) * channels
             for channel in range(0, channels, LANES):
-                a, b = load(scale, channel), load(shift, channel)
+                left = channels - channel
+                a, b = read(scale, channel, left), read(shift, channel, left)
                 for place in range(len(offsets)):
                     at = corner + offsets[place] + channel
                     mem = now = _0
                     for t in range(num_steps):
                         if t == 0 or step > 0:
-                            now = load(current, at + t * step) * a + b
+                            now = read(current, at + t * step, left) * a + b
                         mem = advance(mem, now, leak, level, reset)
                         before = load(fired, t * LANES) if place > 0 else _0
                         store(where(mem > level, _1, before), fired, t * LANES)
                 at = (strip * columns + column) * channels + channel
                 for t in range(num_steps):
-                    store(load(fired, t * LANES), spk, at + t * batch * rows * columns * channels)
+                    put(load(fired, t * LANES), spk, at + t * batch * rows * columns * channels, left)
 
 
 @njit(**COMPILED, inline="always")
-def _trace(current, at, step, scale, shift, leak, level, reset, num_steps, mems, row):
-    """Fills `T` vectors of `mems`, from `row` on, with the membranes of 16 channels at one place."""
-    mem = now = filled(np.float32(0))
-    for t in range(num_steps):
-        if t == 0 or step > 0:
-            now = load(current, at + t * step) * scale + shift
-        mem = advance(mem, now, leak, level, reset)
-        store(mem, mems, row + t * LANES)
+def _trace(current, corner, offsets, step, channels, scale, shift, leak, level, reset, num_steps, mems):
+    """Fills `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
+    for channel in range(0, channels, LANES):
+        left = channels - channel
+        a, b = read(scale, channel, left), read(shift, channel, left)
+        for place in range(len(offsets)):
+            at = corner + offsets[place] + channel
+            row = (channel * len(offsets) + place * LANES) * num_steps
+            mem = now = filled(np.float32(0))
+            for t in range(num_steps):
+                if t == 0 or step > 0:
+                    now = read(current, at + t * step, left) * a + b
+                mem = advance(mem, now, leak, level, reset)
+                store(mem, mems, row + t * LANES)
 
 
 @njit(**COMPILED, inline="always")
-def _find_first(mems, row, level, places, num_steps, first, highest, to):
-    """Fills `T` vectors of `first` and `highest`: which place of a window spiked first (0 if none), its membrane."""
-    for t in range(num_steps):
-        index, mem = filled(np.float32(0)), load(mems, row + t * LANES)
-        for place in range(places - 1, -1, -1):
-            here = load(mems, row + (place * num_steps + t) * LANES)
-            spiked = here > level
-            index, mem = where(spiked, filled(np.float32(place)), index), where(spiked, here, mem)
-        store(index, first, to + t * LANES)
-        store(mem, highest, to + t * LANES)
+def _find_first(mems, level, places, channels, num_steps, first, highest):
+    """Fills `first` and `highest` `[vectors of channels, T, LANES]`: which place of a window spiked first, 0 if none
+    did, and its membrane.
+    """
+    for channel in range(0, channels, LANES):
+        for t in range(num_steps):
+            row = channel * places * num_steps + t * LANES
+            index, mem = filled(np.float32(0)), load(mems, row)
+            for place in range(places - 1, -1, -1):
+                here = load(mems, row + place * num_steps * LANES)
+                spiked = here > level
+                index, mem = where(spiked, filled(np.float32(place)), index), where(spiked, here, mem)
+            store(index, first, channel * num_steps + t * LANES)
+            store(mem, highest, channel * num_steps + t * LANES)
 
 
 @njit(**COMPILED)
@@ -240,28 +136,23 @@ def backward(
     threshold, reset, surrogate, alpha = dynamics
     level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
     (offsets, lines), places = _places(side, width, channels), side * side
-    mems = np.empty(places * num_steps * channels, np.float32)
-    first, highest = np.empty(num_steps * channels, np.float32), np.empty(num_steps * channels, np.float32)
-    slope, levels = np.empty(num_steps * channels, np.float32), np.full(num_steps * channels, threshold, np.float32)
+    size = -(-channels // LANES) * LANES * num_steps
+    mems, first, highest = np.empty(places * size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    slope, levels = np.empty(size, np.float32), np.full(size, threshold, np.float32)
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
             corner = ((image * height + row * side) * width + column * side) * channels
-            for channel in range(0, channels, LANES):
-                a, b = load(scale, channel), load(shift, channel)
-                for place in range(places):
-                    at = corner + offsets[place] + channel
-                    to = (channel * places + place * LANES) * num_steps
-                    _trace(current, at, step, a, b, leak, level, reset, num_steps, mems, to)
-                to = channel * num_steps
-                _find_first(mems, to * places, level, places, num_steps, first, highest, to)
+            _trace(current, corner, offsets, step, channels, scale, shift, leak, level, reset, num_steps, mems)
+            _find_first(mems, level, places, channels, num_steps, first, highest)
             surrogate_gradient(highest, levels, surrogate, alpha, slope)
             for channel in range(0, channels, LANES):
+                left = channels - channel
                 at = (strip * columns + column) * channels + channel
                 to = channel * num_steps
-                middle = load(mean, channel)
+                middle = read(mean, channel, left)
                 for t in range(num_steps):
-                    through = load(grad_spk, at + t * pooled_step) * load(slope, to + t * LANES)
+                    through = read(grad_spk, at + t * pooled_step, left) * load(slope, to + t * LANES)
                     store(through, slope, to + t * LANES)
                 for place in range(places):
                     pixel = corner + offsets[place] + channel
@@ -274,20 +165,20 @@ def backward(
                         adjoint = adjoint * kept + where(is_first, load(slope, to + t * LANES), _0)
                         total = total + adjoint
                         if step > 0:
-                            product = product + adjoint * (load(current, pixel + t * step) - middle)
-                            store(adjoint, grad, pixel + t * step)
+                            product = product + adjoint * (read(current, pixel + t * step, left) - middle)
+                            put(adjoint, grad, pixel + t * step, left)
                         if learns_beta and t > 0:
                             before = load(mems, here + (t - 1) * LANES)
                             before = where(before > level, _0, before) if reset == ZERO else before
                             about_beta = about_beta + adjoint * before
                     if step == 0:
-                        product = total * (load(current, pixel) - middle)
-                        store(total, grad, pixel)
+                        product = total * (read(current, pixel, left) - middle)
+                        put(total, grad, pixel, left)
                     line = (image * height + row * side) * channels + lines[place] + channel
-                    add_to(totals, line, total)
-                    add_to(totals, line + batch * height * channels, product)
+                    add_to(totals, line, total, left)
+                    add_to(totals, line + batch * height * channels, product, left)
                     if learns_beta:
-                        add_to(totals, line + 2 * batch * height * channels, about_beta)
+                        add_to(totals, line + 2 * batch * height * channels, about_beta, left)
 
 
 @njit(**COMPILED)
@@ -300,7 +191,11 @@ def normalise_gradient(grad, current, coefficients, shape, start, stop):
     _, height, width, channels = shape
     for pixel in range(start * height * width * channels, stop * height * width * channels, channels):
         for channel in range(0, channels, LANES):
-            a, middle = load(coefficients, channel), load(coefficients, channels + channel)
-            slope, scale = load(coefficients, 2 * channels + channel), load(coefficients, 3 * channels + channel)
+            left = channels - channel
+            a, middle = read(coefficients, channel, left), read(coefficients, channels + channel, left)
+            slope, scale = (
+                read(coefficients, 2 * channels + channel, left),
+                read(coefficients, 3 * channels + channel, left),
+            )
             at = pixel + channel
-            store(((load(grad, at) - a) - (load(current, at) - middle) * slope) * scale, grad, at)
+            put(((read(grad, at, left) - a) - (read(current, at, left) - middle) * slope) * scale, grad, at, left)

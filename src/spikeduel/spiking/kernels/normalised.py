@@ -14,9 +14,6 @@ from torch.autograd.function import once_differentiable
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels.reference import Dynamics
 
-CHANNELS_AT_ONCE = 16
-"""The kernel takes channels by so many: their number has to be a multiple of it."""
-
 
 def is_fused(
     current: Tensor | ConstantInput, norm: nn.Module, beta: Tensor | float, dynamics: Dynamics, side: int
@@ -34,7 +31,6 @@ def is_fused(
         and value.dim() == (4 if isinstance(current, ConstantInput) else 5)
         and value.device.type in ("cpu", "meta")
         and norm.num_features == value.shape[-3]
-        and norm.num_features % CHANNELS_AT_ONCE == 0
         and norm.weight.dtype == torch.float32
         and min(value.shape[-2:]) >= side
         and value.numel() > norm.num_features
