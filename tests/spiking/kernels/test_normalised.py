@@ -121,6 +121,16 @@ def test_any_layout_in_memory_gives_the_same(channels_last):
     assert spk.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_none_without_a_word(wrong):
+    current = a_current(SIZES[0])
+    current[0, 0, 3, 0, 0] = wrong
+    spk, gradient, *_ = by_kernel(current, Dynamics(1.0), SIZES[0])
+    assert (spk[:, :, 3] == 0).all()
+    assert gradient[:, :, 3].isnan().all()
+    assert gradient[:, :, :3].isfinite().all()
+
+
 # ---- against torch's own layers
 
 

@@ -16,6 +16,8 @@ from spikeduel.spiking.kernels.cpu import empty, numbers, run_chunks
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 
 
+# What is no number any more gives no warning, as in torch.
+@np.errstate(all="ignore")
 def forward(
     current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, eps: float, dynamics: Dynamics, num_steps: int,
     side: int,
@@ -34,6 +36,7 @@ def forward(
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
 
 
+@np.errstate(all="ignore")
 def backward(
     grad_spk: Tensor, current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
     eps: float, dynamics: Dynamics, num_steps: int, side: int, needs_beta: bool,
