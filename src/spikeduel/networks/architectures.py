@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spikeduel.networks.joining import Joined, joined
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron, State
@@ -52,9 +53,11 @@ class SpikingChain(nn.Module):
 
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
         """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
-        layers, mem = self.layers(), None
+        layers, mem = joined(self.layers()), None
         for layer in layers:
-            if isinstance(layer, Neuron):
+            if isinstance(layer, Joined):
+                x, mem = layer(x), None
+            elif isinstance(layer, Neuron):
                 x, mem = layer(x, with_mem=layer is layers[-1])
             else:
                 x, mem = over_time(layer, x), None

@@ -2,7 +2,8 @@
 
 `scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator, `torch.ops.spikeduel.scan`: that is
 what autograd, `torch.compile` and export see. Its kernels are `cpu` (Numba) and `gpu` (Triton), imported when one of
-theirs is first called.
+theirs is first called. In training, `normalised` has an operator that also takes the batch norm before and the pooling
+after.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
 
-__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan", "unfused"]
+__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "may_fuse", "rate_spikes", "scan", "unfused"]
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
@@ -60,8 +61,7 @@ def scan(
     num_steps = current.shape[0]
     if num_steps < 1:
         raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")
-    # Dynamo cannot trace a ContextVar.
-    if (torch.compiler.is_dynamo_compiling() or _FUSED.get()) and is_fused(current, beta, dynamics):
+    if may_fuse() and is_fused(current, beta, dynamics):
         rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
         decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
         return _fused_scan(rows, state, decay, dynamics, num_steps, with_mem)
@@ -69,6 +69,12 @@ def scan(
     wide = sequence if sequence.dtype == torch.float64 else sequence.float()
     spk, mem, last = reference.scan(wide, beta, dynamics, state)
     return spk.to(sequence.dtype), mem if with_mem else mem[:0], last
+
+
+def may_fuse() -> bool:
+    """Whether this is outside of `unfused`."""
+    # Dynamo cannot trace a ContextVar.
+    return torch.compiler.is_dynamo_compiling() or _FUSED.get()
 
 
 def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
@@ -119,7 +125,7 @@ def _fused_scan(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`scan` of `current` `[T, …]`, or `[1, …]` where it is the same at every step, by the operator."""
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    run = torch.ops.spikeduel.scan if _is_watched(current) else _Scan.apply
+    run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
     numbers = float(threshold), reset_mechanism, surrogate, float(alpha), list(adaptation or ()), num_steps, with_mem
     if current.is_contiguous():
         return run(current, state, beta, *numbers)
@@ -131,7 +137,7 @@ def _fused_scan(
     return spk, mem, last
 
 
-def _is_watched(x: Tensor) -> bool:
+def is_watched(x: Tensor) -> bool:
     """Whether somebody traces or counts operators, or `x` has no numbers."""
     return (
         torch.compiler.is_compiling()

@@ -150,10 +150,10 @@ def scan_backward(
     """
     num_neurons = current.shape[1]
     none = np.empty((0, num_neurons), np.float32)
-    incoming = [none if grad is None else _numbers(grad) for grad in grads]
+    incoming = [none if grad is None else numbers(grad) for grad in grads]
     grad_current = empty(tuple(current.shape), current.dtype)
     grad_state, grad_beta = empty((dynamics.state_size, num_neurons)), empty((num_neurons if needs_beta else 0,))
-    outgoing = _numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
+    outgoing = numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
     kernel = partial(backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
     work = num_steps * num_neurons
     run_chunks(partial(kernel, _block(num_steps + 1, dynamics)), num_neurons, work=work, grain=_CACHE_LINE)
@@ -164,12 +164,12 @@ def _inputs(current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynam
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     reset, gradient = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
     decay, gain = adaptation or (0.0, 0.0)
-    numbers = np.float32(threshold), reset, gradient, float(alpha), np.float32(decay), np.float32(gain)
+    settings = np.float32(threshold), reset, gradient, float(alpha), np.float32(decay), np.float32(gain)
     at_rest = np.empty((0, current.shape[1]), np.float32)
-    return _numbers(current), at_rest if state is None else _numbers(state), np.float32(beta.item()), numbers
+    return numbers(current), at_rest if state is None else numbers(state), np.float32(beta.item()), settings
 
 
-def _numbers(x: Tensor) -> np.ndarray:
+def numbers(x: Tensor) -> np.ndarray:
     """`x` as the scans read and write it: float32, or the bits of bfloat16 as int16."""
     return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
@@ -173,6 +175,95 @@ def scan(
         spikes.append(spk)
         membranes.append(now[0])
     return torch.stack(spikes), torch.stack(membranes), torch.stack(now)
+
+
+def _sum(x: Tensor, axis: int) -> Tensor:
+    """`x.sum(axis)`, from the first to the last."""
+    first, *others = x.unbind(axis)
+    return sum(others, first)
+
+
+def channel_sums(x: Tensor) -> Tensor:
+    """Sums `[C]`, float64, of `x` `[N, C, H, W]`: along each row, then over rows, then over images, one by one."""
+    images = _sum(_sum(x, 3), 2)
+    return _sum(images.double(), 0)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance `[C]` of `x` `[N, C, H, W]`, from how far all lies above its first pixel."""
+    pivot = x[0, :, 0, 0]
+    above, count = x - pivot.view(-1, 1, 1), x[:, 0].numel()
+    offset, square = channel_sums(above) / count, channel_sums(above * above) / count
+    return (pivot + offset).to(x.dtype), (square - offset * offset).clamp(min=0).to(x.dtype)
+
+
+class _Normalise(torch.autograd.Function):
+    """`normalise`, whose sums have an order, forward and back."""
+
+    @staticmethod
+    def forward(ctx: Any, current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int) -> Any:
+        x = current.to(weight.dtype)
+        mean, var = moments(x.flatten(0, 1))
+        inverse = 1 / (var.double() + eps).sqrt()
+        scale = weight * inverse.to(weight.dtype)
+        shift = bias - mean * scale
+        ctx.save_for_backward(current, mean, inverse, scale)
+        ctx.mark_non_differentiable(mean, var)
+        return (x * _of_channel(scale) + _of_channel(shift)).expand(num_steps, *x.shape[1:]), mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        current, mean, inverse, scale = ctx.saved_tensors
+        above = current.to(mean.dtype) - _of_channel(mean)
+        # From the last step to the first, as backward comes to them.
+        total = _sum(grad.flip(0), 0)
+        product = _sum((grad * above).flip(0), 0)
+        if len(current) == 1:
+            grad, product = total[None], total * above[0]
+        of_bias, of_deviation = channel_sums(total), channel_sums(product)
+        count = current[:, :, 0].numel()
+        mean_grad, slope = (of_bias / count).to(mean.dtype), (of_deviation * inverse**2 / count).to(mean.dtype)
+        # The gradient of what is normalised waits in the type of the current until its sums are known.
+        kept = grad.to(current.dtype).to(mean.dtype)
+        of_current = ((kept - _of_channel(mean_grad)) - above * _of_channel(slope)) * _of_channel(scale)
+        of_weight = (of_deviation * inverse).to(mean.dtype)
+        return of_current.to(current.dtype), of_weight, of_bias.to(mean.dtype), None, None
+
+
+def _of_channel(values: Tensor) -> Tensor:
+    return values.view(-1, 1, 1)
+
+
+def normalise(
+    current: Tensor, weight: Tensor, bias: Tensor, eps: float, num_steps: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Batch norm with a batch's own statistics: `(y [T, B, C, H, W], mean [C], var [C])`, `var` the biased variance.
+
+    `current` is `[T, B, C, H, W]`, or `[1, B, C, H, W]` where it is the same at every step: then its statistics are
+    taken once. y has the type of `weight` (float32, or float64): it is not rounded to that of the current.
+    """
+    return _Normalise.apply(current, weight, bias, eps, num_steps)
+
+
+def normalised_scan(
+    current: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    beta: Tensor | float,
+    eps: float,
+    dynamics: Dynamics,
+    num_steps: int,
+    side: int = 1,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`(spk [T, B, C, H / side, W / side], mean, var)`: `normalise`, the neurons' `scan`, max-pooling of their spikes.
+
+    Of a window's gradient all goes to the first neuron that spikes or, where none does, to the first.
+    """
+    y, mean, var = normalise(current, weight, bias, eps, num_steps)
+    spk = scan(y, beta, dynamics)[0]
+    pooled = F.max_pool2d(spk.flatten(0, 1), side).unflatten(0, spk.shape[:2])
+    return pooled.to(current.dtype), mean, var
 
 
 def philox(counter: np.ndarray, key: np.ndarray, rounds: int = 10) -> np.ndarray:

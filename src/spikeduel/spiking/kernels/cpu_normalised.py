@@ -1,0 +1,105 @@
+"""Batch norm, neurons and pooling in one, on the CPU: what calls the kernels, and what is computed once a channel.
+
+A part of the work is a row of windows of one image, over all time steps. Sums over a batch are taken along a row, then
+over the rows of an image, then over images: an order that no number of threads changes.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikeduel.spiking.kernels import cpu_normalised_kernels as compiled
+from spikeduel.spiking.kernels.cpu import empty, numbers, run_chunks
+from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
+
+
+# What is no number any more gives no warning, as in torch.
+@np.errstate(all="ignore")
+def forward(
+    current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, eps: float, dynamics: Dynamics, num_steps: int,
+    side: int,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`, `[1, …]` if constant.
+
+    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance.
+    """
+    _, batch, height, width, channels = current.shape
+    mean, var = _moments(current)
+    scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
+    rows, columns = height // side, width // side
+    spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
+    inputs = _flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:]), side
+    run_chunks(partial(compiled.forward, *inputs, _flat(spk), num_steps), batch * rows, work=spk.numel() * side**2)
+    return spk, torch.from_numpy(mean), torch.from_numpy(var)
+
+
+@np.errstate(all="ignore")
+def backward(
+    grad_spk: Tensor, current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
+    eps: float, dynamics: Dynamics, num_steps: int, side: int, needs_beta: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """Gradients of what `forward` was given: of current, weight, bias, and of beta (0 unless `needs_beta`)."""
+    shape, middle = tuple(current.shape[1:]), mean.numpy()
+    batch, height, width, channels = shape
+    scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
+    grad = empty(tuple(current.shape), current.dtype)
+    # What pooling leaves over at the far sides reaches no spike.
+    grad[:, :, height // side * side :] = 0
+    grad[:, :, :, width // side * side :] = 0
+    totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
+    inputs = _flat(grad_spk), _flat(current), scale, shift, middle, np.float32(beta.item()), _numbered(dynamics)
+    kernel = partial(compiled.backward, *inputs, shape, side, _flat(grad), totals.reshape(-1), num_steps, needs_beta)
+    run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
+
+    total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
+    inverse = _inverse_deviation(var.numpy(), eps)
+    count = current.numel() // channels
+    coefficients = total / count, middle, product * inverse**2 / count, scale
+    of_channels = np.concatenate([each.astype(np.float32) for each in coefficients])
+    finish = partial(compiled.normalise_gradient, _flat(grad), _flat(current), of_channels, shape)
+    run_chunks(finish, len(current) * batch, work=grad.numel())
+    of_weight, of_bias, of_beta = (
+        torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
+    )
+    return grad, of_weight, of_bias, of_beta
+
+
+def _moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, as `reference.moments` has them."""
+    *images, height, width, channels = current.shape
+    num_images = int(np.prod(images))
+    flat = _flat(current)
+    # Sums of squares of what lies far from 0 would cancel; the first value of a channel lies near all others.
+    pivot = current.reshape(-1, channels)[0].detach().float().numpy()
+    above = np.zeros((num_images, 2, channels), np.float32)
+    kernel = partial(compiled.sums, flat, pivot, (num_images, height, width, channels), above.reshape(-1))
+    run_chunks(kernel, num_images, work=len(flat))
+    offset, square = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
+    var = np.maximum(square - offset * offset, 0)
+    return (pivot + offset).astype(np.float32), var.astype(np.float32)
+
+
+def _inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
+    """float64 `[C]`."""
+    return 1 / np.sqrt(var.astype(np.float64) + eps)
+
+
+def _scale_and_shift(
+    mean: np.ndarray, var: np.ndarray, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """What normalises: `current · scale + shift`, float32 `[C]`."""
+    scale = weight.detach().numpy() * _inverse_deviation(var, eps).astype(np.float32)
+    return scale, bias.detach().numpy() - mean * scale
+
+
+def _numbered(dynamics: Dynamics) -> tuple[Any, ...]:
+    threshold, reset_mechanism, surrogate, alpha, _ = dynamics
+    codes = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
+    return np.float32(threshold), *codes, float(alpha)
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    return numbers(x.contiguous().view(-1))

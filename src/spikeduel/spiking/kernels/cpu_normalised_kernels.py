@@ -1,0 +1,201 @@
+# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
+"""The compiled part of batch norm, neurons and pooling in one on the CPU.
+
+It works on one window of pooling and a vector of channels at a time, over all time steps: what it computes stays in
+registers and the nearest cache. Operations come in the order of `reference`, and no multiply-add is fused, so that
+results equal the reference's to the last bit. Arrays are flat; float32, or the bits of bfloat16 as int16.
+"""
+
+import numpy as np
+from numba import njit
+
+# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
+from spikeduel.spiking.kernels.cpu_kernels import COMPILED, SUBTRACT, ZERO, surrogate_gradient
+from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, put, read, store, where
+
+
+@njit(**COMPILED)
+def sums(current, pivot, shape, out, start, stop):
+    """Fills images `start` to `stop` of `out` `[images, 2, C]`: sums of what lies above `pivot` `[C]`, and squares."""
+    _, height, width, channels = shape
+    for image in range(start, stop):
+        for row in range(image * height, (image + 1) * height):
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                middle = read(pivot, channel, left)
+                total = squares = filled(np.float32(0))
+                for at in range(row * width * channels + channel, (row + 1) * width * channels, channels):
+                    above = read(current, at, left) - middle
+                    total, squares = total + above, squares + above * above
+                add_to(out, 2 * image * channels + channel, total, left)
+                add_to(out, (2 * image + 1) * channels + channel, squares, left)
+
+
+@njit(**COMPILED)
+def advance(mem, current, beta, threshold, reset):
+    """The membranes after `mem`."""
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    if reset == SUBTRACT:
+        return (beta * mem + current) - where(mem > threshold, threshold, _0)
+    if reset == ZERO:
+        return beta * (where(mem > threshold, _0, _1) * mem) + current
+    return beta * mem + current
+
+
+@njit(**COMPILED)
+def _places(side, width, channels):
+    """How far the places of a window are from its first: in a current, and in sums over its rows."""
+    offsets, lines = np.empty(side * side, np.int64), np.empty(side * side, np.int64)
+    for place in range(side * side):
+        offsets[place] = (place // side * width + place % side) * channels
+        lines[place] = place // side * channels
+    return offsets, lines
+
+
+@njit(**COMPILED)
+def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, start, stop):
+    """Fills strips `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`: a strip is a row of one image.
+
+    `current` is `[T, B, H, W, C]`, `[1, B, H, W, C]` if constant; `scale` and `shift` `[C]` normalise it. All are flat.
+    """
+    batch, height, width, channels = shape
+    rows, columns = height // side, width // side
+    step = 0 if len(current) == batch * height * width * channels else batch * height * width * channels
+    level, reset = filled(dynamics[0]), dynamics[1]
+    leak, _0, _1 = filled(beta), filled(np.float32(0)), filled(np.float32(1))
+    fired = np.empty(num_steps * LANES, np.float32)
+    offsets, _ = _places(side, width, channels)
+    for strip in range(start, stop):
+        image, row = divmod(strip, rows)
+        for column in range(columns):
+            corner = ((image * height + row * side) * width + column * side) * channels
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                a, b = read(scale, channel, left), read(shift, channel, left)
+                for place in range(len(offsets)):
+                    at = corner + offsets[place] + channel
+                    mem = now = _0
+                    for t in range(num_steps):
+                        if t == 0 or step > 0:
+                            now = read(current, at + t * step, left) * a + b
+                        mem = advance(mem, now, leak, level, reset)
+                        before = load(fired, t * LANES) if place > 0 else _0
+                        store(where(mem > level, _1, before), fired, t * LANES)
+                at = (strip * columns + column) * channels + channel
+                for t in range(num_steps):
+                    put(load(fired, t * LANES), spk, at + t * batch * rows * columns * channels, left)
+
+
+@njit(**COMPILED, inline="always")
+def _trace(current, corner, offsets, step, channels, scale, shift, leak, level, reset, num_steps, mems):
+    """Fills `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
+    for channel in range(0, channels, LANES):
+        left = channels - channel
+        a, b = read(scale, channel, left), read(shift, channel, left)
+        for place in range(len(offsets)):
+            at = corner + offsets[place] + channel
+            row = (channel * len(offsets) + place * LANES) * num_steps
+            mem = now = filled(np.float32(0))
+            for t in range(num_steps):
+                if t == 0 or step > 0:
+                    now = read(current, at + t * step, left) * a + b
+                mem = advance(mem, now, leak, level, reset)
+                store(mem, mems, row + t * LANES)
+
+
+@njit(**COMPILED, inline="always")
+def _find_first(mems, level, places, channels, num_steps, first, highest):
+    """Fills `first` and `highest` `[vectors of channels, T, LANES]`: which place of a window spiked first, 0 if none
+    did, and its membrane.
+    """
+    for channel in range(0, channels, LANES):
+        for t in range(num_steps):
+            row = channel * places * num_steps + t * LANES
+            index, mem = filled(np.float32(0)), load(mems, row)
+            for place in range(places - 1, -1, -1):
+                here = load(mems, row + place * num_steps * LANES)
+                spiked = here > level
+                index, mem = where(spiked, filled(np.float32(place)), index), where(spiked, here, mem)
+            store(index, first, channel * num_steps + t * LANES)
+            store(mem, highest, channel * num_steps + t * LANES)
+
+
+@njit(**COMPILED)
+def backward(
+    grad_spk, current, scale, shift, mean, beta, dynamics, shape, side, grad, totals, num_steps, learns_beta,
+    start, stop,
+):  # fmt: skip
+    """Fills strips `start` to `stop` of `grad`, of the normalised current and shaped as `current`, and of `totals`.
+
+    `totals` `[2, B, H, C]` (zeros) gets sums over steps, along rows: of the gradient, and of it times the current above
+    its mean; if `learns_beta`, it is `[3, B, H, C]`, and the last what the gradient says about beta.
+    """
+    batch, height, width, channels = shape
+    rows, columns, pixels = height // side, width // side, batch * height * width * channels
+    step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
+    threshold, reset, surrogate, alpha = dynamics
+    level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
+    (offsets, lines), places = _places(side, width, channels), side * side
+    size = -(-channels // LANES) * LANES * num_steps
+    mems, first, highest = np.empty(places * size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+    slope, levels = np.empty(size, np.float32), np.full(size, threshold, np.float32)
+    for strip in range(start, stop):
+        image, row = divmod(strip, rows)
+        for column in range(columns):
+            corner = ((image * height + row * side) * width + column * side) * channels
+            _trace(current, corner, offsets, step, channels, scale, shift, leak, level, reset, num_steps, mems)
+            _find_first(mems, level, places, channels, num_steps, first, highest)
+            surrogate_gradient(highest, levels, surrogate, alpha, slope)
+            for channel in range(0, channels, LANES):
+                left = channels - channel
+                at = (strip * columns + column) * channels + channel
+                to = channel * num_steps
+                middle = read(mean, channel, left)
+                for t in range(num_steps):
+                    through = read(grad_spk, at + t * pooled_step, left) * load(slope, to + t * LANES)
+                    store(through, slope, to + t * LANES)
+                for place in range(places):
+                    pixel = corner + offsets[place] + channel
+                    number = filled(np.float32(place))
+                    here = (channel * places + place * LANES) * num_steps
+                    adjoint = total = product = about_beta = _0
+                    for t in range(num_steps - 1, -1, -1):
+                        kept = where(load(mems, here + t * LANES) > level, _0, leak) if reset == ZERO else leak
+                        is_first = load(first, to + t * LANES) == number
+                        adjoint = adjoint * kept + where(is_first, load(slope, to + t * LANES), _0)
+                        total = total + adjoint
+                        if step > 0:
+                            product = product + adjoint * (read(current, pixel + t * step, left) - middle)
+                            put(adjoint, grad, pixel + t * step, left)
+                        if learns_beta and t > 0:
+                            before = load(mems, here + (t - 1) * LANES)
+                            before = where(before > level, _0, before) if reset == ZERO else before
+                            about_beta = about_beta + adjoint * before
+                    if step == 0:
+                        product = total * (read(current, pixel, left) - middle)
+                        put(total, grad, pixel, left)
+                    line = (image * height + row * side) * channels + lines[place] + channel
+                    add_to(totals, line, total, left)
+                    add_to(totals, line + batch * height * channels, product, left)
+                    if learns_beta:
+                        add_to(totals, line + 2 * batch * height * channels, about_beta, left)
+
+
+@njit(**COMPILED)
+def normalise_gradient(grad, current, coefficients, shape, start, stop):
+    """Turns images `start` to `stop` of `grad`, of the normalised current, into the gradient of `current`, in place.
+
+    `coefficients` `[4, C]` are the mean gradient, the mean current, what is taken off for a current above it, and the
+    scale.
+    """
+    _, height, width, channels = shape
+    for pixel in range(start * height * width * channels, stop * height * width * channels, channels):
+        for channel in range(0, channels, LANES):
+            left = channels - channel
+            a, middle = read(coefficients, channel, left), read(coefficients, channels + channel, left)
+            slope, scale = (
+                read(coefficients, 2 * channels + channel, left),
+                read(coefficients, 3 * channels + channel, left),
+            )
+            at = pixel + channel
+            put(((read(grad, at, left) - a) - (read(current, at, left) - middle) * slope) * scale, grad, at, left)

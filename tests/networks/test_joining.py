@@ -1,0 +1,176 @@
+"""Joined layers train as the same layers do one by one, and wherever somebody looks, they are not joined."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from spikeduel.networks.architectures import ConvLIF, DenseLIF
+from spikeduel.networks.joining import Joined, joined
+from spikeduel.networks.models import neurons_watched
+from spikeduel.spiking import ConstantInput, kernels
+from spikeduel.spiking.kernels import normalised
+from spikeduel.spiking.neurons import ALIF, LIF, NEURONS, ReLU, carried_state
+
+IMAGE = (1, 9, 8)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """A list that gets an entry of each run of layers that are computed as one."""
+    seen, whole = [], normalised.normalised_scan
+    monkeypatch.setattr(normalised, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given))
+    return seen
+
+
+def network(neuron=LIF, pooling="max"):
+    torch.manual_seed(0)
+    return ConvLIF(IMAGE, 3, neuron, hidden=8, pooling=pooling).to(memory_format=torch.channels_last)
+
+
+def images(constant=True):
+    x = torch.rand(4, 5, *IMAGE, generator=torch.Generator().manual_seed(0)) * 2
+    return ConstantInput(x[0], 4) if constant else x
+
+
+def trained(net, x):
+    """Its answer, gradients and buffers after a step of training."""
+    y = net(x)
+    y.square().sum().backward()
+    return y.detach(), {name: p.grad for name, p in net.named_parameters()}, dict(net.named_buffers())
+
+
+@pytest.mark.parametrize("neuron", ["lif", "if", "plif"])
+@pytest.mark.parametrize("constant", [False, True])
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_a_network_trains_as_with_its_layers_one_by_one(neuron, constant, pooling, runs):
+    net = network(NEURONS[neuron], pooling)
+    other = copy.deepcopy(net)
+    ours = trained(net, images(constant))
+    assert runs == ([2, 2] if pooling == "max" else [1, 1])
+    with kernels.unfused():
+        theirs = trained(other, images(constant))
+    assert len(runs) == 2
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_trains_too(runs):
+    net = network()
+    with torch.autocast("cpu", torch.bfloat16):
+        y, gradients, _ = trained(net, images())
+    assert y.dtype == torch.bfloat16
+    assert len(runs) == 2
+    assert all(0 < g.abs().sum() < torch.inf for g in gradients.values())
+
+
+def test_in_evaluation_each_layer_runs_by_itself(runs):
+    net = network().eval()
+    assert not any(isinstance(layer, Joined) for layer in joined(net.layers()))
+    net(images())
+    assert not runs
+
+
+@pytest.mark.parametrize("name", ["block2", "block2.1", "lif2"])
+@pytest.mark.parametrize("kind", ["forward", "forward_pre", "full_backward", "full_backward_pre"])
+def test_a_layer_that_is_watched_is_not_joined(name, kind, runs):
+    net, seen = network(), []
+    getattr(net.get_submodule(name), f"register_{kind}_hook")(lambda *_: seen.append(1))
+    net(images()).sum().backward()
+    assert seen == [1]
+    assert len(runs) == 1
+
+
+def test_a_pooling_that_is_watched_sees_every_spike(runs):
+    net, seen = network(), []
+    net.pool.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[-1]))
+    net(images())
+    assert seen == [8, 4]
+    assert runs == [1, 1]
+
+
+def test_whoever_watches_neurons_sees_them(runs):
+    net = network()
+    with neurons_watched(net, with_mem=True) as seen:
+        net(images())
+    assert not runs
+    assert [mem.shape for _, _, mem in seen.values()] == [(4, 5, 32, 9, 8), (4, 5, 64, 4, 4), (4, 5, 8)]
+
+
+def test_hooks_on_everything_and_operators_are_seen(runs):
+    net = network()
+    seen = []
+    hook = register_module_forward_hook(lambda module, *_: seen.append(type(module)))
+    net(images())
+    hook.remove()
+    assert {nn.BatchNorm2d, LIF, nn.MaxPool2d} <= set(seen)
+
+    class Watching(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            seen.append(function)
+            return function(*args, **(kwargs or {}))
+
+    with Watching():
+        net(images())
+    assert torch.ops.spikeduel.scan.default in seen
+    assert not runs
+
+
+def test_a_state_that_is_carried_is_found(runs):
+    net = network()
+    with carried_state(net, {}) as after:
+        net(images())
+    assert set(after) == {"lif1", "lif2", "lif3"}
+    assert not runs
+
+
+class OwnLIF(LIF):
+    """Somebody's own, which runs in its own way."""
+
+    def over_time(self, current, state, with_mem):
+        spk, mem, last = super().over_time(current, state, with_mem)
+        return 0 * spk, mem, last
+
+
+@pytest.mark.parametrize("neuron", [ALIF, ReLU, OwnLIF])
+def test_other_neurons_run_by_themselves(neuron, runs):
+    y = network(neuron)(images())
+    assert not runs
+    assert y.isfinite().all()
+
+
+def test_only_what_follows_one_another_in_this_way_is_joined():
+    norm, neuron, pool, last = nn.BatchNorm2d(16), LIF(), nn.MaxPool2d(2), nn.Flatten()
+    first = nn.Sequential(nn.Conv2d(1, 16, 3), norm)
+    assert joined([first, neuron, pool, last]) == [Joined((first[0],), norm, neuron, pool), last]
+    assert joined([norm, neuron, last]) == [Joined((), norm, neuron, None), last]
+    assert joined([nn.Sequential(pool, norm), neuron, last]) == [Joined((pool,), norm, neuron, None), last]
+    assert joined([pool, norm, neuron, last]) == [pool, Joined((), norm, neuron, None), last]
+    for other in (nn.MaxPool2d(3), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, padding=1), nn.MaxPool2d(2, ceil_mode=True)):
+        assert joined([norm, neuron, other, last]) == [Joined((), norm, neuron, None), other, last]
+    # The spikes of neurons that come last are the answer, with their membranes.
+    for chain in ([norm, neuron], [norm, pool, neuron, pool], [neuron, pool, last], [first, nn.ReLU(), pool]):
+        assert joined(chain) == chain
+    layers = DenseLIF((1, 4, 4), 3, LIF, 8).layers()
+    assert joined(layers) == layers
+
+
+def test_without_a_kernel_the_layers_run_one_by_one(runs):
+    net, x = network(), images(constant=False)
+    wide = copy.deepcopy(net).double()
+    answer = wide(x.double())
+    assert not runs
+    torch.testing.assert_close(net(x).double(), answer, rtol=1e-3, atol=1e-3)
+
+
+def test_it_compiles_without_a_break():
+    net = network()
+    other = copy.deepcopy(net)
+    compiled = torch.compile(other, backend="aot_eager", fullgraph=True)
+    expected = trained(net, images(constant=False))
+    torch.testing.assert_close(trained(compiled, images(constant=False))[0], expected[0])
+    torch.testing.assert_close({name: p.grad for name, p in other.named_parameters()}, expected[1])
+    torch.testing.assert_close(dict(other.named_buffers()), expected[2])
+    torch._dynamo.reset()
