@@ -37,12 +37,12 @@ def compare(
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     planning.check_names(experiment)
-    conversion.require_convertible(experiment)
     experiment = runs.located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
     trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
+    refused = conversion.refusals(trials)
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     runs.require_writable(out)
@@ -53,7 +53,7 @@ def compare(
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
     records = [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in trials]
     if experiment.convert:
-        converted = conversion.run(trials, prepared, store, progress)
+        converted = conversion.run(trials, refused, prepared, store, progress)
         records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]
         trials += converted
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
@@ -66,6 +66,7 @@ def compare(
         doubted=doubted,
         audit=audit,
         tuning=tuning.record_for(tuned, experiment, prepared, splits[0]),
+        not_converted=refused,
     )
     folder = Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)

@@ -157,6 +157,11 @@ def chance(trials):
     return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
 
 
+def test_what_could_not_be_converted_is_said():
+    found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], None, {"cnn": "1 (SiLU) has no counterpart."})
+    assert c.NotConverted(contender="cnn", reason="1 (SiLU) has no counterpart.") in found
+
+
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():
     # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
     assert chance([trial("snn", 0.112)]) == [c.AtChance(contenders=["snn"], chance=0.1, stopped_early=True)]

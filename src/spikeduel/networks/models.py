@@ -13,7 +13,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.networks.architectures import as_sequence
+from spikeduel.networks.plain import as_sequence
 from spikeduel.results.trials import Calling, Temperature
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import Encoder, analogue, encoder_of

@@ -85,6 +85,7 @@ BusyMachine = _kind(
 NotTrained = _kind(
     "NotTrained", "Converted networks and their sources.", sources=dict[str, str], num_steps=Count, percentile=float
 )
+NotConverted = _kind("NotConverted", "A contender that could not be converted.", contender=str, reason=str)
 DifferentEpochs = _kind("DifferentEpochs", "The stopping rule gave different numbers of epochs.")
 EpochLimit = _kind(
     "EpochLimit", "Contenders that ran until the limit of epochs and were best among the last of them.",
@@ -128,9 +129,9 @@ OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
 CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, ControlAtChance,
     BelowNearestNeighbour, SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings,
-    UnevenTuning, FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs,
-    EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck,
-    AuditProblem, DataNote,
+    UnevenTuning, FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, NotConverted,
+    DifferentEpochs, EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch,
+    LabelsToCheck, AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,

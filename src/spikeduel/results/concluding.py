@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
@@ -23,9 +23,13 @@ STILL_RISING = 0.005
 
 
 def find_caveats(
-    experiment: Experiment, dataset: Dataset, trials: Sequence[Trial], tuning: TuningRecord | None = None
+    experiment: Experiment,
+    dataset: Dataset,
+    trials: Sequence[Trial],
+    tuning: TuningRecord | None = None,
+    not_converted: Mapping[str, str] | None = None,
 ) -> list[Caveat]:
-    """What a careful reader objects, the gravest first."""
+    """What a careful reader objects, the gravest first. `not_converted`: contenders, and why they were not."""
     found: list[Caveat] = []
     shared = dataset.shared_groups or 0.0
     if dataset.leaks:
@@ -58,6 +62,7 @@ def find_caveats(
     if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
         steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
         found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
+    found += [c.NotConverted(contender=name, reason=reason) for name, reason in (not_converted or {}).items()]
     if len({trial.epochs for trial in trials}) > 1:
         found.append(c.DifferentEpochs())
     rule = experiment.patience is not None

@@ -50,10 +50,12 @@ def assemble(
     doubted: labelling.Checked = (None, []),
     audit: Audit | None = None,
     tuning: TuningRecord | None = None,
+    not_converted: Mapping[str, str] | None = None,
 ) -> Results:
     """The content of results.json.
 
-    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found.
+    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found; `not_converted` says of
+    contenders why they could not be converted.
     """
     checked, suspect_labels = doubted
     dataset = describe_dataset(
@@ -83,7 +85,7 @@ def assemble(
         comparison=Conclusions(
             pairs=pairs,
             controls=[without_unlearned(found, trials) for found in compared if found],
-            caveats=find_caveats(experiment, dataset, trials, tuning),
+            caveats=find_caveats(experiment, dataset, trials, tuning, not_converted),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),
         ),

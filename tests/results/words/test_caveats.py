@@ -102,6 +102,10 @@ EXAMPLES = [
         "activations. More steps (--set conversion_steps=N) come nearer to the source.",
     ),
     (
+        c.NotConverted(contender="a", reason="1 (SiLU) has no counterpart."),
+        "a could not be converted to a spiking network: 1 (SiLU) has no counterpart.",
+    ),
+    (
         c.DifferentEpochs(),
         "The contenders trained for different numbers of epochs, by the same stopping rule.",
     ),

@@ -81,6 +81,7 @@ _SENTENCES: dict[Any, str] = {
         "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by percentile {percentile:g} of "
         "its activations. More steps (--set conversion_steps=N) come nearer to the source."
     ),
+    c.NotConverted: "{contender} could not be converted to a spiking network: {reason}",
     c.DifferentEpochs: "The contenders trained for different numbers of epochs, by the same stopping rule.",
     c.EpochLimit: "{contenders} improved until the limit of {epochs:epoch}: more (--epochs) might help.",
     c.Limited: "Training and validation were limited to {limit:image} (--limit).",
