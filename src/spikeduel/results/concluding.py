@@ -12,6 +12,7 @@ from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
+from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
 FEW_GROUPS = 10
@@ -57,6 +58,11 @@ def find_caveats(
         own = experiment.per_contender
         found.append(c.OwnSettings(settings=own) if own else c.Untuned())
     found += _of_other_libraries(experiment, trials)
+    trained = {trial.contender: trial.pretrained for trial in trials if trial.converted_from is None}
+    if started := {name: weights for name, weights in trained.items() if weights}:
+        found.append(c.Pretrained(weights=started, alone=len(started) == len(trained)))
+    if experiment.pretrained == "auto" and (bare := [n for n, w in trained.items() if library_of(n) and not w]):
+        found.append(c.FromNothing(contenders=bare))
     if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
         found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
     if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:

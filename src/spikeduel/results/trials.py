@@ -267,7 +267,8 @@ class Calling(Frozen, kw_only=False):
 class Trial(Frozen):
     """One contender trained with one seed, on one fold. What was not measured is None.
 
-    `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's folder.
+    `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's folder. `pretrained`
+    names the weights that a network of torchvision or timm started from.
     """
 
     contender: str
@@ -291,6 +292,7 @@ class Trial(Frozen):
     precision: str | None = None
     foreign: Calling | None = None
     converted_from: str | None = None
+    pretrained: str | None = None
     weight_shapes: dict[str, list[Count]] | None = None
     operations: Operations | None = None
     energy: Energy | None = None

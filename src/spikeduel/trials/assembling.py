@@ -110,6 +110,7 @@ def trial_entry(finished: Finished) -> Trial:
         precision=settings.get("precision"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
         converted_from=converted and converted["contender"],
+        pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
         best_epoch=None if converted else record.best_epoch,

@@ -63,7 +63,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     model, training, error = None, Training(), None
     try:
         with seeded(trial.card.seed):
-            module = building.build(trial.card).to(trial.settings["device"])
+            module = building.started(trial.card).to(trial.settings["device"])
             model = Model(module, trial.card, trial.card.precision)
         if sealed:
             store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
