@@ -157,6 +157,19 @@ def chance(trials):
     return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
 
 
+def test_pretrained_weights_and_their_lack_are_said():
+    names = ("torchvision:a", "timm:b", "cnn")
+    a, b, own = (trial(name, 0.9, pretrained="W" if name == names[0] else None) for name in names)
+    found = find_caveats(EXPERIMENT, dataset(), [a, b, own])
+    assert c.Pretrained(weights={"torchvision:a": "W"}, alone=False) in found
+    assert c.FromNothing(contenders=["timm:b"]) in found
+    asked = find_caveats(replace(EXPERIMENT, pretrained="no"), dataset(), [b, own])
+    assert not [each for each in asked if isinstance(each, c.FromNothing | c.Pretrained)]
+    # What a converted network started from is its source's to say.
+    converted = structs.replace(b, converted_from="timm:b", contender="timm:b-converted")
+    assert c.FromNothing(contenders=["timm:b"]) in find_caveats(EXPERIMENT, dataset(), [b, converted])
+
+
 def test_what_could_not_be_converted_is_said():
     found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], None, {"cnn": "1 (SiLU) has no counterpart."})
     assert c.NotConverted(contender="cnn", reason="1 (SiLU) has no counterpart.") in found
