@@ -9,8 +9,9 @@ from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
-from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
+from spikeduel.results.concluding import few_groups, find_caveats, neither_twin, overturned_by, tuning_limits
 from spikeduel.results.power import Luck, power
+from spikeduel.results.run import Neither
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling, Epoch, Score
 from spikeduel.settings.recipes import baseline
@@ -155,6 +156,25 @@ def fold(accuracy, number, supports=(20,) * 5, **changes):
 def chance(trials):
     kinds = (c.AtChance, c.SometimesAtChance)
     return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
+
+
+def test_neither_of_the_twins_where_somebody_is_better_than_both():
+    tuned = trial("tuned-cnn", 0.95)
+
+    def against(*others, **changes):
+        better = {"conclusion": Conclusion.A_BETTER, "a": "tuned-cnn", **changes}
+        return [pair(0.05, accuracy_a=0.95, b=other, **better) for other in others]
+
+    twins = [("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]
+    four = [name for both in twins for name in both]
+    found = neither_twin([*FOUR, tuned], against(*four))
+    assert found == Neither(contender="tuned-cnn", twins=twins)
+    assert neither_twin([*FOUR, tuned], against(*four[1:])) is None
+    assert neither_twin([*FOUR, tuned], against(*four, negligible=True)) is None
+    assert neither_twin([*FOUR, tuned], against(*four, conclusion=Conclusion.INCONCLUSIVE)) is None
+    # Without twins, there is no such question; one of them is no answer to it.
+    assert neither_twin([tuned, trial("snn", 0.9)], against("snn")) is None
+    assert neither_twin(FOUR[:2], against("dense-cnn", a="dense-snn")) is None
 
 
 def test_pretrained_weights_and_their_lack_are_said():

@@ -203,9 +203,9 @@ class Sequential(SpikingChain):
         super().__init__()
         if layers is None:
             chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), nn.Linear(hidden, num_classes)]
-            self.inputs = plain.in_order(len(chain))
+            self.inputs, self.largest = plain.in_order(len(chain)), max(math.prod(image_shape), hidden)
         else:
-            chain, self.inputs = plain.made(layers, image_shape, num_classes)
+            chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)
         self.chain = nn.ModuleList(chain)
         if isinstance(chain[-1], Neuron):
             self.readout = SpikeCountReadout()

@@ -6,7 +6,7 @@ Imported and converted networks are made of them (`architectures.Sequential`).
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -202,13 +202,21 @@ Inputs = tuple[tuple[int, ...], ...]
 """For each layer, the layers whose outputs it takes."""
 
 
+class Made(NamedTuple):
+    """Layers, what each takes, and how many numbers of an image are in the largest output of one."""
+
+    layers: list[nn.Module]
+    inputs: Inputs
+    largest: int
+
+
 def in_order(num_layers: int) -> Inputs:
     """What each of so many layers takes where they are a chain."""
     return tuple((index - 1,) for index in range(num_layers))
 
 
-def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> tuple[list[nn.Module], Inputs]:
-    """The layers that `layers` describes, and what each takes. Each is made without memory first, to see that it fits.
+def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
+    """The layers that `layers` describes. Each is made without memory first, to see that it fits.
 
     Raises `InputError` for what cannot be made, naming the layer.
     """
@@ -244,7 +252,7 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> tuple[lis
     if tuple(outputs[len(layers) - 1].shape[1:]) != (num_classes,):
         last = list(outputs[len(layers) - 1].shape[1:])
         raise InputError(f"the last layer gives {last}, not a score for each of {num_classes} classes.")
-    return chain, tuple(inputs)
+    return Made(chain, tuple(inputs), max(x.numel() for x in outputs.values()))
 
 
 def _is_earlier(given: Any, index: int) -> bool:

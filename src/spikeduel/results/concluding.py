@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
-from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
+from spikeduel.results.run import Dataset, Neither, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import MOST_SEEDS
@@ -92,6 +92,19 @@ def find_caveats(
     conclusions = dataset.audit.conclusions if dataset.audit else ()
     found += [c.AuditProblem(finding=finding) for finding in conclusions if finding.is_problem]
     return [*found, *(c.DataNote(text=text) for text in dataset.notes)]
+
+
+def neither_twin(trials: Sequence[Trial], pairs: Sequence[Pair]) -> Neither | None:
+    """The contender that is better than each one of all twins, the most accurate where there are several."""
+    found = twins(trials)
+    of_twins = {name for both in found for name in both}
+    beats: dict[str, dict[str, float]] = {}
+    for pair in pairs:
+        if pair.conclusion.better and not pair.negligible:
+            beats.setdefault(pair.leader, {})[pair.other] = pair.accuracy(pair.leader)
+    better = [name for name, others in beats.items() if of_twins and of_twins <= set(others)]
+    best = max(better, key=lambda name: max(beats[name].values()), default=None)
+    return Neither(contender=best, twins=found) if best else None
 
 
 def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[Overturn]:

@@ -15,7 +15,7 @@ from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.causes import without_unlearned
-from spikeduel.results.concluding import find_caveats, overturned_by
+from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
     SCHEMA,
@@ -88,6 +88,7 @@ def assemble(
             caveats=find_caveats(experiment, dataset, trials, tuning, not_converted),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),
+            neither=neither_twin(trials, pairs),
         ),
     )
     return with_court(results)
