@@ -18,7 +18,8 @@ MACHINE = ("device", "precision")
 
 
 @command(
-    *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "seeds", "epochs", "controls", "convert"),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", "epochs"),
+    *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6",
@@ -50,7 +51,8 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
 
 
 @command(
-    *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "epochs", "experiment_file", "assignments"),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "epochs"),
+    *("experiment_file", "assignments"),
     *("limit", "split", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --encoding direct --trials 20 --out tuned/",
 )
@@ -84,7 +86,7 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 
 
 @command(
-    *("dataset", "contenders", "family", "recipe", "encoding", "num_steps", "seeds", "epochs"),
+    *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", "epochs"),
     *("experiment_file", "assignments"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
     required=("dataset", "contenders"),
@@ -96,7 +98,8 @@ def train(given: Given) -> None:
 
 
 @command(
-    *("dataset", "recipe", "contenders", "family", "encoding", "num_steps", "epochs", "experiment_file", "assignments"),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "epochs"),
+    *("experiment_file", "assignments"),
     *(
         "limit",
         "split",

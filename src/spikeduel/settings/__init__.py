@@ -71,6 +71,11 @@ class Experiment:
         "NAME= may be omitted if the contenders include one such network. Repeatable.",
         metavar=f"[NAME=]{'|'.join(FAMILIES)}",
     )] = ()
+    pretrained: Annotated[Literal["auto", "yes", "no"], duel(
+        "Whether torchvision's and timm's networks start from pretrained weights. auto: if they can be had.",
+        "They are fetched as the library does. Started from them, a network sees images of the size that it was "
+        "pretrained with: --image-size 224 prepares them so large. Without, it sees them as they are prepared.",
+    )] = "auto"
     seeds: Annotated[int, Meta(ge=1, le=10_000), duel("Train every contender with seeds 0 to N−1.", metavar="N")] = 1
     controls: Annotated[bool, duel(
         "Compare each spiking contender with controls, which show what spiking adds.",
@@ -83,11 +88,6 @@ class Experiment:
         "Also your own and residual ones: torch.fx follows them. Integrate-and-fire neurons replace ReLU; the weights "
         "stay. Trains nothing. What cannot be converted is named. (Steps: --set conversion_steps=32)",
     )] = False
-    pretrained: Annotated[Literal["auto", "yes", "no"], duel(
-        "Whether torchvision's and timm's networks start from pretrained weights. auto: if they can be had.",
-        "They are fetched as the library does. Started from them, a network sees images of the size that it was "
-        "pretrained with: --image-size 224 prepares them so large. Without, it sees them as they are prepared.",
-    )] = "auto"
     conversion_steps: Annotated[Steps, about("Time steps of a converted network.")] = 32
     conversion_percentile: Annotated[float, Meta(gt=0.0, le=100.0), about(
         "Percentile of a ReLU layer's activations that a converted network's spikes can represent.",
