@@ -32,8 +32,8 @@ from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
 
-MOST_VALUES = 30_000_000
-"""Of more activations in a layer, some are looked at: evenly many of each batch."""
+MOST_VALUES = 100_000_000
+"""Of more activations, all layers together, some are looked at: evenly many of each batch."""
 _BATCH = 128
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6)
 _WEIGHTED = (nn.Linear, nn.Conv2d, Affine)
@@ -84,8 +84,9 @@ def activation_scales(
     seen: dict[str, list[np.ndarray]] = {each.name: [] for each in layers if isinstance(each.module, _ACTIVATIONS)}
 
     def note(name: str, layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        every = -(-output.numel() // len(output) * len(images) // MOST_VALUES)
-        kept = output.flatten()[:: max(every, 1)]
+        every = output.numel() // len(output) * len(images) * len(seen) // MOST_VALUES
+        # An odd number, so that it goes through all columns.
+        kept = output.flatten()[:: every | 1]
         seen[name].append(kept[kept > 0].float().cpu().numpy())
 
     rectified = [each for each in layers if isinstance(each.module, _ACTIVATIONS)]
