@@ -25,9 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.networks import building, tracing
+from spikeduel.networks.following import Layer
 from spikeduel.networks.models import Model
 from spikeduel.networks.plain import IMAGES, Add, Affine, AsPretrained, ChannelsLastFlatten, Concat, PooledCounts, Scale
-from spikeduel.networks.tracing import Layer
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
@@ -36,7 +36,7 @@ MOST_VALUES = 100_000_000
 """Of more activations, all layers together, some are looked at: evenly many of each batch."""
 _BATCH = 128
 _ACTIVATIONS = (nn.ReLU, nn.ReLU6)
-_WEIGHTED = (nn.Linear, nn.Conv2d, Affine)
+_WEIGHTED = (nn.Linear, nn.Conv2d, Affine, Scale)
 
 
 def require_convertible(module: nn.Module) -> None:
@@ -215,7 +215,7 @@ class _Conversion:
         if isinstance(module, LIF | PooledCounts):
             return True
         passing = Add | Concat | nn.AvgPool2d | nn.AdaptiveAvgPool2d | nn.ZeroPad2d
-        grows = isinstance(module, passing) or (isinstance(module, Scale) and not module.shift)
+        grows = isinstance(module, passing) or (isinstance(module, Scale) and module.factor > 0 and not module.shift)
         return grows and all(map(self._counts, self.found[found].inputs))
 
     def _name(self, index: int) -> str:
@@ -235,6 +235,8 @@ def _any(sides: Any) -> bool:
 
 def _scaled(module: nn.Module, before: float, scale: float, shift: float) -> nn.Module:
     """`module` for inputs that are 1/`before` of the source's, giving 1/`scale` of its outputs, and `shift` more."""
+    if isinstance(module, Scale):
+        return Scale(module.factor * before / scale, module.shift / scale + shift)
     weight, given = module.get_parameter("weight"), module._parameters.get("bias")
     bias = torch.zeros(len(weight), device=weight.device) if given is None else given
     made: nn.Module = tracing.copied(module, weight=weight * (before / scale), bias=bias / scale + shift)

@@ -8,44 +8,20 @@ after training goes; a ReLU behind a max-pooling comes before it, which is the s
 import copy
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 
 from spikeduel.networks import plain
+from spikeduel.networks.following import Followed, Layer, Output, Rules, Size, Tracer
 from spikeduel.networks.foreign import Foreign
-from spikeduel.networks.plain import IMAGES, Add, Affine, AsPretrained, ChannelsLastFlatten, Concat
+from spikeduel.networks.plain import IMAGES, Add, Affine, AsPretrained, ChannelsLastFlatten, Concat, Scale
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError
-
-
-@dataclass
-class Layer:
-    """A layer by the `name` that its network has for it, what it computes, and which layers' outputs it takes.
-
-    One that is called twice is two, the second named "NAME, call 2".
-    """
-
-    name: str
-    module: nn.Module
-    inputs: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Output:
-    """What a node of the graph is: the output of the layer of this number; `IMAGES` for what goes in."""
-
-    layer: int
-
-
-@dataclass(frozen=True)
-class Size:
-    """A size of a tensor, or all of them: of use in `view` alone."""
 
 
 def traced(module: nn.Module) -> list[Layer]:
@@ -58,7 +34,7 @@ def traced(module: nn.Module) -> list[Layer]:
         raise InputError("it does not give one score a class for an image.")
     network = module.module if isinstance(module, Foreign) else module
     network.eval()
-    tracer = _Tracer()
+    tracer = Tracer()
     try:
         graph = tracer.trace(network)
     except Exception as error:  # it is the user's code, which torch.fx can follow or not
@@ -66,7 +42,7 @@ def traced(module: nn.Module) -> list[Layer]:
             f"torch.fx cannot follow its forward ({type(error).__name__}: {str(error).partition(chr(10))[0]}). It must "
             "not decide by the values or sizes of tensors."
         ) from None
-    followed = _Followed(dict(network.named_modules()))
+    followed = Followed(dict(network.named_modules()), Rules(MODULES, FUNCTIONS, METHODS))
     if flat:
         followed.add("images", nn.Flatten(), Output(IMAGES))
     for node in graph.nodes:
@@ -81,107 +57,6 @@ def run(layers: Sequence[Layer], images: Tensor) -> Tensor:
     return output.value
 
 
-class _Tracer(fx.Tracer):
-    """Looks into all modules but torch's and those of `plain`; into those, too, that `forward` makes anew."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine)
-        return known or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        try:
-            self.path_of_module(m)
-        except NameError:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
-
-
-class _Followed:
-    """The layers found so far, and what each node of the graph is."""
-
-    def __init__(self, modules: dict[str, nn.Module]) -> None:
-        self.modules = modules
-        self.layers: list[Layer] = []
-        self.known: dict[fx.Node, Any] = {}
-        self.node: Any = None
-
-    def take(self, node: fx.Node) -> None:
-        """Adds what `node` does."""
-        self.node = node
-        if node.op == "placeholder":
-            self.known[node] = Output(IMAGES if not self.layers else 0)
-        elif node.op == "output":
-            self._end(self._value(node.args[0]))
-        elif node.op == "get_attr":
-            self.known[node] = None  # refused where something is done with it
-        elif node.op == "call_module":
-            module = self.modules[str(node.target)]
-            self.known[node] = self._called(MODULES.get(type(module)), module)
-        else:
-            named = METHODS if node.op == "call_method" else FUNCTIONS
-            self.known[node] = self._called(named.get(node.target))
-
-    def add(self, name: str, module: nn.Module, *inputs: Output) -> Output:
-        """Adds a layer."""
-        self.layers.append(Layer(self.unlike(name), module, tuple(each.layer for each in inputs)))
-        return Output(len(self.layers) - 1)
-
-    def unlike(self, name: str) -> str:
-        """`name`, with the number of the call where there is a layer of this name."""
-        calls = 1 + sum(each.name.partition(", call")[0] == name for each in self.layers)
-        return f"{name}, call {calls}" if calls > 1 else name
-
-    def _called(self, rule: Callable[..., Any] | None, *first: Any) -> Any:
-        args, kwargs = self._value(self.node.args), self._value(self.node.kwargs)
-        given = [*args, *kwargs.values()]
-        parts = [part for each in given for part in (each if isinstance(each, list) else [each])]
-        if not any(isinstance(part, Output) for part in parts):
-            return Size()  # arithmetic of sizes
-        if rule is None:
-            raise self.refused()
-        try:
-            return rule(self, *first, *args, **kwargs)
-        except TypeError:  # it was called in a way that no rule knows
-            raise self.refused() from None
-
-    def _value(self, given: Any) -> Any:
-        """Arguments, with what is known in place of nodes."""
-        if isinstance(given, fx.Node):
-            return self.known[given]
-        if isinstance(given, tuple | list):
-            return [self._value(each) for each in given]
-        if isinstance(given, dict):
-            return {name: self._value(each) for name, each in given.items()}
-        return given
-
-    def _end(self, output: Any) -> None:
-        if not isinstance(output, Output) or output.layer != len(self.layers) - 1:
-            raise InputError("its answer is not what its last layer gives.")
-
-    @property
-    def name(self) -> str:
-        """What the present node is called in the network."""
-        stack = list((self.node.meta.get("nn_module_stack") or {}).values())
-        inside = str(stack[-1][0]) if stack else ""
-        if self.node.op == "call_module":
-            return str(self.node.target)
-        what = self.node.target if isinstance(self.node.target, str) else self.node.target.__name__
-        return f"{inside}: {what}" if inside else what
-
-    def refused(self, why: str = "") -> InputError:
-        """The error for the present node."""
-        kind = ""
-        if self.node.op == "call_module":
-            kind = f" ({type(self.modules[self.node.target]).__name__})"
-        why = why or "has no counterpart among neurons that integrate and fire, and what lies between them"
-        return InputError(f"{self.name}{kind} {why}.")
-
-    def uses(self, layer: Output) -> int:
-        """How many nodes take the output of a layer, but for those that do nothing to it."""
-        nodes = [node for node, known in self.known.items() if known == layer]
-        return sum(self.known.get(user) != layer for node in nodes for user in node.users)
-
-
 # ---- What each call does: a rule gets what is followed, the module of a call of one, and what the call was given.
 
 
@@ -193,11 +68,11 @@ def copied(module: nn.Module, **parameters: Tensor | None) -> Any:
     return made
 
 
-def _linear(on: _Followed, module: nn.Linear | nn.Conv2d, x: Output) -> Output:
+def _linear(on: Followed, module: nn.Linear | nn.Conv2d, x: Output) -> Output:
     return on.add(on.name, copied(module, weight=module.weight, bias=module.bias), x)
 
 
-def _batch_norm(on: _Followed, norm: Any, x: Output) -> Output:
+def _batch_norm(on: Followed, norm: Any, x: Output) -> Output:
     if norm.running_mean is None:
         raise on.refused("keeps no statistics: what it does depends on the other images of a batch")
     mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
@@ -212,7 +87,7 @@ def _batch_norm(on: _Followed, norm: Any, x: Output) -> Output:
     return on.add(on.name, copied(Affine(len(mean)), weight=scale, bias=shift), x)
 
 
-def _relu(on: _Followed, x: Output, inplace: bool = False) -> Output:
+def _relu(on: Followed, x: Output, inplace: bool = False) -> Output:
     before = on.layers[x.layer] if x.layer != IMAGES else None
     if before is not None and isinstance(before.module, nn.MaxPool2d) and on.uses(x) == 1:
         # The largest of what a ReLU leaves is what it leaves of the largest.
@@ -221,21 +96,21 @@ def _relu(on: _Followed, x: Output, inplace: bool = False) -> Output:
     return on.add(on.name, nn.ReLU(), x)
 
 
-def _relu6(on: _Followed, x: Output, *limits: Any, inplace: bool = False) -> Output:
+def _relu6(on: Followed, x: Output, *limits: Any, inplace: bool = False) -> Output:
     relu = _relu(on, x)
     where = relu.layer if isinstance(on.layers[relu.layer].module, nn.ReLU) else x.layer
     on.layers[where].module = nn.ReLU6()
     return relu
 
 
-def _hardtanh(on: _Followed, module: nn.Hardtanh, x: Output) -> Output:
+def _hardtanh(on: Followed, module: nn.Hardtanh, x: Output) -> Output:
     if (module.min_val, module.max_val) != (0.0, 6.0):
         raise on.refused("cuts off at other values than 0 and 6")
     return _relu6(on, x)
 
 
 def _max_pool(
-    on: _Followed, x: Output, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    on: Followed, x: Output, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
     ceil_mode: bool = False, return_indices: bool = False,
 ) -> Output:  # fmt: skip
     if return_indices or dilation not in (1, (1, 1), [1, 1]):
@@ -244,7 +119,7 @@ def _max_pool(
 
 
 def _average_pool(
-    on: _Followed, x: Output, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+    on: Followed, x: Output, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
     count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> Output:  # fmt: skip
     pool = nn.AvgPool2d(kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
@@ -256,64 +131,92 @@ def _of_pool(rule: Callable[..., Output], *names: str) -> Callable[..., Output]:
     return lambda on, module, x: rule(on, x, **{name: getattr(module, name) for name in names})
 
 
-def _adaptive_average_pool(on: _Followed, x: Output, output_size: Any) -> Output:
+def _adaptive_average_pool(on: Followed, x: Output, output_size: Any) -> Output:
     return on.add(on.name, nn.AdaptiveAvgPool2d(output_size), x)
 
 
-def _mean(on: _Followed, x: Output, dim: Any = None, keepdim: bool = False) -> Output:
+def _mean(on: Followed, x: Output, dim: Any = None, keepdim: bool = False) -> Output:
     if sorted(dim) not in ([2, 3], [-2, -1]):
         raise on.refused("takes the mean of something else than the places of a map")
     pooled = on.add(on.name, nn.AdaptiveAvgPool2d(1), x)
     return pooled if keepdim else on.add(f"{on.name}, flat", nn.Flatten(), pooled)
 
 
-def _flatten(on: _Followed, x: Output, start_dim: int = 0, end_dim: int = -1) -> Output:
+def _flatten(on: Followed, x: Output, start_dim: int = 0, end_dim: int = -1) -> Output:
     if (start_dim, end_dim) not in ((1, -1), (1, 3)):
         raise on.refused("joins other axes than all but the first")
     return on.add(on.name, nn.Flatten(), x)
 
 
-def _view(on: _Followed, x: Output, *shape: Any) -> Output:
+def _view(on: Followed, x: Output, *shape: Any) -> Output:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list) else shape
     if len(sizes) != 2 or (isinstance(sizes[0], int) and sizes[0] != -1):
         raise on.refused("gives another shape than [B, all the rest]")
     return on.add(on.name, nn.Flatten(), x)
 
 
-def _pad(on: _Followed, x: Output, pad: Any, mode: str = "constant", value: float | None = None) -> Output:
+def _pad(on: Followed, x: Output, pad: Any, mode: str = "constant", value: float | None = None) -> Output:
     if mode != "constant" or value not in (None, 0) or not all(isinstance(each, int) for each in pad):
         raise on.refused("pads with something else than zeros")
     return on.add(on.name, nn.ZeroPad2d(tuple([*pad, 0, 0][:4])), x)
 
 
-def _add(on: _Followed, a: Any, b: Any, *, alpha: float = 1) -> Output:
-    if not (isinstance(a, Output) and isinstance(b, Output)) or alpha != 1:
-        raise on.refused("adds something that is no output of a layer")
-    return on.add(on.name, Add(), a, b)
+def _add(on: Followed, a: Any, b: Any, *, alpha: float = 1) -> Output:
+    if alpha != 1:
+        raise on.refused("adds a multiple")
+    if isinstance(a, Output) and isinstance(b, Output):
+        return on.add(on.name, Add(), a, b)
+    x, number = _with_number(on, a, b)
+    return on.add(on.name, Scale(1.0, number), x)
 
 
-def _concat(on: _Followed, tensors: Any, dim: int = 0) -> Output:
+def _subtract(on: Followed, a: Any, b: Any) -> Output:
+    x, number = _with_number(on, a, b)
+    return on.add(on.name, Scale(1.0, -number) if x is a else Scale(-1.0, number), x)
+
+
+def _multiply(on: Followed, a: Any, b: Any) -> Output:
+    x, number = _with_number(on, a, b)
+    return on.add(on.name, Scale(number), x)
+
+
+def _divide(on: Followed, a: Any, b: Any) -> Output:
+    x, number = _with_number(on, a, b)
+    if x is not a or not number:
+        raise on.refused()
+    return on.add(on.name, Scale(1 / number), x)
+
+
+def _with_number(on: Followed, a: Any, b: Any) -> tuple[Output, float]:
+    """The layer and the number of an arithmetic of the two."""
+    x, number = (a, b) if isinstance(a, Output) else (b, a)
+    if not isinstance(x, Output) or isinstance(number, bool) or not isinstance(number, int | float):
+        raise on.refused()
+    return x, float(number)
+
+
+def _concat(on: Followed, tensors: Any, dim: int = 0) -> Output:
     if dim not in (1, -3) or not all(isinstance(each, Output) for each in tensors):
         raise on.refused("joins along another axis than the channels")
     return on.add(on.name, Concat(), *tensors)
 
 
-def _same(on: _Followed, x: Output, *args: Any, **settings: Any) -> Output:
+def _same(on: Followed, x: Output, *args: Any, **settings: Any) -> Output:
     return x
 
 
-def _logarithm(on: _Followed, x: Output, dim: int | None = None, **settings: Any) -> Output:
+def _logarithm(on: Followed, x: Output, dim: int | None = None, **settings: Any) -> Output:
     """Of the softmax, at the end: scores with the same softmax are left."""
     if any(user.op != "output" for user in on.node.users) or dim not in (1, -1, None):
         raise on.refused("is not the last layer")
     return x
 
 
-def _shape(on: _Followed, x: Output, *args: Any) -> Size:
+def _shape(on: Followed, x: Output, *args: Any) -> Size:
     return Size()
 
 
-def _own(on: _Followed, module: nn.Module, x: Output) -> Output:
+def _own(on: Followed, module: nn.Module, x: Output) -> Output:
     return on.add(on.name, module, x)
 
 
@@ -342,11 +245,15 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.adaptive_avg_pool2d: _adaptive_average_pool, torch.mean: _mean,
     torch.flatten: _flatten, torch.reshape: _view, F.pad: _pad,
     **dict.fromkeys((operator.add, operator.iadd, torch.add), _add),
+    **dict.fromkeys((operator.sub, operator.isub, torch.sub), _subtract),
+    **dict.fromkeys((operator.mul, operator.imul, torch.mul), _multiply),
+    **dict.fromkeys((operator.truediv, operator.itruediv, torch.div), _divide),
     **dict.fromkeys((torch.cat, torch.concat), _concat),
     **dict.fromkeys((F.dropout, F.dropout2d), _same),
     **dict.fromkeys((F.log_softmax, torch.log_softmax), _logarithm), getattr: _shape,
 }  # fmt: skip
 METHODS: dict[Any, Callable[..., Any]] = {
     "relu": _relu, "relu_": _relu, "flatten": _flatten, "view": _view, "reshape": _view, "mean": _mean,
-    "add": _add, "add_": _add, "contiguous": _same, "clone": _same, "size": _shape, "log_softmax": _logarithm,
+    "add": _add, "add_": _add, "sub": _subtract, "mul": _multiply, "div": _divide,
+    "contiguous": _same, "clone": _same, "size": _shape, "log_softmax": _logarithm,
 }  # fmt: skip
