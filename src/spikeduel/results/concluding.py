@@ -58,17 +58,10 @@ def find_caveats(
         own = experiment.per_contender
         found.append(c.OwnSettings(settings=own) if own else c.Untuned())
     found += _of_other_libraries(experiment, trials)
-    trained = {trial.contender: trial.pretrained for trial in trials if trial.converted_from is None}
-    if started := {name: weights for name, weights in trained.items() if weights}:
-        found.append(c.Pretrained(weights=started, alone=len(started) == len(trained)))
-    if experiment.pretrained == "auto" and (bare := [n for n, w in trained.items() if library_of(n) and not w]):
-        found.append(c.FromNothing(contenders=bare))
+    found += _of_starts(experiment, trials)
     if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
         found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
-    if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
-        steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
-        found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
-    found += [c.NotConverted(contender=name, reason=reason) for name, reason in (not_converted or {}).items()]
+    found += _of_conversions(experiment, trials, not_converted or {})
     if len({trial.epochs for trial in trials}) > 1:
         found.append(c.DifferentEpochs())
     rule = experiment.patience is not None
@@ -92,6 +85,27 @@ def find_caveats(
     conclusions = dataset.audit.conclusions if dataset.audit else ()
     found += [c.AuditProblem(finding=finding) for finding in conclusions if finding.is_problem]
     return [*found, *(c.DataNote(text=text) for text in dataset.notes)]
+
+
+def _of_starts(experiment: Experiment, trials: Sequence[Trial]) -> list[Caveat]:
+    """Who started from pretrained weights, and who had none."""
+    found: list[Caveat] = []
+    trained = {trial.contender: trial.pretrained for trial in trials if trial.converted_from is None}
+    if started := {name: weights for name, weights in trained.items() if weights}:
+        found.append(c.Pretrained(weights=started, alone=len(started) == len(trained)))
+    if experiment.pretrained == "auto" and (bare := [n for n, w in trained.items() if library_of(n) and not w]):
+        found.append(c.FromNothing(contenders=bare))
+    return found
+
+
+def _of_conversions(experiment: Experiment, trials: Sequence[Trial], not_converted: Mapping[str, str]) -> list[Caveat]:
+    """Who was converted, and why others could not be."""
+    found: list[Caveat] = []
+    if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
+        steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
+        found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
+    found += [c.NotConverted(contender=name, reason=reason) for name, reason in not_converted.items()]
+    return found
 
 
 def neither_twin(trials: Sequence[Trial], pairs: Sequence[Pair]) -> Neither | None:
