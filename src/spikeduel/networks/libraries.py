@@ -180,15 +180,11 @@ def _known(library: str, name: str, names: Collection[str], others: Collection[s
             f"contender '{library}:{name}' is no classifier of images: it finds, outlines or follows things, or is "
             "quantised. Name one that gives an image one class."
         )
-    near = difflib.get_close_matches(name.lower(), names, n=3)
-    hint = f"Close to it: {', '.join(near)}." if len(near) > 1 else ""
-    raise (
-        unknown(f"classifier of {library}", name, names if near else [], hint)
-        if near
-        else InputError(
-            f"unknown classifier of {library} '{name}'. Its documentation lists {len(names)}, such as "
-            f"{', '.join(sorted(names)[:: max(1, len(names) // 4)][:4])}."
-        )
+    if near := difflib.get_close_matches(name.lower(), names, n=3):
+        raise unknown(f"classifier of {library}", name, names, f"Or: {', '.join(near[1:])}." if near[1:] else "")
+    raise InputError(
+        f"unknown classifier of {library} '{name}'. Its documentation lists {len(names)}, such as "
+        f"{', '.join(sorted(names)[:: max(1, len(names) // 4)][:4])}."
     )
 
 
