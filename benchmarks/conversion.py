@@ -16,6 +16,7 @@ import torch
 
 from spikeduel import data
 from spikeduel.measuring.answers import ask
+from spikeduel.networks import converting
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
@@ -23,6 +24,7 @@ from spikeduel.trials import conversion
 from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "conversion.json"
+CONTENDERS = ("dense-relu", "conv-relu")
 STEPS = (4, 8, 16, 32, 64)
 
 
@@ -44,15 +46,15 @@ def main() -> None:
         "n": len(split.test),
         "rows": [],
     }
-    for contender in conversion.CONVERTIBLE:
+    for contender in CONTENDERS:
         for seed in range(options.seeds):
             source = load_model(options.run / "models" / f"{contender}-seed{seed}.safetensors")
             row: dict[str, Any] = {"contender": contender, "seed": seed, "precision": source.precision, "converted": {}}
             row["accuracy"] = ask(source, test).accuracy
-            row["scales"] = conversion.activation_scales(source, sample, options.percentile)
+            row["scales"] = converting.activation_scales(source, sample, options.percentile)
             result["rows"].append(row)
             for num_steps in STEPS:
-                found = ask(conversion.converted(source, sample, num_steps, options.percentile), test)
+                found = ask(converting.converted(source, sample, num_steps, options.percentile), test)
                 row["converted"][num_steps] = {"accuracy": found.accuracy, "tie_share": float(found.tied.mean())}
                 print(contender, seed, num_steps, f"{found.accuracy:.2%} of {row['accuracy']:.2%}", flush=True)
                 RESULT.write_text(json.dumps(result, indent=1) + "\n")

@@ -48,7 +48,6 @@ def compare(
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
     planning.check_names(experiment)
-    conversion.require_convertible(experiment)
     experiment = runs.located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
@@ -59,6 +58,7 @@ def compare(
     asked, fitted = experiment, fitting.fit(experiment, prepared, splits, store, progress)
     experiment = fitted.experiment
     trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
+    refused = conversion.refusals(trials)
     progress.say(planning.announcement(experiment, prepared, splits, [each.card for each in trials]))
     if fitted.budget:
         progress.say(fitting.announcement(fitted.budget, trials, store))
@@ -68,7 +68,7 @@ def compare(
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
     records = trial.run_all(trials, prepared, store, progress, altered)
     if experiment.convert:
-        converted = conversion.run(trials, prepared, store, progress)
+        converted = conversion.run(trials, refused, prepared, store, progress)
         records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]
         trials += converted
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
@@ -83,6 +83,7 @@ def compare(
         tuning=tuning.record_for(tuned, asked, prepared, splits[0]),
         rules=fitted.rules,
         budget=fitted.budget,
+        not_converted=refused,
     )
     folder = Path(out) if out else Path("runs") / runs.default_name(asked, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)

@@ -7,6 +7,7 @@ import torch
 from made_models import make
 from made_oracle import CARD, Oracle, batches
 from spikeduel.measuring.answers import Asked, answers_of, ask
+from spikeduel.measuring.answers import Counting as CountingOf
 from spikeduel.measuring.correctness import anytime, calibration, classification
 from spikeduel.measuring.costing import operations
 from spikeduel.measuring.counting import Counter
@@ -33,6 +34,17 @@ def test_draws_are_keyed_by_index_so_batches_do_not_matter():
     np.testing.assert_allclose(whole.scores.softmax(1), probabilities, atol=1e-6)
     other = ask(model, in_batches(60), repeat=1)
     assert not torch.equal(other.scores, whole.scores)
+
+
+def test_large_batches_are_answered_in_pieces_to_the_same_answers(monkeypatch):
+    model = make("small-cnn")
+    whole = ask(model, in_batches(30))
+    monkeypatch.setattr(type(model), "images_at_once", 7)
+    counting = CountingOf(model)
+    parts = ask(model, in_batches(30), counting=counting)
+    assert np.array_equal(whole.predicted, parts.predicted)
+    assert counting.found().operations.images == 60
+    assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
 
 
 def test_over_time_the_last_answers_are_those_without():

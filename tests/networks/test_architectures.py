@@ -213,9 +213,9 @@ def test_layers_as_plain_data():
 @pytest.mark.parametrize(
     ("layers", "problem"),
     [
-        ([], "a list of 1 to 1000"),
-        (PLAIN * 400, "a list of 1 to 1000"),
-        ("flatten", "a list of 1 to 1000"),
+        ([], "a list of 1 to 2000"),
+        (PLAIN * 800, "a list of 1 to 2000"),
+        ("flatten", "a list of 1 to 2000"),
         ([3], r"layers\[0\] must be an object with a type"),
         ([{"type": "linaer"}], "did you mean 'linear'"),
         ([{"type": "linear"}], r"layers\[0\] \(linear\) cannot be made"),

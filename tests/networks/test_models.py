@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from made_models import make
+from spikeduel.networks import models
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
@@ -123,3 +124,16 @@ def test_what_cannot_stream_is_told_why(images):
         make().step(torch.from_numpy(images))
     with pytest.raises(InputError, match=r"float32 \[B, 1, 10, 10\]"):
         make().step(torch.zeros(1, 1, 9, 10))
+
+
+def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkeypatch):
+    model = make("sequential", family="snn", encoding="direct", num_steps=6, network={"hidden": 12, "neuron": "lif"})
+    assert model.images_at_once == models.MOST_IMAGES
+    before, seen = model.predict(images)[1], []
+    # Its largest output are the images themselves: 100 numbers at each of 6 steps.
+    monkeypatch.setattr(models, "MOST_VALUES", 1300)
+    model.module.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[1]))
+    assert np.allclose(model.predict(images)[1], before, atol=1e-6)
+    assert seen == [2, 2, 1]
+    monkeypatch.setattr(models, "MOST_VALUES", 1)
+    assert model.images_at_once == 1

@@ -9,8 +9,9 @@ from made_costs import MACHINE, control, latency
 from made_trials import FOUR, dataset, pair, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
-from spikeduel.results.concluding import few_groups, find_caveats, overturned_by, tuning_limits
+from spikeduel.results.concluding import few_groups, find_caveats, neither_twin, overturned_by, tuning_limits
 from spikeduel.results.power import Luck, power
+from spikeduel.results.run import Neither
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling, Epoch, Score
 from spikeduel.settings.recipes import baseline
@@ -155,6 +156,43 @@ def fold(accuracy, number, supports=(20,) * 5, **changes):
 def chance(trials):
     kinds = (c.AtChance, c.SometimesAtChance)
     return [caveat for caveat in find_caveats(EXPERIMENT, dataset(), trials) if isinstance(caveat, kinds)]
+
+
+def test_neither_of_the_twins_where_somebody_is_better_than_both():
+    tuned = trial("tuned-cnn", 0.95)
+
+    def against(*others, **changes):
+        better = {"conclusion": Conclusion.A_BETTER, "a": "tuned-cnn", **changes}
+        return [pair(0.05, accuracy_a=0.95, b=other, **better) for other in others]
+
+    twins = [("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]
+    four = [name for both in twins for name in both]
+    found = neither_twin([*FOUR, tuned], against(*four))
+    assert found == Neither(contender="tuned-cnn", twins=twins)
+    assert neither_twin([*FOUR, tuned], against(*four[1:])) is None
+    assert neither_twin([*FOUR, tuned], against(*four, negligible=True)) is None
+    assert neither_twin([*FOUR, tuned], against(*four, conclusion=Conclusion.INCONCLUSIVE)) is None
+    # Without twins, there is no such question; one of them is no answer to it.
+    assert neither_twin([tuned, trial("snn", 0.9)], against("snn")) is None
+    assert neither_twin(FOUR[:2], against("dense-cnn", a="dense-snn")) is None
+
+
+def test_pretrained_weights_and_their_lack_are_said():
+    names = ("torchvision:a", "timm:b", "cnn")
+    a, b, own = (trial(name, 0.9, pretrained="W" if name == names[0] else None) for name in names)
+    found = find_caveats(EXPERIMENT, dataset(), [a, b, own])
+    assert c.Pretrained(weights={"torchvision:a": "W"}, alone=False) in found
+    assert c.FromNothing(contenders=["timm:b"]) in found
+    asked = find_caveats(replace(EXPERIMENT, pretrained="no"), dataset(), [b, own])
+    assert not [each for each in asked if isinstance(each, c.FromNothing | c.Pretrained)]
+    # What a converted network started from is its source's to say.
+    converted = structs.replace(b, converted_from="timm:b", contender="timm:b-converted")
+    assert c.FromNothing(contenders=["timm:b"]) in find_caveats(EXPERIMENT, dataset(), [b, converted])
+
+
+def test_what_could_not_be_converted_is_said():
+    found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], None, {"cnn": "1 (SiLU) has no counterpart."})
+    assert c.NotConverted(contender="cnn", reason="1 (SiLU) has no counterpart.") in found
 
 
 def test_chance_is_the_most_frequent_class_and_two_standard_errors():

@@ -23,6 +23,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "num_steps": 7, "neuron": "m:n", "beta": 0.5, "threshold": 0.7, "reset_mechanism": "zero",
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "pooling": "avg", "adaptation_decay": 0.8,
         "adaptation_gain": 0.2, "activation_bits": 4, "controls": True, "family": ("own:Net=snn",), "convert": True,
+        "pretrained": "no",
         "conversion_steps": 8, "conversion_percentile": 99.0, "chunk_steps": 5, "epochs": 4, "batch_size": 32,
         "augmentation": "shift", "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published",
         "folds": 5, "split_seed": 9, "limit": 100, "data_dir": "/data",

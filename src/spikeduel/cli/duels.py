@@ -15,23 +15,12 @@ if TYPE_CHECKING:
 
 OUTPUT = ("out", "store", "own_code", "as_json", "quiet")
 MACHINE = ("device", "precision")
+LENGTH = ("epochs", "minutes", "equal")
 
 
 @command(
-    *(
-        "dataset",
-        "recipe",
-        "contenders",
-        "family",
-        "encoding",
-        "num_steps",
-        "seeds",
-        "epochs",
-        "minutes",
-        "equal",
-        "controls",
-        "convert",
-    ),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
+    *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6",
@@ -63,19 +52,8 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
 
 
 @command(
-    *(
-        "dataset",
-        "recipe",
-        "contenders",
-        "family",
-        "encoding",
-        "num_steps",
-        "epochs",
-        "minutes",
-        "equal",
-        "experiment_file",
-        "assignments",
-    ),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
+    *("experiment_file", "assignments"),
     *("limit", "split", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --encoding direct --trials 20 --out tuned/",
 )
@@ -109,7 +87,7 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 
 
 @command(
-    *("dataset", "contenders", "family", "recipe", "encoding", "num_steps", "seeds", "epochs", "minutes", "equal"),
+    *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
     required=("dataset", "contenders"),
@@ -121,19 +99,8 @@ def train(given: Given) -> None:
 
 
 @command(
-    *(
-        "dataset",
-        "recipe",
-        "contenders",
-        "family",
-        "encoding",
-        "num_steps",
-        "epochs",
-        "minutes",
-        "equal",
-        "experiment_file",
-        "assignments",
-    ),
+    *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
+    *("experiment_file", "assignments"),
     *(
         "limit",
         "split",

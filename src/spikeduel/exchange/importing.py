@@ -54,7 +54,7 @@ _ABOUT: dict[str, Any] = {
 """What counts of what spikeduel wrote into a NIR file; `dt` is the seconds of a step."""
 
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
-"""A layer as `architectures.LAYERS` takes it, and its weights by name."""
+"""A layer as `plain.LAYERS` takes it, and its weights by name."""
 Imported = tuple[list[Part], tuple[int, ...] | None, dict[str, Any]]
 """What a file holds: its layers, the shape of one image as far as it says it, and those of `_ABOUT` that it says."""
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_of, probabilities_of
-from spikeduel.networks.architectures import as_sequence
 from spikeduel.networks.models import Model, neurons_watched
+from spikeduel.networks.plain import as_sequence
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.encoders import latency
 from spikeduel.spiking.neurons import carried_state

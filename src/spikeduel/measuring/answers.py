@@ -147,6 +147,13 @@ def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
     return batches.answers(model) if isinstance(batches, Asked) else ask(model, batches, over_time=True)
 
 
+def _in_pieces(batches: Iterable[Any], size: int) -> Iterator[Any]:
+    """The same images, labels and indices, at most `size` at a time."""
+    for batch in batches:
+        for start in range(0, len(batch[0]), size):
+            yield tuple(part[start : start + size] for part in batch)
+
+
 def ask(
     model: Model,
     batches: Iterable[Any],
@@ -162,7 +169,7 @@ def ask(
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides from a counter what composite operators are made of.
     with torch.no_grad() if counting else torch.inference_mode():
-        for images, labels, indices in batches:
+        for images, labels, indices in _in_pieces(batches, model.images_at_once):
             x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
             output = counting.run(x, len(images)) if counting else model.run(x)
             loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)

@@ -5,63 +5,27 @@ neurons. A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a
 family "cnn" or "ann" and takes `[B, C, H, W]`. All have a `readout`. One that can be written as NIR has `layers()`.
 
 Twins (`DenseLIF` and `DenseReLU`, `ConvLIF` and `ConvReLU`) have the same weights, shape for shape: a difference
-between them is the activation's. Imported networks become a `Sequential`, of layers as plain data (`LAYERS`).
+between them is the activation's. Imported and converted networks become a `Sequential`, of layers as plain data.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from spikeduel.networks.joining import Joined, joined
-from spikeduel.spiking import ConstantInput, over_time
-from spikeduel.spiking.kernels import Dynamics
-from spikeduel.spiking.neurons import LIF, Neuron, State
-from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
-from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.networks import plain
+from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain
+from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
+from spikeduel.networks.vgg import VGGLIF, VGGReLU
+from spikeduel.spiking import ConstantInput
+from spikeduel.spiking.neurons import LIF, Neuron
+from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
+from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.registry import Family
-
-Shape = tuple[int, int, int]
-MakeNeuron = Callable[[], Neuron]
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
 """Two poolings leave nothing of a smaller image, nor do they with the study's unpadded 3×3 convolutions."""
-POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
-MOST_LAYERS = 1000
-
-
-def as_sequence(x: Tensor | ConstantInput) -> Tensor:
-    """`[T, B, …]`, of a `ConstantInput` as a view."""
-    return x.expand() if isinstance(x, ConstantInput) else x
-
-
-class SpikingChain(nn.Module):
-    """Layers one after the other, neurons among them.
-
-    Where the last layer does not spike, the mean of its current over the steps is the score.
-    """
-
-    family: Family = "snn"
-    readout: Readout = MeanReadout()
-
-    def layers(self) -> list[nn.Module]:
-        """Its layers in the order in which data passes them."""
-        raise NotImplementedError
-
-    def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
-        """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
-        layers, mem = joined(self.layers()), None
-        for layer in layers:
-            if isinstance(layer, Joined):
-                x, mem = layer(x), None
-            elif isinstance(layer, Neuron):
-                x, mem = layer(x, with_mem=layer is layers[-1])
-            else:
-                x, mem = over_time(layer, x), None
-        return as_sequence(x) if mem is None else (as_sequence(x), mem)
 
 
 class DenseSNN(SpikingChain):
@@ -170,27 +134,16 @@ class _Conv(nn.Module):
 class ConvLIF(SpikingChain, _Conv):
     """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K."""
 
-    pools_counts = False  # whether it takes `PooledCounts` for max-pooling
-
     def __init__(
         self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256, pooling: str = "max"
     ) -> None:
         super().__init__(image_shape, num_classes, hidden, pooling)
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
-        if self.pools_counts and pooling == "max":
-            self.pool1, self.pool2 = PooledCounts(), PooledCounts()
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
-        pool1, pool2 = getattr(self, "pool1", self.pool), getattr(self, "pool2", self.pool)
-        convolutions = [self.block1, self.lif1, pool1, self.block2, self.lif2, pool2]
+        convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
         return [*convolutions, nn.Sequential(ChannelsLastFlatten(), self.linear1), self.lif3, self.linear2]
-
-
-class ConvIF(ConvLIF):
-    """`ConvLIF` with `PooledCounts` for max-pooling: what `ConvReLU` becomes when it is converted."""
-
-    pools_counts = True
 
 
 class ConvReLU(_Conv):
@@ -201,7 +154,7 @@ class ConvReLU(_Conv):
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 256, pooling: str = "max") -> None:
         super().__init__(image_shape, num_classes, hidden, pooling)
-        self.relu = nn.ReLU()
+        self.relu, self.flatten = nn.ReLU(), ChannelsLastFlatten()
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
@@ -209,73 +162,11 @@ class ConvReLU(_Conv):
             # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of its work.
             is_max = isinstance(self.pool, nn.MaxPool2d)
             x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
-        return self.linear2(self.relu(self.linear1(ChannelsLastFlatten()(x))))
-
-
-class ChannelsLastFlatten(nn.Module):
-    """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing is copied."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        """See `ChannelsLastFlatten`."""
-        return features.permute(0, 2, 3, 1).flatten(1)
-
-
-class PooledCounts(Neuron):
-    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most active of its neurons.
-
-    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H/2, W/2]`. (Pooled step
-    by step, a place spikes where any of its neurons does.) Its `mem` are the counts. After Rueckauer et al. 2017, whose
-    gates let the neuron with the highest rate through.
-    """
-
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `Neuron.step`."""
-        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
-        return spk[0], last
-
-    def over_time(
-        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
-    ) -> tuple[Tensor, Tensor, State]:
-        """See `Neuron.over_time`."""
-        sequence = as_sequence(current)
-        counts = (state or self.initial_state(sequence[0]))["mem"]
-        highest, spikes, membranes = F.max_pool2d(counts, 2), [], []
-        for now in sequence.unbind(0):
-            counts, before = counts + now, highest
-            highest = F.max_pool2d(counts, 2)
-            spikes.append((highest - before).to(sequence.dtype))
-            if with_mem:
-                membranes.append(counts)
-        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
-        return torch.stack(spikes), mem, {"mem": counts}
-
-    def initial_state(self, current: Tensor) -> State:
-        """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
-        return {"mem": torch.zeros_like(current, dtype=torch.float32)}
-
-
-class EachItsOwnLIF(LIF):
-    """A `LIF` whose neurons, of `shape`, have a `beta` and a `threshold` each: buffers, not trained."""
-
-    def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
-        super().__init__(reset_mechanism=reset_mechanism)
-        self.register_buffer("beta", torch.ones(*shape))
-        self.register_buffer("thresholds", torch.ones(*shape))
-
-    def _keep_beta(self, beta: float) -> None:
-        """Leaves the name to the buffer."""
-
-    @property
-    def dynamics(self) -> Dynamics:
-        """What the kernels are told."""
-        return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
-
-    def extra_repr(self) -> str:
-        return f"shape={list(self.get_buffer('beta').shape)}, reset_mechanism={self.reset_mechanism!r}"
+        return self.linear2(self.relu(self.linear1(self.flatten(x))))
 
 
 class Sequential(SpikingChain):
-    """`layers` of plain data; without them, one hidden layer of neurons, an integrating readout.
+    """`layers` of plain data (`plain.made`); without them, one hidden layer of neurons, an integrating readout.
 
     If the last layer spikes, its most spikes are the answer. Raises `InputError`.
     """
@@ -286,58 +177,33 @@ class Sequential(SpikingChain):
         super().__init__()
         if layers is None:
             chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), nn.Linear(hidden, num_classes)]
+            self.inputs, self.largest = plain.in_order(len(chain)), max(math.prod(image_shape), hidden)
         else:
-            chain = _made(layers, image_shape, num_classes)
+            chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)
         self.chain = nn.ModuleList(chain)
         if isinstance(chain[-1], Neuron):
             self.readout = SpikeCountReadout()
 
     def layers(self) -> list[nn.Module]:
-        """See `SpikingChain.layers`."""
+        """See `SpikingChain.layers`. Raises `InputError` where they are no chain."""
+        if not self.is_chain:
+            raise InputError("its layers are no chain: some take the outputs of others than the one before.")
         return list(self.chain)
 
+    @property
+    def is_chain(self) -> bool:
+        """Whether each layer takes the output of the one before."""
+        return self.inputs == plain.in_order(len(self.chain))
 
-# A layer's `type`, and what makes it of the other entries of its dict.
-LAYERS: dict[str, Callable[..., nn.Module]] = {
-    "flatten": nn.Flatten,
-    "linear": lambda num_inputs, num_outputs, bias=True: nn.Linear(num_inputs, num_outputs, bias),
-    "conv2d": lambda num_inputs, num_outputs, kernel, **more: nn.Conv2d(num_inputs, num_outputs, kernel, **more),
-    "avgpool2d": lambda kernel, stride, padding: nn.AvgPool2d(kernel, stride, padding),
-    "sumpool2d": lambda kernel, stride, padding: nn.AvgPool2d(kernel, stride, padding, divisor_override=1),
-    "lif": lambda beta=1.0, threshold=1.0, reset_mechanism="zero", shape=None: (
-        LIF(beta, threshold, reset_mechanism) if shape is None else EachItsOwnLIF(shape, reset_mechanism)
-    ),
-}
-
-
-def _made(layers: Any, image_shape: Shape, num_classes: int) -> list[nn.Module]:
-    """The layers that `layers` describes, each made without memory first, to see that it fits."""
-    if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
-        raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
-    made, x = [], torch.empty(1, *image_shape, device="meta")
-    for index, layer in enumerate(layers):
-        if not isinstance(layer, dict) or not isinstance(layer.get("type"), str):
-            raise InputError(f"layers[{index}] must be an object with a type.")
-        kind, settings = layer["type"], {name: value for name, value in layer.items() if name != "type"}
-        if kind not in LAYERS:
-            raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
-        try:
-            with torch.device("meta"):
-                outline = LAYERS[kind](**settings)
-                if isinstance(outline, EachItsOwnLIF) and x.shape[1:] != outline.get_buffer("beta").shape:
-                    raise InputError(f"it is for neurons {settings['shape']}")
-                x = x if isinstance(outline, Neuron) else outline(x)
-            made.append(LAYERS[kind](**settings))
-        except Exception as error:  # it is data from a file, of which anything can be
-            raise InputError(
-                f"layers[{index}] ({kind}) cannot be made or does not fit what it is given {list(x.shape[1:])}: {error}"
-            ) from None
-    if tuple(x.shape[1:]) != (num_classes,):
-        raise InputError(f"the last layer gives {list(x.shape[1:])}, not a score for each of {num_classes} classes.")
-    return made
+    def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
+        """See `SpikingChain.forward`."""
+        if self.is_chain:
+            return super().forward(x)
+        output, mem = plain.run(list(self.chain), self.inputs, x)
+        return as_sequence(output) if mem is None else (as_sequence(output), mem)
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "dense-snn": DenseSNN, "small-cnn": SmallCNN, "conv-lif": ConvLIF, "conv-relu": ConvReLU, "conv-if": ConvIF,
-    "dense-lif": DenseLIF, "dense-relu": DenseReLU, "sequential": Sequential,
+    "vgg-lif": VGGLIF, "vgg-relu": VGGReLU, "dense-snn": DenseSNN, "small-cnn": SmallCNN, "conv-lif": ConvLIF,
+    "conv-relu": ConvReLU, "dense-lif": DenseLIF, "dense-relu": DenseReLU, "sequential": Sequential,
 }  # fmt: skip

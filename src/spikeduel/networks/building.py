@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikeduel.networks import vgg  # noqa: F401
+from spikeduel.networks import libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import ModelCard
@@ -24,7 +24,7 @@ def build(card: ModelCard) -> nn.Module:
     The architecture is called with those of `BUILT_WITH` that it names; one's own class or function that must have
     others, with the first three in this order, and the rest by name.
     """
-    architecture = registry.resolve("contender", card.contender, ARCHITECTURES)
+    architecture = architecture_of(card.contender)
     num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
     where = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps}
     settings = {name: value for name, value in card.network.items() if name != "neuron"}
@@ -39,6 +39,22 @@ def build(card: ModelCard) -> nn.Module:
             raise unknown(f"setting of {card.contender}", visible(mistakes[0]), named)
         module = architecture(**{name: value for name, value in {**where, **settings}.items() if name in named})
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
+
+
+def started(card: ModelCard) -> nn.Module:
+    """The network as its training starts: as `build` makes it, with the pretrained weights that its card names."""
+    module = build(card)
+    if isinstance(module, libraries.LibraryNetwork):
+        module.start()
+    return module
+
+
+def architecture_of(contender: str) -> Callable[..., nn.Module]:
+    """What builds a contender: spikeduel's own, a library's, or the user's. Raises `InputError` for an unknown name."""
+    if registry.library_of(contender):
+        return libraries.architecture(contender)
+    built: Callable[..., nn.Module] = registry.resolve("contender", contender, ARCHITECTURES)
+    return built
 
 
 SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")

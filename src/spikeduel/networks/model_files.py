@@ -18,7 +18,7 @@ from spikeduel.networks.foreign import family_of
 from spikeduel.networks.foreign.calling import Output
 from spikeduel.networks.models import Model, ModelCard, Steps
 from spikeduel.spiking.encoders import encoder_of
-from spikeduel.system import files, typed
+from spikeduel.system import files, registry, typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.hardware import Precision
 from spikeduel.system.typed import Frozen
@@ -101,7 +101,7 @@ def _require_reasonable_header(path: Path) -> None:
 def _require_fitting(card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]) -> None:
     """Without memory, so that a card cannot ask for more than its file holds, and running no code but `own_code`."""
     for name in (card.contender, card.network.get("neuron"), card.network.get("surrogate"), card.encoding):
-        if name is not None and ":" in name and name not in own_code:
+        if name is not None and registry.is_own_code(name) and name not in own_code:
             raise InputError(
                 f"this model needs the code {visible(name)}, which is not spikeduel's. If you trust it, add --own-code "
                 f"{visible(name)} (in Python: own_code=[…])."
@@ -162,7 +162,7 @@ def _card(text: str | None) -> ModelCard:
         typed.converted({**content, "trained_on": content.get("trained_on") or None}, _Dicts)
         card = typed.converted(content, ModelCard)
         how = Preprocessing.from_dict(content["preprocessing"])  # refuses what is not possible
-        if card.foreign is not None and ":" not in card.contender:
+        if card.foreign is not None and not registry.is_own_code(card.contender):
             raise InputError(f"it calls {visible(card.contender)} foreign, which is spikeduel's own.")
         if card.image_shape != (how.channels, how.height, how.width):
             raise InputError(f"it takes images {list(card.image_shape)}, and its preprocessing makes others.")

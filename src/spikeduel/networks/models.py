@@ -13,7 +13,7 @@ from msgspec import Meta
 from torch import Tensor, nn
 
 from spikeduel.data.prepared import Preprocessing
-from spikeduel.networks.architectures import as_sequence
+from spikeduel.networks.plain import as_sequence
 from spikeduel.results.trials import Calling, Temperature
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
@@ -24,6 +24,8 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import Compute, Precision
 from spikeduel.system.registry import Family
 
+MOST_IMAGES, MOST_VALUES = 256, 2**28
+"""Images answered at once, and numbers in the largest of their layers over all time steps (1 GiB)."""
 Size = Annotated[int, Meta(gt=0)]
 Steps = Annotated[int, Meta(ge=1, le=100_000)]
 """A number of time steps."""
@@ -120,6 +122,12 @@ class Model:
         return getattr(self.module, "readout", LogitReadout())
 
     @property
+    def images_at_once(self) -> int:
+        """How many images it should answer at once: fewer than usual where all time steps of a layer are too large."""
+        largest = getattr(self.module, "largest", 1) * (self.card.num_steps or 1)
+        return max(1, min(MOST_IMAGES, MOST_VALUES // largest))
+
+    @property
     def encoder(self) -> Encoder | None:
         """What encodes its images; None for a network that takes the analogue image."""
         return None if self.card.encoding is None else encoder_of(self.card.encoding)
@@ -148,7 +156,7 @@ class Model:
         self,
         images: Tensor | np.ndarray,
         keys: RandomKeys | None = None,
-        batch_size: int = 256,
+        batch_size: int | None = None,
         calibrated: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Class indices int64 `[N]` and probabilities float32 `[N, K]` (see `probabilities`).
@@ -159,9 +167,9 @@ class Model:
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
         self.module.eval()
-        scores = [torch.empty(0, len(self.card.classes))]
-        for start in range(0, len(prepared), batch_size):
-            part = slice(start, start + batch_size)
+        scores, at_once = [torch.empty(0, len(self.card.classes))], batch_size or self.images_at_once
+        for start in range(0, len(prepared), at_once):
+            part = slice(start, start + at_once)
             x = self.encode(prepared[part].to(self.device), RandomKeys(keys.values[part]))
             scores.append(self.readout.scores(self.run(x)).cpu())
         joined = torch.cat(scores)

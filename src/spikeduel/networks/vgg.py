@@ -8,13 +8,7 @@ Large-Scale Image Recognition", with batch norm, few layers and few channels.
 
 from torch import Tensor, nn
 
-from spikeduel.networks.architectures import (
-    ARCHITECTURES,
-    POOLINGS,
-    MakeNeuron,
-    Shape,
-    SpikingChain,
-)
+from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import unknown
 from spikeduel.system.registry import Family
@@ -104,6 +98,3 @@ class VGGReLU(_VGG):
         for block in self.blocks:
             x = self.relu(block(x))
         return self.linear(x)
-
-
-ARCHITECTURES |= {"vgg-lif": VGGLIF, "vgg-relu": VGGReLU}

@@ -72,6 +72,13 @@ CloseSettings = _kind(
 UnevenTuning = _kind("UnevenTuning", "Numbers of settings tuned, which differ.", settings=dict[str, Count])
 FailedTuning = _kind("FailedTuning", "Tuning trials that failed.", contender=str, failed=Count, num_trials=Count)
 KeepsSettings = _kind("KeepsSettings", "A contender none of whose tuning trials was finished.", contender=str)
+Pretrained = _kind(
+    "Pretrained", "The weights, learned on other images, that contenders started from; `alone`: all contenders did.",
+    weights=dict[str, str], alone=bool,
+)  # fmt: skip
+FromNothing = _kind(
+    "FromNothing", "Networks of libraries whose pretrained weights could not be had.", contenders=list[str]
+)
 OwnSteps = _kind(
     "OwnSteps", "A foreign network that makes its steps itself.", contender=str, num_steps=Count, encoding=str
 )
@@ -85,6 +92,7 @@ BusyMachine = _kind(
 NotTrained = _kind(
     "NotTrained", "Converted networks and their sources.", sources=dict[str, str], num_steps=Count, percentile=float
 )
+NotConverted = _kind("NotConverted", "A contender that could not be converted.", contender=str, reason=str)
 DifferentEpochs = _kind(
     "DifferentEpochs", "Different numbers of epochs, by `equal_time` or by the stopping rule.", equal_time=(bool, False)
 )
@@ -130,9 +138,10 @@ OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
 CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, ControlAtChance,
     BelowNearestNeighbour, SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings,
-    UnevenTuning, FailedTuning, KeepsSettings, OwnSteps, InFloat32, BusyMachine, NotTrained, DifferentEpochs,
-    EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch, LabelsToCheck,
-    AuditProblem, DataNote,
+    UnevenTuning, FailedTuning, KeepsSettings, Pretrained,
+    FromNothing, OwnSteps, InFloat32, BusyMachine, NotTrained, NotConverted,
+    DifferentEpochs, EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch,
+    LabelsToCheck, AuditProblem, DataNote,
 )  # fmt: skip
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,

@@ -2,16 +2,17 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
-from spikeduel.results.run import Dataset, Pair, TuningRecord, twins
+from spikeduel.results.run import Dataset, Neither, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
+from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
 FEW_GROUPS = 10
@@ -23,9 +24,13 @@ STILL_RISING = 0.005
 
 
 def find_caveats(
-    experiment: Experiment, dataset: Dataset, trials: Sequence[Trial], tuning: TuningRecord | None = None
+    experiment: Experiment,
+    dataset: Dataset,
+    trials: Sequence[Trial],
+    tuning: TuningRecord | None = None,
+    not_converted: Mapping[str, str] | None = None,
 ) -> list[Caveat]:
-    """What a careful reader objects, the gravest first."""
+    """What a careful reader objects, the gravest first. `not_converted`: contenders, and why they were not."""
     found: list[Caveat] = []
     shared = dataset.shared_groups or 0.0
     if dataset.leaks:
@@ -53,11 +58,10 @@ def find_caveats(
         own = experiment.own_settings
         found.append(c.OwnSettings(settings=own) if own else c.Untuned())
     found += _of_other_libraries(experiment, trials)
+    found += _of_starts(experiment, trials)
     if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
         found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
-    if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
-        steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
-        found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
+    found += _of_conversions(experiment, trials, not_converted or {})
     if len({trial.epochs for trial in trials}) > 1:
         found.append(c.DifferentEpochs(equal_time=experiment.equal == "time"))
     rule = experiment.patience is not None
@@ -83,6 +87,40 @@ def find_caveats(
     conclusions = dataset.audit.conclusions if dataset.audit else ()
     found += [c.AuditProblem(finding=finding) for finding in conclusions if finding.is_problem]
     return [*found, *(c.DataNote(text=text) for text in dataset.notes)]
+
+
+def _of_starts(experiment: Experiment, trials: Sequence[Trial]) -> list[Caveat]:
+    """Who started from pretrained weights, and who had none."""
+    found: list[Caveat] = []
+    trained = {trial.contender: trial.pretrained for trial in trials if trial.converted_from is None}
+    if started := {name: weights for name, weights in trained.items() if weights}:
+        found.append(c.Pretrained(weights=started, alone=len(started) == len(trained)))
+    if experiment.pretrained == "auto" and (bare := [n for n, w in trained.items() if library_of(n) and not w]):
+        found.append(c.FromNothing(contenders=bare))
+    return found
+
+
+def _of_conversions(experiment: Experiment, trials: Sequence[Trial], not_converted: Mapping[str, str]) -> list[Caveat]:
+    """Who was converted, and why others could not be."""
+    found: list[Caveat] = []
+    if sources := {t.contender: t.converted_from for t in trials if t.converted_from}:
+        steps, percentile = experiment.conversion_steps, experiment.conversion_percentile
+        found.append(c.NotTrained(sources=sources, num_steps=steps, percentile=percentile))
+    found += [c.NotConverted(contender=name, reason=reason) for name, reason in not_converted.items()]
+    return found
+
+
+def neither_twin(trials: Sequence[Trial], pairs: Sequence[Pair]) -> Neither | None:
+    """The contender that is better than each one of all twins, the most accurate where there are several."""
+    found = twins(trials)
+    of_twins = {name for both in found for name in both}
+    beats: dict[str, dict[str, float]] = {}
+    for pair in pairs:
+        if pair.conclusion.better and not pair.negligible:
+            beats.setdefault(pair.leader, {})[pair.other] = pair.accuracy(pair.leader)
+    better = [name for name, others in beats.items() if of_twins and of_twins <= set(others)]
+    best = max(better, key=lambda name: max(beats[name].values()), default=None)
+    return Neither(contender=best, twins=found) if best else None
 
 
 def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[Overturn]:

@@ -142,9 +142,17 @@ class ControlledContender(Frozen):
     rows: list[ControlRow]
 
 
+class Neither(Frozen):
+    """A contender that is better than both of all `twins`: whether they should spike is not the question."""
+
+    contender: str
+    twins: list[tuple[str, str]]
+
+
 class Conclusions(Frozen):
-    """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; and
-    what the best epoch for the test would have shown in place of the one chosen on validation.
+    """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; what
+    the best epoch for the test would have shown in place of the one chosen on validation; and who, if anybody, makes
+    the answer `neither` of the twins.
     """
 
     pairs: list[Pair] = []
@@ -152,6 +160,7 @@ class Conclusions(Frozen):
     caveats: list[Caveat] = []
     overturned_by: list[Overturn] = []
     optimism: OptimismMeter | None = None
+    neither: Neither | None = None
 
 
 class DrawnFrom(Frozen):

@@ -268,7 +268,8 @@ class Trial(Frozen):
     """One contender trained with one seed, on one fold. What was not measured is None.
 
     `epoch_seconds` are of training only; epochs count from 0. `model` is a path within the run's folder. `starts_from`
-    is the contender at whose trained weights, of the same seed, its training began.
+    is the contender at whose trained weights, of the same seed, its training began; `pretrained` names the weights that
+    a network of torchvision or timm started from.
     """
 
     contender: str
@@ -293,6 +294,7 @@ class Trial(Frozen):
     foreign: Calling | None = None
     converted_from: str | None = None
     starts_from: str | None = None
+    pretrained: str | None = None
     weight_shapes: dict[str, list[Count]] | None = None
     operations: Operations | None = None
     energy: Energy | None = None

@@ -31,7 +31,7 @@ from spikeduel.settings.fields import (
 )
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
-from spikeduel.system.registry import FAMILIES, Family
+from spikeduel.system.registry import FAMILIES, Family, is_own_code
 
 NUMERICS_VERSION = 4
 """Raised by hand when the same settings would give other numbers; part of every trial's key."""
@@ -57,8 +57,9 @@ class Experiment:
         "with both.", metavar="strong|baseline|matched", default="that of the contenders named, else strong",
     )] = "strong"
     contenders: Annotated[tuple[Text, ...], duel(
-        "The networks to train: architectures by name, or module:function.",
-        "Repeatable. Each brings the settings of its recipe, unless they are given.", metavar="NAME",
+        "The networks to train: architectures by name, torchvision:NAME, timm:NAME, or module:function.",
+        "Repeatable. Those of torchvision and timm get a new head and are fine-tuned (--pretrained). Each brings the "
+        "settings of its recipe, unless they are given.", metavar="NAME",
         option="--contender", default="those of the recipe; of strong vgg-lif and vgg-relu",
     )] = ("vgg-lif", "vgg-relu")
     family: Annotated[tuple[DeclaredFamily, ...], duel(
@@ -66,6 +67,11 @@ class Experiment:
         "NAME= may be omitted if the contenders include one such network. Repeatable.",
         metavar=f"[NAME=]{'|'.join(FAMILIES)}",
     )] = ()
+    pretrained: Annotated[Literal["auto", "yes", "no"], duel(
+        "Whether torchvision's and timm's networks start from pretrained weights. auto: if they can be had.",
+        "They are fetched as the library does. Started from them, a network sees images of the size that it was "
+        "pretrained with: --image-size 224 prepares them so large. Without, it sees them as they are prepared.",
+    )] = "auto"
     seeds: Annotated[int, Meta(ge=1, le=10_000), duel("Train every contender with seeds 0 to N−1.", metavar="N")] = 1
     controls: Annotated[bool, duel(
         "Compare each spiking contender with controls, which show what spiking adds.",
@@ -75,8 +81,8 @@ class Experiment:
 
     convert: Annotated[bool, duel(
         "Convert each trained ReLU contender to a spiking network, as one more contender.",
-        "Concerns networks of the matched shapes. Integrate-and-fire neurons replace ReLU; the weights stay. "
-        "Trains nothing. (Steps: --set conversion_steps=32)",
+        "Also your own and residual ones: torch.fx follows them. Integrate-and-fire neurons replace ReLU; the weights "
+        "stay. Trains nothing. What cannot be converted is named. (Steps: --set conversion_steps=32)",
     )] = False
     conversion_steps: Annotated[Steps, about("Time steps of a converted network.")] = 32
     conversion_percentile: Annotated[float, Meta(gt=0.0, le=100.0), about(
@@ -295,11 +301,11 @@ class Experiment:
         named = (*self.contenders, self.encoding, self.neuron, self.surrogate, self.augmentation)
         if not files.is_folder(self.dataset):
             named = (*named, self.dataset)
-        return tuple(name for name in named if ":" in name)
+        return tuple(filter(is_own_code, named))
 
     def _with_contender(self, text: str) -> str:
         contender, _, family = text.rpartition("=")
-        candidates = [name for name in self.contenders if ":" in name]
+        candidates = list(filter(is_own_code, self.contenders))
         if not contender and len(candidates) != 1:
             raise InputError(
                 f"family: '{text}' must be CONTENDER={'|'.join(FAMILIES)}, for a network of "

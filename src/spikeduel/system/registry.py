@@ -14,6 +14,20 @@ Family = Literal["snn", "cnn", "ann"]
 """What a network is: "snn" spikes; "cnn" does not, and convolves; "ann" does neither."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
+LIBRARIES = ("torchvision", "timm")
+"""Before a colon, these name a library whose networks are taken by their names, and no module of one's own."""
+
+
+def library_of(name: str) -> str | None:
+    """The library that `name` names a network of, as in `torchvision:resnet18`; None where there is none."""
+    library, colon, _ = name.partition(":")
+    return library if colon and library in LIBRARIES else None
+
+
+def is_own_code(name: str) -> bool:
+    """Whether `name` is a `module:attribute` of the user's own."""
+    return ":" in name and library_of(name) is None
+
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:
     """`registry[name]`, or what `module:attribute` names; the current folder's modules can be imported.

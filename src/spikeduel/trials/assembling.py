@@ -15,7 +15,7 @@ from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.causes import without_unlearned
-from spikeduel.results.concluding import find_caveats, overturned_by
+from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
     SCHEMA,
@@ -54,10 +54,12 @@ def assemble(
     tuning: TuningRecord | None = None,
     rules: SetRules | None = None,
     budget: Budget | None = None,
+    not_converted: Mapping[str, str] | None = None,
 ) -> Results:
     """The content of results.json.
 
-    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found.
+    `splits` holds one split, or one for each fold; `doubted` is what `labelling.check` found; `not_converted` says of
+    contenders why they could not be converted.
     """
     checked, suspect_labels = doubted
     dataset = describe_dataset(
@@ -89,9 +91,10 @@ def assemble(
         comparison=Conclusions(
             pairs=pairs,
             controls=[without_unlearned(found, trials) for found in compared if found],
-            caveats=find_caveats(experiment, dataset, trials, tuning),
+            caveats=find_caveats(experiment, dataset, trials, tuning, not_converted),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),
+            neither=neither_twin(trials, pairs),
         ),
     )
     return with_court(results)
@@ -115,6 +118,7 @@ def trial_entry(finished: Finished) -> Trial:
         precision=settings.get("precision"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
         converted_from=converted and converted["contender"],
+        pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
         starts_from=None if converted else started.get("contender"),

@@ -11,7 +11,7 @@ from torch import nn
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import building, foreign
+from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.words.numbers import counted
@@ -125,7 +125,7 @@ def effective(card: ModelCard) -> set[str]:
     """Those of `settings.TUNABLE` that change something for the contender of `card`."""
     if card.family != "snn":
         return {name for name, whose in TUNABLE.items() if whose == "any"}
-    named = building.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    named = building.names_taken(building.architecture_of(card.contender))
     told = card.foreign is None or card.foreign.way in ("step", "sequence") or named is None or "num_steps" in named
     without = set() if told else {"num_steps"}
     if card.network.get("surrogate") == "straight_through_estimator":
@@ -139,10 +139,10 @@ def check_names(experiment: Experiment) -> None:
     data.resolve(experiment.dataset)
     known = ", ".join(experiment.contenders)
     for contender in [text.rpartition("=")[0] for text in experiment.family]:
-        if contender not in experiment.contenders or contender in ARCHITECTURES:
+        if contender not in experiment.contenders or not registry.is_own_code(contender):
             raise InputError(f"family: '{contender}' is no network of your own among the contenders ({known}).")
     for contender in experiment.contenders:
-        registry.resolve("contender", contender, ARCHITECTURES)
+        building.architecture_of(contender)
     encoder_of(experiment.encoding)
     registry.resolve("neuron", experiment.neuron, NEURONS)
     augmenting.resolve(experiment.augmentation)
@@ -156,15 +156,17 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     A neuron is given those of `building.NEURON_SETTINGS` that its constructor names. Raises `InputError`.
     """
     given = {name: getattr(experiment, name) for name in building.neuron_settings(experiment.neuron)}
-    taken = building.names_taken(registry.resolve("contender", contender, ARCHITECTURES)) or ("hidden",)
+    taken = building.names_taken(building.architecture_of(contender)) or ("hidden",)
     shape: dict[str, Any] = {name: getattr(experiment, name) for name in building.SHAPE_SETTINGS if name in taken}
+    if registry.library_of(contender):
+        shape = libraries.settings_of(contender, prepared.image_shape, experiment.pretrained)
     card = ModelCard(
         contender=contender,
         family="snn",
         image_shape=prepared.image_shape,
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
-        network={**shape, "neuron": experiment.neuron, **given},
+        network=shape if registry.library_of(contender) else {**shape, "neuron": experiment.neuron, **given},
         encoding=experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
@@ -175,7 +177,7 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         },
     )
     module = tried(card)
-    if ":" in contender and not foreign.is_own(module):
+    if registry.is_own_code(contender) and not foreign.is_own(module):
         return _foreign(card, experiment)
     family = foreign.family_of(module)
     if family == "snn":
@@ -185,7 +187,7 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
 
 def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     """`card` of a network that was not made for spikeduel, as what it does with a few images shows it to be."""
-    named = building.names_taken(registry.resolve("contender", card.contender, ARCHITECTURES))
+    named = building.names_taken(building.architecture_of(card.contender))
     # Of the neuron's settings, none concerns a network that does not take the neuron.
     taken = {
         name: value
@@ -236,7 +238,7 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
     return {
         name: registry.source_hash(registry.resolve(kind, name, known), name)
         for kind, name, known in named
-        if name is not None and ":" in name
+        if name is not None and registry.is_own_code(name)
     }
 
 
@@ -264,6 +266,8 @@ def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[st
     """What to say beforehand of the networks that were not made for spikeduel, a line each."""
     lines = {}
     for card in cards:
+        if registry.library_of(card.contender):
+            lines[card.contender] = f"{card.contender}: {_start(card, experiment)}."
         if card.foreign is None:
             continue
         if card.family != "snn":
@@ -275,3 +279,14 @@ def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[st
         at_32 = card.family == "snn" and card.precision == "32" and experiment.precision == "auto"
         lines[card.contender] = f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
     return list(lines.values())
+
+
+def _start(card: ModelCard, experiment: Experiment) -> str:
+    """From which weights a library's network starts, or why from none; and how it sees images."""
+    side, weights = card.network["size"], card.network["weights"]
+    larger = " (--image-size prepares them so)" if side and side > max(card.image_shape[1:]) else ""
+    seen = f"it sees images of {side}×{side}{larger}" if side else "it sees images as they are prepared"
+    if weights:
+        return f"starts from the pretrained weights {weights}; {seen}"
+    why = libraries.started(card.contender, experiment.pretrained)
+    return f"starts from nothing, not from pretrained weights ({(why or '').rstrip('.')}); {seen}"

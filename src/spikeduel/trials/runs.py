@@ -117,7 +117,9 @@ def time_answers(
             if found.one_image is None:
                 progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
             else:
-                store.save_measure(each.key, "latency", found)
+                # Under the trial's lock, too: who takes it removes what lies there unfinished.
+                with store.locked(each.key):
+                    store.save_measure(each.key, "latency", found)
     return taken
 
 

@@ -86,7 +86,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         return keep(trial, model, training, store, error)
     try:
         with seeded(trial.card.seed):
-            module = building.build(trial.card).to(trial.settings["device"])
+            module = building.started(trial.card).to(trial.settings["device"])
             model = Model(module, trial.card, trial.card.precision)
         if trial.experiment.whitening:
             some = np.sort(trial.split.train[:MOST_IMAGES])

@@ -102,6 +102,20 @@ EXAMPLES = [
         "activations. More steps (--set conversion_steps=N) come nearer to the source.",
     ),
     (
+        c.Pretrained(weights={"torchvision:a": "A_Weights.V1", "timm:b": "b.c"}, alone=False),
+        "Pretrained on other images: torchvision:a (A_Weights.V1) and timm:b (b.c). The others learned from these "
+        "images alone. If test images were among those, the score is too high.",
+    ),
+    (
+        c.FromNothing(contenders=["timm:b"]),
+        "timm:b started from nothing: pretrained weights, which such networks mostly gain from, could not be had. "
+        "--pretrained yes says why, and what to do.",
+    ),
+    (
+        c.NotConverted(contender="a", reason="1 (SiLU) has no counterpart."),
+        "a could not be converted to a spiking network: 1 (SiLU) has no counterpart.",
+    ),
+    (
         c.DifferentEpochs(),
         "The contenders trained for different numbers of epochs, by the same stopping rule.",
     ),

@@ -15,6 +15,7 @@ from spikeduel.results.caveats import (
     OneSeed,
     OtherSettings,
 )
+from spikeduel.results.run import Neither
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.words.verdict import (
     BRIEF,
@@ -297,3 +298,17 @@ def test_the_times_of_twins_are_told_pair_by_pair():
     dense, conv = epoch_times(results(FOUR))
     assert "dense-snn 2.0 s, dense-cnn 1.0 s, a ratio of 2.0" in dense
     assert "conv-snn 9.0 s, conv-cnn 3.0 s, a ratio of 3.0" in conv
+
+
+@pytest.mark.parametrize("pretrained", [None, "W"])
+def test_neither_of_the_twins(pretrained):
+    tuned = trial("tuned-cnn", 0.95, pretrained=pretrained)
+    made = results([*FOUR, tuned])
+    answer = Neither(contender="tuned-cnn", twins=[("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")])
+    with_answer = structs.replace(made, comparison=structs.replace(made.comparison, neither=answer))
+    what = ", fine-tuned from pretrained weights," if pretrained else ""
+    assert (
+        "If accuracy decides, take neither of the twins (dense-snn and dense-cnn; conv-snn and conv-cnn): "
+        f"tuned-cnn{what} is better than all of them."
+    ) in verdict(with_answer)
+    assert "neither of the twins" not in verdict(made)

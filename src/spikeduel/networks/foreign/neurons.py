@@ -154,8 +154,10 @@ _UNKNOWN_STEP, _BY_OPERATORS = Known(), Known(by_operators=True)
 
 KNOWN: dict[tuple[str, str], Known] = {
     ("spikeduel", "LIF"): Known(_ours),
-    # Each place of the pooled map keeps the counts of the four neurons below it.
-    ("spikeduel", "PooledCounts"): Known(lambda module: NeuronCost(0, states=4, resets=0, adds=4, multi_step=True)),
+    # Each place of the pooled map keeps the counts of its neurons: four, where every second one has a place.
+    ("spikeduel", "PooledCounts"): Known(
+        lambda module: NeuronCost(0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True)
+    ),
     ("snntorch", "Leaky"): _snntorch(lambda module: _leaks(module.beta)),
     ("snntorch", "Lapicque"): _snntorch(lambda module: 1),
     ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha, module.beta), 2),

@@ -71,6 +71,14 @@ _SENTENCES: dict[Any, str] = {
     c.UnevenTuning: "The same number of trials covers more settings more thinly. Settings tuned: {numbers}.",
     c.FailedTuning: "{failed} of {num_trials:tuning trial} of {contender} failed.",
     c.KeepsSettings: "{contender} keeps the settings it had: none of its tuning trials was finished.",
+    c.Pretrained: (
+        "Pretrained on other images: {origins}.{alone:| The others learned from these images alone.} If test images "
+        "were among those, the score is too high."
+    ),
+    c.FromNothing: (
+        "{contenders} started from nothing: pretrained weights, which such networks mostly gain from, could not be "
+        "had. --pretrained yes says why, and what to do."
+    ),
     c.OwnSteps: (
         "{contender} makes its own {num_steps:time step} (direct encoding): encoding {encoding} does not reach it."
     ),
@@ -82,6 +90,7 @@ _SENTENCES: dict[Any, str] = {
         "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by percentile {percentile:g} of "
         "its activations. More steps (--set conversion_steps=N) come nearer to the source."
     ),
+    c.NotConverted: "{contender} could not be converted to a spiking network: {reason}",
     c.DifferentEpochs: (
         "The contenders trained for different numbers of epochs, {equal_time:in the same time|by the same stopping "
         "rule}."
@@ -159,6 +168,8 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
             return {"numbers": ", ".join(f"{name} {number}" for name, number in settings.items())}
         case c.NotTrained(sources=sources):
             return {"origins": listed([f"{name} from {source}" for name, source in sources.items()])}
+        case c.Pretrained(weights=weights):
+            return {"origins": listed([f"{name} ({origin})" for name, origin in weights.items()])}
         case c.FailedTrials(titles=titles):
             return {"failed": "; ".join(titles)}
         case c.FailedMeasure(reason=why):

@@ -46,10 +46,20 @@ def verdict(results: Results) -> str:
             f"Accuracy {per_cent(t.accuracy, 2)} on {counted(t.n, 'test image')}: {title}." for title, t in tested
         ]
         sentences = sentences or ["No trial was finished: there is nothing to compare."]
-    sentences += epoch_times(results)
+    sentences += neither_of_the_twins(results) + epoch_times(results)
     if overturned_by := results.comparison.overturned_by:
         sentences.append(f"What could overturn this: {'; '.join(map(reason, overturned_by))}.")
     return " ".join([*before, *sentences])
+
+
+def neither_of_the_twins(results: Results) -> list[str]:
+    """Whom to take in place of either twin, where somebody is better than both."""
+    if (found := results.comparison.neither) is None:
+        return []
+    trained = {trial.contender: trial.pretrained for trial in results.trials}
+    what = ", fine-tuned from pretrained weights," if trained.get(found.contender) else ""
+    pairs, them = "; ".join(map(" and ".join, found.twins)), "both" if len(found.twins) == 1 else "all of them"
+    return [f"If accuracy decides, take neither of the twins ({pairs}): {found.contender}{what} is better than {them}."]
 
 
 def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:

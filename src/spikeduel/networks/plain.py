@@ -1,0 +1,301 @@
+"""Layers as plain data: what a file says of a network that no class of its own describes, made and run.
+
+A layer is a dict with a `type` (`LAYERS`) and what that takes. It gets the output of the layer before it, or of those
+that its `inputs` name: numbers of earlier layers, -1 for the images. So a list of layers says residual networks too.
+Imported and converted networks are made of them (`architectures.Sequential`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spikeduel.spiking import ConstantInput, over_time
+from spikeduel.spiking.kernels import Dynamics
+from spikeduel.spiking.neurons import LIF, Neuron, State
+from spikeduel.system.errors import InputError, unknown, visible
+
+MOST_LAYERS = 2000
+"""A residual network of 152 layers takes some 600."""
+IMAGES = -1
+"""What stands for the images among the `inputs` of a layer."""
+
+
+def as_sequence(x: Tensor | ConstantInput) -> Tensor:
+    """`[T, B, …]`, of a `ConstantInput` as a view."""
+    return x.expand() if isinstance(x, ConstantInput) else x
+
+
+class ChannelsLastFlatten(nn.Module):
+    """`[N, C, H, W]` to `[N, H·W·C]`: the order that channels-last has in memory, so that nothing is copied."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """See `ChannelsLastFlatten`."""
+        return features.permute(0, 2, 3, 1).flatten(1)
+
+
+class Affine(nn.Module):
+    """`x · weight + bias`, a number for each channel: `[N, C, …]` to the same shape. A batch norm after training."""
+
+    def __init__(self, num_channels: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(num_channels)), nn.Parameter(torch.zeros(num_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Affine`."""
+        shape = (-1, *[1] * (x.dim() - 2))
+        return x * self.weight.view(shape) + self.bias.view(shape)
+
+
+class Scale(nn.Module):
+    """`x · factor + shift`, numbers that are not trained: spikes stay events, of another size, without a shift."""
+
+    def __init__(self, factor: float, shift: float = 0.0) -> None:
+        super().__init__()
+        self.factor, self.shift = float(factor), float(shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `Scale`."""
+        scaled = x * self.factor
+        return scaled + self.shift if self.shift else scaled
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor:g}, shift={self.shift:g}"
+
+
+class AsPretrained(nn.Module):
+    """Prepared images as a network of a library was trained to see them: its number of channels, side and range.
+
+    `[N, C, H, W]` in [0, 1] to `[N, K, S, S]`, where `mean` and `std` have K numbers: grey is repeated, and `size` S
+    (None: as they are) is reached by bilinear interpolation, averaging where images get smaller.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: int | None, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.size = size
+        # They stand among the settings, and need no place among the weights.
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `AsPretrained`."""
+        if self.size is not None and x.shape[-2:] != (self.size, self.size):
+            smaller = max(x.shape[-2:]) > self.size
+            x = F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False, antialias=smaller)
+        return (x - self.mean) / self.std  # grey spreads over the channels
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+
+
+class Add(nn.Module):
+    """The sum of what it is given, all of one shape."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """See `Add`."""
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+
+class Concat(nn.Module):
+    """What it is given `[N, C, …]`, one after another along the channels."""
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """See `Concat`."""
+        return torch.cat(parts, 1)
+
+
+class PooledCounts(Neuron):
+    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most active of its neurons.
+
+    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H', W']`, pooled as by
+    `nn.MaxPool2d`. (Pooled step by step, a place spikes where any of its neurons does.) Its `mem` are the counts. After
+    Rueckauer et al. 2017, whose gates let the neuron with the highest rate through.
+    """
+
+    def __init__(self, kernel: Any = 2, stride: Any = None, padding: Any = 0, ceil_mode: bool = False) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
+
+    @property
+    def stride(self) -> tuple[int, int]:
+        """By how many neurons one place lies beside the next."""
+        stride = self.pool.stride
+        return (stride, stride) if isinstance(stride, int) else tuple(stride)  # type: ignore[return-value]
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Neuron.step`."""
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`."""
+        sequence = as_sequence(current)
+        counts = (state or self.initial_state(sequence[0]))["mem"]
+        highest, spikes, membranes = self.pool(counts), [], []
+        for now in sequence.unbind(0):
+            counts, before = counts + now, highest
+            highest = self.pool(counts)
+            spikes.append((highest - before).to(sequence.dtype))
+            if with_mem:
+                membranes.append(counts)
+        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
+        return torch.stack(spikes), mem, {"mem": counts}
+
+    def initial_state(self, current: Tensor) -> State:
+        """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
+        return {"mem": torch.zeros_like(current, dtype=torch.float32)}
+
+
+class EachItsOwnLIF(LIF):
+    """A `LIF` whose neurons, of `shape`, have a `beta` and a `threshold` each: buffers, not trained."""
+
+    def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
+        super().__init__(reset_mechanism=reset_mechanism)
+        self.register_buffer("beta", torch.ones(*shape))
+        self.register_buffer("thresholds", torch.ones(*shape))
+
+    def _keep_beta(self, beta: float) -> None:
+        """Leaves the name to the buffer."""
+
+    @property
+    def dynamics(self) -> Dynamics:
+        """What the kernels are told."""
+        return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
+
+    def extra_repr(self) -> str:
+        return f"shape={list(self.get_buffer('beta').shape)}, reset_mechanism={self.reset_mechanism!r}"
+
+
+# A layer's `type`, and what makes it of the other entries of its dict.
+LAYERS: dict[str, Callable[..., nn.Module]] = {
+    "flatten": nn.Flatten,
+    "channels_last_flatten": ChannelsLastFlatten,
+    "linear": lambda num_inputs, num_outputs, bias=True: nn.Linear(num_inputs, num_outputs, bias),
+    "conv2d": lambda num_inputs, num_outputs, kernel, **more: nn.Conv2d(num_inputs, num_outputs, kernel, **more),
+    "affine": Affine,
+    "scale": Scale,
+    "as_pretrained": AsPretrained,
+    "zeropad2d": nn.ZeroPad2d,
+    "avgpool2d": lambda kernel, stride, padding, **more: nn.AvgPool2d(kernel, stride, padding, **more),
+    "sumpool2d": lambda kernel, stride, padding: nn.AvgPool2d(kernel, stride, padding, divisor_override=1),
+    "adaptive_avgpool2d": lambda size: nn.AdaptiveAvgPool2d(size),
+    "maxpool2d": lambda kernel, stride, padding, **more: nn.MaxPool2d(kernel, stride, padding, **more),
+    "pooled_counts": PooledCounts,
+    "add": Add,
+    "concat": Concat,
+    "lif": lambda beta=1.0, threshold=1.0, reset_mechanism="zero", shape=None: (
+        LIF(beta, threshold, reset_mechanism) if shape is None else EachItsOwnLIF(shape, reset_mechanism)
+    ),
+}
+
+Inputs = tuple[tuple[int, ...], ...]
+"""For each layer, the layers whose outputs it takes."""
+
+
+class Made(NamedTuple):
+    """Layers, what each takes, and how many numbers of an image are in the largest output of one."""
+
+    layers: list[nn.Module]
+    inputs: Inputs
+    largest: int
+
+
+def in_order(num_layers: int) -> Inputs:
+    """What each of so many layers takes where they are a chain."""
+    return tuple((index - 1,) for index in range(num_layers))
+
+
+def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
+    """The layers that `layers` describes. Each is made without memory first, to see that it fits.
+
+    Raises `InputError` for what cannot be made, naming the layer.
+    """
+    if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
+        raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
+    chain: list[nn.Module] = []
+    inputs: list[tuple[int, ...]] = []
+    outputs = {IMAGES: torch.empty(1, *image_shape, device="meta")}
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, dict) or not isinstance(layer.get("type"), str):
+            raise InputError(f"layers[{index}] must be an object with a type.")
+        kind = layer["type"]
+        settings = {name: value for name, value in layer.items() if name not in ("type", "inputs")}
+        if kind not in LAYERS:
+            raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
+        taken = layer.get("inputs", [index - 1])
+        if not isinstance(taken, list | tuple) or not taken or not all(_is_earlier(each, index) for each in taken):
+            raise InputError(f"layers[{index}] ({kind}): its inputs must be numbers of layers before it, or -1.")
+        given = [outputs[each] for each in taken]
+        try:
+            with torch.device("meta"):
+                outline = LAYERS[kind](**settings)
+                if isinstance(outline, EachItsOwnLIF) and given[0].shape[1:] != outline.get_buffer("beta").shape:
+                    raise InputError(f"it is for neurons {settings['shape']}")
+                outputs[index] = _passed(outline, given)
+            chain.append(LAYERS[kind](**settings))
+        except Exception as error:  # it is data from a file, of which anything can be
+            shapes = " and ".join(str(list(x.shape[1:])) for x in given)
+            raise InputError(
+                f"layers[{index}] ({kind}) cannot be made or does not fit what it is given {shapes}: {error}"
+            ) from None
+        inputs.append(tuple(taken))
+    if tuple(outputs[len(layers) - 1].shape[1:]) != (num_classes,):
+        last = list(outputs[len(layers) - 1].shape[1:])
+        raise InputError(f"the last layer gives {last}, not a score for each of {num_classes} classes.")
+    return Made(chain, tuple(inputs), max(x.numel() for x in outputs.values()))
+
+
+def _is_earlier(given: Any, index: int) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and IMAGES <= given < index
+
+
+def _passed(layer: nn.Module, given: Sequence[Tensor]) -> Tensor:
+    """What has the shape of a layer's output for `given` `[1, …]`, without memory."""
+    if isinstance(layer, PooledCounts):
+        return layer.pool(given[0])
+    return given[0] if isinstance(layer, Neuron) else layer(*given)
+
+
+def run(
+    layers: Sequence[nn.Module], inputs: Inputs, x: Tensor | ConstantInput
+) -> tuple[Tensor | ConstantInput, Tensor | None]:
+    """The last layer's output for what an encoder gives, `[T, B, …]`; and, if it is of neurons, its membranes.
+
+    What no later layer takes is let go of.
+    """
+    last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
+    held: dict[int, Tensor | ConstantInput] = {IMAGES: x}
+    mem = None
+    for index, (layer, sources) in enumerate(zip(layers, inputs, strict=True)):
+        given = [held[source] for source in sources]
+        if isinstance(layer, Neuron):
+            is_last = index == len(layers) - 1
+            held[index], membranes = layer(given[0], with_mem=is_last)
+            mem = membranes if is_last else None
+        else:
+            held[index] = _applied(layer, given)
+        for source in {*sources, index}:
+            if last_use.get(source, index) <= index and index < len(layers) - 1:
+                held.pop(source, None)
+    return held[len(layers) - 1], mem
+
+
+def _applied(layer: nn.Module, given: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
+    """`over_time`, for a layer of several inputs too: what is constant stays so where all of them are."""
+    if len(given) == 1:
+        return over_time(layer, given[0])
+    constants = [each for each in given if isinstance(each, ConstantInput)]
+    if len(constants) == len(given):
+        return ConstantInput(layer(*(each.value for each in constants)), constants[0].num_steps)
+    sequences = [as_sequence(each) for each in given]
+    return layer(*(each.flatten(0, 1) for each in sequences)).unflatten(0, sequences[0].shape[:2])

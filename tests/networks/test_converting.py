@@ -1,0 +1,267 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from made_models import make
+from spikeduel.data import Preprocessing
+from spikeduel.networks import model_files
+from spikeduel.networks.converting import activation_scales, converted, require_convertible
+from spikeduel.networks.foreign import Foreign
+from spikeduel.networks.models import Model, ModelCard
+from spikeduel.networks.plain import Affine, AsPretrained, PooledCounts
+from spikeduel.results.trials import Calling
+from spikeduel.spiking import ConstantInput
+from spikeduel.spiking.neurons import LIF, ReLU
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system.errors import InputError
+
+IMAGES = torch.randint(0, 256, (40, 1, 10, 10), generator=torch.Generator().manual_seed(2), dtype=torch.uint8)
+
+
+class Block(nn.Module):
+    """What residual networks are made of, its ReLU called twice."""
+
+    def __init__(self, num_inputs, num_outputs):
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_inputs, num_outputs, 3, padding=1, bias=False)
+        self.bn1, self.relu = nn.BatchNorm2d(num_outputs), nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(num_outputs, num_outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(num_outputs)
+        self.down = nn.Conv2d(num_inputs, num_outputs, 1) if num_inputs != num_outputs else None
+
+    def forward(self, x):
+        out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
+        out += x if self.down is None else self.down(x)
+        return self.relu(out)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.front = AsPretrained(12, [0.4, 0.5, 0.6], [0.2, 0.3, 0.4])
+        self.stem = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
+        self.blocks = nn.Sequential(Block(6, 6), Block(6, 8), Block(8, 8))
+        self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(torch.flatten(self.pool(self.blocks(self.stem(self.front(x)))), 1))
+
+
+class Branches(nn.Module):
+    """Concatenation, a batch norm of what branches give, ReLU6, and all of it called as functions."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(1, 3, 1)
+        self.norm, self.c = nn.BatchNorm2d(7), nn.Conv2d(7, 6, 3, groups=1)
+        self.fc = nn.Linear(6 * 4, 3)
+
+    def forward(self, x):
+        both = torch.cat([self.a(x).relu(), F.relu6(self.b(x))], 1)
+        both = F.relu(self.norm(F.avg_pool2d(both, 2, padding=1)))
+        # The ReLU comes after the pooling.
+        x = F.relu(F.max_pool2d(self.c(both), 2))
+        return F.log_softmax(self.fc(F.dropout(x, training=self.training).reshape(x.size(0), -1)), dim=1)
+
+
+class Preactivated(nn.Module):
+    """A sum that two layers take before its ReLU, zeros around what has come from neurons, and sums with numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Conv2d(n, 4, 3, padding=1) for n in (1, 4, 4))
+        self.n1, self.n2 = nn.BatchNorm2d(4), nn.BatchNorm2d(4)
+        self.fc = nn.Linear(4, 3)
+
+    def forward(self, x):
+        x = self.a(1 - (2 * x - 1) / 0.5)
+        x = x + self.b(self.n1(x).relu()) * 0.5
+        x = x + self.c(self.n2(x).relu())
+        return self.fc(F.pad(x.relu(), (1, 0, 1, 0)).mean((2, 3)))
+
+
+def trained(source):
+    """A source, by name or as a module, whose batch norm has statistics of its own, as after a training."""
+    if isinstance(source, str):
+        model = make(source)
+    else:
+        torch.manual_seed(1)
+        card = ModelCard("mine:net", "cnn", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {})
+        model = Model(source(), card)
+    generator = torch.Generator().manual_seed(4)
+    for name, value in model.module.state_dict().items():
+        if name.endswith("running_var"):
+            value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+        elif name.endswith("running_mean") or (value.is_floating_point() and value.dim() == 1):
+            value.copy_(0.3 * torch.randn(value.shape, generator=generator))
+    model.module.eval()
+    return model
+
+
+def scores(model, images=IMAGES):
+    with torch.no_grad():
+        return model.readout.scores(model.run(model.encode(images, RandomKeys.for_content(images))))
+
+
+SOURCES = ["dense-relu", "conv-relu", "small-cnn", Residual, Branches, Preactivated]
+sources = pytest.mark.parametrize("source", SOURCES, ids=str)
+
+
+@sources
+def test_where_neurons_are_exact_it_is_the_source(source):
+    model = trained(source)
+    expected = scores(model).log_softmax(1)
+    # So many steps that half a threshold, spread over them, is nothing.
+    module = converted(model, IMAGES, 100_000, 100.0).module
+    for index, layer in enumerate(module.chain):
+        if isinstance(layer, LIF):
+            module.chain[index] = ReLU()
+    with torch.no_grad():
+        found = module(ConstantInput(IMAGES / 255, 1))[0]
+    torch.testing.assert_close(found.log_softmax(1), expected, rtol=1e-3, atol=1e-3)
+
+
+@sources
+def test_with_more_steps_the_scores_come_nearer_to_the_sources(source):
+    model = trained(source)
+    expected = scores(model).log_softmax(1)
+    # Of all activations, so that nothing is cut off but by rounding.
+    found = [scores(converted(model, IMAGES, steps, 100.0)).log_softmax(1) for steps in (4, 32, 256)]
+    distance = [(each - expected).abs().mean() for each in found]
+    assert distance[0] > 2 * distance[1] > 4 * distance[2]
+    assert distance[2] < 0.05 * (expected - expected.mean(0)).abs().mean() + 0.01
+
+
+@sources
+def test_it_is_an_ordinary_model_without_the_sources_code(source, tmp_path):
+    model = trained(source)
+    found = converted(model, IMAGES, 5, 99.0)
+    assert (found.card.contender, found.card.family) == ("sequential", "snn")
+    assert (found.card.encoding, found.card.num_steps) == ("direct", 5)
+    model_files.save_model(tmp_path / "m.safetensors", found)
+    again = model_files.load_model(tmp_path / "m.safetensors")
+    assert np.array_equal(again.predict(IMAGES)[1], found.predict(IMAGES)[1])
+    state = None
+    for frame in again.frames(IMAGES):
+        streamed, state = again.step(frame, state)
+    torch.testing.assert_close(streamed, scores(again))
+    spk = again.trace(IMAGES[:3]).spk
+    assert all(set(each.unique().tolist()) <= {0.0, 1.0} for name, each in spk.items() if "pool" not in name)
+
+
+def test_a_dense_layer_by_hand():
+    source = trained("dense-relu")
+    network = source.module
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        first = network.block1(IMAGES.flatten(1) / 255).relu()
+        second = network.block2(first).relu()
+    scales = activation_scales(source, IMAGES, 100.0)
+    assert scales == pytest.approx({"relu": float(first.max()), "relu, call 2": float(second.max())}, rel=1e-6)
+    model = converted(source, IMAGES, 10, 100.0)
+    assert [layer["type"] for layer in model.card.network["layers"]] == [
+        "flatten", "linear", "lif", "linear", "lif", "linear"
+    ]  # fmt: skip
+    found = model.module.state_dict()
+    a, b = scales.values()
+
+    def folded(block):
+        std = (weights[f"{block}.1.running_var"] + network.block1[1].eps).sqrt()
+        gain = weights[f"{block}.1.weight"] / std
+        bias = weights[f"{block}.1.bias"] - gain * weights[f"{block}.1.running_mean"]
+        return weights[f"{block}.0.weight"] * gain[:, None], bias
+
+    close = torch.testing.assert_close
+    close(found["chain.1.weight"], folded("block1")[0] / a)
+    close(found["chain.1.bias"], folded("block1")[1] / a + 0.05)
+    close(found["chain.3.weight"], folded("block2")[0] * a / b)
+    close(found["chain.3.bias"], folded("block2")[1] / b + 0.05)
+    close(found["chain.5.weight"], weights["linear.weight"] * b)
+    close(found["chain.5.bias"], weights["linear.bias"])
+    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
+
+
+def test_the_percentile_is_that_of_positive_activations():
+    source = trained("dense-relu")
+    with torch.no_grad():
+        first = source.module.block1(IMAGES.flatten(1) / 255).relu()
+    expected = np.percentile(first[first > 0].numpy(), 90.0)
+    assert activation_scales(source, IMAGES, 90.0)["relu"] == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_sum_adds_spikes_of_one_scale_and_the_shift_once():
+    """Residual's first block: what the stem spikes is brought to the scale of the block's own branch."""
+    model = trained(Residual)
+    scales, layers = activation_scales(model, IMAGES, 100.0), converted(model, IMAGES, 8, 100.0).card.network["layers"]
+    first = next(index for index, layer in enumerate(layers) if layer["type"] == "add")
+    branch, skip = (layers[index] for index in layers[first]["inputs"])
+    assert branch["type"] == "conv2d"
+    factor = scales["stem.1"] / scales["blocks.0.relu, call 2"]
+    assert skip == {"type": "scale", "factor": pytest.approx(factor, rel=1e-6), "shift": 0.0, "inputs": skip["inputs"]}
+    assert layers[skip["inputs"][0]]["type"] == "pooled_counts"
+
+
+def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before():
+    net = nn.Sequential(nn.Linear(100, 8), nn.ReLU(), nn.Linear(8, 3))
+    card = ModelCard("mine:net", "ann", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {})
+    model = Model(Foreign(net, Calling("once", True, "scores"), "ann"), card)
+    found = converted(model, IMAGES, 300, 100.0)
+    torch.testing.assert_close(scores(found), scores(model), rtol=0.05, atol=0.02)
+
+
+class Gated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
+        self.gate = nn.Conv2d(1, 3, 3)
+
+    def forward(self, x):
+        return (self.body(x) * torch.sigmoid(self.gate(x))).mean((2, 3))
+
+
+class Deciding(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+@pytest.mark.parametrize(
+    ("module", "named"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sequential(nn.SiLU())), r"1\.0 \(SiLU\) has no counterpart"),
+        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
+        (Gated(), "sigmoid has no counterpart"),
+        (Deciding(), "torch.fx cannot follow its forward"),
+        (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
+        (
+            nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.MaxPool2d(2), nn.Conv2d(3, 3, 2)),
+            r"3 \(MaxPool2d\) pools what is no sum of spikes, .* Put a ReLU before it",
+        ),
+        (nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.ReLU()), r"0 \(BatchNorm2d\) keeps no"),
+        (nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.ReLU()), r"0 \(MaxPool2d\) is dilated"),
+        (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\) cuts off at other values"),
+        (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\) has no counterpart"),
+        (nn.Sequential(nn.ReLU(), nn.LogSoftmax(1), nn.Flatten()), r"1 \(LogSoftmax\) is not the last"),
+    ],
+    ids=str,
+)
+def test_what_has_no_counterpart_is_named(module, named):
+    with pytest.raises(InputError, match=named):
+        require_convertible(module)
+
+
+def test_an_affine_in_front_is_kept():
+    """What a batch norm does to images cannot go into the weights after it, since zeros surround what it gives."""
+    model = trained(lambda: nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(),
+                                          nn.AvgPool2d(10), nn.Flatten()))  # fmt: skip
+    found = converted(model, IMAGES, 500, 100.0)
+    assert isinstance(found.module.chain[0], Affine)
+    torch.testing.assert_close(scores(found), scores(model), rtol=0.02, atol=0.01)
+
+
+def test_overlapping_windows_pool_counts_too():
+    spk = (torch.rand(9, 2, 3, 7, 6, generator=torch.Generator().manual_seed(0)) > 0.6).float()
+    pooled, _ = PooledCounts(3, 2, 1, ceil_mode=True)(spk)
+    assert torch.equal(pooled.sum(0), F.max_pool2d(spk.sum(0), 3, 2, 1, ceil_mode=True))
+    assert set(pooled.unique().tolist()) <= {0.0, 1.0}
