@@ -77,6 +77,12 @@ def _batch_norm(on: Followed, norm: Any, x: Output) -> Output:
         raise on.refused("keeps no statistics: what it does depends on the other images of a batch")
     mean, var, weight, bias = norm.running_mean, norm.running_var, norm.weight, norm.bias
     before = on.layers[x.layer] if x.layer != IMAGES else None
+    if before is not None and isinstance(before.module, nn.MaxPool2d) and on.uses(x) == 1 and _rises(norm):
+        # Scaled up, the largest stays the largest: the norm can as well come before the pooling.
+        below = Output(before.inputs[0])
+        if below.layer != IMAGES and isinstance(on.layers[below.layer].module, nn.Conv2d) and on.uses(below) == 1:
+            _batch_norm(on, norm, below)
+            return x
     if before is not None and isinstance(before.module, nn.Linear | nn.Conv2d) and on.uses(x) == 1:
         fuse = fuse_conv_bn_weights if isinstance(before.module, nn.Conv2d) else fuse_linear_bn_weights
         fused = fuse(before.module.weight, before.module.bias, mean, var, norm.eps, weight, bias)
@@ -85,6 +91,11 @@ def _batch_norm(on: Followed, norm: Any, x: Output) -> Output:
     scale = (var + norm.eps).rsqrt() * (1 if weight is None else weight)
     shift = -mean * scale + (0 if bias is None else bias)
     return on.add(on.name, copied(Affine(len(mean)), weight=scale, bias=shift), x)
+
+
+def _rises(norm: Any) -> bool:
+    """Whether more gives more; where there are no numbers yet, it is taken to."""
+    return norm.weight is None or norm.weight.is_meta or bool((norm.weight > 0).all())
 
 
 def _relu(on: Followed, x: Output, inplace: bool = False) -> Output:
