@@ -27,15 +27,19 @@ class TrainingStep:
     """
 
     def __init__(self, model: Model, learning_rate: float, chunk_steps: int | None = None) -> None:
+        from spikeduel.networks.adam import Bf16Copies, adam  # it takes Numba to start
+
         keep_freed_memory()
         self.model = model
         self.module = model.module
         self.weights = list(self.module.parameters())
         self._given: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
-        # Momenta and epsilon are torch's defaults, as in the study.
-        self.optimizer = torch.optim.Adam(self.weights, lr=learning_rate, fused=True)
         self.chunk_steps = chunk_steps if model.card.num_steps is not None else None
+        # The gradients of chunks would be summed up in bf16.
+        self.copies = Bf16Copies(model) if self.chunk_steps is None else None
+        # Momenta and epsilon are torch's defaults, as in the study.
+        self.optimizer = adam(self.weights, learning_rate, copies=self.copies)
         if self.chunk_steps is not None:
             why = None
             if model.card.foreign is not None:
@@ -56,8 +60,7 @@ class TrainingStep:
         output = self._forward(images, keys)
         readout = self.model.readout
         loss = readout.loss(output, labels)
-        for weights in self.weights:
-            weights.grad = None
+        self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         if isinstance(readout, SpikingReadout | LogitReadout):
@@ -88,7 +91,9 @@ class TrainingStep:
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
-            return self.model.run(self.model.encode(images, keys))
+            return self.model.run(
+                self.model.encode(images, keys), None if self.copies is None else self.copies.current()
+            )
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):

@@ -22,6 +22,10 @@ def write(values: Any, out: Any) -> None:
     """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to nearest, ties to even)."""
 
 
+def from_bf16(x: Any) -> Any:
+    """float32 of a number: `x` itself, or of the bits of bfloat16 as int16."""
+
+
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 try:
     njit(**COMPILED)(write)
@@ -44,10 +48,26 @@ def _as_float32(row, buffer):
 
     def widened(row, buffer):
         for i in range(len(buffer)):
-            buffer[i] = np.int32(np.int32(row[i]) << 16).view(np.float32)
+            buffer[i] = from_bf16(row[i])
         return buffer
 
     return widened
+
+
+@overload(from_bf16, jit_options=COMPILED)  # type: ignore[arg-type]
+def _from_bf16(x):
+    if isinstance(x, types.Float):
+        return lambda x: x
+    return lambda x: np.int32(np.int32(x) << 16).view(np.float32)
+
+
+@njit(**COMPILED)
+def to_bf16(x):
+    """The bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
+    bits = np.float32(x).view(np.uint32)
+    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+    # Rounding could carry a NaN's bits over into another number's.
+    return np.int16(np.uint32(0x7FC0) if x != x else rounded)
 
 
 @overload(write, jit_options=COMPILED)  # type: ignore[arg-type]
@@ -62,10 +82,7 @@ def _write(values, out):
 
     def narrowed(values, out):
         for i in range(len(out)):
-            bits = np.float32(values[i]).view(np.uint32)
-            rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-            # Rounding could carry a NaN's bits over into another number's.
-            out[i] = np.int16(np.uint32(0x7FC0) if values[i] != values[i] else rounded)
+            out[i] = to_bf16(values[i])
 
     return narrowed
 
