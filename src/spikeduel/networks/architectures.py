@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spikeduel.networks.pooling import relu_of_max_pool
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron, State
@@ -104,7 +105,12 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
-        return self.classifier(self.features(self.border(x)).flatten(1))
+        x = self.border(x)
+        if not self.training:
+            return self.classifier(self.features(x).flatten(1))
+        for conv in (self.features[0], self.features[3]):
+            x = relu_of_max_pool(conv(x))
+        return self.classifier(x.flatten(1))
 
 
 class _Dense(nn.Module):
@@ -205,7 +211,10 @@ class ConvReLU(_Conv):
         for block in (self.block1, self.block2):
             # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of its work.
             is_max = isinstance(self.pool, nn.MaxPool2d)
-            x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
+            if is_max and self.training:
+                x = relu_of_max_pool(block(x))
+            else:
+                x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
         return self.linear2(self.relu(self.linear1(ChannelsLastFlatten()(x))))
 
 

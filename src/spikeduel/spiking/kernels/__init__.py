@@ -23,7 +23,7 @@ from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
 
-__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "rate_spikes", "scan", "unfused"]
+__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "rate_spikes", "scan", "unfused"]
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
@@ -119,7 +119,7 @@ def _fused_scan(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`scan` of `current` `[T, …]`, or `[1, …]` where it is the same at every step, by the operator."""
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    run = torch.ops.spikeduel.scan if _is_watched(current) else _Scan.apply
+    run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
     numbers = float(threshold), reset_mechanism, surrogate, float(alpha), list(adaptation or ()), num_steps, with_mem
     if current.is_contiguous():
         return run(current, state, beta, *numbers)
@@ -131,7 +131,7 @@ def _fused_scan(
     return spk, mem, last
 
 
-def _is_watched(x: Tensor) -> bool:
+def is_watched(x: Tensor) -> bool:
     """Whether somebody traces or counts operators, or `x` has no numbers."""
     return (
         torch.compiler.is_compiling()
