@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spikeduel.networks import architectures
 from spikeduel.networks.models import Model
 from spikeduel.spiking.kernels.cpu import empty, run_chunks
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED, from_bf16, to_bf16
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED, from_bf16, to_bf16
 
 _CACHE_LINE = 16
 Arrays = tuple[np.ndarray | None, ...]
@@ -35,7 +35,7 @@ class Bf16Copies:
         self.weights: dict[str, nn.Parameter] = {
             f"{name}.{part}": weight
             for name, layer in layers
-            if type(layer) in (nn.Linear, nn.Conv2d)
+            if isinstance(layer, nn.Linear | nn.Conv2d)
             for part, weight in layer.named_parameters()
         }
         self.by_name = {name: _like(weight, torch.bfloat16).requires_grad_() for name, weight in self.weights.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 
 _NOBODY = np.uint8(4)  # wins where none of four numbers is positive
 _WORD = np.uint64
