@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spikeduel.networks.narrow import NarrowLinear
 from spikeduel.networks.pooling import relu_of_max_pool
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
@@ -71,7 +72,7 @@ class DenseSNN(SpikingChain):
         super().__init__()
         self.linear1 = nn.Linear(math.prod(image_shape), hidden)
         self.lif1 = neuron()
-        self.linear2 = nn.Linear(hidden, num_classes)
+        self.linear2 = NarrowLinear(hidden, num_classes)
         self.lif2 = neuron()
 
     def layers(self) -> list[nn.Module]:
@@ -121,7 +122,7 @@ class _Dense(nn.Module):
         # Batch norm has the bias.
         self.block1 = nn.Sequential(nn.Linear(math.prod(image_shape), hidden, bias=False), nn.BatchNorm1d(hidden))
         self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
-        self.linear = nn.Linear(hidden, num_classes)
+        self.linear = NarrowLinear(hidden, num_classes)
 
 
 class DenseLIF(SpikingChain, _Dense):
@@ -291,7 +292,12 @@ class Sequential(SpikingChain):
     ) -> None:
         super().__init__()
         if layers is None:
-            chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), nn.Linear(hidden, num_classes)]
+            chain = [
+                nn.Flatten(),
+                nn.Linear(math.prod(image_shape), hidden),
+                neuron(),
+                NarrowLinear(hidden, num_classes),
+            ]
         else:
             chain = _made(layers, image_shape, num_classes)
         self.chain = nn.ModuleList(chain)
