@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikeduel.networks.narrow import NarrowLinear
-from spikeduel.networks.pooling import relu_of_max_pool
+from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron, State
@@ -109,9 +109,8 @@ class SmallCNN(nn.Module):
         x = self.border(x)
         if not self.training:
             return self.classifier(self.features(x).flatten(1))
-        for conv in (self.features[0], self.features[3]):
-            x = relu_of_max_pool(conv(x))
-        return self.classifier(x.flatten(1))
+        first, _, _, second, *_ = self.features
+        return self.classifier(relu_of_max_pool(second(relu_of_max_pool_of_conv(first, x))).flatten(1))
 
 
 class _Dense(nn.Module):

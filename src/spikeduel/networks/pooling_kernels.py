@@ -1,118 +1,124 @@
-"""The compiled part of `pooling`: loops over whole rows of an image, since LLVM vectorises long ones only.
+# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
+"""The compiled part of `pooling`: one square of four numbers at a time, for a vector of channels.
 
-Numbers that are not negative are ordered as their bits are. A key is such a number, shifted to the left for one more
-bit that says in which of two rows it lies: the higher key is the number that PyTorch takes, which of equal ones is the
-first, row by row.
+Arrays are flat, in the order of `[N, H, W, C]`; float32, or the bits of bfloat16 as int16. A winner is the place, row
+by row, of the number of its square that was taken, or `_NOBODY`.
 """
-
-from typing import Any
 
 import numpy as np
 from numba import njit
 
-from spikeduel.spiking.kernels.cpu_numbers import COMPILED
+# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
+from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
 
-_NOBODY = np.uint8(4)  # wins where none of four numbers is positive
-_WORD = np.uint64
-
-
-def constants(num_bytes: int) -> tuple[Any, ...]:
-    """The bits of −0, of −infinity and of a NaN, of bfloat16 (2 bytes) or float32 (4)."""
-    kind: Any = np.uint16 if num_bytes == 2 else np.uint32
-    above = 8 * (num_bytes - 2)
-    return tuple(kind(bits << above) for bits in (0x8000, 0xFF80, 0x7FC0))
+_NOBODY = 4  # where none of the four is positive
 
 
 @njit(**COMPILED)
-def pool(x, pooled, winners, height, channels, constants, start, stop):  # type: ignore[no-untyped-def]
-    """Fills images `start` to `stop` of `pooled` and `winners` `[N·(H/2), W/2·C]` from `x` `[N·H, W·C]`.
-
-    A winner is the place in its square, row by row, of the number that was taken.
-    """
-    size, rows = 2 * winners.shape[1], height // 2
-    # A pixel more, so that each has one to its right.
-    keys, highest, places = np.zeros(size + channels, x.dtype), np.empty(size, x.dtype), np.empty(size, np.uint8)
-    left, right = keys[:size], keys[channels:]
-    words, out_words = (highest.view(_WORD), places.view(_WORD)), (pooled.view(_WORD), winners.view(_WORD))
-    num_words = channels * x.itemsize // 8, channels // 8
-    for image in range(start, stop):
-        for row in range(rows):
-            first, out = image * height + 2 * row, image * rows + row
-            _higher_of_rows(x[first, :size], x[first + 1, :size], left, constants)
-            _higher_of_neighbours(left, right, highest, places)
-            _every_second(words[0], out_words[0][out], num_words[0])
-            _every_second(words[1], out_words[1][out], num_words[1])
+def _place(k):
+    return filled(np.float32(k))
 
 
 @njit(**COMPILED)
-def unpool(grad, winners, grad_x, height, channels, start, stop):  # type: ignore[no-untyped-def]
-    """Fills images `start` to `stop` of `grad_x` `[N·H, W·C]`: the winners get `grad` `[N·(H/2), W/2·C]`, the others
-    nothing.
-    """
-    size, rows = 2 * winners.shape[1], height // 2
-    grads, places = np.empty(size, grad.dtype), np.empty(size, np.uint8)
-    own = np.empty((2, size), np.uint8)
-    for i in range(size):
-        own[0, i] = i // channels % 2
-        own[1, i] = own[0, i] + 2
-    words, in_words = (grads.view(_WORD), places.view(_WORD)), (grad.view(_WORD), winners.view(_WORD))
-    num_words = channels * grad.itemsize // 8, channels // 8
+def _take(a, b, c, d, pooled, winners, at):
+    """Writes the positive part of the highest of four vectors; of equal ones it takes the first, and any NaN."""
+    highest, place = a, _place(0)
+    for k, other in ((1, b), (2, c), (3, d)):
+        is_number, is_higher = other == other, other > highest
+        place = where(is_number, where(is_higher, _place(k), place), _place(k))
+        highest = where(is_number, where(is_higher, other, highest), other)
+    nothing = _place(0)
+    is_lower = nothing > highest
+    store(where(is_lower, nothing, highest), pooled, at)
+    store(where(highest > nothing, place, _place(_NOBODY)), winners, at)
+
+
+@njit(**COMPILED)
+def pool(x, pooled, winners, height, width, channels, start, stop):
+    """Fills images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H, W, C]`."""
+    rows, columns, line = height // 2, width // 2, width * channels
     for image in range(start, stop):
         for row in range(rows):
-            _twice(in_words[0][image * rows + row], words[0], num_words[0])
-            _twice(in_words[1][image * rows + row], words[1], num_words[1])
+            for column in range(columns):
+                corner = (image * height + 2 * row) * line + 2 * column * channels
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    at = corner + channel
+                    a, b = load(x, at), load(x, at + channels)
+                    c, d = load(x, at + line), load(x, at + line + channels)
+                    _take(a, b, c, d, pooled, winners, out + channel)
+
+
+@njit(**COMPILED)
+def unpool(grad, winners, grad_x, height, width, channels, start, stop):
+    """Fills images `start` to `stop` of `grad_x` `[N, H, W, C]`: the winners get `grad`, the others nothing."""
+    rows, columns, line = height // 2, width // 2, width * channels
+    nothing = _place(0)
+    for image in range(start, stop):
+        for row in range(rows):
+            first = (image * height + 2 * row) * line
+            for column in range(columns):
+                at = first + 2 * column * channels
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    g, winner = load(grad, out + channel), load(winners, out + channel)
+                    for k in range(4):
+                        place = at + k // 2 * line + k % 2 * channels + channel
+                        store(where(winner == _place(k), g, nothing), grad_x, place)
             for side in range(2):
-                line = grad_x[image * height + 2 * row + side]
-                _where(places, own[side], grads, line[:size])
-                line[size:] = 0
-        grad_x[image * height + 2 * rows : (image + 1) * height] = 0
+                end = first + (side + 1) * line
+                grad_x[end - (width - 2 * columns) * channels : end] = 0
+        grad_x[(image * height + 2 * rows) * line : (image + 1) * height * line] = 0
 
 
 @njit(**COMPILED)
-def _higher_of_rows(above, below, keys, constants):  # type: ignore[no-untyped-def]
-    number = keys.dtype.type
-    one, (zero, infinity, nan) = number(1), constants
-    for i in range(len(keys)):
-        a, b = above[i], below[i]
-        # What is negative counts as 0, but for a NaN.
-        a = number(a if a < zero else (nan if a > infinity else number(0)))
-        b = number(b if b < zero else (nan if b > infinity else number(0)))
-        a, b = number(number(a << one) | one), number(b << one)
-        keys[i] = a if a > b else b
+def convolve_and_pool(x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop):
+    """`pool` of a convolution 3×3 of `x` `[N, H, W, planes]`, which is never written.
+
+    `weights` are `[9·planes, C]`, `offsets` how far each of the 9·planes numbers is from the first.
+    """
+    channels, line = len(bias), width * planes
+    rows, columns = (height - 2) // 2, (width - 2) // 2
+    for image in range(start, stop):
+        for row in range(rows):
+            for column in range(columns):
+                corner = (image * height + 2 * row) * line + 2 * column * planes
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    a = b = c = d = load(bias, channel)
+                    for tap in range(len(offsets)):
+                        weight, at = load(weights, tap * channels + channel), corner + offsets[tap]
+                        a, b = a + filled(x[at]) * weight, b + filled(x[at + planes]) * weight
+                        c, d = c + filled(x[at + line]) * weight, d + filled(x[at + line + planes]) * weight
+                    _take(a, b, c, d, pooled, winners, out + channel)
 
 
 @njit(**COMPILED)
-def _higher_of_neighbours(left, right, highest, places):  # type: ignore[no-untyped-def]
-    one = highest.dtype.type(1)
-    for i in range(len(highest)):
-        a, b = left[i], right[i]
-        key = b if b > a else a
-        highest[i] = key >> one
-        place = np.uint8(2) - np.uint8((key & one) << one) + np.uint8(b > a)
-        places[i] = place if key > one else _NOBODY
-
-
-@njit(**COMPILED)
-def _every_second(pixels, out, n):  # type: ignore[no-untyped-def]
-    """Every second pixel of a row, each `n` words, two at a time: loops over a few channels would take longer."""
-    for j in range(len(out) // n):
-        for q in range(0, n, 2):
-            first, second = pixels[2 * j * n + q], pixels[2 * j * n + q + 1]
-            out[j * n + q], out[j * n + q + 1] = first, second
-
-
-@njit(**COMPILED)
-def _twice(pixels, out, n):  # type: ignore[no-untyped-def]
-    """Every pixel of a row, each `n` words, and once more to its right."""
-    for j in range(len(pixels) // n):
-        for q in range(0, n, 2):
-            first, second = pixels[j * n + q], pixels[j * n + q + 1]
-            at = 2 * j * n + q
-            out[at], out[at + 1] = first, second
-            out[at + n], out[at + n + 1] = first, second
-
-
-@njit(**COMPILED)
-def _where(places, own, grads, out):  # type: ignore[no-untyped-def]
-    for i in range(len(out)):
-        out[i] = grads[i] if places[i] == own[i] else 0
+def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
+    """Fills images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`: each image's share of the gradient of
+    `convolve_and_pool`'s weights, and of its bias.
+    """
+    num_taps, line = len(offsets), width * planes
+    rows, columns = (height - 2) // 2, (width - 2) // 2
+    images = len(x) // (height * line)
+    size = len(grads) // images
+    channels = size // (num_taps + 1)
+    nothing = _place(0)
+    for image in range(start, stop):
+        first = image * size
+        grads[first : first + size] = 0
+        for row in range(rows):
+            for column in range(columns):
+                corner = (image * height + 2 * row) * line + 2 * column * planes
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    g, winner = load(grad, out + channel), load(winners, out + channel)
+                    a, b = where(winner == _place(0), g, nothing), where(winner == _place(1), g, nothing)
+                    c, d = where(winner == _place(2), g, nothing), where(winner == _place(3), g, nothing)
+                    for tap in range(num_taps):
+                        at = corner + offsets[tap]
+                        upper = filled(x[at]) * a + filled(x[at + planes]) * b
+                        lower = filled(x[at + line]) * c + filled(x[at + line + planes]) * d
+                        add_to(grads, first + tap * channels + channel, upper + lower, LANES)
+                    add_to(grads, first + num_taps * channels + channel, (a + b) + (c + d), LANES)
