@@ -1,5 +1,7 @@
 """A narrow linear layer gives what a linear layer gives, in training too, and is one to whoever looks."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -7,9 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spikeduel.networks import narrow
 from spikeduel.networks.architectures import ARCHITECTURES, DenseSNN
+from spikeduel.networks.models import neurons_watched
 from spikeduel.networks.narrow import NarrowLinear
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.neurons import LIF
+from spikeduel.spiking.neurons import LIF, carried_state
 
 IN, OUT = 48, 5
 
@@ -67,3 +70,48 @@ def test_in_a_network_nothing_else_changes(name, monkeypatch):
         results.append((output[1], *torch.autograd.grad(loss, list(network.parameters()))))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    calls, run = [], narrow.projected.projected_scan
+    monkeypatch.setattr(narrow.projected, "projected_scan", lambda *given: calls.append(1) or run(*given))
+    return calls
+
+
+def dense(**settings):
+    torch.manual_seed(0)
+    return DenseSNN((1, 6, 6), OUT, partial(LIF, **settings), hidden=IN)
+
+
+X = ConstantInput(torch.rand(4, 1, 6, 6), 5)
+
+
+def test_in_training_neurons_and_what_follows_them_are_one(seen):
+    network, apart = dense(), dense()
+    apart.lif1.register_forward_hook(lambda *given: None)
+    results = []
+    for each in (network, apart):
+        output = each(X)
+        loss = each.readout.loss(output, torch.tensor([0, 1, 2, 3]))
+        results.append((*output, *torch.autograd.grad(loss, list(each.parameters()))))
+    assert len(seen) == 1
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_whoever_looks_sees_neurons_and_layer(seen):
+    network = dense()
+    with neurons_watched(network) as watched:
+        network(X)
+    assert watched["lif1"][1].shape == (5, 4, IN)
+    with FlopCounterMode(display=False) as counter:
+        network(X)
+    assert counter.get_total_flops() == 2 * 4 * 36 * IN + 2 * 5 * 4 * IN * OUT
+    with carried_state(network, {}) as states:
+        network(X)
+    assert states.keys() == {"lif1", "lif2"}
+    network.eval()(X)
+    dense(surrogate="sigmoid")(X)
+    network.train()(X.expand())
+    assert not seen

@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from spikeduel.networks.narrow import NarrowLinear
-from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
+from spikeduel.networks.narrow import NarrowLinear, through
+from spikeduel.networks.pooling import PooledCounts, relu_of_max_pool, relu_of_max_pool_of_conv
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import Dynamics
-from spikeduel.spiking.neurons import LIF, Neuron, State
+from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.registry import Family
@@ -78,6 +77,12 @@ class DenseSNN(SpikingChain):
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
         return [nn.Sequential(nn.Flatten(), self.linear1), self.lif1, self.linear2, self.lif2]
+
+    def forward(self, x: Tensor | ConstantInput) -> tuple[Tensor, Tensor]:
+        """See `SpikingChain.forward`."""
+        current = over_time(self.linear1, over_time(nn.Flatten(), x))
+        spk, mem = self.lif2(through(current, self.lif1, self.linear2))
+        return spk, mem
 
 
 class SmallCNN(nn.Module):
@@ -224,40 +229,6 @@ class ChannelsLastFlatten(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """See `ChannelsLastFlatten`."""
         return features.permute(0, 2, 3, 1).flatten(1)
-
-
-class PooledCounts(Neuron):
-    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most active of its neurons.
-
-    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H/2, W/2]`. (Pooled step
-    by step, a place spikes where any of its neurons does.) Its `mem` are the counts. After Rueckauer et al. 2017, whose
-    gates let the neuron with the highest rate through.
-    """
-
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        """See `Neuron.step`."""
-        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
-        return spk[0], last
-
-    def over_time(
-        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
-    ) -> tuple[Tensor, Tensor, State]:
-        """See `Neuron.over_time`."""
-        sequence = as_sequence(current)
-        counts = (state or self.initial_state(sequence[0]))["mem"]
-        highest, spikes, membranes = F.max_pool2d(counts, 2), [], []
-        for now in sequence.unbind(0):
-            counts, before = counts + now, highest
-            highest = F.max_pool2d(counts, 2)
-            spikes.append((highest - before).to(sequence.dtype))
-            if with_mem:
-                membranes.append(counts)
-        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
-        return torch.stack(spikes), mem, {"mem": counts}
-
-    def initial_state(self, current: Tensor) -> State:
-        """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
-        return {"mem": torch.zeros_like(current, dtype=torch.float32)}
 
 
 class EachItsOwnLIF(LIF):

@@ -1,4 +1,4 @@
-"""ReLU of max-pooling 2×2 in one pass over memory each way, and of a first convolution with it.
+"""Pooling: ReLU of max-pooling 2×2 in one pass over memory each way, also of a first convolution; and of counts.
 
 Numbers and gradients are PyTorch's to the last bit. Of each square forward keeps which of its four gets the gradient,
 if any.
@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.kernels import is_watched
+from spikeduel.spiking.neurons import Neuron, State
 
 LANES = 16
 """Channels in a vector of the kernels, which take Numba to import."""
@@ -132,3 +134,37 @@ def _flat(x: Tensor) -> np.ndarray:
         flat = flat.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
     flat = flat.flatten()
     return flat.view(torch.int16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
+
+
+class PooledCounts(Neuron):
+    """Max-pooling of spikes by their counts so far, so that a place spikes as often as the most active of its neurons.
+
+    It gives the increase of the highest count, 0 or 1 a step: `[T, B, C, H, W]` to `[T, B, C, H/2, W/2]`. (Pooled step
+    by step, a place spikes where any of its neurons does.) Its `mem` are the counts. After Rueckauer et al. 2017, whose
+    gates let the neuron with the highest rate through.
+    """
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """See `Neuron.step`."""
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """See `Neuron.over_time`."""
+        sequence = current.expand() if isinstance(current, ConstantInput) else current
+        counts = (state or self.initial_state(sequence[0]))["mem"]
+        highest, spikes, membranes = F.max_pool2d(counts, 2), [], []
+        for now in sequence.unbind(0):
+            counts, before = counts + now, highest
+            highest = F.max_pool2d(counts, 2)
+            spikes.append((highest - before).to(sequence.dtype))
+            if with_mem:
+                membranes.append(counts)
+        mem = torch.stack(membranes) if with_mem else counts.new_empty((0, *counts.shape))
+        return torch.stack(spikes), mem, {"mem": counts}
+
+    def initial_state(self, current: Tensor) -> State:
+        """See `Neuron.initial_state`; bfloat16 counts no further than 256."""
+        return {"mem": torch.zeros_like(current, dtype=torch.float32)}

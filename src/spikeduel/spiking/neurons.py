@@ -293,5 +293,11 @@ def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[
         raise InputError("no layer of neurons has left a state: a compiled network cannot go on from one.")
 
 
+def is_carried() -> bool:
+    """Whether this is within `carried_state`."""
+    # Dynamo cannot trace a ContextVar; what it compiles starts from rest.
+    return not torch.compiler.is_dynamo_compiling() and _CARRY.get() is not None
+
+
 def _wide(current: Tensor) -> torch.dtype:
     return torch.float64 if current.dtype == torch.float64 else torch.float32

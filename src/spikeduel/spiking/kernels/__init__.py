@@ -23,7 +23,7 @@ from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
 
-__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "rate_spikes", "scan", "unfused"]
+__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "may_fuse", "rate_spikes", "scan", "unfused"]
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
@@ -60,8 +60,7 @@ def scan(
     num_steps = current.shape[0]
     if num_steps < 1:
         raise InputError(f"a neuron needs at least one time step; its input has shape {list(current.shape)}.")
-    # Dynamo cannot trace a ContextVar.
-    if (torch.compiler.is_dynamo_compiling() or _FUSED.get()) and is_fused(current, beta, dynamics):
+    if may_fuse() and is_fused(current, beta, dynamics):
         rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
         decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
         return _fused_scan(rows, state, decay, dynamics, num_steps, with_mem)
@@ -69,6 +68,12 @@ def scan(
     wide = sequence if sequence.dtype == torch.float64 else sequence.float()
     spk, mem, last = reference.scan(wide, beta, dynamics, state)
     return spk.to(sequence.dtype), mem if with_mem else mem[:0], last
+
+
+def may_fuse() -> bool:
+    """Whether this is outside of `unfused`."""
+    # Dynamo cannot trace a ContextVar.
+    return torch.compiler.is_dynamo_compiling() or _FUSED.get()
 
 
 def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
