@@ -61,12 +61,6 @@ _binary(operator.eq, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_order
 
 
 @intrinsic
-def divided(typingctx, a, b):
-    """`a / b`."""
-    return _NUMBERS(a, b), lambda context, builder, signature, values: builder.fdiv(*values)
-
-
-@intrinsic
 def filled(typingctx, value):
     """A vector with the float32 `value` in each lane."""
 
