@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from spikeduel.networks import plain
 from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain
+from spikeduel.networks.narrow import NarrowLinear, through
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
+from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
 from spikeduel.networks.vgg import VGGLIF, VGGReLU
-from spikeduel.spiking import ConstantInput
+from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError, unknown
@@ -37,12 +39,18 @@ class DenseSNN(SpikingChain):
         super().__init__()
         self.linear1 = nn.Linear(math.prod(image_shape), hidden)
         self.lif1 = neuron()
-        self.linear2 = nn.Linear(hidden, num_classes)
+        self.linear2 = NarrowLinear(hidden, num_classes)
         self.lif2 = neuron()
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
         return [nn.Sequential(nn.Flatten(), self.linear1), self.lif1, self.linear2, self.lif2]
+
+    def forward(self, x: Tensor | ConstantInput) -> tuple[Tensor, Tensor]:
+        """See `SpikingChain.forward`."""
+        current = over_time(self.linear1, over_time(nn.Flatten(), x))
+        spk, mem = self.lif2(through(current, self.lif1, self.linear2))
+        return spk, mem
 
 
 class SmallCNN(nn.Module):
@@ -71,7 +79,11 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[B, C, H, W]` to logits `[B, K]`."""
-        return self.classifier(self.features(self.border(x)).flatten(1))
+        x = self.border(x)
+        if not self.training:
+            return self.classifier(self.features(x).flatten(1))
+        first, _, _, second, *_ = self.features
+        return self.classifier(relu_of_max_pool(second(relu_of_max_pool_of_conv(first, x))).flatten(1))
 
 
 class _Dense(nn.Module):
@@ -82,7 +94,7 @@ class _Dense(nn.Module):
         # Batch norm has the bias.
         self.block1 = nn.Sequential(nn.Linear(math.prod(image_shape), hidden, bias=False), nn.BatchNorm1d(hidden))
         self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
-        self.linear = nn.Linear(hidden, num_classes)
+        self.linear = NarrowLinear(hidden, num_classes)
 
 
 class DenseLIF(SpikingChain, _Dense):
@@ -161,7 +173,10 @@ class ConvReLU(_Conv):
         for block in (self.block1, self.block2):
             # The largest of what a ReLU leaves is what it leaves of the largest, for a quarter of its work.
             is_max = isinstance(self.pool, nn.MaxPool2d)
-            x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
+            if is_max and self.training:
+                x = relu_of_max_pool(block(x))
+            else:
+                x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
         return self.linear2(self.relu(self.linear1(self.flatten(x))))
 
 
@@ -176,7 +191,8 @@ class Sequential(SpikingChain):
     ) -> None:
         super().__init__()
         if layers is None:
-            chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), nn.Linear(hidden, num_classes)]
+            narrow = NarrowLinear(hidden, num_classes)
+            chain = [nn.Flatten(), nn.Linear(math.prod(image_shape), hidden), neuron(), narrow]
             self.inputs, self.largest = plain.in_order(len(chain)), max(math.prod(image_shape), hidden)
         else:
             chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)

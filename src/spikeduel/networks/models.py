@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from msgspec import Meta
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.plain import as_sequence
@@ -142,10 +143,13 @@ class Model:
                 return analogue(images)
             return encoder(images, num_steps, keys, window)
 
-    def run(self, x: Tensor | ConstantInput) -> Any:
-        """The network's output for what `encode` gives, in the model's precision: what `readout` takes."""
+    def run(self, x: Tensor | ConstantInput, weights: dict[str, Tensor] | None = None) -> Any:
+        """The network's output for what `encode` gives, in the model's precision: what `readout` takes.
+
+        `weights` stand for those of the same names.
+        """
         with self.autocast():
-            return self.module(x)
+            return functional_call(self.module, weights, (x,)) if weights else self.module(x)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Within, torch computes in the model's precision."""

@@ -1,12 +1,16 @@
 """What a training step does with its gradients: the optimizer, its learning rate over time, and averaged weights."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
+
+if TYPE_CHECKING:
+    from spikeduel.networks.adam import Bf16Copies
 
 WARM_UP = 0.2
 """The share of a training for which a linear schedule rises."""
@@ -38,17 +42,21 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer that `experiment` names for the weights of `module`, over `num_steps` training steps.
+    """The optimizer that `experiment` names for the weights of `model`, over `num_steps` training steps.
 
     Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be kept and put back.
+    With Adam, and unless `with_copies` is false, it keeps bf16 copies of the weights where they make a step faster.
     """
 
-    def __init__(self, module: nn.Module, experiment: Experiment, num_steps: int) -> None:
+    def __init__(self, model: Model, experiment: Experiment, num_steps: int, with_copies: bool = True) -> None:
+        from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
+
         self.experiment = experiment
         self.num_steps = num_steps
-        self.weights = [weights for weights in module.parameters() if weights.requires_grad]
+        self.weights = [weights for weights in model.module.parameters() if weights.requires_grad]
+        self._copies = Bf16Copies(model) if with_copies and experiment.optimizer == "adam" else None
         self._taken = 0
-        self._optimizers = list(_made(module, self.weights, experiment))
+        self._optimizers = list(_made(model.module, self.weights, experiment, self._copies))
         self._rates = [(group, group["lr"]) for each in self._optimizers for group in each.param_groups]
         self._slow = [weights.detach().clone() for weights in self.weights] if experiment.averaging else []
 
@@ -56,6 +64,16 @@ class Optimizer:
     def progress(self) -> float:
         """The share of the training that lies behind, from 0 to 1."""
         return self._taken / self.num_steps
+
+    @property
+    def copies(self) -> dict[str, Tensor] | None:
+        """Copies by the names of the weights that they stand for in this step; None where there are none."""
+        return None if self._copies is None else self._copies.current()
+
+    def zero_grad(self) -> None:
+        """Forgets all gradients."""
+        for weights in (*self.weights, *(self._copies.by_name.values() if self._copies else ())):
+            weights.grad = None
 
     def step(self) -> None:
         """Takes a step along the gradients of the weights."""
@@ -97,11 +115,15 @@ class Optimizer:
             slow.copy_(weights)
 
 
-def _made(module: nn.Module, weights: Sequence[Tensor], experiment: Experiment) -> Iterable[torch.optim.Optimizer]:
+def _made(
+    module: nn.Module, weights: Sequence[Tensor], experiment: Experiment, copies: "Bf16Copies | None"
+) -> Iterable[torch.optim.Optimizer]:
+    from spikeduel.networks.adam import adam
+
     rate, decay = experiment.learning_rate, experiment.weight_decay
     if experiment.optimizer == "adam":
         # Momenta and epsilon are torch's defaults, as in the study.
-        yield torch.optim.Adam(weights, lr=rate, fused=True)
+        yield adam(weights, rate, copies=copies)
         return
     of_muon: set[Tensor] = set()
     if experiment.optimizer == "muon":

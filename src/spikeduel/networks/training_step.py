@@ -39,8 +39,9 @@ class TrainingStep:
         self.twin = twin if experiment.distillation else None
         self._given: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
-        self.optimizer = Optimizer(self.module, experiment, num_steps)
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
+        # The gradients of chunks would be summed up in bf16.
+        self.optimizer = Optimizer(model, experiment, num_steps, with_copies=self.chunk_steps is None)
         if self.chunk_steps is not None:
             why = None
             if model.card.foreign is not None:
@@ -62,8 +63,7 @@ class TrainingStep:
         output = self._forward(images, keys)
         readout = self.model.readout
         loss = self._loss(output, self._targets(images, labels if targets is None else targets))
-        for weights in self.optimizer.weights:
-            weights.grad = None
+        self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         if isinstance(readout, SpikingReadout | LogitReadout):
@@ -118,7 +118,7 @@ class TrainingStep:
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
-            return self.model.run(self.model.encode(images, keys, self._window_now()))
+            return self.model.run(self.model.encode(images, keys, self._window_now()), self.optimizer.copies)
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):

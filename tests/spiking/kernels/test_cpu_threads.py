@@ -13,7 +13,7 @@ LARGE = 1000 * cpu.SMALLEST_PART
 SPIKES = """
 import torch
 import spikeduel
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 spk, mem = spikeduel.LIF(beta=0.5)(torch.full((4, 2, 3), 1.5))
 print(COMPILED["cache"], float(spk.sum()))
 """

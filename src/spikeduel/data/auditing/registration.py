@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from spikeduel.spiking.kernels.cpu import run_chunks
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,7 +24,7 @@ from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
 
-__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "may_fuse", "rate_spikes", "scan", "unfused"]
+__all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "may_fuse", "rate_spikes", "scan", "unfused"]
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")

@@ -19,7 +19,8 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED, backward, forward
+from spikeduel.spiking.kernels.cpu_kernels import backward, forward
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 
 SMALLEST_PART = 1 << 15

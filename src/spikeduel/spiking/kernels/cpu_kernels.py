@@ -7,67 +7,19 @@ of `reference`, and no multiply-add is fused, so that results equal the referenc
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import njit, types
-from numba.extending import overload
+from numba import njit
 
-
-def as_float32(row: Any, buffer: Any) -> Any:
-    """`row` as float32: itself, or, where it holds the bits of bfloat16 as int16, widened into `buffer`."""
-
-
-def write(values: Any, out: Any) -> None:
-    """Copies float32 `values` to `out`, float32 or the bits of bfloat16 as int16 (rounded to nearest, ties to even)."""
-
-
-COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
-try:
-    njit(**COMPILED)(write)
-except RuntimeError:
-    # No folder for compiled code, neither beside the sources nor in the user's cache nor NUMBA_CACHE_DIR, as in a
-    # container without a home: each process compiles anew.
-    COMPILED["cache"] = False
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED, as_float32, from_bf16, write
 
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
+ATAN = 0
+"""The position in `SURROGATE_KERNELS`."""
 
 # Without these, a literal would be a double, and so would all that it touches.
 _0, _1 = np.float32(0), np.float32(1)
-
-
-@overload(as_float32, jit_options=COMPILED)  # type: ignore[arg-type]
-def _as_float32(row, buffer):
-    if isinstance(row.dtype, types.Float):
-        return lambda row, buffer: row
-
-    def widened(row, buffer):
-        for i in range(len(buffer)):
-            buffer[i] = np.int32(np.int32(row[i]) << 16).view(np.float32)
-        return buffer
-
-    return widened
-
-
-@overload(write, jit_options=COMPILED)  # type: ignore[arg-type]
-def _write(values, out):
-    if isinstance(out.dtype, types.Float):
-
-        def copied(values, out):
-            for i in range(len(out)):
-                out[i] = values[i]
-
-        return copied
-
-    def narrowed(values, out):
-        for i in range(len(out)):
-            bits = np.float32(values[i]).view(np.uint32)
-            rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-            # Rounding could carry a NaN's bits over into another number's.
-            out[i] = np.int16(np.uint32(0x7FC0) if values[i] != values[i] else rounded)
-
-    return narrowed
 
 
 @njit(**COMPILED)
@@ -150,7 +102,7 @@ def _exp_of_negative(x):
 def surrogate_gradient(mem, level, surrogate, alpha, out):
     """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in `SURROGATE_KERNELS`."""
     width = np.float32(alpha)
-    if surrogate == 0:
+    if surrogate == ATAN:
         scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
         for i in range(len(out)):
             x = scale * (mem[i] - level[i])
@@ -192,6 +144,22 @@ def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
     else:
         for i in range(len(adjoint)):
             adjoint[i] = adjoint[i] * beta + incoming[i] * slope[i]
+
+
+@njit(**COMPILED)
+def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
+    """`carry_back_and_add` with the slope of `atan`, the default; `incoming` may be the bits of bfloat16."""
+    scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
+    if reset == ZERO:
+        for i in range(len(adjoint)):
+            x = scale * (mem[i] - level[i])
+            slope = half / (_1 + x * x)
+            adjoint[i] = adjoint[i] * (_0 if mem[i] > level[i] else beta) + from_bf16(incoming[i]) * slope
+    else:
+        for i in range(len(adjoint)):
+            x = scale * (mem[i] - level[i])
+            slope = half / (_1 + x * x)
+            adjoint[i] = adjoint[i] * beta + from_bf16(incoming[i]) * slope
 
 
 @njit(**COMPILED)
@@ -312,9 +280,12 @@ def backward(
         for t in range(num_steps - 1, -2, -1):
             # What step t owes to the steps after it; t = −1 is the state.
             mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
-            if (t >= 0 and len(grad_spk)) or (adaptive and t < num_steps - 1):
+            if adaptive and (len(grad_spk) or t < num_steps - 1):
                 surrogate_gradient(mem, level, surrogate, alpha, slope)
-            if t >= 0 and len(grad_spk) and not adaptive:
+            if t >= 0 and len(grad_spk) and not adaptive and surrogate == ATAN:
+                carry_back_by_atan(adjoint, mem, level, beta, reset, grad_spk[t, here], alpha)
+            elif t >= 0 and len(grad_spk) and not adaptive:
+                surrogate_gradient(mem, level, surrogate, alpha, slope)
                 carry_back_and_add(adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope)
             elif t < num_steps - 1:
                 carry_back(adjoint, mem, level, beta, reset)

@@ -1,0 +1,124 @@
+# mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
+"""The compiled part of `pooling`: one square of four numbers at a time, for a vector of channels.
+
+Arrays are flat, in the order of `[N, H, W, C]`; float32, or the bits of bfloat16 as int16. A winner is the place, row
+by row, of the number of its square that was taken, or `_NOBODY`.
+"""
+
+import numpy as np
+from numba import njit
+
+# Numba caches by file: whoever changes what this file imports has to save this one anew, too.
+from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
+
+_NOBODY = 4  # where none of the four is positive
+
+
+@njit(**COMPILED)
+def _place(k):
+    return filled(np.float32(k))
+
+
+@njit(**COMPILED)
+def _take(a, b, c, d, pooled, winners, at):
+    """Writes the positive part of the highest of four vectors; of equal ones it takes the first, and any NaN."""
+    highest, place = a, _place(0)
+    for k, other in ((1, b), (2, c), (3, d)):
+        is_number, is_higher = other == other, other > highest
+        place = where(is_number, where(is_higher, _place(k), place), _place(k))
+        highest = where(is_number, where(is_higher, other, highest), other)
+    nothing = _place(0)
+    is_lower = nothing > highest
+    store(where(is_lower, nothing, highest), pooled, at)
+    store(where(highest > nothing, place, _place(_NOBODY)), winners, at)
+
+
+@njit(**COMPILED)
+def pool(x, pooled, winners, height, width, channels, start, stop):
+    """Fills images `start` to `stop` of `pooled` and `winners` `[N, H/2, W/2, C]` from `x` `[N, H, W, C]`."""
+    rows, columns, line = height // 2, width // 2, width * channels
+    for image in range(start, stop):
+        for row in range(rows):
+            for column in range(columns):
+                corner = (image * height + 2 * row) * line + 2 * column * channels
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    at = corner + channel
+                    a, b = load(x, at), load(x, at + channels)
+                    c, d = load(x, at + line), load(x, at + line + channels)
+                    _take(a, b, c, d, pooled, winners, out + channel)
+
+
+@njit(**COMPILED)
+def unpool(grad, winners, grad_x, height, width, channels, start, stop):
+    """Fills images `start` to `stop` of `grad_x` `[N, H, W, C]`: the winners get `grad`, the others nothing."""
+    rows, columns, line = height // 2, width // 2, width * channels
+    nothing = _place(0)
+    for image in range(start, stop):
+        for row in range(rows):
+            first = (image * height + 2 * row) * line
+            for column in range(columns):
+                at = first + 2 * column * channels
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    g, winner = load(grad, out + channel), load(winners, out + channel)
+                    for k in range(4):
+                        place = at + k // 2 * line + k % 2 * channels + channel
+                        store(where(winner == _place(k), g, nothing), grad_x, place)
+            for side in range(2):
+                end = first + (side + 1) * line
+                grad_x[end - (width - 2 * columns) * channels : end] = 0
+        grad_x[(image * height + 2 * rows) * line : (image + 1) * height * line] = 0
+
+
+@njit(**COMPILED)
+def convolve_and_pool(x, weights, bias, offsets, pooled, winners, height, width, planes, start, stop):
+    """`pool` of a convolution 3×3 of `x` `[N, H, W, planes]`, which is never written.
+
+    `weights` are `[9·planes, C]`, `offsets` how far each of the 9·planes numbers is from the first.
+    """
+    channels, line = len(bias), width * planes
+    rows, columns = (height - 2) // 2, (width - 2) // 2
+    for image in range(start, stop):
+        for row in range(rows):
+            for column in range(columns):
+                corner = (image * height + 2 * row) * line + 2 * column * planes
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    a = b = c = d = load(bias, channel)
+                    for tap in range(len(offsets)):
+                        weight, at = load(weights, tap * channels + channel), corner + offsets[tap]
+                        a, b = a + filled(x[at]) * weight, b + filled(x[at + planes]) * weight
+                        c, d = c + filled(x[at + line]) * weight, d + filled(x[at + line + planes]) * weight
+                    _take(a, b, c, d, pooled, winners, out + channel)
+
+
+@njit(**COMPILED)
+def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
+    """Fills images `start` to `stop` of `grads` `[N, 9·planes + 1, C]`: each image's share of the gradient of
+    `convolve_and_pool`'s weights, and of its bias.
+    """
+    num_taps, line = len(offsets), width * planes
+    rows, columns = (height - 2) // 2, (width - 2) // 2
+    images = len(x) // (height * line)
+    size = len(grads) // images
+    channels = size // (num_taps + 1)
+    nothing = _place(0)
+    for image in range(start, stop):
+        first = image * size
+        grads[first : first + size] = 0
+        for row in range(rows):
+            for column in range(columns):
+                corner = (image * height + 2 * row) * line + 2 * column * planes
+                out = ((image * rows + row) * columns + column) * channels
+                for channel in range(0, channels, LANES):
+                    g, winner = load(grad, out + channel), load(winners, out + channel)
+                    a, b = where(winner == _place(0), g, nothing), where(winner == _place(1), g, nothing)
+                    c, d = where(winner == _place(2), g, nothing), where(winner == _place(3), g, nothing)
+                    for tap in range(num_taps):
+                        at = corner + offsets[tap]
+                        upper = filled(x[at]) * a + filled(x[at + planes]) * b
+                        lower = filled(x[at + line]) * c + filled(x[at + line + planes]) * d
+                        add_to(grads, first + tap * channels + channel, upper + lower, LANES)
+                    add_to(grads, first + num_taps * channels + channel, (a + b) + (c + d), LANES)
