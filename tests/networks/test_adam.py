@@ -13,6 +13,7 @@ from spikeduel.networks.adam import Adam, Bf16Copies, adam
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings.recipes import baseline
 from spikeduel.spiking.kernels import cpu
 from spikeduel.spiking.random_keys import RandomKeys
 
@@ -129,7 +130,8 @@ def test_what_it_does_not_take_is_pytorchs(other):
 def step_of(workload, precision="bf16", chunk_steps=None):
     torch.manual_seed(0)
     card = replace(card_of(workload), precision=precision)
-    return TrainingStep(Model(build(card), card, precision), 1e-2, chunk_steps)
+    experiment = replace(baseline(), learning_rate=1e-2, chunk_steps=chunk_steps)
+    return TrainingStep(Model(build(card), card, precision), experiment, num_steps=1)
 
 
 def train(step, workload, num_steps, first=0):
@@ -142,12 +144,12 @@ def train(step, workload, num_steps, first=0):
 def test_copies_change_no_number(workload, threads, monkeypatch):
     """The product takes a weight rounded to bf16 either way, and its gradient is bf16's."""
     with_copies = step_of(workload)
-    assert with_copies.copies.by_name
+    assert with_copies.optimizer.copies
     found = train(with_copies, workload, 4)
     monkeypatch.setattr(Bf16Copies, "__init__", no_copies)
     without = step_of(workload)
     assert train(without, workload, 4) == found
-    for a, b in zip(with_copies.weights, without.weights, strict=True):
+    for a, b in zip(with_copies.optimizer.weights, without.optimizer.weights, strict=True):
         assert torch.equal(a, b)
 
 
@@ -158,9 +160,9 @@ def no_copies(self, model):
 def test_copies_follow_their_weights():
     step = step_of(WORKLOADS[2])
     train(step, WORKLOADS[2], 2)
-    for changed in (lambda: None, lambda: [each.detach().mul_(2) for each in step.weights]):
+    for changed in (lambda: None, lambda: [each.detach().mul_(2) for each in step.optimizer.weights]):
         changed()
-        copies = step.copies.current()
+        copies = step.optimizer.copies
         assert {name: copy.tolist() for name, copy in copies.items()} == {
             name: weight.bfloat16().tolist() for name, weight in step.module.named_parameters()
         }
@@ -173,7 +175,7 @@ def test_there_are_none_where_weights_may_be_used_otherwise():
     assert Bf16Copies(step.model).by_name.keys() == dict(step.module.named_parameters()).keys()
     assert not Bf16Copies(Model(step.module, card, "32")).by_name
     assert not Bf16Copies(Model(nn.Sequential(nn.Flatten(), nn.Linear(144, 10)), card, "bf16")).by_name
-    assert step_of(workload, chunk_steps=2).copies is None
+    assert step_of(workload, chunk_steps=2).optimizer.copies is None
 
 
 @pytest.mark.parametrize("workload", WORKLOADS[::2], ids=lambda workload: workload.name)

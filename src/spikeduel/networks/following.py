@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from spikeduel.networks.narrow import NarrowLinear
 from spikeduel.networks.plain import IMAGES, Affine, AsPretrained, ChannelsLastFlatten
 from spikeduel.system.errors import InputError
 
@@ -47,7 +48,7 @@ class Tracer(fx.Tracer):
     """Looks into all modules but torch's and those of `plain`; into those, too, that `forward` makes anew."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine)
+        known = isinstance(m, AsPretrained | ChannelsLastFlatten | Affine | NarrowLinear)
         return known or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:

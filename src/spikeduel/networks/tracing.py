@@ -18,6 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from spikeduel.networks import plain
 from spikeduel.networks.following import Followed, Layer, Output, Rules, Size, Tracer
 from spikeduel.networks.foreign import Foreign
+from spikeduel.networks.narrow import NarrowLinear
 from spikeduel.networks.plain import IMAGES, Add, Affine, AsPretrained, ChannelsLastFlatten, Concat, Scale
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.readouts import LogitReadout
@@ -238,7 +239,7 @@ def _module(rule: Callable[..., Any]) -> Callable[..., Any]:
 
 _POOL = ("kernel_size", "stride", "padding", "ceil_mode")
 MODULES: dict[type[nn.Module], Callable[..., Any]] = {
-    nn.Linear: _linear, nn.Conv2d: _linear,
+    nn.Linear: _linear, NarrowLinear: _linear, nn.Conv2d: _linear,
     nn.BatchNorm1d: _batch_norm, nn.BatchNorm2d: _batch_norm,
     nn.ReLU: _module(_relu), nn.ReLU6: _module(_relu6), nn.Hardtanh: _hardtanh,
     nn.MaxPool2d: _of_pool(_max_pool, *_POOL, "dilation", "return_indices"),
