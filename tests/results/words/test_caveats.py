@@ -52,7 +52,7 @@ EXAMPLES = [
     (
         c.Confounded(),
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
-        "--recipe twins compares equal weights.",
+        "--recipe strong compares equal weights.",
     ),
     (
         c.InFolds(folds=5),
