@@ -9,7 +9,7 @@ from spikeduel.results.run import Budget, Dataset, DrawnFrom, Pair, Results, Set
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
+from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, per_cent, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
 from spikeduel.settings import Experiment
@@ -214,7 +214,7 @@ def _strengths(experiment: Experiment) -> str:
         f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
         f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
         f"time steps {', then '.join(stages)}": bool(experiment.first_steps),
-        f"{experiment.per_step_loss:.0%} of the loss step by step": experiment.per_step_loss > 0,
+        f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss > 0,
     }
     return ", ".join(text for text, on in parts.items() if on)
 
@@ -225,7 +225,8 @@ def _chosen(rules: SetRules | None) -> str:
         return ""
     text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
     if rules.mirrored is not None:
-        text += f"; {rules.mirrored:.0%} of them look most like the mirror image of another (flipped from 10 % on)"
+        share = per_cent(rules.mirrored, 0)
+        text += f"; {share} of them look most like the mirror image of another (flipped from 10 % on)"
     return text
 
 
