@@ -106,6 +106,10 @@ EXAMPLES = [
         "The contenders trained for different numbers of epochs, by the same stopping rule.",
     ),
     (
+        c.DifferentEpochs(equal_time=True),
+        "The contenders trained for different numbers of epochs, in the same time.",
+    ),
+    (
         c.EpochLimit(contenders=["a", "b"], epochs=10),
         "a and b improved until the limit of 10 epochs: more (--epochs) might help.",
     ),
