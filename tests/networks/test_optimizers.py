@@ -21,9 +21,7 @@ def stretched(channels_last, shape=(8, 6, 3, 3)):
     """A gradient some of whose directions are four times as long as others."""
     left, values, right = torch.linalg.svd(filters(False, 1, shape).flatten(1), full_matrices=False)
     gradient = left @ torch.diag(torch.linspace(1, 0.25, len(values))) @ right
-    return gradient.view(shape).clone(
-        memory_format=torch.channels_last if channels_last else torch.contiguous_format
-    )
+    return gradient.view(shape).clone(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 def a_step_of_muon(channels_last, learning_rate=0.1, weight_decay=0.0, shape=(8, 6, 3, 3)):

@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 
 from spikeduel import data
-from spikeduel.comparing import compare
+from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.results.run import Budget
 from spikeduel.settings import read_experiment
 from spikeduel.settings.recipes import strong
+from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import fitting, forecast, planning, trial
 from spikeduel.trials.store import Store
+from spikeduel.trials.tuning import Range
 
 SECONDS = {"vgg-lif": 3.0, "vgg-relu": 1.0}
 
@@ -202,6 +204,12 @@ def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
     assert not Store("s").root.exists()
 
 
+def test_epochs_and_minutes_cannot_both_decide(quick, timed):
+    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* --set epochs=none"):
+        fitted(replace(quick, epochs=3, minutes=0.5))
+    assert timed == []
+
+
 def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(quick, timed, monkeypatch):
     first = fitted(replace(quick, minutes=1.0))
     monkeypatch.setitem(SECONDS, "vgg-lif", 5.0)
@@ -239,9 +247,7 @@ BUDGET = Budget(minutes=7.5, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif
 
 def planned_of(experiment):
     prepared = data.load(experiment)
-    return [
-        each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)
-    ]
+    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
 
 
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
@@ -294,6 +300,18 @@ def test_run_twice_it_trains_once(equal, quick, timed, known_data, unreported):
     assert [each.key for each in reread.trials] == [each.key for each in first.trials]
     assert [each.history for each in reread.trials] == [each.history for each in first.trials]
     assert (reread.rules, reread.budget, timed) == (None, None, [])
+
+
+def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(quick, timed, known_data, unreported):
+    experiment = replace(quick, minutes=0.1, equal="time")
+    tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
+    assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
+    trials = {each.contender: each.trials for each in tuned.record.contenders}
+    assert {name: {each.epochs for each in its} for name, its in trials.items()} == {"vgg-lif": {1}, "vgg-relu": {3}}
+    results = compare(tuned.experiment, "run", "s", tuned=tuned).results
+    assert {each.contender: each.epochs for each in results.trials} == {"vgg-lif": 1, "vgg-relu": 3}
+    assert results.tuning == tuned.record
+    assert timed == ["vgg-lif", "vgg-relu"]
 
 
 def test_a_forecast_is_of_as_many_epochs(quick, timed, known_data, monkeypatch):

@@ -14,8 +14,8 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials import planning
 from spikeduel.trials.forecast import forecast
-from spikeduel.trials.timing import seconds_of_a_step
 from spikeduel.trials.store import Store
+from spikeduel.trials.timing import seconds_of_a_step
 
 pytestmark = pytest.mark.usefixtures("known_data")
 

@@ -33,16 +33,14 @@ def quick():
 
 def planned_of(experiment):
     prepared = data.load(experiment)
-    return [
-        each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)
-    ]
+    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
 
 
 def run_all(experiment, store="s", progress=None):
     """The records of all trials, in the order of the plan."""
     prepared = data.load(experiment)
     planned = planned_of(experiment)
-    altered = dict.fromkeys({each.split.fold for each in planned}, {})
+    altered = {each.split.fold: {} for each in planned}
     return trial.run_all(planned, prepared, Store(store), progress or Progress(), altered)
 
 
@@ -86,7 +84,7 @@ def test_the_key_says_whose_weights_are_the_first(quick):
 
 
 def test_a_fresh_start_has_no_twin_unless_it_learns_from_it(quick):
-    spiking, plain = planned_of(replace(quick, start="fresh"))
+    spiking, _ = planned_of(replace(quick, start="fresh"))
     assert (spiking.twin, "twin" in spiking.settings) == (None, False)
     pupil, teacher = planned_of(replace(quick, start="fresh", distillation=0.5))
     assert pupil.settings["twin"] == {"key": teacher.key, "start": "fresh"}

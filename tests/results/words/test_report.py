@@ -196,7 +196,9 @@ def test_the_rules_name_what_made_the_networks_strong():
     more = strong_rules(
         weight_decay=0.0, label_smoothing=0.0, dropout=0.0, averaging=0.5, first_steps=(1, 2), per_step_loss=0.25
     )
-    assert more["made strong by"] == "averaged weights (0.5), time steps 1, then 2, then 4, 25 % of the loss step by step"
+    assert (
+        more["made strong by"] == "averaged weights (0.5), time steps 1, then 2, then 4, 25 % of the loss step by step"
+    )
 
 
 def test_the_rules_of_plain_training_stay_what_they_were(results):
