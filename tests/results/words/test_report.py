@@ -230,6 +230,19 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     assert rules["chosen for the set"] == "batch_size 32, for 1,234 training images"
 
 
+def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):
+    start = "start at the trained weights of their twin among the contenders, and train as long again"
+    taught = "have 25 % of their targets from their twin's answers"
+    assert strong_rules()["start"] == f"spiking contenders {start}"
+    assert strong_rules(distillation=0.25)["start"] == f"spiking contenders {start} and {taught}"
+    assert strong_rules(start="fresh", distillation=0.25)["start"] == f"spiking contenders {taught}"
+    assert "start" not in strong_rules(start="fresh")
+    assert "start" not in dict(report.rules(results))
+    # Among spiking contenders alone there is no twin.
+    alone = strong_rules(lambda made: structs.replace(made, trials=made.of("dense-snn")))
+    assert "start" not in alone
+
+
 def test_epochs_by_equal_times_are_no_settings_of_ones_own():
     rules = strong_rules(per_contender={"dense-snn": {"epochs": 3}, "small-cnn": {"epochs": 15}})
     assert "own settings" not in rules

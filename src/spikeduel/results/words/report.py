@@ -179,6 +179,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
             f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
             "All contenders: same images, same batches, same rules."
         ),
+        "start": _start(experiment) if len({trial.spiking for trial in trials}) > 1 else "",
         "time": _time(results.budget),
         "made strong by": _strengths(experiment),
         "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
@@ -195,6 +196,16 @@ _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon, and AdamW for th
 
 def _schedule(experiment: Experiment) -> str:
     return "" if experiment.schedule == "constant" else " at its highest, rising for a fifth and falling to 0"
+
+
+def _start(experiment: Experiment) -> str:
+    """What spiking contenders have from their twins."""
+    parts = []
+    if experiment.start == "twin":
+        parts.append("start at the trained weights of their twin among the contenders, and train as long again")
+    if experiment.distillation:
+        parts.append(f"have {per_cent(experiment.distillation, 0)} of their targets from their twin's answers")
+    return f"spiking contenders {' and '.join(parts)}" if parts else ""
 
 
 def _time(budget: Budget | None) -> str:
