@@ -32,6 +32,11 @@ def test_public_functions_and_classes_say_what_they_do():
             assert thing.__name__ == name
 
 
+def test_every_network_is_among_the_architectures_whatever_was_imported_before():
+    found = fresh("import spikeduel as sd; print(*sd.ARCHITECTURES)").split()
+    assert {name for recipe in sd.RECIPES.values() for name in recipe().contenders} <= set(found)
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'comapre'"):
         _ = sd.comapre

@@ -1,4 +1,4 @@
-"""Two tiny comparisons end in the numbers that are kept in same_numbers.json.
+"""Three tiny comparisons end in the numbers that are kept in same_numbers.json.
 
 To the last bit on the machine that they were kept on (the same processor, libraries and threads), elsewhere as far as
 rounding may lead: other instructions add in another order, and a spike more or less changes what follows.
@@ -21,7 +21,7 @@ import torch
 from spikeduel.comparing import compare
 from spikeduel.results import predictions
 from spikeduel.settings import NUMERICS_VERSION
-from spikeduel.settings.recipes import baseline, twins
+from spikeduel.settings.recipes import baseline, matched, strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 
@@ -32,7 +32,11 @@ SETTINGS = {
     "limit": 400, "hidden": 16, "num_steps": 3, "epochs": 2, "batch_size": 64, "learning_rate": 1e-2, "precision": "32",
     "device": "cpu",
 }  # fmt: skip
-EXPERIMENTS = {"baseline": baseline("digits", **SETTINGS), "twins": twins("digits", **SETTINGS)}
+EXPERIMENTS = {
+    "baseline": baseline("digits", **SETTINGS),
+    "matched": matched("digits", contenders=("conv-lif", "conv-relu"), **SETTINGS),
+    "strong": strong("digits", width=4, dropout=0.2, augmentation="translate-flip-cutout", **SETTINGS),
+}
 
 
 def numbers(name: str, folder: Path) -> dict:

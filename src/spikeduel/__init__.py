@@ -47,7 +47,7 @@ _NAMES = {
     "exchange.importing": "import_model",
     "measuring": "MEASURES Measure",
     "measuring.costing": "Cost cost",
-    "networks.architectures": "ARCHITECTURES",
+    "networks.building": "ARCHITECTURES",
     "networks.model_files": "load_model save_model",
     "networks.models": "Model ModelCard StreamState Trace",
     "reporting": "inspect report",

@@ -93,12 +93,14 @@ def test_controls_of_the_matched_recipe_on_the_embedded_set(desk, unreported):
 
 COMMANDS = {
     ("compare",): ["[DATASET]", "--recipe", "--contender", "--experiment", "--encoding", "--num-steps", "--seeds",
-                   "--epochs", "--controls", "--limit", "--split", "--data-dir", "--image-size", "--robustness",
-                   "--optimism", "--device", "--precision", "--set", "--tune", "--ranges", "--out", "--store",
-                   "--own-code", "--json", "--quiet"],
-    ("plan",): ["[DATASET]", "--difference", "--spread", "--from", "--contender", "--experiment", "--store", "--json"],
-    ("train",): ["DATASET", "--contender", "--encoding", "--seeds"],
-    ("tune",): ["[DATASET]", "--trials", "--ranges", "--contender", "--experiment", "--out", "--store", "--json"],
+                   "--epochs", "--minutes", "--equal", "--controls", "--limit", "--split", "--data-dir",
+                   "--image-size", "--robustness", "--optimism", "--device", "--precision", "--set", "--tune",
+                   "--ranges", "--out", "--store", "--own-code", "--json", "--quiet"],
+    ("plan",): ["[DATASET]", "--difference", "--spread", "--from", "--contender", "--experiment", "--minutes",
+                "--equal", "--store", "--json"],
+    ("train",): ["DATASET", "--contender", "--encoding", "--seeds", "--minutes", "--equal"],
+    ("tune",): ["[DATASET]", "--trials", "--minutes", "--equal", "--ranges", "--contender", "--experiment", "--out",
+                "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--precision", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--raw", "--precision", "--json"],
     ("inspect",): ["MODEL", "IMAGE", "--raw", "--out"],
@@ -164,6 +166,27 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
     rerun = spikeduel("compare", "--experiment", run / "experiment.toml", "--json")
     assert rerun.stderr.count("found in the store, not trained again") == 2
     assert json.loads(rerun.stdout)["trials"] == results["trials"]
+
+
+def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_trains_once(desk, unreported, monkeypatch):
+    monkeypatch.setattr("spikeduel.trials.fitting.seconds_of_an_epoch", lambda *given: 1.0)
+    arguments = ["compare", "digits", "--minutes", "0.1", "--limit", 150, "--set", "width=3", "--num-steps", 2]
+    arguments += ["--device", "cpu", "--out", "run"]
+    done = spikeduel(*arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    said = " ".join(done.stdout.split())
+    assert "vgg-lif against vgg-relu, 1 seed, at most 3 epochs" in said
+    assert (
+        "0.1 minutes of training a seed (as given): vgg-lif 3 epochs, vgg-relu 3 epochs. Training will be done" in said
+    )
+    results = json.loads((desk / "run" / "results.json").read_text())
+    assert results["budget"]["epochs"] == {"vgg-lif": 3, "vgg-relu": 3}
+    assert [trial["epochs"] for trial in results["trials"]] == [3, 3]
+    again = spikeduel(*arguments)
+    assert again.stdout.count("not trained again") == 2
+    assert "Training will be done" not in again.stdout
+    line = refused(desk, *arguments, "--epochs", 3)
+    assert "both epochs (3) and minutes (0.1)" in line
 
 
 def test_worse_images_for_those_who_ask(desk, unpainted):
@@ -441,7 +464,9 @@ def test_settings_lists_every_setting():
     assert done.exit_code == 0
     listed = {line.split()[0] for line in done.stdout.splitlines() if line.split()}
     assert set(Experiment.__dataclass_fields__) <= listed
-    assert "0.001" in done.stdout
+    assert "0.005" in done.stdout
+    # Wide as it is, the table has room for all that it says.
+    assert "…" not in done.stdout
 
 
 def test_data_list_and_prepare():

@@ -1,7 +1,30 @@
+import pytest
 import torch
 from torch import nn
 
 from spikeduel.exchange.agreement import folded, rounded_to_int8
+
+
+@pytest.mark.parametrize(
+    ("pooling", "folds"),
+    [
+        (nn.AvgPool2d(2), True),
+        (nn.AvgPool2d(3, 2), True),
+        (nn.AvgPool2d(2, padding=1), False),
+        (nn.MaxPool2d(2), False),
+    ],
+    ids=str,
+)
+def test_a_norm_is_folded_over_averages_and_over_nothing_else(pooling, folds):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), pooling, nn.BatchNorm2d(3))
+    for _ in range(3):
+        network(torch.randn(8, 2, 9, 9) * 2 + 1)
+    images = torch.randn(4, 2, 9, 9)
+    expected = network.eval()(images)
+    found = folded(network)
+    torch.testing.assert_close(found(images), expected)
+    assert isinstance(found[2], nn.Identity) == folds
 
 
 def test_a_folded_network_computes_the_same():

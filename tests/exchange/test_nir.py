@@ -48,6 +48,12 @@ def test_average_pooling_and_the_order_of_flattened_features(tmp_path):
     )
 
 
+def test_a_vgg_with_average_pooling(tmp_path):
+    programs = exported(made("vgg-lif", width=4, dropout=0.5, pooling="avg"), tmp_path / "a.nir").programs
+    assert {name.split()[0] for name in programs} == {"spikeduel", "snntorch"}
+    assert all(program.ok and program.spikes_compared > 0 for program in programs.values())
+
+
 def test_the_neurons_by_hand(tmp_path):
     exported(made(), tmp_path / "a.nir")
     graph = nir.read(tmp_path / "a.nir")

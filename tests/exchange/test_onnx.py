@@ -37,6 +37,7 @@ def exported(model, path, to, **more):
         ("dense-snn", "latency", {}),
         ("dense-snn", "direct", {"neuron": "alif", "reset_mechanism": "zero"}),
         ("conv-lif", "direct", {"neuron": "plif"}),
+        ("vgg-lif", "direct", {"width": 4, "dropout": 0.5, "threshold": 0.02}),
         ("small-cnn", None, {}),
     ],
 )

@@ -121,6 +121,29 @@ def test_what_the_settings_give_to_object(changes, expected):
     assert found(experiment=replace(EXPERIMENT, **changes)) == expected
 
 
+def test_equal_times_explain_different_epochs():
+    trials = [trial("snn2", 0.5, epochs=3)]
+    assert found(trials, experiment=replace(EXPERIMENT, equal="time")) == [c.DifferentEpochs(equal_time=True)]
+
+
+def test_a_training_is_meant_to_improve_to_the_end_where_its_rate_falls_to_zero():
+    trials = [trial("snn2", 0.5, stopped="limit")]
+    assert found(trials) == [c.EpochLimit(contenders=["snn2"], epochs=2)]
+    assert found(trials, experiment=replace(EXPERIMENT, schedule="linear")) == []
+
+
+def test_epochs_by_equal_times_are_no_settings_of_ones_own():
+    own = {"snn": {"epochs": 3}, "snn2": {"epochs": 2}}
+    contenders = ("snn", "snn2")
+
+    def settings(per_contender):
+        given = replace(EXPERIMENT, contenders=contenders, per_contender=per_contender)
+        return find_caveats(given, dataset(), [trial("snn", 0.9)])
+
+    assert settings(own) == [c.Untuned()]
+    assert settings({**own, "snn": {"epochs": 3, "beta": 0.5}}) == [c.OwnSettings(settings={"snn": {"beta": 0.5}})]
+
+
 def test_the_gravest_stands_first():
     kinds = [
         type(caveat)

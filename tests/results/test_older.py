@@ -13,7 +13,7 @@ from spikeduel.results.comparison import load_run
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import EncodingSpread
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings import PLAIN, Experiment, write_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -57,6 +57,42 @@ def test_numbers_stay_and_names_are_the_present_ones(read):
     assert spiking.energy.tables["45nm-fp32"].compute.synapses.hoisted.dense == energy["cached"]["dense"]
     (pair,) = found.comparison.pairs
     assert list(pair.ci95) == OLD["comparison"]["pairs"][0]["ci95"]
+
+
+def test_it_was_trained_plainly(read):
+    assert "optimizer" not in OLD["experiment"]
+    found = read().results.experiment
+    assert {name: getattr(found, name) for name in PLAIN if name not in OLD["experiment"]} == {
+        name: value for name, value in PLAIN.items() if name not in OLD["experiment"]
+    }
+    for name in ("recipe", "learning_rate", "batch_size", "epochs", "beta", "threshold", "augmentation"):
+        assert getattr(found, name) == OLD["experiment"][name]
+
+
+def test_results_of_the_present_schema_from_before_the_optimizers_were_trained_plainly(read, tmp_path):
+    document = json.loads(json.dumps(read().document()))
+    later = (
+        "optimizer",
+        "weight_decay",
+        "schedule",
+        "label_smoothing",
+        "dropout",
+        "start",
+        "minutes",
+        "equal",
+        "width",
+    )
+    for name in (*later, "distillation", "averaging", "first_steps", "per_step_loss"):
+        document["experiment"].pop(name, None)
+    document["experiment"]["recipe"] = "twins"
+    for name in ("rules", "budget"):
+        document.pop(name, None)
+    (tmp_path / "results.json").write_text(json.dumps(document))
+    found = load_run(tmp_path).results
+    assert (found.experiment.recipe, found.experiment.optimizer, found.experiment.schedule) == (
+        "twins", "adam", "constant",
+    )  # fmt: skip
+    assert (found.experiment.start, found.rules, found.budget) == ("fresh", None, None)
 
 
 def test_controls_have_their_titles(read):

@@ -30,15 +30,15 @@ from spikeduel.system.errors import InputError
         ("dataset", 3, "dataset must be text"),
         ("per_contender", 3, "per_contender must be a table of settings by contender, or unset, not 3"),
         ("per_contender", {"dens-snn": {}}, "'dens-snn' is not among the contenders"),
-        ("per_contender", {"conv-lif": 3}, "per_contender must be a table of settings by contender, or unset, not {"),
-        ("per_contender", {"conv-lif": {"bta": 1}}, r"single contender \(conv-lif\) 'bta': did you mean 'beta'"),
-        ("per_contender", {"conv-lif": {"batch_size": 1}}, "single contender"),
+        ("per_contender", {"vgg-lif": 3}, "per_contender must be a table of settings by contender, or unset, not {"),
+        ("per_contender", {"vgg-lif": {"bta": 1}}, r"single contender \(vgg-lif\) 'bta': did you mean 'beta'"),
+        ("per_contender", {"vgg-lif": {"batch_size": 1}}, "single contender"),
         (
             "per_contender",
-            {"conv-lif": {"beta": 2}},
-            "per_contender: conv-lif: beta must be a number from 0 to 1, not 2",
+            {"vgg-lif": {"beta": 2}},
+            "per_contender: vgg-lif: beta must be a number from 0 to 1, not 2",
         ),
-        ("per_contender", {"conv-lif": {"beta": 10**5000}}, "per_contender: conv-lif: beta is too large"),
+        ("per_contender", {"vgg-lif": {"beta": 10**5000}}, "per_contender: vgg-lif: beta is too large"),
         ("family", ("m:net=rnn",), "family must be a list of CONTENDER=snn.cnn.ann"),
         ("family", ("snn",), "for a network of your own"),
     ],
@@ -84,12 +84,12 @@ def test_a_data_set_made_by_code_is_own_code_and_a_folder_is_not(tmp_path):
 
 
 def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
-    experiment = Experiment(num_steps=8, per_contender={"conv-lif": {"beta": 1, "num_steps": 4}, "conv-relu": {}})
-    assert experiment.for_contender("conv-lif") == Experiment(num_steps=4, beta=1.0)
-    assert experiment.for_contender("conv-relu") == Experiment(num_steps=8)
+    experiment = Experiment(num_steps=8, per_contender={"vgg-lif": {"beta": 1, "num_steps": 4}, "vgg-relu": {}})
+    assert experiment.for_contender("vgg-lif") == Experiment(num_steps=4, beta=1.0)
+    assert experiment.for_contender("vgg-relu") == Experiment(num_steps=8)
     # What is unset is the common one, as in a file; hashes do not mind the table.
-    assert experiment.per_contender == {"conv-lif": {"beta": 1.0, "num_steps": 4}}
-    assert Experiment(per_contender={"conv-lif": {"surrogate_alpha": None}}) == Experiment()
+    assert experiment.per_contender == {"vgg-lif": {"beta": 1.0, "num_steps": 4}}
+    assert Experiment(per_contender={"vgg-lif": {"surrogate_alpha": None}}) == Experiment()
     assert hash(experiment) == hash(replace(experiment))
     write_experiment(tmp_path / "e.toml", experiment)
     assert read_experiment(tmp_path / "e.toml") == experiment
@@ -98,10 +98,27 @@ def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
 
 
 def test_only_what_is_a_contenders_own_can_differ():
-    assert TUNABLE["learning_rate"] == "any"
+    assert {name for name, whose in TUNABLE.items() if whose == "any"} == {"learning_rate", "weight_decay"}
     assert {name for name, family in TUNABLE.items() if family == "snn"} == {
         "num_steps", "beta", "threshold", "surrogate_alpha", "adaptation_decay", "adaptation_gain",
     }  # fmt: skip
+
+
+def test_epochs_of_single_contenders_are_what_equal_times_decide():
+    experiment = Experiment(epochs=7, per_contender={"vgg-lif": {"epochs": 3, "beta": 0.9}, "vgg-relu": {"epochs": 7}})
+    assert [experiment.for_contender(name).num_epochs for name in experiment.contenders] == [3, 7]
+    # They are no setting of its own, which a reader would have to be told of.
+    assert experiment.own_settings == {"vgg-lif": {"beta": 0.9}}
+    assert Experiment().own_settings == {}
+    with pytest.raises(InputError, match="per_contender: vgg-lif: epochs must be a whole number from 1"):
+        Experiment(per_contender={"vgg-lif": {"epochs": 0}})
+
+
+def test_what_is_not_decided_yet_is_asked_for():
+    for name, given in (("num_epochs", {"epochs": 3}), ("images_a_step", {"batch_size": 3})):
+        with pytest.raises(InputError, match=f"{next(iter(given))}: not decided yet"):
+            getattr(Experiment(), name)
+        assert getattr(Experiment(**given), name) == 3
 
 
 def test_every_setting_says_what_it_means_and_is_in_the_json_schema():

@@ -58,6 +58,8 @@ def test_choices_keep_their_order():
         (Text, "none", "none"),
         (tuple[Text, ...], " a, b,,", ("a", "b")),
         (tuple[Text, ...], "", ()),
+        (tuple[Text, ...], "1, none", ("1", "none")),
+        (tuple[Steps, ...], "1, 2", (1, 2)),
         (Colour, "red", "red"),
     ],
 )
@@ -77,6 +79,7 @@ def test_text_becomes_a_value(kind, text, value):
         (bool, "maybe", "true or false, not 'maybe'"),
         (Colour, "gren", "unknown name 'gren': did you mean 'green'"),
         (tuple[Colour, ...], "red,bleu", "unknown name 'bleu': did you mean 'blue'"),
+        (tuple[Steps, ...], "1,0", "a list of a whole number from 1 to 100,000, not"),
     ],
 )
 def test_text_that_is_no_value_is_refused(kind, text, problem):

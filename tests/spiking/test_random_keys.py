@@ -107,3 +107,25 @@ def test_seeded_others_draw_the_same_and_nothing_is_changed_outside():
     assert again == first
     assert not any(a == b for a, b in zip(first, other, strict=True))
     assert drawn() == expected
+
+
+def test_every_image_alternates_from_epoch_to_epoch():
+    indices = np.arange(2000)
+    turns = torch.stack([RandomKeys.for_augmentation(3, epoch, indices).alternating() for epoch in range(4)])
+    assert turns.dtype == torch.bool
+    assert torch.equal(turns[1], ~turns[0])
+    assert torch.equal(turns[2:], turns[:2])
+    # Half of them in each epoch, other ones with another seed, and an image by itself.
+    assert 900 < turns[0].sum() < 1100
+    other = RandomKeys.for_augmentation(4, 0, indices).alternating()
+    assert 900 < (other == turns[0]).sum() < 1100
+    assert torch.equal(RandomKeys.for_augmentation(3, 0, indices[[7, 3]]).alternating(), turns[0, [7, 3]])
+    # For a second purpose, too.
+    assert torch.equal(RandomKeys.for_augmentation(3, 1, indices).another().alternating(), turns[1])
+
+
+def test_keys_that_know_no_epoch_draw():
+    indices = np.arange(2000)
+    drawn = [RandomKeys.for_training(0, epoch, indices).alternating() for epoch in range(2)]
+    assert 900 < drawn[0].sum() < 1100
+    assert 900 < (drawn[0] == drawn[1]).sum() < 1100

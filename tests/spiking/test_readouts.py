@@ -67,3 +67,34 @@ def test_running_scores_are_those_of_the_steps_so_far(readout, generator):
         so_far = tuple(part[:t] for part in output) if isinstance(output, tuple) else output[:t]
         torch.testing.assert_close(running[t - 1], readout.scores(so_far))
     assert torch.equal(running[-1], readout.scores(output))
+
+
+READOUTS = [SpikeCountReadout(), MeanReadout(), LogitReadout()]
+
+
+@pytest.mark.parametrize("readout", READOUTS, ids=lambda r: type(r).__name__)
+def test_the_loss_of_probabilities_is_that_of_the_labels_weighed_by_them(readout, generator):
+    mem = torch.randn(6, 4, 3, generator=generator)
+    output = {"MeanReadout": mem, "LogitReadout": mem[0]}.get(type(readout).__name__, ((mem > 0).float(), mem))
+    shares = torch.rand(4, 3, generator=generator)
+    shares /= shares.sum(1, keepdim=True)
+    # Each image's label in turn, the others' as they are.
+    certain = torch.eye(3)
+    labels = torch.tensor([0, 2, 1, 1])
+    torch.testing.assert_close(readout.loss(output, certain[labels]), readout.loss(output, labels))
+    by_class = [readout.loss(output, torch.full((4,), k)) for k in range(3)]
+    for_all = shares[0]
+    expected = sum(share * loss for share, loss in zip(for_all, by_class, strict=True))
+    torch.testing.assert_close(readout.loss(output, for_all.expand(4, -1)), expected)
+    assert not torch.allclose(readout.loss(output, shares), expected)
+
+
+@pytest.mark.parametrize("readout", READOUTS[:2], ids=lambda r: type(r).__name__)
+def test_single_steps_are_outputs_of_one_step(readout, generator):
+    mem = torch.randn(6, 4, 3, generator=generator)
+    output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
+    steps = readout.steps(output)
+    assert len(steps) == 6
+    for t, step in enumerate(steps):
+        now = tuple(part[t : t + 1] for part in output) if isinstance(output, tuple) else output[t : t + 1]
+        assert torch.equal(readout.scores(step), readout.scores(now))

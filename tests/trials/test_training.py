@@ -1,5 +1,6 @@
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from spikeduel import data
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings.recipes import strong
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
@@ -113,6 +115,64 @@ def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path
     assert kept.accuracy == max(accuracies)
 
 
+@pytest.mark.parametrize(("schedule", "best"), [("linear", 2), ("constant", 0)])
+def test_where_the_rate_falls_to_zero_the_last_weights_are_kept(schedule, best, small, tmp_path, monkeypatch):
+    accuracies, after_each = iter([0.9, 0.5, 0.4]), []
+
+    def answered(model, batches):
+        after_each.append({name: value.clone() for name, value in model.module.state_dict().items()})
+        return SimpleNamespace(loss=1.0, accuracy=next(accuracies))
+
+    monkeypatch.setattr(training, "ask", answered)
+    run = loop(replace(small, epochs=3, limit=200, schedule=schedule), tmp_path)
+    assert run.run().best_epoch == best
+    for name, value in run.model.module.state_dict().items():
+        assert [torch.equal(value, each[name]) for each in after_each] == [number == best for number in range(3)]
+
+
+@pytest.mark.parametrize("contender", ["vgg-lif", "vgg-relu"])
+def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(contender, tmp_path):
+    experiment = strong(
+        "digits", epochs=3, batch_size=64, limit=200, width=4, num_steps=3, dropout=0.2, device="cpu",
+        augmentation="translate-flip-cutout-mixup", averaging=0.3, first_steps=(1, 2), per_step_loss=0.5,
+    )  # fmt: skip
+    whole = loop(experiment, tmp_path, contender, name="a.pt")
+    expected = whole.run()
+    with pytest.raises(KeyboardInterrupt):
+        # 180 training images make 3 batches of 64: in the middle of the third epoch.
+        loop(experiment, tmp_path, contender, Interrupting(2 * 3 + 1), "b.pt").run()
+    resumed = loop(experiment, tmp_path, contender, name="b.pt")
+    found = resumed.run()
+    assert found.history == expected.history
+    assert (found.best_epoch, expected.best_epoch) == (2, 2)
+    for name, weight in whole.model.module.state_dict().items():
+        assert torch.equal(weight, resumed.model.module.state_dict()[name])
+
+
+def test_each_of_what_makes_networks_strong_changes_the_numbers(tmp_path):
+    usual = {
+        "epochs": 1, "batch_size": 16, "limit": 100, "width": 4, "num_steps": 2, "dropout": 0.0, "device": "cpu",
+        "augmentation": "none", "averaging": 0.0, "label_smoothing": 0.0,
+    }  # fmt: skip
+    changes = [
+        {}, {"dropout": 0.5}, {"augmentation": "translate"}, {"augmentation": "mixup"}, {"averaging": 0.5},
+        {"label_smoothing": 0.2}, {"optimizer": "adamw"}, {"schedule": "constant"}, {"weight_decay": 0.5},
+        {"first_steps": (1,)}, {"per_step_loss": 1.0},
+    ]  # fmt: skip
+    weights = []
+    for number, each in enumerate(changes):
+        run = loop(strong("digits", **{**usual, **each}), tmp_path, "vgg-lif", name=f"{number}.pt")
+        assert run.run().stopped == "limit"
+        weights.append(torch.cat([value.flatten().double() for value in run.model.module.parameters()]))
+    same = [
+        (changes[one], changes[other])
+        for one in range(len(weights))
+        for other in range(one)
+        if torch.equal(weights[one], weights[other])
+    ]
+    assert same == []
+
+
 def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
     run = loop(small, tmp_path)
     with torch.no_grad():
@@ -181,7 +241,7 @@ def test_time_in_chunks_gives_the_same_gradients(encoding, neuron, small, tmp_pa
     results = []
     for chunk_steps in (None, 3):
         run = loop(small, tmp_path)
-        step = TrainingStep(run.model, 1e-3, chunk_steps)
+        step = TrainingStep(run.model, replace(small, chunk_steps=chunk_steps), 1)
         loss = step(run.images[:32], run.labels[:32], RandomKeys.for_training(0, 0, np.arange(32)))
         results.append((loss, step.num_right(), [p.grad for p in run.model.module.parameters()]))
     (loss, right, gradients), (other_loss, other_right, others) = results
@@ -196,7 +256,7 @@ def test_chunks_keep_less_in_memory(small, tmp_path):
     kept = []
     for chunk_steps in (None, 10):
         run = loop(replace(small, num_steps=100), tmp_path)
-        step = TrainingStep(run.model, 1e-3, chunk_steps)
+        step = TrainingStep(run.model, replace(small, chunk_steps=chunk_steps), 1)
         seen = []
         with torch.autograd.graph.saved_tensors_hooks(lambda x, seen=seen: seen.append(x.nbytes) or x, lambda x: x):
             step._forward(run.images[:32], RandomKeys.for_training(0, 0, np.arange(32)))
@@ -205,11 +265,13 @@ def test_chunks_keep_less_in_memory(small, tmp_path):
 
 
 def test_batch_normalisation_cannot_be_cut_into_chunks(small, tmp_path):
-    run = loop(small, tmp_path, "conv-lif")
-    with pytest.raises(InputError, match="chunk_steps: conv-lif has batch normalisation"):
-        TrainingStep(run.model, 1e-3, 2)
+    chunked = replace(small, chunk_steps=2)
+    for contender in ("conv-lif", "vgg-lif"):
+        run = loop(small, tmp_path, contender)
+        with pytest.raises(InputError, match=f"chunk_steps: {contender} has batch normalisation"):
+            TrainingStep(run.model, chunked, 1)
     # A network without time steps has none to cut.
-    TrainingStep(loop(small, tmp_path, "conv-relu").model, 1e-3, 2)
+    TrainingStep(loop(small, tmp_path, "conv-relu").model, chunked, 1)
 
 
 # ---- augmentation, and data larger than memory
@@ -225,7 +287,7 @@ def test_augmented_and_interrupted_it_ends_in_the_same_numbers(small, tmp_path):
 
 
 def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
-    from spikeduel.trials.training import AUGMENTATIONS
+    from spikeduel.trials.augmenting import AUGMENTATIONS
 
     # All that is trained on is white, all that is asked in validation is as it was.
     monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
@@ -240,7 +302,7 @@ def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
 
 def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
     from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.trials.training import AUGMENTATIONS
+    from spikeduel.trials.augmenting import AUGMENTATIONS
 
     keys = []
 
@@ -290,7 +352,7 @@ def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkey
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "conv-lif"])
 def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
     run = loop(small, tmp_path, contender)
-    step = TrainingStep(run.model, 1e-2)
+    step = TrainingStep(run.model, replace(small, learning_rate=1e-2), 20)
     expected = 0
     for start in range(0, 20 * 30, 30):  # more steps than are counted at once
         images, labels = run.images[start : start + 30], run.labels[start : start + 30]

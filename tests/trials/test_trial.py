@@ -124,6 +124,11 @@ def test_one_trial_a_seed_and_contender_each_with_its_own_key(small):
         {"limit": 10_000},
         {"split": "published"},
         {"alterations": ("Hard",)},
+        {"minutes": 3.0},
+        {"equal": "time"},
+        {"width": 7},
+        {"dropout": 0.5},
+        {"start": "twin"},
     ],
     ids=str,
 )
@@ -145,6 +150,14 @@ def test_what_changes_no_number_changes_no_key(same, small):
         {"limit": 400},
         {"precision": "32" if hardware.has_bf16("cpu") else "bf16"},
         {"chunk_steps": 2},
+        {"optimizer": "adamw"},
+        {"weight_decay": 0.1},
+        {"schedule": "linear"},
+        {"label_smoothing": 0.1},
+        {"averaging": 0.1},
+        {"distillation": 0.1},
+        {"first_steps": (1,)},
+        {"per_step_loss": 0.1},
     ],
     ids=str,
 )
@@ -447,11 +460,14 @@ def test_what_cannot_be_built_is_refused_before_training(source, problem, small,
         ({"encoding": "rat"}, "encoding 'rat': did you mean 'rate'"),
         ({"neuron": "lfi"}, "neuron 'lfi': did you mean 'lif'"),
         ({"augmentation": "shfit"}, "augmentation 'shfit': did you mean 'shift'"),
+        ({"augmentation": "flip-cutuot-mixup"}, "augmentation 'cutuot': did you mean 'cutout'"),
         ({"surrogate": "atn"}, "surrogate 'atn': did you mean 'atan'"),
     ],
 )
 def test_names_are_checked_before_anything_is_loaded(wrong, problem):
     planning.check_names(baseline())
+    for augmentation in ("auto", "mixup", "translate-flip-cutout-mixup"):
+        planning.check_names(replace(baseline(), augmentation=augmentation))
     with pytest.raises(InputError, match=problem):
         planning.check_names(replace(baseline(), **wrong))
 
@@ -805,14 +821,21 @@ def test_each_trial_is_one_use_of_the_test_images(quick, tmp_path):
     assert store.test_uses(AskedImages.of(prepared, test)) == 2
 
 
-def test_pooling_counts_for_those_who_pool_by_choice_and_only_where_it_is_not_the_usual(small):
+def test_pooling_counts_for_those_who_pool_by_choice(small):
     contenders = ("conv-lif", "conv-relu", "dense-lif", "small-cnn")
     before = plan(replace(small, contenders=contenders))
     after = plan(replace(small, contenders=contenders, pooling="avg"))
-    assert ["pooling" in each.card.network for each in before] == [False] * 4
+    assert [each.card.network.get("pooling") for each in before] == ["max", "max", None, None]
     assert [each.card.network.get("pooling") for each in after] == ["avg", "avg", None, None]
     changed = [one.key != other.key for one, other in zip(before, after, strict=True)]
     assert changed == [True, True, False, False]
+
+
+@pytest.mark.parametrize("other", [{"width": 5}, {"dropout": 0.5}, {"pooling": "avg"}], ids=str)
+def test_what_shapes_the_vggs_changes_their_keys(other, small):
+    vggs = replace(small, contenders=("vgg-lif", "vgg-relu", "small-cnn"))
+    before, after = keys(vggs), keys(replace(vggs, **other))
+    assert [name for name, key in before.items() if after[name] != key] == ["vgg-lif", "vgg-relu"]
 
 
 # ---- networks that were not made for spikeduel

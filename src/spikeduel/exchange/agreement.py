@@ -152,13 +152,15 @@ def _flip_sizes(module: nn.Module) -> dict[str, float]:
 def folded(module: nn.Module) -> nn.Module:
     """`module` (changed in place) with each batch norm that follows a Linear or Conv2d in an `nn.Sequential` folded in.
 
-    An Identity takes the place of the batch norm, so that all names stay.
+    Average pooling may stand between the two, since scaling before it gives the same as after it. An Identity takes the
+    place of the batch norm, so that all names stay.
     """
     module.eval()
     for part in module.modules():
         if not isinstance(part, nn.Sequential):
             continue
-        for (name, layer), (next_name, norm) in itertools.pairwise(list(part.named_children())):
+        layers = [(name, layer) for name, layer in part.named_children() if not _averages(layer)]
+        for (name, layer), (next_name, norm) in itertools.pairwise(layers):
             if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
                 setattr(part, name, fuse_linear_bn_eval(layer, norm))
             elif isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
@@ -167,6 +169,10 @@ def folded(module: nn.Module) -> nn.Module:
                 continue
             setattr(part, next_name, nn.Identity())
     return module
+
+
+def _averages(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.AvgPool2d) and layer.padding in (0, (0, 0)) and layer.divisor_override is None
 
 
 @torch.no_grad()

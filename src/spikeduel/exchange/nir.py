@@ -132,7 +132,9 @@ def _flat(layers: list[nn.Module]) -> Iterator[nn.Module]:
     for layer in layers:
         if isinstance(layer, nn.Sequential):
             yield from _flat(list(layer))
-        elif not isinstance(layer, nn.Identity) and not (isinstance(layer, nn.ZeroPad2d) and not any(layer.padding)):
+        elif not isinstance(layer, nn.Identity | nn.Dropout) and not (
+            isinstance(layer, nn.ZeroPad2d) and not any(layer.padding)
+        ):
             yield layer
 
 

@@ -104,7 +104,7 @@ class Optimizer:
         if self.experiment.schedule == "constant":
             return 1.0
         rising = WARM_UP * self.num_steps
-        return min((self._taken + 1) / rising, (self.num_steps - self._taken) / (self.num_steps - rising))
+        return min((self._taken + 1) / rising, 1.0, (self.num_steps - self._taken) / (self.num_steps - rising))
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -68,6 +68,8 @@ class TrainingStep:
         self.optimizer.step()
         if isinstance(readout, SpikingReadout | LogitReadout):
             detached = tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
+            if self._given and _length(self._given[0][0]) != _length(detached):
+                self._count()  # the number of time steps has grown, and these cannot be joined
             self._given.append((detached, labels))
             if len(self._given) == COUNTED_AT_ONCE:
                 self._count()
@@ -140,6 +142,10 @@ class TrainingStep:
         with carried_state(self.module, state) as after:
             output = self.model.run(self.model.encode(images, keys, window))
         return output, after
+
+
+def _length(output: Any) -> int:
+    return len(output[0] if isinstance(output, tuple) else output)
 
 
 def _joined(outputs: Sequence[Any], axis: int) -> Any:

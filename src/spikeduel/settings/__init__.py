@@ -122,8 +122,7 @@ class Experiment:
         "How the convolutional networks pool: conv-lif, conv-relu, vgg-lif, vgg-relu.",
     )] = "max"
     dropout: Annotated[Fraction | None, about(
-        "Share of the last layer's inputs that training leaves out, in vgg-lif and vgg-relu. Unset: by the size of the "
-        "set, as the report says.",
+        "vgg-lif, vgg-relu: share of the last layer's inputs that training leaves out. Unset: by the set's size.",
     )] = None
 
     adaptation_decay: Annotated[Fraction, about(
@@ -153,12 +152,11 @@ class Experiment:
         "Save memory: keep this many time steps for the backward pass, and recompute the others.",
     )] = None
     augmentation: Annotated[Text, about(
-        "Augmentation of the training images, for all contenders: none, or one or several of shift, translate, affine, "
-        "flip, cutout and mixup, joined by a hyphen. auto: what suits the set, as the report says.",
+        "Augmentation: none, or shift, translate, affine, flip, cutout, mixup, by hyphens; auto: what suits the set.",
+        "For all contenders, on training images only. The report says what was chosen, and why.",
     )] = "auto"
     optimizer: Annotated[Literal["adam", "adamw", "muon"], about(
-        "adam, as in the study; adamw, whose weight decay is decoupled; muon for filters and hidden layers, with adamw "
-        "for the rest.",
+        "adam, as in the study; adamw, with decoupled weight decay; muon in hidden layers, adamw for the rest.",
     )] = "muon"
     learning_rate: Annotated[Positive, about("The optimizer's learning rate, at its highest.", tunable="any")] = 0.01
     weight_decay: Annotated[NotNegative, about("Decoupled weight decay, of adamw and muon.", tunable="any")] = 0.05
@@ -173,11 +171,10 @@ class Experiment:
         "Weight averaging: every 5 steps, weights go back to where they came from by this share. 0: off.",
     )] = 0.0
     start: Annotated[Literal["fresh", "twin"], about(
-        "Where a spiking contender's training starts: fresh, or at the trained weights of its twin among the "
-        "contenders, if there is one.",
+        "A spiking contender starts fresh, or at the trained weights of its twin, if that is a contender too.",
     )] = "twin"
     distillation: Annotated[Fraction, about(
-        "Share of a spiking contender's targets that are the answers of its trained twin; the rest are the labels.",
+        "Share of a spiking contender's targets that are its trained twin's answers; the rest are labels.",
     )] = 0.0
     first_steps: Annotated[tuple[Steps, ...], about(
         "Fewer time steps earlier in training: with 1,2 and num_steps 4 it is 1, 2 and 4, each for a third.",

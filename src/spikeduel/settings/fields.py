@@ -109,14 +109,15 @@ def parsed(name: str, text: str, kind: Any) -> Any:
         return None
     if inspect.DictType in types:
         raise InputError(f"{name} cannot be set by --set: write it into a file for --experiment, as `tune` does.")
+    given: str | list[str] = text
     if inspect.VarTupleType in types:
-        return checked(name, [part.strip() for part in text.split(",") if part.strip()], kind)
-    if types & {inspect.IntType, inspect.FloatType}:
-        text = text.strip().replace("_", "")
+        given = [part.strip() for part in text.split(",") if part.strip()]
+    elif types & {inspect.IntType, inspect.FloatType}:
+        given = text.strip().replace("_", "")
     try:
-        return msgspec.convert(text, kind, strict=False)
+        return msgspec.convert(given, kind, strict=False)
     except ValueError:
-        raise refusal(name, text, kind) from None
+        raise refusal(name, given, kind) from None
 
 
 def refusal(name: str, value: Any, kind: Any) -> InputError:

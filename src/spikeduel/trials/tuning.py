@@ -57,7 +57,7 @@ class Range(typed.Frozen, frozen=True, kw_only=False, forbid_unknown_fields=True
 
 
 RANGES: dict[str, Range] = {
-    "learning_rate": Range(1e-5, 1e-2, log=True),
+    "learning_rate": Range(1e-5, 1e-1, log=True),
     "threshold": Range(0.5, 2.0),
     "beta": Range(0.5, 0.99),
     "surrogate_alpha": Range(0.5, 50.0, log=True),

@@ -43,9 +43,9 @@ def test_ours_learns(precision, name, losses, monkeypatch):
 def test_every_step_draws_other_spikes(monkeypatch):
     keys = []
 
-    def encode(self, images, draw, original=Model.encode):
+    def encode(self, images, draw, window=None, original=Model.encode):
         keys.append(draw.values)
-        return original(self, images, draw)
+        return original(self, images, draw, window)
 
     monkeypatch.setattr(Model, "encode", encode)
     built = networks.spikeduel(SMALL["dense-rate"])

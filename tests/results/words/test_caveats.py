@@ -52,7 +52,7 @@ EXAMPLES = [
     (
         c.Confounded(),
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
-        "--recipe twins compares equal weights.",
+        "--recipe strong compares equal weights.",
     ),
     (
         c.InFolds(folds=5),
@@ -118,6 +118,10 @@ EXAMPLES = [
     (
         c.DifferentEpochs(),
         "The contenders trained for different numbers of epochs, by the same stopping rule.",
+    ),
+    (
+        c.DifferentEpochs(equal_time=True),
+        "The contenders trained for different numbers of epochs, in the same time.",
     ),
     (
         c.EpochLimit(contenders=["a", "b"], epochs=10),

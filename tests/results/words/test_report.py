@@ -6,11 +6,11 @@ from msgspec import structs
 
 from made_results import failed, make_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel.results.audit import Counts
-from spikeduel.results.run import GroupSizes
+from spikeduel.results.run import Budget, GroupSizes, SetRules
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, EncodingSpread, Robustness
 from spikeduel.results.words import report, tables
-from spikeduel.settings.recipes import baseline
+from spikeduel.settings.recipes import baseline, strong
 
 DATA = SimpleNamespace(name="made-up", fingerprint="f" * 64, classes=("class 0", "class 1", "class 2"))
 CORRUPTIONS = ("noise", "blur", "contrast", "occlusion", "rotation", "translation", "jpeg")
@@ -174,6 +174,78 @@ def test_augmentation_is_a_rule_where_there_is_one(results):
     assert "augmentation" not in dict(report.rules(results))
     shifted = dict(report.rules(make_results(DATA, baseline(augmentation="shift"))))
     assert shifted["augmentation"] == "shift, of training images"
+
+
+def strong_rules(results=lambda made: made, **changes):
+    decided = {"epochs": 15, "batch_size": 32, "dropout": 0.2, "augmentation": "translate"}
+    made = make_results(DATA, strong(contenders=("dense-snn", "small-cnn"), **{**decided, **changes}))
+    return dict(report.rules(results(made)))
+
+
+def test_the_rules_name_what_made_the_networks_strong():
+    rules = strong_rules()
+    assert rules["training"] == (
+        "Muon, and AdamW for the first and last layer, learning rate 0.02 at its highest, rising for a fifth and "
+        "falling to 0, batches of 32, at most 15 epochs; never stops early; keeps the weights of the last epoch. All "
+        "contenders: same images, same batches, same rules."
+    )
+    assert rules["made strong by"] == "weight decay 0.05, label smoothing 0.1, dropout 0.2"
+    assert rules["recipe"] == "strong"
+    # Nothing was measured, and nothing chosen.
+    assert not {"time", "chosen for the set"} & set(rules)
+    more = strong_rules(
+        weight_decay=0.0, label_smoothing=0.0, dropout=0.0, averaging=0.5, first_steps=(1, 2), per_step_loss=0.25
+    )
+    assert (
+        more["made strong by"] == "averaged weights (0.5), time steps 1, then 2, then 4, 25 % of the loss step by step"
+    )
+
+
+def test_the_rules_of_plain_training_stay_what_they_were(results):
+    rules = dict(report.rules(results))
+    assert rules["training"].startswith("Adam, learning rate 8.5e-05, batches of 128, at most 4 epochs; stops after 3 ")
+    assert "keeps the weights of the best validation accuracy." in rules["training"]
+    assert not {"time", "made strong by", "chosen for the set"} & set(rules)
+
+
+@pytest.mark.parametrize(("given", "why"), [(True, "as given"), (False, "by the size of the set")])
+def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
+    budget = Budget(
+        minutes=1.5, given=given, epoch_seconds={"dense-snn": 3.04, "small-cnn": 0.5},
+        epochs={"dense-snn": 15, "small-cnn": 15},
+    )  # fmt: skip
+    chosen = {"batch_size": 32, "dropout": 0.2, "augmentation": "translate-flip"}
+    decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123)
+    rules = strong_rules(lambda made: structs.replace(made, budget=budget, rules=decided))
+    assert rules["time"] == (
+        f"1.5 minutes for all contenders together, {why}; measured beforehand: dense-snn 3 s an epoch, small-cnn "
+        "0.5 s an epoch"
+    )
+    assert rules["chosen for the set"] == (
+        "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images; 12 % of them look most "
+        "like the mirror image of another (flipped from 10 % on)"
+    )
+    by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None)
+    rules = strong_rules(lambda made: structs.replace(made, rules=by_size))
+    assert rules["chosen for the set"] == "batch_size 32, for 1,234 training images"
+
+
+def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):
+    start = "start at the trained weights of their twin among the contenders, and train as long again"
+    taught = "have 25 % of their targets from their twin's answers"
+    assert strong_rules()["start"] == f"spiking contenders {start}"
+    assert strong_rules(distillation=0.25)["start"] == f"spiking contenders {start} and {taught}"
+    assert strong_rules(start="fresh", distillation=0.25)["start"] == f"spiking contenders {taught}"
+    assert "start" not in strong_rules(start="fresh")
+    assert "start" not in dict(report.rules(results))
+    # Among spiking contenders alone there is no twin.
+    alone = strong_rules(lambda made: structs.replace(made, trials=made.of("dense-snn")))
+    assert "start" not in alone
+
+
+def test_epochs_by_equal_times_are_no_settings_of_ones_own():
+    rules = strong_rules(per_contender={"dense-snn": {"epochs": 3}, "small-cnn": {"epochs": 15}})
+    assert "own settings" not in rules
 
 
 def test_own_settings_are_rules():

@@ -78,6 +78,9 @@ MANY = {
     "learning_rate": Range(1e-4, 1, log=True), "adaptation_gain": Range(0.0, 3.0), "surrogate_alpha": Range(1, 9),
 }  # fmt: skip
 
+# What was tuned by default until the learning rate reached further.
+FIRST = {**RANGES, "learning_rate": Range(1e-5, 1e-2, log=True)}
+
 # By trial: the settings in the order of the ranges.
 RECORDED_RANGES = [
     (0.000404, 1.69, 0.778, 7.09, 16), (0.00831, 1.32, 0.677, 13.0, 4), (0.00049, 1.76, 0.537, 18.9, 4),
@@ -113,7 +116,7 @@ RECORDED_MANY = [
 @pytest.mark.parametrize(
     ("ranges", "recorded"),
     [
-        (RANGES, RECORDED_RANGES),
+        (FIRST, RECORDED_RANGES),
         (WHOLE, RECORDED_WHOLE),
         (MANY, RECORDED_MANY),
     ],

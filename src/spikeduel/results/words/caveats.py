@@ -54,7 +54,7 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.Confounded: (
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
-        "twins compares equal weights."
+        "strong compares equal weights."
     ),
     c.InFolds: "Scores are means over {folds:fold}. Folds share training images: they are not independent data.",
     c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",

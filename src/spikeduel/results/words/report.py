@@ -9,7 +9,7 @@ from spikeduel.results.run import Budget, Dataset, DrawnFrom, Pair, Results, Set
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
+from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, per_cent, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
 from spikeduel.settings import Experiment
@@ -179,6 +179,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
             f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
             "All contenders: same images, same batches, same rules."
         ),
+        "start": _start(experiment) if len({trial.spiking for trial in trials}) > 1 else "",
         "time": _time(results.budget),
         "made strong by": _strengths(experiment),
         "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
@@ -195,6 +196,16 @@ _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon, and AdamW for th
 
 def _schedule(experiment: Experiment) -> str:
     return "" if experiment.schedule == "constant" else " at its highest, rising for a fifth and falling to 0"
+
+
+def _start(experiment: Experiment) -> str:
+    """What spiking contenders have from their twins."""
+    parts = []
+    if experiment.start == "twin":
+        parts.append("start at the trained weights of their twin among the contenders, and train as long again")
+    if experiment.distillation:
+        parts.append(f"have {per_cent(experiment.distillation, 0)} of their targets from their twin's answers")
+    return f"spiking contenders {' and '.join(parts)}" if parts else ""
 
 
 def _time(budget: Budget | None) -> str:
@@ -214,7 +225,7 @@ def _strengths(experiment: Experiment) -> str:
         f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
         f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
         f"time steps {', then '.join(stages)}": bool(experiment.first_steps),
-        f"{experiment.per_step_loss:.0%} of the loss step by step": experiment.per_step_loss > 0,
+        f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss > 0,
     }
     return ", ".join(text for text, on in parts.items() if on)
 
@@ -225,7 +236,8 @@ def _chosen(rules: SetRules | None) -> str:
         return ""
     text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
     if rules.mirrored is not None:
-        text += f"; {rules.mirrored:.0%} of them look most like the mirror image of another (flipped from 10 % on)"
+        share = per_cent(rules.mirrored, 0)
+        text += f"; {share} of them look most like the mirror image of another (flipped from 10 % on)"
     return text
 
 

@@ -1,0 +1,278 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from spikeduel.networks.optimizers import AVERAGED_EVERY, Muon, Optimizer
+from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import baseline, strong
+
+
+def filters(channels_last, seed=0, shape=(8, 6, 3, 3)):
+    """Drawn weights of a convolution, in one of the two orders of memory."""
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return values.clone(memory_format=memory_format)
+
+
+def stretched(channels_last, shape=(8, 6, 3, 3)):
+    """A gradient some of whose directions are four times as long as others."""
+    left, values, right = torch.linalg.svd(filters(False, 1, shape).flatten(1), full_matrices=False)
+    gradient = left @ torch.diag(torch.linspace(1, 0.25, len(values))) @ right
+    return gradient.view(shape).clone(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+def a_step_of_muon(channels_last, learning_rate=0.1, weight_decay=0.0, shape=(8, 6, 3, 3)):
+    """The weights before and after."""
+    weights = filters(channels_last, shape=shape).requires_grad_()
+    before = weights.detach().clone()
+    weights.grad = stretched(channels_last, shape)
+    place = weights.data_ptr()
+    Muon([weights], learning_rate, weight_decay).step()
+    assert weights.data_ptr() == place
+    return before, weights.detach()
+
+
+class Small(nn.Module):
+    """A first, two hidden and a last layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.hidden = nn.Conv2d(4, 6, 3, padding=1)
+        self.depthwise = nn.Conv2d(6, 6, 3, padding=1, groups=6)
+        self.dense = nn.Linear(6 * 16, 5)
+        self.last = nn.Linear(5, 3)
+
+    def forward(self, x):
+        x = self.depthwise(torch.relu(self.hidden(torch.relu(self.norm(self.first(x))))))
+        return self.last(torch.relu(self.dense(x.flatten(1))))
+
+
+def small_network():
+    torch.manual_seed(0)
+    return Small().to(memory_format=torch.channels_last)
+
+
+def take(module, optimizer, numbers):
+    """A training step for each of `numbers`, from which its images are drawn; the losses."""
+    losses = []
+    for number in numbers:
+        images = torch.randn(7, 1, 4, 4, generator=torch.Generator().manual_seed(number))
+        loss = nn.functional.cross_entropy(module(images), torch.arange(7) % 3)
+        module.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+# ---- Muon
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("shape", [(8, 6, 3, 3), (3, 16, 3, 3), (16, 2, 1, 1)], ids=str)
+def test_a_step_of_a_filter_is_an_orthogonal_matrix(channels_last, shape):
+    before, after = a_step_of_muon(channels_last, shape=shape)
+    change, gradient = (after - before).flatten(1), stretched(channels_last, shape).flatten(1)
+    left, _, right = torch.linalg.svd(gradient, full_matrices=False)
+
+    def likeness(one, other):
+        return float(nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))
+
+    # The nearest orthogonal matrix, as near as three iterations come. The gradient itself is farther away.
+    assert likeness(change, -left @ right) > 0.97 > likeness(gradient, left @ right)
+    values = torch.linalg.svdvals(change)
+    assert values.max() / values.min() < 2
+
+
+def test_the_size_of_a_step_is_that_of_adams():
+    before, after = a_step_of_muon(True, learning_rate=0.1)
+    change = after - before
+    # 0.2 of the learning rate in each weight: what Adam's steps come to, by Liu et al. 2025.
+    assert float(change.square().mean().sqrt()) == pytest.approx(0.1 * 0.2, rel=0.25)
+
+
+def test_the_order_in_memory_changes_no_number():
+    one, other = a_step_of_muon(False)[1], a_step_of_muon(True)[1]
+    assert other.is_contiguous(memory_format=torch.channels_last)
+    # torch orthogonalises in bfloat16, which has 8 bits.
+    torch.testing.assert_close(one, other, rtol=0, atol=0.1 * 0.2 * 0.03)
+
+
+def test_a_gradient_in_another_order_of_memory_is_taken_by_its_places():
+    found = []
+    for of_gradient in (False, True):
+        weights = filters(True).requires_grad_()
+        weights.grad = stretched(of_gradient)
+        Muon([weights], 0.1, 0.0).step()
+        found.append(weights.detach())
+    assert torch.equal(*found)
+
+
+def test_weights_decay_apart_from_the_gradient():
+    before, plain = a_step_of_muon(True, weight_decay=0.0)
+    _, decayed = a_step_of_muon(True, weight_decay=0.5)
+    torch.testing.assert_close(plain - decayed, before * 0.1 * 0.5, rtol=1e-4, atol=1e-6)
+
+
+def test_a_filter_without_a_gradient_stays():
+    weights = [filters(True).requires_grad_(), filters(True, 2).requires_grad_()]
+    before = [each.detach().clone() for each in weights]
+    weights[0].grad = filters(True, 1)
+    Muon(weights, 0.1, 0.5).step()
+    assert not torch.equal(weights[0], before[0])
+    assert torch.equal(weights[1], before[1])
+
+
+# ---- who trains what
+
+
+def learners(optimizer):
+    """For each of torch's optimizers, its kind, weight decay and the number of weights in each group."""
+    return [
+        (type(each).__name__, [(group["weight_decay"], len(group["params"])) for group in each.param_groups])
+        for each in optimizer._optimizers
+    ]
+
+
+def test_muon_takes_hidden_filters_and_matrices_and_adamw_the_rest():
+    module = small_network()
+    optimizer = Optimizer(module, strong("digits", weight_decay=0.3), 10)
+    # AdamW: the first and last layer's weights and the depthwise filters decay; biases and norms do not.
+    assert learners(optimizer) == [("Muon", [(0.3, 2)]), ("AdamW", [(0.3, 3), (0.0, 6)])]
+    before = copy.deepcopy(module.state_dict())
+    take(module, optimizer, range(2))
+    moved = [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
+    assert moved == [name for name, _ in module.named_parameters()]
+
+
+def test_where_nothing_is_hidden_muon_has_nothing_to_do():
+    module = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    assert learners(Optimizer(module, strong("digits"), 10)) == [("AdamW", [(0.05, 2), (0.0, 2)])]
+
+
+def test_frozen_weights_are_left_out():
+    module = small_network()
+    module.hidden.weight.requires_grad_(False)
+    optimizer = Optimizer(module, strong("digits"), 10)
+    assert learners(optimizer)[0] == ("Muon", [(0.05, 1)])
+    before = module.hidden.weight.detach().clone()
+    take(module, optimizer, range(2))
+    assert torch.equal(module.hidden.weight, before)
+
+
+def test_adam_is_torchs_adam_at_one_rate():
+    module, twin = small_network(), small_network()
+    ours = Optimizer(module, baseline("digits", learning_rate=1e-2), 3)
+    theirs = torch.optim.Adam(twin.parameters(), lr=1e-2, fused=True)
+    assert take(module, ours, range(3)) == take(twin, theirs, range(3))
+
+
+# ---- the schedule
+
+
+def rates(num_steps, **changes):
+    """The learning rate of each step."""
+    module = nn.Linear(2, 2)
+    optimizer = Optimizer(module, strong("digits", optimizer="adamw", learning_rate=1.0, **changes), num_steps)
+    found = []
+    for _ in range(num_steps):
+        module.weight.grad, module.bias.grad = torch.ones(2, 2), torch.ones(2)
+        optimizer.step()
+        groups = [group["lr"] for each in optimizer._optimizers for group in each.param_groups]
+        assert len(set(groups)) == 1
+        found.append(groups[0])
+    return found
+
+
+def test_the_rate_rises_for_a_fifth_and_falls_to_zero():
+    assert rates(10) == pytest.approx([0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+    assert rates(10, schedule="constant") == [1.0] * 10
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 4, 5, 6, 7, 13, 99, 100])
+def test_no_rate_is_above_the_highest_nor_zero(num_steps):
+    found = rates(num_steps)
+    assert max(found) <= 1.0
+    assert min(found) > 0
+    top = found.index(max(found))
+    assert found[: top + 1] == sorted(found[: top + 1])
+    assert found[top:] == sorted(found[top:], reverse=True)
+
+
+def test_each_group_keeps_its_own_rate():
+    module = small_network()
+    optimizer = Optimizer(module, strong("digits", learning_rate=0.4), 5)
+    take(module, optimizer, range(5))
+    groups = [group["lr"] for each in optimizer._optimizers for group in each.param_groups]
+    assert groups == pytest.approx([0.4 / 4] * 3)
+    assert optimizer.progress == 1.0
+
+
+# ---- averaged weights
+
+
+def test_weights_go_back_to_where_they_came_from_less_and_less():
+    module = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        module.weight.fill_(0.0)
+    experiment = strong(
+        "digits", optimizer="adamw", schedule="constant", learning_rate=1.0, weight_decay=0.0, averaging=0.5
+    )
+    optimizer = Optimizer(module, experiment, 4 * AVERAGED_EVERY)
+    found = []
+    for _ in range(4 * AVERAGED_EVERY):
+        # AdamW makes a step of 1 along an unchanging gradient.
+        module.weight.grad = -torch.ones(1, 1)
+        optimizer.step()
+        found.append(module.weight.item())
+    assert found[:4] == pytest.approx([1, 2, 3, 4])
+    # Half the way back at first, by 1/2 · (1 − progress): 5 · (1 − 3/8); none at the end.
+    first = 5 - 5 * 0.5 * 0.75
+    second = first + 5 - 5 * 0.5 * 0.5
+    third = second + 5 - 5 * 0.5 * 0.25
+    assert found[4::5] == pytest.approx([first, second, third, third + 5])
+
+
+def test_without_averaging_nothing_is_kept_of_the_weights():
+    assert Optimizer(small_network(), strong("digits"), 5).state_dict()["slow"] == []
+
+
+# ---- going on
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"averaging": 0.4},
+        {"optimizer": "adamw"},
+        {"optimizer": "adam", "schedule": "constant"},
+        {"schedule": "constant", "averaging": 0.4},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("stop", [1, 7])
+def test_kept_and_put_back_it_goes_on_to_the_same_numbers(changes, stop, tmp_path):
+    experiment = replace(Experiment(), **changes)
+    module = small_network()
+    optimizer = Optimizer(module, experiment, 12)
+    take(module, optimizer, range(stop))
+    # As a checkpoint keeps it.
+    torch.save({"weights": module.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "c.pt")
+    expected = take(module, optimizer, range(stop, 12))
+
+    saved = torch.load(tmp_path / "c.pt", weights_only=True)
+    again = small_network()
+    resumed = Optimizer(again, experiment, 12)
+    again.load_state_dict(saved["weights"])
+    resumed.load_state_dict(saved["optimizer"])
+    assert resumed.progress == stop / 12
+    assert take(again, resumed, range(stop, 12)) == expected
+    assert len(set(expected)) == len(expected)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, again.state_dict()[name]), name

@@ -1,0 +1,321 @@
+from dataclasses import replace
+from datetime import datetime
+
+import numpy as np
+import pytest
+
+from spikeduel import data
+from spikeduel.comparing import compare, tune
+from spikeduel.data import Preprocessing, Split
+from spikeduel.data.prepared import Prepared
+from spikeduel.results.run import Budget
+from spikeduel.settings import read_experiment
+from spikeduel.settings.recipes import strong
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import fitting, forecast, planning, trial
+from spikeduel.trials.store import Store
+from spikeduel.trials.tuning import Range
+
+SECONDS = {"vgg-lif": 3.0, "vgg-relu": 1.0}
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def quick():
+    """Networks that train in a moment; batch size, dropout and epochs are left open."""
+    return strong("digits", width=3, num_steps=2, limit=150, augmentation="none", device="cpu", precision="32")
+
+
+@pytest.fixture
+def timed(monkeypatch):
+    """An epoch takes `SECONDS`; gives the contenders whose epochs were timed."""
+    asked = []
+
+    def seconds_of_an_epoch(trial, prepared, split):
+        asked.append(trial.card.contender)
+        return SECONDS[trial.card.contender]
+
+    monkeypatch.setattr(fitting, "seconds_of_an_epoch", seconds_of_an_epoch)
+    return asked
+
+
+def fitted(experiment, store="s", progress=None):
+    prepared = data.load(experiment)
+    splits = data.splits(prepared, experiment)
+    return fitting.fit(experiment, prepared, splits, Store(store), progress or Progress())
+
+
+def prepared_of(images, groups=None):
+    return Prepared(
+        name="pets", images=images, labels=np.zeros(len(images), np.int64), classes=("cat", "dog"),
+        preprocessing=Preprocessing(*images.shape[1:]), groups=groups, official=None, samples=[], fingerprint="f" * 64,
+    )  # fmt: skip
+
+
+def split_of(num_train, num_others=4):
+    others = np.arange(num_train, num_train + num_others)
+    return Split(np.arange(num_train), others[::2], others[1::2], "stratified")
+
+
+# ---- by the set
+
+
+@pytest.mark.parametrize(
+    ("num_train", "batch_size", "dropout"),
+    [(10, 32, 0.2), (1_999, 32, 0.2), (2_000, 64, 0.2), (9_999, 64, 0.2), (10_000, 128, 0.0), (60_000, 128, 0.0)],
+)
+def test_batch_size_and_dropout_follow_from_the_number_of_training_images(num_train, batch_size, dropout):
+    prepared = prepared_of(np.zeros((1, 1, 8, 8), np.uint8))
+    rules = fitting.of_set(strong("pets", augmentation="none"), prepared, split_of(num_train))
+    assert rules.chosen == {"batch_size": batch_size, "dropout": dropout}
+    assert (rules.num_train, rules.mirrored) == (num_train, None)
+
+
+def test_what_is_given_is_not_chosen():
+    prepared = prepared_of(np.zeros((1, 1, 8, 8), np.uint8))
+    given = strong("pets", batch_size=7, dropout=0.0, augmentation="cutout")
+    assert fitting.of_set(given, prepared, split_of(10)).chosen == {}
+    assert fitting.of_set(replace(given, dropout=None), prepared, split_of(10)).chosen == {"dropout": 0.2}
+
+
+def pictures(random, motifs, copies, mirrored):
+    """Drawings of few things, each as often as `copies`, and turned around as often where they are `mirrored`."""
+    things = (random.random((motifs, 1, 16, 16)) < 0.3) * 200
+    things[..., 8:] //= 4  # the left is brighter
+    things = np.repeat(things, copies, 0)
+    both = np.concatenate([things, things[..., ::-1]]) if mirrored else things
+    return np.clip(both + random.integers(-12, 13, both.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("mirrored", "augmentation"), [(True, "translate-flip"), (False, "translate")])
+def test_images_are_flipped_where_mirror_images_occur(mirrored, augmentation, random):
+    prepared = prepared_of(pictures(random, 12, 6, mirrored))
+    rules = fitting.of_set(strong("pets"), prepared, split_of(len(prepared.images), 0))
+    assert rules.chosen["augmentation"] == augmentation
+    assert rules.mirrored == (pytest.approx(0.5, abs=0.15) if mirrored else pytest.approx(0, abs=0.02))
+
+
+def test_letters_are_not_flipped():
+    experiment = strong("digits", limit=600)
+    prepared = data.load(experiment)
+    rules = fitting.of_set(experiment, prepared, data.split(prepared, experiment))
+    assert rules.mirrored < fitting.MIRRORED
+    assert rules.chosen["augmentation"] == "translate"
+
+
+def test_colour_images_that_are_not_square_are_compared_too(random):
+    images = np.concatenate([pictures(random, 6, 6, True)] * 3, 1)[:, :, :11]
+    assert fitting.share_mirrored(images, np.arange(len(images)), None) > 0.3
+
+
+def test_what_belongs_together_is_not_compared(random):
+    """A picture and its own mirror image, taken of one thing, do not show that mirror images occur."""
+    some = pictures(random, 1, 30, False)
+    images, train = np.concatenate([some, some[..., ::-1]]), np.arange(60)
+    assert fitting.share_mirrored(images, train, None) == 1.0
+    assert fitting.share_mirrored(images, train, np.tile(np.arange(30), 2)) == 0.0
+
+
+def test_one_image_is_compared_with_none():
+    assert fitting.share_mirrored(np.zeros((1, 1, 8, 8), np.uint8), np.arange(1), None) == 0.0
+
+
+def test_training_images_alone_decide(random):
+    images = pictures(random, 12, 6, False)
+    turned = np.concatenate([images, images[..., ::-1]])
+    found = [fitting.of_set(strong("pets"), prepared_of(each), split_of(72, 72)) for each in (turned, turned // 2)]
+    assert found[0].mirrored == pytest.approx(0, abs=0.02)
+    assert found[0].chosen["augmentation"] == "translate"
+    black = turned.copy()
+    black[72:] = 0
+    assert fitting.of_set(strong("pets"), prepared_of(black), split_of(72, 72)) == found[0]
+
+
+# ---- by the minutes
+
+
+@pytest.mark.parametrize(
+    ("num_train", "shape", "minutes"),
+    [
+        (100, (1, 8, 8), 1.0),
+        (5_000, (1, 25, 40), 2.0),
+        (20_000, (1, 25, 40), 4.0),
+        (45_000, (1, 25, 40), 6.0),
+        (10**7, (3, 224, 224), 30.0),
+    ],
+)
+def test_a_set_trains_by_the_root_of_its_size(num_train, shape, minutes):
+    prepared = prepared_of(np.zeros((1, *shape), np.uint8))
+    assert fitting.usual_minutes(prepared, split_of(num_train)) == minutes
+
+
+def test_all_contenders_get_the_same_epochs(quick, timed):
+    found = fitted(replace(quick, minutes=1.0))
+    # 60 seconds, of which an epoch of both takes 4.
+    assert found.budget == Budget(
+        minutes=1.0, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 15, "vgg-relu": 15}
+    )
+    assert (found.experiment.epochs, found.experiment.minutes, found.experiment.per_contender) == (15, None, None)
+    assert timed == ["vgg-lif", "vgg-relu"]
+
+
+def test_or_the_same_time(quick, timed):
+    own = {"vgg-lif": {"beta": 0.7}}
+    found = fitted(replace(quick, minutes=1.0, equal="time", per_contender=own))
+    assert found.budget.epochs == {"vgg-lif": 10, "vgg-relu": 30}
+    assert found.experiment.epochs == 30
+    assert found.experiment.per_contender == {"vgg-lif": {"beta": 0.7, "epochs": 10}, "vgg-relu": {"epochs": 30}}
+    assert found.experiment.own_settings == own
+    # So it is what is trained.
+    prepared = data.load(quick)
+    planned = planning.plan(found.experiment, prepared, data.split(prepared, quick))
+    assert [each.settings["training"]["epochs"] for each in planned] == [10, 30]
+
+
+def test_each_trains_an_epoch_at_least(quick, timed):
+    for equal in ("epochs", "time"):
+        assert fitted(replace(quick, minutes=0.001, equal=equal)).budget.epochs == {"vgg-lif": 1, "vgg-relu": 1}
+
+
+def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatch):
+    monkeypatch.setitem(SECONDS, "vgg-lif", 0.01)
+    monkeypatch.setitem(SECONDS, "vgg-relu", 0.01)
+    found = fitted(quick).budget
+    assert (found.minutes, found.given) == (1.0, False)
+    assert found.epochs == {"vgg-lif": 200, "vgg-relu": 200}
+    assert fitted(replace(quick, minutes=1.0)).budget.epochs == {"vgg-lif": 3000, "vgg-relu": 3000}
+
+
+def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
+    found = fitted(replace(quick, epochs=3))
+    assert (found.experiment.epochs, found.budget, timed) == (3, None, [])
+    assert found.rules.chosen == {"batch_size": 32, "dropout": 0.2}
+    whole = replace(found.experiment, seeds=2)
+    again = fitted(whole)
+    assert (again.experiment, again.rules, again.budget) == (whole, None, None)
+    assert not Store("s").root.exists()
+
+
+def test_epochs_and_minutes_cannot_both_decide(quick, timed):
+    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* --set epochs=none"):
+        fitted(replace(quick, epochs=3, minutes=0.5))
+    assert timed == []
+
+
+def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(quick, timed, monkeypatch):
+    first = fitted(replace(quick, minutes=1.0))
+    monkeypatch.setitem(SECONDS, "vgg-lif", 5.0)
+    assert fitted(replace(quick, minutes=1.0)) == first
+    # More seeds are no other experiment.
+    assert fitted(replace(quick, minutes=1.0, seeds=3)).budget == first.budget
+    assert len(timed) == 2
+    for other in ({"minutes": 2.0}, {"equal": "time"}, {"width": 4}, {"limit": 140}, {"minutes": None}):
+        assert fitted(replace(quick, **{"minutes": 1.0, **other})).budget != first.budget
+
+
+def test_a_damaged_number_of_epochs_is_measured_anew(quick, timed):
+    first = fitted(replace(quick, minutes=1.0))
+    (path,) = (Store("s").root / "budgets").glob("*.json")
+    path.write_text(path.read_text()[:-9])
+    assert fitted(replace(quick, minutes=1.0)) == first
+    assert len(timed) == 4
+
+
+# ---- what is said
+
+
+@pytest.fixture
+def noon(monkeypatch):
+    class Noon(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 12, 0)
+
+    monkeypatch.setattr(fitting, "datetime", Noon)
+
+
+BUDGET = Budget(minutes=7.5, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 100, "vgg-relu": 1})
+
+
+def planned_of(experiment):
+    prepared = data.load(experiment)
+    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
+
+
+def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
+    quick = replace(quick, batch_size=32, dropout=0.0, augmentation="none", epochs=100)
+    # 301 seconds.
+    assert fitting.announcement(BUDGET, planned_of(quick), Store("s")) == (
+        "7.5 minutes of training a seed (as given): vgg-lif 100 epochs, vgg-relu 1 epoch. Training will be done at "
+        "about 12:05, measuring and report some time after."
+    )
+    usual = Budget(minutes=7.5, given=False, epoch_seconds=SECONDS, epochs=BUDGET.epochs)
+    text = fitting.announcement(usual, planned_of(replace(quick, seeds=2, folds=3)), Store("s"))
+    assert "a seed (by the size of the set; --minutes changes that): " in text
+    # Six times as long.
+    assert "at about 12:30," in text
+
+
+def test_what_the_store_holds_takes_no_time(quick, noon):
+    quick = replace(quick, batch_size=32, dropout=0.0, augmentation="none", epochs=1)
+    prepared, store = data.load(quick), Store("s")
+    planned = planned_of(quick)
+    trial.run(planned[1], prepared, store, Progress())
+    assert "at about 12:05," in fitting.announcement(BUDGET, planned, store)
+    trial.run(planned[0], prepared, store, Progress())
+    assert fitting.announcement(BUDGET, planned, store) == (
+        "7.5 minutes of training a seed (as given): vgg-lif 100 epochs, vgg-relu 1 epoch."
+    )
+
+
+# ---- all together
+
+
+@pytest.mark.parametrize("equal", ["epochs", "time"])
+def test_run_twice_it_trains_once(equal, quick, timed, known_data, unreported):
+    experiment = replace(quick, minutes=0.1, equal=equal)
+    first = compare(experiment, "run", "s", progress=(told := Telling())).results
+    epochs = {"epochs": {"vgg-lif": 1, "vgg-relu": 1}, "time": {"vgg-lif": 1, "vgg-relu": 3}}[equal]
+    assert {each.contender: each.epochs for each in first.trials} == first.budget.epochs == epochs
+    assert first.rules.chosen == {"batch_size": 32, "dropout": 0.2}
+    assert sum("minutes of training a seed (as given)" in line for line in told.lines) == 1
+    timed.clear()
+    again = compare(experiment, "again", "s", progress=(told := Telling())).results
+    assert timed == []
+    assert sum("not trained again" in line for line in told.lines) == 2
+    assert [each.key for each in again.trials] == [each.key for each in first.trials]
+    assert again.budget == first.budget
+    # Its settings, as they were written, say all: nothing has to be fitted again.
+    written = read_experiment("run/experiment.toml")
+    assert written == first.experiment
+    reread = compare(written, "reread", "elsewhere", progress=Progress()).results
+    assert [each.key for each in reread.trials] == [each.key for each in first.trials]
+    assert [each.history for each in reread.trials] == [each.history for each in first.trials]
+    assert (reread.rules, reread.budget, timed) == (None, None, [])
+
+
+def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(quick, timed, known_data, unreported):
+    experiment = replace(quick, minutes=0.1, equal="time")
+    tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
+    assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
+    trials = {each.contender: each.trials for each in tuned.record.contenders}
+    assert {name: {each.epochs for each in its} for name, its in trials.items()} == {"vgg-lif": {1}, "vgg-relu": {3}}
+    results = compare(tuned.experiment, "run", "s", tuned=tuned).results
+    assert {each.contender: each.epochs for each in results.trials} == {"vgg-lif": 1, "vgg-relu": 3}
+    assert results.tuning == tuned.record
+    assert timed == ["vgg-lif", "vgg-relu"]
+
+
+def test_a_forecast_is_of_as_many_epochs(quick, timed, known_data, monkeypatch):
+    monkeypatch.setattr(forecast, "seconds_of_an_epoch", lambda trial, *others: SECONDS[trial.card.contender])
+    found = forecast.forecast(replace(quick, minutes=1.0), store="s")
+    assert {each.contender: each.epochs for each in found.times} == {"vgg-lif": 15, "vgg-relu": 15}
+    assert {each.contender: each.epoch_seconds for each in found.times} == SECONDS

@@ -1,0 +1,247 @@
+"""Spiking contenders that start at the trained weights of their twin, or learn from its answers."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spikeduel import data
+from spikeduel.comparing import compare
+from spikeduel.networks import model_files
+from spikeduel.settings.recipes import matched, strong
+from spikeduel.system.progress import Progress
+from spikeduel.trials import planning, trial
+from spikeduel.trials.store import Store
+
+
+class Telling(Progress):
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+@pytest.fixture
+def quick():
+    return strong(
+        "digits", width=3, num_steps=2, limit=100, epochs=1, batch_size=32, dropout=0.2, augmentation="translate",
+        device="cpu", precision="32",
+    )  # fmt: skip
+
+
+def planned_of(experiment):
+    prepared = data.load(experiment)
+    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
+
+
+def run_all(experiment, store="s", progress=None):
+    """The records of all trials, in the order of the plan."""
+    prepared = data.load(experiment)
+    planned = planned_of(experiment)
+    altered = {each.split.fold: {} for each in planned}
+    return trial.run_all(planned, prepared, Store(store), progress or Progress(), altered)
+
+
+def weights(record, store="s"):
+    return model_files.load_model(Store(store).model_path(record.key)).module.state_dict()
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """For each contender that is trained, in order: its name and the weights that it starts from."""
+    found = []
+    loop = trial.Loop
+
+    def begun(model, *others):
+        now = {name: value.clone() for name, value in model.module.state_dict().items()}
+        found.append((model.card.contender, now))
+        return loop(model, *others)
+
+    monkeypatch.setattr(trial, "Loop", begun)
+    return found
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+# ---- what is planned
+
+
+def test_the_key_says_whose_weights_are_the_first(quick):
+    spiking, plain = planned_of(quick)
+    assert spiking.settings["twin"] == {"key": plain.key, "start": "twin"}
+    assert (spiking.twin, plain.twin) == (plain.key, None)
+    assert "twin" not in plain.settings
+    # Another twin, other numbers.
+    other_spiking, other = planned_of(replace(quick, per_contender={"vgg-relu": {"learning_rate": 0.01}}))
+    assert other.key != plain.key
+    assert other_spiking.twin == other.key
+    assert other_spiking.key != spiking.key
+    assert {**other_spiking.settings, "twin": None} == {**spiking.settings, "twin": None}
+
+
+def test_a_fresh_start_has_no_twin_unless_it_learns_from_it(quick):
+    spiking, _ = planned_of(replace(quick, start="fresh"))
+    assert (spiking.twin, "twin" in spiking.settings) == (None, False)
+    pupil, teacher = planned_of(replace(quick, start="fresh", distillation=0.5))
+    assert pupil.settings["twin"] == {"key": teacher.key, "start": "fresh"}
+    both, _ = planned_of(replace(quick, distillation=0.5))
+    (alone,) = planned_of(replace(quick, contenders=("vgg-lif",)))
+    assert len({each.key for each in (spiking, pupil, both, alone, planned_of(quick)[0])}) == 4
+    # Without one among the contenders it starts fresh.
+    assert alone.key == spiking.key
+
+
+def test_the_twin_is_one_with_the_same_weights(quick):
+    contenders = ("dense-lif", "vgg-lif", "conv-relu", "dense-relu", "vgg-relu")
+    planned = {each.card.contender: each for each in planned_of(replace(quick, contenders=contenders))}
+    assert planned["dense-lif"].twin == planned["dense-relu"].key
+    assert planned["vgg-lif"].twin == planned["vgg-relu"].key
+    assert {planned[name].twin for name in contenders[2:]} == {None}
+    (spiking, _) = planned_of(replace(quick, contenders=("vgg-lif", "small-cnn")))
+    assert spiking.twin is None
+    # Neurons that learn numbers of their own have them beside the twin's.
+    spiking, plain = planned_of(replace(quick, neuron="plif"))
+    assert spiking.twin == plain.key
+    # The older recipes start fresh.
+    assert {each.twin for each in planned_of(matched("digits", limit=100))} == {None}
+
+
+def test_each_seed_and_fold_has_its_own_twin(quick):
+    planned = planned_of(replace(quick, seeds=2, folds=3))
+    assert len(planned) == 12
+    for spiking, plain in zip(planned[::2], planned[1::2], strict=True):
+        assert spiking.twin == plain.key
+        assert (spiking.card.seed, spiking.split.fold) == (plain.card.seed, plain.split.fold)
+    assert len({each.twin for each in planned[::2]}) == 6
+
+
+# ---- what is trained
+
+
+def test_it_starts_at_the_weights_that_its_twin_ended_at(quick, starts):
+    spiking, plain = run_all(quick)
+    assert [(each.settings["contender"], each.status) for each in (spiking, plain)] == [
+        ("vgg-lif", "done"), ("vgg-relu", "done"),
+    ]  # fmt: skip
+    # The twin goes first, whatever the order of the contenders.
+    (first, _), (second, begun) = starts
+    assert (first, second) == ("vgg-relu", "vgg-lif")
+    assert equal(begun, weights(plain))
+    assert not equal(weights(spiking), weights(plain))
+    # The batch norms' statistics too.
+    assert any("running_mean" in name for name in begun)
+
+
+def test_a_fresh_start_is_not_there(quick, starts):
+    (spiking, plain) = run_all(replace(quick, start="fresh"))
+    assert [name for name, _ in starts] == ["vgg-lif", "vgg-relu"]
+    assert equal(starts[0][1], starts[1][1])
+    assert not equal(starts[0][1], weights(plain))
+    (started,) = [each for each in run_all(quick) if each.settings["contender"] == "vgg-lif"]
+    assert started.history != spiking.history
+
+
+def test_numbers_that_neurons_learn_start_as_they_would(quick, starts):
+    _, plain = run_all(replace(quick, neuron="plif"))
+    begun = dict(starts)["vgg-lif"]
+    trained = weights(plain)
+    assert set(begun) - set(trained)
+    assert equal({name: begun[name] for name in trained}, trained)
+
+
+def test_it_learns_from_its_twins_answers(quick, starts):
+    quick = replace(quick, start="fresh")
+    plain, _ = run_all(quick)
+    pupil, _ = run_all(replace(quick, distillation=0.5))
+    # From the same weights on the same labels, but for half of the targets.
+    assert equal(starts[0][1], dict(starts[2:])["vgg-lif"])
+    assert plain.history != pupil.history
+    assert plain.settings["training"] == {**pupil.settings["training"], "distillation": 0.0}
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.5])
+def test_interrupted_it_ends_in_the_same_numbers(distillation, quick):
+    experiment = replace(quick, epochs=3, distillation=distillation)
+
+    class Killing(Progress):
+        def say(self, text):
+            if "vgg-lif" in text and "epoch 2/3" in text:
+                raise KeyboardInterrupt
+
+    whole = run_all(experiment, "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_all(experiment, "s", Killing())
+    resumed = run_all(experiment, "s", told := Telling())
+    assert any("vgg-lif, seed 0: goes on after epoch" in line for line in told.lines)
+    assert any("vgg-relu, seed 0: found in the store" in line for line in told.lines)
+    for one, other in zip(whole, resumed, strict=True):
+        assert (one.key, one.history, one.model_digest) == (other.key, other.history, other.model_digest)
+
+
+def test_in_each_fold_and_with_each_seed_it_starts_at_its_own_twin(quick, starts):
+    records = run_all(replace(quick, seeds=2, folds=2))
+    begun = iter([now for name, now in starts if name == "vgg-lif"])
+    ended = [weights(each) for each in records if each.settings["contender"] == "vgg-relu"]
+    assert [name for name, _ in starts] == ["vgg-relu"] * 4 + ["vgg-lif"] * 4
+    assert all(equal(next(begun), twin) for twin in ended)
+    assert len({np.round(float(each["linear.2.weight"].sum()), 6) for each in ended}) == 4
+
+
+def test_a_twin_that_the_store_lost_is_trained_again_to_the_same_numbers(quick):
+    spiking, plain = run_all(quick)
+    store = Store("s")
+    for each in (spiking, plain):
+        store.model_path(each.key).unlink()
+    again = run_all(quick)
+    assert [each.model_digest for each in again] == [spiking.model_digest, plain.model_digest]
+
+
+# ---- what fails
+
+
+def broken(experiment):
+    """The twin's rate makes its loss infinite."""
+    return replace(experiment, per_contender={"vgg-relu": {"learning_rate": 1e36}}, epochs=2)
+
+
+def test_a_twin_that_failed_leaves_no_weights_to_start_from(quick):
+    experiment = broken(replace(quick, contenders=("vgg-lif", "vgg-relu", "small-cnn"), learning_rate=1e-3))
+    spiking, plain, other = run_all(experiment, progress=(told := Telling()))
+    assert (plain.status, spiking.status, other.status) == ("failed", "failed", "done")
+    assert spiking.error == "its twin, from whose weights it starts, failed."
+    assert "  vgg-lif, seed 0: failed, its twin, from whose weights it starts, failed." in told.lines
+    assert (spiking.history, spiking.best_epoch) == ([], None)
+    assert spiking.parameters == plain.parameters
+    # It is tried again, together with its twin.
+    assert Store("s").record(spiking.key) is None
+    assert [each.status for each in run_all(experiment)] == ["failed", "failed", "done"]
+
+
+def test_without_its_twin_nothing_is_trained(quick, starts):
+    spiking, _ = planned_of(quick)
+    record = trial.run(spiking, data.load(quick), Store("s"), Progress())
+    assert (record.status, starts) == ("failed", [])
+
+
+def test_a_comparison_says_why_there_is_none(quick, known_data, unreported):
+    found = compare(broken(replace(quick, learning_rate=1e-3)), "run", "s")
+    assert [each.status for each in found.results.trials] == ["failed", "failed"]
+    assert found.failed
+    assert found.verdict()
+
+
+def test_a_comparison_of_twins_in_folds_with_controls(quick, known_data, unreported):
+    results = compare(replace(quick, folds=2, controls=True), "run", "s").results
+    assert {each.status for each in results.trials} == {"done"}
+    assert results.twins == [("vgg-lif", "vgg-relu")]
+    controls = results.of("vgg-lif")[0].controls
+    assert {name for name, control in controls.items() if control.accuracy is not None} >= {
+        "relu_twin", "quantised_twin", "one_step", "shuffled",
+    }  # fmt: skip
+    # The same network trained by the same rules.
+    plain = {each.fold: each.test.accuracy for each in results.of("vgg-relu")}
+    assert {each.fold: each.controls["relu_twin"].accuracy for each in results.of("vgg-lif")} == plain
