@@ -270,13 +270,15 @@ class SetRules(Frozen):
 class Budget(Frozen):
     """How long all contenders train together, a seed and fold; `given`, or by the size of the set.
 
-    `epoch_seconds` were measured before training, and decided the `epochs`.
+    `epoch_seconds` were measured before training, and decided the `epochs`; `busy` says whether other work disturbed
+    that.
     """
 
     minutes: Amount
     given: bool
     epoch_seconds: dict[str, Amount]
     epochs: dict[str, Count]
+    busy: bool = False
 
 
 class Results(Frozen):

@@ -1,6 +1,7 @@
 """What an experiment leaves open, decided by the set and by the time that there is, before anything is trained."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from spikeduel.data.auditing.neighbours import gradients
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment, digest
-from spikeduel.system import typed
+from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
@@ -131,7 +132,7 @@ def _measured(
     experiment: Experiment, planned: Sequence[Trial], prepared: Prepared, split: Split, progress: Progress
 ) -> Budget:
     minutes = experiment.minutes or usual_minutes(prepared, split)
-    seconds = {}
+    busy, seconds = (hardware.load_average() or 0.0) > (os.cpu_count() or 1), {}
     for each in planned:
         progress.say(f"  {each.card.contender}: timing some training steps")
         seconds[each.card.contender] = seconds_of_an_epoch(each, prepared, split)
@@ -142,7 +143,8 @@ def _measured(
     else:
         by_contender = {name: 60 * minutes / len(seconds) / each for name, each in seconds.items()}
     epochs = {name: max(1, math.floor(min(each, most))) for name, each in by_contender.items()}
-    return Budget(minutes=minutes, given=experiment.minutes is not None, epoch_seconds=seconds, epochs=epochs)
+    given = experiment.minutes is not None
+    return Budget(minutes=minutes, given=given, epoch_seconds=seconds, epochs=epochs, busy=busy)
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
@@ -161,6 +163,8 @@ def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
     epochs = ", ".join(f"{name} {counted(number, 'epoch')}" for name, number in budget.epochs.items())
     why = "as given" if budget.given else "by the size of the set; --minutes changes that"
     text = f"{budget.minutes:g} minutes of training a seed ({why}): {epochs}."
+    if budget.busy:
+        text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
     if not missing:
         return text
     done = datetime.now() + timedelta(seconds=seconds)

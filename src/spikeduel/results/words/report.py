@@ -212,8 +212,9 @@ def _time(budget: Budget | None) -> str:
     if budget is None:
         return ""
     why = "as given" if budget.given else "by the size of the set"
+    busy = ", while the machine was busy" if budget.busy else ""
     seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
-    return f"{budget.minutes:g} minutes for all contenders together, {why}; measured beforehand: {seconds}"
+    return f"{budget.minutes:g} minutes for all contenders together, {why}; measured beforehand{busy}: {seconds}"
 
 
 def _strengths(experiment: Experiment) -> str:
