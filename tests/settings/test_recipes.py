@@ -83,3 +83,9 @@ def test_a_rate_that_suits_another_optimizer_stays_at_home():
     assert mixed.optimizer == "muon"
     assert mixed.per_contender["dense-snn"]["num_steps"] == 25
     assert not any("learning_rate" in settings for settings in mixed.per_contender.values())
+
+
+def test_networks_of_libraries_are_fine_tuned_at_a_lower_rate_unless_one_is_given():
+    names = ("torchvision:resnet18", "vgg-lif", "vgg-relu")
+    assert for_contenders(names, "mnist").per_contender == {names[0]: {"learning_rate": 1e-3}}
+    assert for_contenders(names, "mnist", given=("learning_rate",)).per_contender is None

@@ -21,6 +21,8 @@ def models(given: Given) -> None:
     origins = shipped.origins()
     if given.as_json:
         print_json(origins)
+    elif not origins:
+        typer.echo("No trained networks are in this installation.")
     else:
         typer.echo(render(shipped_rows(origins)))
         for each in origins:

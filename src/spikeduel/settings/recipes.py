@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from spikeduel.settings import PLAIN, TUNABLE, Experiment
+from spikeduel.system import registry
 
 EMBEDDED = "fashion-mnist-mini"
 
@@ -48,6 +49,9 @@ def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 RECIPES: dict[str, Callable[..., Experiment]] = {"strong": strong, "baseline": baseline, "matched": matched}
 """The first is the default, and the first that has a contender is that contender's own."""
 
+FINE_TUNING = {"learning_rate": 1e-3}
+"""What a network of torchvision or timm brings: at a higher rate, pretrained weights forget what they know."""
+
 SPIKING = ("dense-snn", "dense-lif", "conv-lif", "vgg-lif")
 """Of the recipes' contenders, those that all of `TUNABLE` concerns."""
 
@@ -56,7 +60,8 @@ def for_contenders(contenders: Sequence[str], dataset: str = EMBEDDED, given: Co
     """An experiment with `contenders`, each with the settings of the recipe that it comes from.
 
     The first contender that a recipe has decides the common settings. Others bring those of `TUNABLE` that
-    differ, except for the settings `given` by hand, which hold for all, and rates of another optimizer.
+    differ, except for the settings `given` by hand, which hold for all, and rates of another optimizer. Networks of
+    torchvision and timm bring `FINE_TUNING`.
     """
     homes = {name: home for name in contenders if (home := _home(name)) is not None}
     common = next(iter(homes.values()), strong)(dataset, contenders=tuple(contenders))
@@ -70,6 +75,8 @@ def for_contenders(contenders: Sequence[str], dataset: str = EMBEDDED, given: Co
             if (whose == "any" or name in SPIKING) and setting not in (*given, *rates)
             if getattr(at_home, setting) != getattr(common, setting)
         }
+    tuned = {name: value for name, value in FINE_TUNING.items() if name not in given}
+    by_contender |= {name: tuned for name in contenders if registry.library_of(name)}
     return replace(common, per_contender=by_contender)
 
 
