@@ -118,6 +118,7 @@ def tune(
     planning.check_names(experiment)
     experiment = runs.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
+    tuning.require_possible(experiment, prepared, num_trials, ranges)
     files.require_writable(store.root)
     split = data.split(prepared, experiment)
     experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment

@@ -314,6 +314,20 @@ def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(quick, ti
     assert timed == ["vgg-lif", "vgg-relu"]
 
 
+@pytest.mark.parametrize(
+    ("num_trials", "ranges", "problem"),
+    [
+        (1, None, "at least 2 trials"),
+        (2, {"beta": Range(0.1, 0.2)}, "leave vgg-relu nothing to tune"),
+    ],
+)
+def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(num_trials, ranges, problem, quick, timed):
+    with pytest.raises(InputError, match=problem):
+        tune(quick, num_trials, ranges, "s")
+    assert timed == []
+    assert not Store("s").root.exists()
+
+
 def test_a_forecast_is_of_as_many_epochs(quick, timed, known_data, monkeypatch):
     monkeypatch.setattr(forecast, "seconds_of_an_epoch", lambda trial, *others: SECONDS[trial.card.contender])
     found = forecast.forecast(replace(quick, minutes=1.0), store="s")

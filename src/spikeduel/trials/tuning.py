@@ -187,9 +187,8 @@ def search(
     two are equally good, the earlier is chosen. Raises `InputError`.
     """
     store, progress = store or Store(), progress or Progress()
-    if num_trials < 2:
-        raise InputError(f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}.")
-    cards = {name: planning.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
+    require_possible(experiment, prepared, num_trials, ranges)
+    cards = _cards(experiment, prepared)
     own = _own_ranges(cards, ranges)
     found: dict[str, list[TuningTrial]] = {name: [] for name in cards}
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
@@ -230,6 +229,19 @@ def search(
             per_contender=best.per_contender,
         ),
     )
+
+
+def require_possible(
+    experiment: Experiment, prepared: Prepared, num_trials: int, ranges: Mapping[str, Range] | None
+) -> None:
+    """Raises `InputError` for what `search` refuses, before anything is trained or timed."""
+    if num_trials < 2:
+        raise InputError(f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}.")
+    _own_ranges(_cards(experiment, prepared), ranges)
+
+
+def _cards(experiment: Experiment, prepared: Prepared) -> dict[str, ModelCard]:
+    return {name: planning.describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders}
 
 
 def _own_ranges(cards: Mapping[str, ModelCard], ranges: Mapping[str, Range] | None) -> dict[str, dict[str, Range]]:
