@@ -1,6 +1,7 @@
 """The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from spikeduel import data
@@ -121,7 +122,8 @@ def tune(
     tuning.require_possible(experiment, prepared, num_trials, ranges)
     files.require_writable(store.root)
     split = data.split(prepared, experiment)
-    experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment
+    # Each contender is tuned alone, so that none starts where another ended.
+    experiment = fitting.fit(replace(experiment, start="fresh"), prepared, [split], store, progress).experiment
     return tuning.search(experiment, prepared, split, num_trials, ranges, store, progress)
 
 

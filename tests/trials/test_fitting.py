@@ -95,7 +95,7 @@ def pictures(random, motifs, copies, mirrored):
     return np.clip(both + random.integers(-12, 13, both.shape), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("mirrored", "augmentation"), [(True, "translate-flip"), (False, "translate")])
+@pytest.mark.parametrize(("mirrored", "augmentation"), [(True, "affine-flip"), (False, "affine")])
 def test_images_are_flipped_where_mirror_images_occur(mirrored, augmentation, random):
     prepared = prepared_of(pictures(random, 12, 6, mirrored))
     rules = fitting.of_set(strong("pets"), prepared, split_of(len(prepared.images), 0))
@@ -108,7 +108,15 @@ def test_letters_are_not_flipped():
     prepared = data.load(experiment)
     rules = fitting.of_set(experiment, prepared, data.split(prepared, experiment))
     assert rules.mirrored < fitting.MIRRORED
-    assert rules.chosen["augmentation"] == "translate"
+    assert rules.chosen["augmentation"] == "affine"
+
+
+@pytest.mark.parametrize("num_train", [50, 100])
+def test_few_letters_show_no_mirror_images_by_chance(num_train):
+    experiment = strong("digits", limit=num_train)
+    prepared = data.load(experiment)
+    split = data.split(prepared, experiment)
+    assert "flip" not in fitting.of_set(experiment, prepared, split).chosen["augmentation"]
 
 
 def test_colour_images_that_are_not_square_are_compared_too(random):
@@ -133,7 +141,7 @@ def test_training_images_alone_decide(random):
     turned = np.concatenate([images, images[..., ::-1]])
     found = [fitting.of_set(strong("pets"), prepared_of(each), split_of(72, 72)) for each in (turned, turned // 2)]
     assert found[0].mirrored == pytest.approx(0, abs=0.02)
-    assert found[0].chosen["augmentation"] == "translate"
+    assert found[0].chosen["augmentation"] == "affine"
     black = turned.copy()
     black[72:] = 0
     assert fitting.of_set(strong("pets"), prepared_of(black), split_of(72, 72)) == found[0]
@@ -145,10 +153,10 @@ def test_training_images_alone_decide(random):
 @pytest.mark.parametrize(
     ("num_train", "shape", "minutes"),
     [
-        (100, (1, 8, 8), 1.0),
-        (5_000, (1, 25, 40), 2.0),
-        (20_000, (1, 25, 40), 4.0),
-        (45_000, (1, 25, 40), 6.0),
+        (100, (1, 8, 8), 2.0),
+        (5_000, (1, 25, 40), 3.0),
+        (20_000, (1, 25, 40), 6.0),
+        (45_000, (1, 25, 40), 9.0),
         (10**7, (3, 224, 224), 30.0),
     ],
 )
@@ -189,7 +197,7 @@ def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatc
     monkeypatch.setitem(SECONDS, "vgg-lif", 0.01)
     monkeypatch.setitem(SECONDS, "vgg-relu", 0.01)
     found = fitted(quick).budget
-    assert (found.minutes, found.given) == (1.0, False)
+    assert (found.minutes, found.given) == (2.0, False)
     assert found.epochs == {"vgg-lif": 200, "vgg-relu": 200}
     assert fitted(replace(quick, minutes=1.0)).budget.epochs == {"vgg-lif": 3000, "vgg-relu": 3000}
 

@@ -43,7 +43,7 @@ class _VGG(nn.Module):
             self.blocks += [self._block(before, after, halved=False), self._block(after, after, halved=True)]
             before, sides = after, [side // 2 for side in sides]
         self.linear = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout or 0.0), nn.Linear(before, num_classes)
+            nn.AvgPool2d((sides[0], sides[1])), nn.Flatten(), nn.Dropout(dropout or 0.0), nn.Linear(before, num_classes)
         )
 
     def _first(self, channels: int, width: int, halvings: int) -> nn.Sequential:

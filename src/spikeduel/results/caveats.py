@@ -52,6 +52,11 @@ BelowNearestNeighbour = _kind(
 SameWeights = _kind(
     "SameWeights", "Twins among the contenders; `only` if there are no others.", pairs=list[tuple[str, str]], only=bool
 )
+StartsFromTwin = _kind(
+    "StartsFromTwin",
+    "Contenders that started at the trained weights of others, and trained on.",
+    sources=dict[str, str],
+)
 Confounded = _kind("Confounded", "Networks that differ in shape as well as in spiking.")
 InFolds = _kind("InFolds", "Scores are means over folds.", folds=Count)
 Untuned = _kind("Untuned", "Common settings, tuned for nobody.")
@@ -137,8 +142,8 @@ OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")
 
 CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, ControlAtChance,
-    BelowNearestNeighbour, SameWeights, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising, CloseSettings,
-    UnevenTuning, FailedTuning, KeepsSettings, Pretrained,
+    BelowNearestNeighbour, SameWeights, StartsFromTwin, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising,
+    CloseSettings, UnevenTuning, FailedTuning, KeepsSettings, Pretrained,
     FromNothing, OwnSteps, InFloat32, BusyMachine, NotTrained, NotConverted,
     DifferentEpochs, EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch,
     LabelsToCheck, AuditProblem, DataNote,

@@ -49,6 +49,8 @@ def find_caveats(
         found.append(c.SameWeights(pairs=pairs, only=len({trial.contender for trial in trials}) == 2))
     elif len({trial.spiking for trial in trials}) > 1:
         found.append(c.Confounded())
+    if started := {trial.contender: trial.starts_from for trial in trials if trial.starts_from}:
+        found.append(c.StartsFromTwin(sources=started))
     if dataset.folds:
         found.append(c.InFolds(folds=len(dataset.folds)))
     if tuning is not None:

@@ -30,7 +30,7 @@ BATCH_SIZES = (32, 64, 128)
 DROPOUT = 0.2
 """Of sets that are not large."""
 MIRRORED = 0.1
-"""Images are flipped in training where so many of them look most like the mirror image of another."""
+"""Images are flipped in training where surely more of them look most like the mirror image of another."""
 MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """A set whose training images have so many numbers trains so long, where nothing is given; others by the root."""
@@ -65,6 +65,8 @@ def fit(
     rules = of_set(experiment, prepared, split)
     experiment = replace(experiment, **rules.chosen)
     budget = None
+    if experiment.equal == "time" and experiment.epochs is not None and not experiment.per_contender:
+        raise InputError("equal: equal times divide minutes, and epochs are given. Give --minutes instead.")
     if experiment.epochs is None:
         budget = _kept(experiment, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
@@ -84,7 +86,7 @@ def of_set(experiment: Experiment, prepared: Prepared, split: Split) -> SetRules
     if experiment.augmentation == AUTO:
         mirrored = share_mirrored(np.asarray(prepared.images), split.train, prepared.groups)
         moved = "affine" if num_train < SMALL else "translate"
-        chosen["augmentation"] = f"{moved}-flip" if mirrored >= MIRRORED else moved
+        chosen["augmentation"] = f"{moved}-flip" if _is_above(MIRRORED, mirrored, num_train) else moved
     return SetRules(num_train=num_train, mirrored=mirrored, chosen=chosen)
 
 
@@ -106,6 +108,14 @@ def share_mirrored(images: np.ndarray, train: np.ndarray, groups: np.ndarray | N
         own = torch.from_numpy(numbers[:, None] == numbers)
     nearest = [torch.cdist(as_is, others).masked_fill_(own, math.inf).amin(1) for others in (as_is, mirror)]
     return float((nearest[1] < nearest[0]).float().mean())
+
+
+def _is_above(limit: float, share: float, num_train: int) -> bool:
+    """Whether a `share` of the compared images is above `limit` with 99 % confidence (Wilson's interval)."""
+    from scipy.stats import binomtest
+
+    compared = min(num_train, MOST_COMPARED)
+    return bool(binomtest(round(share * compared), compared).proportion_ci(0.98, method="wilson").low > limit)
 
 
 def usual_minutes(prepared: Prepared, split: Split) -> float:

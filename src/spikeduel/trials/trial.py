@@ -81,7 +81,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     checkpoint, sealing = store.checkpoint_path(trial.key), None
     model, training, error = None, Training(), None
     if trial.twin and store.record(trial.twin) is None:
-        error = "its twin, from whose weights it starts, failed."
+        error = "its twin, from which it starts or learns, failed."
         progress.say(f"  {trial.card.title}: failed, {error}")
         return keep(trial, model, training, store, error)
     try:

@@ -325,3 +325,17 @@ def test_well_known_networks_have_their_well_known_numbers(name, macs, parameter
     assert found.totals.macs.dense == both(macs - beyond)
     assert beyond > 0
     assert found.parameters == parameters
+
+
+def test_batch_norm_behind_max_pooling_is_free_where_no_scale_is_negative():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(2))
+    layers = rows(counted(module, torch.rand(1, 1, 6, 6), 1))
+    assert layers["2", "arithmetic"].folded_into == "0"
+    assert layers["2", "arithmetic"].multiplications == both(0)
+    # A bias for each of 2×2×2 that pooling leaves: the highest has it, too.
+    assert (layers["0", "synapses"].biases, layers["0", "synapses"].bias_additions) == (2, both(8))
+    with torch.no_grad():
+        module[2].weight[1] = -1
+    layers = rows(counted(module, torch.rand(1, 1, 6, 6), 1))
+    assert layers["2", "arithmetic"].folded_into is None
+    assert layers["2", "arithmetic"].multiplications == both(8)

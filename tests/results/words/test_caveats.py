@@ -50,6 +50,11 @@ EXAMPLES = [
         "Same weights, shape for shape: a and b. A difference is due to the activation, or to chance.",
     ),
     (
+        c.StartsFromTwin(sources={"a": "b"}),
+        "a started from the trained weights of b, and trained for as many epochs again: some of what one is ahead can "
+        "be the longer training. --set start=fresh trains each from nothing.",
+    ),
+    (
         c.Confounded(),
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
         "--recipe strong compares equal weights.",

@@ -223,7 +223,7 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     )
     assert rules["chosen for the set"] == (
         "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images; 12 % of them look most "
-        "like the mirror image of another (flipped from 10 % on)"
+        "like the mirror image of another (flipped where surely above 10 %)"
     )
     by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None)
     rules = strong_rules(lambda made: structs.replace(made, rules=by_size))

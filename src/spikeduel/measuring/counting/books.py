@@ -33,8 +33,9 @@ class Tag:
     An event has the size `unit` (average pooling over k×k spikes: 1/k²), so that tensor/unit counts events. Along
     `time_dim` lie `steps` time steps from `first_step` on, as the outer part of that axis ([T·B, …] or [T, B, …]); all
     of them are alike in groups of `same`. `copies`: for how many passes this one stands (`ConstantInput`). `producer`
-    is the row of the linear operation that this comes directly from, `label` the name of the parameter that it is,
-    `bits` how many bits an activation has where that was trained; `encoded` marks what still is the network's input.
+    is the row of the linear operation that this comes directly from, `pooled` that of which it has the highest, `label`
+    the name of the parameter that it is, `bits` how many bits an activation has where that was trained; `encoded` marks
+    what still is the network's input.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Tag:
     same: int = 1
     copies: int = 1
     producer: str | None = None
+    pooled: str | None = None
     label: str | None = None
     bits: int | None = None
     encoded: bool = False
@@ -62,7 +64,7 @@ class Tag:
 
     def real(self) -> "Tag":
         """Of numbers that were computed."""
-        return replace(self, kind=REAL, unit=1.0, producer=None, bits=None)
+        return replace(self, kind=REAL, unit=1.0, producer=None, pooled=None, bits=None)
 
     def without_time(self) -> "Tag":
         """Of something whose time steps are mixed: it is there at the last of them."""
@@ -309,6 +311,7 @@ class Call:
             same=min((tag.same for tag in moved if tag.steps == longest.steps), default=1),
             copies=max(tag.copies for tag in moved),
             producer=moved[0].producer if len(moved) == 1 else None,
+            pooled=moved[0].pooled if len(moved) == 1 else None,
         )
 
     def count(self, name: str, amount: float, producer: str | None = None) -> None:

@@ -116,7 +116,7 @@ def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
     data = [each for each in known if each.is_data]
     alike = len({(each.kind, each.unit) for each in data}) == 1
     bits = {each.bits for each in data}
-    first = replace(data[0], producer=None, bits=bits.pop() if len(bits) == 1 else None)
+    first = replace(data[0], producer=None, pooled=None, bits=bits.pop() if len(bits) == 1 else None)
     first = first if alike else replace(first, kind=REAL, unit=1.0)
     if len({(each.steps, each.time_dim, each.first_step) for each in data}) == 1 and first.steps > 1:
         moved = first.inserted(axis) if call.name == "stack" else first
@@ -251,7 +251,7 @@ def _adaptive_average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _max_pool(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
-    return [replace(call.merged, producer=None)] * len(call.outs)
+    return [replace(call.merged, producer=None, pooled=call.merged.producer)] * len(call.outs)
 
 
 FOLDED_BIAS = "folded bias"
@@ -259,8 +259,13 @@ FOLDED_BIAS = "folded bias"
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Directly behind a linear operation it is folded into its weights and its bias; else a MAC an element."""
-    producer = call.merged.producer
+    """Directly behind a linear operation it is folded into its weights and its bias; else a MAC an element.
+
+    So it is behind max-pooling, if no scale is negative: the highest stays the highest.
+    """
+    producer, scale = call.merged.producer, call.args[1]
+    if call.merged.pooled and (scale is None or bool((scale >= 0).all())):
+        producer = call.merged.pooled
     if producer is not None:
         call.books.row("arithmetic").folded_into = producer
         linear = call.books.row_named(producer)
@@ -270,7 +275,7 @@ def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
             call.count("bias_additions", call.out.numel(), producer)
     else:
         call.count("multiplications", call.out.numel())
-    return replace(call.merged.real(), producer=producer)
+    return replace(call.merged.real(), producer=call.merged.producer)
 
 
 RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {

@@ -167,7 +167,7 @@ class Units:
         row.sums["executed"] += passes
         row.sums["dense_executed"] += costs.macs
         row.sums["inputs"] += sum(x.numel() for x in tensors(inputs))
-        after = replace(given, kind=costs.output, unit=1.0, producer=None, encoded=False)
+        after = replace(given, kind=costs.output, unit=1.0, producer=None, pooled=None, encoded=False)
         for out in tensors(output):
             row.sums["outputs"] += out.numel()
             apart = out.dim() > 0 and given.time_dim == 0 and out.shape[0] % given.steps == 0

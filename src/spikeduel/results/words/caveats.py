@@ -52,6 +52,10 @@ _SENTENCES: dict[Any, str] = {
         "Same weights, shape for shape: {twins}. "
         "{only:A difference is due to the activation, or to chance.|Other pairs differ in shape as well as in spiking.}"
     ),
+    c.StartsFromTwin: (
+        "{started}, and trained for as many epochs again: some of what one is ahead can be the longer training. "
+        "--set start=fresh trains each from nothing."
+    ),
     c.Confounded: (
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
         "strong compares equal weights."
@@ -156,6 +160,8 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
             return {"more": tested < known, "floor": smallest_p(tested), **uneven}
         case c.SameWeights(pairs=pairs):
             return {"twins": "; ".join(f"{a} and {b}" for a, b in pairs)}
+        case c.StartsFromTwin(sources=sources):
+            return {"started": listed([f"{a} started from the trained weights of {b}" for a, b in sources.items()])}
         case c.OwnSettings(settings=settings):
             return {"own": "; ".join(f"{name}: {assigned(values)}" for name, values in settings.items())}
         case c.StillRising(gains=gains, num_trials=num_trials):

@@ -238,7 +238,7 @@ def _chosen(rules: SetRules | None) -> str:
     text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
     if rules.mirrored is not None:
         share = per_cent(rules.mirrored, 0)
-        text += f"; {share} of them look most like the mirror image of another (flipped from 10 % on)"
+        text += f"; {share} of them look most like the mirror image of another (flipped where surely above 10 %)"
     return text
 
 
