@@ -53,18 +53,19 @@ def compare(
 
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
+    refused = conversion.refusals(planning.plan(experiment, prepared, splits[0]))
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     runs.require_writable(out)
+    progress.say(planning.announced_data(prepared, splits))
+    audit = auditing.examine(experiment, prepared, splits[0], progress)
+    _heed(audit, strict, progress)
     asked, fitted = experiment, fitting.fit(experiment, prepared, splits, store, progress)
     experiment = fitted.experiment
     trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
-    refused = conversion.refusals(trials)
-    progress.say(planning.announcement(experiment, prepared, splits, [each.card for each in trials]))
+    progress.say(planning.announcement(experiment, [each.card for each in trials]))
     if fitted.budget:
         progress.say(fitting.announcement(fitted.budget, trials, store))
-    audit = auditing.examine(experiment, prepared, splits[0], progress)
-    _heed(audit, strict, progress)
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
     records = trial.run_all(trials, prepared, store, progress, altered)

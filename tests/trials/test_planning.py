@@ -8,7 +8,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import baseline
-from spikeduel.trials.planning import announcement, foreign_lines
+from spikeduel.trials.planning import announced_data, announcement, foreign_lines
 
 EXPERIMENT = baseline("pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4)
 PREPARED = Prepared(
@@ -21,16 +21,17 @@ CNN = replace(SNN, contender="cnn", family="cnn", encoding=None, num_steps=None)
 
 
 def test_the_data_the_contenders_and_how_they_are_trained():
-    assert announcement(EXPERIMENT, PREPARED, [SPLIT], [SNN, CNN]) == (
-        "pets: 1,500 training, 200 validation and 300 test images, 6×8 colour, 2 classes.\n"
+    told = "pets: 1,500 training, 200 validation and 300 test images, 6×8 colour, 2 classes."
+    assert announced_data(PREPARED, [SPLIT]) == told
+    assert announcement(EXPERIMENT, [SNN, CNN]) == (
         "snn against cnn, 2 seeds, at most 1 epoch; spiking contenders see rate encoding over 4 steps."
     )
 
 
 def test_folds_and_settings_of_single_contenders():
     other = replace(SNN, contender="other", encoding="direct", num_steps=7)
-    text = announcement(EXPERIMENT, PREPARED, [SPLIT] * 5, [SNN, other])
-    assert "test images, in the first of 5 folds, 6×8" in text
+    assert "test images, in the first of 5 folds, 6×8" in announced_data(PREPARED, [SPLIT] * 5)
+    text = announcement(EXPERIMENT, [SNN, other])
     assert "see direct or rate encoding over 4 or 7 steps." in text
 
 

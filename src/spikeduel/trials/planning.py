@@ -242,19 +242,23 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
     }
 
 
-def announcement(
-    experiment: Experiment, prepared: Prepared, splits: Sequence[Split], cards: Sequence[ModelCard]
-) -> str:
-    """The data, the contenders and how they are trained, in two sentences and a line for each foreign network."""
+def announced_data(prepared: Prepared, splits: Sequence[Split]) -> str:
+    """The data and their split, in a sentence."""
     split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
     channels, height, width = prepared.image_shape
     colour = "grey" if channels == 1 else "colour"
+    return (
+        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
+        f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes."
+    )
+
+
+def announcement(experiment: Experiment, cards: Sequence[ModelCard]) -> str:
+    """The contenders and how they are trained, in a sentence and a line for each foreign network."""
     spiking = [card for card in cards if card.num_steps]
     steps = sorted({card.num_steps for card in spiking if card.num_steps}) or [experiment.num_steps]
     encodings = sorted({card.encoding for card in spiking if card.encoding}) or [experiment.encoding]
     return (
-        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
-        f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes.\n"
         f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}, at most "
         f"{counted(experiment.num_epochs, 'epoch')}; spiking contenders see "
         f"{' or '.join(encodings)} encoding over {' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
