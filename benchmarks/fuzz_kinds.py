@@ -68,7 +68,7 @@ def toml() -> Kind:
     def read(path: Path) -> None:
         experiment = read_experiment(path)
         if not experiment.own_code:  # what the user would first be asked about
-            planning.check_names(experiment)
+            planning.check(experiment)
 
     return Kind(content, "experiment.toml", read)
 

@@ -48,7 +48,7 @@ def compare(
     """
     progress = progress or Progress()
     store = store if isinstance(store, Store) else Store(store)
-    planning.check_names(experiment)
+    planning.check(experiment)
     experiment = runs.located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
@@ -117,7 +117,7 @@ def tune(
             "folds: each image is a test image of some fold, so that there are none to tune on. Tune without --folds, "
             "on other images than those that are to be tested."
         )
-    planning.check_names(experiment)
+    planning.check(experiment)
     experiment = runs.located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     tuning.require_possible(experiment, prepared, num_trials, ranges)

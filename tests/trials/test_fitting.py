@@ -212,10 +212,13 @@ def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
     assert not Store("s").root.exists()
 
 
-def test_epochs_and_minutes_cannot_both_decide(quick, timed):
+def test_epochs_and_minutes_cannot_both_decide(quick):
     with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* --set epochs=none"):
-        fitted(replace(quick, epochs=3, minutes=0.5))
-    assert timed == []
+        planning.check(replace(quick, epochs=3, minutes=0.5))
+    with pytest.raises(InputError, match="equal times divide minutes"):
+        planning.check(replace(quick, epochs=3, equal="time"))
+    # What equal times have decided is in the file of a run.
+    planning.check(replace(quick, epochs=3, equal="time", per_contender={"vgg-lif": {"epochs": 1}}))
 
 
 def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(quick, timed, monkeypatch):

@@ -465,11 +465,11 @@ def test_what_cannot_be_built_is_refused_before_training(source, problem, small,
     ],
 )
 def test_names_are_checked_before_anything_is_loaded(wrong, problem):
-    planning.check_names(baseline())
+    planning.check(baseline())
     for augmentation in ("auto", "mixup", "translate-flip-cutout-mixup"):
-        planning.check_names(replace(baseline(), augmentation=augmentation))
+        planning.check(replace(baseline(), augmentation=augmentation))
     with pytest.raises(InputError, match=problem):
-        planning.check_names(replace(baseline(), **wrong))
+        planning.check(replace(baseline(), **wrong))
 
 
 # ---- the user's own parts
@@ -534,7 +534,7 @@ def box(u, alpha):
 def test_an_own_surrogate_is_trained_with_and_part_of_the_key(quick, tmp_path, write):
     write("own_surrogate", SURROGATE)
     experiment = replace(quick, surrogate="own_surrogate:box", epochs=4, limit=None)
-    planning.check_names(experiment)
+    planning.check(experiment)
     assert experiment.own_code == ("own_surrogate:box",)
     (record,) = run(experiment, tmp_path / "s")
     assert (record.status, record.error) == ("done", None)
@@ -590,7 +590,7 @@ def darker(images, keys):
 def test_an_own_augmentation_is_used_and_part_of_every_key(quick, tmp_path, write):
     experiment = replace(quick, contenders=("dense-snn", "small-cnn"), augmentation="own_augmentation:darker")
     write("own_augmentation", AUGMENTATION)
-    planning.check_names(experiment)
+    planning.check(experiment)
     plain = run(replace(experiment, augmentation="none"), tmp_path / "s")
     for record, before in zip(run(experiment, tmp_path / "s"), plain, strict=True):
         assert (record.status, record.error) == ("done", None)
@@ -963,9 +963,9 @@ def test_a_given_family_counts_for_a_contender_of_ones_own(quick, write):
     for family in ("cnn", "ann"):
         (each,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=(family,)))
         assert (each.card.family, each.card.encoding, each.card.num_steps) == (family, None, None)
-    planning.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
+    planning.check(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("own_tutorial:Net=snn",)))
     with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
-        planning.check_names(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
+        planning.check(replace(quick, contenders=("own_tutorial:Net", "small-cnn"), family=("small-cnn=cnn",)))
     with pytest.raises(InputError, match=r"family: 'snn' must be CONTENDER=snn.cnn.ann"):
         replace(quick, contenders=("a:b", "c:d"), family=("snn",))
     with pytest.raises(InputError, match="contender 'own_tutorial:wide': it takes its input over time"):

@@ -54,19 +54,12 @@ def fit(
     """Decides batch size, dropout and augmentation by the set, and epochs by the minutes. Trains nothing.
 
     The first split is looked at, its training images only. Epochs are kept in `store`: the same experiment gets the
-    same again, however fast the machine is then. Raises `InputError` where both epochs and minutes are given.
+    same again, however fast the machine is then.
     """
-    if experiment.epochs is not None and experiment.minutes is not None:
-        raise InputError(
-            f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would decide how long is "
-            "trained. Leave out one of them: --set epochs=none, say, where a recipe or a file gives them."
-        )
     split = splits[0]
     rules = of_set(experiment, prepared, split)
     experiment = replace(experiment, **rules.chosen)
     budget = None
-    if experiment.equal == "time" and experiment.epochs is not None and not experiment.per_contender:
-        raise InputError("equal: equal times divide minutes, and epochs are given. Give --minutes instead.")
     if experiment.epochs is None:
         budget = _kept(experiment, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)

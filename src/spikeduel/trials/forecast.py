@@ -47,7 +47,7 @@ def forecast(
         raise InputError("the difference must lie between 0 and 100 points, the spread between 0 and 50.")
     if len(experiment.contenders) < 2:
         raise InputError("a difference takes two contenders: name another --contender.")
-    planning.check_names(experiment)
+    planning.check(experiment)
     experiment = located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
