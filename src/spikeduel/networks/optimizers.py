@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from spikeduel.networks.models import Model
 from spikeduel.settings import Experiment
 
 if TYPE_CHECKING:
@@ -42,21 +41,21 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer that `experiment` names for the weights of `model`, over `num_steps` training steps.
+    """The optimizer that `experiment` names for the weights of `module`, over `num_steps` training steps.
 
     Weight decay concerns matrices and filters only. `step` follows the schedule; the state can be kept and put back.
-    With Adam, and unless `with_copies` is false, it keeps bf16 copies of the weights where they make a step faster.
+    Adam keeps `copies` of weights up to date, and takes their gradients.
     """
 
-    def __init__(self, model: Model, experiment: Experiment, num_steps: int, with_copies: bool = True) -> None:
-        from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
-
+    def __init__(
+        self, module: nn.Module, experiment: Experiment, num_steps: int, copies: "Bf16Copies | None" = None
+    ) -> None:
         self.experiment = experiment
         self.num_steps = num_steps
-        self.weights = [weights for weights in model.module.parameters() if weights.requires_grad]
-        self._copies = Bf16Copies(model) if with_copies and experiment.optimizer == "adam" else None
+        self.weights = [weights for weights in module.parameters() if weights.requires_grad]
+        self._copies = copies
         self._taken = 0
-        self._optimizers = list(_made(model.module, self.weights, experiment, self._copies))
+        self._optimizers = list(_made(module, self.weights, experiment, self._copies))
         self._rates = [(group, group["lr"]) for each in self._optimizers for group in each.param_groups]
         self._slow = [weights.detach().clone() for weights in self.weights] if experiment.averaging else []
 
@@ -118,7 +117,7 @@ class Optimizer:
 def _made(
     module: nn.Module, weights: Sequence[Tensor], experiment: Experiment, copies: "Bf16Copies | None"
 ) -> Iterable[torch.optim.Optimizer]:
-    from spikeduel.networks.adam import adam
+    from spikeduel.networks.adam import adam  # it takes Numba to start
 
     rate, decay = experiment.learning_rate, experiment.weight_decay
     if experiment.optimizer == "adam":

@@ -32,6 +32,8 @@ class TrainingStep:
     """
 
     def __init__(self, model: Model, experiment: Experiment, num_steps: int, twin: Model | None = None) -> None:
+        from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
+
         keep_freed_memory()
         self.model = model
         self.module = model.module
@@ -41,7 +43,8 @@ class TrainingStep:
         self._right: int | Tensor = 0
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
         # The gradients of chunks would be summed up in bf16.
-        self.optimizer = Optimizer(model, experiment, num_steps, with_copies=self.chunk_steps is None)
+        copies = Bf16Copies(model) if experiment.optimizer == "adam" and self.chunk_steps is None else None
+        self.optimizer = Optimizer(self.module, experiment, num_steps, copies)
         if self.chunk_steps is not None:
             why = None
             if model.card.foreign is not None:
