@@ -76,7 +76,7 @@ def ship(run: Path, contender: str, name: str, command: str, limits: str) -> Non
     file = shipped.FOLDER / f"{name}.safetensors"
     shutil.copyfile(run / trial.model, file)
     right = round(trial.test.accuracy * trial.test.n)
-    low, high = binomtest(right, trial.test.n).proportion_ci(method="wilson")
+    low, high = map(float, binomtest(right, trial.test.n).proportion_ci(method="wilson"))
     totals, joules = trial.operations.totals, trial.energy.leading.of().range
     if joules is None:
         raise SystemExit(f"{run}: the energy of {trial.title} is not known.")
@@ -98,7 +98,7 @@ def ship(run: Path, contender: str, name: str, command: str, limits: str) -> Non
         joules=(joules.low, joules.high),
         epochs=trial.epochs,
         training_seconds=round(sum(trial.epoch_seconds)),
-        machine=f"{environment.get('cpu', '')}, {environment.get('threads', '')} threads",
+        machine=f"{environment.get('cpu', '')}, threads: {environment.get('threads', '')}",
         command=command,
         date=results.created[:10],
         limits=limits,

@@ -1,0 +1,51 @@
+"""The networks that come with the package, against their cards; `benchmarks/ship.py --check` asks whole test sets."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from spikeduel.networks import shipped
+from spikeduel.networks.building import num_parameters
+from spikeduel.networks.model_files import load_model
+from spikeduel.system.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from ship import checked
+
+pytestmark = pytest.mark.usefixtures("known_data")
+ORIGINS = shipped.origins()
+
+
+def test_there_are_some_and_they_are_small():
+    assert {each.name for each in ORIGINS} == set(shipped.names())
+    assert len(ORIGINS) >= 2
+    assert sum(path.stat().st_size for path in shipped.FOLDER.iterdir() if path.is_file()) < 20e6
+    assert not any("socofing" in each.dataset for each in ORIGINS)
+
+
+@pytest.mark.parametrize("origin", ORIGINS, ids=lambda origin: origin.name)
+def test_each_is_what_its_card_says(origin):
+    model = load_model(origin.name)
+    assert (model.card.dataset, model.card.seed) == (origin.dataset, origin.seed)
+    assert (num_parameters(model.module), model.card.num_steps) == (origin.parameters, origin.num_steps)
+    found = checked(model, origin.checked.dataset)
+    assert found.n == origin.checked.n
+    # Another machine can give an image or two another answer.
+    assert abs(found.right - origin.checked.right) <= 2
+    assert origin.low < origin.accuracy < origin.high
+    assert origin.limits
+
+
+def test_a_file_of_that_name_comes_first(tmp_path):
+    (tmp_path / "fashion-mnist-vgg-relu").write_bytes(b"")
+    with pytest.raises(InputError, match="not a model file"):
+        load_model("fashion-mnist-vgg-relu")
+    assert load_model("fashion-mnist-vgg-lif").file == shipped.FOLDER / "fashion-mnist-vgg-lif.safetensors"
+
+
+def test_a_name_that_is_nearly_right_is_named():
+    with pytest.raises(InputError, match="Did you mean 'fashion-mnist-vgg-lif'"):
+        load_model("fashion-mnist-vgg-liff")
+    with pytest.raises(InputError, match=r"no such model file\. `spikeduel runs`.*come with the package\.$"):
+        load_model("shoes")
