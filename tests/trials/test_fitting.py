@@ -44,6 +44,7 @@ def timed(monkeypatch):
         return SECONDS[trial.card.contender]
 
     monkeypatch.setattr(fitting, "seconds_of_an_epoch", seconds_of_an_epoch)
+    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda: 0.1)
     return asked
 
 
@@ -173,6 +174,14 @@ def test_all_contenders_get_the_same_epochs(quick, timed):
     )
     assert (found.experiment.epochs, found.experiment.minutes, found.experiment.per_contender) == (15, None, None)
     assert timed == ["vgg-lif", "vgg-relu"]
+
+
+def test_on_a_busy_machine_it_is_said_that_more_may_fit(quick, timed, monkeypatch):
+    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda: 1000.0)
+    budget = fitted(replace(quick, minutes=1.0)).budget
+    assert budget.busy
+    assert "was busy" in fitting.announcement(budget, [], Store("s"))
+    assert "was busy" not in fitting.announcement(BUDGET, [], Store("s"))
 
 
 def test_or_the_same_time(quick, timed):
