@@ -58,7 +58,7 @@ def picture(suffix: str, mode: str) -> Kind:
 
 
 def toml() -> Kind:
-    from spikeduel.settings import read_experiment, write_experiment
+    from spikeduel.settings.reading import read_experiment, write_experiment
     from spikeduel.trials import planning
 
     with TemporaryDirectory() as folder:
@@ -121,7 +121,7 @@ def results(page: bool) -> Kind:
     from spikeduel import reporting
     from spikeduel.results import comparison
     from spikeduel.results.words import tables as text_tables
-    from spikeduel.settings import write_experiment
+    from spikeduel.settings.reading import write_experiment
 
     content, _, _ = finished()
     # The figures of images take a second each, and read nothing from the file.

@@ -1,6 +1,6 @@
 """The records: each row a duel by the recipe strong, trained for longer; docs/records.md is made of their results.
 
-    python benchmarks/records.py fashion-mnist [--data-dir PATH] [--seeds N] [--first-seed N] [--runs DIR]
+    python benchmarks/records.py fashion-mnist [--data-dir PATH] [--seeds N] [--runs DIR]
     python benchmarks/records.py --write
 
 Settings were chosen on validation images. The whole test set is asked once a training, at its end. What the store holds

@@ -21,7 +21,7 @@ from spikeduel.results.caveats import TestUses as Uses
 from spikeduel.results.comparison import load_run
 from spikeduel.results.run import GroupSizes, TuningRecord
 from spikeduel.results.trials import Classification
-from spikeduel.settings import read_experiment, write_experiment
+from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -326,7 +326,7 @@ from made_times import untimed
 from spikeduel import comparing
 from spikeduel.measuring import latency
 from spikeduel.system.progress import Progress
-from spikeduel.settings import read_experiment
+from spikeduel.settings.reading import read_experiment
 
 class Telling(Progress):
     def say(self, text):

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from spikeduel.results.comparison import Comparison, load_run
     from spikeduel.results.predictions import compare_runs
     from spikeduel.results.significance import Difference, compare_predictions
-    from spikeduel.settings import Experiment, read_experiment, recipes
+    from spikeduel.settings import Experiment, recipes
+    from spikeduel.settings.reading import read_experiment
     from spikeduel.settings.recipes import RECIPES
     from spikeduel.spiking import ConstantInput, kernels
     from spikeduel.spiking.encoders import ENCODERS, Encoder
@@ -54,7 +55,8 @@ _NAMES = {
     "results.comparison": "Comparison load_run",
     "results.predictions": "compare_runs",
     "results.significance": "Difference compare_predictions",
-    "settings": "Experiment read_experiment",
+    "settings": "Experiment",
+    "settings.reading": "read_experiment",
     "settings.recipes": "RECIPES",
     "spiking": "ConstantInput",
     "spiking.encoders": "ENCODERS Encoder",

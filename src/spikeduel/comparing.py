@@ -11,7 +11,8 @@ from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress

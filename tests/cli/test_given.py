@@ -5,7 +5,8 @@ import typer
 from typer.testing import CliRunner
 
 from spikeduel.cli.given import Given, command
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 

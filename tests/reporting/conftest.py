@@ -12,7 +12,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.model_files import save_model
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.comparison import Comparison
-from spikeduel.settings import write_experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 
 

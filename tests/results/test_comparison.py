@@ -19,7 +19,8 @@ from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calibration, ControlResult, Score
 from spikeduel.results.words import tables
 from spikeduel.results.words.audit import problems
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError, MissingExtra
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))

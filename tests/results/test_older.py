@@ -13,7 +13,9 @@ from spikeduel.results.comparison import load_run
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import EncodingSpread
-from spikeduel.settings import PLAIN, Experiment, write_experiment
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
+from spikeduel.settings.recipes import PLAIN
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 

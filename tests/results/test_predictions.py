@@ -8,7 +8,8 @@ from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import predictions
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError
 from spikeduel.trials.runs import Finished, write_predictions
 from spikeduel.trials.store import TrialRecord

@@ -3,8 +3,9 @@ from dataclasses import fields, replace
 import msgspec
 import pytest
 
-from spikeduel.settings import TUNABLE, Experiment, read_experiment, with_settings, write_experiment
+from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.settings.fields import setting_of
+from spikeduel.settings.reading import read_experiment, with_settings, write_experiment
 from spikeduel.system.errors import InputError
 
 

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 
 from damage import FUZZED, damaged, problem
-from spikeduel.settings import PLAIN, Experiment, digest, read_experiment, with_settings, write_experiment
-from spikeduel.settings.recipes import RECIPES
+from spikeduel.settings import Experiment, digest
+from spikeduel.settings.reading import read_experiment, with_settings, write_experiment
+from spikeduel.settings.recipes import PLAIN, RECIPES
 from spikeduel.system.errors import InputError
 
 

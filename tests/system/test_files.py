@@ -260,7 +260,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
 from spikeduel.reporting import style
 from spikeduel.reporting import encoded_animation
-from spikeduel.settings import write_experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.store import AskedImages, Store
 from spikeduel.trials.training import write_checkpoint

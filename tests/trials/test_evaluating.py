@@ -14,7 +14,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Classification
-from spikeduel.settings import write_experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

@@ -9,7 +9,7 @@ from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.results.run import Budget
-from spikeduel.settings import read_experiment
+from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

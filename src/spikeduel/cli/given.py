@@ -23,8 +23,9 @@ import typer
 from msgspec import inspect as kinds
 from typer.models import CommandInfo, ParameterInfo
 
-from spikeduel.settings import Experiment, read_experiment, with_settings
+from spikeduel.settings import Experiment
 from spikeduel.settings.fields import choices, members, setting_of
+from spikeduel.settings.reading import read_experiment, with_settings
 from spikeduel.settings.recipes import RECIPES, for_contenders
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible

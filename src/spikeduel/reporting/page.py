@@ -29,7 +29,7 @@ from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, confidence, controls, costs, numbers, optimism, power, tables
+from spikeduel.results.words import caveats, confidence, controls, costs, method, numbers, optimism, power, tables
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
@@ -325,7 +325,7 @@ def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
         "file_name": style.file_name, "sentence": caveats.sentence,
     }  # fmt: skip
     environment.globals |= {
-        "words": words, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
+        "words": words, "method": method, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
         "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,

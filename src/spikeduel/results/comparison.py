@@ -18,7 +18,8 @@ from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.controls import of_controls
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
-from spikeduel.settings import RENAMED, Experiment, of_earlier, read_experiment
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import RENAMED, of_earlier, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra, unknown
 

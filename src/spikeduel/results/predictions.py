@@ -13,7 +13,7 @@ from spikeduel.results import significance
 from spikeduel.results.costs import Count
 from spikeduel.results.groups import join_groups
 from spikeduel.results.significance import Difference
-from spikeduel.settings import read_experiment
+from spikeduel.settings.reading import read_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown
 

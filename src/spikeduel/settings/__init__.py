@@ -4,11 +4,9 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
-import tomli_w
 from msgspec import Meta
 
 from spikeduel.settings.fields import (
@@ -26,10 +24,9 @@ from spikeduel.settings.fields import (
     data,
     duel,
     machine,
-    parsed,
     setting_of,
 )
-from spikeduel.system import files, typed
+from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family, is_own_code
 
@@ -335,56 +332,7 @@ TUNABLE: dict[str, str] = {
 All others are common to all contenders, or the duel would not be fair.
 """
 
-PLAIN: dict[str, Any] = {
-    "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "label_smoothing": 0.0,
-    "augmentation": "none", "batch_size": 128, "dropout": 0.0, "start": "fresh", "distillation": 0.0,
-    "first_steps": (), "per_step_loss": 0.0, "beta": 0.95, "threshold": 1.0,
-}  # fmt: skip
-"""How the older recipes train: Adam at one learning rate, and nothing that makes a network strong."""
-
-RENAMED = {"near": "near_duplicate_ratio"}
-"""Settings by the names that earlier versions gave them; files and `--set` may still use these."""
-
-
-def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Experiment:
-    """`experiment` with settings given as text, as `--set name=value` gives them. Raises `InputError`."""
-    kinds = {f.name: f.type for f in dataclasses.fields(Experiment)}
-    given = _by_present_names(assignments, "setting")
-    return replace(experiment, **{name: parsed(name, text, kinds[name]) for name, text in given.items()})
-
-
-def read_experiment(path: Path) -> Experiment:
-    """The experiment in a TOML file, as `compare --out` writes it. Raises `InputError` naming file and setting.
-
-    Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from someone else first.
-    """
-    content = typed.read_toml(path, dict[str, Any])
-    settings = of_earlier(_by_present_names(content, f"setting in {path}"))
-    with naming(path):
-        return Experiment(**settings)
-
-
-def of_earlier(content: dict[str, Any]) -> dict[str, Any]:
-    """The settings in `content`; where they were written before there was another optimizer, it trained plainly."""
-    plain = "optimizer" not in content and content.get("recipe", "strong") != "strong"
-    return {**PLAIN, **content} if plain else content
-
-
-def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Writes `experiment` as TOML; what is unset is left out."""
-    content = {name: value for name, value in asdict(experiment).items() if value is not None}
-    files.write_text(path, tomli_w.dumps(content))
-
 
 def digest(value: Any) -> str:
     """A hash of any JSON-like `value`, the same on every machine: 64 hex digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _by_present_names(given: Mapping[str, Any], what: str) -> dict[str, Any]:
-    present = {RENAMED.get(name, name): value for name, value in given.items()}
-    known = {f.name for f in dataclasses.fields(Experiment)}
-    for name in present:
-        if name not in known:
-            raise unknown(what, name, known)
-    return present

@@ -4,10 +4,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from spikeduel.settings import PLAIN, TUNABLE, Experiment
+from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.system import registry
 
 EMBEDDED = "fashion-mnist-mini"
+PLAIN: dict[str, Any] = {
+    "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "schedule": "constant", "label_smoothing": 0.0,
+    "augmentation": "none", "batch_size": 128, "dropout": 0.0, "start": "fresh", "distillation": 0.0,
+    "first_steps": (), "per_step_loss": 0.0, "beta": 0.95, "threshold": 1.0,
+}  # fmt: skip
+"""How the older recipes train: Adam at one learning rate, and nothing that makes a network strong."""
 
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:

@@ -66,6 +66,11 @@ class RandomKeys:
         return cls(lambda: _folded(4, seed, epoch, indices), turns=turns)
 
     @classmethod
+    def for_mixing(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
+        """As `for_training`, and independent of all other keys: to mix training images with one another."""
+        return cls(lambda: _folded(7, seed, epoch, indices))
+
+    @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
         """To corrupt test images in the way `name`: by image index `[B]`, the same for every model."""
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))

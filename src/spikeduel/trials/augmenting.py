@@ -103,7 +103,9 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
 
 def resolve(name: str) -> list[Callable[[Tensor, RandomKeys], Tensor]]:
     """The augmentations that `name` joins, without mixup. Raises `InputError`."""
-    parts = [name] if ":" in name else [part for part in name.split("-") if part not in (MIXUP, AUTO)]
+    if name == AUTO:
+        return []
+    parts = [name] if ":" in name else [part for part in name.split("-") if part != MIXUP]
     return [registry.resolve("augmentation", part, AUGMENTATIONS) for part in parts]
 
 
@@ -127,7 +129,7 @@ def mixed(images: Tensor, targets: Tensor, keys: RandomKeys) -> tuple[Tensor, Te
     The share of the other is uniform from 0 to 1/2. Zhang et al. 2018, "mixup: Beyond Empirical Risk Minimization",
     with alpha = 1.
     """
-    share = keys.another().integers(128)[:, 0].to(images.device) / 256
+    share = keys.integers(128)[:, 0].to(images.device) / 256
     other = share[:, None, None, None]
     pixels = images * (1 - other) + images.roll(1, 0) * other
     return pixels.round().to(torch.uint8), targets * (1 - share[:, None]) + targets.roll(1, 0) * share[:, None]

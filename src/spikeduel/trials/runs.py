@@ -21,7 +21,8 @@ from spikeduel.results.optimism import Optimism
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.results.times import Latency
 from spikeduel.results.trials import Classification
-from spikeduel.settings import Experiment, digest, write_experiment
+from spikeduel.settings import Experiment, digest
+from spikeduel.settings.reading import write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

@@ -180,7 +180,7 @@ class Loop:
                 images, targets = augment(self.experiment.augmentation, images, keys), None
                 if MIXUP in self.experiment.augmentation.split("-"):
                     certain = F.one_hot(labels, len(self.model.card.classes)).float()
-                    images, targets = mixed(images, certain, keys)
+                    images, targets = mixed(images, certain, RandomKeys.for_mixing(seed, epoch, indices))
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
                 total_loss += step(images, labels, training_keys, targets) * len(labels)
         return float(total_loss) / len(train), step.num_right() / len(train)

@@ -9,7 +9,7 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.run import Budget, GroupSizes, SetRules
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, EncodingSpread, Robustness
-from spikeduel.results.words import report, tables
+from spikeduel.results.words import method, report, tables
 from spikeduel.settings.recipes import baseline, strong
 
 DATA = SimpleNamespace(name="made-up", fingerprint="f" * 64, classes=("class 0", "class 1", "class 2"))
@@ -144,12 +144,12 @@ def test_a_p_of_1_is_no_certainty(results):
 
 
 def test_the_rules_name_data_encoding_and_seeds(results):
-    rules = dict(report.rules(results))
+    rules = dict(method.rules(results))
     assert rules["images"] == "30 training, 10 validation, 20 test"
     assert rules["spiking input"] == "rate encoding, 25 steps"
     assert "8.5e-05" in rules["training"]
     assert rules["seeds"].startswith("2: ")
-    coloured = dict(report.rules(with_dataset(results, image_shape=(3, 9, 8))))
+    coloured = dict(method.rules(with_dataset(results, image_shape=(3, 9, 8))))
     assert coloured["data"] == "made-up: 3 classes, 8×9 pixels, colour"
 
 
@@ -162,7 +162,7 @@ def test_the_rules_name_folds_and_groups(results):
         group_sizes=GroupSizes(largest=9, median=2.5),
         groups_tested=3,
     )
-    rules = dict(report.rules(changed))
+    rules = dict(method.rules(changed))
     assert rules["images"] == "15 training, 5 validation, 2 folds, which test each of 40 once"
     assert rules["split"].endswith("(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)")
     assert "in each fold" in rules["seeds"]
@@ -171,15 +171,15 @@ def test_the_rules_name_folds_and_groups(results):
 
 
 def test_augmentation_is_a_rule_where_there_is_one(results):
-    assert "augmentation" not in dict(report.rules(results))
-    shifted = dict(report.rules(make_results(DATA, baseline(augmentation="shift"))))
+    assert "augmentation" not in dict(method.rules(results))
+    shifted = dict(method.rules(make_results(DATA, baseline(augmentation="shift"))))
     assert shifted["augmentation"] == "shift, of training images"
 
 
 def strong_rules(results=lambda made: made, **changes):
     decided = {"epochs": 15, "batch_size": 32, "dropout": 0.2, "augmentation": "translate"}
     made = make_results(DATA, strong(contenders=("dense-snn", "small-cnn"), **{**decided, **changes}))
-    return dict(report.rules(results(made)))
+    return dict(method.rules(results(made)))
 
 
 def test_the_rules_name_what_made_the_networks_strong():
@@ -202,7 +202,7 @@ def test_the_rules_name_what_made_the_networks_strong():
 
 
 def test_the_rules_of_plain_training_stay_what_they_were(results):
-    rules = dict(report.rules(results))
+    rules = dict(method.rules(results))
     assert rules["training"].startswith("Adam, learning rate 8.5e-05, batches of 128, at most 4 epochs; stops after 3 ")
     assert "keeps the weights of the best validation accuracy." in rules["training"]
     assert not {"time", "made strong by", "chosen for the set"} & set(rules)
@@ -237,7 +237,7 @@ def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):
     assert strong_rules(distillation=0.25)["start"] == f"spiking contenders {start} and {taught}"
     assert strong_rules(start="fresh", distillation=0.25)["start"] == f"spiking contenders {taught}"
     assert "start" not in strong_rules(start="fresh")
-    assert "start" not in dict(report.rules(results))
+    assert "start" not in dict(method.rules(results))
     # Among spiking contenders alone there is no twin.
     alone = strong_rules(lambda made: structs.replace(made, trials=made.of("dense-snn")))
     assert "start" not in alone
@@ -250,7 +250,7 @@ def test_epochs_by_equal_times_are_no_settings_of_ones_own():
 
 def test_own_settings_are_rules():
     own = {"dense-snn": {"learning_rate": 0.5}, "small-cnn": {}}
-    rules = dict(report.rules(make_results(DATA, baseline(per_contender=own))))
+    rules = dict(method.rules(make_results(DATA, baseline(per_contender=own))))
     assert "of each contender's own" in rules["training"]
     assert rules["own settings"].startswith("dense-snn: learning_rate 0.5")
     shown = dict(report.settings({"per_contender": {"a": {"beta": 0.5}, "b": {"num_steps": 4}}, "unset": None}))

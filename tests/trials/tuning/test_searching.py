@@ -13,7 +13,7 @@ from msgspec import structs
 from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.data import Split
-from spikeduel.settings import write_experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -57,7 +57,7 @@ from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.trials import tuning
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.settings import read_experiment
+from spikeduel.settings.reading import read_experiment
 from spikeduel.trials.store import Store
 experiment = read_experiment(sys.argv[1])
 prepared = data.load(experiment)

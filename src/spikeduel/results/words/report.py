@@ -5,23 +5,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.run import Budget, Dataset, DrawnFrom, Pair, Results, SetRules
+from spikeduel.results.run import Dataset, DrawnFrom, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, per_cent, signed
+from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent
 from spikeduel.results.words.verdict import BRIEF, because, concluded
-from spikeduel.settings import Experiment
 from spikeduel.system import typed
 
 NOT_MEASURED = "not measured"
-_SPLITS = {
-    "official": "official: the data set's own test images; validation images come out of the rest",
-    "stratified": "stratified: at random, with the same class proportions on every side",
-    "grouped": "grouped: images of one group, such as one person, stay on one side",
-    "published": "published: as in the study, at random over files, whatever they show",
-}
 
 
 def title(results: Results) -> str:
@@ -151,118 +144,6 @@ def terms(found: Sequence[Difference]) -> str:
     )
 
 
-def rules(results: Results) -> list[tuple[str, str]]:
-    """What was compared, and under which rules, as pairs of a term and its explanation."""
-    dataset, experiment, trials = results.dataset, results.experiment, results.trials
-    counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.own_settings
-    tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
-    spiking = [trial for trial in trials if trial.spiking]
-    inputs = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
-    single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
-    rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
-    least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
-    waits = f"stops after {counted(experiment.patience or 0, 'epoch')} without a lower validation loss{least}"
-    stops = "never stops early" if experiment.patience is None else waits
-    each, number = " in each fold" if folds else "", experiment.seeds
-    chance = f"each contender was trained once{each}; part of any difference can be chance"
-    several = f"each contender was trained {number} times{each}; numbers are mean ± sd"
-    epochs = experiment.epochs or max(trial.epochs for trial in trials)
-    rows = {
-        "data": _data(dataset),
-        "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
-        "split": _split(dataset),
-        "spiking input": "; ".join(inputs),
-        "other input": "" if len(spiking) == len(trials) else "the analogue image, once; pixels from 0 to 1",
-        "training": (
-            f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, batches of "
-            f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
-            f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
-            "All contenders: same images, same batches, same rules."
-        ),
-        "start": _start(experiment) if len({trial.spiking for trial in trials}) > 1 else "",
-        "time": _time(results.budget),
-        "made strong by": _strengths(experiment),
-        "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
-        "chosen for the set": _chosen(results.rules),
-        "own settings": _as_text(own),
-        "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
-        "recipe": experiment.recipe,
-    }
-    return [(term, text) for term, text in rows.items() if text]
-
-
-_OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon, and AdamW for the first and last layer"}
-
-
-def _schedule(experiment: Experiment) -> str:
-    return "" if experiment.schedule == "constant" else " at its highest, rising for a fifth and falling to 0"
-
-
-def _start(experiment: Experiment) -> str:
-    """What spiking contenders have from their twins."""
-    parts = []
-    if experiment.start == "twin":
-        parts.append("start at the trained weights of their twin among the contenders, and train as long again")
-    if experiment.distillation:
-        parts.append(f"have {per_cent(experiment.distillation, 0)} of their targets from their twin's answers")
-    return f"spiking contenders {' and '.join(parts)}" if parts else ""
-
-
-def _time(budget: Budget | None) -> str:
-    if budget is None:
-        return ""
-    why = "as given" if budget.given else "by the size of the set"
-    busy = ", while the machine was busy" if budget.busy else ""
-    seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
-    return f"{budget.minutes:g} minutes for all contenders together, {why}; measured beforehand{busy}: {seconds}"
-
-
-def _strengths(experiment: Experiment) -> str:
-    """The settings that make networks strong, where they are on."""
-    stages = [*map(str, experiment.first_steps), str(experiment.num_steps)]
-    parts = {
-        f"weight decay {experiment.weight_decay:g}": experiment.optimizer != "adam" and experiment.weight_decay > 0,
-        f"label smoothing {experiment.label_smoothing:g}": experiment.label_smoothing > 0,
-        f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
-        f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
-        f"time steps {', then '.join(stages)}": bool(experiment.first_steps),
-        f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss > 0,
-    }
-    return ", ".join(text for text, on in parts.items() if on)
-
-
-def _chosen(rules: SetRules | None) -> str:
-    """What the set decided, and by what."""
-    if rules is None:
-        return ""
-    text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
-    if rules.mirrored is not None:
-        share = per_cent(rules.mirrored, 0)
-        text += f"; {share} of them look most like the mirror image of another (flipped where surely above 10 %)"
-    return text
-
-
-def _data(dataset: Dataset) -> str:
-    text = f"{dataset.name}: {counted(len(dataset.classes), 'class')}"
-    if dataset.image_shape is None:
-        return text
-    channels, height, width = dataset.image_shape
-    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
-    return f"{text}, {width}×{height} pixels, {colours}"
-
-
-def _split(dataset: Dataset) -> str:
-    text = _SPLITS.get(dataset.split, dataset.split)
-    if dataset.groups is None:
-        return text
-    details = [counted(dataset.groups, "group")]
-    if sizes := dataset.group_sizes:
-        details.append(f"{sizes.median:g} images in the median, {sizes.largest:,} at most")
-    if dataset.groups_tested:
-        details.append(f"{counted(dataset.groups_tested, 'group')} tested")
-    return f"{text} ({', '.join(details)})"
-
-
 def first_fold(dataset: Dataset) -> str:
     """Of which images the audit speaks where there are folds; empty where there are none."""
     folds = len(dataset.folds or [])
@@ -271,10 +152,10 @@ def first_fold(dataset: Dataset) -> str:
 
 def settings(values: Any) -> list[tuple[str, str]]:
     """A dictionary or dataclass as rows of text; what is unset is left out."""
-    return [(name, _as_text(value)) for name, value in (typed.plain(values) or {}).items() if value is not None]
+    return [(name, as_text(value)) for name, value in (typed.plain(values) or {}).items() if value is not None]
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
     if isinstance(value, dict):
         return "; ".join(f"{name}: {assigned(settings)}" for name, settings in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -9,8 +9,10 @@ import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 
+from spikeduel.spiking.kernels.cpu_kernels import COMPILED, ZERO
+
 # Numba caches by file: whoever changes what this file imports has to save this one anew, too.
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED, SUBTRACT, ZERO
+from spikeduel.spiking.kernels.cpu_normalised_kernels import advance
 from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
 
 OUTPUTS = 5
@@ -22,17 +24,6 @@ _NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the neare
 def _divided(typingctx, a, b):
     """`a / b`, vectors."""
     return a(a, b), lambda context, builder, signature, values: builder.fdiv(*values)
-
-
-@njit(**COMPILED)
-def _advance(mem, current, beta, threshold, reset):
-    """The membranes after `mem`: the equations of `reference.step`, in its order."""
-    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
-    if reset == SUBTRACT:
-        return (beta * mem + current) - where(mem > threshold, threshold, _0)
-    if reset == ZERO:
-        return beta * (where(mem > threshold, _0, _1) * mem) + current
-    return beta * mem + current
 
 
 @njit(**COMPILED)
@@ -50,7 +41,7 @@ def forward(current, weights, numbers, reset, num_steps, num_neurons, out, start
             for i in range(0, n, LANES):
                 now, mem = load(current, image * num_neurons + first + i), _0
                 for t in range(num_steps):
-                    mem = _advance(mem, now, beta, threshold, reset)
+                    mem = advance(mem, now, beta, threshold, reset)
                     store(where(mem > threshold, _1, _0), spikes, t * _NEURONS + i)
             for t in range(0, even, 2):
                 for k in range(0, num_outputs, OUTPUTS):
@@ -105,7 +96,7 @@ def backward(
                 here = image * num_neurons + i
                 now, mem = load(current, here), _0
                 for t in range(num_steps):
-                    mem = _advance(mem, now, beta, threshold, reset)
+                    mem = advance(mem, now, beta, threshold, reset)
                     store(mem, mems, t * LANES)
                     store(_0, grad_spikes, t * LANES)
                 for k in range(0, num_outputs, OUTPUTS):
