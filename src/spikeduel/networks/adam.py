@@ -117,14 +117,6 @@ class Adam(torch.optim.Optimizer):
             weight: copies.by_name[name] for name, weight in names.items() if copies is not None
         }
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forgets all gradients, those of the copies too; PyTorch's own takes longer than many a step of Adam."""
-        for group in self.param_groups:
-            for weight in group["params"]:
-                weight.grad = None
-        for copy in self._copy_of.values():
-            copy.grad = None
-
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """One step, by the gradients that there are."""

@@ -135,12 +135,12 @@ class Experiment:
         "On the embedded set, recipe baseline: 4.", metavar="N",
     )] = None
     minutes: Annotated[Positive | None, duel(
-        "Train all contenders so long, a seed (and fold). Unset: as long as the size of the set suggests.",
+        "Minutes of training for all contenders together, in each seed and fold. Unset: by the size of the set.",
         "Some steps of each are timed first, and decide how many epochs all of them get. It is said beforehand when "
         "it will be done. The numbers of epochs are kept: the same command trains once.", metavar="M",
     )] = None
     equal: Annotated[Literal["epochs", "time"], duel(
-        "What `minutes` are divided by: the same epochs for all contenders, or the same time for each.",
+        "Within the minutes, give all contenders the same number of epochs, or the same time.",
     )] = "epochs"
     batch_size: Annotated[Million | None, about(
         "Images per training step. Unset: by the size of the set, as the report says.",
