@@ -35,7 +35,14 @@ SETTINGS = {
 EXPERIMENTS = {
     "baseline": baseline("digits", **SETTINGS),
     "matched": matched("digits", contenders=("conv-lif", "conv-relu"), **SETTINGS),
-    "strong": strong("digits", width=4, dropout=0.2, augmentation="translate-flip-cutout", **SETTINGS),
+    "strong": strong(
+        "digits",
+        contenders=("vgg-lif", "vgg-relu"),
+        width=4,
+        dropout=0.2,
+        augmentation="translate-flip-cutout",
+        **SETTINGS,
+    ),
 }
 
 

@@ -175,14 +175,14 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     done = spikeduel(*arguments)
     assert (done.exit_code, done.stderr) == (0, "")
     said = " ".join(done.stdout.split())
-    assert "vgg-lif against vgg-relu, 1 seed, at most 3 epochs" in said
-    assert "0.1 minutes of training a seed (as given): vgg-lif 3 epochs, vgg-relu 3 epochs." in said
+    assert "vgg-lif against vgg-relu against resnet-silu, 1 seed, at most 2 epochs" in said
+    assert "(as given): vgg-lif 2 epochs, vgg-relu 2 epochs, resnet-silu 2 epochs." in said
     assert "Training will be done at about" in said
     results = json.loads((desk / "run" / "results.json").read_text())
-    assert results["budget"]["epochs"] == {"vgg-lif": 3, "vgg-relu": 3}
-    assert [trial["epochs"] for trial in results["trials"]] == [3, 3]
+    assert results["budget"]["epochs"] == {"vgg-lif": 2, "vgg-relu": 2, "resnet-silu": 2}
+    assert [trial["epochs"] for trial in results["trials"]] == [2, 2, 2]
     again = spikeduel(*arguments)
-    assert again.stdout.count("not trained again") == 2
+    assert again.stdout.count("not trained again") == 3
     assert "Training will be done" not in again.stdout
     line = refused(desk, *arguments, "--epochs", 3)
     assert "both epochs (3) and minutes (0.1)" in line

@@ -107,7 +107,7 @@ def test_only_what_is_a_contenders_own_can_differ():
 
 def test_epochs_of_single_contenders_are_what_equal_times_decide():
     experiment = Experiment(epochs=7, per_contender={"vgg-lif": {"epochs": 3, "beta": 0.9}, "vgg-relu": {"epochs": 7}})
-    assert [experiment.for_contender(name).num_epochs for name in experiment.contenders] == [3, 7]
+    assert [experiment.for_contender(name).num_epochs for name in experiment.contenders] == [3, 7, 7]
     # They are no setting of its own, which a reader would have to be told of.
     assert experiment.own_settings == {"vgg-lif": {"beta": 0.9}}
     assert Experiment().own_settings == {}

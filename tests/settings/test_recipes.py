@@ -53,7 +53,9 @@ def test_matched_is_two_pairs_of_twins_under_one_rule():
 def test_the_default_is_strong_and_leaves_to_the_set_what_depends_on_it():
     experiment = Experiment(dataset="my_images")
     assert experiment == strong("my_images")
-    assert experiment.contenders == ("vgg-lif", "vgg-relu")
+    assert experiment.contenders == ("vgg-lif", "vgg-relu", "resnet-silu")
+    # The first run takes a minute: the twins alone.
+    assert strong().contenders == ("vgg-lif", "vgg-relu")
     assert (experiment.encoding, experiment.num_steps, experiment.patience) == ("direct", 4, None)
     assert (experiment.epochs, experiment.minutes, experiment.batch_size, experiment.dropout) == (None,) * 4
     for undecided in ("num_epochs", "images_a_step"):
@@ -66,6 +68,7 @@ def test_contenders_named_by_hand_bring_the_settings_of_their_recipe():
     both = ("small-cnn", "dense-snn")
     assert for_contenders(both, "mnist") == baseline("mnist", contenders=both)
     assert for_contenders(("dense-lif",), "mnist") == matched("mnist", contenders=("dense-lif",))
+    assert for_contenders(("resnet-silu", "small-cnn")) == strong(contenders=("resnet-silu", "small-cnn"))
     assert for_contenders(("m:net",), "mnist") == strong("mnist", contenders=("m:net",))
     # The first decides what all have in common; the other brings what a contender may have to itself.
     mixed = for_contenders(("conv-lif", "dense-snn", "small-cnn"), "mnist")

@@ -31,7 +31,16 @@ class Telling(Progress):
 @pytest.fixture
 def quick():
     """Networks that train in a moment; batch size, dropout and epochs are left open."""
-    return strong("digits", width=3, num_steps=2, limit=150, augmentation="none", device="cpu", precision="32")
+    return strong(
+        "digits",
+        contenders=("vgg-lif", "vgg-relu"),
+        width=3,
+        num_steps=2,
+        limit=150,
+        augmentation="none",
+        device="cpu",
+        precision="32",
+    )
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ def planned():
 
     def of(**changes):
         experiment = strong(
-            "digits", width=3, num_steps=4, limit=150, device="cpu", batch_size=32, epochs=1, dropout=0.0,
-            augmentation="none", **changes,
+            "digits", contenders=("vgg-lif", "vgg-relu"), width=3, num_steps=4, limit=150, device="cpu", batch_size=32,
+            epochs=1, dropout=0.0, augmentation="none", **changes,
         )  # fmt: skip
         prepared = data.load(experiment)
         split = data.split(prepared, experiment)

@@ -26,8 +26,8 @@ class Telling(Progress):
 @pytest.fixture
 def quick():
     return strong(
-        "digits", width=3, num_steps=2, limit=100, epochs=1, batch_size=32, dropout=0.2, augmentation="translate",
-        device="cpu", precision="32",
+        "digits", contenders=("vgg-lif", "vgg-relu"), width=3, num_steps=2, limit=100, epochs=1, batch_size=32,
+        dropout=0.2, augmentation="translate", device="cpu", precision="32",
     )  # fmt: skip
 
 

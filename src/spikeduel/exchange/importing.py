@@ -30,7 +30,7 @@ from spikeduel.results.trials import Temperature
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.system import files
-from spikeduel.system.errors import InputError, MissingExtra, visible
+from spikeduel.system.errors import InputError, MissingExtra, naming, visible
 from spikeduel.system.progress import Progress
 from spikeduel.system.typed import converted, parse_json
 
@@ -76,20 +76,16 @@ def import_model(
     """
     path, progress = Path(path), progress or Progress()
     content = files.read_bytes(path, MOST_BYTES)
-    try:
+    with naming(path):
         if content.startswith(HDF5):
             imported = read_nir(content, dt)
         elif content.startswith(ZIP):
             imported = _read_state_dict(content)
         else:
             raise InputError("neither a NIR graph (HDF5) nor a state_dict of torch.save; .safetensors need no import.")
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     prepared = data.load(experiment, progress.track, say=progress.say) if experiment is not None else None
-    try:
+    with naming(path):
         return _model(imported, prepared, path.stem, encoding, num_steps)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
 
 
 def _model(

@@ -19,6 +19,7 @@ from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain
 from spikeduel.networks.narrow import NarrowLinear, through
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
+from spikeduel.networks.resnet import ResNetSiLU
 from spikeduel.networks.vgg import VGGLIF, VGGReLU
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import LIF, Neuron
@@ -220,6 +221,7 @@ class Sequential(SpikingChain):
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "vgg-lif": VGGLIF, "vgg-relu": VGGReLU, "dense-snn": DenseSNN, "small-cnn": SmallCNN, "conv-lif": ConvLIF,
-    "conv-relu": ConvReLU, "dense-lif": DenseLIF, "dense-relu": DenseReLU, "sequential": Sequential,
+    "vgg-lif": VGGLIF, "vgg-relu": VGGReLU, "resnet-silu": ResNetSiLU, "dense-snn": DenseSNN, "small-cnn": SmallCNN,
+    "conv-lif": ConvLIF, "conv-relu": ConvReLU, "dense-lif": DenseLIF, "dense-relu": DenseReLU,
+    "sequential": Sequential,
 }  # fmt: skip

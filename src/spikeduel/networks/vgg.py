@@ -21,6 +21,17 @@ GROWTH = (1.0, 2.0, 8 / 3, 4.0)
 """Channels of the first layer and of each stage, by those of the first."""
 
 
+def first_convolution(image_shape: Shape, width: int, largest: int) -> tuple[nn.Conv2d, bool, list[int]]:
+    """A first layer that halves images until they have at most about `largest` pixels a side: by its stride, and the
+    last time by pooling that is to follow, if so it says. And the sides after that.
+    """
+    channels, *sides = image_shape
+    halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
+    stride = 2 ** max(halvings - 1, 0)
+    convolution = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
+    return convolution, halvings > 0, [-(-side // stride) // (2 if halvings else 1) for side in sides]
+
+
 class _VGG(nn.Module):
     """The weights that the twins share."""
 
@@ -30,11 +41,9 @@ class _VGG(nn.Module):
         super().__init__()
         if pooling not in POOLINGS:
             raise unknown("pooling", pooling, POOLINGS)
-        channels, *sides = image_shape
         self.pooling = POOLINGS[pooling]
-        halvings = sum(min(sides) // 2**times > LARGEST_FIRST_MAP for times in range(MOST_HALVINGS))
-        self.blocks = nn.ModuleList([self._first(channels, width, halvings)])
-        sides = [-(-side // 2 ** max(halvings - 1, 0)) // (2 if halvings else 1) for side in sides]
+        convolution, halved, sides = first_convolution(image_shape, width, LARGEST_FIRST_MAP)
+        self.blocks = nn.ModuleList([self._normed(convolution, width, halved)])
         before = width
         for growth in GROWTH[1:]:
             if min(sides) // 2 < SMALLEST_MAP:
@@ -45,13 +54,6 @@ class _VGG(nn.Module):
         self.linear = nn.Sequential(
             nn.AvgPool2d((sides[0], sides[1])), nn.Flatten(), nn.Dropout(dropout or 0.0), nn.Linear(before, num_classes)
         )
-
-    def _first(self, channels: int, width: int, halvings: int) -> nn.Sequential:
-        """By `halvings` smaller: by the stride of the convolution, and the last time by pooling."""
-        stride = 2 ** max(halvings - 1, 0)
-        size = 2 * stride + 1
-        convolution = nn.Conv2d(channels, width, size, stride, padding=stride, bias=False)
-        return self._normed(convolution, width, halved=halvings > 0)
 
     def _block(self, before: int, after: int, halved: bool) -> nn.Sequential:
         return self._normed(nn.Conv2d(before, after, 3, padding=1, bias=False), after, halved)

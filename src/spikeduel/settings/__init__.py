@@ -50,15 +50,16 @@ class Experiment:
     recipe: Annotated[Text, duel(
         "The named experiment to start from.",
         "strong: a convolutional network as good as the time allows, with spiking neurons and with ReLU, and the same "
-        "weights. baseline: the study's two networks. matched: a small dense and a small convolutional shape, each "
-        "with both.", metavar="strong|baseline|matched", default="that of the contenders named, else strong",
+        "weights, and a residual one that is nobody's twin. baseline: the study's two networks. matched: a small dense "
+        "and a small convolutional shape, each with both.",
+        metavar="strong|baseline|matched", default="that of the contenders named, else strong",
     )] = "strong"
     contenders: Annotated[tuple[Text, ...], duel(
         "The networks to train: architectures by name, torchvision:NAME, timm:NAME, or module:function.",
         "Repeatable. Those of torchvision and timm get a new head and are fine-tuned (--pretrained). Each brings the "
         "settings of its recipe, unless they are given.", metavar="NAME",
-        option="--contender", default="those of the recipe; of strong vgg-lif and vgg-relu",
-    )] = ("vgg-lif", "vgg-relu")
+        option="--contender", default="those of the recipe; of strong vgg-lif, vgg-relu, resnet-silu",
+    )] = ("vgg-lif", "vgg-relu", "resnet-silu")
     family: Annotated[tuple[DeclaredFamily, ...], duel(
         "Declare your own network spiking (snn) or not (cnn, ann), if that cannot be detected.",
         "NAME= may be omitted if the contenders include one such network. Repeatable.",
@@ -113,13 +114,13 @@ class Experiment:
     )] = None
     hidden: Annotated[Million, about("Width of the hidden linear layers.")] = 256
     width: Annotated[Count, about(
-        "Channels of the first convolution of vgg-lif and vgg-relu; the deeper ones have more in proportion.",
+        "The strong networks: channels of the first convolution; deeper ones have more in proportion.",
     )] = 24
     pooling: Annotated[Literal["max", "avg"], about(
         "How the convolutional networks pool: conv-lif, conv-relu, vgg-lif, vgg-relu.",
     )] = "max"
     dropout: Annotated[Fraction | None, about(
-        "vgg-lif, vgg-relu: share of the last layer's inputs that training leaves out. Unset: by the set's size.",
+        "The strong networks: share of the last layer's inputs that training leaves out. Unset: by size of the set.",
     )] = None
 
     adaptation_decay: Annotated[Fraction, about(
@@ -149,7 +150,7 @@ class Experiment:
         "Save memory: keep this many time steps for the backward pass, and recompute the others.",
     )] = None
     augmentation: Annotated[Text, about(
-        "Augmentation: none, or shift, translate, affine, flip, cutout, mixup, by hyphens; auto: what suits the set.",
+        "none, or shift, translate, affine, flip, cutout, mixup, joined by hyphens; auto: what suits the set.",
         "For all contenders, on training images only. The report says what was chosen, and why.",
     )] = "auto"
     optimizer: Annotated[Literal["adam", "adamw", "muon"], about(

@@ -126,7 +126,7 @@ def render(rows: Sequence[Mapping[str, str]]) -> str:
         table.add_row(*map(visible, row.values()))
     # Jupyter would show the table at once, and again where the text is printed. A class may be called [red] or :smile:.
     plain: dict[str, Any] = {"color_system": None, "force_terminal": False, "force_jupyter": False}
-    console = Console(width=200, markup=False, emoji=False, **plain)
+    console = Console(width=220, markup=False, emoji=False, **plain)
     with console.capture() as capture:
         console.print(table)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()).strip("\n")

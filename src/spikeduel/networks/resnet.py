@@ -1,0 +1,58 @@
+"""`ResNetSiLU`, the strong recipe's CNN that is nobody's twin: with what spiking networks lack, shortcuts and smooth
+activations, and on maps twice as fine.
+
+{conv 3×3, batch norm, SiLU}, then twice {conv, max-pooling, batch norm, SiLU, residual block of two convolutions}, the
+mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning for Image Recognition", small; SiLU after
+Elfwing et al. 2018, "Sigmoid-weighted linear units for neural network function approximation in reinforcement
+learning".
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spikeduel.networks.chains import Shape
+from spikeduel.networks.vgg import SMALLEST_MAP, first_convolution
+from spikeduel.spiking.readouts import LogitReadout
+from spikeduel.system.registry import Family
+
+LARGEST_FIRST_MAP, STAGES = 32, 2
+"""The first layer halves larger images; each stage halves the map and doubles the channels."""
+
+
+class ResNetSiLU(nn.Module):
+    """See the module."""
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+
+    def __init__(self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None) -> None:
+        super().__init__()
+        convolution, halved, sides = first_convolution(image_shape, width, LARGEST_FIRST_MAP)
+        layers = _normed(convolution, halved)
+        for _ in range(STAGES):
+            halved = min(sides) // 2 >= SMALLEST_MAP
+            layers += [*_normed(nn.Conv2d(width, 2 * width, 3, padding=1, bias=False), halved), _Block(2 * width)]
+            width, sides = 2 * width, [side // 2 for side in sides] if halved else sides
+        self.features = nn.Sequential(*layers)
+        self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, C, H, W]` to logits `[B, K]`."""
+        return self.linear(self.features(x).mean((2, 3)))
+
+
+class _Block(nn.Module):
+    """A residual block: two convolutions and a shortcut past them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        convolutions = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        first, second = (_normed(each, halved=False) for each in convolutions)
+        self.inner = nn.Sequential(*first, *second[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.inner(x))
+
+
+def _normed(convolution: nn.Conv2d, halved: bool) -> list[nn.Module]:
+    return [convolution, *([nn.MaxPool2d(2)] if halved else []), nn.BatchNorm2d(convolution.out_channels), nn.SiLU()]
