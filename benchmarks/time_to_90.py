@@ -40,21 +40,22 @@ def main() -> None:
 
     one("vgg-lif", 0, options.data_dir, kernels_only=True)
     rows = [timed(contender, seed, options.data_dir) for seed in range(options.seeds) for contender in FASTEST]
+    means = {
+        contender: {
+            name: statistics.fmean(row[name] for row in rows if row["contender"] == contender)
+            for name in ("accuracy", "seconds")
+        }
+        for contender in FASTEST
+    }
     document = {
         "command": f"python benchmarks/time_to_90.py --seeds {options.seeds}",
         "settings": FASTEST,
         "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
-        "mean": {
-            contender: {
-                name: statistics.fmean(row[name] for row in rows if row["contender"] == contender)
-                for name in ("accuracy", "seconds")
-            }
-            for contender in FASTEST
-        },
+        "mean": means,
         "rows": rows,
     }
     RESULT.write_text(f"{json.dumps(document, indent=1)}\n")
-    for contender, mean in document["mean"].items():
+    for contender, mean in means.items():
         print(f"{contender}: {100 * mean['accuracy']:.2f} % in {mean['seconds']:.1f} s")
 
 

@@ -124,7 +124,8 @@ def test_what_the_settings_give_to_object(changes, expected):
 
 def test_equal_times_explain_different_epochs():
     trials = [trial("snn2", 0.5, epochs=3)]
-    assert found(trials, experiment=replace(EXPERIMENT, equal="time")) == [c.DifferentEpochs(equal_time=True)]
+    timed = replace(EXPERIMENT, per_contender={EXPERIMENT.contenders[0]: {"epochs": 3}})
+    assert found(trials, experiment=timed) == [c.DifferentEpochs(equal_time=True)]
 
 
 def test_a_training_is_meant_to_improve_to_the_end_where_its_rate_falls_to_zero():

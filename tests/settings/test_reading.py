@@ -26,7 +26,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "width": 8, "dropout": 0.3, "pooling": "avg",
         "adaptation_decay": 0.8, "adaptation_gain": 0.2, "activation_bits": 4, "controls": True,
         "family": ("own:Net=snn",), "convert": True, "conversion_steps": 8, "conversion_percentile": 99.0,
-        "chunk_steps": 5, "epochs": 4, "batch_size": 32, "minutes": 1.5, "equal": "time", "optimizer": "adamw",
+        "chunk_steps": 5, "epochs": 4, "batch_size": 32, "minutes": 1.5, "equal": "epochs", "optimizer": "adamw",
         "weight_decay": 0.1, "schedule": "constant", "label_smoothing": 0.2, "averaging": 0.5, "start": "fresh",
         "distillation": 0.25, "pretrained": "no", "whitening": True,
         "first_steps": (1, 2), "per_step_loss": 0.4, "augmentation": "shift",

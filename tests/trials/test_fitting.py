@@ -8,7 +8,7 @@ from spikeduel import data
 from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
-from spikeduel.results.run import Budget
+from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
@@ -83,17 +83,23 @@ def split_of(num_train, num_others=4):
     [(10, 32, 0.2), (1_999, 32, 0.2), (2_000, 64, 0.2), (9_999, 64, 0.2), (10_000, 128, 0.0), (60_000, 128, 0.0)],
 )
 def test_batch_size_and_dropout_follow_from_the_number_of_training_images(num_train, batch_size, dropout):
-    prepared = prepared_of(np.zeros((1, 1, 8, 8), np.uint8))
-    rules = fitting.of_set(strong("pets", augmentation="none"), prepared, split_of(num_train))
-    assert rules.chosen == {"batch_size": batch_size, "dropout": dropout}
-    assert (rules.num_train, rules.mirrored) == (num_train, None)
+    rules = fitting.by_size(strong("pets"), num_train)
+    assert rules == SetRules(num_train=num_train, chosen={"batch_size": batch_size, "dropout": dropout})
 
 
-def test_what_is_given_is_not_chosen():
-    prepared = prepared_of(np.zeros((1, 1, 8, 8), np.uint8))
-    given = strong("pets", batch_size=7, dropout=0.0, augmentation="cutout")
-    assert fitting.of_set(given, prepared, split_of(10)).chosen == {}
-    assert fitting.of_set(replace(given, dropout=None), prepared, split_of(10)).chosen == {"dropout": 0.2}
+def test_what_is_given_is_not_chosen(known_data):
+    given = strong("digits", limit=100, epochs=1, batch_size=7, dropout=0.0, augmentation="cutout")
+    assert fitting.by_size(given, 10).chosen == {}
+    assert fitting.by_size(replace(given, dropout=None), 10).chosen == {"dropout": 0.2}
+    assert fitted(given).rules is None
+    assert set(fitted(replace(given, augmentation="auto")).rules.chosen) == {"augmentation"}
+
+
+def chosen_of(prepared, num_train=None, epochs=1, **changes):
+    """What is chosen of `prepared`, all or the first of it, for contenders that train for so long."""
+    num_train = num_train or len(prepared.images)
+    rules = SetRules(num_train=num_train)
+    return fitting.by_looks(rules, strong("pets", epochs=epochs, **changes), prepared, split_of(num_train))
 
 
 def pictures(random, motifs, copies, mirrored):
@@ -107,54 +113,82 @@ def pictures(random, motifs, copies, mirrored):
 
 @pytest.mark.parametrize(("mirrored", "augmentation"), [(True, "affine-flip"), (False, "affine")])
 def test_images_are_flipped_where_mirror_images_occur(mirrored, augmentation, random):
-    prepared = prepared_of(pictures(random, 12, 6, mirrored))
-    rules = fitting.of_set(strong("pets"), prepared, split_of(len(prepared.images), 0))
-    assert rules.chosen["augmentation"] == augmentation
+    rules = chosen_of(prepared_of(pictures(random, 12, 6, mirrored)))
+    assert rules.chosen == {"augmentation": augmentation}
     assert rules.mirrored == (pytest.approx(0.5, abs=0.15) if mirrored else pytest.approx(0, abs=0.02))
 
 
-def test_letters_are_not_flipped():
-    experiment = strong("digits", limit=600)
-    prepared = data.load(experiment)
-    rules = fitting.of_set(experiment, prepared, data.split(prepared, experiment))
-    assert rules.mirrored < fitting.MIRRORED
-    assert rules.chosen["augmentation"] == "affine"
+def test_where_left_and_right_are_classes_nothing_is_flipped(random):
+    prepared = prepared_of(pictures(random, 12, 6, True))
+    prepared = replace(prepared, labels=np.repeat([0, 1], 72))
+    rules = chosen_of(prepared)
+    assert rules.mirrored == pytest.approx(0, abs=0.02)
+    assert rules.chosen == {"augmentation": "affine"}
 
 
-@pytest.mark.parametrize("num_train", [50, 100])
-def test_few_letters_show_no_mirror_images_by_chance(num_train):
-    experiment = strong("digits", limit=num_train)
-    prepared = data.load(experiment)
-    split = data.split(prepared, experiment)
-    assert "flip" not in fitting.of_set(experiment, prepared, split).chosen["augmentation"]
+@pytest.mark.parametrize(
+    ("size", "epochs", "augmentation"),
+    [(0, 1, "affine"), (1, 5, "none"), (1, 6, "translate"), (2, 15, "none"), (2, 16, "translate")],
+)
+def test_images_that_lie_alike_are_moved_in_long_training(size, epochs, augmentation, random, monkeypatch):
+    monkeypatch.setattr(fitting, "_size", lambda num_train: size)
+    prepared = prepared_of(pictures(random, 12, 6, False))
+    rules = chosen_of(prepared, epochs=epochs)
+    assert rules.chosen == {"augmentation": augmentation}
+    assert (rules.moved, rules.epochs) == (pytest.approx(0, abs=0.05), epochs)
+    # Who trains for the shortest time decides for all.
+    rules = chosen_of(prepared, epochs=99, per_contender={"vgg-lif": {"epochs": epochs}})
+    assert (rules.chosen, rules.epochs) == ({"augmentation": augmentation}, epochs)
+
+
+def test_images_that_lie_anywhere_are_moved(random, monkeypatch):
+    monkeypatch.setattr(fitting, "_size", lambda num_train: 2)
+    images = pictures(random, 6, 20, False)
+    moves = random.integers(-2, 3, (len(images), 2))
+    anywhere = np.stack([np.roll(each, move, (1, 2)) for each, move in zip(images, moves, strict=True)])
+    rules = chosen_of(prepared_of(anywhere))
+    assert rules.moved > fitting.ALIKE
+    assert rules.chosen == {"augmentation": "translate"}
+
+
+@pytest.mark.parametrize("num_train", [50, 100, 540])
+def test_letters_are_not_flipped_nor_few_of_them_by_chance(num_train):
+    experiment = strong("digits", limit=round(num_train / 0.9), epochs=1, batch_size=7, dropout=0.0)
+    rules = fitted(experiment).rules
+
+    assert rules.chosen == {"augmentation": "affine"}
+
+
+def mirrored_of(images, train, groups=None):
+    return fitting.alike(images, np.zeros(len(images), np.int64), train, groups).mirrored
 
 
 def test_colour_images_that_are_not_square_are_compared_too(random):
     images = np.concatenate([pictures(random, 6, 6, True)] * 3, 1)[:, :, :11]
-    assert fitting.share_mirrored(images, np.arange(len(images)), None) > 0.3
+    assert mirrored_of(images, np.arange(len(images))) > 0.3
 
 
 def test_what_belongs_together_is_not_compared(random):
     """A picture and its own mirror image, taken of one thing, do not show that mirror images occur."""
     some = pictures(random, 1, 30, False)
     images, train = np.concatenate([some, some[..., ::-1]]), np.arange(60)
-    assert fitting.share_mirrored(images, train, None) == 1.0
-    assert fitting.share_mirrored(images, train, np.tile(np.arange(30), 2)) == 0.0
+    assert mirrored_of(images, train) == 1.0
+    assert mirrored_of(images, train, np.tile(np.arange(30), 2)) == 0.0
 
 
 def test_one_image_is_compared_with_none():
-    assert fitting.share_mirrored(np.zeros((1, 1, 8, 8), np.uint8), np.arange(1), None) == 0.0
+    assert mirrored_of(np.zeros((1, 1, 8, 8), np.uint8), np.arange(1)) == 0.0
 
 
 def test_training_images_alone_decide(random):
     images = pictures(random, 12, 6, False)
     turned = np.concatenate([images, images[..., ::-1]])
-    found = [fitting.of_set(strong("pets"), prepared_of(each), split_of(72, 72)) for each in (turned, turned // 2)]
+    found = [chosen_of(prepared_of(each), 72) for each in (turned, turned // 2)]
     assert found[0].mirrored == pytest.approx(0, abs=0.02)
     assert found[0].chosen["augmentation"] == "affine"
     black = turned.copy()
     black[72:] = 0
-    assert fitting.of_set(strong("pets"), prepared_of(black), split_of(72, 72)) == found[0]
+    assert chosen_of(prepared_of(black), 72) == found[0]
 
 
 # ---- by the minutes
@@ -176,7 +210,7 @@ def test_a_set_trains_by_the_root_of_its_size(num_train, shape, minutes):
 
 
 def test_all_contenders_get_the_same_epochs(quick, timed):
-    found = fitted(replace(quick, minutes=1.0))
+    found = fitted(replace(quick, minutes=1.0, equal="epochs"))
     # 60 seconds, of which an epoch of both takes 4.
     assert found.budget == Budget(
         minutes=1.0, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 15, "vgg-relu": 15}
@@ -195,7 +229,7 @@ def test_on_a_busy_machine_it_is_said_that_more_may_fit(quick, timed, monkeypatc
 
 def test_or_the_same_time(quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
-    found = fitted(replace(quick, minutes=1.0, equal="time", per_contender=own))
+    found = fitted(replace(quick, minutes=1.0, per_contender=own))
     assert found.budget.epochs == {"vgg-lif": 10, "vgg-relu": 30}
     assert found.experiment.epochs == 30
     assert found.experiment.per_contender == {"vgg-lif": {"beta": 0.7, "epochs": 10}, "vgg-relu": {"epochs": 30}}
@@ -233,10 +267,7 @@ def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
 def test_epochs_and_minutes_cannot_both_decide(quick):
     with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* --set epochs=none"):
         planning.check(replace(quick, epochs=3, minutes=0.5))
-    with pytest.raises(InputError, match="equal times divide minutes"):
-        planning.check(replace(quick, epochs=3, equal="time"))
-    # What equal times have decided is in the file of a run.
-    planning.check(replace(quick, epochs=3, equal="time", per_contender={"vgg-lif": {"epochs": 1}}))
+    planning.check(replace(quick, epochs=3))
 
 
 def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(quick, timed, monkeypatch):
@@ -246,7 +277,7 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(qu
     # More seeds are no other experiment.
     assert fitted(replace(quick, minutes=1.0, seeds=3)).budget == first.budget
     assert len(timed) == 2
-    for other in ({"minutes": 2.0}, {"equal": "time"}, {"width": 4}, {"limit": 140}, {"minutes": None}):
+    for other in ({"minutes": 2.0}, {"equal": "epochs"}, {"width": 4}, {"limit": 140}, {"minutes": None}):
         assert fitted(replace(quick, **{"minutes": 1.0, **other})).budget != first.budget
 
 
@@ -360,5 +391,5 @@ def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(num_trials,
 def test_a_forecast_is_of_as_many_epochs(quick, timed, known_data, monkeypatch):
     monkeypatch.setattr(forecast, "seconds_of_an_epoch", lambda trial, *others: SECONDS[trial.card.contender])
     found = forecast.forecast(replace(quick, minutes=1.0), store="s")
-    assert {each.contender: each.epochs for each in found.times} == {"vgg-lif": 15, "vgg-relu": 15}
+    assert {each.contender: each.epochs for each in found.times} == {"vgg-lif": 10, "vgg-relu": 30}
     assert {each.contender: each.epoch_seconds for each in found.times} == SECONDS

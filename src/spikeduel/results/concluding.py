@@ -65,7 +65,8 @@ def find_caveats(
         found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
     found += _of_conversions(experiment, trials, not_converted or {})
     if len({trial.epochs for trial in trials}) > 1:
-        found.append(c.DifferentEpochs(equal_time=experiment.equal == "time"))
+        timed = any("epochs" in settings for settings in (experiment.per_contender or {}).values())
+        found.append(c.DifferentEpochs(equal_time=timed))
     rule = experiment.patience is not None
     limited = {trial.contender: trial.epochs for trial in trials if _improved_to_the_end(trial, rule)}
     # Where the learning rate falls to 0, it is meant to.

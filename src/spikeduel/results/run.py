@@ -258,13 +258,17 @@ class TuningRecord(Frozen):
 
 
 class SetRules(Frozen):
-    """What the training images decided where an experiment left it open: `chosen` settings, by the number of images;
-    and flips by `mirrored`, the share of them that look most like the mirror image of another.
+    """What the training images decided where an experiment left it open: `chosen` settings, by the number of images.
+
+    The augmentation is chosen by the shares of them that look most like the mirror image of another of their class
+    (`mirrored`), or like another that is `moved`, and by the fewest `epochs` of a contender, too.
     """
 
     num_train: Count
     chosen: dict[str, Any] = {}
     mirrored: Share | None = None
+    moved: Share | None = None
+    epochs: Count | None = None
 
 
 class Budget(Frozen):

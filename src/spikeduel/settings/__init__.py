@@ -142,7 +142,8 @@ class Experiment:
     )] = None
     equal: Annotated[Literal["epochs", "time"], duel(
         "Within the minutes, give all contenders the same number of epochs, or the same time.",
-    )] = "epochs"
+        "Where epochs are given, all have these.",
+    )] = "time"
     batch_size: Annotated[Million | None, about(
         "Images per training step. Unset: by the size of the set, as the report says.",
     )] = None

@@ -77,9 +77,9 @@ def cutout(images: Tensor, keys: RandomKeys) -> Tensor:
 
 def _moved(images: Tensor, keys: RandomKeys, border: str) -> Tensor:
     height, width = images.shape[2:]
-    down, right = (max(SMALLEST_SHIFT, side // SHIFT_SHARE) for side in (height, width))
+    down, right = farthest(height), farthest(width)
     if border == "reflect":  # which torch does for no whole numbers
-        rows, columns = (_reflected(side, by, images.device) for side, by in ((height, down), (width, right)))
+        rows, columns = (_reflected(-by, side + by, side) for side, by in ((height, down), (width, right)))
         padded = images[:, :, rows][..., columns]
     else:
         padded = F.pad(images, (right, right, down, down))
@@ -89,9 +89,22 @@ def _moved(images: Tensor, keys: RandomKeys, border: str) -> Tensor:
     return places[torch.arange(len(images), device=images.device), :, vertical, horizontal]
 
 
-def _reflected(side: int, by: int, device: torch.device) -> Tensor:
-    """The places of a line of `side` pixels, with `by` more at each end that count back from it."""
-    places = torch.arange(-by, side + by, device=device).abs()
+def farthest(side: int) -> int:
+    """By how many pixels an image of this side is moved at most."""
+    return max(SMALLEST_SHIFT, side // SHIFT_SHARE)
+
+
+def moved(images: Tensor, down: int, right: int) -> Tensor:
+    """`images` `[N, C, H, W]`, all moved by as many pixels, less than their sides; what enters is the image, reflected
+    at its border.
+    """
+    rows, columns = (_reflected(-by, side - by, side) for side, by in zip(images.shape[2:], (down, right), strict=True))
+    return images[:, :, rows][..., columns]
+
+
+def _reflected(first: int, end: int, side: int) -> Tensor:
+    """The places of a line of `side` pixels from `first` to before `end`, counted back beyond its own ends."""
+    places = torch.arange(first, end).abs()
     return torch.where(places < side, places, 2 * (side - 1) - places)
 
 

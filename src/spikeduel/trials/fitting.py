@@ -5,9 +5,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from msgspec import structs
+from torch import Tensor
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import gradients
@@ -18,7 +21,7 @@ from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
-from spikeduel.trials.augmenting import AUTO
+from spikeduel.trials.augmenting import AUTO, farthest, moved
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.timing import seconds_of_an_epoch
@@ -29,8 +32,12 @@ BATCH_SIZES = (32, 64, 128)
 """Of a small set, of one in between and of a large one: a small one needs steps more than it needs smooth ones."""
 DROPOUT = 0.2
 """Of sets that are not large."""
-MIRRORED = 0.1
-"""Images are flipped in training where surely more of them look most like the mirror image of another."""
+MOVED_FROM = (1, 6, 16)
+"""Epochs from which it pays to move images that all lie alike, by the size of the set: in fewer, a network learns the
+more about others the less it has to learn.
+"""
+ALIKE = 0.1
+"""Images are flipped, or moved, in training where surely more of them look most like another that is."""
 MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """A set whose training images have so many numbers trains so long, where nothing is given; others by the root."""
@@ -57,50 +64,85 @@ def fit(
     same again, however fast the machine is then.
     """
     split = splits[0]
-    rules = of_set(experiment, prepared, split)
+    rules = by_size(experiment, len(split.train))
     experiment = replace(experiment, **rules.chosen)
     budget = None
     if experiment.epochs is None:
         budget = _kept(experiment, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
+    if experiment.augmentation == AUTO:
+        rules = by_looks(rules, experiment, prepared, split)
+        experiment = replace(experiment, **rules.chosen)
     return Fitted(replace(experiment, minutes=None), rules if rules.chosen else None, budget)
 
 
-def of_set(experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
-    """The settings that the set decides, where they are open, and by what."""
-    num_train = len(split.train)
-    size = (num_train >= SMALL) + (num_train >= LARGE)
+def by_size(experiment: Experiment, num_train: int) -> SetRules:
+    """The settings that the number of training images decides, where they are open."""
     chosen: dict[str, Any] = {}
-    mirrored = None
     if experiment.batch_size is None:
-        chosen["batch_size"] = BATCH_SIZES[size]
+        chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
     if experiment.dropout is None:
         chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
-    if experiment.augmentation == AUTO:
-        mirrored = share_mirrored(np.asarray(prepared.images), split.train, prepared.groups)
-        moved = "affine" if num_train < SMALL else "translate"
-        chosen["augmentation"] = f"{moved}-flip" if _is_above(MIRRORED, mirrored, num_train) else moved
-    return SetRules(num_train=num_train, mirrored=mirrored, chosen=chosen)
+    return SetRules(num_train=num_train, chosen=chosen)
 
 
-def share_mirrored(images: np.ndarray, train: np.ndarray, groups: np.ndarray | None) -> float:
-    """The share of training images that look more like the mirror image of another than like any other as it is.
+def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
+    """`rules` with the augmentation, which how images look decides, how many there are, and how long is trained."""
+    found = alike(np.asarray(prepared.images), np.asarray(prepared.labels), split.train, prepared.groups)
+    is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in found)
+    size, epochs = (
+        _size(rules.num_train),
+        min(experiment.for_contender(each).num_epochs for each in experiment.contenders),
+    )
+    parts = ["translate" if size else "affine"] if is_moved or epochs >= MOVED_FROM[size] else []
+    augmentation = "-".join([*parts, *(["flip"] if is_mirrored else [])]) or "none"
+    return structs.replace(
+        rules, chosen={**rules.chosen, "augmentation": augmentation}, mirrored=found.mirrored, moved=found.moved,
+        epochs=epochs,
+    )  # fmt: skip
 
-    `images` uint8 `[N, C, H, W]`, of which `train` `[M]` are compared (some of many), by histograms of oriented
-    gradients; images of one of `groups` are not. Where mirror images do not occur, as with letters, it is near 0.
+
+def _size(num_train: int) -> int:
+    """0 for a small set, 1 for one in between, 2 for a large one."""
+    return (num_train >= SMALL) + (num_train >= LARGE)
+
+
+class Alike(NamedTuple):
+    """The shares of training images that look more like another that is changed than like any as it is: `mirrored`,
+    and of their own class, or `moved` (the mean of down and right).
+
+    Where mirror images do not occur, as with letters, or are another class, as with left and right hands, the first is
+    near 0; the second, where all images lie alike, as MNIST's do.
     """
-    import torch
 
+    mirrored: float
+    moved: float
+
+
+def alike(images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.ndarray | None) -> Alike:
+    """Of images uint8 `[N, C, H, W]` with `labels` `[N]`, of which `train` `[M]` are compared (some of many), by
+    histograms of oriented gradients; images of one of `groups` are not.
+    """
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.permutation(train)[:MOST_COMPARED])
-    some = np.ascontiguousarray(images[chosen])
-    as_is, mirror = gradients(some), gradients(np.ascontiguousarray(some[..., ::-1]))
+    some, truth = torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
     own = torch.eye(len(some), dtype=torch.bool)
     if groups is not None:
         _, numbers = np.unique(np.asarray(groups)[chosen], return_inverse=True)
         own = torch.from_numpy(numbers[:, None] == numbers)
-    nearest = [torch.cdist(as_is, others).masked_fill_(own, math.inf).amin(1) for others in (as_is, mirror)]
-    return float((nearest[1] < nearest[0]).float().mean())
+    as_is = gradients(some.numpy())
+
+    def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
+        distances = torch.cdist(as_is, gradients(others.contiguous().numpy()))
+        return distances.masked_fill_(own, math.inf).min(1)
+
+    before, _ = nearest(some)
+    mirrored, whose = nearest(some.flip(3))
+    down, right = (nearest(moved(some, *by))[0] for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))))
+    return Alike(
+        mirrored=float(((mirrored < before) & (truth[whose] == truth)).float().mean()),
+        moved=float((torch.stack([down, right]) < before).float().mean()),
+    )
 
 
 def _is_above(limit: float, share: float, num_train: int) -> bool:

@@ -143,8 +143,6 @@ def check(experiment: Experiment) -> None:
             f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would decide how long is "
             "trained. Leave out one of them: --set epochs=none, say, where a recipe or a file gives them."
         )
-    if experiment.equal == "time" and experiment.epochs is not None and not experiment.per_contender:
-        raise InputError("equal: equal times divide minutes, and epochs are given. Give --minutes instead.")
     data.resolve(experiment.dataset)
     known = ", ".join(experiment.contenders)
     for contender in [text.rpartition("=")[0] for text in experiment.family]:

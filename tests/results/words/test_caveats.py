@@ -51,7 +51,7 @@ EXAMPLES = [
     ),
     (
         c.StartsFromTwin(sources={"a": "b"}),
-        "a started from the trained weights of b, and trained for as many epochs again: some of what one is ahead can "
+        "a started from the trained weights of b, and trained on: some of what one is ahead can "
         "be the longer training. --set start=fresh trains each from nothing.",
     ),
     (

@@ -215,17 +215,18 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
         epochs={"dense-snn": 15, "small-cnn": 15},
     )  # fmt: skip
     chosen = {"batch_size": 32, "dropout": 0.2, "augmentation": "translate-flip"}
-    decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123)
+    decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123, moved=0.04, epochs=15)
     rules = strong_rules(lambda made: structs.replace(made, budget=budget, rules=decided))
     assert rules["time"] == (
         f"1.5 minutes for all contenders together, {why}; measured beforehand: dense-snn 3 s an epoch, small-cnn "
         "0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (
-        "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images; 12 % of them look most "
-        "like the mirror image of another (flipped where surely above 10 %)"
+        "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
+        "them look most like the mirror image of another of their class (flipped where surely above 10 %), 4 % like "
+        "another that is moved (moved where surely above 10 %, or in long training)"
     )
-    by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None)
+    by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None)
     rules = strong_rules(lambda made: structs.replace(made, rules=by_size))
     assert rules["chosen for the set"] == "batch_size 32, for 1,234 training images"
 

@@ -53,7 +53,7 @@ _SENTENCES: dict[Any, str] = {
         "{only:A difference is due to the activation, or to chance.|Other pairs differ in shape as well as in spiking.}"
     ),
     c.StartsFromTwin: (
-        "{started}, and trained for as many epochs again: some of what one is ahead can be the longer training. "
+        "{started}, and trained on: some of what one is ahead can be the longer training. "
         "--set start=fresh trains each from nothing."
     ),
     c.Confounded: (

@@ -99,10 +99,13 @@ def _chosen(rules: SetRules | None) -> str:
     if rules is None:
         return ""
     text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
-    if rules.mirrored is not None:
-        share = per_cent(rules.mirrored, 0)
-        text += f"; {share} of them look most like the mirror image of another (flipped where surely above 10 %)"
-    return text
+    if rules.mirrored is None or rules.moved is None or rules.epochs is None:
+        return text
+    return (
+        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look most like the mirror "
+        f"image of another of their class (flipped where surely above 10 %), {per_cent(rules.moved, 0)} like another "
+        "that is moved (moved where surely above 10 %, or in long training)"
+    )
 
 
 def _data(dataset: Dataset) -> str:
