@@ -21,8 +21,8 @@ from typing import Any
 
 RESULT = Path(__file__).parent / "results" / "time-to-90.json"
 FASTEST: dict[str, dict[str, Any]] = {
-    "vgg-relu": {"width": 16, "epochs": 2},
-    "vgg-lif": {"width": 16, "epochs": 2, "num_steps": 2},
+    "vgg-relu": {"width": 20, "epochs": 1, "learning_rate": 0.02, "augmentation": "none"},
+    "vgg-lif": {"width": 16, "epochs": 2, "learning_rate": 0.02, "augmentation": "none", "num_steps": 2},
 }
 
 

@@ -137,7 +137,7 @@ class Experiment:
     )] = None
     minutes: Annotated[Positive | None, duel(
         "Minutes of training for all contenders together, in each seed and fold. Unset: by the size of the set.",
-        "Some steps of each are timed first, and decide how many epochs all of them get. It is said beforehand when "
+        "Some steps of each are timed first, and decide how many epochs each gets. It is said beforehand when "
         "it will be done. The numbers of epochs are kept: the same command trains once.", metavar="M",
     )] = None
     equal: Annotated[Literal["epochs", "time"], duel(

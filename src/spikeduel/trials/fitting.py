@@ -32,7 +32,7 @@ BATCH_SIZES = (32, 64, 128)
 """Of a small set, of one in between and of a large one: a small one needs steps more than it needs smooth ones."""
 DROPOUT = 0.2
 """Of sets that are not large."""
-MOVED_FROM = (1, 6, 16)
+MOVED_FROM = (1, 6, 30)
 """Epochs from which it pays to move images that all lie alike, by the size of the set: in fewer, a network learns the
 more about others the less it has to learn.
 """

@@ -218,8 +218,8 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123, moved=0.04, epochs=15)
     rules = strong_rules(lambda made: structs.replace(made, budget=budget, rules=decided))
     assert rules["time"] == (
-        f"1.5 minutes for all contenders together, {why}; measured beforehand: dense-snn 3 s an epoch, small-cnn "
-        "0.5 s an epoch"
+        f"1.5 minutes for all contenders together, {why}, the same time for each; measured beforehand: dense-snn 3 s "
+        "an epoch, small-cnn 0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (
         "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "

@@ -43,7 +43,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
             "All contenders: same images, same batches, same rules."
         ),
         "start": _start(experiment) if len({trial.spiking for trial in trials}) > 1 else "",
-        "time": _time(results.budget),
+        "time": _time(results.budget, experiment.equal),
         "made strong by": _strengths(experiment),
         "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
         "chosen for the set": _chosen(results.rules),
@@ -71,13 +71,15 @@ def _start(experiment: Experiment) -> str:
     return f"spiking contenders {' and '.join(parts)}" if parts else ""
 
 
-def _time(budget: Budget | None) -> str:
+def _time(budget: Budget | None, equal: str) -> str:
     if budget is None:
         return ""
     why = "as given" if budget.given else "by the size of the set"
     busy = ", while the machine was busy" if budget.busy else ""
     seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
-    return f"{budget.minutes:g} minutes for all contenders together, {why}; measured beforehand{busy}: {seconds}"
+    shared = "the same time for each" if equal == "time" else "the same epochs for each"
+    minutes = f"{budget.minutes:g} minutes for all contenders together, {why}, {shared}"
+    return f"{minutes}; measured beforehand{busy}: {seconds}"
 
 
 def _strengths(experiment: Experiment) -> str:
