@@ -171,7 +171,33 @@ def page() -> str:
             f"`{document['command']}` ({document['test_images']:,} test images; {environment['cpu']}, "
             f"{environment['threads']} threads).", "",
         ]  # fmt: skip
-    return "\n".join(lines)
+    return "\n".join([*lines, *_time_to_90()])
+
+
+def _time_to_90() -> list[str]:
+    path = HERE / "results" / "time-to-90.json"
+    if not path.is_file():
+        return []
+    document = json.loads(path.read_text())
+    lines = [
+        "## Time to 90 % on Fashion-MNIST", "",
+        "From the start of Python to the accuracy on the whole test set, files read and images prepared; the spiking",
+        "network's with the training of its twin. Not counted: download, and compilation, once an installation.", "",
+        "| network | accuracy, % | seconds | lowest accuracy, % | seeds |",
+        "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for contender, mean in document["mean"].items():
+        accuracies = [row["accuracy"] for row in document["rows"] if row["contender"] == contender]
+        cells = [
+            contender,
+            _mean(accuracies),
+            f"{mean['seconds']:.1f}",
+            f"{100 * min(accuracies):.2f}",
+            len(accuracies),
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    environment = document["environment"]
+    return [*lines, "", f"`{document['command']}` ({environment['cpu']}, {environment['threads']} threads).", ""]
 
 
 def _line(each: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from spikeduel.system.typed import read_json
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-SECTIONS = ("study", "found", "energy", "speed")
+SECTIONS = ("records", "study", "found", "energy", "speed")
 
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
@@ -50,7 +50,7 @@ def end(section: str) -> str:
 
 def table(section: str) -> str:
     """The README's section, Markdown."""
-    return {"study": study, "found": found, "energy": energy, "speed": speed}[section]()
+    return {"records": records, "study": study, "found": found, "energy": energy, "speed": speed}[section]()
 
 
 PLANTED = {
@@ -199,6 +199,38 @@ TITLES = {
 
 def _ms(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
+
+
+RECORDS = {
+    "fashion-mnist": "Fashion-MNIST",
+    "fashion-mnist-10-minutes": "Fashion-MNIST, 10 minutes for both",
+    "mnist": "MNIST",
+    "socofing": "SOCOFing by person, ten fingers",
+}
+
+
+def records() -> str:
+    """What the recipe `strong` reaches: accuracy over seeds, in how many minutes."""
+    lines = [
+        "| data | SNN, % | its twin, % | resnet-silu, % | T | minutes each | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, title in RECORDS.items():
+        path = HERE / "results" / f"record-{name}.json"
+        if not path.is_file():
+            continue
+        found = {each["contender"]: each for each in json.loads(path.read_text())["contenders"]}
+        scores, minutes = [], []
+        for contender in ("vgg-lif", "vgg-relu", "resnet-silu"):
+            accuracies = [100 * accuracy for accuracy in found.get(contender, {"accuracies": []})["accuracies"]]
+            scores.append(
+                f"{statistics.fmean(accuracies):.2f} ± {statistics.stdev(accuracies):.2f}" if accuracies else "–"
+            )
+            minutes += [f"{found[contender]['training_minutes']:.0f}"] if accuracies else []
+        spiking = found["vgg-lif"]
+        cells = [title, *scores, spiking["num_steps"], ", ".join(minutes), len(spiking["accuracies"])]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
 
 
 def study() -> str:
