@@ -152,8 +152,8 @@ def page(document: dict[str, Any]) -> str:
     lines = [
         "# What makes the contenders strong", "",
         f"The recipe `strong` on {document['dataset']}, {document['epochs']} epochs of each, one setting changed at a",
-        f"time. Accuracy is on {document['validation_images']:,} validation images; no test image was asked. A change is",
-        "its mean over seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and the",
+        f"time. Accuracy is on {document['validation_images']:,} validation images; no test image was asked. A change",
+        "is its mean over seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and the",
         "spiking network's include its twin's where it starts from it or learns from it. With so few seeds, a change",
         "below about 0.2 points can be chance. Made by `python benchmarks/ablation.py --write` from",
         f"`{document['command']}` ({environment['cpu']}).", "",
