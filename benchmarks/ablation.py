@@ -14,6 +14,7 @@ import json
 import statistics
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -149,14 +150,16 @@ def page(document: dict[str, Any]) -> str:
     rows = document["rows"]
     base = next(row["contenders"] for row in rows if row["variant"] == "as it is")
     environment = document["environment"]
+    text = (
+        f"The recipe `strong` on {document['dataset']}, {document['epochs']} epochs of each, one setting changed at a "
+        f"time. Accuracy is on {document['validation_images']:,} validation images; no test image was asked. A change "
+        "is its mean over seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
+        "those of the spiking network include its twin's where it starts from it or learns from it. With so few seeds, "
+        "a change below about 0.2 points can be chance. Made by `python benchmarks/ablation.py --write` from "
+        f"`{document['command']}` ({environment['cpu']})."
+    )
     lines = [
-        "# What makes the contenders strong", "",
-        f"The recipe `strong` on {document['dataset']}, {document['epochs']} epochs of each, one setting changed at a",
-        f"time. Accuracy is on {document['validation_images']:,} validation images; no test image was asked. A change",
-        "is its mean over seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and the",
-        "spiking network's include its twin's where it starts from it or learns from it. With so few seeds, a change",
-        "below about 0.2 points can be chance. Made by `python benchmarks/ablation.py --write` from",
-        f"`{document['command']}` ({environment['cpu']}).", "",
+        "# What makes the contenders strong", "", fill(text, 120, break_on_hyphens=False), "",
         "| setting | vgg-lif, points | minutes | vgg-relu, points | minutes | seeds |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for row in rows:
