@@ -204,7 +204,7 @@ def _line(each: dict[str, Any]) -> str:
     low, high = (1e6 * joules for joules in each["joules"]["45nm-fp32"])
     cells = [
         each["contender"], _mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
-        f"{each['parameters']:,}", f"{each['macs'] / 1e6:.3g} M", f"{each['acs'] / 1e6:.3g} M",
+        f"{each['parameters']:,}", f"{each['macs'] / 1e6:.3g} M", f"{each['acs'] / 1e6:.3g} M" if each["acs"] else "0",
         f"{low:.3g} to {high:.3g}", f"{each['training_minutes']:.0f}", each["epochs"],
     ]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"

@@ -212,7 +212,7 @@ RECORDS = {
 def records() -> str:
     """What the recipe `strong` reaches: accuracy over seeds, in how many minutes."""
     lines = [
-        "| data | SNN, % | its twin, % | resnet-silu, % | T | minutes each | seeds |",
+        "| data | SNN, % | its twin, % | resnet-silu, % | T | minutes | seeds |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, title in RECORDS.items():

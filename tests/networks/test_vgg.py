@@ -148,7 +148,8 @@ def test_dropout_changes_no_weight():
 def test_width_scales_every_layer():
     small, large = (num_parameters(make(VGGReLU, width=width)) for width in (6, 12))
     assert 3 < large / small < 4.1
-    assert [block[0].out_channels for block in make(VGGReLU, width=24).blocks] == [24, 48, 48, 64, 64]
+    for width, expected in ((24, [24, 48, 48, 64, 64]), (32, [32, 64, 64, 80, 80]), (20, [20, 40, 40, 53, 53])):
+        assert [block[0].out_channels for block in make(VGGReLU, width=width).blocks] == expected
 
 
 def test_they_are_entered_and_a_wrong_pooling_is_named():

@@ -254,6 +254,24 @@ def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatc
     assert fitted(replace(quick, minutes=1.0)).budget.epochs == {"vgg-lif": 3000, "vgg-relu": 3000}
 
 
+@pytest.mark.parametrize(
+    ("minutes", "large", "given", "width"),
+    [(1.5, 100, None, None), (1.6, 100, None, 32), (4.0, 100, None, 48), (60.0, 100, None, 64), (60.0, 100, 3, None),
+     (60.0, 1000, None, None)],
+)  # fmt: skip
+def test_a_large_set_with_time_has_wider_networks(minutes, large, given, width, quick, timed, monkeypatch):
+    monkeypatch.setattr(fitting, "LARGE", large)
+    found = fitted(replace(quick, minutes=minutes, width=given))
+    assert found.rules.chosen.get("width") == width
+    assert found.experiment.width == (width or given or fitting.USUAL_WIDTH)
+    # Those of the usual width are timed, and then those that train.
+    assert timed == ["vgg-lif", "vgg-relu"] * (1 if width is None else 2)
+    # Whoever has no width, and is slower, does not count.
+    monkeypatch.setitem(SECONDS, "small-cnn", 1000.0)
+    others = fitted(replace(quick, contenders=("small-cnn", *quick.contenders), minutes=1.5 * minutes, width=given))
+    assert others.rules.chosen.get("width") == width
+
+
 def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
     found = fitted(replace(quick, epochs=3))
     assert (found.experiment.epochs, found.budget, timed) == (3, None, [])

@@ -113,9 +113,9 @@ class Experiment:
         "Width of the surrogate. Unset: its usual value.", tunable="snn",
     )] = None
     hidden: Annotated[Million, about("Width of the hidden linear layers.")] = 256
-    width: Annotated[Count, about(
-        "The strong networks: channels of the first convolution; deeper ones have more in proportion.",
-    )] = 24
+    width: Annotated[Count | None, about(
+        "The strong networks: channels of the first convolution; deeper ones have more. Unset: 24, or by the minutes.",
+    )] = None
     pooling: Annotated[Literal["max", "avg"], about(
         "How the convolutional networks pool: conv-lif, conv-relu, vgg-lif, vgg-relu.",
     )] = "max"

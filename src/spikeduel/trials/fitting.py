@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import gradients
+from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment, digest
@@ -38,6 +39,8 @@ more about others the less it has to learn.
 """
 ALIKE = 0.1
 """Images are flipped, or moved, in training where surely more of them look most like another that is."""
+USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
+"""A large set for which there is time for twice a `FEW` epochs has networks as wide as lets them train a `FEW`."""
 MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """A set whose training images have so many numbers trains so long, where nothing is given; others by the root."""
@@ -65,10 +68,15 @@ def fit(
     """
     split = splits[0]
     rules = by_size(experiment, len(split.train))
-    experiment = replace(experiment, **rules.chosen)
+    is_width_open = experiment.width is None and bool(_with_width(experiment))
+    experiment = replace(experiment, **rules.chosen, width=USUAL_WIDTH if is_width_open else experiment.width)
     budget = None
     if experiment.epochs is None:
         budget = _kept(experiment, prepared, split, store, progress)
+        if is_width_open and (width := wider(budget, experiment, len(split.train))):
+            rules = structs.replace(rules, chosen={**rules.chosen, "width": width})
+            experiment = replace(experiment, width=width)
+            budget = _kept(experiment, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
     if experiment.augmentation == AUTO:
         rules = by_looks(rules, experiment, prepared, split)
@@ -84,6 +92,22 @@ def by_size(experiment: Experiment, num_train: int) -> SetRules:
     if experiment.dropout is None:
         chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
     return SetRules(num_train=num_train, chosen=chosen)
+
+
+def wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
+    """The width with which the slowest of the contenders that have one train for a `FEW` epochs, on a large set, if
+    that is more than `USUAL_WIDTH`. The time of an epoch goes with its square.
+    """
+    epochs = min(budget.epochs[each] for each in _with_width(experiment))
+    if num_train < LARGE or epochs < 2 * FEW:
+        return None
+    return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
+
+
+def _with_width(experiment: Experiment) -> list[str]:
+    """The contenders that take a width."""
+    taken = {each: building.names_taken(building.architecture_of(each)) or () for each in experiment.contenders}
+    return [each for each, names in taken.items() if "width" in names]
 
 
 def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
