@@ -86,6 +86,7 @@ def record(name: str, data_dir: str | None, seeds: int, runs: Path) -> None:
     print(comparison.table())
     prepared = data.load(experiment)
     document = {
+        "title": row.title,
         "command": f"python benchmarks/records.py {name} --seeds {seeds}",
         "settings": row.settings,
         "environment": comparison.results.environment,

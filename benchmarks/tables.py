@@ -201,25 +201,15 @@ def _ms(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
 
 
-RECORDS = {
-    "fashion-mnist": "Fashion-MNIST",
-    "fashion-mnist-10-minutes": "Fashion-MNIST, 10 minutes for both",
-    "mnist": "MNIST",
-    "socofing": "SOCOFing by person, ten fingers",
-}
-
-
 def records() -> str:
     """What the recipe `strong` reaches: accuracy over seeds, in how many minutes."""
     lines = [
         "| data | SNN, % | its twin, % | resnet-silu, % | T | minutes | seeds |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, title in RECORDS.items():
-        path = HERE / "results" / f"record-{name}.json"
-        if not path.is_file():
-            continue
-        found = {each["contender"]: each for each in json.loads(path.read_text())["contenders"]}
+    for path in sorted((HERE / "results").glob("record-*.json")):
+        document = json.loads(path.read_text())
+        found = {each["contender"]: each for each in document["contenders"]}
         scores, minutes = [], []
         for contender in ("vgg-lif", "vgg-relu", "resnet-silu"):
             accuracies = [100 * accuracy for accuracy in found.get(contender, {"accuracies": []})["accuracies"]]
@@ -228,7 +218,7 @@ def records() -> str:
             )
             minutes += [f"{found[contender]['training_minutes']:.0f}"] if accuracies else []
         spiking = found["vgg-lif"]
-        cells = [title, *scores, spiking["num_steps"], ", ".join(minutes), len(spiking["accuracies"])]
+        cells = [document["title"], *scores, spiking["num_steps"], ", ".join(minutes), len(spiking["accuracies"])]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 

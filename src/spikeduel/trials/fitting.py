@@ -34,9 +34,7 @@ BATCH_SIZES = (32, 64, 128)
 DROPOUT = 0.2
 """Of sets that are not large."""
 MOVED_FROM = (1, 6, 30)
-"""Epochs from which it pays to move images that all lie alike, by the size of the set: in fewer, a network learns the
-more about others the less it has to learn.
-"""
+"""Epochs from which images that all lie alike are moved, by the size of the set: in fewer, that costs accuracy."""
 ALIKE = 0.1
 """Images are flipped, or moved, in training where surely more of them look most like another that is."""
 USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
@@ -114,10 +112,8 @@ def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split:
     """`rules` with the augmentation, which how images look decides, how many there are, and how long is trained."""
     found = alike(np.asarray(prepared.images), np.asarray(prepared.labels), split.train, prepared.groups)
     is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in found)
-    size, epochs = (
-        _size(rules.num_train),
-        min(experiment.for_contender(each).num_epochs for each in experiment.contenders),
-    )
+    size = _size(rules.num_train)
+    epochs = min(experiment.for_contender(each).num_epochs for each in experiment.contenders)
     parts = ["translate" if size else "affine"] if is_moved or epochs >= MOVED_FROM[size] else []
     augmentation = "-".join([*parts, *(["flip"] if is_mirrored else [])]) or "none"
     return structs.replace(

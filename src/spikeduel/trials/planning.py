@@ -164,8 +164,11 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
     """
     given = {name: getattr(experiment, name) for name in building.neuron_settings(experiment.neuron)}
     taken = building.names_taken(building.architecture_of(contender)) or ("hidden",)
-    open_or_given = {name: getattr(experiment, name) for name in building.SHAPE_SETTINGS if name in taken}
-    shape: dict[str, Any] = {name: value for name, value in open_or_given.items() if value is not None}
+    shape: dict[str, Any] = {
+        name: value
+        for name in building.SHAPE_SETTINGS
+        if name in taken and (value := getattr(experiment, name)) is not None
+    }
     if registry.library_of(contender):
         shape = libraries.settings_of(contender, prepared.image_shape, experiment.pretrained)
     card = ModelCard(

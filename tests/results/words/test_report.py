@@ -223,8 +223,8 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     )
     assert rules["chosen for the set"] == (
         "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
-        "them look most like the mirror image of another of their class (flipped where surely above 10 %), 4 % like "
-        "another that is moved (moved where surely above 10 %, or in long training)"
+        "them look most like the mirror image of another of their class (they are flipped where that is surely above "
+        "10 %), 4 % like another that is moved (they are moved where that is surely above 10 %, and in long training)"
     )
     by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None)
     rules = strong_rules(lambda made: structs.replace(made, rules=by_size))

@@ -105,8 +105,9 @@ def _chosen(rules: SetRules | None) -> str:
         return text
     return (
         f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look most like the mirror "
-        f"image of another of their class (flipped where surely above 10 %), {per_cent(rules.moved, 0)} like another "
-        "that is moved (moved where surely above 10 %, or in long training)"
+        "image of another of their class (they are flipped where that is surely above 10 %), "
+        f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is surely above 10 %, and "
+        "in long training)"
     )
 
 
