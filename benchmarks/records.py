@@ -1,29 +1,37 @@
 """The records: each row a duel by the recipe strong, trained for longer; docs/records.md is made of their results.
 
-    python benchmarks/records.py fashion-mnist [--data-dir PATH] [--seeds N] [--runs DIR]
+    python benchmarks/records.py fashion-mnist [--data-dir PATH] [--seeds N] [--jobs N] [--runs DIR]
     python benchmarks/records.py --write
 
 Settings were chosen on validation images. The whole test set is asked once a training, at its end. What the store holds
-is not trained again, so that a run that is cut off goes on; `--seeds` adds to those that are there. The results go to
+is not trained again, so that a run that is cut off goes on; `--seeds` adds to those that are there. `--jobs 2` trains
+two seeds at a time, each with half of the threads: for rows that count epochs, not minutes. The results go to
 benchmarks/results/record-ROW.json, and `--write` makes the page of all of them.
 """
 
 import argparse
 import json
 import statistics
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.data import Prepared
 from spikeduel.results import predictions
 from spikeduel.results.comparison import Comparison
+from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import TerminalProgress
+from spikeduel.trials import fitting, planning, trial
+from spikeduel.trials.store import Store
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "records.md"
@@ -70,18 +78,23 @@ def main() -> None:
     parser.add_argument("row", nargs="?", choices=list(ROWS))
     parser.add_argument("--data-dir")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds that are trained at a time")
     parser.add_argument("--runs", type=Path, default=Path("runs/records"), help="where the runs and their store go")
     parser.add_argument("--write", action="store_true", help="make docs/records.md")
     options = parser.parse_args()
     if options.write:
         PAGE.write_text(page())
     else:
-        record(options.row, options.data_dir, options.seeds, options.runs)
+        record(options.row, options.data_dir, options.seeds, options.jobs, options.runs)
 
 
-def record(name: str, data_dir: str | None, seeds: int, runs: Path) -> None:
+def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -> None:
     row, progress = ROWS[name], TerminalProgress(stderr=True)
     experiment = strong(**row.settings, seeds=seeds, data_dir=data_dir)
+    if jobs > 1:
+        train = partial(train_seed, experiment, runs / "store", max(1, torch.get_num_threads() // jobs))
+        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+            list(pool.map(train, range(seeds)))
     comparison = compare(experiment, runs / name, runs / "store", progress)
     print(comparison.table())
     prepared = data.load(experiment)
@@ -97,6 +110,17 @@ def record(name: str, data_dir: str | None, seeds: int, runs: Path) -> None:
     }
     path = HERE / "results" / f"record-{name}.json"
     path.write_text(f"{json.dumps(document, indent=1)}\n")
+
+
+def train_seed(experiment: Experiment, root: Path, threads: int, seed: int) -> None:
+    """Trains all contenders with one seed, and leaves them in the store: no test image is looked at."""
+    torch.set_num_threads(threads)
+    prepared, store, progress = data.load(experiment), Store(root), TerminalProgress(stderr=True)
+    split = data.split(prepared, experiment)
+    fitted = fitting.fit(experiment, prepared, [split], store, progress).experiment
+    trials = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
+    for each in sorted(trials, key=lambda planned: planned.twin is not None):
+        trial.run(each, prepared, store, progress, test=False)
 
 
 def entry(comparison: Comparison, contender: str, prepared: Prepared, row: Row) -> dict[str, Any]:
@@ -131,7 +155,7 @@ def parts(comparison: Comparison, contender: str, prepared: Prepared, row: Row) 
     names, truth = np.array(prepared.names)[file.indices], np.array(file.labels)
     hand = np.array([name.split()[0] for name in prepared.classes])
     found: dict[str, list[float]] = {}
-    for answers in (np.array(trial.predicted) for trial in file.trials if trial.contender == contender):
+    for answers in (np.array(each.predicted) for each in file.trials if each.contender == contender):
         for part, start in row.also.items():
             chosen = np.char.startswith(names, start)
             found.setdefault(part, []).append(float((answers == truth)[chosen].mean()))
