@@ -67,6 +67,8 @@ SPIKING: dict[str, dict[str, Any]] = {
     "triangle surrogate": {"surrogate": "triangular"},
     "wider surrogate": {"surrogate_alpha": 1.0},
     "narrower surrogate": {"surrogate_alpha": 4.0},
+    "surrogate from wide to its width": {"first_surrogate_alpha": 1.0},
+    "surrogate from its width to narrow": {"first_surrogate_alpha": 2.0, "surrogate_alpha": 4.0},
     "threshold 1": {"threshold": 1.0},
     "threshold 0.25": {"threshold": 0.25},
     "beta 0.25": {"beta": 0.25},

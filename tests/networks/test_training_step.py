@@ -12,6 +12,7 @@ from spikeduel.networks.models import Model, ModelCard
 from spikeduel.networks.training_step import COUNTED_AT_ONCE, TrainingStep
 from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import strong
+from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout
 
@@ -168,6 +169,17 @@ def test_time_never_grows_beyond_that_of_the_network():
     assert steps_taken((8, 2)) == [4] * 3 + [2] * 3 + [4] * 3
     # A network of another library counts its steps itself.
     assert steps_taken((1,), foreign=Calling("loop", False, "scores", num_steps=4)) == [4] * 9
+
+
+@pytest.mark.parametrize(("first", "expected"), [(None, [2.0] * 4), (1.0, [1.0, 1.25, 1.5, 1.75])])
+def test_surrogates_go_evenly_from_their_first_width_to_their_own(first, expected):
+    module, alphas = FixedInTime([P, Q]), []
+    module.neuron = LIF()
+    module.register_forward_pre_hook(lambda *_: alphas.append(module.neuron.surrogate_alpha))
+    step = TrainingStep(model(module, 2), experiment(first_surrogate_alpha=first), 4)
+    for _ in range(4):
+        step(IMAGES, LABELS, KEYS)
+    assert alphas == expected
 
 
 def test_what_has_no_time_does_not_grow():

@@ -29,7 +29,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "chunk_steps": 5, "epochs": 4, "batch_size": 32, "minutes": 1.5, "equal": "epochs", "optimizer": "adamw",
         "weight_decay": 0.1, "schedule": "constant", "label_smoothing": 0.2, "averaging": 0.5, "start": "fresh",
         "distillation": 0.25, "pretrained": "no", "whitening": True,
-        "first_steps": (1, 2), "per_step_loss": 0.4, "augmentation": "shift",
+        "first_steps": (1, 2), "first_surrogate_alpha": 1.5, "per_step_loss": 0.4, "augmentation": "shift",
         "learning_rate": 1e-3, "patience": 5, "min_delta": 0.02, "split": "published", "folds": 5, "split_seed": 9,
         "limit": 100, "data_dir": "/data", "group_by": r"(\d+)_", "image_size": 32, "alterations": ("Hard",),
         "near_duplicate_ratio": 0.2, "robustness": True, "optimism": True, "device": "cpu", "precision": "bf16",

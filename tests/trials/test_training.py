@@ -135,6 +135,7 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
     experiment = strong(
         "digits", epochs=3, batch_size=64, limit=200, width=4, num_steps=3, dropout=0.2, device="cpu",
         augmentation="translate-flip-cutout-mixup", averaging=0.3, first_steps=(1, 2), per_step_loss=0.5,
+        first_surrogate_alpha=0.5,
     )  # fmt: skip
     whole = loop(experiment, tmp_path, contender, name="a.pt")
     expected = whole.run()
@@ -157,7 +158,7 @@ def test_each_of_what_makes_networks_strong_changes_the_numbers(tmp_path):
     changes = [
         {}, {"dropout": 0.5}, {"augmentation": "translate"}, {"augmentation": "mixup"}, {"averaging": 0.5},
         {"label_smoothing": 0.2}, {"optimizer": "adamw"}, {"schedule": "constant"}, {"weight_decay": 0.5},
-        {"first_steps": (1,)}, {"per_step_loss": 1.0},
+        {"first_steps": (1,)}, {"first_surrogate_alpha": 0.5}, {"per_step_loss": 1.0},
     ]  # fmt: skip
     weights = []
     for number, each in enumerate(changes):

@@ -157,6 +157,7 @@ def test_what_changes_no_number_changes_no_key(same, small):
         {"averaging": 0.1},
         {"distillation": 0.1},
         {"first_steps": (1,)},
+        {"first_surrogate_alpha": 1.0},
         {"per_step_loss": 0.1},
     ],
     ids=str,

@@ -13,7 +13,7 @@ from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import Optimizer
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import analogue
-from spikeduel.spiking.neurons import State, carried_state
+from spikeduel.spiking.neurons import LIF, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.errors import InputError
@@ -41,6 +41,10 @@ class TrainingStep:
         self.twin = twin if experiment.distillation else None
         self._given: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
+        self._neurons: list[tuple[LIF, float]] = []
+        if experiment.first_surrogate_alpha is not None and model.card.foreign is None:
+            layers = (layer for layer in self.module.modules() if isinstance(layer, LIF))
+            self._neurons = [(layer, layer.surrogate_alpha) for layer in layers]
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
         # The gradients of chunks would be summed up in bf16.
         copies = Bf16Copies(model) if experiment.optimizer == "adam" and self.chunk_steps is None else None
@@ -63,6 +67,7 @@ class TrainingStep:
         `targets` float `[B, K]` are probabilities of classes to learn in place of the labels. Returns the loss as it
         was before it learned: a tensor, since reading a number would make a device wait.
         """
+        self._set_surrogates()
         output = self._forward(images, keys)
         readout = self.model.readout
         loss = self._loss(output, self._targets(images, labels if targets is None else targets))
@@ -79,6 +84,12 @@ class TrainingStep:
         else:
             self._add_right(output, labels)  # somebody's own may give what cannot be joined
         return loss.detach()
+
+    def _set_surrogates(self) -> None:
+        """Makes them as wide as they are at this point of the training."""
+        first = self.experiment.first_surrogate_alpha or 0.0
+        for neuron, last in self._neurons:
+            neuron.surrogate_alpha = first + (last - first) * self.optimizer.progress
 
     def _targets(self, images: Tensor, labels: Tensor) -> Tensor:
         """`labels` int64 `[B]`, or float `[B, K]`, smoothed and mixed with the twin's answers."""

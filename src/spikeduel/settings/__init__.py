@@ -178,6 +178,9 @@ class Experiment:
     first_steps: Annotated[tuple[Steps, ...], about(
         "Fewer time steps earlier in training: with 1,2 and num_steps 4 it is 1, 2 and 4, each for a third.",
     )] = ()
+    first_surrogate_alpha: Annotated[Positive | None, about(
+        "Width of the surrogate when training starts; it goes evenly to surrogate_alpha. Unset: that all along.",
+    )] = None
     per_step_loss: Annotated[Fraction, about(
         "Share of the loss that is each time step's own; the rest is that of the answer after all steps.",
     )] = 0.0

@@ -27,8 +27,8 @@ from spikeduel.trials.augmenting import AUGMENTATIONS
 
 TRAINING_SETTINGS = (
     "epochs", "batch_size", "augmentation", "optimizer", "learning_rate", "weight_decay", "schedule",
-    "label_smoothing", "whitening", "averaging", "distillation", "first_steps", "per_step_loss", "patience",
-    "min_delta", "chunk_steps",
+    "label_smoothing", "whitening", "averaging", "distillation", "first_steps",
+    "first_surrogate_alpha", "per_step_loss", "patience", "min_delta", "chunk_steps",
 )  # fmt: skip
 
 

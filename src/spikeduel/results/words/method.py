@@ -91,6 +91,10 @@ def _strengths(experiment: Experiment) -> str:
         f"dropout {experiment.dropout or 0:g}": (experiment.dropout or 0) > 0,
         f"averaged weights ({experiment.averaging:g})": experiment.averaging > 0,
         f"time steps {', then '.join(stages)}": bool(experiment.first_steps),
+        f"surrogates of width {experiment.first_surrogate_alpha or 0:g} at first": bool(
+            experiment.first_surrogate_alpha
+        ),
+        "a whitening first layer": experiment.whitening,
         f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss > 0,
     }
     return ", ".join(text for text, on in parts.items() if on)
