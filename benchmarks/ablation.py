@@ -64,6 +64,7 @@ SPIKING: dict[str, dict[str, Any]] = {
     "distilled by half": {"distillation": 0.5},
     "distilled alone": {"distillation": 1.0},
     "half of the loss step by step": {"per_step_loss": 0.5},
+    "read out by membranes": {"readout": "membrane"},
     "triangle surrogate": {"surrogate": "triangular"},
     "wider surrogate": {"surrogate_alpha": 1.0},
     "narrower surrogate": {"surrogate_alpha": 4.0},

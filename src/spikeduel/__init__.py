@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
     from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
     from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
+    from spikeduel.spiking.readouts import LogitReadout, MeanReadout, MembraneReadout, SpikeCountReadout
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.augmenting import AUGMENTATIONS
@@ -63,7 +63,7 @@ _NAMES = {
     "spiking.kernels.reference": "SURROGATES Surrogate",
     "spiking.neurons": "ALIF IF LIF LeakyReadout NEURONS Neuron PLIF carried_state",
     "spiking.random_keys": "RandomKeys",
-    "spiking.readouts": "LogitReadout MeanReadout SpikeCountReadout",
+    "spiking.readouts": "LogitReadout MeanReadout MembraneReadout SpikeCountReadout",
     "system.errors": "InputError SpikeduelError",
     "system.progress": "Progress TerminalProgress",
     "trials.augmenting": "AUGMENTATIONS",

@@ -37,6 +37,7 @@ def exported(model, path, to, **more):
         ("dense-snn", "latency", {}),
         ("dense-snn", "direct", {"neuron": "alif", "reset_mechanism": "zero"}),
         ("conv-lif", "direct", {"neuron": "plif"}),
+        ("dense-lif", "direct", {"readout": "membrane"}),
         ("vgg-lif", "direct", {"width": 4, "dropout": 0.5, "threshold": 0.02}),
         ("small-cnn", None, {}),
     ],
@@ -80,15 +81,24 @@ def test_random_encodings_are_the_callers_and_the_file_says_what_it_wants(tmp_pa
     assert [output.name for output in written.graph.output] == ["scores", "probabilities"]
 
 
-@pytest.mark.parametrize(("shape", "neuron"), [("dense-snn", "lif"), ("conv-lif", "alif")])
-def test_step_by_step_as_the_model_streams(shape, neuron, tmp_path):
-    model = spiking(shape, neuron=neuron)
+@pytest.mark.parametrize(
+    ("shape", "network"),
+    [
+        ("dense-snn", {}),
+        ("conv-lif", {"neuron": "alif"}),
+        ("dense-lif", {"readout": "membrane"}),
+        ("dense-lif", {"readout": "membrane", "neuron": "plif"}),
+        ("dense-lif", {"readout": "membrane", "beta": 1.0}),
+    ],
+)
+def test_step_by_step_as_the_model_streams(shape, network, tmp_path):
+    model = spiking(shape, **network)
     model.card = replace(model.card, temperature=2.0)
     _, session = exported(model, tmp_path / "a.onnx", "onnx-step")
     prepared = torch.from_numpy(IMAGES[:3])
     names = [given.name for given in session.get_inputs() if given.name != "frame"]
     assert "lif1.mem" in names
-    assert ("lif1.adaptation" in names) == (neuron == "alif")
+    assert ("lif1.adaptation" in names) == (network.get("neuron") == "alif")
     wanted = ["scores", "probabilities", *(f"{name}.next" for name in names)]
     assert [given.name for given in session.get_outputs()] == wanted
     shapes = {given.name: [3 if side == "batch" else side for side in given.shape] for given in session.get_inputs()}

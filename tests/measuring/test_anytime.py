@@ -187,10 +187,12 @@ def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
-@pytest.mark.parametrize("shape", ["dense-snn", "dense-lif"])
-def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, encoding):
+@pytest.mark.parametrize(
+    ("shape", "readout"), [("dense-snn", {}), ("dense-lif", {}), ("dense-lif", {"readout": "membrane"})]
+)
+def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, readout, encoding):
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}
-    model, given = make(shape, family="snn", network=network, encoding=encoding, num_steps=6), batches()
+    model, given = make(shape, family="snn", network=network | readout, encoding=encoding, num_steps=6), batches()
     found = anytime(model, given)
     assert found.accuracies[-1] == classification(model, given).accuracy
     assert found.early_exit is None

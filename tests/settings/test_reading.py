@@ -24,6 +24,7 @@ def test_every_setting_survives_toml_and_text(tmp_path):
         "equivalence_margin": 0.01, "encoding": "rate",
         "num_steps": 7, "neuron": "m:n", "beta": 0.6, "threshold": 0.7, "reset_mechanism": "zero",
         "surrogate": "sigmoid", "surrogate_alpha": 3.0, "hidden": 64, "width": 8, "dropout": 0.3, "pooling": "avg",
+        "readout": "membrane",
         "adaptation_decay": 0.8, "adaptation_gain": 0.2, "activation_bits": 4, "controls": True,
         "family": ("own:Net=snn",), "convert": True, "conversion_steps": 8, "conversion_percentile": 99.0,
         "chunk_steps": 5, "epochs": 4, "batch_size": 32, "minutes": 1.5, "equal": "epochs", "optimizer": "adamw",

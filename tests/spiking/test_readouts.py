@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from spikeduel.spiking.readouts import LogitReadout, MeanReadout, SpikeCountReadout
+from spikeduel.spiking.neurons import IF, LIF, PLIF, LeakyReadout, ReLU
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, MembraneReadout, SpikeCountReadout
 
 
 def test_spike_count_by_hand():
@@ -40,14 +41,37 @@ def test_the_mean_over_steps_is_the_score():
     assert readout.loss(output, torch.tensor([1])) == expected
 
 
-@pytest.mark.parametrize("readout", [SpikeCountReadout(), MeanReadout()], ids=lambda r: type(r).__name__)
+def test_a_membrane_is_that_of_neurons_that_never_spike(generator):
+    output = torch.randn(6, 4, 3, generator=generator, dtype=torch.bfloat16)
+    last = LeakyReadout(0.7)(output)[-1] / LeakyReadout(0.7)(torch.ones(6, 1, 1))[-1]
+    torch.testing.assert_close(MembraneReadout(LIF(0.7)).scores(output), last)
+    # A single step, or the same at every one, is its own mean.
+    for same in (output[:1], output[:1].expand(6, -1, -1)):
+        torch.testing.assert_close(MembraneReadout(LIF(0.7)).scores(same), output[0].float())
+
+
+@pytest.mark.parametrize("neuron", [IF(), ReLU()], ids=lambda each: type(each).__name__)
+def test_a_membrane_without_a_leak_is_the_mean(neuron, generator):
+    output = torch.randn(6, 4, 3, generator=generator)
+    torch.testing.assert_close(MembraneReadout(neuron).scores(output), MeanReadout().scores(output))
+
+
+def test_a_membrane_learns_the_leak_of_its_neurons(generator):
+    neuron = PLIF(0.5)
+    MembraneReadout(neuron).loss(torch.randn(6, 4, 3, generator=generator), torch.tensor([0, 1, 2, 0])).backward()
+    assert neuron.beta_logit.grad.abs() > 0
+
+
+OVER_TIME = [SpikeCountReadout(), MeanReadout(), MembraneReadout(LIF(0.7)), MembraneReadout(PLIF(0.7))]
+
+
+@pytest.mark.parametrize("readout", OVER_TIME, ids=lambda r: type(r).__name__)
 def test_scores_can_be_summed_up_step_by_step(readout, generator):
     mem = torch.randn(6, 4, 3, generator=generator)
     output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
-    total = 0
-    for t in range(6):
-        now = tuple(part[t : t + 1] for part in output) if isinstance(output, tuple) else output[t : t + 1]
-        total = total + readout.accumulate(now)
+    total = readout.accumulate(readout.steps(output)[0])
+    for now in readout.steps(output)[1:]:
+        total = readout.added(total, readout.accumulate(now))
     torch.testing.assert_close(readout.scores_of(total, 6), readout.scores(output))
 
 
@@ -57,7 +81,7 @@ def test_bfloat16_spikes_are_counted_beyond_256():
     assert SpikeCountReadout().scores((spk, mem)).tolist() == [[299, 300.25]]
 
 
-@pytest.mark.parametrize("readout", [SpikeCountReadout(), MeanReadout()], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("readout", OVER_TIME, ids=lambda r: type(r).__name__)
 def test_running_scores_are_those_of_the_steps_so_far(readout, generator):
     mem = torch.randn(6, 4, 3, generator=generator)
     output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem
@@ -69,13 +93,14 @@ def test_running_scores_are_those_of_the_steps_so_far(readout, generator):
     assert torch.equal(running[-1], readout.scores(output))
 
 
-READOUTS = [SpikeCountReadout(), MeanReadout(), LogitReadout()]
+READOUTS = [*OVER_TIME, LogitReadout()]
 
 
 @pytest.mark.parametrize("readout", READOUTS, ids=lambda r: type(r).__name__)
 def test_the_loss_of_probabilities_is_that_of_the_labels_weighed_by_them(readout, generator):
     mem = torch.randn(6, 4, 3, generator=generator)
-    output = {"MeanReadout": mem, "LogitReadout": mem[0]}.get(type(readout).__name__, ((mem > 0).float(), mem))
+    single = {"LogitReadout": mem[0], "SpikeCountReadout": ((mem > 0).float(), mem)}
+    output = single.get(type(readout).__name__, mem)
     shares = torch.rand(4, 3, generator=generator)
     shares /= shares.sum(1, keepdim=True)
     # Each image's label in turn, the others' as they are.
@@ -89,7 +114,7 @@ def test_the_loss_of_probabilities_is_that_of_the_labels_weighed_by_them(readout
     assert not torch.allclose(readout.loss(output, shares), expected)
 
 
-@pytest.mark.parametrize("readout", READOUTS[:2], ids=lambda r: type(r).__name__)
+@pytest.mark.parametrize("readout", OVER_TIME, ids=lambda r: type(r).__name__)
 def test_single_steps_are_outputs_of_one_step(readout, generator):
     mem = torch.randn(6, 4, 3, generator=generator)
     output = ((mem > 0).float(), mem) if isinstance(readout, SpikeCountReadout) else mem

@@ -839,6 +839,12 @@ def test_what_shapes_the_vggs_changes_their_keys(other, small):
     assert [name for name, key in before.items() if after[name] != key] == ["vgg-lif", "vgg-relu"]
 
 
+def test_how_it_is_read_out_concerns_spiking_chains_only(small):
+    everyone = replace(small, contenders=("vgg-lif", "vgg-relu", "conv-lif", "dense-lif", "dense-snn", "small-cnn"))
+    before, after = keys(everyone), keys(replace(everyone, readout="membrane"))
+    assert [name for name, key in before.items() if after[name] != key] == ["vgg-lif", "conv-lif", "dense-lif"]
+
+
 # ---- networks that were not made for spikeduel
 
 TUTORIAL = """

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from spikeduel.networks import plain
-from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain
+from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain, readout_of
 from spikeduel.networks.narrow import NarrowLinear, through
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
@@ -101,9 +101,12 @@ class _Dense(nn.Module):
 class DenseLIF(SpikingChain, _Dense):
     """Twice {Linear → hidden, batch norm, neurons}, Linear → K."""
 
-    def __init__(self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256) -> None:
+    def __init__(
+        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256, readout: str = "mean"
+    ) -> None:
         super().__init__(image_shape, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
+        self.readout = readout_of(readout, self.lif2)
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""
@@ -148,10 +151,17 @@ class ConvLIF(SpikingChain, _Conv):
     """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K."""
 
     def __init__(
-        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256, pooling: str = "max"
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        neuron: MakeNeuron,
+        hidden: int = 256,
+        pooling: str = "max",
+        readout: str = "mean",
     ) -> None:
         super().__init__(image_shape, num_classes, hidden, pooling)
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
+        self.readout = readout_of(readout, self.lif3)
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`."""

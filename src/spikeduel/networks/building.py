@@ -57,7 +57,7 @@ def architecture_of(contender: str) -> Callable[..., nn.Module]:
     return built
 
 
-SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")
+SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout", "readout")
 """The settings that go to the architecture."""
 BUILT_WITH = ("image_shape", "num_classes", "num_steps", "neuron", *SHAPE_SETTINGS)
 """What an architecture may name, to be told."""

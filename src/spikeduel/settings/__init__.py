@@ -119,6 +119,10 @@ class Experiment:
     pooling: Annotated[Literal["max", "avg"], about(
         "How the convolutional networks pool: conv-lif, conv-relu, vgg-lif, vgg-relu.",
     )] = "max"
+    readout: Annotated[Literal["mean", "membrane"], about(
+        "How the output of dense-lif, conv-lif and vgg-lif becomes scores: its mean over the steps, or by membranes.",
+        "membrane: of neurons that leak by beta and never spike, so that later steps count for more.",
+    )] = "mean"
     dropout: Annotated[Fraction | None, about(
         "The strong networks: share of the last layer's inputs that training leaves out. Unset: by size of the set.",
     )] = None
