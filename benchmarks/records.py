@@ -117,7 +117,7 @@ def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -
     prepared = data.load(experiment)
     document = {
         "title": row.title,
-        "command": f"python benchmarks/records.py {name} --seeds {seeds}",
+        "command": f"python benchmarks/records.py {name} --seeds {seeds}{f' --jobs {jobs}' if jobs > 1 else ''}",
         "settings": row.settings,
         "environment": comparison.results.environment,
         "dataset": comparison.results.dataset.name,
@@ -186,9 +186,10 @@ def page() -> str:
         "# Records", "",
         "What the recipe `strong` reaches when it trains for longer. Settings were chosen on validation images, the",
         "whole test set was asked once a training, at its end, and each number is the mean over seeds ± their standard",
-        "deviation. A spiking network starts from its twin's weights; its minutes are those of both. Energies are",
-        "estimates from counts (45 nm, 32-bit floats, arithmetic alone): from zeros skipped to nothing skipped. This",
-        "page is made by `python benchmarks/records.py --write`.", "",
+        "deviation. A spiking network starts from its twin's weights; its minutes are those of both. With `--jobs 2`",
+        "two seeds train at a time, and minutes are of one thread. Energies are estimates from counts (45 nm, 32-bit",
+        "floats, arithmetic alone): from zeros skipped to nothing skipped. This page is made by",
+        "`python benchmarks/records.py --write`.", "",
     ]  # fmt: skip
     for name, row in ROWS.items():
         path = HERE / "results" / f"record-{name}.json"

@@ -217,8 +217,9 @@ def records() -> str:
                 f"{statistics.fmean(accuracies):.2f} ± {statistics.stdev(accuracies):.2f}" if accuracies else "–"
             )
             minutes += [f"{found[contender]['training_minutes']:.0f}"] if accuracies else []
-        spiking = found["vgg-lif"]
-        cells = [document["title"], *scores, spiking["num_steps"], ", ".join(minutes), len(spiking["accuracies"])]
+        num_steps = next((each["num_steps"] for each in found.values() if each["num_steps"]), "–")
+        num_seeds = len(document["contenders"][0]["accuracies"])
+        cells = [document["title"], *scores, num_steps, ", ".join(minutes), num_seeds]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 
