@@ -3,10 +3,10 @@
     python benchmarks/records.py fashion-mnist [--data-dir PATH] [--seeds N] [--jobs N] [--runs DIR]
     python benchmarks/records.py --write
 
-Settings were chosen on validation images. The whole test set is asked once a training, at its end. What the store holds
-is not trained again, so that a run that is cut off goes on; `--seeds` adds to those that are there. `--jobs 2` trains
-two seeds at a time, each with half of the threads: for rows that count epochs, not minutes. The results go to
-benchmarks/results/record-ROW.json, and `--write` makes the page of all of them.
+Settings were chosen on validation images. The whole test set is asked once a training, at its end. The results go to
+benchmarks/results/record-ROW.json after each seed, and seeds that are there are not trained again, so that one can go
+on another day; within a training, the store under `--runs` has every epoch. `--jobs 2` trains two seeds at a time, each
+with half of the threads: for rows that count epochs, not minutes. `--write` makes the page of all of them.
 """
 
 import argparse
@@ -23,16 +23,21 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.comparing import compare
-from spikeduel.data import Prepared
-from spikeduel.results import predictions
-from spikeduel.results.comparison import Comparison
+from spikeduel.data import Prepared, Split
+from spikeduel.results.trials import Classification
+from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
+from spikeduel.system import hardware
+from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.trials import fitting, planning, trial
+from spikeduel.trials.assembling import trial_entry
+from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
 
+Found = dict[str, dict[str, Any]]
+"""By contender."""
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "records.md"
 
@@ -106,77 +111,84 @@ def main() -> None:
 
 
 def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -> None:
-    row, progress = ROWS[name], TerminalProgress(stderr=True)
+    row, path = ROWS[name], HERE / "results" / f"record-{name}.json"
+    document = json.loads(path.read_text()) if path.is_file() else {}
+    if document.get("settings") != json.loads(json.dumps(row.settings)):
+        document = {"title": row.title, "settings": row.settings, "machines": [], "contenders": {}}
     experiment = strong(**row.settings, seeds=seeds, data_dir=data_dir)
-    if jobs > 1:
-        train = partial(train_seed, experiment, runs / "store", max(1, torch.get_num_threads() // jobs))
-        with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-            list(pool.map(train, range(seeds)))
-    comparison = compare(experiment, runs / name, runs / "store", progress)
-    print(comparison.table())
-    prepared = data.load(experiment)
-    document = {
-        "title": row.title,
-        "command": f"python benchmarks/records.py {name} --seeds {seeds}{f' --jobs {jobs}' if jobs > 1 else ''}",
-        "settings": row.settings,
-        "environment": comparison.results.environment,
-        "dataset": comparison.results.dataset.name,
-        "test_images": comparison.results.dataset.counts.test,
-        "budget": None if comparison.results.budget is None else comparison.results.budget.epochs,
-        "contenders": [entry(comparison, contender, prepared, row) for contender in comparison.results.contenders],
-    }
-    path = HERE / "results" / f"record-{name}.json"
-    path.write_text(f"{json.dumps(document, indent=1)}\n")
+    known = min((len(each["accuracies"]) for each in document["contenders"].values()), default=0)
+    train = partial(trained, experiment, row, runs / "store", max(1, torch.get_num_threads() // jobs))
+    with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
+        for environment, test_images, found in pool.map(train, range(known, seeds)):
+            add(document, found)
+            at_once = f" --jobs {jobs}" if jobs > 1 else ""
+            document |= {
+                "command": f"python benchmarks/records.py {name} --seeds {seeds}{at_once}",
+                "environment": environment,
+                "machines": sorted({*document["machines"], machine(environment)}),
+                "dataset": experiment.dataset,
+                "test_images": test_images,
+            }
+            path.write_text(f"{json.dumps(document, indent=1)}\n")
 
 
-def train_seed(experiment: Experiment, root: Path, threads: int, seed: int) -> None:
-    """Trains all contenders with one seed, and leaves them in the store: no test image is looked at."""
+def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: int) -> tuple[dict[str, Any], int, Found]:
+    """The machine, the number of test images, and what is known of each contender, trained with one seed and tested."""
     torch.set_num_threads(threads)
     prepared, store, progress = data.load(experiment), Store(root), TerminalProgress(stderr=True)
     split = data.split(prepared, experiment)
     fitted = fitting.fit(experiment, prepared, [split], store, progress).experiment
-    trials = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
-    for each in sorted(trials, key=lambda planned: planned.twin is not None):
-        trial.run(each, prepared, store, progress, test=False)
+    planned = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
+    records = trial.run_all(planned, prepared, store, progress, {None: {}})
+    seconds = {record.key: sum(record.epoch_seconds) for record in records}
+    found: Found = {}
+    for each, record in zip(planned, records, strict=True):
+        finished = Finished(record, trial.measured(each, store))
+        entry = trial_entry(finished)
+        if finished.answers is None or entry.test is None or entry.operations is None or entry.energy is None:
+            raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
+        joules = {name: table.of().range for name, table in entry.energy.tables.items()}
+        found[each.card.contender] = {
+            "family": entry.family,
+            "num_steps": entry.num_steps,
+            "parameters": entry.parameters,
+            "epochs": entry.epochs,
+            "macs": entry.operations.totals.macs.dense.hoisted,
+            "acs": entry.operations.totals.acs.total,
+            "joules": {name: [energy.low, energy.high] for name, energy in joules.items() if energy},
+            "accuracies": entry.test.accuracy,
+            "minutes": (seconds[record.key] + seconds.get(each.twin or "", 0.0)) / 60,
+            "of_parts": parts(finished.answers, prepared, split, row),
+        }
+    return hardware.environment(Compute("cpu", hardware.resolve().precision)), len(split.test), found
 
 
-def entry(comparison: Comparison, contender: str, prepared: Prepared, row: Row) -> dict[str, Any]:
-    """What is known of a contender: accuracies by seed, cost, time."""
-    results = comparison.results
-    trials = results.of(contender)
-    first = trials[0]
-    energy = {name: table.of().range for name, table in first.energy.tables.items()} if first.energy else {}
-    totals = first.operations.totals if first.operations else None
-    return {
-        "contender": contender,
-        "family": first.family,
-        "num_steps": first.num_steps,
-        "parameters": first.parameters,
-        "accuracies": [trial.test.accuracy for trial in trials if trial.test],
-        "of_parts": parts(comparison, contender, prepared, row),
-        "epochs": first.epochs,
-        "training_minutes": statistics.fmean(
-            (sum(trial.epoch_seconds) + results.seconds_before(trial)) / 60 for trial in trials
-        ),
-        "macs": totals.macs.dense.hoisted if totals else None,
-        "acs": totals.acs.total if totals else None,
-        "joules": {name: [each.low, each.high] for name, each in energy.items() if each},
-    }
+def machine(environment: dict[str, Any]) -> str:
+    return f"{environment['cpu']}, {counted(environment['threads'], 'thread')}"
 
 
-def parts(comparison: Comparison, contender: str, prepared: Prepared, row: Row) -> dict[str, list[float]]:
-    """Accuracies by seed on parts of the test images, by what their names begin with; and of the hand alone."""
+def add(document: dict[str, Any], found: Found) -> None:
+    """Adds what was `found` with one more seed: cost is the first one's, the rest are lists by seed."""
+    for contender, new in found.items():
+        lists = {"accuracies": [], "minutes": [], "of_parts": {part: [] for part in new["of_parts"]}}
+        entry = document["contenders"].setdefault(contender, {**new, **lists})
+        entry["accuracies"].append(new["accuracies"])
+        entry["minutes"].append(new["minutes"])
+        for part, share in new["of_parts"].items():
+            entry["of_parts"][part].append(share)
+
+
+def parts(answers: Classification, prepared: Prepared, split: Split, row: Row) -> dict[str, float]:
+    """Accuracies on parts of the test images, by what their names begin with; and of the hand alone."""
     if not row.also or prepared.names is None:
         return {}
-    file = predictions.read(comparison.out)
-    names, truth = np.array(prepared.names)[file.indices], np.array(file.labels)
+    names, truth, predicted = np.array(prepared.names)[split.test], np.array(answers.truth), np.array(answers.predicted)
     hand = np.array([name.split()[0] for name in prepared.classes])
-    found: dict[str, list[float]] = {}
-    for answers in (np.array(each.predicted) for each in file.trials if each.contender == contender):
-        for part, start in row.also.items():
-            chosen = np.char.startswith(names, start)
-            found.setdefault(part, []).append(float((answers == truth)[chosen].mean()))
-            found.setdefault(f"{part}, hand", []).append(float((hand[answers] == hand[truth])[chosen].mean()))
+    found = {}
+    for part, start in row.also.items():
+        chosen = np.char.startswith(names, start)
+        found[part] = float((predicted == truth)[chosen].mean())
+        found[f"{part}, hand"] = float((hand[predicted] == hand[truth])[chosen].mean())
     return found
 
 
@@ -201,19 +213,16 @@ def page() -> str:
         lines += [
             "| network | accuracy, % | seeds | T | parameters | MACs | ACs | µJ | minutes | epochs |",
             "|---|---|---|---|---|---|---|---|---|---|",
-            *(_line(each) for each in document["contenders"]),
+            *(_line(name, each) for name, each in document["contenders"].items()),
             "",
         ]
-        for each in document["contenders"]:
+        for contender, each in document["contenders"].items():
             if each["of_parts"]:
                 said = "; ".join(f"{part} {_mean(values)}" for part, values in each["of_parts"].items())
-                lines += [f"{each['contender']}, %: {said}.", ""]
-        environment = document["environment"]
-        lines += [
-            f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}.", "",
-            f"`{document['command']}` ({document['test_images']:,} test images; {environment['cpu']}, "
-            f"{environment['threads']} threads).", "",
-        ]  # fmt: skip
+                lines += [f"{contender}, %: {said}.", ""]
+        where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
+        elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
+        lines += [elsewhere, "", f"`{document['command']}` ({where}).", ""]
     return "\n".join([*lines, *_time_to_90()])
 
 
@@ -239,16 +248,15 @@ def _time_to_90() -> list[str]:
             len(accuracies),
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
-    environment = document["environment"]
-    return [*lines, "", f"`{document['command']}` ({environment['cpu']}, {environment['threads']} threads).", ""]
+    return [*lines, "", f"`{document['command']}` ({machine(document['environment'])}).", ""]
 
 
-def _line(each: dict[str, Any]) -> str:
+def _line(contender: str, each: dict[str, Any]) -> str:
     low, high = (1e6 * joules for joules in each["joules"]["45nm-fp32"])
     cells = [
-        each["contender"], _mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
+        contender, _mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
         f"{each['parameters']:,}", f"{each['macs'] / 1e6:.3g} M", f"{each['acs'] / 1e6:.3g} M" if each["acs"] else "0",
-        f"{low:.3g} to {high:.3g}", f"{each['training_minutes']:.0f}", each["epochs"],
+        f"{low:.3g} to {high:.3g}", f"{statistics.fmean(each['minutes']):.0f}", each["epochs"],
     ]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -209,16 +209,15 @@ def records() -> str:
     ]
     for path in sorted((HERE / "results").glob("record-*.json")):
         document = json.loads(path.read_text())
-        found = {each["contender"]: each for each in document["contenders"]}
-        scores, minutes = [], []
+        found, scores, minutes = document["contenders"], [], []
         for contender in ("vgg-lif", "vgg-relu", "resnet-silu"):
             accuracies = [100 * accuracy for accuracy in found.get(contender, {"accuracies": []})["accuracies"]]
             scores.append(
                 f"{statistics.fmean(accuracies):.2f} ± {statistics.stdev(accuracies):.2f}" if accuracies else "–"
             )
-            minutes += [f"{found[contender]['training_minutes']:.0f}"] if accuracies else []
+            minutes += [f"{statistics.fmean(found[contender]['minutes']):.0f}"] if accuracies else []
         num_steps = next((each["num_steps"] for each in found.values() if each["num_steps"]), "–")
-        num_seeds = len(document["contenders"][0]["accuracies"])
+        num_seeds = max(len(each["accuracies"]) for each in found.values())
         cells = [document["title"], *scores, num_steps, ", ".join(minutes), num_seeds]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
