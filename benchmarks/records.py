@@ -223,7 +223,7 @@ def page() -> str:
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
         lines += [elsewhere, "", f"`{document['command']}` ({where}).", ""]
-    return "\n".join([*lines, *_time_to_90()])
+    return "\n".join([*lines, *_time_to_90(), *_rival()])
 
 
 def _time_to_90() -> list[str]:
@@ -249,6 +249,30 @@ def _time_to_90() -> list[str]:
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return [*lines, "", f"`{document['command']}` ({machine(document['environment'])}).", ""]
+
+
+def _rival() -> list[str]:
+    path = HERE / "results" / "rival.json"
+    if not path.is_file():
+        return []
+    rows = json.loads(path.read_text())["rows"]
+    lines = [
+        "## The default beside a CNN written in ten minutes", "",
+        "`spikeduel compare` as it comes, one seed, and plain PyTorch in float32 (five convolutions with batch norm,",
+        "AdamW, one cycle, shifts and, where they make sense, mirror images), which trained as long as the CNN of the",
+        "pair on the same split. Accuracy on the test images, %, and seconds of training.", "",
+        "| data | training, test images | vgg-lif | vgg-relu | resnet-silu | plain PyTorch |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for row in rows:
+        each = [row["contenders"].get(name) for name in ("vgg-lif", "vgg-relu", "resnet-silu")]
+        cells = [
+            f"{100 * found['right'] / found['n']:.2f} ({found['seconds']:.0f} s)" if found else "–"
+            for found in (*each, row["rival"])
+        ]
+        counts = f"{row['train']:,}, {row['rival']['n']:,}"
+        lines.append(f"| {' | '.join([row['set'], counts, *cells])} |")
+    return [*lines, "", f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])}).", ""]
 
 
 def _line(contender: str, each: dict[str, Any]) -> str:

@@ -1,11 +1,11 @@
 """Is the default as good as a CNN written in ten minutes? Both get the same minutes on the same split.
 
     python benchmarks/rival.py DATASET [--data-dir PATH] [--minutes M] [--folds K] [--limit N] [--group-by …] [--flip]
-    python benchmarks/rival.py --print
 
 The rival is plain PyTorch: five convolutions with batch norm, AdamW, one cycle, shifts and, with `--flip`, mirror
 images, in float32. It trains as long as the duel's CNN did, by its own measured step, and is asked once, at its end.
-The result goes to benchmarks/results/rival.json, beside those of other sets. Run it on an idle machine.
+The result goes to benchmarks/results/rival.json, beside those of other sets, and from there to docs/records.md
+(`records.py --write`). Run it on an idle machine.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def rival(prepared: Prepared, split: Split, seconds: float, flip: bool, seed: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", nargs="?")
+    parser.add_argument("dataset")
     parser.add_argument("--name", help="what the set is called in the table")
     parser.add_argument("--data-dir")
     parser.add_argument("--minutes", type=float)
@@ -118,11 +118,7 @@ def main() -> None:
     parser.add_argument("--group-by")
     parser.add_argument("--flip", action="store_true")
     parser.add_argument("--runs", type=Path, default=Path("runs/rival"))
-    parser.add_argument("--print", action="store_true", help="the table of all results")
-    options = parser.parse_args()
-    if not options.print:
-        measure(options)
-    print(table(json.loads(RESULT.read_text())["rows"]))
+    measure(parser.parse_args())
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -159,19 +155,6 @@ def measure(options: argparse.Namespace) -> None:
     RESULT.write_text(
         json.dumps({"command": "python benchmarks/rival.py", "rows": list(rows.values())}, indent=1) + "\n"
     )
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Accuracies on the same test images, and the seconds that each trained."""
-    lines = []
-    for row in rows:
-        each = {**row["contenders"], "rival": row["rival"]}
-        said = ", ".join(
-            f"{name} {100 * found['right'] / found['n']:.2f} % ({found['seconds']:.0f} s)"
-            for name, found in each.items()
-        )
-        lines.append(f"{row['set']}, {row['rival']['n']:,} test images: {said}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
