@@ -106,6 +106,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.write:
         PAGE.write_text(page())
+    elif options.row is None:
+        parser.error(f"name a row: {', '.join(ROWS)}; or --write")
     else:
         record(options.row, options.data_dir, options.seeds, options.jobs, options.runs)
 

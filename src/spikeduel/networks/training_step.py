@@ -41,10 +41,10 @@ class TrainingStep:
         self.twin = twin if experiment.distillation else None
         self._given: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
-        self._neurons: list[tuple[LIF, float]] = []
-        if experiment.first_surrogate_alpha is not None and model.card.foreign is None:
+        self._neurons: list[tuple[LIF, float, float]] = []
+        if (first := experiment.first_surrogate_alpha) is not None and model.card.foreign is None:
             layers = (layer for layer in self.module.modules() if isinstance(layer, LIF))
-            self._neurons = [(layer, layer.surrogate_alpha) for layer in layers]
+            self._neurons = [(layer, first, layer.surrogate_alpha) for layer in layers]
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
         # The gradients of chunks would be summed up in bf16.
         copies = Bf16Copies(model) if experiment.optimizer == "adam" and self.chunk_steps is None else None
@@ -86,9 +86,8 @@ class TrainingStep:
         return loss.detach()
 
     def _set_surrogates(self) -> None:
-        """Makes them as wide as they are at this point of the training."""
-        first = self.experiment.first_surrogate_alpha or 0.0
-        for neuron, last in self._neurons:
+        """Makes them as wide as they are at this point of the training, where their width changes."""
+        for neuron, first, last in self._neurons:
             neuron.surrogate_alpha = first + (last - first) * self.optimizer.progress
 
     def _targets(self, images: Tensor, labels: Tensor) -> Tensor:

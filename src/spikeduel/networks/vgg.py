@@ -32,11 +32,6 @@ def first_convolution(image_shape: Shape, width: int, largest: int) -> tuple[nn.
     return convolution, halvings > 0, [-(-side // stride) // (2 if halvings else 1) for side in sides]
 
 
-def _channels(wanted: float, of_lanes: bool) -> int:
-    """A whole number of channels; with `of_lanes`, one that fills the lanes of vector instructions."""
-    return 16 * round(wanted / 16) if of_lanes else round(wanted)
-
-
 class _VGG(nn.Module):
     """The weights that the twins share."""
 
@@ -53,7 +48,8 @@ class _VGG(nn.Module):
         for growth in GROWTH[1:]:
             if min(sides) // 2 < SMALLEST_MAP:
                 break
-            after = _channels(width * growth, of_lanes=width % 8 == 0)
+            # A usual width has channels that fill the lanes of vector instructions.
+            after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
             self.blocks += [self._block(before, after, halved=False), self._block(after, after, halved=True)]
             before, sides = after, [side // 2 for side in sides]
         self.linear = nn.Sequential(

@@ -195,12 +195,12 @@ def test_the_rules_name_what_made_the_networks_strong():
     assert not {"time", "chosen for the set"} & set(rules)
     more = strong_rules(
         weight_decay=0.0, label_smoothing=0.0, dropout=0.0, averaging=0.5, first_steps=(1, 2), per_step_loss=0.25,
-        whitening=True, first_surrogate_alpha=1.0,
+        whitening=True, first_surrogate_alpha=1.0, readout="membrane",
     )  # fmt: skip
     assert (
         more["made strong by"]
         == "averaged weights (0.5), time steps 1, then 2, then 4, surrogates of width 1 at first, "
-        "a whitening first layer, 25 % of the loss step by step"
+        "a whitening first layer, a readout by membranes, 25 % of the loss step by step"
     )
 
 

@@ -95,6 +95,7 @@ def _strengths(experiment: Experiment) -> str:
             experiment.first_surrogate_alpha
         ),
         "a whitening first layer": experiment.whitening,
+        "a readout by membranes": experiment.readout == "membrane",
         f"{per_cent(experiment.per_step_loss, 0)} of the loss step by step": experiment.per_step_loss > 0,
     }
     return ", ".join(text for text, on in parts.items() if on)
