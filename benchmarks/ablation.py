@@ -1,6 +1,6 @@
 """What makes the contenders strong: each setting changed alone, with what that does to accuracy and to training time.
 
-    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--epochs N] [--seeds N] [--only NAME …] [--cnn]
+    python benchmarks/ablation.py fashion-mnist [--data-dir PATH] [--images N] [--epochs N] [--seeds N] [--only NAME …]
     python benchmarks/ablation.py fashion-mnist --write
 
 Trains the recipe `strong` and one variant a row, with the same seeds, and looks at validation images only: no test
@@ -17,9 +17,11 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
+import numpy as np
 import torch
 
 from spikeduel import data
+from spikeduel.data import Split
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system import hardware
@@ -29,6 +31,7 @@ from spikeduel.trials import fitting, planning, trial
 from spikeduel.trials.store import Store, TrialRecord
 
 RESULTS = Path(__file__).parent / "results"
+MOST_VALIDATION = 10_000
 PAGE = RESULTS.parents[1] / "docs" / "ablation.md"
 BOTH: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -84,10 +87,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("--data-dir")
+    parser.add_argument("--images", type=int, help="train on this many, and validate on up to 10,000 others")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="these variants alone")
-    parser.add_argument("--cnn", action="store_true", help="the CNN alone, which is trained in a fifth of the time")
     parser.add_argument("--store", help="where trainings are kept")
     parser.add_argument("--write", action="store_true", help="make docs/ablation.md")
     options = parser.parse_args()
@@ -95,20 +98,25 @@ def main() -> None:
         PAGE.write_text(page(json.loads((RESULTS / f"ablation-{options.dataset}.json").read_text())))
         return
     torch.set_num_threads(1)
-    base = strong(options.dataset, data_dir=options.data_dir, epochs=options.epochs, seeds=options.seeds, minutes=None)
+    given = {name: getattr(options, name) for name in ("data_dir", "epochs", "seeds")}
+    base = strong(options.dataset, **given, contenders=("vgg-lif", "vgg-relu"), minutes=None)
     prepared = data.load(base)
     split = data.split(prepared, base)
+    if options.images:
+        order = np.random.default_rng(0).permutation(split.train)
+        train, val = order[: options.images], order[options.images :][:MOST_VALIDATION]
+        split = replace(split, train=np.sort(train), val=np.sort(val))
     store, progress = Store(options.store), TerminalProgress(stderr=True)
     base = fitting.fit(base, prepared, [split], store, progress).experiment
-    if options.cnn:
-        base = replace(base, contenders=("vgg-relu",))
-    variants = {**BOTH, **({} if options.cnn else SPIKING)}
-    for name in options.only or variants:
-        experiment = replace(base, **variants[name])
-        keep(name, measured(experiment, prepared, split, store, progress), experiment, len(split.val))
+    images = f" --images {options.images}" if options.images else ""
+    counts = f"--epochs {options.epochs} --seeds {options.seeds}"
+    command = f"python benchmarks/ablation.py {options.dataset}{images} {counts}"
+    for name in options.only or (*BOTH, *SPIKING):
+        experiment = replace(base, **{**BOTH, **SPIKING}[name])
+        keep(name, measured(experiment, prepared, split, store, progress), experiment, split, command)
 
 
-def keep(name: str, found: dict[str, Any], experiment: Experiment, num_val: int) -> None:
+def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split, command: str) -> None:
     """Puts what was `found` of a variant into the file of results, beside the others."""
     path = RESULTS / f"ablation-{experiment.dataset}.json"
     rows = {row["variant"]: row for row in json.loads(path.read_text())["rows"]} if path.is_file() else {}
@@ -116,10 +124,10 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, num_val: int)
     contenders = {**rows.get(name, {}).get("contenders", {}), **found}
     rows[name] = {"variant": name, "settings": settings, "spiking_only": name in SPIKING, "contenders": contenders}
     document = {
-        "command": f"python benchmarks/ablation.py {experiment.dataset} --epochs {experiment.epochs} "
-        f"--seeds {experiment.seeds}",
+        "command": command,
         "dataset": experiment.dataset,
-        "validation_images": num_val,
+        "training_images": len(split.train),
+        "validation_images": len(split.val),
         "epochs": experiment.epochs,
         "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
         "rows": [rows[each] for each in (*BOTH, *SPIKING) if each in rows],
@@ -154,9 +162,10 @@ def page(document: dict[str, Any]) -> str:
     base = next(row["contenders"] for row in rows if row["variant"] == "as it is")
     environment = document["environment"]
     text = (
-        f"The recipe `strong` on {document['dataset']}, {document['epochs']} epochs of each, one setting changed at a "
-        f"time. Accuracy is on {document['validation_images']:,} validation images; no test image was asked. A change "
-        "is its mean over seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
+        f"The recipe `strong` on {document['dataset']}, {document['training_images']:,} training images, "
+        f"{document['epochs']} epochs of each, one setting changed at a time. Accuracy is on "
+        f"{document['validation_images']:,} validation images; no test image was asked. A change is its mean over "
+        "seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
         "those of the spiking network include its twin's where it starts from it or learns from it. With so few seeds, "
         "a change below about 0.2 points can be chance. Made by `python benchmarks/ablation.py --write` from "
         f"`{document['command']}` ({environment['cpu']})."
