@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 # Numba caches by file: whoever changes what this file imports has to save this one anew, too.
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
 
 _NOBODY = 4  # where none of the four is positive

@@ -71,7 +71,7 @@ def test_empty_has_the_shape_and_type(shape, dtype):
 
 
 def test_where_there_is_a_folder_it_is_used():
-    assert cpu_kernels.COMPILED["cache"]
+    assert cpu_kernels.UNCOUNTED["cache"]
 
 
 def test_without_a_folder_for_compiled_code_it_still_spikes():

@@ -91,6 +91,11 @@ def run_chunks(kernel: Callable[[int, int], None], length: int, *, work: int, gr
         raise errors[0]
 
 
+def with_scratch(kernel: Callable[..., None], *shapes: int | tuple[int, ...]) -> Callable[[int, int], None]:
+    """`kernel(start, stop)`, which gets float32 arrays of these shapes before them, its own at each call."""
+    return lambda start, stop: kernel(*(np.empty(shape, np.float32) for shape in shapes), start, stop)
+
+
 @cache
 def _openmp() -> Any:
     """The entry to the OpenMP threads that PyTorch runs on (GNU's, or what is compatible with it), or None.
@@ -132,7 +137,7 @@ def scan_forward(
     mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
     outputs = WRITTEN_DTYPES[spk.dtype], _bits(spk), mem.numpy(), last.numpy()
     kernel = partial(forward, *_inputs(current, state, beta, dynamics), *outputs)
-    run_chunks(partial(kernel, _block(2, dynamics)), num_neurons, work=spk.numel(), grain=_CACHE_LINE)
+    run_chunks(with_scratch(kernel, (7, _block(2, dynamics))), num_neurons, work=spk.numel(), grain=_CACHE_LINE)
     return spk, mem, last
 
 
@@ -156,8 +161,9 @@ def scan_backward(
     grad_state, grad_beta = empty((dynamics.state_size, num_neurons)), empty((num_neurons if needs_beta else 0,))
     outgoing = numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
     kernel = partial(backward, *incoming, *_inputs(current, state, beta, dynamics), num_steps, *outgoing)
-    work = num_steps * num_neurons
-    run_chunks(partial(kernel, _block(num_steps + 1, dynamics)), num_neurons, work=work, grain=_CACHE_LINE)
+    num_rows, work = num_steps * (3 if dynamics.adaptation else 1) + 9, num_steps * num_neurons
+    scratch = num_rows, _block(num_steps + 1, dynamics)
+    run_chunks(with_scratch(kernel, scratch), num_neurons, work=work, grain=_CACHE_LINE)
     return grad_current, grad_state, grad_beta.double().sum().float() if needs_beta else beta.new_zeros(())
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
-from spikeduel.spiking.kernels.cpu_numbers import COMPILED, as_float32, from_bf16, write
+from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED, as_float32, from_bf16, write
 
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
@@ -22,7 +22,7 @@ ATAN = 0
 _0, _1 = np.float32(0), np.float32(1)
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):
     """`membrane` and `spikes` in one pass, for neurons whose `level` stays."""
     n = len(mem)
@@ -45,7 +45,7 @@ def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one
             spk[i] = one if m > level[i] else 0
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def membrane(current, before, reset_before, mem, beta, threshold, reset):
     """The membranes `mem` `[n]` after `before`, which spiked where `before > reset_before`; rows must not overlap."""
     n = len(mem)
@@ -62,7 +62,7 @@ def membrane(current, before, reset_before, mem, beta, threshold, reset):
             mem[i] = beta * before[i] + current[i]
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def adapt(before, level_before, adaptation_before, adaptation, level, decay, threshold, gain):
     """An adaptive neuron's `adaptation` and `level` `[n]` after a step that spiked where `before > level_before`."""
     for i in range(len(adaptation)):
@@ -71,21 +71,21 @@ def adapt(before, level_before, adaptation_before, adaptation, level, decay, thr
     raise_level(adaptation, threshold, gain, level)
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def raise_level(adaptation, threshold, gain, level):
     """The `level` `[n]` that an adaptive neuron's membrane has to pass."""
     for i in range(len(level)):
         level[i] = threshold + gain * adaptation[i]
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def spikes(mem, level, one, spk):
     """`spk` `[n]`: `one` where the membrane is above its level."""
     for i in range(len(spk)):
         spk[i] = one if mem[i] > level[i] else 0
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def _exp_of_negative(x):
     """exp(x) for x ≤ 0 to 2e-7 relative; the C library's would keep the loop around it from vectorising."""
     x = np.float32(-87) if x < np.float32(-87) else x
@@ -98,7 +98,7 @@ def _exp_of_negative(x):
     return p * power_of_two
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def surrogate_gradient(mem, level, surrogate, alpha, out):
     """Writes the gradient at `mem − level` to `out` `[n]`; `surrogate` is its position in `SURROGATE_KERNELS`."""
     width = np.float32(alpha)
@@ -124,7 +124,7 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
         out[:] = _1
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def carry_back(adjoint, mem, level, beta, reset):
     """Turns the adjoint `[n]` of the next membrane into what of it reaches `mem`."""
     if reset == ZERO:
@@ -135,7 +135,7 @@ def carry_back(adjoint, mem, level, beta, reset):
             adjoint[i] *= beta
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
     """`carry_back`, and what reaches `mem` through its spike, in one pass."""
     if reset == ZERO:
@@ -146,7 +146,7 @@ def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
             adjoint[i] = adjoint[i] * beta + incoming[i] * slope[i]
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
     """`carry_back_and_add` with the slope of `atan`, the default; `incoming` may be the bits of bfloat16."""
     scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
@@ -162,28 +162,28 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
             adjoint[i] = adjoint[i] * beta + from_bf16(incoming[i]) * slope
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def carry_adaptation_back(adjoint, slope, decay, gain):
     """Turns the adjoint `[n]` of the next adaptation into what of it reaches the one before, whose spike raised it."""
     for i in range(len(adjoint)):
         adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def add_product(total, factor, a, b):
     """`total += factor·(a·b)`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += factor * (a[i] * b[i])
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def add(total, a):
     """`total += a`, rows `[n]`."""
     for i in range(len(total)):
         total[i] += a[i]
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def add_decay_gradient(total, adjoint, before, level_before, reset):
     """Adds to `total` `[n]` what one step's adjoint says about beta."""
     for i in range(len(total)):
@@ -191,7 +191,7 @@ def add_decay_gradient(total, adjoint, before, level_before, reset):
         total[i] += adjoint[i] * kept
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):
     """Sets `row` of a block's scratch to the state of neurons `here`."""
     if len(state) == 0:
@@ -204,16 +204,17 @@ def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row
         raise_level(adaptations[row, :n], threshold, gain, levels[row, :n])
 
 
-@njit(**COMPILED)
-def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, stop):
+@njit(**UNCOUNTED)
+def forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
     """Fills neurons `start` to `stop` of `spk` `[T, N]`, of `mem` `[T, N]` (none if `[0, N]`) and `last` `[S, N]`.
 
-    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest.
+    `current` is `[T, N]`, `[1, N]` if constant; `state` is `[S, N]`, or `[0, N]` at rest; `scratch` `[7, block]`.
     """
     threshold, reset, _, _, decay, gain = dynamics
     adaptive, constant = len(last) > 1, len(current) == 1
-    mems, levels = np.empty((2, block), np.float32), np.full((2, block), threshold, np.float32)
-    adaptations, buffer = np.empty((2, block), np.float32), np.empty(block, np.float32)
+    mems, levels, adaptations, buffer = scratch[:2], scratch[2:4], scratch[4:6], scratch[6]
+    levels[:] = threshold
+    block = len(buffer)
     for first in range(start, stop, block):
         n = min(block, stop - first)
         here = slice(first, first + n)
@@ -239,7 +240,7 @@ def forward(current, state, beta, dynamics, one, spk, mem, last, block, start, s
             write(adaptations[k, :n], last[1, here])
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer):
     """Fills a block's scratch of neurons `here`: row 0 with the state, row t + 1 with the step t."""
     threshold, reset, _, _, decay, gain = dynamics
@@ -256,20 +257,25 @@ def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, b
         membrane(now, before, level, mems[t + 1, :n], beta, threshold, reset)
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def backward(
     grad_spk, grad_mem, grad_last, current, state, beta, dynamics, num_steps,
-    grad_current, grad_state, grad_beta, block, start, stop,
+    grad_current, grad_state, grad_beta, scratch, start, stop,
 ):  # fmt: skip
     """Fills neurons `start` to `stop` of `grad_current` (shaped as `current`), `grad_state` `[S, N]` and `grad_beta`
-    `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are none.
+    `[N]` (none if `[0]`), from gradients that are `[0, N]` where there are none. `scratch` is `[T + 9, block]`, of
+    adaptive neurons `[3·T + 9, block]`.
     """
     threshold, reset, surrogate, alpha, decay, gain = dynamics
     adaptive, constant = len(grad_state) > 1, len(current) == 1
-    mems, buffers = np.empty((num_steps + 1, block), np.float32), np.empty((6, block), np.float32)
     num_levels = num_steps + 1 if adaptive else 1
-    levels = np.full((num_levels, block), threshold, np.float32)
-    adaptations = np.empty((num_levels, block), np.float32)
+    buffers, levels, adaptations = (
+        scratch[:6],
+        scratch[6 : 6 + num_levels],
+        scratch[6 + num_levels : 6 + 2 * num_levels],
+    )
+    mems, block = scratch[6 + 2 * num_levels :], scratch.shape[1]
+    levels[:] = threshold
     for first in range(start, stop, block):
         n = min(block, stop - first)
         here = slice(first, first + n)

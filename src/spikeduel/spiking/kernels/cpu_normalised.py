@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from spikeduel.spiking.kernels import cpu_normalised_kernels as compiled
-from spikeduel.spiking.kernels.cpu import empty, numbers, run_chunks
+from spikeduel.spiking.kernels.cpu import empty, numbers, run_chunks, with_scratch
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
+
+MOST_UNROLLED = 8
+"""Time steps up to which there are kernels for just so many."""
 
 
 # What is no number any more gives no warning, as in torch.
@@ -31,8 +34,10 @@ def forward(
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
     rows, columns = height // side, width // side
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
-    inputs = _flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:]), side
-    run_chunks(partial(compiled.forward, *inputs, _flat(spk), num_steps), batch * rows, work=spk.numel() * side**2)
+    inputs = _flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:])
+    kernel = partial(compiled.forward, *inputs, (0,) * side, _flat(spk), _steps(num_steps))
+    scratch = with_scratch(kernel, num_steps * compiled.LANES)
+    run_chunks(scratch, batch * rows, work=spk.numel() * side**2)
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
 
 
@@ -51,7 +56,9 @@ def backward(
     grad[:, :, :, width // side * side :] = 0
     totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
     inputs = _flat(grad_spk), _flat(current), scale, shift, middle, np.float32(beta.item()), _numbered(dynamics)
-    kernel = partial(compiled.backward, *inputs, shape, side, _flat(grad), totals.reshape(-1), num_steps, needs_beta)
+    outputs = _flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
+    size = -(-channels // compiled.LANES) * compiled.LANES * num_steps
+    kernel = with_scratch(partial(compiled.backward, *inputs, shape, (0,) * side, *outputs), side**2 * size, 4 * size)
     run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
@@ -65,6 +72,11 @@ def backward(
         torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
     )
     return grad, of_weight, of_bias, of_beta
+
+
+def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
+    """As many elements as time steps: of a few a tuple, for which kernels are compiled of their own."""
+    return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
 
 
 def _moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -3,18 +3,21 @@
 
 It works on one window of pooling and a vector of channels at a time, over all time steps: what it computes stays in
 registers and the nearest cache. Operations come in the order of `reference`, and no multiply-add is fused, so that
-results equal the reference's to the last bit. Arrays are flat; float32, or the bits of bfloat16 as int16.
+results equal the reference's to the last bit. Arrays are flat; float32, or the bits of bfloat16 as int16. `steps` has
+as many elements as there are time steps, `sides` as a window has rows: how long a tuple is, the compiler knows, and it
+writes such loops out.
 """
 
 import numpy as np
 from numba import njit
 
 # Numba caches by file: whoever changes what this file imports has to save this one anew, too.
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED, SUBTRACT, ZERO, surrogate_gradient
+from spikeduel.spiking.kernels.cpu_kernels import SUBTRACT, ZERO, surrogate_gradient
+from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, put, read, store, where
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def sums(current, pivot, shape, out, start, stop):
     """Fills images `start` to `stop` of `out` `[images, 2, C]`: sums of what lies above `pivot` `[C]`, and squares."""
     _, height, width, channels = shape
@@ -31,7 +34,7 @@ def sums(current, pivot, shape, out, start, stop):
                 add_to(out, (2 * image + 1) * channels + channel, squares, left)
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def advance(mem, current, beta, threshold, reset):
     """The membranes after `mem`."""
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
@@ -42,29 +45,25 @@ def advance(mem, current, beta, threshold, reset):
     return beta * mem + current
 
 
-@njit(**COMPILED)
-def _places(side, width, channels):
-    """How far the places of a window are from its first: in a current, and in sums over its rows."""
-    offsets, lines = np.empty(side * side, np.int64), np.empty(side * side, np.int64)
-    for place in range(side * side):
-        offsets[place] = (place // side * width + place % side) * channels
-        lines[place] = place // side * channels
-    return offsets, lines
+@njit(**UNCOUNTED)
+def _offset(place, side, width, channels):
+    """How far a place of a window is from its first, in a current."""
+    return (place // side * width + place % side) * channels
 
 
-@njit(**COMPILED)
-def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, start, stop):
+@njit(**UNCOUNTED)
+def forward(current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop):
     """Fills strips `start` to `stop` of `spk` `[T, B, H / side, W / side, C]`: a strip is a row of one image.
 
     `current` is `[T, B, H, W, C]`, `[1, B, H, W, C]` if constant; `scale` and `shift` `[C]` normalise it. All are flat.
+    `fired` `[T, LANES]` is scratch.
     """
     batch, height, width, channels = shape
+    num_steps, side = len(steps), len(sides)
     rows, columns = height // side, width // side
     step = 0 if len(current) == batch * height * width * channels else batch * height * width * channels
     level, reset = filled(dynamics[0]), dynamics[1]
     leak, _0, _1 = filled(beta), filled(np.float32(0)), filled(np.float32(1))
-    fired = np.empty(num_steps * LANES, np.float32)
-    offsets, _ = _places(side, width, channels)
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
@@ -72,8 +71,8 @@ def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, 
             for channel in range(0, channels, LANES):
                 left = channels - channel
                 a, b = read(scale, channel, left), read(shift, channel, left)
-                for place in range(len(offsets)):
-                    at = corner + offsets[place] + channel
+                for place in range(side * side):
+                    at = corner + _offset(place, side, width, channels) + channel
                     mem = now = _0
                     for t in range(num_steps):
                         if t == 0 or step > 0:
@@ -86,15 +85,17 @@ def forward(current, scale, shift, beta, dynamics, shape, side, spk, num_steps, 
                     put(load(fired, t * LANES), spk, at + t * batch * rows * columns * channels, left)
 
 
-@njit(**COMPILED, inline="always")
-def _trace(current, corner, offsets, step, channels, scale, shift, leak, level, reset, num_steps, mems):
+@njit(**UNCOUNTED, forceinline=True)
+def _trace(current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems):
     """Fills `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
+    num_steps, side = len(steps), len(sides)
+    places = side * side
     for channel in range(0, channels, LANES):
         left = channels - channel
         a, b = read(scale, channel, left), read(shift, channel, left)
-        for place in range(len(offsets)):
-            at = corner + offsets[place] + channel
-            row = (channel * len(offsets) + place * LANES) * num_steps
+        for place in range(places):
+            at = corner + _offset(place, side, width, channels) + channel
+            row = (channel * places + place * LANES) * num_steps
             mem = now = filled(np.float32(0))
             for t in range(num_steps):
                 if t == 0 or step > 0:
@@ -103,11 +104,12 @@ def _trace(current, corner, offsets, step, channels, scale, shift, leak, level, 
                 store(mem, mems, row + t * LANES)
 
 
-@njit(**COMPILED, inline="always")
-def _find_first(mems, level, places, channels, num_steps, first, highest):
+@njit(**UNCOUNTED, forceinline=True)
+def _find_first(mems, level, sides, channels, steps, first, highest):
     """Fills `first` and `highest` `[vectors of channels, T, LANES]`: which place of a window spiked first, 0 if none
     did, and its membrane.
     """
+    num_steps, places = len(steps), len(sides) * len(sides)
     for channel in range(0, channels, LANES):
         for t in range(num_steps):
             row = channel * places * num_steps + t * LANES
@@ -120,31 +122,33 @@ def _find_first(mems, level, places, channels, num_steps, first, highest):
             store(mem, highest, channel * num_steps + t * LANES)
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def backward(
-    grad_spk, current, scale, shift, mean, beta, dynamics, shape, side, grad, totals, num_steps, learns_beta,
+    grad_spk, current, scale, shift, mean, beta, dynamics, shape, sides, grad, totals, steps, learns_beta, mems, slopes,
     start, stop,
 ):  # fmt: skip
     """Fills strips `start` to `stop` of `grad`, of the normalised current and shaped as `current`, and of `totals`.
 
     `totals` `[2, B, H, C]` (zeros) gets sums over steps, along rows: of the gradient, and of it times the current above
-    its mean; if `learns_beta`, it is `[3, B, H, C]`, and the last what the gradient says about beta.
+    its mean; if `learns_beta`, it is `[3, B, H, C]`, and the last what the gradient says about beta. Scratch are `mems`
+    `[vectors of channels, places, T, LANES]` and `slopes` `[4, vectors of channels, T, LANES]`.
     """
     batch, height, width, channels = shape
+    num_steps, side = len(steps), len(sides)
     rows, columns, pixels = height // side, width // side, batch * height * width * channels
     step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
     threshold, reset, surrogate, alpha = dynamics
     level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
-    (offsets, lines), places = _places(side, width, channels), side * side
-    size = -(-channels // LANES) * LANES * num_steps
-    mems, first, highest = np.empty(places * size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    slope, levels = np.empty(size, np.float32), np.full(size, threshold, np.float32)
+    places, size = side * side, len(slopes) // 4
+    first, highest, slope = slopes[:size], slopes[size : 2 * size], slopes[2 * size : 3 * size]
+    levels = slopes[3 * size :]
+    levels[:] = threshold
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
             corner = ((image * height + row * side) * width + column * side) * channels
-            _trace(current, corner, offsets, step, channels, scale, shift, leak, level, reset, num_steps, mems)
-            _find_first(mems, level, places, channels, num_steps, first, highest)
+            _trace(current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems)
+            _find_first(mems, level, sides, channels, steps, first, highest)
             surrogate_gradient(highest, levels, surrogate, alpha, slope)
             for channel in range(0, channels, LANES):
                 left = channels - channel
@@ -155,7 +159,7 @@ def backward(
                     through = read(grad_spk, at + t * pooled_step, left) * load(slope, to + t * LANES)
                     store(through, slope, to + t * LANES)
                 for place in range(places):
-                    pixel = corner + offsets[place] + channel
+                    pixel = corner + _offset(place, side, width, channels) + channel
                     number = filled(np.float32(place))
                     here = (channel * places + place * LANES) * num_steps
                     adjoint = total = product = about_beta = _0
@@ -174,14 +178,14 @@ def backward(
                     if step == 0:
                         product = total * (read(current, pixel, left) - middle)
                         put(total, grad, pixel, left)
-                    line = (image * height + row * side) * channels + lines[place] + channel
+                    line = (image * height + row * side + place // side) * channels + channel
                     add_to(totals, line, total, left)
                     add_to(totals, line + batch * height * channels, product, left)
                     if learns_beta:
                         add_to(totals, line + 2 * batch * height * channels, about_beta, left)
 
 
-@njit(**COMPILED)
+@njit(**UNCOUNTED)
 def normalise_gradient(grad, current, coefficients, shape, start, stop):
     """Turns images `start` to `stop` of `grad`, of the normalised current, into the gradient of `current`, in place.
 

@@ -27,6 +27,10 @@ except RuntimeError:
     # No folder for compiled code, neither beside the sources nor in the user's cache nor NUMBA_CACHE_DIR, as in a
     # container without a home: each process compiles anew.
     COMPILED["cache"] = False
+UNCOUNTED = {**COMPILED, "_nrt": False}
+"""For functions that allocate nothing: they do not count who holds an array. Counting, at each row that is cut out of
+one, took a third of a scan's backward pass, and threads waited for one another's counts.
+"""
 
 
 @overload(as_float32, jit_options=COMPILED)  # type: ignore[arg-type]

@@ -9,10 +9,11 @@ import numpy as np
 from numba import njit
 from numba.extending import intrinsic
 
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED, ZERO
+from spikeduel.spiking.kernels.cpu_kernels import ZERO
 
 # Numba caches by file: whoever changes what this file imports has to save this one anew, too.
 from spikeduel.spiking.kernels.cpu_normalised_kernels import advance
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, store, where
 
 OUTPUTS = 5

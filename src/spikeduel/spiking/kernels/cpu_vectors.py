@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
 
-from spikeduel.spiking.kernels.cpu_kernels import COMPILED
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 
 LANES = 16
 """Channels in a vector: as many as the widest registers of common CPUs hold. Others take several registers for it."""
