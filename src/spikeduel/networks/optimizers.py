@@ -126,7 +126,8 @@ def _made(
         return
     of_muon: set[Tensor] = set()
     if experiment.optimizer == "muon":
-        of_muon = set(_hidden(module))
+        # What a parametrisation computes is no weight that could be stepped.
+        of_muon = {*weights} & {*_hidden(module)}
         if of_muon:
             yield Muon([each for each in weights if each in of_muon], rate, decay)
     others = [each for each in weights if each not in of_muon]
