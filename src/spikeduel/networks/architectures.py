@@ -213,19 +213,12 @@ class Sequential(SpikingChain):
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`. Raises `InputError` where they are no chain."""
-        if not self.is_chain:
+        if self.inputs != plain.in_order(len(self.chain)):
             raise InputError("its layers are no chain: some take the outputs of others than the one before.")
         return list(self.chain)
 
-    @property
-    def is_chain(self) -> bool:
-        """Whether each layer takes the output of the one before."""
-        return self.inputs == plain.in_order(len(self.chain))
-
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
         """See `SpikingChain.forward`."""
-        if self.is_chain:
-            return super().forward(x)
         output, mem = plain.run(list(self.chain), self.inputs, x)
         return as_sequence(output) if mem is None else (as_sequence(output), mem)
 
