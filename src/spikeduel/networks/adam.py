@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from spikeduel.networks import architectures
 from spikeduel.networks.models import Model
-from spikeduel.spiking.kernels.cpu import empty, run_chunks
+from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED, from_bf16, to_bf16
 
 _CACHE_LINE = 16
@@ -191,5 +191,4 @@ def _like(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def _flat(x: Tensor) -> np.ndarray:
     """The numbers of `x`, which has no gaps, in the order in which they lie in memory; bf16 as int16."""
-    flat = x.detach().as_strided((x.numel(),), (1,))
-    return flat.view(torch.int16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
+    return flat(x.detach().as_strided((x.numel(),), (1,)))

@@ -127,8 +127,6 @@ def _pooled(num_images: int, height: int, width: int, channels: int, dtype: torc
 
 def _flat(x: Tensor) -> np.ndarray:
     """The numbers of `x` as they lie in memory, channels last; bf16 as int16."""
-    flat = x.detach()
-    if x.dim() == 4:
-        flat = flat.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    flat = flat.flatten()
-    return flat.view(torch.int16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
+    from spikeduel.spiking.kernels.cpu import flat
+
+    return flat(x.permute(0, 2, 3, 1) if x.dim() == 4 else x)
