@@ -3,7 +3,7 @@
 `scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator, `torch.ops.spikeduel.scan`: that is
 what autograd, `torch.compile` and export see. Its kernels are `cpu` (Numba) and `gpu` (Triton), imported when one of
 theirs is first called. In training, `normalised` has an operator that also takes the batch norm before and the pooling
-after.
+after, and `projected` takes a narrow linear layer after.
 """
 
 from collections.abc import Iterator
