@@ -100,11 +100,10 @@ class Adam(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
         self._copies = copies
-        names = {} if copies is None else copies.weights
         self._arrays: dict[Tensor, tuple[tuple[int, ...], Arrays]] = {}
-        self._copy_of: Mapping[Tensor, Tensor] = {
-            weight: copies.by_name[name] for name, weight in names.items() if copies is not None
-        }
+        self._copy_of: dict[Tensor, Tensor] = {}
+        if copies is not None:
+            self._copy_of = {weight: copies.by_name[name] for name, weight in copies.weights.items()}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
