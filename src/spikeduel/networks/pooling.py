@@ -15,10 +15,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from spikeduel.networks.joining import is_seen
-from spikeduel.spiking.kernels import is_watched
+from spikeduel.spiking.kernels import LANES, is_watched
 
-LANES = 16
-"""Channels in a vector of the kernels, which take Numba to import."""
 _PLANES = 4  # of more, a product of matrices makes more
 _PLAIN = ((3, 3), (1, 1), (0, 0), (1, 1), 1)
 _DTYPES = (torch.bfloat16, torch.float32)

@@ -26,6 +26,11 @@ from spikeduel.system.errors import InputError, unknown
 
 __all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "may_fuse", "rate_spikes", "scan", "unfused"]
 
+LANES = 16
+"""Channels or neurons in a vector of the CPU's kernels: as many as the widest registers of common CPUs hold. Others
+take several registers for it.
+"""
+
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")
 _FUSED: ContextVar[bool] = ContextVar("fused", default=True)

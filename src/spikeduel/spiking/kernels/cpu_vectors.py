@@ -13,10 +13,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
 
+from spikeduel.spiking import kernels
 from spikeduel.spiking.kernels.cpu_kernels import COMPILED
 
-LANES = 16
-"""Channels in a vector: as many as the widest registers of common CPUs hold. Others take several registers for it."""
+LANES = kernels.LANES
 
 
 class _Lanes(types.Type):

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.kernels import is_fused, is_watched, may_fuse
+from spikeduel.spiking.kernels import LANES, is_fused, is_watched, may_fuse
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, Dynamics
 
-LANES, MOST_OUTPUTS = 16, 20
+MOST_OUTPUTS = 20
 _GROUPS = 16
 """Parts of a batch whose sums about the weights are kept apart, so that the number of threads changes none."""
 
