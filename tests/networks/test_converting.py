@@ -221,6 +221,11 @@ class Gated(nn.Module):
         return (self.body(x) * torch.sigmoid(self.gate(x))).mean((2, 3))
 
 
+class Widened(nn.Module):
+    def forward(self, x):
+        return F.pad(x, (0, 0, 0, 0, 1, 1)).relu()
+
+
 class Deciding(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
@@ -232,6 +237,7 @@ class Deciding(nn.Module):
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sequential(nn.SiLU())), r"1\.0 \(SiLU\) has no counterpart"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
         (Gated(), "sigmoid has no counterpart"),
+        (Widened(), "pad pads other axes than rows and columns"),
         (Deciding(), "torch.fx cannot follow its forward"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
         (

@@ -80,7 +80,7 @@ def test_without_the_weights_it_starts_from_nothing_or_says_what_to_do(checkpoin
         settings_of(NAME, (3, 32, 32), "yes")
     for part in (str(checkpoints / FILE), "no network here", "TORCH_HOME", "https://", "--pretrained no"):
         assert part in str(error.value)
-    assert "no network here" in libraries.started(NAME, "auto")
+    assert "no network here" in libraries.why_not_pretrained(NAME, "auto")
 
 
 def test_weights_at_hand_are_left_alone_if_asked(weights):

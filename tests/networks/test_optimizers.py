@@ -155,6 +155,17 @@ def test_where_nothing_is_hidden_muon_has_nothing_to_do():
     assert learners(Optimizer(module, strong("digits"), 10)) == [("AdamW", [(0.05, 2), (0.0, 2)])]
 
 
+def test_what_a_parametrisation_computes_is_left_to_adamw():
+    module = small_network()
+    for layer in (module.hidden, module.dense):
+        nn.utils.parametrizations.weight_norm(layer)
+    optimizer = Optimizer(module, strong("digits"), 10)
+    assert learners(optimizer) == [("AdamW", [(0.05, 7), (0.0, 6)])]
+    before = module.hidden.weight.detach().clone()
+    take(module, optimizer, range(2))
+    assert not torch.equal(module.hidden.weight, before)
+
+
 def test_frozen_weights_are_left_out():
     module = small_network()
     module.hidden.weight.requires_grad_(False)

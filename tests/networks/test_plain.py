@@ -44,3 +44,5 @@ def test_inputs_that_are_no_earlier_layers(inputs):
 def test_what_does_not_fit_together_is_named():
     with pytest.raises(InputError, match=r"layers\[1\] \(concat\) .* what it is given \[1, 2, 2\] and \[4\]"):
         Sequential((1, 2, 2), 4, layers=[RESIDUAL[0], {"type": "concat", "inputs": [-1, 0]}])
+    with pytest.raises(InputError, match=r"layers\[2\] \(lif\) .* what it is given \[4\] and \[4\]"):
+        Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:2], {"type": "lif", "inputs": [0, 1]}])

@@ -89,8 +89,15 @@ def test_a_first_convolution_and_its_pooling_are_one(shape, channels, dtype, mon
 
 def test_what_a_first_convolution_does_not_fit_takes_pytorchs_way(monkeypatch):
     monkeypatch.setattr(pooling, "_ReluOfMaxPoolOfConv", None)
-    x = torch.rand(2, 1, 6, 6)
+    x, followed = torch.rand(2, 1, 6, 6), nn.Conv2d(1, 16, 3)
+    followed.register_forward_hook(lambda *given: None)
     for conv, given in (
+        (followed, x),
+        (nn.Conv2d(1, 16, 3).double(), x.double()),
+        (nn.Conv2d(1, 16, 2), x),
+        (nn.Conv2d(1, 16, 3, padding=1), x),
+        (nn.Conv2d(1, 16, 3, stride=2), x.repeat(1, 1, 2, 2)),
+        (nn.Conv2d(2, 16, 3, groups=2), x.repeat(1, 2, 1, 1)),
         (nn.Conv2d(1, 15, 3), x),
         (nn.Conv2d(5, 16, 3), x.expand(-1, 5, -1, -1)),
         (nn.Conv2d(1, 16, 3), x.clone().requires_grad_()),
@@ -124,6 +131,11 @@ def test_a_network_trains_by_it_and_answers_without(made, monkeypatch):
     network.eval()(x)
     with pytest.raises(AttributeError):
         network.train()(x)
+
+
+def test_a_network_of_bf16_weights_trains_without_autocast():
+    network = SmallCNN((1, 12, 12), 4).to(torch.bfloat16, memory_format=torch.channels_last)
+    assert network(torch.rand(2, 1, 12, 12).bfloat16()).dtype == torch.bfloat16
 
 
 def test_whoever_watches_operators_sees_pytorchs():

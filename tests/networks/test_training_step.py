@@ -1,5 +1,6 @@
 """Losses by hand: networks that give fixed answers, whatever they see."""
 
+import copy
 from math import log
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.networks.training_step import COUNTED_AT_ONCE, TrainingStep
@@ -188,3 +190,34 @@ def test_what_has_no_time_does_not_grow():
     for _ in range(3):
         step(IMAGES, LABELS, KEYS)
     assert [tuple(each.shape) for each in module.seen] == [(2, 1, 1, 1)] * 3
+
+
+SPIKING = {"network": {"hidden": 12, "neuron": "lif"}, "family": "snn", "encoding": "direct", "num_steps": 4}
+
+
+@pytest.mark.parametrize(("contender", "changes"), [("dense-relu", {}), ("dense-lif", SPIKING)])
+def test_a_last_batch_of_one_image_is_learned_from_too(contender, changes):
+    """It has no variance: batch norm keeps to its running statistics."""
+    given = make(contender, **changes)
+    images = torch.randint(0, 256, (3, *given.card.image_shape), dtype=torch.uint8)
+    keys = RandomKeys.for_training(0, 0, np.arange(3))
+    step = TrainingStep(given, experiment(), 10)
+    given.module.train()
+    step(images, torch.arange(3), keys)
+    before = copy.deepcopy(given.module.state_dict())
+    step(images[:1], torch.zeros(1, dtype=torch.int64), RandomKeys(keys.values[:1]))
+    after = given.module.state_dict()
+    changed = {name for name, value in after.items() if value.dim() and not torch.equal(value, before[name])}
+    assert changed == {name for name, _ in given.module.named_parameters()}
+    assert all(layer.training for layer in given.module.modules())
+
+
+def test_what_a_network_itself_refuses_stays_an_error():
+    class Refusing(Fixed):
+        def forward(self, x):
+            raise ValueError("not this")
+
+    step = TrainingStep(model(Refusing(P)), experiment(), 10)
+    for size in (1, 2):
+        with pytest.raises(ValueError, match="not this"):
+            step(IMAGES[:size], LABELS[:size], RandomKeys(KEYS.values[:size]))

@@ -1,4 +1,4 @@
-"""Adam and AdamW on the CPU in one pass over memory, which also writes the bf16 copies that the next step multiplies.
+"""Adam on the CPU in one pass over memory, which also writes the bf16 copies that the next step multiplies.
 
 Under autocast PyTorch copies each weight to bf16 in every step, and its gradient back to float32. Here a copy stays,
 takes the weight's place while the network trains (`Bf16Copies`), and so gets the gradient, which Adam reads as it is.
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from spikeduel.networks import architectures
 from spikeduel.networks.models import Model
-from spikeduel.spiking.kernels.cpu import empty, run_chunks
+from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED, from_bf16, to_bf16
 
 _CACHE_LINE = 16
@@ -26,8 +26,9 @@ Arrays = tuple[np.ndarray | None, ...]
 class Bf16Copies:
     """bf16 copies of the weights and biases of a model's linear and convolutional layers; see the module.
 
-    There are some where the model is one of spikeduel's own and trains in bf16 on the CPU: in the code of somebody else
-    a weight may be used for more than a product. `by_name` has them by the names of their weights.
+    There are some where the model is one of `architectures` itself and trains in bf16 on the CPU: in somebody else's
+    code a weight may be used for more than a product, and in `vgg` and `resnet` there are too few to save time.
+    `by_name` has them by the names of their weights.
     """
 
     def __init__(self, model: Model) -> None:
@@ -60,18 +61,9 @@ def _is_ours_in_bf16(model: Model) -> bool:
     return own and model.precision == "bf16" and _fit(model.module.parameters())
 
 
-def adam(
-    weights: Sequence[Tensor],
-    lr: float,
-    weight_decay: float = 0.0,
-    decoupled: bool = False,
-    copies: Bf16Copies | None = None,
-) -> torch.optim.Optimizer:
-    """The fastest Adam, or AdamW if `decoupled`, for `weights`: `Adam` where it can, else PyTorch's fused one."""
-    if _fit(weights):
-        return Adam(weights, lr, weight_decay, decoupled, copies=copies)
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-    return kind(weights, lr=lr, weight_decay=weight_decay, fused=True)
+def adam(weights: Sequence[Tensor], lr: float, copies: Bf16Copies | None = None) -> torch.optim.Optimizer:
+    """The fastest Adam for `weights`: `Adam` where it can, else PyTorch's fused one."""
+    return Adam(weights, lr, copies=copies) if _fit(weights) else torch.optim.Adam(weights, lr=lr, fused=True)
 
 
 def _fit(weights: Iterable[Tensor]) -> bool:
@@ -91,7 +83,7 @@ def _has_no_gaps(x: Tensor) -> bool:
 
 
 class Adam(torch.optim.Optimizer):
-    """Adam (Kingma, Ba 2015), or AdamW (Loshchilov, Hutter 2019) if `decoupled`, of float32 weights on the CPU.
+    """Adam (Kingma, Ba 2015) of float32 weights on the CPU.
 
     Its results differ from those of `torch.optim.Adam` in the last digits: no multiply-add is fused, so that they are
     the same in all vector widths and for any number of threads. `state_dict` is like torch's. Gradients are those of
@@ -102,20 +94,16 @@ class Adam(torch.optim.Optimizer):
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float,
-        weight_decay: float = 0.0,
-        decoupled: bool = False,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         copies: Bf16Copies | None = None,
     ) -> None:
-        settings = {"lr": lr, "weight_decay": weight_decay, "decoupled_weight_decay": decoupled}
-        super().__init__(params, {**settings, "betas": betas, "eps": eps})
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps})
         self._copies = copies
-        names = {} if copies is None else copies.weights
         self._arrays: dict[Tensor, tuple[tuple[int, ...], Arrays]] = {}
-        self._copy_of: Mapping[Tensor, Tensor] = {
-            weight: copies.by_name[name] for name, weight in names.items() if copies is not None
-        }
+        self._copy_of: dict[Tensor, Tensor] = {}
+        if copies is not None:
+            self._copy_of = {weight: copies.by_name[name] for name, weight in copies.weights.items()}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -156,10 +144,9 @@ class Adam(torch.optim.Optimizer):
 
 def numbers(group: Mapping[str, Any], step: float) -> np.ndarray:
     """What `update` is told of a group's settings at the given step, the first being 1."""
-    (beta1, beta2), lr, decay = group["betas"], float(group["lr"]), group["weight_decay"]
-    coupled, kept = (0.0, 1 - lr * decay) if group["decoupled_weight_decay"] else (decay, 1.0)
-    rate, scale = lr / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
-    return np.array((coupled, 1 - beta1, beta2, 1 - beta2, kept, rate, scale, group["eps"]), np.float32)
+    beta1, beta2 = group["betas"]
+    rate, scale = float(group["lr"]) / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step)
+    return np.array((1 - beta1, beta2, 1 - beta2, rate, scale, group["eps"]), np.float32)
 
 
 @njit(**COMPILED)
@@ -177,14 +164,14 @@ def update(grads, weights, means, squares, copies, numbers, start, stop):  # typ
 
 @njit(**COMPILED)
 def _update(weights, grads, means, squares, copies, numbers):  # type: ignore[no-untyped-def]
-    coupled, new1, beta2, new2 = numbers[0], numbers[1], numbers[2], numbers[3]
-    kept, rate, scale, eps = numbers[4], numbers[5], numbers[6], numbers[7]
+    new1, beta2, new2 = numbers[0], numbers[1], numbers[2]
+    rate, scale, eps = numbers[3], numbers[4], numbers[5]
     # A plain loop over plain rows, which is what LLVM vectorises.
     for i in range(len(weights)):
-        grad = from_bf16(grads[i]) + coupled * weights[i]
+        grad = from_bf16(grads[i])
         mean = means[i] + new1 * (grad - means[i])
         square = beta2 * squares[i] + (new2 * grad) * grad
-        weight = kept * weights[i] - (rate * mean) / (np.sqrt(square) * scale + eps)
+        weight = weights[i] - (rate * mean) / (np.sqrt(square) * scale + eps)
         means[i], squares[i], weights[i] = mean, square, weight
         if copies is not None:
             copies[i] = to_bf16(weight)
@@ -203,5 +190,4 @@ def _like(x: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 def _flat(x: Tensor) -> np.ndarray:
     """The numbers of `x`, which has no gaps, in the order in which they lie in memory; bf16 as int16."""
-    flat = x.detach().as_strided((x.numel(),), (1,))
-    return flat.view(torch.int16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
+    return flat(x.detach().as_strided((x.numel(),), (1,)))

@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from spikeduel.networks import plain
-from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain, readout_of
+from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of, readout_of
 from spikeduel.networks.narrow import NarrowLinear, through
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
@@ -24,7 +24,7 @@ from spikeduel.networks.vgg import VGGLIF, VGGReLU
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.errors import InputError
 from spikeduel.system.registry import Family
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
@@ -133,8 +133,6 @@ class _Conv(nn.Module):
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int, pooling: str) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise unknown("pooling", pooling, POOLINGS)
         channels, height, width = image_shape
         first, second = 32, 64
         below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
@@ -144,7 +142,7 @@ class _Conv(nn.Module):
         self.block2 = nn.Sequential(nn.Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second))
         self.linear1 = nn.Linear(second * ((height + below) // 4) * ((width + right) // 4), hidden)
         self.linear2 = nn.Linear(hidden, num_classes)
-        self.pool = POOLINGS[pooling](2)
+        self.pool = pooling_of(pooling)(2)
 
 
 class ConvLIF(SpikingChain, _Conv):
@@ -213,19 +211,12 @@ class Sequential(SpikingChain):
 
     def layers(self) -> list[nn.Module]:
         """See `SpikingChain.layers`. Raises `InputError` where they are no chain."""
-        if not self.is_chain:
+        if self.inputs != plain.in_order(len(self.chain)):
             raise InputError("its layers are no chain: some take the outputs of others than the one before.")
         return list(self.chain)
 
-    @property
-    def is_chain(self) -> bool:
-        """Whether each layer takes the output of the one before."""
-        return self.inputs == plain.in_order(len(self.chain))
-
     def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
         """See `SpikingChain.forward`."""
-        if self.is_chain:
-            return super().forward(x)
         output, mem = plain.run(list(self.chain), self.inputs, x)
         return as_sequence(output) if mem is None else (as_sequence(output), mem)
 

@@ -19,6 +19,13 @@ POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": n
 READOUTS = ("mean", "membrane")
 
 
+def pooling_of(name: str) -> Callable[[int], nn.Module]:
+    """What makes a pooling of windows of so many pixels a side. Raises `InputError`."""
+    if name not in POOLINGS:
+        raise unknown("pooling", name, POOLINGS)
+    return POOLINGS[name]
+
+
 def readout_of(name: str, neuron: nn.Module) -> Readout:
     """What gives the scores of an output layer that does not spike: the mean of its current over the steps, or the
     "membrane" of neurons that leak as `neuron` does. Raises `InputError`.
@@ -42,10 +49,8 @@ class SpikingChain(nn.Module):
         """`[T, B, C, H, W]` or a `ConstantInput` to `[T, B, K]`, or to the last neurons' `(spk, mem)`."""
         layers, mem = joined(self.layers()), None
         for layer in layers:
-            if isinstance(layer, Joined):
-                x, mem = layer(x), None
-            elif isinstance(layer, Neuron):
+            if isinstance(layer, Neuron):
                 x, mem = layer(x, with_mem=layer is layers[-1])
             else:
-                x, mem = over_time(layer, x), None
+                x, mem = layer(x) if isinstance(layer, Joined) else over_time(layer, x), None
         return as_sequence(x) if mem is None else (as_sequence(x), mem)

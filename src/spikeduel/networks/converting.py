@@ -225,12 +225,8 @@ class _Conversion:
 def _keeps_shift(module: nn.Module) -> bool:
     """Whether a number added to its input is added to its output: not where a border of zeros comes in."""
     if isinstance(module, nn.AvgPool2d):
-        return module.divisor_override is None and (not _any(module.padding) or not module.count_include_pad)
+        return module.divisor_override is None and (not np.any(module.padding) or not module.count_include_pad)
     return not isinstance(module, nn.ZeroPad2d)
-
-
-def _any(sides: Any) -> bool:
-    return any(sides) if isinstance(sides, tuple | list) else bool(sides)
 
 
 def _scaled(module: nn.Module, before: float, scale: float, shift: float) -> nn.Module:

@@ -38,7 +38,7 @@ class Joined:
 def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
     """`layers`, with those that can be joined as one."""
     counted = not torch.compiler.is_compiling() and _len_torch_dispatch_stack() > 0
-    if counted or is_carried() or _has_any_global_hook():
+    if counted or is_seen():
         return list(layers)
     rest, together = list(layers), []
     while rest:
@@ -54,15 +54,16 @@ def _found(first: nn.Module, neuron: nn.Module, after: nn.Module) -> Joined | No
     if not (type(norm) is nn.BatchNorm2d and norm.training and isinstance(neuron, LIF)):
         return None
     is_own = type(neuron).over_time is not LIF.over_time or type(neuron).forward is not Neuron.forward
-    if is_own or any(map(_is_watched, (first, norm, neuron))):
+    if is_own or is_seen(first, norm, neuron):
         return None
-    pool = after if isinstance(after, nn.MaxPool2d) and _halves(after) and not _is_watched(after) else None
+    pool = after if isinstance(after, nn.MaxPool2d) and _halves(after) and not is_seen(after) else None
     return Joined(tuple(before), norm, neuron, pool)
 
 
-def _is_watched(layer: nn.Module) -> bool:
-    """Whether a call of `layer` does more than its `forward`, or is seen."""
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)
+def is_seen(*layers: nn.Module) -> bool:
+    """Whether all layers or their states are followed, or a call of one of `layers` does more than its `forward`."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return is_carried() or _has_any_global_hook() or any(getattr(layer, hook) for layer in layers for hook in hooks)
 
 
 def _halves(layer: nn.MaxPool2d) -> bool:

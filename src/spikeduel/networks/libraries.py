@@ -98,13 +98,13 @@ def settings_of(contender: str, image_shape: tuple[int, int, int], pretrained: P
     library, name = _of(contender)
     library.require(name)
     seen = library.seen(name)
-    weights = seen.weights if started(contender, pretrained) is None else None
+    weights = seen.weights if why_not_pretrained(contender, pretrained) is None else None
     takes = weights is None and _takes(contender, image_shape)
     values = {"mean": list(seen.mean), "std": list(seen.std)}
     return {"size": None if takes else seen.size, **values, "weights": weights}
 
 
-def started(contender: str, pretrained: Pretrained) -> str | None:
+def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
     """Why `contender` starts from nothing; None where it starts from pretrained weights, which are fetched."""
     if pretrained == "no":
         return "--pretrained no"

@@ -2,11 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
 
+from spikeduel.networks.joining import is_seen
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.kernels import is_watched, projected
-from spikeduel.spiking.neurons import IF, LIF, Neuron, is_carried
+from spikeduel.spiking.neurons import IF, LIF, Neuron
 
 _FEW, _MANY = 32, 1024
 
@@ -32,15 +32,10 @@ def through(current: Tensor | ConstantInput, neuron: Neuron, layer: NarrowLinear
 
     In training, under a constant current, spikes are not written where nobody looks at them.
     """
-    is_seen = is_carried() or _has_any_global_hook() or any(map(_is_seen, (neuron, layer)))
     # Their kinds themselves: one derived from them may do something else.
-    if layer.training and not is_seen and isinstance(neuron, LIF) and type(neuron) in (LIF, IF):
+    if layer.training and not is_seen(neuron, layer) and isinstance(neuron, LIF) and type(neuron) in (LIF, IF):
         beta, dynamics = neuron.beta, neuron.dynamics
         if projected.is_projected(current, beta, dynamics, layer.weight):
             return projected.projected_scan(current, beta, dynamics, layer.weight, layer.bias)
     spk, _ = neuron(current, with_mem=False)
     return over_time(layer, spk)
-
-
-def _is_seen(layer: nn.Module) -> bool:
-    return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks or layer._backward_pre_hooks)

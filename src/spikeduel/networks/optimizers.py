@@ -124,11 +124,10 @@ def _made(
         # Momenta and epsilon are torch's defaults, as in the study.
         yield adam(weights, rate, copies=copies)
         return
-    of_muon: set[Tensor] = set()
-    if experiment.optimizer == "muon":
-        of_muon = set(_hidden(module))
-        if of_muon:
-            yield Muon([each for each in weights if each in of_muon], rate, decay)
+    # What a parametrisation computes, or is frozen, is not among the weights.
+    of_muon = {*weights} & {*_hidden(module)} if experiment.optimizer == "muon" else set()
+    if of_muon:
+        yield Muon([each for each in weights if each in of_muon], rate, decay)
     others = [each for each in weights if each not in of_muon]
     groups = [
         {"params": [each for each in others if each.dim() > 1], "weight_decay": decay},
@@ -141,8 +140,7 @@ def _hidden(module: nn.Module) -> list[Tensor]:
     """Filters and matrices, but for those of the first and the last layer that has some."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     # Muon is for matrices: filters of a depthwise convolution are none.
-    hidden = [layer for layer in layers[1:-1] if not isinstance(layer, nn.Conv2d) or layer.groups == 1]
-    return [layer.weight for layer in hidden if layer.weight.requires_grad]
+    return [layer.weight for layer in layers[1:-1] if not isinstance(layer, nn.Conv2d) or layer.groups == 1]
 
 
 def _matrix(values: Tensor, weights: Tensor) -> Tensor:

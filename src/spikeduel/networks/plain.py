@@ -261,9 +261,10 @@ def _is_earlier(given: Any, index: int) -> bool:
 
 def _passed(layer: nn.Module, given: Sequence[Tensor]) -> Tensor:
     """What has the shape of a layer's output for `given` `[1, …]`, without memory."""
-    if isinstance(layer, PooledCounts):
-        return layer.pool(given[0])
-    return given[0] if isinstance(layer, Neuron) else layer(*given)
+    if not isinstance(layer, Neuron):
+        return layer(*given)
+    (current,) = given
+    return layer.pool(current) if isinstance(layer, PooledCounts) else current
 
 
 def run(
@@ -278,14 +279,13 @@ def run(
     mem = None
     for index, (layer, sources) in enumerate(zip(layers, inputs, strict=True)):
         given = [held[source] for source in sources]
+        is_last = index == len(layers) - 1
         if isinstance(layer, Neuron):
-            is_last = index == len(layers) - 1
-            held[index], membranes = layer(given[0], with_mem=is_last)
-            mem = membranes if is_last else None
+            held[index], mem = layer(given[0], with_mem=is_last)
         else:
-            held[index] = _applied(layer, given)
+            held[index], mem = _applied(layer, given), None
         for source in {*sources, index}:
-            if last_use.get(source, index) <= index and index < len(layers) - 1:
+            if last_use.get(source, index) <= index and not is_last:
                 held.pop(source, None)
     return held[len(layers) - 1], mem
 

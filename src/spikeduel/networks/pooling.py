@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from spikeduel.spiking.kernels import is_watched
+from spikeduel.networks.joining import is_seen
+from spikeduel.spiking.kernels import LANES, is_watched
 
-LANES = 16
-"""Channels in a vector of the kernels, which take Numba to import."""
 _PLANES = 4  # of more, a product of matrices makes more
+_PLAIN = ((3, 3), (1, 1), (0, 0), (1, 1), 1)
 _DTYPES = (torch.bfloat16, torch.float32)
 
 
@@ -40,15 +40,16 @@ def relu_of_max_pool(x: Tensor) -> Tensor:
 
 
 def relu_of_max_pool_of_conv(conv: nn.Module, x: Tensor) -> Tensor:
-    """`relu_of_max_pool(conv(x))`, without writing what `conv` gives: 3×3, unpadded, of images with few planes.
+    """`relu_of_max_pool(conv(x))`, without writing what a `conv` gives that is 3×3, unpadded, of few planes.
 
     In one pass as there, and where `x` needs no gradient. Sums are float32's, in the order bias, rows, columns, planes.
     Of numbers that are equal only once they are rounded to bf16, the highest gets the gradient, where PyTorch takes the
     first.
     """
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     if (
         isinstance(conv, nn.Conv2d)
+        and (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups) == _PLAIN
         and conv.bias is not None
         and x.device.type == "cpu"
         and dtype in _DTYPES
@@ -57,6 +58,7 @@ def relu_of_max_pool_of_conv(conv: nn.Module, x: Tensor) -> Tensor:
         and conv.out_channels % LANES == 0
         and min(x.shape[2:]) >= 4
         and not is_watched(x)
+        and not is_seen(conv)
     ):
         return _ReluOfMaxPoolOfConv.apply(x.to(dtype), conv.weight.to(dtype), conv.bias.to(dtype))
     return relu_of_max_pool(conv(x))
@@ -127,8 +129,6 @@ def _pooled(num_images: int, height: int, width: int, channels: int, dtype: torc
 
 def _flat(x: Tensor) -> np.ndarray:
     """The numbers of `x` as they lie in memory, channels last; bf16 as int16."""
-    flat = x.detach()
-    if x.dim() == 4:
-        flat = flat.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    flat = flat.flatten()
-    return flat.view(torch.int16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
+    from spikeduel.spiking.kernels.cpu import flat
+
+    return flat(x.permute(0, 2, 3, 1) if x.dim() == 4 else x)

@@ -170,6 +170,8 @@ def _view(on: Followed, x: Output, *shape: Any) -> Output:
 def _pad(on: Followed, x: Output, pad: Any, mode: str = "constant", value: float | None = None) -> Output:
     if mode != "constant" or value not in (None, 0) or not all(isinstance(each, int) for each in pad):
         raise on.refused("pads with something else than zeros")
+    if len(pad) > 4:
+        raise on.refused("pads other axes than rows and columns")
     return on.add(on.name, nn.ZeroPad2d(tuple([*pad, 0, 0][:4])), x)
 
 

@@ -68,7 +68,7 @@ class TrainingStep:
         was before it learned: a tensor, since reading a number would make a device wait.
         """
         self._set_surrogates()
-        output = self._forward(images, keys)
+        output = self._output(images, keys)
         readout = self.model.readout
         loss = self._loss(output, self._targets(images, labels if targets is None else targets))
         self.optimizer.zero_grad()
@@ -129,6 +129,21 @@ class TrainingStep:
     @torch.no_grad()
     def _add_right(self, output: Any, labels: Tensor) -> None:
         self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
+
+    def _output(self, images: Tensor, keys: RandomKeys) -> Any:
+        """The network's. Batch norm refuses a last batch of one image where that is one number for each channel: then
+        it takes the statistics that it has.
+        """
+        try:
+            return self._forward(images, keys)
+        except ValueError:
+            if len(images) > 1:
+                raise
+        self.module.eval()
+        try:
+            return self._forward(images, keys)
+        finally:
+            self.module.train()
 
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps

@@ -8,9 +8,8 @@ Large-Scale Image Recognition", with batch norm, few layers and few channels.
 
 from torch import Tensor, nn
 
-from spikeduel.networks.chains import POOLINGS, MakeNeuron, Shape, SpikingChain, readout_of
+from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_of, readout_of
 from spikeduel.spiking.readouts import LogitReadout
-from spikeduel.system.errors import unknown
 from spikeduel.system.registry import Family
 
 LARGEST_FIRST_MAP, MOST_HALVINGS = 24, 3
@@ -39,9 +38,7 @@ class _VGG(nn.Module):
         self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None, pooling: str = "max"
     ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise unknown("pooling", pooling, POOLINGS)
-        self.pooling = POOLINGS[pooling]
+        self.pooling = pooling_of(pooling)
         convolution, halved, sides = first_convolution(image_shape, width, LARGEST_FIRST_MAP)
         self.blocks = nn.ModuleList([self._normed(convolution, width, halved)])
         before = width

@@ -303,5 +303,5 @@ def _start(card: ModelCard, experiment: Experiment) -> str:
     seen = f"it sees images of {side}×{side}{larger}" if side else "it sees images as they are prepared"
     if weights:
         return f"starts from the pretrained weights {weights}; {seen}"
-    why = libraries.started(card.contender, experiment.pretrained)
+    why = libraries.why_not_pretrained(card.contender, experiment.pretrained)
     return f"starts from nothing, not from pretrained weights ({(why or '').rstrip('.')}); {seen}"

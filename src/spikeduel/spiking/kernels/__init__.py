@@ -3,7 +3,7 @@
 `scan` and `rate_spikes` pick the fastest that fits. The fused scan is one operator, `torch.ops.spikeduel.scan`: that is
 what autograd, `torch.compile` and export see. Its kernels are `cpu` (Numba) and `gpu` (Triton), imported when one of
 theirs is first called. In training, `normalised` has an operator that also takes the batch norm before and the pooling
-after.
+after, and `projected` takes a narrow linear layer after.
 """
 
 from collections.abc import Iterator
@@ -25,6 +25,11 @@ from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERN
 from spikeduel.system.errors import InputError, unknown
 
 __all__ = ["RESET_MECHANISMS", "Dynamics", "is_fused", "is_watched", "may_fuse", "rate_spikes", "scan", "unfused"]
+
+LANES = 16
+"""Channels or neurons in a vector of the CPU's kernels: as many as the widest registers of common CPUs hold. Others
+take several registers for it.
+"""
 
 # On AMD's cards 64 threads make a warp, and the Triton kernels count on 32.
 _DEVICES = ("cpu", "meta", "cuda") if find_spec("triton") and torch.version.hip is None else ("cpu", "meta")

@@ -181,6 +181,11 @@ def numbers(x: Tensor) -> np.ndarray:
     return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
 
 
+def flat(x: Tensor) -> np.ndarray:
+    """`numbers` of `x`, row after row."""
+    return numbers(x.flatten())
+
+
 def _bits(x: Tensor) -> np.ndarray:
     return x.detach().view(_WHOLE_NUMBERS[x.element_size()]).numpy()
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from spikeduel.spiking.kernels import cpu_normalised_kernels as compiled
-from spikeduel.spiking.kernels.cpu import empty, numbers, run_chunks, with_scratch
+from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks, with_scratch
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 
 MOST_UNROLLED = 8
@@ -34,8 +34,8 @@ def forward(
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
     rows, columns = height // side, width // side
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
-    inputs = _flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:])
-    kernel = partial(compiled.forward, *inputs, (0,) * side, _flat(spk), _steps(num_steps))
+    inputs = flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:])
+    kernel = partial(compiled.forward, *inputs, (0,) * side, flat(spk), _steps(num_steps))
     scratch = with_scratch(kernel, num_steps * compiled.LANES)
     run_chunks(scratch, batch * rows, work=spk.numel() * side**2)
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
@@ -55,8 +55,8 @@ def backward(
     grad[:, :, height // side * side :] = 0
     grad[:, :, :, width // side * side :] = 0
     totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
-    inputs = _flat(grad_spk), _flat(current), scale, shift, middle, np.float32(beta.item()), _numbered(dynamics)
-    outputs = _flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
+    inputs = flat(grad_spk), flat(current), scale, shift, middle, np.float32(beta.item()), _numbered(dynamics)
+    outputs = flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
     size = -(-channels // compiled.LANES) * compiled.LANES * num_steps
     kernel = with_scratch(partial(compiled.backward, *inputs, shape, (0,) * side, *outputs), side**2 * size, 4 * size)
     run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
@@ -66,7 +66,7 @@ def backward(
     count = current.numel() // channels
     coefficients = total / count, middle, product * inverse**2 / count, scale
     of_channels = np.concatenate([each.astype(np.float32) for each in coefficients])
-    finish = partial(compiled.normalise_gradient, _flat(grad), _flat(current), of_channels, shape)
+    finish = partial(compiled.normalise_gradient, flat(grad), flat(current), of_channels, shape)
     run_chunks(finish, len(current) * batch, work=grad.numel())
     of_weight, of_bias, of_beta = (
         torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
@@ -83,12 +83,12 @@ def _moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, as `reference.moments` has them."""
     *images, height, width, channels = current.shape
     num_images = int(np.prod(images))
-    flat = _flat(current)
+    values = flat(current)
     # Sums of squares of what lies far from 0 would cancel; the first value of a channel lies near all others.
     pivot = current.reshape(-1, channels)[0].detach().float().numpy()
     above = np.zeros((num_images, 2, channels), np.float32)
-    kernel = partial(compiled.sums, flat, pivot, (num_images, height, width, channels), above.reshape(-1))
-    run_chunks(kernel, num_images, work=len(flat))
+    kernel = partial(compiled.sums, values, pivot, (num_images, height, width, channels), above.reshape(-1))
+    run_chunks(kernel, num_images, work=len(values))
     offset, square = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
     var = np.maximum(square - offset * offset, 0)
     return (pivot + offset).astype(np.float32), var.astype(np.float32)
@@ -111,7 +111,3 @@ def _numbered(dynamics: Dynamics) -> tuple[Any, ...]:
     threshold, reset_mechanism, surrogate, alpha, _ = dynamics
     codes = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
     return np.float32(threshold), *codes, float(alpha)
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    return numbers(x.contiguous().view(-1))

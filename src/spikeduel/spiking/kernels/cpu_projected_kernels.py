@@ -7,7 +7,6 @@ Neurons come in vectors, and the layer's outputs five at a time, which with two 
 
 import numpy as np
 from numba import njit
-from numba.extending import intrinsic
 
 from spikeduel.spiking.kernels.cpu_kernels import ZERO
 
@@ -19,12 +18,6 @@ from spikeduel.spiking.kernels.cpu_vectors import LANES, add_to, filled, load, s
 OUTPUTS = 5
 """The number of outputs is a multiple of it; those too many have weights of 0."""
 _NEURONS = 256  # at a time: their spikes of a few dozen steps stay in the nearest cache
-
-
-@intrinsic
-def _divided(typingctx, a, b):
-    """`a / b`, vectors."""
-    return a(a, b), lambda context, builder, signature, values: builder.fdiv(*values)
 
 
 @njit(**COMPILED)
@@ -111,7 +104,7 @@ def backward(
                     mem = load(mems, at)
                     x = scale * (mem - threshold)
                     kept = where(mem > threshold, _0, beta) if reset == ZERO else beta
-                    adjoint = adjoint * kept + load(grad_spikes, at) * _divided(half, _1 + x * x)
+                    adjoint = adjoint * kept + load(grad_spikes, at) * (half / (_1 + x * x))
                     total = total + adjoint
                 store(total, grad_current, here)
 

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def, call-arg"
-"""Vectors of 16 float32 as values in compiled code, with `+ - * > ==`: LLVM fits them to the registers that there are.
+"""Vectors of 16 float32 as values in compiled code, with `+ - * / > ==`: LLVM fits them to the registers there are.
 
 Whoever writes a kernel in them does not depend on LLVM's finding out that a loop can be one of vectors. Arrays that
 they lie in are float32, or the bits of bfloat16 as int16, which are widened when they are read.
@@ -13,10 +13,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, models, overload, register_model
 
+from spikeduel.spiking import kernels
 from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 
-LANES = 16
-"""Channels in a vector: as many as the widest registers of common CPUs hold. Others take several registers for it."""
+LANES = kernels.LANES
 
 
 class _Lanes(types.Type):
@@ -56,6 +56,7 @@ def _binary(symbol: Any, operands: _Lanes, result: _Lanes, emit: Callable[[ir.IR
 _binary(operator.add, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fadd(a, b))
 _binary(operator.sub, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fsub(a, b))
 _binary(operator.mul, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fmul(a, b))
+_binary(operator.truediv, _NUMBERS, _NUMBERS, lambda builder, a, b: builder.fdiv(a, b))
 _binary(operator.gt, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
 _binary(operator.eq, _NUMBERS, _TRUTHS, lambda builder, a, b: builder.fcmp_ordered("==", a, b))
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.kernels import is_fused, is_watched, may_fuse
+from spikeduel.spiking.kernels import LANES, is_fused, is_watched, may_fuse
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, Dynamics
 
-LANES, MOST_OUTPUTS = 16, 20
+MOST_OUTPUTS = 20
 _GROUPS = 16
 """Parts of a batch whose sums about the weights are kept apart, so that the number of threads changes none."""
 
@@ -53,7 +53,7 @@ class _Projected(torch.autograd.Function):
     def forward(ctx: Any, current: Tensor, weight: Tensor, num_steps: int, beta: float, dynamics: Dynamics) -> Tensor:
         """`[T, K, B]` in float32."""
         from spikeduel.spiking.kernels import cpu_projected_kernels as kernels
-        from spikeduel.spiking.kernels.cpu import run_chunks
+        from spikeduel.spiking.kernels.cpu import flat, run_chunks
 
         num_images, num_neurons = current.shape
         num_outputs = -(-len(weight) // kernels.OUTPUTS) * kernels.OUTPUTS
@@ -63,17 +63,17 @@ class _Projected(torch.autograd.Function):
         reset = RESET_MECHANISMS.index(dynamics.reset_mechanism)
         settings = np.array(numbers, np.float32), reset, num_steps, num_neurons
         ctx.save_for_backward(current, weight)
-        ctx.given, ctx.num_outputs = (_flat(current), _flat(weights), *settings), num_outputs
+        ctx.given, ctx.num_outputs = (flat(current), flat(weights), *settings), num_outputs
         out = torch.empty(num_images, num_steps, num_outputs)
         work = num_images * num_steps * num_neurons
-        run_chunks(partial(kernels.forward, *ctx.given, _flat(out)), num_images, work=work)
+        run_chunks(partial(kernels.forward, *ctx.given, flat(out)), num_images, work=work)
         return out[..., : len(weight)].permute(1, 2, 0).contiguous()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         from spikeduel.spiking.kernels import cpu_projected_kernels as kernels
-        from spikeduel.spiking.kernels.cpu import empty, run_chunks
+        from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks
 
         current, weight = ctx.saved_tensors
         num_steps, (num_images, num_neurons) = len(grad), current.shape
@@ -83,11 +83,6 @@ class _Projected(torch.autograd.Function):
         groups = -(-num_images // images)
         grad_current = empty((num_images, num_neurons), current.dtype)
         grad_weights = torch.empty(groups, ctx.num_outputs, num_neurons)
-        given = _flat(grads), *ctx.given, _flat(grad_current), _flat(grad_weights), images
+        given = flat(grads), *ctx.given, flat(grad_current), flat(grad_weights), images
         run_chunks(partial(kernels.backward, *given), groups, work=num_images * num_steps * num_neurons)
         return grad_current, grad_weights.sum(0)[: len(weight)].to(weight.dtype), None, None, None
-
-
-def _flat(x: Tensor) -> np.ndarray:
-    flat = x.detach().flatten()
-    return flat.view(torch.int16).numpy() if x.dtype == torch.bfloat16 else flat.numpy()
