@@ -88,7 +88,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         with seeded(trial.card.seed):
             module = building.started(trial.card).to(trial.settings["device"])
             model = Model(module, trial.card, trial.card.precision)
-        if trial.experiment.whitening:
+        if trial.experiment.whitening and not trial.card.network.get("weights"):  # pretrained ones are better
             some = np.sort(trial.split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         twin = _twin(trial, store)
