@@ -27,7 +27,7 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     pixels = images[:MOST_IMAGES].to(first.weight.device).float() / 255
     patches = F.unfold(pixels, sides, stride=sides).movedim(1, 2).flatten(0, 1)
     values, directions = torch.linalg.eigh(torch.cov(patches.T))
-    if values[-1] <= 0:
+    if not values[-1] > 0:  # NaN of a single patch
         return
     scales = values.clamp(min=SMALLEST_SHARE * float(values[-1])).rsqrt()
     filters = (directions * scales).T.flip(0)  # the widest first
