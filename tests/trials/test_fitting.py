@@ -240,6 +240,16 @@ def test_or_the_same_time(quick, timed):
     assert [each.settings["training"]["epochs"] for each in planned] == [10, 30]
 
 
+@pytest.mark.parametrize("equal", ["epochs", "time"])
+def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, timed):
+    own = {"vgg-lif": {"beta": 0.7}}
+    fresh = fitted(replace(quick, minutes=1.0, equal=equal, per_contender=own))
+    left = {"vgg-lif": {"beta": 0.7, "epochs": 5}, "vgg-relu": {"epochs": 6}}
+    assert fitted(replace(quick, minutes=1.0, equal=equal, per_contender=left)) == fresh
+    # Not timed again, either.
+    assert timed == ["vgg-lif", "vgg-relu"]
+
+
 def test_each_trains_an_epoch_at_least(quick, timed):
     for equal in ("epochs", "time"):
         assert fitted(replace(quick, minutes=0.001, equal=equal)).budget.epochs == {"vgg-lif": 1, "vgg-relu": 1}
@@ -283,7 +293,7 @@ def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
 
 
 def test_epochs_and_minutes_cannot_both_decide(quick):
-    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* --set epochs=none"):
+    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* Leave out one"):
         planning.check(replace(quick, epochs=3, minutes=0.5))
     planning.check(replace(quick, epochs=3))
 

@@ -70,6 +70,8 @@ def fit(
     experiment = replace(experiment, **rules.chosen, width=USUAL_WIDTH if is_width_open else experiment.width)
     budget = None
     if experiment.epochs is None:
+        # Those that an earlier budget gave to single contenders are no part of this one.
+        experiment = replace(experiment, per_contender=experiment.own_settings)
         budget = _kept(experiment, prepared, split, store, progress)
         if is_width_open and (width := wider(budget, experiment, len(split.train))):
             rules = structs.replace(rules, chosen={**rules.chosen, "width": width})

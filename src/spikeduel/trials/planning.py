@@ -141,7 +141,7 @@ def check(experiment: Experiment) -> None:
     if experiment.epochs is not None and experiment.minutes is not None:
         raise InputError(
             f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would decide how long is "
-            "trained. Leave out one of them: --set epochs=none, say, where a recipe or a file gives them."
+            "trained. Leave out one of them."
         )
     data.resolve(experiment.dataset)
     known = ", ".join(experiment.contenders)
