@@ -262,6 +262,8 @@ def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatc
     assert (found.minutes, found.given) == (2.0, False)
     assert found.epochs == {"vgg-lif": 200, "vgg-relu": 200}
     assert fitted(replace(quick, minutes=1.0)).budget.epochs == {"vgg-lif": 3000, "vgg-relu": 3000}
+    # Nor more than the setting takes.
+    assert fitted(replace(quick, minutes=1000.0)).experiment.epochs == 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -350,6 +352,10 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
     assert "a seed (by the size of the set; --minutes changes that): " in text
     # Six times as long.
     assert "at about 12:30," in text
+    slow = Budget(minutes=7.5, given=True, epoch_seconds={"vgg-lif": 1000.0, "vgg-relu": 1.0}, epochs=BUDGET.epochs)
+    assert "at about 2026-01-03 15:46," in fitting.announcement(slow, planned_of(quick), Store("s"))
+    text = fitting.announcement(BUDGET, planned_of(replace(quick, controls=True)), Store("s"))
+    assert text.endswith("done at about 12:05, controls, measuring and report some time after.")
 
 
 def test_what_the_store_holds_takes_no_time(quick, noon):

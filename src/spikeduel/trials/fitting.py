@@ -43,8 +43,8 @@ MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """A set whose training images have so many numbers trains so long, where nothing is given; others by the root."""
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
-MOST_EPOCHS = 200
-"""More are trained only where minutes are given."""
+MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
+"""More than the first are trained only where minutes are given, and more than the second never: see `epochs`."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ def _measured(
     for each in planned:
         progress.say(f"  {each.card.contender}: timing some training steps")
         seconds[each.card.contender] = seconds_of_an_epoch(each, prepared, split)
-    most = MOST_EPOCHS if experiment.minutes is None else math.inf
+    most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
     if experiment.equal == "epochs":
         shared = sum(seconds.values())
         by_contender = dict.fromkeys(seconds, 60 * minutes / shared)
@@ -234,5 +234,8 @@ def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
         text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
     if not missing:
         return text
-    done = datetime.now() + timedelta(seconds=seconds)
-    return f"{text} Training will be done at about {done:%H:%M}, measuring and report some time after."
+    now = datetime.now()
+    done = now + timedelta(seconds=seconds)
+    at = f"{done:%H:%M}" if done.date() == now.date() else f"{done:%Y-%m-%d %H:%M}"
+    rest = "controls, measuring and report" if trials[0].experiment.controls else "measuring and report"
+    return f"{text} Training will be done at about {at}, {rest} some time after."
