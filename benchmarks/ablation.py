@@ -95,7 +95,7 @@ def main() -> None:
         PAGE.write_text(page(json.loads((RESULTS / f"ablation-{options.dataset}.json").read_text())))
         return
     torch.set_num_threads(1)
-    base = strong(options.dataset, data_dir=options.data_dir, epochs=options.epochs, seeds=options.seeds, minutes=None)
+    base = strong(options.dataset, data_dir=options.data_dir, epochs=options.epochs, seeds=options.seeds)
     prepared = data.load(base)
     split = data.split(prepared, base)
     store, progress = Store(options.store), TerminalProgress(stderr=True)
@@ -130,13 +130,11 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, num_val: int)
 def measured(experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any) -> dict[str, Any]:
     """Each contender's validation accuracies by seed, and its median training minutes, those of its twin included."""
     trials = planning.plan(experiment, prepared, split)
-    records = {}
-    for each in sorted(trials, key=lambda planned: planned.twin is not None):
-        records[each.key] = trial.run(each, prepared, store, progress, test=False)
+    records = trial.run_all(trials, prepared, store, progress, test=False)
+    by_key = {record.key: record for record in records}
     found: dict[str, Any] = {}
-    for each in trials:
-        record = records[each.key]
-        before = minutes(records[each.twin]) if each.twin else 0.0
+    for each, record in zip(trials, records, strict=True):
+        before = minutes(by_key[each.twin]) if each.twin else 0.0
         entry = found.setdefault(each.card.contender, {"accuracies": [], "minutes": []})
         entry["accuracies"].append(record.best.val_accuracy if record.best else None)
         entry["minutes"].append(before + minutes(record))

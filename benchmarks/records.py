@@ -141,7 +141,7 @@ def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: in
     split = data.split(prepared, experiment)
     fitted = fitting.fit(experiment, prepared, [split], store, progress).experiment
     planned = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
-    records = trial.run_all(planned, prepared, store, progress, {None: {}})
+    records = trial.run_all(planned, prepared, store, progress)
     seconds = {record.key: sum(record.epoch_seconds) for record in records}
     found: Found = {}
     for each, record in zip(planned, records, strict=True):

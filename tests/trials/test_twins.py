@@ -39,9 +39,7 @@ def planned_of(experiment):
 def run_all(experiment, store="s", progress=None):
     """The records of all trials, in the order of the plan."""
     prepared = data.load(experiment)
-    planned = planned_of(experiment)
-    altered = {each.split.fold: {} for each in planned}
-    return trial.run_all(planned, prepared, Store(store), progress or Progress(), altered)
+    return trial.run_all(planned_of(experiment), prepared, Store(store), progress or Progress())
 
 
 def weights(record, store="s"):
