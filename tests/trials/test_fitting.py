@@ -422,8 +422,7 @@ def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(num_trials,
     assert not Store("s").root.exists()
 
 
-def test_a_forecast_is_of_as_many_epochs(quick, timed, known_data, monkeypatch):
-    monkeypatch.setattr(forecast, "seconds_of_an_epoch", lambda trial, *others: SECONDS[trial.card.contender])
+def test_a_forecast_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, known_data):
     found = forecast.forecast(replace(quick, minutes=1.0), store="s")
     assert {each.contender: each.epochs for each in found.times} == {"vgg-lif": 10, "vgg-relu": 30}
     assert {each.contender: each.epoch_seconds for each in found.times} == SECONDS
