@@ -155,12 +155,14 @@ def alike(images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.
     as_is = gradients(some.numpy())
 
     def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
-        distances = torch.cdist(as_is, gradients(others.contiguous().numpy()))
-        return distances.masked_fill_(own, math.inf).min(1)
+        return torch.cdist(as_is, others).masked_fill_(own, math.inf).min(1)
 
-    before, _ = nearest(some)
-    mirrored, whose = nearest(some.flip(3))
-    down, right = (nearest(moved(some, *by))[0] for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))))
+    def changed(images: Tensor) -> tuple[Tensor, Tensor]:
+        return nearest(gradients(images.contiguous().numpy()))
+
+    before, _ = nearest(as_is)
+    mirrored, whose = changed(some.flip(3))
+    down, right = (changed(moved(some, *by))[0] for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))))
     return Alike(
         mirrored=float(((mirrored < before) & (truth[whose] == truth)).float().mean()),
         moved=float((torch.stack([down, right]) < before).float().mean()),
