@@ -136,7 +136,7 @@ def _curves(axes: Axes, trials: Sequence[Trial], part: str, quantity: str, colou
 
 
 def optimism(results: Results) -> Figure:
-    """Test accuracy after each epoch, a line a training: a dot at the epoch that validation chose, a ring at the best.
+    """Test accuracy after each epoch, a line a training: a dot at the chosen epoch, a ring at the best one.
 
     A panel for each contender, so that its trainings can be told apart.
     """
@@ -167,7 +167,7 @@ def optimism(results: Results) -> Figure:
     style.accuracy_axis(panels[0, 0])
     ring: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": style.INK}
     keys = [
-        style.key("chosen on validation", marker="o", linestyle="none", markersize=5),
+        style.key("chosen", marker="o", linestyle="none", markersize=5),
         style.key("best for the test", marker="o", linestyle="none", **ring),
     ]
     style.legend(figure, keys)

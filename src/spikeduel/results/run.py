@@ -151,7 +151,7 @@ class Neither(Frozen):
 
 class Conclusions(Frozen):
     """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; what
-    the best epoch for the test would have shown in place of the one chosen on validation; and who, if anybody, makes
+    the best epoch for the test would have shown in place of the chosen one; and who, if anybody, makes
     the answer `neither` of the twins.
     """
 

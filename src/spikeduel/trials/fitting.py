@@ -217,12 +217,10 @@ def _measured(
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
-    most = max(budget.epochs.values())
-    if experiment.equal == "epochs":
-        return replace(experiment, epochs=most)
     own = experiment.per_contender or {}
-    each = {name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()}
-    return replace(experiment, epochs=most, per_contender=each)
+    if experiment.equal == "time":
+        own = {name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()}
+    return replace(experiment, epochs=max(budget.epochs.values()), per_contender=own)
 
 
 def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
