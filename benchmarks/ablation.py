@@ -95,13 +95,13 @@ def main() -> None:
         PAGE.write_text(page(json.loads((RESULTS / f"ablation-{options.dataset}.json").read_text())))
         return
     torch.set_num_threads(1)
-    base = strong(options.dataset, data_dir=options.data_dir, epochs=options.epochs, seeds=options.seeds)
+    contenders = ("vgg-relu",) if options.cnn else ("vgg-lif", "vgg-relu")
+    given = {"data_dir": options.data_dir, "epochs": options.epochs, "seeds": options.seeds}
+    base = strong(options.dataset, contenders=contenders, **given)
     prepared = data.load(base)
     split = data.split(prepared, base)
     store, progress = Store(options.store), TerminalProgress(stderr=True)
     base = fitting.fit(base, prepared, [split], store, progress).experiment
-    if options.cnn:
-        base = replace(base, contenders=("vgg-relu",))
     variants = {**BOTH, **({} if options.cnn else SPIKING)}
     for name in options.only or variants:
         experiment = replace(base, **variants[name])
