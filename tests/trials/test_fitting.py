@@ -349,7 +349,7 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
     )
     usual = Budget(minutes=7.5, given=False, epoch_seconds=SECONDS, epochs=BUDGET.epochs)
     text = fitting.announcement(usual, planned_of(replace(quick, seeds=2, folds=3)), Store("s"))
-    assert "a seed (by the size of the set; --minutes changes that): " in text
+    assert "a seed and fold (by the size of the set; --minutes changes that): " in text
     # Six times as long.
     assert "at about 12:30," in text
     slow = Budget(minutes=7.5, given=True, epoch_seconds={"vgg-lif": 1000.0, "vgg-relu": 1.0}, epochs=BUDGET.epochs)

@@ -229,7 +229,8 @@ def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
     seconds = sum(budget.epochs[name] * budget.epoch_seconds[name] for name in missing)
     epochs = ", ".join(f"{name} {counted(number, 'epoch')}" for name, number in budget.epochs.items())
     why = "as given" if budget.given else "by the size of the set; --minutes changes that"
-    text = f"{budget.minutes:g} minutes of training a seed ({why}): {epochs}."
+    of = "seed and fold" if any(each.split.fold is not None for each in trials) else "seed"
+    text = f"{budget.minutes:g} minutes of training a {of} ({why}): {epochs}."
     if budget.busy:
         text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
     if not missing:
