@@ -47,7 +47,7 @@ EXAMPLES = [
     ),
     (
         c.SameWeights(pairs=[("a", "b")], only=True),
-        "Same weights, shape for shape: a and b. A difference is due to the activation, or to chance.",
+        "Same weights, shape for shape: a and b. Their shape explains no difference.",
     ),
     (
         c.StartsFromTwin(sources={"a": "b"}),
@@ -232,7 +232,7 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
         (
             c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),
             "Same weights, shape for shape: a and b; c and d. Other pairs differ",
-            "due to the activation",
+            "Their shape explains no difference",
         ),
         (c.EpochLimit(contenders=["a"], epochs=1), "limit of 1 epoch:", "epochs:"),
     ],

@@ -50,7 +50,7 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.SameWeights: (
         "Same weights, shape for shape: {twins}. "
-        "{only:A difference is due to the activation, or to chance.|Other pairs differ in shape as well as in spiking.}"
+        "{only:Their shape explains no difference.|Other pairs differ in shape as well as in spiking.}"
     ),
     c.StartsFromTwin: (
         "{started}, and trained on: some of what one is ahead can be the longer training. "
