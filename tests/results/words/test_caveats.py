@@ -51,8 +51,8 @@ EXAMPLES = [
     ),
     (
         c.StartsFromTwin(sources={"a": "b"}),
-        "a started from the trained weights of b, and trained on: some of what one is ahead can "
-        "be the longer training. --set start=fresh trains each from nothing.",
+        "a started from the trained weights of b, and trained on: part of a lead can come from the "
+        "longer training. --set start=fresh trains each from nothing.",
     ),
     (
         c.Confounded(),
