@@ -140,7 +140,7 @@ class Experiment:
         "On the embedded set, recipe baseline: 4.", metavar="N",
     )] = None
     minutes: Annotated[Positive | None, duel(
-        "Minutes of training for all contenders together, in each seed, fold or tuning trial. Unset: by the set's size.",
+        "Minutes that all contenders train together, in each seed, fold or tuning trial. Unset: by size of the set.",
         "Some steps of each are timed first, and decide how many epochs each gets. It is said beforehand when "
         "it will be done. The numbers of epochs are kept: the same command trains once.", metavar="M",
     )] = None
