@@ -99,7 +99,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     given = {name: getattr(options, name) for name in ("data_dir", "epochs", "seeds")}
-    base = strong(options.dataset, **given, contenders=("vgg-lif", "vgg-relu"), minutes=None)
+    base = strong(options.dataset, **given, contenders=("vgg-lif", "vgg-relu"))
     prepared = data.load(base)
     split = data.split(prepared, base)
     if options.images:
@@ -138,13 +138,11 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split,
 def measured(experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any) -> dict[str, Any]:
     """Each contender's validation accuracies by seed, and its median training minutes, those of its twin included."""
     trials = planning.plan(experiment, prepared, split)
-    records = {}
-    for each in sorted(trials, key=lambda planned: planned.twin is not None):
-        records[each.key] = trial.run(each, prepared, store, progress, test=False)
+    records = trial.run_all(trials, prepared, store, progress, test=False)
+    by_key = {record.key: record for record in records}
     found: dict[str, Any] = {}
-    for each in trials:
-        record = records[each.key]
-        before = minutes(records[each.twin]) if each.twin else 0.0
+    for each, record in zip(trials, records, strict=True):
+        before = minutes(by_key[each.twin]) if each.twin else 0.0
         entry = found.setdefault(each.card.contender, {"accuracies": [], "minutes": []})
         entry["accuracies"].append(record.best.val_accuracy if record.best else None)
         entry["minutes"].append(before + minutes(record))

@@ -31,7 +31,7 @@ from spikeduel.data.auditing import examine
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import labelling, planning, trial
+from spikeduel.trials import fitting, labelling, planning, trial
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
 
@@ -100,9 +100,11 @@ def main() -> None:
             os.environ["SPIKEDUEL_CACHE"] = folder
             audit = examine(experiment, prepared, splits[0], progress)
             store = Store(folder)
-            trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
+            fitted = fitting.fit(experiment, prepared, splits, store, progress).experiment
+            trials = [each for split in splits for each in planning.plan(fitted, prepared, split)]
+            records = trial.run_all(trials, prepared, store, progress)
             finished = [
-                Finished(trial.run(each, prepared, store, progress), trial.measured(each, store)) for each in trials
+                Finished(record, trial.measured(each, store)) for each, record in zip(trials, records, strict=True)
             ]
         check, listed = labelling.check(prepared, splits, finished, audit)
         sides = [side for split in splits for side in ([split.test] if given.folds else [split.val, split.test])]

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tables import mean
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
@@ -141,7 +142,7 @@ def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: in
     split = data.split(prepared, experiment)
     fitted = fitting.fit(experiment, prepared, [split], store, progress).experiment
     planned = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
-    records = trial.run_all(planned, prepared, store, progress, {None: {}})
+    records = trial.run_all(planned, prepared, store, progress)
     seconds = {record.key: sum(record.epoch_seconds) for record in records}
     found: Found = {}
     for each, record in zip(planned, records, strict=True):
@@ -220,7 +221,7 @@ def page() -> str:
         ]
         for contender, each in document["contenders"].items():
             if each["of_parts"]:
-                said = "; ".join(f"{part} {_mean(values)}" for part, values in each["of_parts"].items())
+                said = "; ".join(f"{part} {mean(values)}" for part, values in each["of_parts"].items())
                 lines += [f"{contender}, %: {said}.", ""]
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
@@ -240,12 +241,12 @@ def _time_to_90() -> list[str]:
         "| network | accuracy, % | seconds | lowest accuracy, % | seeds |",
         "|---|---|---|---|---|",
     ]  # fmt: skip
-    for contender, mean in document["mean"].items():
+    for contender, means in document["mean"].items():
         accuracies = [row["accuracy"] for row in document["rows"] if row["contender"] == contender]
         cells = [
             contender,
-            _mean(accuracies),
-            f"{mean['seconds']:.1f}",
+            mean(accuracies),
+            f"{means['seconds']:.1f}",
             f"{100 * min(accuracies):.2f}",
             len(accuracies),
         ]
@@ -280,16 +281,11 @@ def _rival() -> list[str]:
 def _line(contender: str, each: dict[str, Any]) -> str:
     low, high = (1e6 * joules for joules in each["joules"]["45nm-fp32"])
     cells = [
-        contender, _mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
+        contender, mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
         f"{each['parameters']:,}", f"{each['macs'] / 1e6:.3g} M", f"{each['acs'] / 1e6:.3g} M" if each["acs"] else "0",
         f"{low:.3g} to {high:.3g}", f"{statistics.fmean(each['minutes']):.0f}", each["epochs"],
     ]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
-
-
-def _mean(shares: list[float]) -> str:
-    spread = f" ± {100 * statistics.stdev(shares):.2f}" if len(shares) > 1 else ""
-    return f"{100 * statistics.fmean(shares):.2f}{spread}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Puts a trained network of a run into the package, with a card of what is known of it; or checks those in it.
 
-    python benchmarks/ship.py RUN CONTENDER NAME --limits "…"
+    python benchmarks/ship.py RUN CONTENDER NAME --command "spikeduel compare …" --limits "…"
     python benchmarks/ship.py --check [--data-dir PATH]
 
 RUN is the folder of a `spikeduel compare`. The network is that of the first seed, whatever the others reached.
@@ -62,10 +62,13 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="evaluate all that are there")
     parser.add_argument("--data-dir", help="files of the full test sets, for --check")
     options = parser.parse_args()
+    given = (options.run, options.contender, options.name, options.command, options.limits)
     if options.check:
         check(options.data_dir)
+    elif None in given:
+        parser.error("RUN, CONTENDER, NAME, --command and --limits are all needed; or --check")
     else:
-        ship(options.run, options.contender, options.name, options.command, options.limits)
+        ship(*given)
 
 
 def ship(run: Path, contender: str, name: str, command: str, limits: str) -> None:

@@ -209,18 +209,21 @@ def records() -> str:
     ]
     for path in sorted((HERE / "results").glob("record-*.json")):
         document = json.loads(path.read_text())
-        found, scores, minutes = document["contenders"], [], []
-        for contender in ("vgg-lif", "vgg-relu", "resnet-silu"):
-            accuracies = [100 * accuracy for accuracy in found.get(contender, {"accuracies": []})["accuracies"]]
-            scores.append(
-                f"{statistics.fmean(accuracies):.2f} ± {statistics.stdev(accuracies):.2f}" if accuracies else "–"
-            )
-            minutes += [f"{statistics.fmean(found[contender]['minutes']):.0f}"] if accuracies else []
+        found = document["contenders"]
+        each_or_none = [found.get(contender) for contender in ("vgg-lif", "vgg-relu", "resnet-silu")]
+        scores = [mean(each["accuracies"]) if each else "–" for each in each_or_none]
+        minutes = [f"{statistics.fmean(each['minutes']):.0f}" for each in each_or_none if each]
         num_steps = next((each["num_steps"] for each in found.values() if each["num_steps"]), "–")
         num_seeds = max(len(each["accuracies"]) for each in found.values())
         cells = [document["title"], *scores, num_steps, ", ".join(minutes), num_seeds]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
+
+
+def mean(shares: list[float]) -> str:
+    """Their mean in per cent ± the standard deviation, where there are several."""
+    spread = f" ± {100 * statistics.stdev(shares):.2f}" if len(shares) > 1 else ""
+    return f"{100 * statistics.fmean(shares):.2f}{spread}"
 
 
 def study() -> str:

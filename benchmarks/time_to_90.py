@@ -86,7 +86,7 @@ def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = Fa
     from spikeduel.trials.store import Store
     from spikeduel.trials.training import EvaluationBatches
 
-    changes = {"minutes": None, **FASTEST[contender], "contenders": tuple(dict.fromkeys(["vgg-relu", contender]))}
+    changes = {**FASTEST[contender], "contenders": tuple(dict.fromkeys(["vgg-relu", contender]))}
     experiment = strong(EMBEDDED if kernels_only else "fashion-mnist", data_dir=data_dir, seeds=seed + 1, **changes)
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
@@ -94,8 +94,7 @@ def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = Fa
         store, progress = Store(folder), Progress()
         experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment
         planned = [each for each in planning.plan(experiment, prepared, split) if each.card.seed == seed]
-        for each in planned:  # the twin is first
-            record = trial.run(each, prepared, store, progress, test=False)
+        *_, record = trial.run_all(planned, prepared, store, progress, test=False)
         model = load_model(store.model_path(record.key))
         answers = ask(model, EvaluationBatches(*prepared.held, split.test))
     return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}

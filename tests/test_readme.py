@@ -21,11 +21,16 @@ def tables():
     return module
 
 
-@pytest.mark.parametrize("section", ["study", "found", "energy", "speed"])
+@pytest.mark.parametrize("section", ["records", "study", "found", "energy", "speed"])
 def test_the_tables_are_those_of_the_results_files(section, tables):
     assert section in tables.SECTIONS
     between = README.split(tables.begin(section))[1].split(tables.end(section))[0]
     assert between.strip() == tables.table(section).strip()
+
+
+def test_a_record_of_one_seed_has_no_deviation(tables):
+    assert tables.mean([0.9, 0.92]) == "91.00 ± 1.41"
+    assert tables.mean([0.9]) == "90.00"
 
 
 def test_the_court_is_that_of_its_results_file():

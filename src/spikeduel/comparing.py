@@ -72,7 +72,7 @@ def compare(
     records = trial.run_all(trials, prepared, store, progress, altered)
     if experiment.convert:
         converted = conversion.run(trials, refused, prepared, store, progress)
-        records += [trial.run(each, prepared, store, progress, altered[each.split.fold]) for each in converted]
+        records += trial.run_all(converted, prepared, store, progress, altered)
         trials += converted
     controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
     timed = runs.time_answers(trials, records, prepared, store, progress)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Annotated
 
 import pytest
@@ -7,7 +8,7 @@ from typer.testing import CliRunner
 from spikeduel.cli.given import Given, command
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
-from spikeduel.settings.recipes import baseline
+from spikeduel.settings.recipes import baseline, matched, strong
 from spikeduel.system.errors import InputError
 
 
@@ -39,6 +40,37 @@ def test_a_file_takes_the_place_of_the_recipe(tmp_path):
     assert experiment(path, recipe="matched") == written
     changed = experiment(path, dataset="mnist", epochs=4, assignments=["hidden=8"])
     assert changed == baseline("mnist", hidden=8, epochs=4)
+
+
+@pytest.mark.parametrize("given", [{"epochs": 3}, {"assignments": ["epochs=3"]}])
+def test_epochs_that_are_given_take_the_place_of_a_recipes_minutes(given):
+    assert experiment(**given) == strong(epochs=3)
+    named = experiment(contenders=["vgg-lif"], **given)
+    assert (named.epochs, named.minutes) == (3, None)
+
+
+def test_minutes_that_are_given_take_the_place_of_a_recipes_epochs():
+    assert experiment(recipe="matched", minutes=2.0) == matched(epochs=None, minutes=2.0)
+    both = experiment(recipe="matched", minutes=2.0, epochs=3)
+    assert (both.epochs, both.minutes) == (3, 2.0)  # which `compare` refuses
+
+
+@pytest.mark.parametrize("given", [{"epochs": 3}, {"minutes": 2.0}])
+def test_what_is_given_takes_the_place_of_the_epochs_in_a_file(given, tmp_path):
+    path = tmp_path / "e.toml"
+    own = {"vgg-lif": {"epochs": 5, "beta": 0.7}, "vgg-relu": {"epochs": 16}}
+    written = strong("digits", epochs=16, per_contender=own)
+    write_experiment(path, written)
+    assert experiment(path, **given) == strong("digits", per_contender={"vgg-lif": {"beta": 0.7}}, **given)
+    assert experiment(path, seeds=2) == replace(written, seeds=2)
+
+
+def test_who_is_not_among_the_contenders_needs_no_settings(tmp_path):
+    path = tmp_path / "e.toml"
+    own = {"vgg-lif": {"epochs": 5}, "vgg-relu": {"epochs": 16}}
+    write_experiment(path, strong("digits", epochs=16, per_contender=own))
+    alone = {"vgg-relu": {"epochs": 16}}
+    assert experiment(path, contenders=["vgg-relu", "resnet-silu"]).per_contender == alone
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from matplotlib.colors import to_hex
 from msgspec import structs
 
 from made_results import failed, make_pair, with_trials
+from made_trials import results as results_of
+from made_trials import trial
 from spikeduel.reporting import confusion_matrix, figures, learning_curves, report, samples, style
 from spikeduel.results.optimism import curve
 from spikeduel.results.run import ControlledContender, ControlRow
@@ -79,6 +81,32 @@ def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
         if line.get_linewidth() == 2.0 and line.get_color() == style.SPIKING_COLOURS[0] and line.get_linestyle() == "-"
     ]
     assert list(mean.get_ydata()) == [epoch.val_accuracy for epoch in results.trials[2].history]
+
+
+def course(*accuracies):
+    return [Epoch(val_loss=1.0, val_accuracy=accuracy) for accuracy in accuracies]
+
+
+def test_a_line_of_accuracy_over_time_begins_where_its_own_twin_ended():
+    trials = [
+        trial("cnn", 0.5, fold=0, seconds=[60, 60], history=course(0.2, 0.3)),
+        trial("snn", 0.5, fold=0, seconds=[30], history=course(0.4), starts_from="cnn"),
+        trial("cnn", 0.5, fold=1, seconds=[120], history=course(0.6)),
+        trial("snn", 0.5, fold=1, seconds=[60, 60], history=course(0.7, 0.8), starts_from="cnn"),
+        # Its twin failed.
+        trial("snn", seed=1, starts_from="cnn"),
+    ]
+
+    axes = figures.accuracy_over_time(results_of(trials)).axes[0]
+
+    drawn = {"-": [], "--": []}
+    for line in axes.lines:
+        kind = "-" if line.get_linestyle() == "-" else "--"
+        drawn[kind].append((list(line.get_xdata()), list(line.get_ydata())))
+    assert ([1, 2], [0.2, 0.3]) in drawn["-"]
+    assert ([2.5], [0.4]) in drawn["-"]
+    assert ([3, 4], [0.7, 0.8]) in drawn["-"]
+    assert drawn["--"] == [([2, 2.5], [0.3, 0.4]), ([2, 3], [0.6, 0.7])]
 
 
 @pytest.mark.parametrize("num_classes", [2, 10, 20])

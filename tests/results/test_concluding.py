@@ -89,6 +89,7 @@ def test_what_the_data_gives_to_object(about, expected):
         ([trial("snn2", 0.9)], []),
         ([trial("cnn", 0.5)], [c.Confounded()]),
         ([trial("snn2", 0.5, epochs=3)], [c.DifferentEpochs()]),
+        ([trial("snn2", epochs=1)], [c.FailedTrials(titles=["snn2, seed 0"])]),
         ([trial("snn2", 0.5, starts_from="snn")], [c.StartsFromTwin(sources={"snn2": "snn"})]),
         (
             [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],

@@ -55,7 +55,8 @@ def test_the_default_is_strong_and_leaves_to_the_set_what_depends_on_it():
     assert experiment == strong("my_images")
     assert experiment.contenders == ("vgg-lif", "vgg-relu", "resnet-silu")
     # The first run takes a minute: the twins alone.
-    assert strong().contenders == ("vgg-lif", "vgg-relu")
+    assert (strong().contenders, strong().minutes) == (("vgg-lif", "vgg-relu"), 0.7)
+    assert (strong(epochs=3).minutes, strong(minutes=2.0).minutes) == (None, 2.0)
     assert (experiment.encoding, experiment.num_steps, experiment.patience) == ("direct", 4, None)
     assert (experiment.epochs, experiment.minutes, experiment.batch_size, experiment.dropout) == (None,) * 4
     for undecided in ("num_epochs", "images_a_step"):

@@ -64,8 +64,7 @@ def run(experiment, store, progress=None):
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
     trials = planning.plan(experiment, prepared, split)
-    for each in trials:
-        trial.run(each, prepared, store, progress)
+    trial.run_all(trials, prepared, store, progress)
     return controls.run(trials, prepared, store, progress)
 
 
@@ -169,6 +168,19 @@ def test_a_contender_that_is_the_twin_is_named(tmp_path):
     others = [Store(tmp_path / "store").record(path.parent.name) for path in tmp_path.glob("store/*/trial.json")]
     (itself,) = [record for record in others if record.settings["contender"] == "dense-relu"]
     assert twin.history == itself.history
+
+
+def test_a_control_that_starts_at_the_twins_weights_is_another_training(tmp_path):
+    told = Telling()
+    started = replace(EXPERIMENT, contenders=("dense-lif", "dense-relu"), epochs=1, start="twin")
+    lif, _ = run(started, tmp_path / "store", told)
+    assert not [line for line in told.lines if "shape for shape" in line]
+    store = Store(tmp_path / "store")
+    control = store.record(lif.results["relu_twin"].key)
+    source = store.record(control.settings["twin"]["key"])
+    assert source.settings["contender"] == "dense-relu"
+    # It goes on from where that ended.
+    assert control.history[0].train_loss < source.history[0].train_loss
 
 
 TAKES = """

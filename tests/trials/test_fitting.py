@@ -240,6 +240,16 @@ def test_or_the_same_time(quick, timed):
     assert [each.settings["training"]["epochs"] for each in planned] == [10, 30]
 
 
+@pytest.mark.parametrize("equal", ["epochs", "time"])
+def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, timed):
+    own = {"vgg-lif": {"beta": 0.7}}
+    fresh = fitted(replace(quick, minutes=1.0, equal=equal, per_contender=own))
+    left = {"vgg-lif": {"beta": 0.7, "epochs": 5}, "vgg-relu": {"epochs": 6}}
+    assert fitted(replace(quick, minutes=1.0, equal=equal, per_contender=left)) == fresh
+    # Not timed again, either.
+    assert timed == ["vgg-lif", "vgg-relu"]
+
+
 def test_each_trains_an_epoch_at_least(quick, timed):
     for equal in ("epochs", "time"):
         assert fitted(replace(quick, minutes=0.001, equal=equal)).budget.epochs == {"vgg-lif": 1, "vgg-relu": 1}
@@ -252,6 +262,8 @@ def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatc
     assert (found.minutes, found.given) == (2.0, False)
     assert found.epochs == {"vgg-lif": 200, "vgg-relu": 200}
     assert fitted(replace(quick, minutes=1.0)).budget.epochs == {"vgg-lif": 3000, "vgg-relu": 3000}
+    # Nor more than the setting takes.
+    assert fitted(replace(quick, minutes=1000.0)).experiment.epochs == 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -283,7 +295,7 @@ def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
 
 
 def test_epochs_and_minutes_cannot_both_decide(quick):
-    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* --set epochs=none"):
+    with pytest.raises(InputError, match=r"both epochs \(3\) and minutes \(0\.5\) would decide .* Leave out one"):
         planning.check(replace(quick, epochs=3, minutes=0.5))
     planning.check(replace(quick, epochs=3))
 
@@ -337,9 +349,13 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
     )
     usual = Budget(minutes=7.5, given=False, epoch_seconds=SECONDS, epochs=BUDGET.epochs)
     text = fitting.announcement(usual, planned_of(replace(quick, seeds=2, folds=3)), Store("s"))
-    assert "a seed (by the size of the set; --minutes changes that): " in text
+    assert "a seed and fold (by the size of the set; --minutes changes that): " in text
     # Six times as long.
     assert "at about 12:30," in text
+    slow = Budget(minutes=7.5, given=True, epoch_seconds={"vgg-lif": 1000.0, "vgg-relu": 1.0}, epochs=BUDGET.epochs)
+    assert "at about 2026-01-03 15:46," in fitting.announcement(slow, planned_of(quick), Store("s"))
+    text = fitting.announcement(BUDGET, planned_of(replace(quick, controls=True)), Store("s"))
+    assert text.endswith("done at about 12:05, controls, measuring and report some time after.")
 
 
 def test_what_the_store_holds_takes_no_time(quick, noon):
@@ -406,8 +422,7 @@ def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(num_trials,
     assert not Store("s").root.exists()
 
 
-def test_a_forecast_is_of_as_many_epochs(quick, timed, known_data, monkeypatch):
-    monkeypatch.setattr(forecast, "seconds_of_an_epoch", lambda trial, *others: SECONDS[trial.card.contender])
+def test_a_forecast_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, known_data):
     found = forecast.forecast(replace(quick, minutes=1.0), store="s")
     assert {each.contender: each.epochs for each in found.times} == {"vgg-lif": 10, "vgg-relu": 30}
     assert {each.contender: each.epoch_seconds for each in found.times} == SECONDS

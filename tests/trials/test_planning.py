@@ -26,6 +26,7 @@ def test_the_data_the_contenders_and_how_they_are_trained():
     assert announcement(EXPERIMENT, [SNN, CNN]) == (
         "snn against cnn, 2 seeds, at most 1 epoch; spiking contenders see rate encoding over 4 steps."
     )
+    assert announcement(EXPERIMENT, [CNN]) == "snn against cnn, 2 seeds, at most 1 epoch."
 
 
 def test_folds_and_settings_of_single_contenders():

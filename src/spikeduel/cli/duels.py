@@ -23,7 +23,7 @@ LENGTH = ("epochs", "minutes", "equal")
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
-    epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --encoding direct --seeds 6",
+    epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
@@ -47,15 +47,14 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
     if ranges is not None:
         raise InputError("--ranges says what --tune draws: give --tune N as well.")
     file = given.experiment_file
-    tuned_before = read_tuning(file.with_name("tuning.json"), start) if file else None
-    _compare(tuned_before.experiment if tuned_before else start, given, strict, tuned_before)
+    _compare(start, given, strict, read_tuning(file.with_name("tuning.json"), start) if file else None)
 
 
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
     *("limit", "split", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
-    epilog="Example: spikeduel tune fashion-mnist --encoding direct --trials 20 --out tuned/",
+    epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
 def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
     """Find each contender's best learning rate and spiking settings, with equally many trials for each.
@@ -101,19 +100,8 @@ def train(given: Given) -> None:
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *(
-        "limit",
-        "split",
-        "folds",
-        "data_dir",
-        "group_by",
-        "image_size",
-        *MACHINE,
-        "store",
-        "own_code",
-        "as_json",
-        "quiet",
-    ),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", *MACHINE),
+    *("store", "own_code", "as_json", "quiet"),
     epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
     when_stopped="Nothing was trained.",
 )

@@ -109,7 +109,11 @@ class Given:
             experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
         else:
             raise unknown("recipe", recipe, RECIPES)
-        changed = with_settings(replace(experiment, **changes), assigned)
+        own = experiment.per_contender or {}
+        if {"epochs", "minutes"} & {*changes, *assigned}:  # in place of those of recipe or file
+            own, experiment = experiment.own_settings, replace(experiment, epochs=None, minutes=None)
+        own = {name: its for name, its in own.items() if name in changes.get("contenders", own)}
+        changed = with_settings(replace(experiment, **{"per_contender": own, **changes}), assigned)
         named = {*(self.own_code or ()), dataset, *assigned.values()}
         named |= {*changes.get("contenders", ()), changes.get("encoding")}
         if unnamed := [name for name in in_file if name in changed.own_code and name not in named]:

@@ -97,12 +97,12 @@ def accuracy_over_time(results: Results) -> Figure:
     style.quiet(axes, "", x="minutes of training", y="validation accuracy", grid=True)
     for name, colour in colours.items():
         for trial in results.of(name, tested=False):
-            before = results.seconds_before(trial)
+            source = results.source_of(trial)
+            before = sum(source.epoch_seconds) if source else 0.0
             minutes = (before + np.cumsum(trial.epoch_seconds)) / 60
             accuracies = [epoch.val_accuracy for epoch in trial.history]
             axes.plot(minutes[: len(accuracies)], accuracies, color=colour, linewidth=1.4, marker=".", markersize=4)
-            if before and accuracies:
-                source = next(t for t in results.of(trial.starts_from or "", tested=False) if t.seed == trial.seed)
+            if source and accuracies:
                 axes.plot(
                     [before / 60, minutes[0]], [source.history[-1].val_accuracy, accuracies[0]], color=colour,
                     linewidth=0.9, linestyle=style.DASHED,
@@ -136,7 +136,7 @@ def _curves(axes: Axes, trials: Sequence[Trial], part: str, quantity: str, colou
 
 
 def optimism(results: Results) -> Figure:
-    """Test accuracy after each epoch, a line a training: a dot at the epoch that validation chose, a ring at the best.
+    """Test accuracy after each epoch, a line a training: a dot at the chosen epoch, a ring at the best one.
 
     A panel for each contender, so that its trainings can be told apart.
     """
@@ -167,7 +167,7 @@ def optimism(results: Results) -> Figure:
     style.accuracy_axis(panels[0, 0])
     ring: dict[str, Any] = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": style.INK}
     keys = [
-        style.key("chosen on validation", marker="o", linestyle="none", markersize=5),
+        style.key("chosen", marker="o", linestyle="none", markersize=5),
         style.key("best for the test", marker="o", linestyle="none", **ring),
     ]
     style.legend(figure, keys)

@@ -64,7 +64,7 @@ def find_caveats(
     if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
         found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
     found += _of_conversions(experiment, trials, not_converted or {})
-    if len({trial.epochs for trial in trials}) > 1:
+    if len({trial.epochs for trial in trials if trial.status == "done"}) > 1:
         timed = any("epochs" in settings for settings in (experiment.per_contender or {}).values())
         found.append(c.DifferentEpochs(equal_time=timed))
     rule = experiment.patience is not None

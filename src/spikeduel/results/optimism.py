@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Optimism(Frozen):
     """Test accuracy on `n` images after each epoch of a training, which no choice was made by.
 
-    `chosen` is that of `chosen_epoch`, whose weights validation chose: the accuracy that the trial has. `best` is the
-    highest, of `best_epoch`, the first that has it: what is often reported in its place.
+    `chosen` is that of `chosen_epoch`, whose weights were kept: the accuracy that the trial has. `best` is the highest,
+    of `best_epoch`, the first that has it: what is often reported in its place.
     """
 
     n: Count
@@ -44,8 +44,8 @@ class ContenderOptimism(Frozen):
 class LeadOptimism(Frozen):
     """How far contender a leads b, over the seeds that both have: a − b.
 
-    `chosen` at the epochs that validation chose; `best_epoch` at the best epoch for the test of every training;
-    `best_seed` for the best of these, one seed of each contender. The first is true, the others are habits.
+    `chosen` at the chosen epochs; `best_epoch` at the best epoch for the test of every training; `best_seed` for the
+    best of these, one seed of each contender. The first is true, the others are habits.
     """
 
     a: str

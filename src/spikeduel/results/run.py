@@ -151,7 +151,7 @@ class Neither(Frozen):
 
 class Conclusions(Frozen):
     """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; what
-    the best epoch for the test would have shown in place of the one chosen on validation; and who, if anybody, makes
+    the best epoch for the test would have shown in place of the chosen one; and who, if anybody, makes
     the answer `neither` of the twins.
     """
 
@@ -318,10 +318,10 @@ class Results(Frozen):
         """The trials of a contender: the tested ones, or all."""
         return [t for t in self.trials if t.contender == contender and (t.test is not None or not tested)]
 
-    def seconds_before(self, trial: Trial) -> float:
-        """How long that trained from which `trial` starts, 0 where there is none."""
+    def source_of(self, trial: Trial) -> Trial | None:
+        """The one at whose trained weights `trial` starts, None where there is none."""
         source = (trial.starts_from, trial.seed, trial.fold)
-        return sum(sum(t.epoch_seconds) for t in self.trials if (t.contender, t.seed, t.fold) == source)
+        return next((t for t in self.trials if (t.contender, t.seed, t.fold) == source), None)
 
     @property
     def twins(self) -> list[tuple[str, str]]:

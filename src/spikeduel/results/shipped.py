@@ -16,7 +16,7 @@ class Checked(Frozen):
 class Origin(Frozen):
     """Where a shipped network comes from, and what it is worth.
 
-    `accuracy` is that on all `n` test images, after the weights had been chosen on validation images; `low` and `high`
+    `accuracy` is that on all `n` test images, which were asked once, when all had been chosen; `low` and `high`
     are its 95 % interval (Wilson), which says nothing of other seeds. `macs` and `acs` are operations an image,
     `joules` the least and the most energy of its arithmetic (45 nm, 32-bit floats), estimated. `limits` says what it is
     not good for.

@@ -140,7 +140,7 @@ class Experiment:
         "On the embedded set, recipe baseline: 4.", metavar="N",
     )] = None
     minutes: Annotated[Positive | None, duel(
-        "Minutes of training for all contenders together, in each seed and fold. Unset: by the size of the set.",
+        "Minutes that all contenders train together, in each seed, fold or tuning trial. Unset: by size of the set.",
         "Some steps of each are timed first, and decide how many epochs each gets. It is said beforehand when "
         "it will be done. The numbers of epochs are kept: the same command trains once.", metavar="M",
     )] = None
@@ -273,11 +273,7 @@ class Experiment:
     @property
     def own_settings(self) -> dict[str, dict[str, Any]]:
         """What single contenders have in place of the common settings; epochs, which equal times decide, left out."""
-        by_contender = {
-            contender: {name: value for name, value in settings.items() if name != "epochs"}
-            for contender, settings in (self.per_contender or {}).items()
-        }
-        return {contender: settings for contender, settings in by_contender.items() if settings}
+        return without_epochs(self.per_contender or {})
 
     @property
     def num_epochs(self) -> int:
@@ -340,6 +336,15 @@ TUNABLE: dict[str, str] = {
 
 All others are common to all contenders, or the duel would not be fair.
 """
+
+
+def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """`per_contender` without epochs, and without contenders that have nothing else to themselves."""
+    by_contender = {
+        contender: {name: value for name, value in settings.items() if name != "epochs"}
+        for contender, settings in per_contender.items()
+    }
+    return {contender: settings for contender, settings in by_contender.items() if settings}
 
 
 def digest(value: Any) -> str:

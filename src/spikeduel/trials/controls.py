@@ -161,8 +161,11 @@ def run(trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Pro
 
 
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
-    """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it."""
-    cards = {each.card.contender: each.card for each in trials}
+    """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it.
+
+    Where a contender started at its twin's trained weights, so does its control, and is trained for longer than that.
+    """
+    cards = {each.card.contender: each.card for each in trials if each.twin is None}
     found = [(each.card.contender, store.measure(each.key, "weight_shapes", WeightShapes)) for each in reversed(trials)]
     shapes = {contender: shape for contender, shape in found if shape}
     for one, other in itertools.permutations([name for name in cards if name in shapes], 2):

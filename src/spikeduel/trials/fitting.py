@@ -43,8 +43,8 @@ MOST_COMPARED = 4_000
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """A set whose training images have so many numbers trains so long, where nothing is given; others by the root."""
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
-MOST_EPOCHS = 200
-"""More are trained only where minutes are given."""
+MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
+"""More than the first are trained only where minutes are given, and more than the second never: see `epochs`."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ def fit(
     experiment = replace(experiment, **rules.chosen, width=USUAL_WIDTH if is_width_open else experiment.width)
     budget = None
     if experiment.epochs is None:
+        # Those that an earlier budget gave to single contenders are no part of this one.
+        experiment = replace(experiment, per_contender=experiment.own_settings)
         budget = _kept(experiment, prepared, split, store, progress)
         if is_width_open and (width := wider(budget, experiment, len(split.train))):
             rules = structs.replace(rules, chosen={**rules.chosen, "width": width})
@@ -153,12 +155,14 @@ def alike(images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.
     as_is = gradients(some.numpy())
 
     def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
-        distances = torch.cdist(as_is, gradients(others.contiguous().numpy()))
-        return distances.masked_fill_(own, math.inf).min(1)
+        return torch.cdist(as_is, others).masked_fill_(own, math.inf).min(1)
 
-    before, _ = nearest(some)
-    mirrored, whose = nearest(some.flip(3))
-    down, right = (nearest(moved(some, *by))[0] for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))))
+    def changed(images: Tensor) -> tuple[Tensor, Tensor]:
+        return nearest(gradients(images.contiguous().numpy()))
+
+    before, _ = nearest(as_is)
+    mirrored, whose = changed(some.flip(3))
+    down, right = (changed(moved(some, *by))[0] for by in ((farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))))
     return Alike(
         mirrored=float(((mirrored < before) & (truth[whose] == truth)).float().mean()),
         moved=float((torch.stack([down, right]) < before).float().mean()),
@@ -201,7 +205,7 @@ def _measured(
     for each in planned:
         progress.say(f"  {each.card.contender}: timing some training steps")
         seconds[each.card.contender] = seconds_of_an_epoch(each, prepared, split)
-    most = MOST_EPOCHS if experiment.minutes is None else math.inf
+    most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
     if experiment.equal == "epochs":
         shared = sum(seconds.values())
         by_contender = dict.fromkeys(seconds, 60 * minutes / shared)
@@ -213,12 +217,10 @@ def _measured(
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
-    most = max(budget.epochs.values())
-    if experiment.equal == "epochs":
-        return replace(experiment, epochs=most)
     own = experiment.per_contender or {}
-    each = {name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()}
-    return replace(experiment, epochs=most, per_contender=each)
+    if experiment.equal == "time":
+        own = {name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()}
+    return replace(experiment, epochs=max(budget.epochs.values()), per_contender=own)
 
 
 def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
@@ -227,10 +229,14 @@ def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
     seconds = sum(budget.epochs[name] * budget.epoch_seconds[name] for name in missing)
     epochs = ", ".join(f"{name} {counted(number, 'epoch')}" for name, number in budget.epochs.items())
     why = "as given" if budget.given else "by the size of the set; --minutes changes that"
-    text = f"{budget.minutes:g} minutes of training a seed ({why}): {epochs}."
+    of = "seed and fold" if any(each.split.fold is not None for each in trials) else "seed"
+    text = f"{budget.minutes:g} minutes of training a {of} ({why}): {epochs}."
     if budget.busy:
         text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
     if not missing:
         return text
-    done = datetime.now() + timedelta(seconds=seconds)
-    return f"{text} Training will be done at about {done:%H:%M}, measuring and report some time after."
+    now = datetime.now()
+    done = now + timedelta(seconds=seconds)
+    at = f"{done:%H:%M}" if done.date() == now.date() else f"{done:%Y-%m-%d %H:%M}"
+    rest = "controls, measuring and report" if trials[0].experiment.controls else "measuring and report"
+    return f"{text} Training will be done at about {at}, {rest} some time after."

@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ def forecast(
     experiment = located(experiment)
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
-    experiment = fitting.fit(experiment, prepared, splits, store, progress).experiment
+    fitted = fitting.fit(experiment, prepared, splits, store, progress)
+    experiment, timed = fitted.experiment, fitted.budget.epoch_seconds if fitted.budget else {}
     every = replace(experiment, seeds=max(SEEDS))
     trials = [each for split in splits for each in planning.plan(every, prepared, split)]
     # Most of them are not there, and that is soon seen.
@@ -83,7 +84,7 @@ def forecast(
         spread_of=_other_data(run, prepared) if run is not None and source == "run" else None,
         cases=cases,
         folds=experiment.folds,
-        times=_times(trials, records, prepared, progress),
+        times=_times(trials, records, timed, prepared, progress),
         trained=_seeds_in_store(trials, records),
     )
 
@@ -148,9 +149,15 @@ def _seeds_in_store(trials: Sequence[Trial], records: Sequence[TrialRecord | Non
 
 
 def _times(
-    trials: Sequence[Trial], records: Sequence[TrialRecord | None], prepared: Prepared, progress: Progress
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord | None],
+    timed: Mapping[str, float],
+    prepared: Prepared,
+    progress: Progress,
 ) -> list[ContenderTime]:
-    """How long one seed of each contender trains, in all folds: by what the store holds, else by timing some steps."""
+    """How long one seed of each contender trains, in all folds: by what the store holds, else by some steps, which were
+    `timed` already (seconds an epoch) or are now.
+    """
     found = []
     num_folds = len({each.split.fold for each in trials})
     for name in dict.fromkeys(each.card.contender for each in trials):
@@ -160,10 +167,11 @@ def _times(
         if known:
             epochs = statistics.fmean(len(record.history) for record in known)
             seconds = statistics.median(second for record in known for second in record.epoch_seconds)
+        elif name in timed:
+            epochs, seconds = first.experiment.num_epochs, timed[name]
         else:
-            epochs = first.experiment.num_epochs
             progress.say(f"  {name}: timing some training steps")
-            seconds = seconds_of_an_epoch(first, prepared, first.split)
+            epochs, seconds = first.experiment.num_epochs, seconds_of_an_epoch(first, prepared, first.split)
         found.append(
             ContenderTime(
                 contender=name,

@@ -141,7 +141,7 @@ def check(experiment: Experiment) -> None:
     if experiment.epochs is not None and experiment.minutes is not None:
         raise InputError(
             f"both epochs ({experiment.epochs:,}) and minutes ({experiment.minutes:g}) would decide how long is "
-            "trained. Leave out one of them: --set epochs=none, say, where a recipe or a file gives them."
+            "trained. Leave out one of them."
         )
     data.resolve(experiment.dataset)
     known = ", ".join(experiment.contenders)
@@ -266,15 +266,15 @@ def announced_data(prepared: Prepared, splits: Sequence[Split]) -> str:
 
 def announcement(experiment: Experiment, cards: Sequence[ModelCard]) -> str:
     """The contenders and how they are trained, in a sentence and a line for each foreign network."""
-    spiking = [card for card in cards if card.num_steps]
-    steps = sorted({card.num_steps for card in spiking if card.num_steps}) or [experiment.num_steps]
-    encodings = sorted({card.encoding for card in spiking if card.encoding}) or [experiment.encoding]
-    return (
+    text = (
         f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}, at most "
-        f"{counted(experiment.num_epochs, 'epoch')}; spiking contenders see "
-        f"{' or '.join(encodings)} encoding over {' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}."
-        + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
+        f"{counted(experiment.num_epochs, 'epoch')}"
     )
+    if steps := sorted({card.num_steps for card in cards if card.num_steps}):
+        encodings = " or ".join(sorted({card.encoding for card in cards if card.encoding}))
+        over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
+        text += f"; spiking contenders see {encodings} encoding over {over}"
+    return f"{text}." + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
 
 
 def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[str]:

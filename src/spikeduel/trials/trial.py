@@ -31,11 +31,12 @@ def run_all(
     prepared: Prepared,
     store: Store,
     progress: Progress,
-    altered: Mapping[int | None, Mapping[str, EvaluationBatches]],
+    altered: Mapping[int | None, Mapping[str, EvaluationBatches]] | None = None,
+    test: bool = True,
 ) -> list[TrialRecord]:
     """Each of `trials` finished, see `run`; `altered` by fold. Those that others start from go first."""
     records = {
-        each.key: run(each, prepared, store, progress, altered[each.split.fold])
+        each.key: run(each, prepared, store, progress, (altered or {}).get(each.split.fold), test)
         for each in sorted(trials, key=lambda planned: planned.twin is not None)
     }
     return [records[each.key] for each in trials]

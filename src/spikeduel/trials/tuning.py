@@ -20,7 +20,7 @@ from spikeduel.networks.models import ModelCard
 from spikeduel.results.run import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
-from spikeduel.settings import TUNABLE, Experiment
+from spikeduel.settings import TUNABLE, Experiment, without_epochs
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Progress
@@ -153,7 +153,7 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 
 
 _FREE = (
-    "recipe", "seeds", "epochs", "limit", "dataset", "data_dir", "device", "per_contender",
+    "recipe", "seeds", "epochs", "minutes", "equal", "limit", "dataset", "data_dir", "device", "per_contender",
     "controls", "convert", "conversion_steps", "conversion_percentile", "equivalence_margin", "robustness", "optimism",
 )  # fmt: skip
 """What a comparison may change after tuning. Epochs are told, and data are compared by content."""
@@ -306,9 +306,10 @@ def record_for(tuning: Tuning | None, experiment: Experiment, prepared: Prepared
     """The tuning's record if it is what `experiment` has its settings from: at the same common settings but those of
     `_FREE`, on the same data, without an image of this test set. Else None: what cannot be shown is not claimed.
     """
-    if tuning is None or experiment.per_contender is None:
+    if tuning is None or tuning.record.per_contender is None:
         return None
     record, now = tuning.record, typed.plain(experiment)
     same = all(now[name] == value for name, value in record.experiment.items() if name in now and name not in _FREE)
     same_data = (record.dataset.fingerprint, record.dataset.test) == (prepared.fingerprint, test_digest(split.test))
-    return record if same and same_data and record.per_contender == experiment.per_contender else None
+    same_own = without_epochs(record.per_contender or {}) == experiment.own_settings
+    return record if same and same_data and same_own else None

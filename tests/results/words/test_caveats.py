@@ -47,12 +47,12 @@ EXAMPLES = [
     ),
     (
         c.SameWeights(pairs=[("a", "b")], only=True),
-        "Same weights, shape for shape: a and b. A difference is due to the activation, or to chance.",
+        "Same weights, shape for shape: a and b. Their shape explains no difference.",
     ),
     (
         c.StartsFromTwin(sources={"a": "b"}),
-        "a started from the trained weights of b, and trained on: some of what one is ahead can "
-        "be the longer training. --set start=fresh trains each from nothing.",
+        "a started from the trained weights of b, and trained on: part of a lead can come from the "
+        "longer training. --set start=fresh trains each from nothing.",
     ),
     (
         c.Confounded(),
@@ -232,7 +232,7 @@ def test_a_problem_that_an_audit_found_is_put_in_its_words():
         (
             c.SameWeights(pairs=[("a", "b"), ("c", "d")], only=False),
             "Same weights, shape for shape: a and b; c and d. Other pairs differ",
-            "due to the activation",
+            "Their shape explains no difference",
         ),
         (c.EpochLimit(contenders=["a"], epochs=1), "limit of 1 epoch:", "epochs:"),
     ],

@@ -65,7 +65,7 @@ def test_a_plan_from_seeds_in_the_store():
         "12 seeds find it in 80 % of cases; 12 will train for about 16 min.",
         "The spread over seeds, and how often answers differ, are those of this comparison's seeds in the store.",
         "Time is of training alone: snn 4 s an epoch, 13.5 epochs (as in the store); cnn 2 s an epoch, at most 20 "
-        "epochs (some steps timed now).",
+        "epochs (some steps timed).",
         "Fewer than 4 seeds make nobody better.",
     ]
 

@@ -227,7 +227,8 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     assert rules["chosen for the set"] == (
         "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
         "them look most like the mirror image of another of their class (they are flipped where that is surely above "
-        "10 %), 4 % like another that is moved (they are moved where that is surely above 10 %, and in long training)"
+        "10 %), 4 % like another that is moved (they are moved where that is surely above 10 %, in long training, and "
+        "always below 2,000 images)"
     )
     by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None)
     rules = strong_rules(lambda made: structs.replace(made, rules=by_size))
@@ -235,16 +236,22 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
 
 
 def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):
-    start = "start at the trained weights of their twin among the contenders, and train as long again"
+    start = "start at the trained weights of their twin among the contenders, and train on"
     taught = "have 25 % of their targets from their twin's answers"
-    assert strong_rules()["start"] == f"spiking contenders {start}"
-    assert strong_rules(distillation=0.25)["start"] == f"spiking contenders {start} and {taught}"
-    assert strong_rules(start="fresh", distillation=0.25)["start"] == f"spiking contenders {taught}"
-    assert "start" not in strong_rules(start="fresh")
+
+    def started(made):
+        return with_trials(made, starts_from=lambda trial: "small-cnn" if trial.spiking else None)
+
+    def twins(made):
+        return with_trials(made, weight_shapes={"weight": [3, 64]})
+
+    assert strong_rules(started)["start"] == f"spiking contenders {start}"
+    assert strong_rules(started, distillation=0.25)["start"] == f"spiking contenders {start} and {taught}"
+    assert strong_rules(twins, start="fresh", distillation=0.25)["start"] == f"spiking contenders {taught}"
+    assert "start" not in strong_rules(twins, start="fresh")
     assert "start" not in dict(method.rules(results))
-    # Among spiking contenders alone there is no twin.
-    alone = strong_rules(lambda made: structs.replace(made, trials=made.of("dense-snn")))
-    assert "start" not in alone
+    # Where no contender is a twin, there is nothing to have from it.
+    assert "start" not in strong_rules(distillation=0.25)
 
 
 def test_epochs_by_equal_times_are_no_settings_of_ones_own():

@@ -210,6 +210,7 @@ def tuned(experiment, made_up, tmp_path):
         ({}, True),
         ({"seeds": 6}, True),
         ({"epochs": 9}, True),
+        ({"minutes": 9.0, "equal": "epochs", "epochs": None}, True),
         ({"limit": 300}, True),
         ({"controls": True, "robustness": True}, True),
         ({"encoding": "direct"}, False),

@@ -50,11 +50,11 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.SameWeights: (
         "Same weights, shape for shape: {twins}. "
-        "{only:A difference is due to the activation, or to chance.|Other pairs differ in shape as well as in spiking.}"
+        "{only:Their shape explains no difference.|Other pairs differ in shape as well as in spiking.}"
     ),
     c.StartsFromTwin: (
-        "{started}, and trained on: some of what one is ahead can be the longer training. "
-        "--set start=fresh trains each from nothing."
+        "{started}, and trained on: part of a lead can come from the longer training. --set start=fresh trains each "
+        "from nothing."
     ),
     c.Confounded: (
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "

@@ -42,7 +42,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
             f"weights of {'the best validation accuracy' if experiment.schedule == 'constant' else 'the last epoch'}. "
             "All contenders: same images, same batches, same rules."
         ),
-        "start": _start(experiment) if len({trial.spiking for trial in trials}) > 1 else "",
+        "start": _start(results),
         "time": _time(results.budget, experiment.equal),
         "made strong by": _strengths(experiment),
         "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
@@ -61,13 +61,14 @@ def _schedule(experiment: Experiment) -> str:
     return "" if experiment.schedule == "constant" else " at its highest, rising for a fifth and falling to 0"
 
 
-def _start(experiment: Experiment) -> str:
+def _start(results: Results) -> str:
     """What spiking contenders have from their twins."""
-    parts = []
-    if experiment.start == "twin":
-        parts.append("start at the trained weights of their twin among the contenders, and train as long again")
-    if experiment.distillation:
-        parts.append(f"have {per_cent(experiment.distillation, 0)} of their targets from their twin's answers")
+    parts, share = [], results.experiment.distillation
+    started = any(trial.starts_from for trial in results.trials)
+    if started:
+        parts.append("start at the trained weights of their twin among the contenders, and train on")
+    if share and (started or results.twins):
+        parts.append(f"have {per_cent(share, 0)} of their targets from their twin's answers")
     return f"spiking contenders {' and '.join(parts)}" if parts else ""
 
 
@@ -111,8 +112,8 @@ def _chosen(rules: SetRules | None) -> str:
     return (
         f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look most like the mirror "
         "image of another of their class (they are flipped where that is surely above 10 %), "
-        f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is surely above 10 %, and "
-        "in long training)"
+        f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is surely above 10 %, in "
+        "long training, and always below 2,000 images)"
     )
 
 

@@ -65,7 +65,8 @@ def how_measured(meter: OptimismMeter, folds: int = 0) -> str:
     pooled = f", the {folds} folds of each pooled" if folds else ""
     pooled += f"; ± is the standard deviation over these {seeds} means" if folds and seeds > 1 else ""
     return (
-        "Chosen: the epoch with the best validation accuracy, whose weights were kept. Best: the epoch with the best "
-        "test accuracy, which nobody can know without looking. Best seed: the highest of these. The test images were "
-        f"asked after every epoch and the answers opened when all choices had been made. {over}{pooled}."
+        "Chosen: the epoch whose weights were kept, the last where the learning rate falls to 0, else the one with the "
+        "best validation accuracy. Best: the epoch with the best test accuracy, which nobody can know without looking. "
+        "Best seed: the highest of these. The test images were asked after every epoch and the answers opened when all "
+        f"choices had been made. {over}{pooled}."
     )

@@ -121,7 +121,7 @@ def _assumed(plan: Forecast) -> Sequence[str]:
 def _of_times(plan: Forecast) -> str:
     told = []
     for each in plan.times:
-        most, how = ("", "as in the store") if each.from_store else ("at most ", "some steps timed now")
+        most, how = ("", "as in the store") if each.from_store else ("at most ", "some steps timed")
         told.append(f"{each.contender} {each.epoch_seconds:.2g} s an epoch, {most}{each.epochs:.3g} epochs ({how})")
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
     return f"Time is of training alone: {'; '.join(told)}{folds}."

@@ -59,7 +59,10 @@ def neither_of_the_twins(results: Results) -> list[str]:
     trained = {trial.contender: trial.pretrained for trial in results.trials}
     what = ", fine-tuned from pretrained weights," if trained.get(found.contender) else ""
     pairs, them = "; ".join(map(" and ".join, found.twins)), "both" if len(found.twins) == 1 else "all of them"
-    return [f"If accuracy decides, take neither of the twins ({pairs}): {found.contender}{what} is better than {them}."]
+    seeds = max(pair.seeds for pair in results.comparison.pairs)
+    these = "" if seeds > 1 else "of these trained models, "
+    better = f"{these}{found.contender}{what} is better than {them}"
+    return [f"If accuracy decides, take neither of the twins ({pairs}): {better}."]
 
 
 def difference_line(found: Difference, a: str = "a", b: str = "b", num_folds: int | None = None) -> str:
