@@ -60,6 +60,8 @@ BOTH: dict[str, dict[str, Any]] = {
 }
 SPIKING: dict[str, dict[str, Any]] = {
     "from nothing": {"start": "fresh"},
+    "half of its twin's learning rate": {"per_contender": {"vgg-lif": {"learning_rate": 0.005}}},
+    "a quarter of its twin's learning rate": {"per_contender": {"vgg-lif": {"learning_rate": 0.0025}}},
     "from nothing, T = 1, 2, 4": {"start": "fresh", "first_steps": (1, 2)},
     "T = 2, then 4": {"first_steps": (2,)},
     "T = 2": {"num_steps": 2},
