@@ -212,7 +212,7 @@ def records() -> str:
         found = document["contenders"]
         each_or_none = [found.get(contender) for contender in ("vgg-lif", "vgg-relu", "resnet-silu")]
         scores = [mean(each["accuracies"]) if each else "–" for each in each_or_none]
-        minutes = [f"{statistics.fmean(each['minutes']):.0f}" for each in each_or_none if each]
+        minutes = [f"{statistics.median(each['minutes']):.0f}" for each in each_or_none if each]
         num_steps = next((each["num_steps"] for each in found.values() if each["num_steps"]), "–")
         num_seeds = max(len(each["accuracies"]) for each in found.values())
         cells = [document["title"], *scores, num_steps, ", ".join(minutes), num_seeds]
