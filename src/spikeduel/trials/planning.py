@@ -27,9 +27,10 @@ from spikeduel.trials.augmenting import AUGMENTATIONS
 
 TRAINING_SETTINGS = (
     "epochs", "batch_size", "augmentation", "optimizer", "learning_rate", "weight_decay", "schedule",
-    "label_smoothing", "whitening", "averaging", "distillation", "first_steps",
-    "first_surrogate_alpha", "per_step_loss", "patience", "min_delta", "chunk_steps",
+    "label_smoothing", "whitening", "averaging", "patience", "min_delta",
 )  # fmt: skip
+OF_STEPS = ("distillation", "first_steps", "first_surrogate_alpha", "per_step_loss", "chunk_steps")
+"""Those that change nothing for a network that does not spike."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         as_is = card.foreign is not None and card.family == "snn" and own.precision == "auto"
         precision: Precision = "32" if as_is else compute.precision
         card = replace(card, precision=precision, trained_on={**card.trained_on, "fold": split.fold})
-        training = {name: getattr(own, name) for name in TRAINING_SETTINGS}
+        names = (*TRAINING_SETTINGS, *(OF_STEPS if card.family == "snn" else ()))
+        training = {name: getattr(own, name) for name in names}
         settings = {**typed.plain(card), "training": training, **common, "sources": _sources(card, own)}
         # "data" says it already, and two copies of the same data are the same.
         del settings["dataset"], settings["trained_on"], settings["temperature"]
