@@ -221,3 +221,17 @@ def test_what_a_network_itself_refuses_stays_an_error():
     for size in (1, 2):
         with pytest.raises(ValueError, match="not this"):
             step(IMAGES[:size], LABELS[:size], RandomKeys(KEYS.values[:size]))
+
+
+def test_running_statistics_soon_forget_what_they_began_with():
+    module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1), nn.Linear(1, 3))
+    module.readout = LogitReadout()
+    norm = module[1]
+    norm.running_mean.fill_(100.0)
+    step = TrainingStep(model(module), experiment(), 60)
+    means = []
+    for _ in range(50):
+        step(IMAGES, LABELS, KEYS)
+        means.append(norm.running_mean.item())
+    assert means == pytest.approx([0.1] * 50)  # of 0 and 51 of 255
+    assert norm.momentum == 0.1

@@ -22,6 +22,9 @@ from spikeduel.system.hardware import keep_freed_memory
 COUNTED_AT_ONCE = 16
 """Steps whose right answers are counted together: one by one, the many small calls add up beside a short step."""
 
+FORGETTING = 4
+"""With momentum 4 / (4 + n) after n batches, later ones count for more than with the mean over all, which 1 gives."""
+
 
 class TrainingStep:
     """One of the `num_steps` steps of a training by the rules of `experiment`, for both families: forward, backward,
@@ -45,6 +48,10 @@ class TrainingStep:
         if (first := experiment.first_surrogate_alpha) is not None and model.card.foreign is None:
             layers = (layer for layer in self.module.modules() if isinstance(layer, LIF))
             self._neurons = [(layer, first, layer.surrogate_alpha) for layer in layers]
+        norms = (layer for layer in self.module.modules() if isinstance(layer, _BatchNorm))
+        self._young: list[tuple[_BatchNorm, float]] = [
+            (norm, norm.momentum) for norm in norms if norm.num_batches_tracked is not None and norm.momentum
+        ]
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
         # The gradients of chunks would be summed up in bf16.
         copies = Bf16Copies(model) if experiment.optimizer == "adam" and self.chunk_steps is None else None
@@ -68,6 +75,7 @@ class TrainingStep:
         was before it learned: a tensor, since reading a number would make a device wait.
         """
         self._set_surrogates()
+        self._average_statistics()
         output = self._output(images, keys)
         readout = self.model.readout
         loss = self._loss(output, self._targets(images, labels if targets is None else targets))
@@ -89,6 +97,17 @@ class TrainingStep:
         """Makes them as wide as they are at this point of the training, where their width changes."""
         for neuron, first, last in self._neurons:
             neuron.surrogate_alpha = first + (last - first) * self.optimizer.progress
+
+    def _average_statistics(self) -> None:
+        """Has the running statistics of batch norms forget what they began with in the first steps: after twenty, as
+        small sets have them, that would still be an eighth of them.
+        """
+        young, self._young = self._young, []
+        for norm, usual in young:
+            seen = 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)
+            norm.momentum = momentum = max(usual, FORGETTING / (FORGETTING + seen))
+            if momentum > usual:
+                self._young.append((norm, usual))
 
     def _targets(self, images: Tensor, labels: Tensor) -> Tensor:
         """`labels` int64 `[B]`, or float `[B, K]`, smoothed and mixed with the twin's answers."""

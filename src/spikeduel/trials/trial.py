@@ -95,6 +95,9 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         twin = _twin(trial, store)
         if twin and trial.settings["twin"]["start"] == "twin":
             module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
+            for name, count in module.named_buffers():
+                if name.endswith("num_batches_tracked"):
+                    count.zero_()  # spikes have statistics of their own
         if sealed:
             store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key, every_epoch=True)
             # In the precision of the final answers, not that of the training.
