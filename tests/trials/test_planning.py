@@ -7,8 +7,8 @@ from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.trials import Calling
-from spikeduel.settings.recipes import baseline, strong
-from spikeduel.trials.planning import announced_data, announcement, foreign_lines, plan
+from spikeduel.settings.recipes import baseline
+from spikeduel.trials.planning import announced_data, announcement, foreign_lines
 
 EXPERIMENT = baseline("pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4)
 PREPARED = Prepared(
@@ -60,20 +60,3 @@ def test_networks_of_other_libraries(changes, line):
     assert foreign_lines(EXPERIMENT, [card]) == ([f"{line}{in_float32}."] if line else [])
     # Asked for, it is no peculiarity.
     assert foreign_lines(replace(EXPERIMENT, precision="32"), [card]) == ([f"{line}."] if line else [])
-
-
-@pytest.mark.parametrize(
-    ("changed", "trained_again"),
-    [
-        ({"distillation": 0.5}, ["vgg-lif"]),
-        ({"first_steps": (1,)}, ["vgg-lif"]),
-        ({"chunk_steps": 2}, ["vgg-lif"]),
-        ({"learning_rate": 0.5}, ["vgg-lif", "vgg-relu"]),
-    ],
-    ids=str,
-)
-def test_what_has_no_effect_on_a_network_does_not_train_it_again(changed, trained_again):
-    experiment = strong("pets", contenders=("vgg-lif", "vgg-relu"), epochs=1, width=4, start="fresh")
-    before, after = plan(experiment, PREPARED, SPLIT), plan(replace(experiment, **changed), PREPARED, SPLIT)
-    pairs = zip(before, after, strict=True)
-    assert [one.card.contender for one, other in pairs if one.key != other.key] == trained_again

@@ -17,6 +17,7 @@ from spikeduel.settings.reading import write_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.trials.planning import TRAINING_SETTINGS
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import RANGES, Range, draw, read_tuning, record_for
 
@@ -96,8 +97,8 @@ def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experime
     found, trained = made_up(experiment, lambda its: 0.5, num_trials=5)
     assert [each.card.contender for each in trained] == ["dense-snn", "small-cnn"] * 5
     assert {each.card.seed for each in trained} == {0}
-    common = [{name: value for name, value in each.settings["training"].items() if name != "learning_rate"}
-              for each in trained]  # fmt: skip
+    common = [{name: value for name, value in each.settings["training"].items()
+               if name in TRAINING_SETTINGS and name != "learning_rate"} for each in trained]  # fmt: skip
     assert all(each == common[0] for each in common)
     snn, cnn = found.record.contenders
     assert (snn.tuned, cnn.tuned) == (list(RANGES), ["learning_rate"])
