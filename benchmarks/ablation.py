@@ -83,6 +83,7 @@ SPIKING: dict[str, dict[str, Any]] = {
     "learned leak": {"neuron": "plif"},
     "reset to zero": {"reset_mechanism": "zero"},
 }
+VARIANTS = {**BOTH, **SPIKING}
 
 
 def main() -> None:
@@ -113,8 +114,8 @@ def main() -> None:
     images = f" --images {options.images}" if options.images else ""
     counts = f"--epochs {options.epochs} --seeds {options.seeds}"
     command = f"python benchmarks/ablation.py {options.dataset}{images} {counts}"
-    for name in options.only or (*BOTH, *SPIKING):
-        experiment = replace(base, **{**BOTH, **SPIKING}[name])
+    for name in options.only or VARIANTS:
+        experiment = replace(base, **VARIANTS[name])
         keep(name, measured(experiment, prepared, split, store, progress), experiment, split, command)
 
 
@@ -122,7 +123,7 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split,
     """Puts what was `found` of a variant into the file of results, beside the others."""
     path = RESULTS / f"ablation-{experiment.dataset}.json"
     rows = {row["variant"]: row for row in json.loads(path.read_text())["rows"]} if path.is_file() else {}
-    settings = {**BOTH, **SPIKING}[name]
+    settings = VARIANTS[name]
     contenders = {**rows.get(name, {}).get("contenders", {}), **found}
     rows[name] = {"variant": name, "settings": settings, "spiking_only": name in SPIKING, "contenders": contenders}
     document = {
@@ -132,7 +133,7 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split,
         "validation_images": len(split.val),
         "epochs": experiment.epochs,
         "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
-        "rows": [rows[each] for each in (*BOTH, *SPIKING) if each in rows],
+        "rows": [rows[each] for each in VARIANTS if each in rows],
     }
     path.write_text(f"{json.dumps(document, indent=1, default=list)}\n")
 

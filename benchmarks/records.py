@@ -209,9 +209,9 @@ def page() -> str:
         "What the recipe `strong` reaches when it trains for longer. Settings were chosen on validation images, the",
         "whole test set was asked once a training, at its end, and each number is the mean over seeds ± their standard",
         "deviation. A spiking network starts from its twin's weights; its minutes are those of both. With `--jobs 2`",
-        "two seeds train at a time, and minutes are of one thread; they are the median of the seeds. Energies are",
-        "estimates from counts (45 nm, 32-bit floats, arithmetic alone): from zeros skipped to nothing skipped. This",
-        "page is made by `python benchmarks/records.py --write`.", "",
+        "two seeds train at a time, and minutes are of one thread; they are the median of the seeds, and longer where",
+        "other work ran beside them. Energies are estimates from counts (45 nm, 32-bit floats, arithmetic alone): from",
+        "zeros skipped to nothing skipped. This page is made by `python benchmarks/records.py --write`.", "",
     ]  # fmt: skip
     for name, row in ROWS.items():
         path = HERE / "results" / f"record-{name}.json"

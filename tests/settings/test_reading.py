@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 
 from damage import FUZZED, damaged, problem
-from spikeduel.settings import Experiment, digest
+from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment, with_settings, write_experiment
 from spikeduel.settings.recipes import PLAIN, RECIPES
 from spikeduel.system.errors import InputError
+from spikeduel.system.typed import digest
 
 
 def test_toml_round_trip(tmp_path):

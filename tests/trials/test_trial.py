@@ -187,6 +187,19 @@ def test_what_concerns_spikes_changes_the_spiking_contenders_key_only(other, sma
     assert before["small-cnn"] == after["small-cnn"]
 
 
+@pytest.mark.parametrize("weights", [None, "those of a library"])
+def test_a_first_layer_is_whitened_unless_it_is_pretrained(weights, quick, tmp_path, monkeypatch):
+    experiment = replace(quick, contenders=("small-cnn",), whitening=True)
+    whitened = []
+    monkeypatch.setattr(trial, "whiten", lambda module, images: whitened.append(module))
+    (planned,) = plan(experiment)
+    module = building.started(planned.card)
+    monkeypatch.setattr(building, "started", lambda card: module)
+    planned = replace(planned, card=replace(planned.card, network={**planned.card.network, "weights": weights}))
+    trial.run(planned, data.load(experiment), Store(tmp_path), Progress(), test=False)
+    assert len(whitened) == (weights is None)
+
+
 def test_a_cnn_has_no_encoding_and_no_steps(small):
     spiking, plain = plan(small)
     assert (spiking.card.family, spiking.card.encoding, spiking.card.num_steps) == ("snn", "rate", 4)

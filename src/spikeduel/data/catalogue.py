@@ -18,7 +18,7 @@ import numpy as np
 from spikeduel.data import folder, mnist_like, socofing
 from spikeduel.data.pictures import Preprocessing, Track, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
-from spikeduel.settings import Experiment, digest
+from spikeduel.settings import Experiment
 from spikeduel.system import files, registry, typed
 from spikeduel.system.errors import InputError, UnreadableFiles, unknown
 from spikeduel.system.progress import Progress
@@ -222,7 +222,7 @@ def fetch(
     cannot be written.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
-    folder = root() / f"{slug}-{digest({'name': name, 'format': FORMAT, **identity})[:16]}"
+    folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
     with suppress(InputError):
         return read(folder)
     try:
@@ -312,7 +312,7 @@ def state(sources: Iterable[Path]) -> str:
                 entries.append((str(path), status.st_size, status.st_mtime_ns))
             except OSError:
                 entries.append((str(path), -1, -1))
-    return digest(entries)
+    return typed.digest(entries)
 
 
 def _files_in(source: Path) -> list[Path]:

@@ -1,8 +1,6 @@
 """What defines an experiment: each setting's type, limits, meaning and option in one place; and experiments as text."""
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
@@ -345,8 +343,3 @@ def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         for contender, settings in per_contender.items()
     }
     return {contender: settings for contender, settings in by_contender.items() if settings}
-
-
-def digest(value: Any) -> str:
-    """A hash of any JSON-like `value`, the same on every machine: 64 hex digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """Documents as types: JSON and TOML to frozen structs and back, by msgspec, with errors for people."""
 
+import hashlib
 import json
 import re
 import tomllib
@@ -105,3 +106,8 @@ def said(error: msgspec.ValidationError, kind: Any = None) -> str:
         return str(unknown("key", visible(name[1])[:60], getattr(kind, "__struct_fields__", ())))
     text = visible(text.replace("`", ""))
     return f"{place}: {text[0].lower()}{text[1:]}." if place else f"{text}."
+
+
+def digest(value: Any) -> str:
+    """A hash of any JSON-like `value`, the same on every machine: 64 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -15,10 +15,11 @@ from spikeduel.networks import building
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
-from spikeduel.settings import Experiment, digest
+from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Item, Progress
+from spikeduel.system.typed import digest
 from spikeduel.trials import planning, trial
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store

@@ -17,7 +17,7 @@ from spikeduel.data.auditing.neighbours import gradients
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.results.words.numbers import counted
-from spikeduel.settings import Experiment, digest
+from spikeduel.settings import Experiment
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -188,7 +188,7 @@ def _kept(experiment: Experiment, prepared: Prepared, split: Split, store: Store
     """The budget of `experiment`: found in the store, or measured now and kept there."""
     planned = planning.plan(replace(experiment, epochs=1, seeds=1), prepared, split)
     asked = {"minutes": experiment.minutes, "equal": experiment.equal}
-    path = store.budget_path(digest([asked, [each.settings for each in planned]])[:16])
+    path = store.budget_path(typed.digest([asked, [each.settings for each in planned]])[:16])
     try:
         return typed.read_json(path, Budget)
     except InputError:

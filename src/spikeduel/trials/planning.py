@@ -15,7 +15,7 @@ from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.words.numbers import counted
-from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment, digest
+from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
 from spikeduel.spiking.neurons import NEURONS
@@ -59,7 +59,7 @@ class Trial:
 
 def key_of(settings: dict[str, Any]) -> str:
     """A hash of a trial's settings: 16 hex digits. Of the family, whether it spikes: older trials keep their keys."""
-    return digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[:16]
+    return typed.digest({**settings, "family": "snn" if settings["family"] == "snn" else "cnn"})[:16]
 
 
 def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial]:

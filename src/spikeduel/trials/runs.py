@@ -21,7 +21,7 @@ from spikeduel.results.optimism import Optimism
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.results.times import Latency
 from spikeduel.results.trials import Classification
-from spikeduel.settings import Experiment, digest
+from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -214,7 +214,7 @@ def require_writable(out: Path | str | None) -> None:
 def default_name(experiment: Experiment, fingerprint: str) -> str:
     """`<data set>-<recipe>-<hash>`: the same experiment on the same data finds its folder again."""
     dataset = re.sub(r"[^A-Za-z0-9]+", "-", Path(experiment.dataset).name).strip("-") or "images"
-    return f"{dataset}-{experiment.recipe}-{digest([asdict(experiment), fingerprint])[:8]}"
+    return f"{dataset}-{experiment.recipe}-{typed.digest([asdict(experiment), fingerprint])[:8]}"
 
 
 def write(

@@ -16,7 +16,6 @@ import numpy as np
 from spikeduel.data import Prepared
 from spikeduel.results.costs import Amount, Count
 from spikeduel.results.trials import Epoch
-from spikeduel.settings import digest
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 
@@ -249,7 +248,7 @@ class Store:
 
 def _write(path: Path, value: Any) -> None:
     as_read = json.loads(json.dumps(typed.plain(value), allow_nan=False))
-    typed.write_json(path, {**as_read, "digest": digest(as_read)})
+    typed.write_json(path, {**as_read, "digest": typed.digest(as_read)})
 
 
 def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
@@ -258,7 +257,7 @@ def _read(path: Path, with_checksum: bool = True) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InputError(f"{path}: damaged (not what was written here).")
     written = value.pop("digest", None)
-    if written != digest(value) and (with_checksum or written is not None):
+    if written != typed.digest(value) and (with_checksum or written is not None):
         raise InputError(f"{path}: damaged (its checksum is wrong).")
     return value
 

@@ -20,7 +20,7 @@ from spikeduel.data.pictures import Track, over_pictures
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results import audit as audits
 from spikeduel.results.audit import Audit, FileProperty
-from spikeduel.settings import Experiment, digest
+from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -97,7 +97,8 @@ def _key(
     place = experiment.dataset if catalogue.is_folder(experiment.dataset) else experiment.data_dir
     state = "" if place is None else catalogue.state([files.located(place)])
     source = [experiment.dataset, state, sorted(unreadable), typed.plain(counted)]
-    return digest([VERSION, prepared.fingerprint, split.kind, sides, experiment.near_duplicate_ratio, source])[:24]
+    ratio = experiment.near_duplicate_ratio
+    return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, ratio, source])[:24]
 
 
 def _examine(

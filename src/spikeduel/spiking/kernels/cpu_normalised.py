@@ -36,8 +36,7 @@ def forward(
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
     inputs = flat(current), scale, shift, np.float32(beta.item()), _numbered(dynamics), tuple(current.shape[1:])
     kernel = partial(compiled.forward, *inputs, (0,) * side, flat(spk), _steps(num_steps))
-    scratch = with_scratch(kernel, num_steps * compiled.LANES)
-    run_chunks(scratch, batch * rows, work=spk.numel() * side**2)
+    run_chunks(with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * side**2)
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
 
 

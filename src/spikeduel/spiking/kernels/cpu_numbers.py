@@ -28,8 +28,8 @@ except RuntimeError:
     # container without a home: each process compiles anew.
     COMPILED["cache"] = False
 UNCOUNTED = {**COMPILED, "_nrt": False}
-"""For functions that allocate nothing: they do not count who holds an array. Counting, at each row that is cut out of
-one, took a third of a scan's backward pass, and threads waited for one another's counts.
+"""For functions that allocate nothing: they do not count who holds an array. That takes an atomic operation at each row
+that is cut out of one, on a number that threads share.
 """
 
 
