@@ -4,6 +4,7 @@ import torch
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.building import num_parameters
 from spikeduel.networks.resnet import LARGEST_FIRST_MAP, ResNetSiLU
+from spikeduel.networks.vgg import first_layers
 
 
 def maps(side):
@@ -23,17 +24,19 @@ def maps(side):
         (8, [8, 8, 4, 4, 4, 4, 4]),
         (28, [28, 28, 14, 14, 14, 7, 7]),
         (64, [64, 32, 16, 16, 16, 8, 8]),
-        (224, [56, 28, 14, 14, 14, 7, 7]),
+        (97, [97, 48, 24, 24, 24, 12, 12]),
+        (224, [112, 56, 28, 14, 14, 14, 7, 7]),
     ],
 )
 def test_maps_of_customary_sides(side, expected):
     assert maps(side) == expected
 
 
-def test_no_side_has_a_large_or_an_empty_second_map():
+def test_no_side_has_a_large_or_an_empty_map_before_its_stages():
     for side in range(4, 225):
+        num_first = len(first_layers((1, side, side), 2, LARGEST_FIRST_MAP)[0])
         # One more where the stride rounds up.
-        assert 4 <= maps(side)[1] <= LARGEST_FIRST_MAP + 1
+        assert 4 <= maps(side)[num_first] <= LARGEST_FIRST_MAP + 1
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 33, 70), (1, 97, 40)], ids=str)

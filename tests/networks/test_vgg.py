@@ -6,7 +6,7 @@ import torch
 
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.building import num_parameters
-from spikeduel.networks.vgg import GROWTH, LARGEST_FIRST_MAP, SMALLEST_MAP, VGGLIF, VGGReLU
+from spikeduel.networks.vgg import GROWTH, LARGEST_FIRST_MAP, SMALLEST_MAP, VGGLIF, VGGReLU, first_layers
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, PLIF, ReLU
 from spikeduel.system.errors import InputError
@@ -39,12 +39,13 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
         found, answer = maps(side, other)
         assert answer == (1, 10)
         smaller = [min(each[1:]) for each in found]
+        num_first = len(first_layers((1, side, other or side), 3, LARGEST_FIRST_MAP)[0])
         if other is None:
             # One more where the stride rounds up, and a few more of what three halvings leave of the largest.
-            assert SMALLEST_MAP <= smaller[0] <= (LARGEST_FIRST_MAP + 1 if side < 200 else 28)
+            assert SMALLEST_MAP <= smaller[num_first - 1] <= (LARGEST_FIRST_MAP + 1 if side < 200 else 28)
         # What would leave less than the smallest map is not halved, and all else is.
         assert smaller[-1] >= SMALLEST_MAP
-        assert smaller[-1] // 2 < SMALLEST_MAP or len(found) == 2 * len(GROWTH) - 1
+        assert smaller[-1] // 2 < SMALLEST_MAP or len(found) == num_first + 2 * (len(GROWTH) - 1)
         # From layer to layer, no map grows.
         assert smaller == sorted(smaller, reverse=True)
 
@@ -55,15 +56,16 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
         (8, [8, 8, 4]),
         (28, [14, 14, 7, 7, 3]),
         (32, [16, 16, 8, 8, 4]),
-        (64, [16, 16, 8, 8, 4]),
-        (97, [24, 24, 12, 12, 6, 6, 3]),
-        (224, [28, 28, 14, 14, 7, 7, 3]),
+        (64, [32, 16, 16, 8, 8, 4]),
+        (97, [48, 24, 24, 12, 12, 6, 6, 3]),
+        (224, [56, 28, 28, 14, 14, 7, 7, 3]),
     ],
 )
 def test_maps_of_customary_sides(side, expected):
     found, _ = maps(side)
     assert [each[1] for each in found] == expected
-    assert [each[0] for each in found] == [3, 6, 6, 8, 8, 12, 12][: len(expected)]
+    first = [3, 3] if side > 48 else [3]
+    assert [each[0] for each in found] == [*first, 6, 6, 8, 8, 12, 12][: len(expected)]
 
 
 def test_a_side_that_no_halving_leaves_anything_of_still_has_a_layer():
@@ -161,5 +163,5 @@ def test_they_are_entered_and_a_wrong_pooling_is_named():
 def test_large_images_are_made_smaller_before_there_is_time():
     network = make(VGGLIF, (3, 224, 224))
     first = network.blocks[0][0]
-    assert (first.stride, first.kernel_size) == ((4, 4), (9, 9))
-    assert math.prod(first(torch.rand(1, 3, 224, 224)).shape[2:]) == 56 * 56
+    assert (first.stride, first.kernel_size) == ((2, 2), (5, 5))
+    assert math.prod(first(torch.rand(1, 3, 224, 224)).shape[2:]) == 112 * 112

@@ -1,22 +1,22 @@
 """`ResNetSiLU`, the strong recipe's CNN that is nobody's twin: with what spiking networks lack, shortcuts and smooth
 activations, and on maps twice as fine.
 
-{conv 3×3, batch norm, SiLU}, then twice {conv, max-pooling, batch norm, SiLU, residual block of two convolutions}, the
-mean over all places, a linear layer. He et al. 2016, "Deep Residual Learning for Image Recognition", small; SiLU after
-Elfwing et al. 2018, "Sigmoid-weighted linear units for neural network function approximation in reinforcement
-learning".
+{conv 3×3, batch norm, SiLU}, or, for larger images, {conv, max-pooling, batch norm, SiLU} until the maps are small
+enough; then twice {conv, max-pooling, batch norm, SiLU, residual block of two convolutions}, the mean over all places,
+a linear layer. He et al. 2016, "Deep Residual Learning for Image Recognition", small; SiLU after Elfwing et al. 2018,
+"Sigmoid-weighted linear units for neural network function approximation in reinforcement learning".
 """
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikeduel.networks.chains import Shape
-from spikeduel.networks.vgg import SMALLEST_MAP, first_convolution
+from spikeduel.networks.vgg import SMALLEST_MAP, first_layers
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
-LARGEST_FIRST_MAP, STAGES = 32, 2
-"""The first layer halves larger images; each stage halves the map and doubles the channels."""
+LARGEST_FIRST_MAP, STAGES = 48, 2
+"""The first layers halve larger images; each stage halves the map and doubles the channels."""
 
 
 class ResNetSiLU(nn.Module):
@@ -27,8 +27,8 @@ class ResNetSiLU(nn.Module):
 
     def __init__(self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None) -> None:
         super().__init__()
-        convolution, halved, sides = first_convolution(image_shape, width, LARGEST_FIRST_MAP)
-        layers = _normed(convolution, halved)
+        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+        layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
         for _ in range(STAGES):
             halved = min(sides) // 2 >= SMALLEST_MAP
             layers += [*_normed(nn.Conv2d(width, 2 * width, 3, padding=1, bias=False), halved), _Block(2 * width)]

@@ -1,9 +1,9 @@
 """The strong twins: `VGGLIF` and `VGGReLU`, one shape for images from 8 to 224 pixels, with the same weights.
 
-{conv 3×3, pooling, batch norm, neurons}, then stages of {conv, batch norm, neurons, conv, pooling, batch norm,
-neurons}, the mean over all places, a linear layer. Pooling comes before the neurons: these see a quarter of the places,
-and every layer but the first gets spikes. Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for
-Large-Scale Image Recognition", with batch norm, few layers and few channels.
+Layers of {conv 3×3, pooling, batch norm, neurons} until the maps are small enough, then stages of {conv, batch norm,
+neurons, conv, pooling, batch norm, neurons}, the mean over all places, a linear layer. Pooling comes before the
+neurons: these see a quarter of the places, and every layer but the first gets spikes. Simonyan and Zisserman 2015,
+"Very Deep Convolutional Networks for Large-Scale Image Recognition", with batch norm, few layers and few channels.
 """
 
 from torch import Tensor, nn
@@ -12,23 +12,28 @@ from spikeduel.networks.chains import MakeNeuron, Shape, SpikingChain, pooling_o
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
-LARGEST_FIRST_MAP, MOST_HALVINGS = 24, 3
-"""The first layer halves larger images until they have so many pixels a side; it is computed once, not T times."""
+LARGEST_FIRST_MAP, MOST_HALVINGS, MOST_POOLED = 24, 3, 2
+"""The first layers halve larger images until they have about so many pixels a side: the last two by pooling, since a
+first layer with stride 4 loses the ridges of a fingerprint.
+"""
 SMALLEST_MAP = 3
 """Stages halve the side until one more would leave less than this."""
 GROWTH = (1.0, 2.0, 8 / 3, 4.0)
 """Channels of the first layer and of each stage, by those of the first."""
 
 
-def first_convolution(image_shape: Shape, width: int, largest: int) -> tuple[nn.Conv2d, bool, list[int]]:
-    """A first layer that halves images until they have at most about `largest` pixels a side: by its stride, and the
-    last time by pooling that is to follow, if so it says. And the sides after that.
+def first_layers(image_shape: Shape, width: int, largest: int) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
+    """Convolutions that halve images until they have at most about `largest` pixels a side, each with whether pooling
+    is to follow it; and the sides after them. More halvings than `MOST_POOLED` are by the first one's stride.
     """
     channels, *sides = image_shape
     halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
-    stride = 2 ** max(halvings - 1, 0)
-    convolution = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
-    return convolution, halvings > 0, [-(-side // stride) // (2 if halvings else 1) for side in sides]
+    pooled = min(halvings, MOST_POOLED)
+    stride = 2 ** (halvings - pooled)
+    first = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
+    further = [nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(pooled - 1)]
+    sides = [-(-side // stride) // 2**pooled for side in sides]
+    return [(first, halvings > 0), *((each, True) for each in further)], sides
 
 
 class _VGG(nn.Module):
@@ -39,8 +44,8 @@ class _VGG(nn.Module):
     ) -> None:
         super().__init__()
         self.pooling = pooling_of(pooling)
-        convolution, halved, sides = first_convolution(image_shape, width, LARGEST_FIRST_MAP)
-        self.blocks = nn.ModuleList([self._normed(convolution, width, halved)])
+        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+        self.blocks = nn.ModuleList([self._normed(convolution, width, halved) for convolution, halved in first])
         before = width
         for growth in GROWTH[1:]:
             if min(sides) // 2 < SMALLEST_MAP:

@@ -28,7 +28,7 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family, is_own_code
 
-NUMERICS_VERSION = 5
+NUMERICS_VERSION = 6
 """Raised by hand when the same settings would give other numbers; part of every trial's key."""
 
 
