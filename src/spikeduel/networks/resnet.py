@@ -2,9 +2,9 @@
 activations, and on maps twice as fine.
 
 {conv 3×3, batch norm, SiLU}, or, for larger images, {conv, max-pooling, batch norm, SiLU} until the maps are small
-enough; then twice {conv, max-pooling, batch norm, SiLU, residual block of two convolutions}, the mean over all places,
-a linear layer. He et al. 2016, "Deep Residual Learning for Image Recognition", small; SiLU after Elfwing et al. 2018,
-"Sigmoid-weighted linear units for neural network function approximation in reinforcement learning".
+enough; then stages of {conv, max-pooling, batch norm, SiLU, residual block of two convolutions}, the mean over all
+places, a linear layer. He et al. 2016, "Deep Residual Learning for Image Recognition", small; SiLU after Elfwing et al.
+2018, "Sigmoid-weighted linear units for neural network function approximation in reinforcement learning".
 """
 
 from torch import Tensor, nn
@@ -15,8 +15,12 @@ from spikeduel.networks.vgg import SMALLEST_MAP, first_layers
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.registry import Family
 
-LARGEST_FIRST_MAP, STAGES = 48, 2
-"""The first layers halve larger images; each stage halves the map and doubles the channels."""
+LARGEST_FIRST_MAP, LEAST_STAGES, GROWTH = 48, 2, 4
+"""The first layers halve larger images; each stage halves the map and doubles the channels, up to `GROWTH` times those
+of the first layer.
+"""
+LAST_MAP = 6
+"""More stages follow while they leave maps of such a side, so that the last one sees all of a large image."""
 
 
 class ResNetSiLU(nn.Module):
@@ -29,10 +33,11 @@ class ResNetSiLU(nn.Module):
         super().__init__()
         first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
         layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
-        for _ in range(STAGES):
-            halved = min(sides) // 2 >= SMALLEST_MAP
-            layers += [*_normed(nn.Conv2d(width, 2 * width, 3, padding=1, bias=False), halved), _Block(2 * width)]
-            width, sides = 2 * width, [side // 2 for side in sides] if halved else sides
+        stage, widest = 0, GROWTH * width
+        while stage < LEAST_STAGES or min(sides) // 2 >= LAST_MAP:
+            halved, after = min(sides) // 2 >= SMALLEST_MAP, min(2 * width, widest)
+            layers += [*_normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved), _Block(after)]
+            width, sides, stage = after, [side // 2 for side in sides] if halved else sides, stage + 1
         self.features = nn.Sequential(*layers)
         self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
 
