@@ -97,7 +97,16 @@ ROWS = {
     ),
     "socofing": Row(
         "SOCOFing by person, ten fingers",
-        {"dataset": "socofing", "epochs": 30},
+        {
+            "dataset": "socofing",
+            "contenders": ("vgg-lif", "vgg-relu"),
+            "width": 24,
+            "epochs": 8,
+            "per_contender": {"vgg-relu": {"epochs": 14}},
+            "batch_size": 64,
+            "dropout": 0.5,
+            "augmentation": "translate",
+        },
         also={"real": "Real/", "altered": "Altered/"},
     ),
 }
