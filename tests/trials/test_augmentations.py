@@ -6,7 +6,7 @@ import torch
 
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-from spikeduel.trials.augmenting import AUGMENTATIONS, augment, cutout, flip, mixed, shift, translate
+from spikeduel.trials.augmenting import AUGMENTATIONS, affine, augment, cutout, flip, mixed, shift, translate
 
 SHAPES = [(64, 1, 8, 8), (40, 3, 28, 20), (33, 1, 97, 40), (1, 1, 4, 4)]
 
@@ -102,6 +102,13 @@ def test_every_place_within_reach_is_as_likely_as_any_other():
     assert counts.sum() == 25_000
     # 1000 in each of 25 places; chi-square with 24 degrees of freedom below 52 (0.1 %).
     assert ((counts - 1000) ** 2 / 1000).sum() < 52
+
+
+def test_affine_leaves_a_quarter_of_images_as_sharp_as_they_are():
+    images = noise(2000, 1, 8, 8)
+    same = (affine(images, draw(images)) == images).flatten(1).all(1)
+    # 500 of 2,000; 3.3 standard deviations of 19.4 (0.1 %).
+    assert abs(int(same.sum()) - 500) < 64
 
 
 def test_a_flip_exchanges_left_and_right_of_every_second_image():

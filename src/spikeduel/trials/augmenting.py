@@ -16,6 +16,10 @@ SHIFT_SHARE = 16
 """An image is moved by up to a sixteenth of its side, or by `SMALLEST_SHIFT` pixels where that is more."""
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
 """By how much `affine` turns, stretches (the logarithm of a factor), shears and moves (a share of the side) at most."""
+UNCHANGED = 1 / 4
+"""The share of images that `affine` leaves as they are, by chance. It blurs what is fine, ridges for example, and a
+network that never saw a sharp image answers those badly.
+"""
 CUT_SHARE = 4
 """Cutout hides a square with a quarter of the image's side."""
 MIXUP, AUTO = "mixup", "auto"
@@ -37,8 +41,8 @@ def translate(images: Tensor, keys: RandomKeys) -> Tensor:
 
 
 def affine(images: Tensor, keys: RandomKeys) -> Tensor:
-    """turned by up to 12°, stretched by up to 12 %, sheared and moved a little; what enters is the image, reflected"""
-    turn, size, shape, shear, down, right = _uniform(keys, 6).to(images.device).unbind(1)
+    """three of four turned by up to 12°, stretched by up to 12 %, sheared, moved a little; what enters is reflected"""
+    turn, size, shape, shear, down, right, chance = _uniform(keys, 7).to(images.device).unbind(1)
     angle, scale, aspect = TURN * turn, torch.exp(STRETCH * size), torch.exp(STRETCH / 2 * shape)
     rows = [
         [angle.cos() * scale * aspect, SHEAR * shear - angle.sin() * scale, 2 * WAY * right],
@@ -46,7 +50,8 @@ def affine(images: Tensor, keys: RandomKeys) -> Tensor:
     ]
     places = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
     moved = F.grid_sample(images.float(), places, padding_mode="reflection", align_corners=False)
-    return moved.round().to(torch.uint8)
+    unchanged = (chance < 2 * UNCHANGED - 1)[:, None, None, None]
+    return torch.where(unchanged, images, moved.round().to(torch.uint8))
 
 
 def _uniform(keys: RandomKeys, count: int) -> Tensor:
