@@ -245,7 +245,7 @@ def page() -> str:
                 lines += [f"{contender}, %: {said}.", ""]
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
-        lines += [elsewhere, "", f"`{document['command']}` ({where}).", ""]
+        lines += [elsewhere, "", f"`{document['command']}` ({where}). {document.get('note', '')}".rstrip(), ""]
     return "\n".join([*lines, *_time_to_90(), *_rival()])
 
 
@@ -295,7 +295,9 @@ def _rival() -> list[str]:
         ]
         counts = f"{row['train']:,}, {row['rival']['n']:,}"
         lines.append(f"| {' | '.join([row['set'], counts, *cells])} |")
-    return [*lines, "", f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])}).", ""]
+    notes = [f"{row['set']}: {row['note']}" for row in rows if "note" in row]
+    command = f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])})."
+    return [*lines, "", " ".join([command, *notes]), ""]
 
 
 def _line(contender: str, each: dict[str, Any]) -> str:
@@ -303,7 +305,7 @@ def _line(contender: str, each: dict[str, Any]) -> str:
     cells = [
         contender, mean(each["accuracies"]), len(each["accuracies"]), each["num_steps"] or "–",
         f"{each['parameters']:,}", f"{each['macs'] / 1e6:.3g} M", f"{each['acs'] / 1e6:.3g} M" if each["acs"] else "0",
-        f"{low:.3g} to {high:.3g}", f"{statistics.fmean(each['minutes']):.0f}", each["epochs"],
+        f"{low:.3g} to {high:.3g}", f"{statistics.median(each['minutes']):.0f}", each["epochs"],
     ]  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -41,7 +41,7 @@ def translate(images: Tensor, keys: RandomKeys) -> Tensor:
 
 
 def affine(images: Tensor, keys: RandomKeys) -> Tensor:
-    """three of four turned by up to 12°, stretched by up to 12 %, sheared, moved a little; what enters is reflected"""
+    """three of four images turned by up to 12°, stretched by up to 12 %, sheared and moved a little, as by translate"""
     turn, size, shape, shear, down, right, chance = _uniform(keys, 7).to(images.device).unbind(1)
     angle, scale, aspect = TURN * turn, torch.exp(STRETCH * size), torch.exp(STRETCH / 2 * shape)
     rows = [
