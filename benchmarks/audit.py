@@ -64,7 +64,7 @@ def against_scikit_learn(prepared: Prepared) -> dict[str, Any]:
     """The nearest of 80,000 for 4,000 queries, in turn."""
     from sklearn.neighbors import NearestNeighbors
 
-    small = small_grey(prepared.images)
+    small = small_grey(prepared.pictures)
     references, queries = small[:80_000], small[-NUM_QUERIES:]
     brute = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.numpy())
     ours, theirs, same = [], [], 0.0
@@ -89,7 +89,7 @@ def main() -> None:
         split = data.split(prepared, Experiment())
         seconds = timed(lambda: examining._examine(Experiment(), prepared, split, Progress(), {}))  # noqa: B023
         same, near = np.arange(len(prepared)), Experiment().near_duplicate_ratio
-        of_moved = timed(lambda: moved.search(prepared.images, same, split, near, Progress()))  # noqa: B023
+        of_moved = timed(lambda: moved.search(prepared.pictures, same, split, near, Progress()))  # noqa: B023
         rows.append({"images": name, "shape": list(prepared.image_shape), **seconds, "of_which_moved_copies": of_moved})
         print(rows[-1], flush=True)
     measured = {

@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spikeduel.data import folder, mnist_like, socofing
+from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.pictures import Preprocessing, Track, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
 from spikeduel.settings import Experiment
@@ -42,8 +44,10 @@ FORMAT = 3
 
 _ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """The fields that a manifest and a `Prepared` have in common."""
-Array = Literal["images", "labels", "groups", "official", "image_ids", "content"]
-"""The fields of `Prepared` that are files of their own."""
+Array = Literal["images", "packed", "offsets", "labels", "groups", "official", "image_ids", "content"]
+"""The fields of `Prepared` that are files of their own; in place of its images those of `Recordings`."""
+_TYPES = {"images": np.uint8, "official": np.uint8, "packed": np.uint64}
+"""Of their numbers; of all others int64."""
 
 
 class Manifest(typed.Frozen, frozen=True):
@@ -90,7 +94,35 @@ def load(
     options = DataOptions(
         experiment.data_dir, experiment.image_size, experiment.alterations, preprocessing, skip, track, say
     )
-    return regrouped(prepare(name, options), experiment.group_by)
+    return regrouped(_binned(prepare(name, options), experiment, preprocessing), experiment.group_by)
+
+
+def _binned(prepared: Prepared, experiment: Experiment, preprocessing: Preprocessing | None) -> Prepared:
+    """`prepared`, if it has recordings with their frames as `experiment` says, or as a trained model wants them."""
+    images = prepared.images
+    if not isinstance(images, Recordings):
+        return prepared
+    if preprocessing is None or preprocessing.binning is None:
+        binning = _binning(experiment, images.binning.sensor)
+    else:
+        binning = preprocessing.binning
+    return replace(prepared, images=images.binned(binning), preprocessing=Preprocessing.of_recordings(binning))
+
+
+def _binning(experiment: Experiment, sensor: tuple[int, int]) -> Binning:
+    def microseconds(milliseconds: float | None) -> int | None:
+        return None if milliseconds is None else max(1, round(1000 * milliseconds))
+
+    return Binning(
+        num_frames=experiment.num_steps,
+        sensor=sensor,
+        by=experiment.bin_by,
+        frame_us=microseconds(experiment.bin_ms),
+        start_us=round(1000 * experiment.first_ms),
+        stop_us=microseconds(experiment.last_ms),
+        factor=-(-max(sensor) // (experiment.image_size or folder.DEFAULT_SIZE)),
+        binary=experiment.binary_frames,
+    )
 
 
 def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
@@ -139,7 +171,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "data_dir": options.data_dir,
         "image_size": options.image_size,
         "alterations": list(options.alterations),
-        "preprocessing": options.preprocessing and asdict(options.preprocessing),
+        "preprocessing": options.preprocessing and options.preprocessing.described(),
         "code": code,
     }
     if source is folder.folder:
@@ -242,7 +274,12 @@ def fetch(
 
 def write(folder: Path, prepared: Prepared, source: str = "") -> None:
     """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change."""
-    arrays = {part: array for part in get_args(Array) if (array := getattr(prepared, part)) is not None}
+    images = prepared.images
+    holder = {"images": images}
+    if isinstance(images, Recordings):
+        holder = {"packed": images.packed, "offsets": images.offsets}
+    rest = {part: array for part in get_args(Array) if (array := getattr(prepared, part, None)) is not None}
+    arrays = {**holder, **{part: array for part, array in rest.items() if part != "images"}}
     manifest = Manifest(
         **{field: getattr(prepared, field) for field in _ALIKE},
         format=FORMAT,
@@ -282,12 +319,19 @@ def read(folder: Path) -> Prepared:
         raise InputError(f"{folder}: its source files have changed.")
     arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
     try:
-        for part in {*manifest.arrays, "images", "labels", "content"}:
+        binning = manifest.preprocessing.binning
+        for part in {*manifest.arrays, *(("packed", "offsets") if binning else ("images",)), "labels", "content"}:
             array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
-            shape = (manifest.count, *(manifest.image_shape if part == "images" else ()))
-            if array.shape != shape or array.dtype != (np.uint8 if part in ("images", "official") else np.int64):
+            shapes = {"images": (manifest.count, *manifest.image_shape), "offsets": (manifest.count + 1,)}
+            shape = array.shape if part == "packed" else shapes.get(part, (manifest.count,))
+            if array.shape != shape or array.dtype != _TYPES.get(part, np.int64):
                 raise InputError(f"{part}.npy holds {array.dtype} {array.shape}")
             arrays[part] = array
+        packed, offsets = arrays.pop("packed"), arrays.pop("offsets")
+        if binning:
+            if offsets[0] != 0 or offsets[-1] != len(packed) or (np.diff(offsets) < 0).any():
+                raise InputError("offsets.npy does not fit packed.npy")
+            arrays["images"] = Recordings(packed, offsets, binning)
         if arrays["labels"].min() < 0 or arrays["labels"].max() >= len(manifest.classes):
             raise InputError("labels.npy holds labels of no class")
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from spikeduel.data.events import formats
+from spikeduel.data.events.source import recorded
 from spikeduel.data.inventory import inventory
 from spikeduel.data.pictures import Preprocessing, content_of, endings, opened, over_pictures, plain, room_for
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
@@ -35,13 +37,27 @@ def folder(options: DataOptions) -> RawDataset:
     root = Path(options.data_dir or ".").expanduser()
     if not files.is_folder(root):
         raise InputError(f"{root}: no such folder.")
-    listed, classes, notes = _scan(root)
+    is_recorded = holds_recordings(root)
+    listed, classes, notes = _scan(root, frozenset(formats.READERS) if is_recorded else endings())
     listed = [image for image in listed if str(image[0]) not in options.skip]
     if not listed:
-        raise InputError(f"{root}: none of its images can be read.")
+        raise InputError(f"{root}: none of its {'recordings' if is_recorded else 'images'} can be read.")
     paths = [path for path, _, _ in listed]
     labels = np.array([label for _, label, _ in listed], dtype=np.int64)
     sides = np.array([side for _, _, side in listed], dtype=np.uint8)
+    if is_recorded:
+        recordings, its_content = recorded(paths, options)
+        return RawDataset(
+            images=recordings,
+            labels=labels,
+            classes=classes,
+            preprocessing=Preprocessing.of_recordings(recordings.binning),
+            official=sides if sides.any() else None,
+            notes=tuple(notes),
+            sources=_sources(root, paths),
+            names=_names(root, paths),
+            content=its_content,
+        )
     preprocessing = options.preprocessing or _preprocessing(paths, options)
     images = room_for(len(paths), preprocessing)
 
@@ -62,15 +78,30 @@ def folder(options: DataOptions) -> RawDataset:
         official=sides if sides.any() else None,
         samples=[(row, _sample(paths[row], preprocessing)) for row in firsts],
         notes=tuple(notes),
-        sources=(root, *sorted({path.parent for path in paths if path.parent.is_symlink()})),
-        names=tuple(path.relative_to(root).as_posix() for path in paths),
+        sources=_sources(root, paths),
+        names=_names(root, paths),
         content=np.array(content, dtype=np.int64),
     )
 
 
-def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], list[str]]:
-    """The path, class and side of every image, the class names, and what was ignored."""
-    below, _ = _inside(root)
+def holds_recordings(root: Path) -> bool:
+    """Whether a folder holds recordings of an event camera, and no pictures. Raises `InputError`."""
+    kinds = (endings(), frozenset(formats.READERS))
+    has_pictures, has_recordings = (next(_walk(root, set(), kind), None) is not None for kind in kinds)
+    return has_recordings and not has_pictures
+
+
+def _sources(root: Path, paths: Sequence[Path]) -> tuple[Path, ...]:
+    return (root, *sorted({path.parent for path in paths if path.parent.is_symlink()}))
+
+
+def _names(root: Path, paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(path.relative_to(root).as_posix() for path in paths)
+
+
+def _scan(root: Path, wanted: frozenset[str]) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], list[str]]:
+    """The path, class and side of every file with one of the endings `wanted`, the class names, what was ignored."""
+    below, _ = _inside(root, wanted)
     sides = sorted((_SIDES[path.name.lower()], path) for path in below if path.name.lower() in _SIDES)
     notes = []
     if sides and sides[0][0] == TRAIN:
@@ -86,7 +117,7 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
     images: list[tuple[Path, int, int]] = []
     classes: tuple[str, ...] = ()
     for side, parent in sides:
-        folders, loose = _inside(parent)
+        folders, loose = _inside(parent, wanted)
         if not folders:
             holds = f"has {len(loose)} images but no class sub-folders" if loose else "holds no images"
             raise InputError(f"{parent}: {holds}. {_LAYOUT}")
@@ -100,7 +131,8 @@ def _scan(root: Path) -> tuple[list[tuple[Path, int, int]], tuple[str, ...], lis
                 f"{parent}: its class folders differ from those for training ({told}). Make them the same."
             )
         classes = tuple(path.name for path in folders)
-        of_class = [sorted(_walk(path, {os.path.realpath(root), os.path.realpath(parent)})) for path in folders]
+        seen = {os.path.realpath(root), os.path.realpath(parent)}
+        of_class = [sorted(_walk(path, set(seen), wanted)) for path in folders]
         if not any(of_class):
             raise InputError(f"{parent}: {_no_images(parent)} {_LAYOUT}")
         if empty := [path for path, paths in zip(folders, of_class, strict=True) if not paths]:
@@ -135,19 +167,23 @@ def _no_images(folder: Path) -> str:
     return " ".join(["holds no images that can be read here.", *pictures_left_out(inventory(folder, ()))])
 
 
-def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The sub-folders and the images in `folder`, by name, hidden ones left out. Raises `InputError`."""
+def _inside(folder: Path, wanted: frozenset[str]) -> tuple[list[Path], list[Path]]:
+    """The sub-folders of `folder` and its files with the endings `wanted`, by name, hidden ones left out.
+
+    Raises `InputError`.
+    """
     try:
         paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror or error}).") from None
     # What is called like an image and is a pipe, a socket or a device is no regular file, and left alone.
-    images = [path for path in paths if path.suffix.lower() in endings() and files.is_file(path)]
+    images = [path for path in paths if path.suffix.lower() in wanted and files.is_file(path)]
     return [path for path in paths if not path.name.startswith("__") and files.is_folder(path)], images
 
 
-def _walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
-    """The images in `folder` and below, links followed; each real folder once, so that a loop of links ends.
+def _walk(folder: Path, visited: set[str], wanted: frozenset[str], depth: int = 0) -> Iterator[Path]:
+    """The files in `folder` and below with the endings `wanted`, links followed; each real folder once, so that a loop
+    of links ends.
 
     Raises `InputError` for folders that cannot be read or lie deeper than `DEEPEST`.
     """
@@ -157,10 +193,10 @@ def _walk(folder: Path, visited: set[str], depth: int = 0) -> Iterator[Path]:
     visited.add(real)
     if depth > DEEPEST:
         raise InputError(f"{folder}: nested deeper than {DEEPEST} folders. Move its images up.")
-    folders, images = _inside(folder)
+    folders, images = _inside(folder, wanted)
     yield from images
     for path in folders:
-        yield from _walk(path, visited, depth + 1)
+        yield from _walk(path, visited, wanted, depth + 1)
 
 
 def picture_files(
@@ -174,7 +210,7 @@ def picture_files(
     unusable: list[str] = []
     for path in paths:
         if files.is_folder(path):
-            images = sorted(_walk(path, set()))
+            images = sorted(_walk(path, set(), endings()))
             unusable += [] if images else [f"{path}: {_no_images(path)}"]
             pictures += images
             found = inventory(path, images)

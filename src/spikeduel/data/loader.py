@@ -6,15 +6,20 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
+
+from spikeduel.data.events.recordings import Recordings
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     Batches = Generator[tuple[Tensor, Tensor, np.ndarray], None, None]
+
+Held: TypeAlias = "Tensor | np.memmap | Recordings"
+"""What images are taken from: uint8 `[N, C, H, W]`."""
 
 Item = TypeVar("Item")
 
@@ -34,7 +39,7 @@ ROOT = Path("/")
 
 
 def training_batches(
-    images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarray, batch_size: int, seed: int, epoch: int
+    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, seed: int, epoch: int
 ) -> "Batches":
     """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
@@ -45,15 +50,13 @@ def training_batches(
     return evaluation_batches(images, labels, rng.permutation(indices), batch_size)
 
 
-def evaluation_batches(
-    images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarray, batch_size: int
-) -> "Batches":
+def evaluation_batches(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
     """As `training_batches`, in the order of `indices`."""
     batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size)
-    return prefetched(batches, AHEAD) if isinstance(images, np.memmap) else batches
+    return prefetched(batches, AHEAD) if isinstance(images, np.memmap | Recordings) else batches
 
 
-def _gathered(images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
+def _gathered(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
     import torch
 
     for start in range(0, len(indices), batch_size):
@@ -64,6 +67,8 @@ def _gathered(images: "Tensor | np.memmap", labels: "Tensor", indices: np.ndarra
             _announce(images, batch)
             # Outside Python's global lock, so that the network computes while the disk is waited for.
             picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
+        elif isinstance(images, Recordings):
+            picked = torch.from_numpy(images[batch])
         else:
             picked = images.index_select(0, rows.to(images.device))
         yield picked, labels.index_select(0, rows.to(labels.device)), batch

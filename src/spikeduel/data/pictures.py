@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 from PIL import Image, ImageOps
 
+from spikeduel.data.events.binning import Binning
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
 
@@ -51,20 +52,33 @@ Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes an array: crop, grey or colour, polarity, padding, size. Stored with every model.
+    """How a picture or a recording becomes an array: crop, grey or colour, polarity, padding, size; or its binning.
+    Stored with every model.
 
     `crop` is in pixels (left, top, right, bottom). `invert` turns dark-on-light into light-on-dark. A
     picture of another aspect ratio is padded with black, centred; it is shrunk if larger, and enlarged only
     if `enlarge` (else padded, centred). Shrinking averages (bilinear with a support that grows with the
-    factor).
+    factor). A recording of an event camera has a `binning`, which gives channels, height and width; the rest is for
+    pictures.
     """
 
-    channels: Annotated[int, Meta(ge=1, le=3)]
+    channels: Annotated[int, Meta(ge=1, le=8192)]
     height: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
     width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
     crop: tuple[_Pixels, _Pixels, _Pixels, _Pixels] = (0, 0, 0, 0)
     invert: bool = False
     enlarge: bool = True
+    binning: Binning | None = None
+
+    @classmethod
+    def of_recordings(cls, binning: Binning) -> "Preprocessing":
+        """That of recordings that are binned so."""
+        return cls(*binning.shape, binning=binning)
+
+    def described(self) -> dict[str, Any]:
+        """Its fields, without a binning where it has none: as it was before there were recordings."""
+        fields = asdict(self)
+        return fields if self.binning else {name: value for name, value in fields.items() if name != "binning"}
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """uint8 `[C, H, W]` from a picture of any mode and size. Raises `InputError` if crop leaves nothing."""
@@ -94,8 +108,12 @@ class Preprocessing:
             preprocessing = typed.converted(content, cls)
         except InputError as error:
             raise InputError(f"the preprocessing {content!r} cannot be read: {error}") from None
-        if preprocessing.channels == 2:
-            raise InputError("the preprocessing has 2 channels: 1 (grey) or 3 (colour) are possible.")
+        if (binning := preprocessing.binning) is not None:
+            if binning.shape != (preprocessing.channels, preprocessing.height, preprocessing.width):
+                raise InputError(f"the preprocessing's binning makes {list(binning.shape)}, and it says otherwise.")
+        elif preprocessing.channels not in (1, 3):
+            channels = preprocessing.channels
+            raise InputError(f"the preprocessing has {channels} channels: 1 (grey) or 3 (colour) are possible.")
         return preprocessing
 
 
@@ -203,21 +221,41 @@ def over_pictures(
     In a few threads, for Pillow decodes outside Python's global lock. Raises `UnreadableFiles` with all pictures that
     cannot be opened or for which `look` fails.
     """
+
+    def open_and_look(row: int) -> Result:
+        with opened(sources[row], only) as picture:
+            return look(row, picture)
+
+    return over_files(open_and_look, sources, track, description)
+
+
+def over_files(
+    look: Callable[[int], Result],
+    sources: Sequence[Path | zipfile.Path],
+    track: Track,
+    description: str,
+    noun: str = "an image",
+    keep: Callable[[Result], Result] = lambda result: result,
+) -> list[Result]:
+    """What `look` makes of each source's number, in order, in a few threads; `keep` takes each result in turn.
+
+    Raises `UnreadableFiles` with all for which `look` fails.
+    """
     reasons: dict[int, str] = {}
 
     def attempt(row: int) -> Result | None:
         try:
-            with opened(sources[row], only) as picture:
-                return look(row, picture)
-        # Pillow's decoders raise whatever a broken file makes them stumble on.
+            return look(row)
+        # Decoders raise whatever a broken file makes them stumble on.
         except Exception as error:
-            reasons[row] = _reason(error)
+            reasons[row] = _reason(error, noun)
             return None
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            results = list(track(pool.map(attempt, range(len(sources))), description, len(sources)))
+            tracked = track(pool.map(attempt, range(len(sources))), description, len(sources))
+            results = [keep(result) for result in tracked if result is not None or not reasons]
     if reasons:
         raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
     return results
@@ -239,13 +277,13 @@ def room_for(count: int, preprocessing: Preprocessing) -> np.ndarray:
         ) from None
 
 
-def _reason(error: Exception) -> str:
-    """Why a picture could not be decoded, in words that follow the file's name."""
+def _reason(error: Exception, noun: str = "an image") -> str:
+    """Why a file could not be decoded, in words that follow its name."""
     text = str(error).rstrip(".")
     if isinstance(error, InputError):
         return text
     known = isinstance(error, Image.UnidentifiedImageError)
-    return "cannot be read as an image" + ("" if known else f" ({text or type(error).__name__})")
+    return f"cannot be read as {noun}" + ("" if known else f" ({text or type(error).__name__})")
 
 
 def open_picture(path: Path | str) -> Image.Image:

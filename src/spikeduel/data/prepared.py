@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikeduel.data import loader
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.pictures import Preprocessing, Track
 from spikeduel.results.groups import join_groups, numbered
 from spikeduel.system import files
@@ -30,7 +31,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 class RawDataset:
     """What a data set's function returns, before it is written to the cache.
 
-    images    uint8 [N, C, H, W]
+    images    uint8 [N, C, H, W]; or the recordings of an event camera, which are binned to that when taken
     labels    integer [N], indices into `classes`
     groups    integer [N] or None: images of one group never lie on two sides of a split
     official  uint8 [N] of TRAIN, VALIDATION, TEST, or None where there is no official split
@@ -41,7 +42,7 @@ class RawDataset:
               known whatever it is prepared to; None: of its prepared pixels
     """
 
-    images: np.ndarray
+    images: np.ndarray | Recordings
     labels: np.ndarray
     classes: tuple[str, ...]
     preprocessing: Preprocessing
@@ -77,19 +78,27 @@ class Prepared(RawDataset):
     def content_of(self, indices: np.ndarray) -> np.ndarray:
         """int64 `[N]`: what the images of `indices` are known by, whatever they are prepared to."""
         if self.content is None:
-            return _content([checksum(self.images[index]) for index in indices])
+            return _content([checksum_of(self.images, index) for index in indices])
         return np.asarray(self.content)[indices]
 
+    @property
+    def pictures(self) -> np.ndarray:
+        """The images to look at, uint8 `[N, 1 or 3, H, W]`: themselves, or the pictures of recordings."""
+        return self.images.pictures if isinstance(self.images, Recordings) else self.images
+
     @cached_property
-    def held(self) -> "tuple[Tensor | np.memmap, Tensor]":
+    def held(self) -> "tuple[loader.Held, Tensor]":
         """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) to take batches from; all who share this set share them.
 
-        Copies in memory, made at first use; images that would not fit (`loader.fits_in_memory`) stay memory-mapped.
+        Copies in memory, made at first use; what would not fit (`loader.fits_in_memory`) stays memory-mapped.
         """
         import torch
 
         labels = torch.from_numpy(np.array(self.labels))
-        if isinstance(self.images, np.memmap) and not loader.fits_in_memory(self.images.nbytes):
+        fits = loader.fits_in_memory(self.images.nbytes)
+        if isinstance(self.images, Recordings):
+            return self.images.in_memory() if fits else self.images, labels
+        if isinstance(self.images, np.memmap) and not fits:
             return self.images, labels
         return torch.from_numpy(np.array(self.images)), labels
 
@@ -121,7 +130,7 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
     for is_right, demand in _demands(raw):
         if not is_right:
             raise InputError(f"data set '{name}': {demand}")
-    checksums = [checksum(image) for image in raw.images]
+    checksums = [checksum_of(raw.images, index) for index in range(len(raw.images))]
     image_ids = numbered(checksums)
     content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
@@ -129,7 +138,7 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
     told = "1 image is an exact copy of another" if copies == 1 else f"{copies:,} images are exact copies of others"
     prepared = Prepared(
         name=name,
-        images=np.ascontiguousarray(raw.images),
+        images=raw.images if isinstance(raw.images, Recordings) else np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,
@@ -150,10 +159,11 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     """Whether `raw` is as it must be, and what to say if not; each can rely on those before it."""
     yield isinstance(raw, RawDataset), f"its function must return a RawDataset, not {type(raw).__name__}."
     images, labels, num_classes, how = raw.images, np.asarray(raw.labels), len(raw.classes), raw.preprocessing
-    is_bytes = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4
+    is_recorded = isinstance(images, Recordings)
+    is_bytes = is_recorded or (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 4)
     yield is_bytes, "images must be a uint8 array [N, C, H, W]."
     count, shape, expected = len(images), images.shape[1:], (how.channels, how.height, how.width)
-    yield shape[0] in (1, 3), f"images must have 1 or 3 channels, not {shape[0]}."
+    yield is_recorded or shape[0] in (1, 3), f"images must have 1 or 3 channels, not {shape[0]}."
     yield shape == expected, f"preprocessing makes {expected}, images are {shape}."
     yield labels.shape == (count,), f"{count} images need {count} labels, there are {labels.shape}."
     yield np.issubdtype(labels.dtype, np.integer), f"labels must be whole numbers, not {labels.dtype}."
@@ -172,12 +182,20 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
 
 
 def fingerprint(prepared: Prepared) -> str:
-    """sha256 over all that decides a result: pixels, labels, groups, official split, class names, preprocessing."""
-    total = hashlib.sha256()
-    described = {"classes": prepared.classes, "preprocessing": asdict(prepared.preprocessing)}
-    total.update(json.dumps(described, sort_keys=True).encode())
-    for part in ("images", "labels", "groups", "official"):
-        array = getattr(prepared, part)
+    """sha256 over all that decides a result: pixels, labels, groups, official split, class names, preprocessing.
+
+    Of recordings it covers the events and the sensor; how they are binned is a setting of an experiment.
+    """
+    total, images = hashlib.sha256(), prepared.images
+    if isinstance(images, Recordings):
+        how, arrays = {"sensor": images.binning.sensor}, {"packed": images.packed, "offsets": images.offsets}
+    else:
+        how, arrays = prepared.preprocessing.described(), {"images": images}
+    total.update(json.dumps({"classes": prepared.classes, "preprocessing": how}, sort_keys=True).encode())
+    for part, array in {
+        **arrays,
+        **{name: getattr(prepared, name) for name in ("labels", "groups", "official")},
+    }.items():
         total.update(f"{part} none".encode() if array is None else f"{part} {array.dtype} {array.shape}".encode())
         if array is not None:
             total.update(np.ascontiguousarray(array).data)
@@ -187,6 +205,11 @@ def fingerprint(prepared: Prepared) -> str:
 def ids_of_images(images: np.ndarray) -> np.ndarray:
     """int64 `[N]`: equal numbers where `images` (`[N, …]`) are equal; 0, 1, … as they appear."""
     return numbered([checksum(image) for image in images])
+
+
+def checksum_of(images: np.ndarray | Recordings, index: int) -> bytes:
+    """16 bytes that only equal images, or equal recordings, share."""
+    return images.checksum(index) if isinstance(images, Recordings) else checksum(images[index])
 
 
 def checksum(pixels: np.ndarray) -> bytes:

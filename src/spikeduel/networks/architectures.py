@@ -20,7 +20,7 @@ from spikeduel.networks.narrow import NarrowLinear, through
 from spikeduel.networks.plain import ChannelsLastFlatten, as_sequence
 from spikeduel.networks.pooling import relu_of_max_pool, relu_of_max_pool_of_conv
 from spikeduel.networks.resnet import ResNetSiLU
-from spikeduel.networks.vgg import VGGLIF, VGGReLU
+from spikeduel.networks.vgg import VGGGRU, VGGLIF, VGGReLU, VGGSum
 from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import LIF, Neuron
 from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
@@ -222,7 +222,8 @@ class Sequential(SpikingChain):
 
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
-    "vgg-lif": VGGLIF, "vgg-relu": VGGReLU, "resnet-silu": ResNetSiLU, "dense-snn": DenseSNN, "small-cnn": SmallCNN,
+    "vgg-lif": VGGLIF, "vgg-relu": VGGReLU, "resnet-silu": ResNetSiLU, "vgg-sum": VGGSum,
+    "vgg-gru": VGGGRU, "dense-snn": DenseSNN, "small-cnn": SmallCNN,
     "conv-lif": ConvLIF, "conv-relu": ConvReLU, "dense-lif": DenseLIF, "dense-relu": DenseReLU,
     "sequential": Sequential,
 }  # fmt: skip

@@ -26,14 +26,16 @@ def build(card: ModelCard) -> nn.Module:
     """
     architecture = architecture_of(card.contender)
     num_steps = card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
-    where = {"image_shape": card.image_shape, "num_classes": len(card.classes), "num_steps": num_steps}
+    binning = card.preprocessing.binning
+    where = {"image_shape": card.input_shape, "num_classes": len(card.classes), "num_steps": num_steps}
+    where["num_frames"] = binning.num_frames if binning else 1
     settings = {name: value for name, value in card.network.items() if name != "neuron"}
     if (neuron := card.network.get("neuron")) is not None:
         of_neuron = {name: settings.pop(name) for name in NEURON_SETTINGS if name in settings}
         settings["neuron"] = partial(registry.resolve("neuron", neuron, NEURONS), **of_neuron)
     named = names_taken(architecture)
     if named is None:
-        module = architecture(*where.values(), **settings)
+        module = architecture(*list(where.values())[:3], **settings)
     else:
         if mistakes := [name for name in settings if name not in named and name not in BUILT_WITH]:
             raise unknown(f"setting of {card.contender}", visible(mistakes[0]), named)
@@ -59,7 +61,7 @@ def architecture_of(contender: str) -> Callable[..., nn.Module]:
 
 SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout", "readout")
 """The settings that go to the architecture."""
-BUILT_WITH = ("image_shape", "num_classes", "num_steps", "neuron", *SHAPE_SETTINGS)
+BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron", *SHAPE_SETTINGS)
 """What an architecture may name, to be told."""
 
 

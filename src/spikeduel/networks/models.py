@@ -60,6 +60,13 @@ class ModelCard:
     temperature: Temperature | None = None
 
     @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of what its network takes: of an image, or of all frames of a recording; of one frame, if it spikes."""
+        channels, height, width = self.image_shape
+        binning = self.preprocessing.binning
+        return (channels // binning.num_frames if binning and self.num_steps else channels), height, width
+
+    @property
     def title(self) -> str:
         """What a trial is called in text: its contender, its seed, and its fold where there are several."""
         fold = self.trained_on.get("fold")
@@ -140,7 +147,7 @@ class Model:
         encoder, num_steps = self.encoder, self.card.num_steps
         with self.autocast():
             if encoder is None or num_steps is None:
-                return analogue(images)
+                return analogue(images) if self.card.preprocessing.binning is None else images.float()
             return encoder(images, num_steps, keys, window)
 
     def run(self, x: Tensor | ConstantInput, weights: dict[str, Tensor] | None = None) -> Any:

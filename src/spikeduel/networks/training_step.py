@@ -12,7 +12,6 @@ from torch.utils.checkpoint import checkpoint
 from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import Optimizer
 from spikeduel.settings import Experiment
-from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
@@ -78,7 +77,7 @@ class TrainingStep:
         self._average_statistics()
         output = self._output(images, keys)
         readout = self.model.readout
-        loss = self._loss(output, self._targets(images, labels if targets is None else targets))
+        loss = self._loss(output, self._targets(images, labels if targets is None else targets, keys))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -109,7 +108,7 @@ class TrainingStep:
             if momentum > usual:
                 self._young.append((norm, usual))
 
-    def _targets(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _targets(self, images: Tensor, labels: Tensor, keys: RandomKeys) -> Tensor:
         """`labels` int64 `[B]`, or float `[B, K]`, smoothed and mixed with the twin's answers."""
         smoothing, share = self.experiment.label_smoothing, self.experiment.distillation
         if not smoothing and self.twin is None:
@@ -121,7 +120,7 @@ class TrainingStep:
             return targets
         # Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", at temperature 1.
         with torch.no_grad():
-            answers = self.twin.readout.scores(self.twin.run(analogue(images))).softmax(1)
+            answers = self.twin.readout.scores(self.twin.run(self.twin.encode(images, keys))).softmax(1)
         return targets * (1 - share) + answers * share
 
     def _loss(self, output: Any, targets: Tensor) -> Tensor:

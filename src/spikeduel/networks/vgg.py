@@ -105,3 +105,61 @@ class VGGReLU(_VGG):
         for block in self.blocks:
             x = self.relu(block(x))
         return self.linear(x)
+
+
+class VGGSum(VGGReLU):
+    """`VGGReLU` on the mean of a recording's frames over time: the twin of `VGGLIF` that cannot use time."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        num_frames: int,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, T·C, H, W]` to logits `[B, K]`."""
+        return super().forward(x.unflatten(1, (self.num_frames, -1)).mean(1))
+
+
+class VGGGRU(_VGG):
+    """The shape with ReLU, frame by frame, and a gated recurrent unit over its features: uses time, and never spikes.
+
+    Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as `torch.nn.GRU` defines it.
+    """
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        num_frames: int,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
+        self.num_frames, self.relu = num_frames, nn.ReLU()
+        mean, flatten, dropped, linear = self.linear
+        self.gru = nn.GRU(linear.in_features, linear.in_features)
+        self.features, self.linear = nn.Sequential(mean, flatten), nn.Sequential(dropped, linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, T·C, H, W]` to logits `[B, K]`, those of the last frame."""
+        frames = x.unflatten(1, (self.num_frames, -1)).transpose(0, 1)
+        features = frames.flatten(0, 1)
+        for block in self.blocks:
+            features = self.relu(block(features))
+        states, _ = self.gru(self.features(features).unflatten(0, frames.shape[:2]))
+        return self.linear(states[-1])
+
+
+def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
+    return max(image_shape[0] // num_frames, 1), *image_shape[1:]

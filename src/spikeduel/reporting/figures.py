@@ -45,7 +45,7 @@ def samples(prepared: Prepared) -> Figure:
         axes.set_visible(False)
     for column, index in enumerate(indices):
         title = style.shortened(prepared.classes[int(prepared.labels[index])], max(13, 110 // columns))
-        style.show_image(grid[-1, column], np.asarray(prepared.images[index]), "" if originals else title)
+        style.show_image(grid[-1, column], np.asarray(prepared.pictures[index]), "" if originals else title)
         if originals:
             style.show_image(grid[0, column], originals[index], title)
             grid[0, column].title.set_fontsize(style.SMALL if columns < 9 else 7)

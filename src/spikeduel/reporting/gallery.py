@@ -8,6 +8,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.networks.models import Model, Trace
 from spikeduel.reporting import spikes, style
@@ -161,6 +162,12 @@ def of_rate_encoding(image: np.ndarray, folder: Path) -> list[Path]:
     ]
 
 
+def of_recording(frames: np.ndarray, folder: Path) -> Path:
+    """Writes the animation of a recording's frames, uint8 `[2·T, H, W]`: where there are events, step by step."""
+    steps = frames.reshape(-1, 2, *frames.shape[1:]).max(1, keepdims=True)
+    return spikes.encoded_animation((steps > 0).astype(float), picture_of(frames.sum(0))[None], folder / "encoded.gif")
+
+
 def of_neuron(model: Model, image: np.ndarray, folder: Path) -> tuple[Path, str] | None:
     """Writes one hidden neuron of `model` over 100 steps, looking at `image` uint8 `[C, H, W]`, and explains it.
 
@@ -168,7 +175,7 @@ def of_neuron(model: Model, image: np.ndarray, folder: Path) -> tuple[Path, str]
     """
     if model.card.foreign is not None or model.card.encoding is None:
         return None
-    trace = model.trace(image[None], num_steps=RASTER_STEPS)
+    trace = model.trace(image[None], num_steps=None if model.card.preprocessing.binning else RASTER_STEPS)
     if not trace.spk:
         return None
     return style.save(spikes.neuron_over_time(model, trace), folder / "neuron.png"), spikes.explain_neuron(model, trace)
@@ -243,6 +250,8 @@ def inspect(
     paths = [style.save(figure, folder / "input.png")]
     if card.encoding == "rate":
         paths += of_rate_encoding(image, folder)
+    if card.preprocessing.binning is not None:
+        paths.append(of_recording(image, folder))
     if neuron := of_neuron(model, image, folder):
         paths.append(neuron[0])
     label = None if truth is None else card.classes.index(truth)

@@ -284,10 +284,11 @@ def _look_inside(
     chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
     index = gallery.telling_image(prepared, tests[chosen])
     image = np.asarray(prepared.images[index])
-    animation, diagonal = gallery.of_rate_encoding(image, folder)
+    recorded = prepared.preprocessing.binning is not None
+    drawn = [gallery.of_recording(image, folder), None] if recorded else gallery.of_rate_encoding(image, folder)
     return {
-        "animation": animation,
-        "diagonal": diagonal,
+        "animation": drawn[0],
+        "diagonal": drawn[1],
         "neuron": gallery.of_neuron(models[chosen], image, folder),
         "label": prepared.classes[int(prepared.labels[index])],
         "encoding": models[chosen].card.encoding,

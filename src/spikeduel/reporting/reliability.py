@@ -181,7 +181,7 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> Figure:
         for half, image in enumerate((pair.a, pair.b)):
             axes = grid[number // PAIRS_A_ROW, 3 * (number % PAIRS_A_ROW) + half]
             axes.set_visible(True)
-            style.show_image(axes, np.asarray(prepared.images[image.index]))
+            style.show_image(axes, prepared.pictures[image.index])
             title = f"{_SIDES[image.side]}\n{style.shortened(image.label, 17)}"
             colour = style.INK if pair.a.label == pair.b.label else style.WRONG
             axes.set_title(title, fontsize=style.SMALL, color=colour)
@@ -201,7 +201,7 @@ def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> Figure:
         axes.set_visible(False)
     for axes, each in zip(grid.flat, listed, strict=False):
         axes.set_visible(True)
-        style.show_image(axes, np.asarray(prepared.images[each.image.index]))
+        style.show_image(axes, prepared.pictures[each.image.index])
         given, suggested = style.shortened(each.image.label, 14), style.shortened(each.suggested, 14)
         axes.set_title(f"{given} →\n{suggested}, {each.suggested_probability:.0%}", fontsize=style.SMALL)
         name = style.shortened(Path(each.image.file).name, 16) if each.image.file else f"image {each.image.index}"

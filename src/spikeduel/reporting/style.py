@@ -23,6 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
+from spikeduel.data.events.recordings import picture_of
 from spikeduel.results.run import TunedContender
 from spikeduel.results.trials import Trial
 from spikeduel.system import files
@@ -170,12 +171,12 @@ def show_image(axes: Axes, image: np.ndarray, title: str = "") -> Axes:
 
 
 def as_picture(image: np.ndarray) -> np.ndarray:
-    """`[H, W]` or `[H, W, 3]` from `[C, H, W]`, `[H, W]` or `[H, W, 3]`; channels beyond three are averaged."""
+    """`[H, W]` or `[H, W, 3]` from `[C, H, W]`, `[H, W]` or `[H, W, 3]`; of a recording's frames, all its events."""
     if image.ndim == 2 or (image.shape[-1] == 3 and image.shape[0] not in (1, 3)):
         return image
     if image.shape[0] == 3:
         return np.moveaxis(image, 0, -1)
-    return image[0] if image.shape[0] == 1 else image.mean(0)
+    return image[0] if image.shape[0] == 1 else picture_of(image.sum(0))
 
 
 def shades_of(colour: str) -> LinearSegmentedColormap:

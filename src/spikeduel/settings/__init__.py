@@ -90,7 +90,7 @@ class Experiment:
     )] = 0.005
 
     encoding: Annotated[Text, duel(
-        "How a spiking contender sees an image: direct, rate or latency.",
+        "How a spiking contender sees an image: direct, rate or latency. Recordings are seen as they are.",
         "direct: the same grey values at every step; rate: random spikes; latency: one spike a pixel, the earlier "
         "the brighter.", metavar="direct|rate|latency",
     )] = "direct"
@@ -219,6 +219,18 @@ class Experiment:
         "Side of the prepared images, for data that have no size of their own.", metavar="N",
         default="for a folder 64, or less if all images are smaller",
     )] = None
+    bin_by: Annotated[Literal["time", "events"], data(
+        "Recordings of event cameras: each of the num_steps frames is as long, or has as many events.",
+    )] = "time"
+    bin_ms: Annotated[Positive | None, data(
+        "Recordings: milliseconds of a frame. What comes after num_steps frames is left out.", metavar="MS",
+        default="the recording's length, divided by num_steps",
+    )] = None
+    first_ms: Annotated[NotNegative, about("Recordings: where to begin, in milliseconds from the first event.")] = 0.0
+    last_ms: Annotated[Positive | None, about("Recordings: where to end. Unset: at the last event.")] = None
+    binary_frames: Annotated[bool, about(
+        "Recordings: a pixel of a frame is 1 where there are events, not their number.",
+    )] = False
     alterations: Annotated[tuple[Literal["Easy", "Medium", "Hard"], ...], about(
         "SOCOFing's altered images to use.",
     )] = ("Easy",)

@@ -27,6 +27,14 @@ def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     return Experiment(dataset=dataset, recipe="strong", **{**settings, **changes})
 
 
+def events(dataset: str, **changes: Any) -> Experiment:
+    """recordings of an event camera: a spiking network that sees frame after frame, its twin that sees their sum, a CNN
+    that sees them all at once, and a recurrent network
+    """
+    settings: dict[str, Any] = {"contenders": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"), "num_steps": 8}
+    return Experiment(dataset=dataset, recipe="events", **{**settings, **changes})
+
+
 def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """the 2023 study's two networks, settings and stopping rule, with rate encoding, as it describes it"""
     settings: dict[str, Any] = {
@@ -55,7 +63,9 @@ def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     return Experiment(dataset=dataset, recipe="matched", **{**settings, **changes})
 
 
-RECIPES: dict[str, Callable[..., Experiment]] = {"strong": strong, "baseline": baseline, "matched": matched}
+RECIPES: dict[str, Callable[..., Experiment]] = {
+    "strong": strong, "events": events, "baseline": baseline, "matched": matched,
+}  # fmt: skip
 """The first is the default, and the first that has a contender is that contender's own."""
 
 FINE_TUNING = {"learning_rate": 1e-3}

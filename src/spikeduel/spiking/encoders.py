@@ -68,12 +68,18 @@ def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
     return (step == steps).float()
 
 
+def events(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
+    """A recording's frames, uint8 `[B, 2·T, H, W]`, in turn: the number of events of each pixel and polarity."""
+    return images.unflatten(1, (num_steps, -1)).transpose(0, 1).float()
+
+
 ENCODERS: dict[str, Encoder] = {
     "direct": Encoder(direct, stepwise=True, help="the analogue image at every step"),
     "rate": Encoder(
         rate, spikes=True, stepwise=True, random=True, help="at every step a pixel of value p fires with chance p/255"
     ),
     "latency": Encoder(latency, spikes=True, help="one spike a pixel, the earlier the brighter"),
+    "events": Encoder(events, spikes=True, help="the frames of an event camera's recording, in turn"),
 }
 
 

@@ -112,7 +112,7 @@ def _with_width(experiment: Experiment) -> list[str]:
 
 def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
     """`rules` with the augmentation, which how images look decides, how many there are, and how long is trained."""
-    found = alike(np.asarray(prepared.images), np.asarray(prepared.labels), split.train, prepared.groups)
+    found = alike(prepared.pictures, np.asarray(prepared.labels), split.train, prepared.groups)
     is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in found)
     size = _size(rules.num_train)
     epochs = min(experiment.for_contender(each).num_epochs for each in experiment.contenders)

@@ -92,6 +92,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
         settings = {**typed.plain(card), "training": training, **common, "sources": _sources(card, own)}
         # "data" says it already, and two copies of the same data are the same.
         del settings["dataset"], settings["trained_on"], settings["temperature"]
+        settings["preprocessing"] = card.preprocessing.described()
         if card.foreign is None:
             del settings["foreign"]
         planned.append(Trial(own, card, settings, split))
@@ -159,6 +160,19 @@ def check(experiment: Experiment) -> None:
     hardware.resolve(experiment.device)
 
 
+def require_possible(experiment: Experiment, prepared: Prepared) -> None:
+    """Raises `InputError` for settings that are for still images, where the data are recordings of an event camera."""
+    if prepared.preprocessing.binning is None:
+        return
+    asked = {
+        "encoding": experiment.encoding != "direct", "controls": experiment.controls, "convert": experiment.convert,
+        "robustness": experiment.robustness, "whitening": experiment.whitening, "first_steps": experiment.first_steps,
+        "chunk_steps": experiment.chunk_steps,
+    }  # fmt: skip
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        raise InputError(f"{name}: is for still images, and {prepared.name} has recordings of an event camera.")
+
+
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:
     """The card that `contender` will have on this data, its seed left at 0.
 
@@ -180,7 +194,7 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
         network=shape if registry.library_of(contender) else {**shape, "neuron": experiment.neuron, **given},
-        encoding=experiment.encoding,
+        encoding="events" if prepared.preprocessing.binning else experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
         trained_on={
@@ -259,10 +273,12 @@ def announced_data(prepared: Prepared, splits: Sequence[Split]) -> str:
     """The data and their split, in a sentence."""
     split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
     channels, height, width = prepared.image_shape
-    colour = "grey" if channels == 1 else "colour"
+    noun, look = "images", "grey" if channels == 1 else "colour"
+    if binning := prepared.preprocessing.binning:
+        noun, look = "recordings", f"pixels in {counted(binning.num_frames, 'frame')}"
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
-        f"images{folds}, {height}×{width} {colour}, {len(prepared.classes)} classes."
+        f"{noun}{folds}, {height}×{width} {look}, {len(prepared.classes)} classes."
     )
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spikeduel.data import Split, evaluation_batches, on_device, training_batches
+from spikeduel.data.loader import Held
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
@@ -55,7 +56,7 @@ class Training:
 class EvaluationBatches:
     """The images of `indices` in order, as often as one iterates."""
 
-    images: Tensor | np.memmap
+    images: Held
     labels: Tensor
     indices: np.ndarray
 
@@ -70,7 +71,7 @@ class Loop:
     """
 
     model: Model
-    images: Tensor | np.memmap
+    images: Held
     labels: Tensor
     split: Split
     experiment: Experiment

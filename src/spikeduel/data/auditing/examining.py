@@ -111,15 +111,15 @@ def _examine(
 ) -> Audit:
     labels, near = np.asarray(prepared.labels), experiment.near_duplicate_ratio
     groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
-    same = np.asarray(ids_of_images(prepared.images) if prepared.image_ids is None else prepared.image_ids)
+    same = np.asarray(ids_of_images(prepared.pictures) if prepared.image_ids is None else prepared.image_ids)
     side = duplicates.sides_of(split, len(prepared))
     formats = file_formats(experiment, prepared, progress.track)
     names = prepared.names if formats else None
-    small = neighbours.small_grey(prepared.images)
+    small = neighbours.small_grey(prepared.pictures)
     neighbourhood = neighbours.search(small, split, progress)
     within, across = duplicates.near_ones(neighbourhood, same, near)
     shapes = np.array([(height, width) for _, _, width, height in formats]) if formats else None
-    copies = moved.search(prepared.images, same, split, near, progress, shapes)
+    copies = moved.search(prepared.pictures, same, split, near, progress, shapes)
     moved_across = duplicates.moved_ones(copies, neighbourhood, same, near)
     groups_cut, groups_cut_test_images = duplicates.cut(groups, same, side)
     index, distance = neighbourhood.training
@@ -193,7 +193,7 @@ def _labels(
     used = np.flatnonzero(side >= 0)
     if len(used) < 2:
         return None, (), ()
-    given, best, highest = judging.votes(neighbours.gradients(prepared.images), labels, same, used, progress)
+    given, best, highest = judging.votes(neighbours.gradients(prepared.pictures), labels, same, used, progress)
     agreement = float((best == labels[used]).mean())
     if agreement < judging.LEAST_AGREEMENT:
         return audits.LabelCheck(examined=len(used), agreement=agreement, suspects=0), (), ()
@@ -256,6 +256,8 @@ def file_counts(
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
     """The formats of the files behind the images, read from their headers; none where images have no file each."""
     place: AbstractContextManager[socofing.Source]
+    if prepared.preprocessing.binning is not None:
+        return []
     if experiment.dataset == "socofing":
         place = socofing.source_at(experiment.data_dir)
     elif catalogue.is_folder(experiment.dataset):

@@ -295,7 +295,7 @@ RULES: dict[str, Callable[[Call, Tensor, Tag], Tag | list[Tag]]] = {
     "select": _select,
     "slice": _slice,
     "unbind": _unbind,
-    **dict.fromkeys(("split", "split_with_sizes"), _split),
+    **dict.fromkeys(("split", "split_with_sizes", "unsafe_split"), _split),
     **dict.fromkeys(("index", "index_select", "gather", "unfold", "as_strided", "repeat_interleave", "diagonal",
                      "index_put", "scatter"), _chosen),
     **dict.fromkeys(("cat", "stack"), _joined),

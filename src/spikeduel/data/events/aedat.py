@@ -1,0 +1,115 @@
+"""iniVation's AEDAT files: 2.0 of DVS128 and DAVIS, 3.1, and 4 through the library `aedat`.
+
+docs.inivation.com, "AEDAT file formats". Events only: frames and other samples are passed over.
+"""
+
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from spikeduel.data.events.events import Events
+from spikeduel.system.errors import InputError
+
+_CHIPS = {"dvs128": (128, 128), "davis240": (180, 240), "davis346": (260, 346), "davis640": (480, 640)}
+"""(height, width), by what the header calls the chip."""
+_PACKET = np.dtype([
+    ("kind", "<i2"), ("source", "<i2"), ("size", "<i4"), ("offset", "<i4"), ("overflow", "<i4"), ("capacity", "<i4"),
+    ("number", "<i4"), ("valid", "<i4"),
+])  # fmt: skip
+_POLARITY = 1
+
+
+def read(content: bytes) -> Events:
+    """An AEDAT file of the version that its first line names."""
+    version = re.match(rb"#!AER-DAT(\d)\.(\d)", content)
+    if version is None:
+        raise InputError("at byte 0: no line #!AER-DAT, which names the version")
+    if version[1] == b"4":
+        return _version_4(content)
+    if version[1] == b"3":
+        return _version_3(content)
+    if version[1] == b"2":
+        return _version_2(content)
+    raise InputError(f"is AEDAT {version[1].decode()}.{version[2].decode()}; 2.0, 3.1 and 4 are known")
+
+
+def _version_2(content: bytes) -> Events:
+    start = 0
+    while content[start : start + 1] == b"#" and (end := content.find(b"\n", start)) >= 0:
+        start = end + 1
+    header = content[:start].decode("latin-1").lower()
+    if over := (len(content) - start) % 8:
+        raise InputError(f"cut off at byte {len(content):,}: an event has 8 bytes, {over} are left")
+    address, time = np.frombuffer(content, ">u4", offset=start).astype(np.int64).reshape(-1, 2).T
+    sensor = next((sides for chip, sides in _CHIPS.items() if chip in header), None)
+    if sensor is None:
+        # Addresses of the DVS128 have 16 bits.
+        sensor = _CHIPS["dvs128"] if not (address >> 16).any() else _CHIPS["davis240"]
+    if sensor == _CHIPS["dvs128"]:
+        is_event = (address >> 15) & 1 == 0
+        x, y, p = (address >> 1) & 0x7F, (address >> 8) & 0x7F, address & 1
+    else:
+        # Bit 31 marks samples of frames, bit 10 events from outside.
+        is_event = (address >> 31 == 0) & ((address >> 10) & 1 == 0)
+        x, y, p = (address >> 12) & 0x3FF, (address >> 22) & 0x1FF, (address >> 11) & 1
+    # The origin is the lower left corner.
+    return Events(x[is_event], sensor[0] - 1 - y[is_event], time[is_event], p[is_event], sensor)
+
+
+def _version_3(content: bytes) -> Events:
+    mark = b"#!END-HEADER\r\n"
+    place = content.find(mark)
+    if place < 0:
+        raise InputError("has no line #!END-HEADER, after which the events of AEDAT 3.1 begin")
+    header = content[:place].decode("latin-1").lower()
+    sensor = next((sides for chip, sides in _CHIPS.items() if chip in header), None)
+    place += len(mark)
+    parts = []
+    while place < len(content):
+        if len(content) < place + _PACKET.itemsize:
+            raise InputError(f"cut off at byte {len(content):,}, within the header of a packet")
+        packet = np.frombuffer(content, _PACKET, 1, place)[0]
+        size, number = int(packet["size"]), int(packet["number"])
+        place += _PACKET.itemsize
+        if size < 0 or number < 0 or len(content) < place + size * number:
+            raise InputError(f"at byte {place:,}: {number:,} events of {size} bytes are announced, and not all there")
+        if packet["kind"] == _POLARITY:
+            if size != 8:
+                raise InputError(f"at byte {place:,}: polarity events of {size} bytes; 8 are expected")
+            data, time = np.frombuffer(content, "<u4", 2 * number, place).astype(np.int64).reshape(-1, 2).T
+            parts.append(np.stack([data, time + (int(packet["overflow"]) << 31)])[:, data & 1 == 1])
+        # Events of other kinds stand after their packet's capacity in no file; `number` of them do.
+        place += size * number
+    data, time = np.concatenate(parts, 1) if parts else np.empty((2, 0), np.int64)
+    return Events((data >> 17) & 0x7FFF, (data >> 2) & 0x7FFF, time, (data >> 1) & 1, sensor)
+
+
+def _version_4(content: bytes) -> Events:
+    try:
+        import aedat
+    except ImportError:
+        raise InputError(
+            "is AEDAT 4, for which the package aedat is missing: pip install 'spikeduel[events]'"
+        ) from None
+    with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
+        file.write(content)
+    path = Path(file.name)
+    try:
+        decoder = aedat.Decoder(path)
+        streams = decoder.id_to_stream()
+        chosen = next((key for key, stream in streams.items() if stream["type"] == "events"), None)
+        if chosen is None:
+            raise InputError("has no stream of events")
+        parts = [packet["events"] for packet in decoder if packet["stream_id"] == chosen and "events" in packet]
+    except InputError:
+        raise
+    except Exception as error:  # whatever the library stumbles on
+        raise InputError(f"cannot be read as AEDAT 4 ({error})") from None
+    finally:
+        path.unlink()
+    events = np.concatenate(parts) if parts else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
+    stream = streams[chosen]
+    sensor = int(stream["height"]), int(stream["width"])
+    return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)

@@ -1,0 +1,74 @@
+"""From events to frames: counts of events by time, polarity and place."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Literal, get_args
+
+import numpy as np
+from msgspec import Meta
+
+Pixels = Annotated[int, Meta(ge=1, le=8192)]
+Change = Literal["none", "collapsed", "reversed", "shuffled", "redrawn", "merged"]
+"""What is done to the time, or the polarity, of recordings, to see whether it matters: see `Binning`."""
+_SHUFFLED = 0x5F0E
+"""Sets these random numbers apart from others that are drawn for the same recording."""
+
+
+@dataclass(frozen=True)
+class Binning:
+    """How a recording becomes `num_frames` T frames of `sensor` (height, width), 2 polarities each: kept with a model.
+
+    `by` "time": each frame is `frame_us` microseconds long, or, where that is None, a T-th of what is taken of the
+    recording; "events": each has a T-th of the events. What is taken begins at `start_us` and ends before `stop_us`
+    (None: at the end), both from the recording's first event. `factor`: so many pixels a side become one. `binary`: a
+    pixel is 1 where there is an event, else the number of events (255 at most).
+
+    `change` takes something away: "collapsed": every frame has all events; "reversed": the last frame comes first;
+    "shuffled": frames are in random order, another for each recording; "redrawn": each event is in a random frame;
+    "merged": all polarities are one.
+    """
+
+    num_frames: Annotated[int, Meta(ge=1, le=4096)]
+    sensor: tuple[Pixels, Pixels]
+    by: Literal["time", "events"] = "time"
+    frame_us: Annotated[int, Meta(ge=1)] | None = None
+    start_us: Annotated[int, Meta(ge=0)] = 0
+    stop_us: Annotated[int, Meta(ge=1)] | None = None
+    factor: Annotated[int, Meta(ge=1)] = 1
+    binary: bool = False
+    change: Change = "none"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(2·T, height, width) of the frames, one after the other, darker before brighter."""
+        height, width = (-(-side // self.factor) for side in self.sensor)
+        return 2 * self.num_frames, height, width
+
+    def frames(self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`.
+
+        Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events outside the sensor are
+        left out.
+        """
+        from spikeduel.data.events.binning_kernel import bin_recordings
+        from spikeduel.spiking.kernels.cpu import run_chunks
+
+        rows = np.asarray(rows, np.int64)
+        out = np.zeros((len(rows), *self.shape), np.uint8)
+        kernel = partial(
+            bin_recordings, packed, offsets, rows, out, np.array(self.sensor, np.int64), self.by == "events",
+            self.frame_us or 0, self.start_us, -1 if self.stop_us is None else self.stop_us, self.factor, self.binary,
+            get_args(Change).index(self.change), self._orders(rows),
+        )  # fmt: skip
+        run_chunks(kernel, len(rows), work=int((offsets[rows + 1] - offsets[rows]).sum()))
+        return out
+
+    def _orders(self, rows: np.ndarray) -> np.ndarray:
+        """The frame in which each frame's events come, int64 `[B, T]`."""
+        in_turn = np.arange(self.num_frames)
+        if self.change == "reversed":
+            return np.tile(in_turn[::-1], (len(rows), 1))
+        if self.change == "shuffled":
+            drawn = [np.random.Generator(np.random.Philox(key=[row, _SHUFFLED])) for row in rows.tolist()]
+            return np.array([each.permutation(in_turn) for each in drawn]).reshape(len(rows), -1)
+        return np.tile(in_turn, (len(rows), 1))

@@ -1,0 +1,59 @@
+"""Events of one recording: four columns, checked; or one sorted number an event, as they are kept."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikeduel.system.errors import InputError
+
+TIME_SHIFT, Y_SHIFT, X_SHIFT = 27, 14, 1
+"""Bits of a kept event, from the right: 1 of polarity, 13 of x, 13 of y, 36 of microseconds (19 hours)."""
+LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
+"""Pixels a side and microseconds a recording that these bits can hold."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of a recording, each array `[N]`: `x` and `y` in pixels from the upper left, `t` in microseconds,
+    `p` 1 for brighter and 0 for darker. `sensor` is (height, width) where the file says it.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    t: np.ndarray
+    p: np.ndarray
+    sensor: tuple[int, int] | None = None
+
+    def packed(self) -> np.ndarray:
+        """The events as uint64 `[N]` in order of time, which starts at 0; see `TIME_SHIFT`.
+
+        Events at the same time are in order of their pixels, so that equal recordings are equal. Raises `InputError`
+        for a recording without events, for a pixel outside the sensor, for a polarity other than 0, 1 and −1 and for
+        a recording that is too long.
+        """
+        if not len(self.t):
+            raise InputError("holds no events")
+        x, y = (np.asarray(each).astype(np.int64) for each in (self.x, self.y))
+        height, width = self.sensor or (LARGEST_SIDE, LARGEST_SIDE)
+        outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
+        if outside.any():
+            row = int(outside.argmax())
+            raise InputError(f"event {row:,} is at ({x[row]}, {y[row]}), outside the sensor's {width}×{height} pixels")
+        p = np.asarray(self.p)
+        odd = (p != 0) & (p != 1) & (p != -1)
+        if odd.any():
+            row = int(odd.argmax())
+            raise InputError(f"event {row:,} has polarity {p[row]}; 1 and 0 (or −1) are known")
+        t = np.asarray(self.t).astype(np.int64)
+        t -= t.min()
+        if (last := int(t.max())) >= LONGEST:
+            raise InputError(f"lasts {last / 3.6e9:,.0f} hours; {LONGEST / 3.6e9:.0f} at most are taken")
+        packed = (t << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | (p > 0)
+        return np.sort(packed.astype(np.uint64))
+
+
+def unpacked(packed: np.ndarray) -> Events:
+    """The columns of events as `Events.packed` gives them."""
+    words = packed.astype(np.int64)
+    most = LARGEST_SIDE - 1
+    return Events((words >> X_SHIFT) & most, (words >> Y_SHIFT) & most, words >> TIME_SHIFT, words & 1)

@@ -1,0 +1,180 @@
+"""Files of recordings, by their endings."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from spikeduel.data.events import aedat, prophesee
+from spikeduel.data.events.events import Events
+from spikeduel.system.errors import InputError
+
+MOST_BYTES = 1 << 30
+"""Larger files are refused: they are read whole."""
+_NAMES = {
+    "x": ("x",), "y": ("y",), "t": ("t", "ts", "time", "timestamp", "timestamps"),
+    "p": ("p", "pol", "polarity", "polarities", "on"),
+}  # fmt: skip
+"""What the columns of events are called in files that name them."""
+_OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
+"""N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have passed."""
+
+
+def read(path: Path) -> Events:
+    """The events in the file `path`, by the format that its ending names. Raises `InputError` without its name."""
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
+    return READERS[path.suffix.lower()](path.read_bytes())
+
+
+def _bs2(content: bytes) -> Events:
+    x, y, p, t = _five_bytes(content)
+    return Events(x, y, t, p)
+
+
+def _bin(content: bytes) -> Events:
+    x, y, p, t = _five_bytes(content)
+    is_overflow = y == _OVERFLOW_ROW
+    t = t + _OVERFLOW * np.cumsum(is_overflow)
+    return Events(x[~is_overflow], y[~is_overflow], t[~is_overflow], p[~is_overflow])
+
+
+def _five_bytes(content: bytes) -> tuple[np.ndarray, ...]:
+    """x, y, p and t: a byte each of x and y, then 23 bits of time behind one of polarity, the highest first."""
+    if over := len(content) % 5:
+        raise InputError(f"cut off at byte {len(content):,}: an event has 5 bytes, {over} are left")
+    x, y, high, middle, low = np.frombuffer(content, np.uint8).reshape(-1, 5).astype(np.int64).T
+    return x, y, high >> 7, ((high & 0x7F) << 16) | (middle << 8) | low
+
+
+def _npy(content: bytes) -> Events:
+    return _of_array(_loaded(content)[""])
+
+
+def _npz(content: bytes) -> Events:
+    arrays = _loaded(content)
+    return _of_array(next(iter(arrays.values()))) if len(arrays) == 1 else _of_columns(arrays)
+
+
+def _loaded(content: bytes) -> dict[str, np.ndarray]:
+    """The arrays by name; the only one of a file without names is called ""."""
+    try:
+        loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+    except Exception as error:  # a different one for each way in which it can be broken
+        raise InputError(f"cannot be read as a NumPy file ({error})") from None
+
+
+def _of_array(array: np.ndarray) -> Events:
+    """A structured array, or one of four columns."""
+    if array.dtype.names:
+        return _of_columns({name: array[name] for name in array.dtype.names})
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise InputError(f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] is expected")
+    return _of_four(array)
+
+
+def _of_four(table: np.ndarray) -> Events:
+    """Columns without names: x, y, t, p, or t, x, y, p, by which of them is time: it alone has fractions, where it has
+    any; it never falls, and goes furthest.
+    """
+    first, third = table[:, 0], table[:, 2]
+    rises = [bool((np.diff(column) >= 0).all()) for column in (first, third)]
+    spans = [float(np.ptp(column)) if len(table) else 0.0 for column in (first, third)]
+    fractions = [bool((column != np.rint(column)).any()) for column in (first, third)]
+    if fractions[0] or (not fractions[1] and rises[0] and (not rises[1] or spans[0] > spans[1])):
+        return _of_columns(dict(zip("txyp", table.T, strict=True)))
+    if fractions[1] or rises[1] or spans[1] > spans[0]:
+        return _of_columns(dict(zip("xytp", table.T, strict=True)))
+    raise InputError("its four columns are neither x, y, t, p nor t, x, y, p. Name them: x, y, t, p")
+
+
+def _of_columns(columns: dict[str, np.ndarray]) -> Events:
+    given = {name.lower(): values for name, values in columns.items()}
+    found = {}
+    for column, names in _NAMES.items():
+        named = [name for name in names if name in given]
+        if not named:
+            raise InputError(f"has no column {column}; it has {', '.join(columns) or 'none'}")
+        found[column] = np.asarray(given[named[0]]).reshape(-1)
+    if len({len(values) for values in found.values()}) > 1:
+        raise InputError(f"its columns differ in length ({', '.join(f'{k} {len(v):,}' for k, v in found.items())})")
+    time = found["t"]
+    if np.issubdtype(time.dtype, np.floating):
+        if not np.isfinite(time).all():
+            raise InputError(f"event {int((~np.isfinite(time)).argmax()):,} has no time")
+        # Seconds have fractions, microseconds none.
+        time = np.rint(time if bool((time == np.rint(time)).all()) else time * 1e6)
+    return Events(found["x"], found["y"], time.astype(np.int64), found["p"])
+
+
+def _text(content: bytes) -> Events:
+    """Four columns of numbers, separated by spaces, tabs or commas; a first line may name them."""
+    try:
+        lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"at byte {error.start:,}: no text in UTF-8") from None
+    rows = [(number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] not in "#%"]
+    names = None
+    if rows and not _is_number(rows[0][1].split()[0]):
+        # Some write the size of the sensor behind the name: x@640.
+        names = [name.partition("@")[0] for name in rows.pop(0)[1].split()]
+    width = len(names) if names else 4
+    try:
+        table = np.loadtxt([line for _, line in rows], ndmin=2).reshape(-1, width)
+        if len(table) != len(rows):
+            raise ValueError
+    except ValueError:
+        for number, line in rows:
+            if len(row := line.split()) != width or not all(map(_is_number, row)):
+                raise InputError(f"line {number:,}: {width} numbers are expected, not '{line.strip()[:60]}'") from None
+        raise
+    return _of_columns(dict(zip(names, table.T, strict=True))) if names else _of_four(table)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _hdf5(content: bytes) -> Events:
+    """Columns as datasets of one group, or one dataset with named fields; the first place that has them."""
+    try:
+        import h5py
+    except ImportError:
+        raise InputError("is HDF5, for which the package h5py is missing: pip install 'spikeduel[events]'") from None
+    places: list[dict[str, np.ndarray]] = []
+
+    def look(_name: str, place: "h5py.Group | h5py.Dataset") -> None:
+        if isinstance(place, h5py.Group):
+            columns = {name: each for name, each in place.items() if isinstance(each, h5py.Dataset) and each.ndim == 1}
+            places.append({name: each[()] for name, each in columns.items()})
+        elif place.dtype.names:
+            places.append({name: place[name] for name in place.dtype.names})
+
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            look("", file)
+            file.visititems(look)
+    except Exception as error:  # HDF5 stumbles in many ways
+        raise InputError(f"cannot be read as HDF5 ({error})") from None
+    wanted = [place for place in places if all(any(n.lower() in names for n in place) for names in _NAMES.values())]
+    if not wanted:
+        raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
+    return _of_columns(wanted[0])
+
+
+READERS: dict[str, Callable[[bytes], Events]] = {
+    ".bin": _bin, ".bs2": _bs2, ".aedat": aedat.read, ".aedat4": aedat.read, ".dat": prophesee.read_dat,
+    ".raw": prophesee.read_raw, ".h5": _hdf5, ".hdf5": _hdf5, ".npy": _npy, ".npz": _npz, ".txt": _text, ".csv": _text,
+}  # fmt: skip
+"""By the ending of a file, in small letters."""
+
+
+def is_recording(path: PurePath) -> bool:
+    """Whether a file's name is that of a recording."""
+    return path.suffix.lower() in READERS

@@ -1,0 +1,89 @@
+"""The recordings of a data set, kept as events, that look like an array of images: frames are made when taken."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from spikeduel.data.events.binning import Binning
+
+AT_ONCE = 256
+"""Recordings binned at once where all are asked for."""
+BRIGHT = 0.99
+"""In a picture of a recording, the share of pixels with events that are not the brightest."""
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by `binning` when taken.
+
+    `packed` uint64 `[E]` has the events of one recording after the other (`Events.packed`); recording i begins at
+    `offsets[i]`, int64 `[N + 1]`.
+    """
+
+    packed: np.ndarray
+    offsets: np.ndarray
+    binning: Binning
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """`[N, 2·T, H, W]`, as of an array."""
+        return (len(self), *self.binning.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the events."""
+        return self.packed.nbytes
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        rows = np.arange(len(self))[index]
+        frames = self.binning.frames(self.packed, self.offsets, np.atleast_1d(rows))
+        return frames[0] if np.ndim(rows) == 0 else frames
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[row] for row in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return self[:]
+
+    def events_of(self, row: int) -> np.ndarray:
+        """The events of one recording, uint64 `[E]`."""
+        return self.packed[self.offsets[row] : self.offsets[row + 1]]
+
+    def checksum(self, row: int) -> bytes:
+        """16 bytes that only equal recordings share."""
+        return hashlib.blake2b(np.ascontiguousarray(self.events_of(row)).data, digest_size=16).digest()
+
+    def binned(self, binning: Binning) -> "Recordings":
+        """The same events, binned otherwise."""
+        return replace(self, binning=binning)
+
+    def in_memory(self) -> "Recordings":
+        """The same, its events copied into memory."""
+        return replace(self, packed=np.array(self.packed), offsets=np.array(self.offsets))
+
+    @cached_property
+    def pictures(self) -> np.ndarray:
+        """A picture of each recording, uint8 `[N, 1, H, W]`: all its events over one another, the brighter the more."""
+        whole = replace(self.binning, num_frames=1, frame_us=None, start_us=0, stop_us=None, binary=False)
+        pictures = np.empty((len(self), 1, *whole.shape[1:]), np.uint8)
+        for start in range(0, len(self), AT_ONCE):
+            rows = np.arange(start, min(start + AT_ONCE, len(self)))
+            counts = whole.frames(self.packed, self.offsets, rows).sum(1, keepdims=True, dtype=np.float32)
+            pictures[rows] = [picture_of(each) for each in counts]
+        return pictures
+
+
+def picture_of(counts: np.ndarray) -> np.ndarray:
+    """uint8 of the shape of `counts` of events: the brighter the more, by the square root."""
+    seen = counts[counts > 0]
+    most = np.quantile(seen, BRIGHT) if len(seen) else 1.0
+    return np.rint(255 * np.sqrt(np.minimum(counts / most, 1.0))).astype(np.uint8)

@@ -1,0 +1,85 @@
+"""Files of recordings, written bit by bit as their formats say."""
+
+import struct
+
+import numpy as np
+
+from spikeduel.data.events.events import Events
+
+DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
+
+
+def some_events(count=200, sensor=(34, 34), last=300_000, seed=0):
+    """Random events in order of time."""
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(0, last, count))
+    t[0] = 0
+    return Events(rng.integers(0, sensor[1], count), rng.integers(0, sensor[0], count), t, rng.integers(0, 2, count))
+
+
+def rows(events):
+    """The events as tuples (x, y, t, p)."""
+    return list(
+        zip(*(np.asarray(each).astype(int).tolist() for each in (events.x, events.y, events.t, events.p)), strict=False)
+    )
+
+
+def five_bytes(events):
+    """N-MNIST's and SLAYER's layout."""
+    return b"".join(bytes([x, y, (p << 7) | (t >> 16), (t >> 8) & 255, t & 255]) for x, y, t, p in rows(events))
+
+
+def dat(events, header=DAT_HEADER):
+    """Prophesee's DAT, version 2."""
+    return (
+        header + b"\x0c\x08" + b"".join(struct.pack("<II", t, x | (y << 14) | (p << 28)) for x, y, t, p in rows(events))
+    )
+
+
+def evt2(events):
+    """Prophesee's RAW, EVT 2.0: a TIME_HIGH before each event."""
+    words = b"".join(
+        struct.pack("<II", (8 << 28) | (t >> 6), (p << 28) | ((t & 63) << 22) | (x << 11) | y)
+        for x, y, t, p in rows(events)
+    )
+    return b"% evt 2.0\n% geometry 640x480\n% end\n" + words
+
+
+def evt21(events, swapped=False):
+    """Prophesee's RAW, EVT 2.1: a word of 32 pixels for each event, of which one is set."""
+    content = b"% format EVT21;height=480;width=640\n% end\n"
+    for x, y, t, p in rows(events):
+        for word in (
+            (8 << 60) | ((t >> 6) << 32),
+            (p << 60) | ((t & 63) << 54) | ((x & ~31) << 43) | (y << 32) | 1 << (x & 31),
+        ):
+            packed = struct.pack("<Q", word)
+            content += packed[4:] + packed[:4] if swapped else packed
+    return content
+
+
+def evt3(events):
+    """Prophesee's RAW, EVT 3.0, one word for each part of an event."""
+    content = b"% evt 3.0\n% geometry 640x480\n% end\n"
+    for x, y, t, p in rows(events):
+        words = (0x8000 | (t >> 12) & 0xFFF, 0x6000 | t & 0xFFF, y, 0x2000 | (p << 11) | x)
+        content += struct.pack("<4H", *words)
+    return content
+
+
+def aedat2(events, chip="DVS128", height=128):
+    """iniVation's AEDAT 2.0: a word of address and one of time, the highest byte first; y counts from below."""
+    content = f"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.{chip}\r\n".encode()
+    for x, y, t, p in rows(events):
+        below = height - 1 - y
+        address = (below << 8) | (x << 1) | p if chip == "DVS128" else (below << 22) | (x << 12) | (p << 11)
+        content += struct.pack(">II", address, t)
+    return content
+
+
+def aedat3(events, overflow=0):
+    """iniVation's AEDAT 3.1: a packet of frames, which is passed over, and one of polarity events."""
+    other = struct.pack("<hhiiiiii", 2, 0, 4, 0, 0, 1, 1, 1) + b"abcd"
+    polarity = struct.pack("<hhiiiiii", 1, 0, 8, 4, overflow, len(events.t), len(events.t), len(events.t))
+    body = b"".join(struct.pack("<II", (x << 17) | (y << 2) | (p << 1) | 1, t) for x, y, t, p in rows(events))
+    return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n" + other + polarity + body

@@ -1,0 +1,87 @@
+from dataclasses import replace
+from typing import get_args
+
+import made
+import numpy as np
+import pytest
+
+from spikeduel.data.events.binning import Binning, Change
+from spikeduel.data.events.events import Events
+
+SENSOR = (6, 9)
+RECORDINGS = [
+    made.some_events(count, SENSOR, last, seed) for seed, (count, last) in enumerate([(400, 900), (30, 5000), (1, 1)])
+]
+
+
+def binned(binning, recordings=RECORDINGS):
+    packed = [each.packed() for each in recordings]
+    offsets = np.cumsum([0, *map(len, packed)])
+    return binning.frames(np.concatenate(packed), offsets, np.arange(len(packed)))
+
+
+def by_hand(events, binning):
+    """The same, event by event."""
+    frames = np.zeros(binning.shape, int)
+    rows = sorted((t, y, x, p) for x, y, t, p in made.rows(events))
+    stop = binning.stop_us or rows[-1][0] + 1
+    rows = [row for row in rows if binning.start_us <= row[0] < stop]
+    length = binning.frame_us * binning.num_frames if binning.frame_us else stop - binning.start_us
+    for number, (t, y, x, p) in enumerate(rows):
+        frame = number * binning.num_frames // len(rows)
+        if binning.by == "time":
+            frame = (t - binning.start_us) * binning.num_frames // length
+        if frame < binning.num_frames:
+            frames[2 * frame + p, y // binning.factor, x // binning.factor] += 1
+    return np.minimum(frames, 1 if binning.binary else 255)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"by": "events"},
+        {"frame_us": 100},
+        {"frame_us": 7, "start_us": 50},
+        {"start_us": 100, "stop_us": 700},
+        {"by": "events", "start_us": 100, "stop_us": 700},
+        {"factor": 2},
+        {"factor": 4, "binary": True},
+        {"start_us": 10_000},
+    ],
+)
+def test_frames_are_those_of_a_loop_over_events(settings):
+    binning = Binning(5, SENSOR, **settings)
+    assert (binned(binning) == [by_hand(each, binning) for each in RECORDINGS]).all()
+
+
+def test_counts_end_at_255():
+    same = Events(*np.ones((4, 300), np.int64))
+    frames = binned(Binning(1, (2, 2)), [same])
+    assert frames[0, :, 1, 1].tolist() == [0, 255]
+
+
+def test_events_outside_the_sensor_of_a_model_are_left_out():
+    frames = binned(Binning(1, (3, 3)))
+    assert frames[0].sum() == sum(x < 3 and y < 3 for x, y, _, _ in made.rows(RECORDINGS[0]))
+
+
+def test_what_is_changed_in_time_and_polarity():
+    binning = Binning(5, SENSOR)
+    plain = binned(binning).reshape(3, 5, 2, *SENSOR).astype(int)
+    made = {
+        change: binned(replace(binning, change=change)).reshape(plain.shape).astype(int) for change in get_args(Change)
+    }
+    whole = plain.sum(1)
+    assert (made["none"] == plain).all()
+    assert (made["collapsed"] == whole[:, None]).all()
+    assert (made["reversed"] == plain[:, ::-1]).all()
+    assert (made["merged"][:, :, 0] == plain.sum(2)).all()
+    assert not made["merged"][:, :, 1].any()
+    for change in ("shuffled", "redrawn"):
+        assert (made[change].sum(1) == whole).all()
+        assert (made[change] != plain).any()
+    kinds = {frame.tobytes() for frame in plain[0]}
+    assert {frame.tobytes() for frame in made["shuffled"][0]} == kinds
+    # Each frame gets about a fifth of 400 events: 80, with a standard deviation of 8.
+    assert (abs(made["redrawn"][0].sum((1, 2, 3)) - 80) < 40).all()

@@ -1,0 +1,160 @@
+"""Each format, from a file made by hand to the events that went into it; and what is said of a broken one."""
+
+import io
+import re
+import struct
+
+import made
+import numpy as np
+import pytest
+
+from spikeduel.data.events import formats
+from spikeduel.data.events.events import Events
+from spikeduel.system.errors import InputError
+
+EVENTS = made.some_events()
+
+
+def text(events, header="", columns="xytp", separator=" "):
+    lines = [
+        separator.join(str(dict(zip("xytp", row, strict=False))[name]) for name in columns) for row in made.rows(events)
+    ]
+    return "\n".join([*([header] if header else []), *lines]).encode()
+
+
+def array(events, columns="xytp"):
+    file = io.BytesIO()
+    np.save(file, np.stack([getattr(events, name) for name in columns], 1))
+    return file.getvalue()
+
+
+def structured(events):
+    kinds = [("x", "u2"), ("y", "u2"), ("timestamp", "i8"), ("polarity", "?")]
+    file = io.BytesIO()
+    np.save(file, np.array(made.rows(events), kinds))
+    return file.getvalue()
+
+
+def columns_in_npz(events):
+    file = io.BytesIO()
+    np.savez(file, x=events.x, y=events.y, t=events.t, p=events.p)
+    return file.getvalue()
+
+
+def hdf5(events, group="events", compound=False):
+    h5py = pytest.importorskip("h5py")
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        if compound:
+            content["CD/events"] = np.array(made.rows(events), [("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "i2")])
+        else:
+            for name in "xytp":
+                content[f"{group}/{name}"] = getattr(events, name)
+    return file.getvalue()
+
+
+FILES = {
+    "n-mnist.bin": made.five_bytes,
+    "slayer.bs2": made.five_bytes,
+    "version-2.dat": made.dat,
+    "evt2.raw": made.evt2,
+    "evt21.raw": made.evt21,
+    "evt21-halves-swapped.raw": lambda events: made.evt21(events, swapped=True),
+    "evt3.raw": made.evt3,
+    "dvs128.aedat": made.aedat2,
+    "davis.aedat": lambda events: made.aedat2(events, "DAVIS240C", 180),
+    "version-3.aedat": made.aedat3,
+    "structured.npy": structured,
+    "x-y-t-p.npy": array,
+    "t-x-y-p.npy": lambda events: array(events, "txyp"),
+    "columns.npz": columns_in_npz,
+    "spaces.txt": text,
+    "time-first.txt": lambda events: text(events, columns="txyp"),
+    "named.csv": lambda events: text(events, "p,ts,y,x", "ptyx", ","),
+    "datasets.h5": hdf5,
+    "fields.hdf5": lambda events: hdf5(events, compound=True),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_gives_the_events_that_went_into_it(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(FILES[name](EVENTS))
+    assert made.rows(formats.read(path)) == made.rows(EVENTS)
+
+
+def test_sensors_are_those_of_the_headers(tmp_path):
+    for name, sensor in (("version-2.dat", (480, 640)), ("evt21.raw", (480, 640)), ("evt3.raw", (480, 640)), ("dvs128.aedat", (128, 128)),
+                         ("davis.aedat", (180, 240)), ("slayer.bs2", None)):  # fmt: skip
+        (tmp_path / name).write_bytes(FILES[name](EVENTS))
+        assert formats.read(tmp_path / name).sensor == sensor
+
+
+def test_an_overflow_of_n_mnist_adds_8192_microseconds_to_all_that_follow(tmp_path):
+    events = Events(np.array([1, 0, 2]), np.array([5, 240, 6]), np.array([8000, 0, 100]), np.array([1, 0, 0]))
+    for name, expected in (("a.bin", [(1, 5, 8000, 1), (2, 6, 8292, 0)]), ("a.bs2", made.rows(events))):
+        (tmp_path / name).write_bytes(made.five_bytes(events))
+        assert made.rows(formats.read(tmp_path / name)) == expected
+
+
+def test_evt3_vectors_start_where_the_one_before_ended(tmp_path):
+    # y 7; base x 100, brighter; 12 pixels of which the first and the last are set, then 8 of which the second is.
+    words = (0x8001, 0x6002, 7, 0x3000 | 1 << 11 | 100, 0x4801, 0x5002)
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 3.0\n% end\n" + struct.pack("<6H", *words))
+    time = (1 << 12) | 2
+    assert made.rows(formats.read(path)) == [(100, 7, time, 1), (111, 7, time, 1), (113, 7, time, 1)]
+
+
+def test_evt3_counts_from_0_after_a_new_time_high_and_goes_on_where_it_wraps(tmp_path):
+    words = (0x8FFF, 0x6FFF, 7, 0x2001, 0x8000, 0x2002, 0x6003, 0x2003)
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 3.0\n% end\n" + struct.pack("<8H", *words))
+    assert formats.read(path).t.tolist() == [(1 << 24) - 1, 1 << 24, (1 << 24) + 3]
+
+
+def test_times_of_dat_go_on_where_their_counter_wraps(tmp_path):
+    path = tmp_path / "a.dat"
+    words = b"".join(struct.pack("<II", time, 1) for time in (2**32 - 5, 3))
+    path.write_bytes(made.DAT_HEADER + b"\x0c\x08" + words)
+    assert formats.read(path).t.tolist() == [2**32 - 5, 2**32 + 3]
+
+
+def test_times_of_aedat_3_count_their_overflows(tmp_path):
+    (tmp_path / "a.aedat").write_bytes(made.aedat3(EVENTS, overflow=2))
+    assert formats.read(tmp_path / "a.aedat").t[0] == 2 << 31
+
+
+def test_seconds_with_fractions_become_microseconds(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"0.5 1 2 1\n0.500001 3 4 0\n")
+    assert made.rows(formats.read(tmp_path / "a.txt")) == [(1, 2, 500_000, 1), (3, 4, 500_001, 0)]
+
+
+BROKEN = {
+    "cut.bs2": (made.five_bytes(EVENTS)[:-2], "cut off at byte 998"),
+    "cut.dat": (made.dat(EVENTS)[:-3], "cut off at byte"),
+    "cut.raw": (made.evt3(EVENTS)[:-1], "words of 2 bytes are expected"),
+    "no-version.raw": (b"% end\n1234", "names no EVT version"),
+    "other-version.raw": (b"% evt 4.0\n% end\n1234", "names EVT 4.0"),
+    "unknown-word.raw": (b"% evt 3.0\n% end\n" + struct.pack("<2H", 0x8001, 0x9000), "at byte 18: a word of kind 9"),
+    "cut-header.dat": (b"% Version 2", "within its header"),
+    "kind.dat": (made.DAT_HEADER + b"\x0e\x08", "events of kind 14"),
+    "nothing.aedat": (b"", "no line #!AER-DAT"),
+    "version.aedat": (b"#!AER-DAT1.0\r\n", "is AEDAT 1.0"),
+    "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
+    "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "an event has 8 bytes, 4 are left"),
+    "shape.npy": (array(EVENTS, "xyt"), "holds int64 [200, 3]"),
+    "cut.npy": (array(EVENTS)[:-8], "cannot be read as a NumPy file"),
+    "word.txt": (b"1 2 3 1\n1 2 x 1\n", "line 2: 4 numbers are expected, not '1 2 x 1'"),
+    "names.csv": (b"x,y,time\n1,2,3\n", "has no column p; it has x, y, time"),
+    "backwards.txt": (b"5 5 5 1\n3 3 3 1\n4 4 4 1\n", "Name them"),
+    "bytes.txt": (b"1 2 3 \xff", "at byte 6: no text in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_says_where_and_what_was_expected(name, tmp_path):
+    content, expected = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(expected)):
+        formats.read(tmp_path / name)
