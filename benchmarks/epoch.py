@@ -54,7 +54,7 @@ def main() -> None:
             milliseconds = []
             for _ in range(NUM_STEPS):
                 started = time.perf_counter()
-                step(images[rows], labels[rows], draw)
+                step(torch.as_tensor(images[rows]), labels[rows], draw)
                 milliseconds.append(1e3 * (time.perf_counter() - started))
             with tempfile.TemporaryDirectory() as folder:
                 loop = Loop(

@@ -22,7 +22,7 @@ LENGTH = ("epochs", "minutes", "equal")
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "strict", *MACHINE, *OUTPUT),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", "strict", *MACHINE, *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
@@ -53,7 +53,7 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
+    *("limit", "split", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
 def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
@@ -88,7 +88,7 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 @command(
     *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", *MACHINE, *OUTPUT),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
     required=("dataset", "contenders"),
     epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
 )
@@ -100,7 +100,7 @@ def train(given: Given) -> None:
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", *MACHINE),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE),
     *("store", "own_code", "as_json", "quiet"),
     epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
     when_stopped="Nothing was trained.",

@@ -27,7 +27,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.fields import choices, members, setting_of
 from spikeduel.settings.reading import read_experiment, with_settings
 from spikeduel.settings.recipes import RECIPES, for_contenders
-from spikeduel.system import typed
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class Given:
         if self.experiment_file is not None:
             experiment = replace(read_experiment(self.experiment_file), **on)
             in_file = experiment.own_code
+        elif recipe is None and self._is_recorded(dataset):
+            experiment = RECIPES["events"](**on)
         elif recipe is None and "contenders" in changes:
             experiment = for_contenders(changes["contenders"], **on, given={*changes, *assigned})
         elif recipe is None or recipe in RECIPES:
@@ -122,6 +124,15 @@ class Given:
                 f"{self.experiment_file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}"
             )
         return changed
+
+    @staticmethod
+    def _is_recorded(dataset: str | None) -> bool:
+        """Whether `dataset` is a folder of an event camera's recordings."""
+        if not dataset or not files.is_folder(dataset):
+            return False
+        from spikeduel.data.folder import holds_recordings
+
+        return holds_recordings(files.located(dataset))
 
     def opened(self) -> "Model":
         """The model in the file, to answer as asked for. Raises `InputError`."""

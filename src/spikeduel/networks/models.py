@@ -61,7 +61,7 @@ class ModelCard:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of what its network takes: of an image, or of all frames of a recording; of one frame, if it spikes."""
+        """(C, H, W) of what its network takes: an image, or all frames of a recording; one frame, if it spikes."""
         channels, height, width = self.image_shape
         binning = self.preprocessing.binning
         return (channels // binning.num_frames if binning and self.num_steps else channels), height, width

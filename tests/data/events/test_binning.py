@@ -1,10 +1,10 @@
 from dataclasses import replace
 from typing import get_args
 
-import made
 import numpy as np
 import pytest
 
+import made_recordings as made
 from spikeduel.data.events.binning import Binning, Change
 from spikeduel.data.events.events import Events
 

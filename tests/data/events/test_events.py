@@ -1,9 +1,9 @@
-import made
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import made_recordings as made
 from spikeduel.data.events.events import LARGEST_SIDE, LONGEST, Events, unpacked
 from spikeduel.system.errors import InputError
 

@@ -4,10 +4,10 @@ import io
 import re
 import struct
 
-import made
 import numpy as np
 import pytest
 
+import made_recordings as made
 from spikeduel.data.events import formats
 from spikeduel.data.events.events import Events
 from spikeduel.system.errors import InputError
@@ -16,9 +16,8 @@ EVENTS = made.some_events()
 
 
 def text(events, header="", columns="xytp", separator=" "):
-    lines = [
-        separator.join(str(dict(zip("xytp", row, strict=False))[name]) for name in columns) for row in made.rows(events)
-    ]
+    rows = [dict(zip("xytp", row, strict=True)) for row in made.rows(events)]
+    lines = [separator.join(str(row[name]) for name in columns) for row in rows]
     return "\n".join([*([header] if header else []), *lines]).encode()
 
 
@@ -84,8 +83,11 @@ def test_a_file_gives_the_events_that_went_into_it(name, tmp_path):
 
 
 def test_sensors_are_those_of_the_headers(tmp_path):
-    for name, sensor in (("version-2.dat", (480, 640)), ("evt21.raw", (480, 640)), ("evt3.raw", (480, 640)), ("dvs128.aedat", (128, 128)),
-                         ("davis.aedat", (180, 240)), ("slayer.bs2", None)):  # fmt: skip
+    sensors = {
+        "version-2.dat": (480, 640), "evt21.raw": (480, 640), "evt3.raw": (480, 640), "dvs128.aedat": (128, 128),
+        "davis.aedat": (180, 240), "slayer.bs2": None,
+    }  # fmt: skip
+    for name, sensor in sensors.items():
         (tmp_path / name).write_bytes(FILES[name](EVENTS))
         assert formats.read(tmp_path / name).sensor == sensor
 

@@ -1,6 +1,6 @@
-import made
 import numpy as np
 
+import made_recordings as made
 from spikeduel.data.events.binning import Binning
 from spikeduel.data.events.recordings import Recordings
 

@@ -19,9 +19,8 @@ def some_events(count=200, sensor=(34, 34), last=300_000, seed=0):
 
 def rows(events):
     """The events as tuples (x, y, t, p)."""
-    return list(
-        zip(*(np.asarray(each).astype(int).tolist() for each in (events.x, events.y, events.t, events.p)), strict=False)
-    )
+    columns = (events.x, events.y, events.t, events.p)
+    return list(zip(*(np.asarray(each).astype(int).tolist() for each in columns), strict=True))
 
 
 def five_bytes(events):
@@ -83,3 +82,20 @@ def aedat3(events, overflow=0):
     polarity = struct.pack("<hhiiiiii", 1, 0, 8, 4, overflow, len(events.t), len(events.t), len(events.t))
     body = b"".join(struct.pack("<II", (x << 17) | (y << 2) | (p << 1) | 1, t) for x, y, t, p in rows(events))
     return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n" + other + polarity + body
+
+
+def directions(folder, count=60, side=12, seed=0):
+    """Writes recordings of a bar that goes down to `folder`/down, and the same backwards in time to `folder`/up: only
+    the order of events tells the two apart.
+    """
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        t = np.arange(side * 40) * 500
+        y, x = t * side // (t[-1] + 1), rng.integers(0, side, len(t))
+        noise = rng.integers(0, side, (2, 40))
+        t, y, x = (np.concatenate(each) for each in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1])))
+        p = rng.integers(0, 2, len(t))
+        for name, when in (("down", t), ("up", t.max() - t)):
+            path = folder / name / f"{number}.bs2"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(five_bytes(Events(x, y, when, p)))

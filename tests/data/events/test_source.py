@@ -1,0 +1,89 @@
+"""Folders of recordings, from files to prepared sets; and a duel on them."""
+
+import numpy as np
+import pytest
+
+import made_recordings as made
+import spikeduel as sd
+from spikeduel import data
+from spikeduel.data.events import formats
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.loader import evaluation_batches
+from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import events
+from spikeduel.system.errors import InputError, UnreadableFiles
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made.directions(tmp_path / "bars", 20)
+    return tmp_path / "bars"
+
+
+def experiment(folder, **changes):
+    return Experiment(dataset=str(folder), **{"num_steps": 4, **changes})
+
+
+def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_says(folder):
+    first = data.load(experiment(folder))
+    assert isinstance(first.images, Recordings)
+    assert first.image_shape == (8, 12, 12)
+    assert first.names[0] == "down/0.bs2"
+    packed = formats.read(folder / "down" / "0.bs2").packed()
+    assert (first.images.events_of(0) == packed).all()
+    # Found in the cache, as others are: its files are mapped.
+    again = data.load(experiment(folder, num_steps=2, binary_frames=True, image_size=6))
+    assert isinstance(again.images.packed, np.memmap)
+    assert again.fingerprint == first.fingerprint
+    assert again.image_shape == (4, 6, 6)
+    assert np.asarray(again.images).max() == 1
+
+
+def test_another_file_is_another_set(folder):
+    before = data.load(experiment(folder)).fingerprint
+    (folder / "up" / "0.bs2").write_bytes(made.five_bytes(made.some_events(sensor=(12, 12), last=9000)))
+    assert data.load(experiment(folder)).fingerprint != before
+
+
+def test_copies_are_one_group(folder):
+    (folder / "up" / "copy.bs2").write_bytes((folder / "up" / "3.bs2").read_bytes())
+    prepared = data.load(experiment(folder))
+    names = dict(zip(prepared.names, prepared.groups.tolist(), strict=True))
+    assert names["up/copy.bs2"] == names["up/3.bs2"] != names["up/4.bs2"]
+
+
+def test_broken_recordings_are_named(folder):
+    (folder / "up" / "0.bs2").write_bytes(b"123")
+    with pytest.raises(UnreadableFiles, match=r"up/0\.bs2: cut off at byte 3"):
+        data.load(experiment(folder))
+
+
+def test_batches_are_frames(folder):
+    prepared = data.load(experiment(folder))
+    images, labels = prepared.held
+    (batch, truth, _), *_ = evaluation_batches(images, labels, np.array([3, 1]), 2)
+    assert (batch.numpy() == prepared.images[[3, 1]]).all()
+    assert truth.tolist() == prepared.labels[[3, 1]].tolist()
+
+
+@pytest.mark.parametrize("setting", [{"robustness": True}, {"controls": True}, {"encoding": "rate"}])
+def test_what_is_for_still_images_is_refused(folder, setting):
+    with pytest.raises(InputError, match=f"{next(iter(setting))}: is for still images"):
+        sd.compare(experiment(folder, epochs=1, **setting))
+
+
+def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(tmp_path):
+    made.directions(tmp_path / "bars", 100)
+    duel = events(
+        str(tmp_path / "bars"), epochs=8, width=16, batch_size=32, group_by=r"(\d+)\.bs2", augmentation="none"
+    )
+    comparison = sd.compare(duel)
+    accuracy = {trial.contender: trial.test.accuracy for trial in comparison.results.trials}
+    assert accuracy.pop("vgg-sum") == pytest.approx(0.5, abs=0.25)
+    assert min(accuracy.values()) > 0.9
+    lif, recurrent = (
+        next(t for t in comparison.results.trials if t.contender == each) for each in ("vgg-lif", "vgg-gru")
+    )
+    # Additions by events in every layer, multiplications in none.
+    assert lif.operations.totals.macs.dense.per_step == 0
+    assert recurrent.operations.totals.acs.total == 0
