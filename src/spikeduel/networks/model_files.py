@@ -170,7 +170,7 @@ def _card(text: str | None) -> ModelCard:
             raise InputError("it names fewer than two classes, or one twice.")
         if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
             raise InputError("a spiking network has an encoding and a number of steps, and no other has.")
-        if card.encoding is not None and ":" not in card.encoding:
+        if card.encoding is not None and ":" not in card.encoding and how.binning is None:
             encoder_of(card.encoding)
     except InputError as error:
         raise InputError(f"what it says about itself is wrong: {error}") from None

@@ -17,7 +17,7 @@ from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.plain import as_sequence
 from spikeduel.results.trials import Calling, Temperature
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.encoders import Encoder, analogue, encoder_of
+from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
@@ -138,7 +138,9 @@ class Model:
     @property
     def encoder(self) -> Encoder | None:
         """What encodes its images; None for a network that takes the analogue image."""
-        return None if self.card.encoding is None else encoder_of(self.card.encoding)
+        if self.card.encoding is None:
+            return None
+        return OF_RECORDINGS if self.card.preprocessing.binning else encoder_of(self.card.encoding)
 
     def encode(self, images: Tensor, keys: RandomKeys, window: range | None = None) -> Tensor | ConstantInput:
         """What the network takes, for prepared images uint8 `[B, C, H, W]`: float `[B, C, H, W]`, for a spiking one

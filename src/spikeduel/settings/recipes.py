@@ -27,7 +27,7 @@ def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     return Experiment(dataset=dataset, recipe="strong", **{**settings, **changes})
 
 
-def events(dataset: str, **changes: Any) -> Experiment:
+def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """recordings of an event camera: a spiking network that sees frame after frame, its twin that sees their sum, a CNN
     that sees them all at once, and a recurrent network
     """

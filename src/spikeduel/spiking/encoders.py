@@ -79,8 +79,11 @@ ENCODERS: dict[str, Encoder] = {
         rate, spikes=True, stepwise=True, random=True, help="at every step a pixel of value p fires with chance p/255"
     ),
     "latency": Encoder(latency, spikes=True, help="one spike a pixel, the earlier the brighter"),
-    "events": Encoder(events, spikes=True, help="the frames of an event camera's recording, in turn"),
 }
+
+
+EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True, help="a recording's frames, in turn")
+"""How recordings of an event camera are seen, which is no choice."""
 
 
 def encoder_of(name: str) -> Encoder:

@@ -16,7 +16,7 @@ from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.words.numbers import counted
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
-from spikeduel.spiking.encoders import ENCODERS, encoder_of
+from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.system import hardware, registry, typed
@@ -194,7 +194,7 @@ def describe(contender: str, experiment: Experiment, prepared: Prepared) -> Mode
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
         network=shape if registry.library_of(contender) else {**shape, "neuron": experiment.neuron, **given},
-        encoding="events" if prepared.preprocessing.binning else experiment.encoding,
+        encoding=EVENTS if prepared.preprocessing.binning else experiment.encoding,
         num_steps=experiment.num_steps,
         dataset=prepared.name,
         trained_on={

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
@@ -120,6 +120,8 @@ def _text(content: bytes) -> Events:
     if rows and not _is_number(rows[0][1].split()[0]):
         # Some write the size of the sensor behind the name: x@640.
         names = [name.partition("@")[0] for name in rows.pop(0)[1].split()]
+    if not rows:
+        raise InputError("holds no events")
     width = len(names) if names else 4
     try:
         table = np.loadtxt([line for _, line in rows], ndmin=2).reshape(-1, width)
@@ -175,6 +177,15 @@ READERS: dict[str, Callable[[bytes], Events]] = {
 """By the ending of a file, in small letters."""
 
 
-def is_recording(path: PurePath) -> bool:
-    """Whether a file's name is that of a recording."""
-    return path.suffix.lower() in READERS
+_TEXTS = (".txt", ".csv")
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file is a recording, by its name; a text, by what is in it, since others lie about, too."""
+    if path.suffix.lower() not in _TEXTS:
+        return path.suffix.lower() in READERS
+    try:
+        read(path)
+    except (InputError, OSError):
+        return False
+    return True
