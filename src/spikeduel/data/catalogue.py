@@ -16,7 +16,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from spikeduel.data import folder, mnist_like, socofing
-from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.pictures import Preprocessing, Track, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
@@ -94,35 +94,7 @@ def load(
     options = DataOptions(
         experiment.data_dir, experiment.image_size, experiment.alterations, preprocessing, skip, track, say
     )
-    return regrouped(_binned(prepare(name, options), experiment, preprocessing), experiment.group_by)
-
-
-def _binned(prepared: Prepared, experiment: Experiment, preprocessing: Preprocessing | None) -> Prepared:
-    """`prepared`, if it has recordings with their frames as `experiment` says, or as a trained model wants them."""
-    images = prepared.images
-    if not isinstance(images, Recordings):
-        return prepared
-    if preprocessing is None or preprocessing.binning is None:
-        binning = _binning(experiment, images.binning.sensor)
-    else:
-        binning = preprocessing.binning
-    return replace(prepared, images=images.binned(binning), preprocessing=Preprocessing.of_recordings(binning))
-
-
-def _binning(experiment: Experiment, sensor: tuple[int, int]) -> Binning:
-    def microseconds(milliseconds: float | None) -> int | None:
-        return None if milliseconds is None else max(1, round(1000 * milliseconds))
-
-    return Binning(
-        num_frames=experiment.num_steps,
-        sensor=sensor,
-        by=experiment.bin_by,
-        frame_us=microseconds(experiment.bin_ms),
-        start_us=round(1000 * experiment.first_ms),
-        stop_us=microseconds(experiment.last_ms),
-        factor=-(-max(sensor) // (experiment.image_size or folder.DEFAULT_SIZE)),
-        binary=experiment.binary_frames,
-    )
+    return regrouped(binned(prepare(name, options), experiment, preprocessing), experiment.group_by)
 
 
 def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:

@@ -11,7 +11,16 @@ from PIL import Image
 from spikeduel.data.events import formats
 from spikeduel.data.events.source import recorded
 from spikeduel.data.inventory import inventory
-from spikeduel.data.pictures import Preprocessing, content_of, endings, opened, over_pictures, plain, room_for
+from spikeduel.data.pictures import (
+    DEFAULT_SIZE,
+    Preprocessing,
+    content_of,
+    endings,
+    opened,
+    over_pictures,
+    plain,
+    room_for,
+)
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
 from spikeduel.results.words.audit import described, pictures_left_out
 from spikeduel.results.words.numbers import counted
@@ -20,7 +29,6 @@ from spikeduel.system.errors import InputError
 
 DEEPEST = 32
 """Folders nested deeper than this are refused."""
-DEFAULT_SIZE = 64
 SAMPLE_SIZE = 1024
 _SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
 _GREY = {"1", "L", "LA", "La", "I", "F"}

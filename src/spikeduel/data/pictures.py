@@ -39,6 +39,8 @@ MOST_MEMBER_BYTES = 16 << 20
 """Larger pictures in zips are refused: they are unpacked into memory."""
 MOST_PIXELS = 80_000_000
 """Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""
+DEFAULT_SIZE = 64
+"""Of what has no size of its own: the side of pictures, the longest of recordings."""
 LONGEST_SIDE = 4096
 """Of a prepared image."""
 _LARGE = MOST_PIXELS // 8

@@ -23,6 +23,7 @@ from spikeduel.settings.fields import (
     duel,
     machine,
     setting_of,
+    without_epochs,
 )
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown
@@ -346,12 +347,3 @@ TUNABLE: dict[str, str] = {
 
 All others are common to all contenders, or the duel would not be fair.
 """
-
-
-def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """`per_contender` without epochs, and without contenders that have nothing else to themselves."""
-    by_contender = {
-        contender: {name: value for name, value in settings.items() if name != "epochs"}
-        for contender, settings in per_contender.items()
-    }
-    return {contender: settings for contender, settings in by_contender.items() if settings}

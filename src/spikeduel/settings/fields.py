@@ -1,6 +1,7 @@
 """What a setting is: the values it takes, what it means, and its option on the command line."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -92,6 +93,15 @@ def choices(kind: Any) -> tuple[str, ...]:
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((texts for part in get_args(kind) if (texts := choices(part))), ())
+
+
+def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """`per_contender` without epochs, and without contenders that have nothing else to themselves."""
+    by_contender = {
+        contender: {name: value for name, value in settings.items() if name != "epochs"}
+        for contender, settings in per_contender.items()
+    }
+    return {contender: settings for contender, settings in by_contender.items() if settings}
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:

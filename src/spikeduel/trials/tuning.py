@@ -20,7 +20,8 @@ from spikeduel.networks.models import ModelCard
 from spikeduel.results.run import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
-from spikeduel.settings import TUNABLE, Experiment, without_epochs
+from spikeduel.settings import TUNABLE, Experiment
+from spikeduel.settings.fields import without_epochs
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Progress
