@@ -20,6 +20,7 @@ import numpy as np
 from msgspec import Meta
 from PIL import Image, ImageOps
 
+from spikeduel.data.events import formats as formats_of_recordings
 from spikeduel.data.events.binning import Binning
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
@@ -296,9 +297,24 @@ def open_picture(path: Path | str) -> Image.Image:
 
 
 def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarray:
-    """The picture in a file as a model gets it: uint8 `[C, H, W]`. Raises `InputError` naming the file."""
+    """The picture, or the recording, in a file as a model gets it: uint8 `[C, H, W]`. Raises `InputError` naming the
+    file.
+    """
+    if preprocessing.binning is not None:
+        return _prepared_recording(Path(path), preprocessing.binning)
     with _named(path) as picture:
         return preprocessing(picture)
+
+
+def _prepared_recording(path: Path, binning: Binning) -> np.ndarray:
+    if path.suffix.lower() not in formats_of_recordings.READERS:
+        known = ", ".join(formats_of_recordings.READERS)
+        raise InputError(f"{path}: the model takes recordings of an event camera ({known}).")
+    try:
+        packed = formats_of_recordings.read(path).packed()
+    except (InputError, OSError) as error:
+        raise InputError(f"{path}: {_reason(error, 'a recording')}. Remove or replace it.") from None
+    return binning.frames(packed, np.array([0, len(packed)]), np.array([0]))[0]
 
 
 @contextmanager

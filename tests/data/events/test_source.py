@@ -87,3 +87,11 @@ def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(tm
     # Additions by events in every layer, multiplications in none.
     assert lif.operations.totals.macs.dense.per_step == 0
     assert recurrent.operations.totals.acs.total == 0
+
+
+def test_a_file_is_prepared_as_its_set_was(folder):
+    prepared = data.load(experiment(folder))
+    frames = data.prepared_picture(folder / "up" / "3.bs2", prepared.preprocessing)
+    assert (frames == prepared.images[prepared.names.index("up/3.bs2")]).all()
+    with pytest.raises(InputError, match=r"cat\.png: the model takes recordings"):
+        data.prepared_picture(folder / "cat.png", prepared.preprocessing)
