@@ -106,7 +106,7 @@ def measured(prepared: Prepared, experiment: Experiment, copies: int, clean: int
         split = Split(np.arange(0, len(prepared), 2), split.val[:0], np.arange(1, len(prepared), 2), "half")
     train = np.asarray(prepared.images[split.train])
     test = np.random.default_rng(SEED).permutation(split.test)[:clean]
-    originals = files_of(prepared, experiment.dataset) if in_files else list(prepared.images)
+    originals = files_of(prepared, experiment.dataset) if in_files else list(prepared.pictures)
     copied, of = planted([originals[k] for k in split.train], copies)
     together = [*(originals[k] for k in split.train), *chain(*copied.values()), *(originals[k] for k in test)]
     shapes = np.array([image.shape[1:] for image in together])

@@ -245,7 +245,7 @@ def page() -> str:
                 lines += [f"{contender}, %: {said}.", ""]
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         elsewhere = f"Elsewhere: SNN {row.snn_elsewhere}; CNN {row.cnn_elsewhere}."
-        lines += [elsewhere, "", f"`{document['command']}` ({where}). {document.get('note', '')}".rstrip(), ""]
+        lines += [elsewhere, "", f"`{document['command']}` ({where}).", ""]
     return "\n".join([*lines, *_time_to_90(), *_rival()])
 
 
@@ -295,9 +295,7 @@ def _rival() -> list[str]:
         ]
         counts = f"{row['train']:,}, {row['rival']['n']:,}"
         lines.append(f"| {' | '.join([row['set'], counts, *cells])} |")
-    notes = [f"{row['set']}: {row['note']}" for row in rows if "note" in row]
-    command = f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])})."
-    return [*lines, "", " ".join([command, *notes]), ""]
+    return [*lines, "", f"`python benchmarks/rival.py DATASET` ({machine(rows[-1]['environment'])}).", ""]
 
 
 def _line(contender: str, each: dict[str, Any]) -> str:

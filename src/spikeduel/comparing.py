@@ -53,7 +53,6 @@ def compare(
     experiment = runs.located(experiment)
 
     prepared = data.load(experiment, progress.track, say=progress.say)
-    planning.require_possible(experiment, prepared)
     splits = data.splits(prepared, experiment)
     refused = conversion.refusals(planning.plan(experiment, prepared, splits[0]))
     # Only now, so that a mistake in the data leaves no empty folders behind.

@@ -19,7 +19,7 @@ from spikeduel.data import folder, mnist_like, socofing
 from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.pictures import Preprocessing, Track, formats
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
+from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, arrays_of, from_raw, group_rule, regrouped
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry, typed
 from spikeduel.system.errors import InputError, UnreadableFiles, unknown
@@ -246,12 +246,8 @@ def fetch(
 
 def write(folder: Path, prepared: Prepared, source: str = "") -> None:
     """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change."""
-    images = prepared.images
-    holder = {"images": images}
-    if isinstance(images, Recordings):
-        holder = {"packed": images.packed, "offsets": images.offsets}
-    rest = {part: array for part in get_args(Array) if (array := getattr(prepared, part, None)) is not None}
-    arrays = {**holder, **{part: array for part, array in rest.items() if part != "images"}}
+    rest = {part: getattr(prepared, part) for part in ("labels", "groups", "official", "image_ids", "content")}
+    arrays = {part: array for part, array in {**arrays_of(prepared.images), **rest}.items() if array is not None}
     manifest = Manifest(
         **{field: getattr(prepared, field) for field in _ALIKE},
         format=FORMAT,
@@ -259,7 +255,7 @@ def write(folder: Path, prepared: Prepared, source: str = "") -> None:
         image_shape=prepared.image_shape,
         class_counts=tuple(np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()),
         named=prepared.names is not None,
-        arrays=tuple(arrays),
+        arrays=tuple(part for part in get_args(Array) if part in arrays),
         source=source,
         sources=tuple(map(str, prepared.sources)),
         sources_state=state(prepared.sources),

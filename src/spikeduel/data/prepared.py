@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -187,19 +187,23 @@ def fingerprint(prepared: Prepared) -> str:
     Of recordings it covers the events and the sensor; how they are binned is a setting of an experiment.
     """
     total, images = hashlib.sha256(), prepared.images
+    how: dict[str, Any] = prepared.preprocessing.described()
     if isinstance(images, Recordings):
-        how, arrays = {"sensor": images.binning.sensor}, {"packed": images.packed, "offsets": images.offsets}
-    else:
-        how, arrays = prepared.preprocessing.described(), {"images": images}
+        how = {"sensor": images.binning.sensor}
     total.update(json.dumps({"classes": prepared.classes, "preprocessing": how}, sort_keys=True).encode())
-    for part, array in {
-        **arrays,
-        **{name: getattr(prepared, name) for name in ("labels", "groups", "official")},
-    }.items():
+    rest = {name: getattr(prepared, name) for name in ("labels", "groups", "official")}
+    for part, array in {**arrays_of(images), **rest}.items():
         total.update(f"{part} none".encode() if array is None else f"{part} {array.dtype} {array.shape}".encode())
         if array is not None:
             total.update(np.ascontiguousarray(array).data)
     return total.hexdigest()
+
+
+def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
+    """What images are kept as, by name: themselves, or the events of recordings and where each begins."""
+    if isinstance(images, Recordings):
+        return {"packed": images.packed, "offsets": images.offsets}
+    return {"images": images}
 
 
 def ids_of_images(images: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from spikeduel.settings.fields import (
+    Change,
     Count,
     DeclaredFamily,
     Fraction,
@@ -49,9 +50,9 @@ class Experiment:
     recipe: Annotated[Text, duel(
         "The named experiment to start from.",
         "strong: a convolutional network as good as the time allows, with spiking neurons and with ReLU, and the same "
-        "weights, and a residual one that is nobody's twin. baseline: the study's two networks. matched: a small dense "
-        "and a small convolutional shape, each with both.",
-        metavar="strong|baseline|matched", default="that of the contenders named, else strong",
+        "weights, and a residual one that is nobody's twin. events: for recordings of event cameras. baseline: the "
+        "study's two networks. matched: a small dense and a small convolutional shape, each with both.",
+        metavar="strong|events|baseline|matched", default="that of the contenders named, else strong",
     )] = "strong"
     contenders: Annotated[tuple[Text, ...], duel(
         "The networks to train: architectures by name, torchvision:NAME, timm:NAME, or module:function.",
@@ -229,9 +230,8 @@ class Experiment:
     )] = None
     first_ms: Annotated[NotNegative, about("Recordings: where to begin, in milliseconds from the first event.")] = 0.0
     last_ms: Annotated[Positive | None, about("Recordings: where to end. Unset: at the last event.")] = None
-    binary_frames: Annotated[bool, about(
-        "Recordings: a pixel of a frame is 1 where there are events, not their number.",
-    )] = False
+    binary_frames: Annotated[bool, about("Recordings: pixels are 1 where there are events, not counts.")] = False
+    recording_change: Annotated[Change, about("Recordings: take away order in time, or polarity.")] = "none"
     alterations: Annotated[tuple[Literal["Easy", "Medium", "Hard"], ...], about(
         "SOCOFing's altered images to use.",
     )] = ("Easy",)

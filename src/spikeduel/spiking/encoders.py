@@ -82,7 +82,7 @@ ENCODERS: dict[str, Encoder] = {
 }
 
 
-EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True, help="a recording's frames, in turn")
+EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True)
 """How recordings of an event camera are seen, which is no choice."""
 
 

@@ -67,6 +67,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
 
     Raises `InputError` for what cannot be built, and for a contender's own setting that has no effect on it.
     """
+    _require_possible(experiment, prepared)
     compute = hardware.resolve(experiment.device, experiment.precision)
     indices = (np.asarray(part, np.int64).tobytes() for part in (split.train, split.val, split.test))
     of: dict[str, Any] = {"fingerprint": prepared.fingerprint, "split": hashlib.sha256(b"|".join(indices)).hexdigest()}
@@ -160,7 +161,7 @@ def check(experiment: Experiment) -> None:
     hardware.resolve(experiment.device)
 
 
-def require_possible(experiment: Experiment, prepared: Prepared) -> None:
+def _require_possible(experiment: Experiment, prepared: Prepared) -> None:
     """Raises `InputError` for settings that are for still images, where the data are recordings of an event camera."""
     if prepared.preprocessing.binning is None:
         return
@@ -170,7 +171,9 @@ def require_possible(experiment: Experiment, prepared: Prepared) -> None:
         "chunk_steps": experiment.chunk_steps,
     }  # fmt: skip
     for name in (name for name, is_asked in asked.items() if is_asked):
-        raise InputError(f"{name}: is for still images, and {prepared.name} has recordings of an event camera.")
+        raise InputError(
+            f"{name}: is for still images, and {prepared.name} has recordings of an event camera. Leave it out."
+        )
 
 
 def describe(contender: str, experiment: Experiment, prepared: Prepared) -> ModelCard:

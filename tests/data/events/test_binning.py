@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data.events.binning import Binning, Change
+from spikeduel.data.events.binning import Binning
 from spikeduel.data.events.events import Events
+from spikeduel.settings.fields import Change
 
 SENSOR = (6, 9)
 RECORDINGS = [

@@ -36,6 +36,8 @@ def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_sa
     assert isinstance(again.images.packed, np.memmap)
     assert again.fingerprint == first.fingerprint
     assert again.image_shape == (4, 6, 6)
+    merged = data.load(experiment(folder, recording_change="merged"))
+    assert not np.asarray(merged.images)[:, 1::2].any()
     assert np.asarray(again.images).max() == 1
 
 
@@ -79,7 +81,7 @@ def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(tm
     )
     comparison = sd.compare(duel)
     accuracy = {trial.contender: trial.test.accuracy for trial in comparison.results.trials}
-    assert accuracy.pop("vgg-sum") == pytest.approx(0.5, abs=0.25)
+    assert accuracy.pop("vgg-sum") == 0.5  # each pair has the same sum
     assert min(accuracy.values()) > 0.9
     lif, recurrent = (
         next(t for t in comparison.results.trials if t.contender == each) for each in ("vgg-lif", "vgg-gru")

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 from msgspec import Meta
 
+from spikeduel.settings.fields import Change
+
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
-Change = Literal["none", "collapsed", "reversed", "shuffled", "redrawn", "merged"]
-"""What is done to the time, or the polarity, of recordings, to see whether it matters: see `Binning`."""
 _SHUFFLED = 0x5F0E
 """Sets these random numbers apart from others that are drawn for the same recording."""
 

@@ -8,7 +8,7 @@ from spikeduel.data.events.events import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SH
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5
-"""Places in `binning.Change`."""
+"""Places in `settings.fields.Change`."""
 
 
 @njit(**UNCOUNTED)

@@ -34,4 +34,5 @@ def _binning(experiment: Experiment, sensor: tuple[int, int]) -> Binning:
         stop_us=microseconds(experiment.last_ms),
         factor=-(-max(sensor) // (experiment.image_size or DEFAULT_SIZE)),
         binary=experiment.binary_frames,
+        change=experiment.recording_change,
     )

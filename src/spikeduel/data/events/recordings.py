@@ -1,7 +1,6 @@
 """The recordings of a data set, kept as events, that look like an array of images: frames are made when taken."""
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,8 +27,6 @@ class Recordings:
     offsets: np.ndarray
     binning: Binning
 
-    dtype, ndim = np.dtype(np.uint8), 4
-
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """`[N, 2·T, H, W]`, as of an array."""
@@ -47,9 +44,6 @@ class Recordings:
         rows = np.arange(len(self))[index]
         frames = self.binning.frames(self.packed, self.offsets, np.atleast_1d(rows))
         return frames[0] if np.ndim(rows) == 0 else frames
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[row] for row in range(len(self)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:]
