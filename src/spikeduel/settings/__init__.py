@@ -221,9 +221,7 @@ class Experiment:
         "Side of the prepared images, for data that have no size of their own.", metavar="N",
         default="for a folder 64, or less if all images are smaller",
     )] = None
-    bin_by: Annotated[Literal["time", "events"], data(
-        "Recordings of event cameras: each of the num_steps frames is as long, or has as many events.",
-    )] = "time"
+    bin_by: Annotated[Literal["time", "events"], data("Recordings: frames of equal time, or of equal events.")] = "time"
     bin_ms: Annotated[Positive | None, data(
         "Recordings: milliseconds of a frame. What comes after num_steps frames is left out.", metavar="MS",
         default="the recording's length, divided by num_steps",
@@ -231,7 +229,9 @@ class Experiment:
     first_ms: Annotated[NotNegative, about("Recordings: where to begin, in milliseconds from the first event.")] = 0.0
     last_ms: Annotated[Positive | None, about("Recordings: where to end. Unset: at the last event.")] = None
     binary_frames: Annotated[bool, about("Recordings: pixels are 1 where there are events, not counts.")] = False
-    recording_change: Annotated[Change, about("Recordings: take away order in time, or polarity.")] = "none"
+    recording_change: Annotated[Change, Meta(title="none or a change"), about(
+        "Recordings: time collapsed, reversed, shuffled or redrawn, or polarities merged.",
+    )] = "none"
     alterations: Annotated[tuple[Literal["Easy", "Medium", "Hard"], ...], about(
         "SOCOFing's altered images to use.",
     )] = ("Easy",)
