@@ -12,6 +12,7 @@ TITLES = {
     "one_step": ("one time step", None),
     "shuffled": ("shuffled in time", None),
     "nearest_neighbour": ("nearest neighbour", None),
+    "collapsed": ("without time", None),
 }
 
 

@@ -32,6 +32,9 @@ EXPERIMENT = baseline(
 )  # fmt: skip
 
 
+ON_IMAGES = {name: control for name, control in CONTROLS.items() if not control.of_recordings}
+
+
 class Telling(Progress):
     def __init__(self):
         self.lines = []
@@ -75,14 +78,14 @@ def test_the_bits_tell_the_counts_apart(num_steps, bits):
 
 def test_results_of_earlier_versions_get_the_same_titles():
     assert {name: (about["title"], about["spikes"]) for name, about in comparison.OLD_CONTROLS.items()} == {
-        name: (control.title, control.spikes) for name, control in CONTROLS.items()
+        name: (control.title, control.spikes) for name, control in ON_IMAGES.items()
     }
 
 
 def test_every_control_is_in_the_results(controlled):
     spiking, other = controlled.results.trials
     assert (other.controls, other.controls_left_out) == ({}, {})
-    assert list(spiking.controls) == list(CONTROLS)
+    assert list(spiking.controls) == list(ON_IMAGES)
     assert spiking.controls_left_out == {}
     for name, found in spiking.controls.items():
         assert (found.title, found.meaning, found.spikes) == (
@@ -94,7 +97,7 @@ def test_every_control_is_in_the_results(controlled):
     assert [found.num_steps for found in spiking.controls.values()] == [1, 1, 1, 4, None]
     assert spiking.controls["quantised_twin"].bits == 3
     (about,) = controlled.results.comparison.controls
-    assert [row.control for row in about.rows] == list(CONTROLS)
+    assert [row.control for row in about.rows] == list(ON_IMAGES)
     for row in about.rows:
         assert row.accuracy == spiking.controls[row.control].accuracy
         assert row.found.difference == pytest.approx(spiking.test.accuracy - row.accuracy)
@@ -219,7 +222,7 @@ def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
     write("own_takes", TAKES)
     (found,) = run(replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1), tmp_path / "store")
     assert found.reasons == {}
-    assert all(found.results[name].accuracy > 0 for name in CONTROLS)
+    assert all(found.results[name].accuracy > 0 for name in ON_IMAGES)
     assert len(found.keys) == 3
 
 
@@ -235,7 +238,7 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(name, l
     experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1)
     told = Telling()
     (found,) = run(experiment, tmp_path / "store", told)
-    assert set(found.reasons) == left_out == set(CONTROLS) - set(found.results)
+    assert set(found.reasons) == left_out == set(ON_IMAGES) - set(found.results)
     assert set(found.answers) == set(found.results)
     assert says in found.reasons["relu_twin"]
     assert any("left out" in line and says in line for line in told.lines)
@@ -318,7 +321,7 @@ def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
     # As many right answers of other trainings say less.
     assert not rows["one_step"].found.paired
     assert rows["one_step"].found.conclusion is Conclusion.INCONCLUSIVE
-    assert [name for name, control in CONTROLS.items() if control.paired] == ["shuffled"]
+    assert [name for name, control in ON_IMAGES.items() if control.paired] == ["shuffled"]
 
 
 def test_rows_are_pairs_of_the_contender_and_a_control():
@@ -329,7 +332,7 @@ def test_rows_are_pairs_of_the_contender_and_a_control():
         relu_twin=[answered(900), answered(900)],
         quantised_twin=[answered(700), None],
     )
-    assert list(rows) == list(CONTROLS)
+    assert list(rows) == list(ON_IMAGES)
     assert (about.contender, about.num_steps, about.seeds) == ("conv-lif", 4, 2)
     assert about.accuracy == pytest.approx(0.81)
     relu, quantised, one_step = (rows[name] for name in ("relu_twin", "quantised_twin", "one_step"))

@@ -226,7 +226,7 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.comparing import compare
-    from spikeduel.results.words import costs, court, optimism, power, report
+    from spikeduel.results.words import controls, costs, court, optimism, power, report
     from spikeduel.results.words.tables import render
 
     found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
@@ -246,8 +246,13 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         for caveat in found.caveats():
             if caveat not in leaks:
                 typer.echo(wrapped(caveat, "  · "))
-        for text in found.controls():
-            typer.echo(f"\n{wrapped(text)}")
+        if rows := controls.time_rows(found.results):
+            typer.echo(
+                f"\n{render(rows)}\n{wrapped(controls.TIME_LEGEND)}\n\n{wrapped(controls.on_time(found.results))}"
+            )
+        else:
+            for text in found.controls():
+                typer.echo(f"\n{wrapped(text)}")
         typer.echo(f"\nreport: {found.out / 'report.html'}\nmodels: {found.out / 'models'}/")
     if found.failed:
         raise typer.Exit(3)

@@ -264,7 +264,7 @@ def controls(results: Results) -> Figure:
     for axes in panels.flat[len(controlled) :]:
         axes.set_visible(False)
     for axes, each in zip(panels.flat, controlled, strict=False):
-        title = f"{style.shortened(each.contender, 30)}, {counted(each.num_steps, 'step')}"
+        title = f"{style.shortened(each.contender, 30)}, {counted(each.num_steps or 1, 'step')}"
         style.quiet(axes, title, x="test accuracy, %")
         trials, warm = [trial for trial in results.of(each.contender) if trial.controls], colours[each.contender]
         shown = [("itself", [trial.test.accuracy for trial in trials if trial.test], warm)]

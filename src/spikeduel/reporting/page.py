@@ -21,7 +21,7 @@ from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import anytime, court, figures, gallery, pareto, reliability, style
+from spikeduel.reporting import anytime, court, figures, gallery, pareto, recorded, reliability, style
 from spikeduel.results import rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
@@ -220,7 +220,8 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
     if pairs := results.comparison.pairs:
         yield "differences", figures.forest(pairs)
     if results.comparison.controls:
-        yield "controls", figures.controls(results)
+        recordings = results.comparison.controls[0].of_recordings
+        yield "controls", recorded.time_controls(results) if recordings else figures.controls(results)
     if figure := pareto.pareto(results, table):
         yield "pareto", figure
     if results.court:

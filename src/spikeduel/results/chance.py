@@ -34,10 +34,12 @@ def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:
     training failed.
 
     They are not shown to be better than chance, all trainings together or those of half of the seeds. A trained network
-    that is asked in another way, as with its spikes shuffled, may well lose everything by that.
+    that is asked in another way, as with its spikes shuffled, may well lose everything by that; so may one that is
+    trained on recordings without time.
     """
     tested, found = [trial for trial in trials if trial.test], {}
-    titles = {name: control.title for trial in tested for name, control in trial.controls.items() if control.key}
+    trained = [each for trial in tested for each in trial.controls.items() if each[1].key and not each[1].of_recordings]
+    titles = {name: control.title for name, control in trained}
     for name, title in titles.items():
         those = [trial for trial in tested if name in trial.controls]
         seeds = {trial.seed for trial in those}

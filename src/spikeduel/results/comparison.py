@@ -15,7 +15,7 @@ from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
 from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
-from spikeduel.results.words.controls import of_controls
+from spikeduel.results.words.controls import of_controls, on_time
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
@@ -72,6 +72,8 @@ class Comparison:
         for name, texts in (("caveats", self.caveats()), ("controls", self.controls())):
             for found, text in zip(content["comparison"][name], texts, strict=True):
                 found["text"] = text
+        if found := content["comparison"]["without_time"]:
+            found["text"] = on_time(self.results)
         for found, each in zip(content["comparison"]["controls"], self.results.comparison.controls, strict=True):
             found["claims"] = claims(each)
         return content

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -110,7 +111,7 @@ class Pair(Difference, kw_only=True):
 
 
 class ControlRow(Frozen):
-    """A control of a spiking contender: its mean `accuracy`, and the contender − the control.
+    """A control of a contender: its mean `accuracy`, and the contender − the control.
 
     `found` is None where it was not measured; `reason` may say why. `spread` is the standard deviation over seeds of
     the difference. With fewer than `found.fewest_seeds` it describes these trainings, and shows no cause.
@@ -125,6 +126,7 @@ class ControlRow(Frozen):
     spread: float | None = None
     found: Difference | None = None
     reason: str | None = None
+    of_recordings: bool = False
 
     @property
     def conclusive(self) -> bool:
@@ -133,13 +135,42 @@ class ControlRow(Frozen):
 
 
 class ControlledContender(Frozen):
-    """A spiking contender and its controls."""
+    """A contender and its controls: a spiking one on images, any on recordings. `num_steps` is None without spikes."""
 
     contender: str
-    num_steps: Count
+    num_steps: Count | None
     seeds: Count
     accuracy: Share
     rows: list[ControlRow]
+
+    @property
+    def of_recordings(self) -> bool:
+        """Whether its controls changed the recordings that it saw."""
+        return any(row.of_recordings for row in self.rows)
+
+
+class Lost(StrEnum):
+    """How much of what a network can learn is lost with the time of recordings."""
+
+    EVERYTHING = "everything"
+    """Without it, nobody is shown to be better than a constant answer."""
+    SOME = "some"
+    NOTHING = "nothing"
+    """The interval of what is lost ends within the margin."""
+    NOT_SHOWN = "not_shown"
+    """Neither that something is lost, nor that nothing is."""
+
+
+class WithoutTime(Frozen):
+    """What a set of recordings loses without time: `contender`, the best on validation, and itself trained without.
+
+    `row` is its control, with the difference.
+    """
+
+    contender: str
+    accuracy: Share
+    row: ControlRow
+    lost: Lost
 
 
 class Neither(Frozen):
@@ -151,8 +182,8 @@ class Neither(Frozen):
 
 class Conclusions(Frozen):
     """What may be concluded: every two contenders with a seed in common, controls, what a careful reader objects; what
-    the best epoch for the test would have shown in place of the chosen one; and who, if anybody, makes
-    the answer `neither` of the twins.
+    the best epoch for the test would have shown in place of the chosen one; who, if anybody, makes the answer
+    `neither` of the twins; and what recordings lose without time.
     """
 
     pairs: list[Pair] = []
@@ -161,6 +192,7 @@ class Conclusions(Frozen):
     overturned_by: list[Overturn] = []
     optimism: OptimismMeter | None = None
     neither: Neither | None = None
+    without_time: WithoutTime | None = None
 
 
 class DrawnFrom(Frozen):

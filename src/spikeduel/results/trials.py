@@ -231,7 +231,10 @@ class AddedMeasure(Frozen):
 
 
 class ControlResult(Frozen):
-    """What one control of a spiking trial scored. `spikes`: whether it spikes itself, which decides its colour."""
+    """What one control of a trial scored. `spikes`: whether it spikes itself, which decides its colour.
+
+    `of_recordings`: it changed what the contender saw of recordings, so that nothing may be left to learn.
+    """
 
     title: str
     meaning: str
@@ -247,6 +250,7 @@ class ControlResult(Frozen):
     operations: Operations | None = None
     energy: Energy | None = None
     not_counted: str | None = None
+    of_recordings: bool = False
 
 
 class Calling(Frozen, kw_only=False):

@@ -72,9 +72,9 @@ class Experiment:
     )] = "auto"
     seeds: Annotated[int, Meta(ge=1, le=10_000), duel("Train every contender with seeds 0 to N−1.", metavar="N")] = 1
     controls: Annotated[bool, duel(
-        "Compare each spiking contender with controls, which show what spiking adds.",
-        "They are its ReLU twin, a quantised twin, itself with one time step and with its spikes shuffled in time, "
-        "and a nearest neighbour. Trains three more networks for each.",
+        "Compare contenders with controls: on images what spiking adds, on recordings what time adds.",
+        "Of a spiking one: its ReLU twin, a quantised twin, one time step, spikes shuffled in time; a nearest "
+        "neighbour; trains three. On recordings, of all: without time, shuffled, reversed; trains two for each.",
     )] = False
 
     convert: Annotated[bool, duel(

@@ -29,9 +29,11 @@ def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """recordings of an event camera: a spiking network that sees frame after frame, its twin that sees their sum, a CNN
-    that sees them all at once, and a recurrent network
+    that sees them all at once, and a recurrent network; with the controls that say whether time mattered
     """
-    settings: dict[str, Any] = {"contenders": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"), "num_steps": 8}
+    settings: dict[str, Any] = {
+        "contenders": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"), "num_steps": 8, "controls": True,
+    }  # fmt: skip
     return Experiment(dataset=dataset, recipe="events", **{**settings, **changes})
 
 

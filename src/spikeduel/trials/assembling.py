@@ -14,7 +14,7 @@ from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
-from spikeduel.results.causes import without_unlearned
+from spikeduel.results.causes import without_time, without_unlearned
 from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
@@ -95,6 +95,7 @@ def assemble(
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),
             neither=neither_twin(trials, pairs),
+            without_time=without_time([found for found in compared if found], trials),
         ),
     )
     return with_court(results)
@@ -228,7 +229,7 @@ def power_of(right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None
 def compare_with_controls(
     contender: str, finished: Sequence[Finished], groups: np.ndarray | None, margin: float
 ) -> ControlledContender | None:
-    """The difference of a spiking contender to each control, over the seeds that have both; None without controls.
+    """The difference of a contender to each control, over the seeds that have both; None without controls.
 
     The p-values are adjusted for the number of controls (Holm).
     """
@@ -238,7 +239,10 @@ def compare_with_controls(
     if not found:
         return None
     rows = []
+    kinds = {CONTROLS[name].of_recordings for each in found for name in (*each.results, *each.reasons)}
     for name, control in CONTROLS.items():
+        if control.of_recordings not in kinds:
+            continue
 
         def of_control(each: Finished, name: str = name) -> Classification | None:
             return each.controlled.answers.get(name) if each.controlled else None

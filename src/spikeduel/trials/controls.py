@@ -1,4 +1,4 @@
-"""What does spiking add? Each spiking trial beside controls without spikes, time or timing, under the same rules."""
+"""What does spiking add, and what time? Trials beside controls without spikes, time or timing, under the same rules."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -9,13 +9,16 @@ import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
-from spikeduel.measuring.correctness import classified, shuffled_classification
+from spikeduel.data.events.framing import binned
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import building
 from spikeduel.networks.models import ModelCard
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import Classification, ControlResult, WeightShapes
 from spikeduel.settings import Experiment
+from spikeduel.settings.fields import Change
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Item, Progress
@@ -28,7 +31,7 @@ from spikeduel.trials.training import EvaluationBatches
 
 @dataclass(frozen=True)
 class Given:
-    """What a control is told: a finished spiking trial, its data, where results are kept, whom to tell."""
+    """What a control is told: a finished trial, its data, where results are kept, whom to tell."""
 
     trial: Trial
     prepared: Prepared
@@ -57,8 +60,9 @@ class Given:
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a spiking network: its short title, what it is, and whether it spikes (which decides its colour).
+    """A control of a trial: its short title, what it is, and whether it spikes (which decides its colour).
 
+    Those `of_recordings` change what all contenders see of recordings; the others are of spiking networks on images.
     Either `train` says what changes in the experiment, and it is trained like any trial; or `ask` gives its answers to
     the test images: `paired` if these are the trial's own trained network's, asked in another way, so that the two are
     compared seed by seed. Entered in `CONTROLS`, it runs, is stored, and reaches results, table and report.
@@ -70,11 +74,13 @@ class Control:
     train: Callable[[Experiment], Experiment] | None = None
     ask: Callable[[Given], Classification] | None = None
     paired: bool = False
+    of_recordings: bool = False
 
     @property
     def about(self) -> dict[str, Any]:
         """What results say of it."""
-        return {"title": self.title, "meaning": self.meaning, "spikes": self.spikes}
+        names = ("title", "meaning", "spikes", "of_recordings")
+        return {name: getattr(self, name) for name in names}
 
 
 def bits_of(num_steps: int) -> int:
@@ -111,6 +117,27 @@ def _nearest_neighbour(given: Given) -> Classification:
     return given.kept(key, "nearest-neighbour", ask)
 
 
+def _of_recordings(title: str, meaning: str, change: Change, train: bool = False) -> Control:
+    """A control that sees the recordings with this `change`: trained on them, or only asked about them."""
+
+    def ask(given: Given) -> Classification:
+        def answers() -> Classification:
+            recordings, labels = given.prepared.held
+            assert isinstance(recordings, Recordings)
+            changed = recordings.binned(replace(recordings.binning, change=change))
+            given.progress.say(f"  {given.trial.card.title}: asked about {len(given.split.test):,} test recordings")
+            model = trial.load(given.trial, given.store)
+            return classification(model, EvaluationBatches(changed, labels, given.split.test))
+
+        return given.kept(given.trial.key, change, answers)
+
+    if train:
+        how = Control(title, meaning, spikes=False, train=lambda given: replace(given, recording_change=change))
+    else:
+        how = Control(title, meaning, spikes=False, ask=ask, paired=True)
+    return replace(how, of_recordings=True)
+
+
 CONTROLS: dict[str, Control] = {
     "relu_twin": Control(
         "ReLU twin", "the same network with ReLU for its neurons: one pass, no spikes, no time", spikes=False,
@@ -134,8 +161,29 @@ CONTROLS: dict[str, Control] = {
         "nearest neighbour", "the label of the training image whose pixels differ least, in full size (the audit's "
         "looks at small grey versions): nothing is trained", spikes=False, ask=_nearest_neighbour,
     ),
+    "collapsed": _of_recordings(
+        "without time", "trained on frames that each hold all events of the recording", "collapsed", train=True,
+    ),
+    "redrawn": _of_recordings(
+        "times redrawn", "the trained network, each event in a random frame", "redrawn",
+    ),
+    "shuffled_frames": _of_recordings(
+        "frames shuffled", "the trained network, the frames in random order, another for each recording", "shuffled",
+    ),
+    "reversed": _of_recordings(
+        "time reversed", "the trained network, the last frame first", "reversed",
+    ),
+    "merged": _of_recordings(
+        "without polarity", "trained on frames in which brighter and darker are one", "merged", train=True,
+    ),
 }  # fmt: skip
 """In the order in which people read them: those that need no spikes, no time, no timing, no training."""
+
+
+def of(prepared: Prepared) -> dict[str, Control]:
+    """Those of `CONTROLS` that are for this data: for recordings, or for images."""
+    recorded = isinstance(prepared.images, Recordings)
+    return {name: control for name, control in CONTROLS.items() if control.of_recordings == recorded}
 
 
 @dataclass(frozen=True)
@@ -153,11 +201,12 @@ class Controlled:
 
 
 def run(trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress) -> list[Controlled | None]:
-    """The controls of each of `trials` that has time steps and is finished; None for the others.
+    """The controls of each of `trials` that is finished and, on images, has time steps; None for the others.
 
     Those that need a training are trials like any other: stored by their key, found again, never trained twice.
     """
-    _say_what_is_trained_twice(trials, store, progress)
+    if not isinstance(prepared.images, Recordings):
+        _say_what_is_trained_twice(trials, store, progress)
     return [_of_trial(Given(each, prepared, store, progress)) for each in trials]
 
 
@@ -178,12 +227,14 @@ def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: 
 
 
 def _of_trial(given: Given) -> Controlled | None:
-    planned = given.trial
+    planned, recorded = given.trial, isinstance(given.prepared.images, Recordings)
     # A converted network's twin is its source, which has been trained.
-    if planned.card.num_steps is None or "converted" in planned.settings or given.store.record(planned.key) is None:
+    if "converted" in planned.settings or not (recorded or planned.card.num_steps):
+        return None
+    if given.store.record(planned.key) is None:
         return None
     found = Controlled({}, {}, {})
-    for name, control in CONTROLS.items():
+    for name, control in of(given.prepared).items():
         labelled = replace(given, progress=_Labelled(given.progress, name.replace("_", " ")))
         try:
             if control.ask is None:
@@ -205,7 +256,8 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
     changed = control.train(
         replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False)
     )
-    plans = planning.plan(changed, given.prepared, given.split)
+    prepared = binned(given.prepared, changed, None)
+    plans = planning.plan(changed, prepared, given.split)
     twin = next(each for each in plans if each.card.seed == planned.card.seed)
     if planned.twin:  # it starts where the contender did
         twin = replace(twin, settings={**twin.settings, "twin": planned.settings["twin"]})
@@ -213,12 +265,14 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
         raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")
     if changed.neuron != planned.experiment.neuron:
         _require_given_neuron(twin.card)
-    record = trial.run(twin, given.prepared, given.store, given.progress)
+    record = trial.run(twin, prepared, given.store, given.progress)
     answered = given.store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
+    # What a network costs on changed recordings says nothing.
+    cost = {} if control.of_recordings else cost_entry(given.store.measure(record.key, "operations", Counted))
     return answered, {
-        **cost_entry(given.store.measure(record.key, "operations", Counted)),
+        **cost,
         "num_steps": twin.card.num_steps,
         "bits": changed.activation_bits if changed.neuron == "quantised-relu" else None,
         "parameters": record.parameters,

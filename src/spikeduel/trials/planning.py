@@ -166,7 +166,7 @@ def _require_possible(experiment: Experiment, prepared: Prepared) -> None:
     if prepared.preprocessing.binning is None:
         return
     asked = {
-        "encoding": experiment.encoding != "direct", "controls": experiment.controls, "convert": experiment.convert,
+        "encoding": experiment.encoding != "direct", "convert": experiment.convert,
         "robustness": experiment.robustness, "whitening": experiment.whitening, "first_steps": experiment.first_steps,
         "chunk_steps": experiment.chunk_steps,
     }  # fmt: skip

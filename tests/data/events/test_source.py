@@ -10,7 +10,6 @@ from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import evaluation_batches
 from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import events
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 
@@ -68,27 +67,10 @@ def test_batches_are_frames(folder):
     assert truth.tolist() == prepared.labels[[3, 1]].tolist()
 
 
-@pytest.mark.parametrize("setting", [{"robustness": True}, {"controls": True}, {"encoding": "rate"}])
+@pytest.mark.parametrize("setting", [{"robustness": True}, {"convert": True}, {"encoding": "rate"}])
 def test_what_is_for_still_images_is_refused(folder, setting):
     with pytest.raises(InputError, match=f"{next(iter(setting))}: is for still images"):
         sd.compare(experiment(folder, epochs=1, **setting))
-
-
-def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(tmp_path):
-    made.directions(tmp_path / "bars", 100)
-    duel = events(
-        str(tmp_path / "bars"), epochs=8, width=16, batch_size=32, group_by=r"(\d+)\.bs2", augmentation="none"
-    )
-    comparison = sd.compare(duel)
-    accuracy = {trial.contender: trial.test.accuracy for trial in comparison.results.trials}
-    assert accuracy.pop("vgg-sum") == 0.5  # each pair has the same sum
-    assert min(accuracy.values()) > 0.9
-    lif, recurrent = (
-        next(t for t in comparison.results.trials if t.contender == each) for each in ("vgg-lif", "vgg-gru")
-    )
-    # Additions by events in every layer, multiplications in none.
-    assert lif.operations.totals.macs.dense.per_step == 0
-    assert recurrent.operations.totals.acs.total == 0
 
 
 def test_a_file_is_prepared_as_its_set_was(folder):

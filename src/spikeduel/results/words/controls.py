@@ -1,14 +1,15 @@
-"""What controls showed of a spiking contender, in sentences: row by row, and together."""
+"""What controls showed of a contender, in sentences: row by row, together, and what recordings lose without time."""
 
 from collections.abc import Sequence
 
 from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
 from spikeduel.results.rankings import control_results, joules_of, mean_range
-from spikeduel.results.run import ControlledContender, ControlRow, Results
+from spikeduel.results.run import ControlledContender, ControlRow, Lost, Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.words.costs import range_in_words
-from spikeduel.results.words.numbers import counted, listed, margin, signed
+from spikeduel.results.words.numbers import counted, listed, margin, per_cent, points, signed
 from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
+from spikeduel.results.words.tables import percent
 from spikeduel.results.words.verdict import conclusion, titled
 
 _CLAIMS = {
@@ -32,6 +33,19 @@ _CLAIMS = {
     Claim.ORDER_DOES_NOT_MATTER: "The order of its spikes in time does not matter to it (within {margin}).",
 }
 
+_LOST = {
+    Lost.EVERYTHING: "On {name} everything is lost without time",
+    Lost.SOME: "On {name} {difference} are lost without time",
+    Lost.NOTHING: "On {name} nothing is lost without time",
+    Lost.NOT_SHOWN: "On {name} it is not shown that anything is lost without time, nor that nothing is",
+}
+
+TIME_LEGEND = (
+    "In points of accuracy, beside each network itself. Without time and without polarity: trained anew on recordings "
+    "that lack them. Times redrawn, frames shuffled, time reversed: the trained network asked about recordings changed "
+    "so; what it loses says how it uses time, not whether time is needed."
+)
+
 
 def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     """What each control showed, and what that means; with too few seeds, numbers alone."""
@@ -40,17 +54,19 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     measured = [(row, row.found) for row in contender.rows if row.found and row.control not in skipped]
     seeds = max((found.seeds for _, found in measured), default=0)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    texts = [f"What spiking adds to {name} (T = {contender.num_steps}, {over}; {name} − control, 95 % interval):"]
+    what = "time and polarity add" if contender.of_recordings else "spiking adds"
+    steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
+    texts = [f"What {what} to {name} ({steps}{over}; {name} − control, 95 % interval):"]
     for row, found in measured:
         numbers = f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
         said = conclusion(found, name, "the control") if row.conclusive else _seeds_taken(found)
         # Where all have too few seeds, that is said once, below.
         texts.append(f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}.")
-    if left_out := list(dict.fromkeys(row.reason for row in contender.rows if row.reason)):
-        texts.append(f"Left out: {' '.join(left_out)}")
+    if reasons := left_out([contender]):
+        texts.append(f"Left out: {' '.join(reasons)}")
     words = {
         "name": name,
-        "steps": counted(contender.num_steps, "step"),
+        "steps": counted(contender.num_steps or 1, "step"),
         "seeds": counted(seeds, "seed").capitalize(),
         "margin": margin(measured[0][1]) if measured else "",
         "equal": _twins(contender, Conclusion.EQUIVALENT),
@@ -60,7 +76,7 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     shown = claims(contender)
     texts += [_CLAIMS[claim].format(**words) for claim in shown]
     failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
-    if Claim.STEPS_GAIN not in shown and "one_step" not in failed:
+    if not contender.of_recordings and Claim.STEPS_GAIN not in shown and "one_step" not in failed:
         texts += _energy_of_one_step(results, contender)
     return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
 
@@ -78,11 +94,49 @@ def _energy_of_one_step(results: Results, contender: ControlledContender) -> lis
     every, one = (mean_range([joules_of(entry) for entry in entries]) for entries in (trials, controls))
     if contender.num_steps == 1 or every is None or one is None or not one.below(every):
         return []
-    steps = counted(contender.num_steps, "step")
+    steps = counted(contender.num_steps or 1, "step")
     return [
         f"A single step takes {range_in_words(one)} an answer, {steps} {range_in_words(every)} "
         "(estimates, arithmetic alone, hoisted)."
     ]
+
+
+def on_time(results: Results) -> str:
+    """What the recordings lose without time, in one sentence; empty where that was not tried."""
+    found = results.comparison.without_time
+    if found is None or (difference := found.row.found) is None:
+        return ""
+    text = _LOST[found.lost].format(name=results.dataset.name, difference=points(difference.difference))
+    text += (
+        f": {found.contender} gets {per_cent(found.accuracy)}, and {per_cent(found.row.accuracy or 0.0)} "
+        f"{found.row.meaning} ({signed(-difference.difference)} points, 95 % interval {taken(difference)})."
+    )
+    few = f" These are single trainings; --seeds {difference.fewest_seeds} shows what others would get."
+    return text + few * (not found.row.conclusive)
+
+
+def time_rows(results: Results) -> list[dict[str, str]]:
+    """A row for each contender on recordings: its accuracy, and what each control took from it or gave."""
+    return [
+        {
+            "network": each.contender,
+            "accuracy %": percent(each.accuracy),
+            **{row.title: signed(-row.found.difference) if row.found else "–" for row in each.rows},
+        }
+        for each in results.comparison.controls
+        if each.of_recordings
+    ]
+
+
+def taken(found: Difference) -> str:
+    """The interval of what a control took from a contender's accuracy or gave to it, in points."""
+    low, high = found.ci95
+    return f"{signed(-high)} to {signed(-low)}"
+
+
+def left_out(contenders: Sequence[ControlledContender]) -> list[str]:
+    """Why controls were not measured, each reason once."""
+    return list(dict.fromkeys(row.reason for each in contenders for row in each.rows if row.reason))
 
 
 def brief(row: ControlRow, contender: str) -> str:

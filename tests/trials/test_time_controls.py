@@ -1,0 +1,49 @@
+import pytest
+
+import made_recordings as made
+import spikeduel as sd
+from spikeduel.results.chance import no_better_than_chance
+from spikeduel.results.run import Lost
+from spikeduel.settings.recipes import events
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory):
+    """Contenders on movements and the same ones backwards, each pair on one side: only the order of events tells."""
+    folder = tmp_path_factory.mktemp("recordings")
+    made.directions(folder / "bars", 100)
+    duel = events(str(folder / "bars"), epochs=8, width=16, batch_size=32, group_by=r"(\d+)\.bs2", augmentation="none")
+    return sd.compare(duel, folder / "out", folder / "store")
+
+
+@pytest.fixture
+def trials(comparison):
+    return {trial.contender: trial for trial in comparison.results.trials}
+
+
+def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(trials):
+    accuracy = {name: trial.test.accuracy for name, trial in trials.items()}
+    assert accuracy.pop("vgg-sum") == 0.5  # each pair has the same sum
+    assert min(accuracy.values()) > 0.9
+    # Additions by events in every layer, multiplications in none.
+    assert trials["vgg-lif"].operations.totals.macs.dense.per_step == 0
+    assert trials["vgg-gru"].operations.totals.acs.total == 0
+
+
+def test_without_time_nobody_tells_them_apart_and_polarity_is_not_needed(trials):
+    for name, trial in trials.items():
+        accuracy = {control: found.accuracy for control, found in trial.controls.items()}
+        assert list(accuracy) == ["collapsed", "redrawn", "shuffled_frames", "reversed", "merged"]
+        assert no_better_than_chance([trial], "collapsed"), name
+        if name == "vgg-sum":
+            assert {accuracy[each] for each in ("redrawn", "shuffled_frames", "reversed")} == {trial.test.accuracy}
+        else:
+            assert accuracy["merged"] > 0.9
+            assert accuracy["reversed"] < 0.1  # backwards, each is one of the other class
+
+
+def test_that_everything_is_lost_is_concluded(comparison):
+    found = comparison.results.comparison.without_time
+    assert found.lost is Lost.EVERYTHING
+    assert found.contender != "vgg-sum"
+    assert found.row.found.difference == pytest.approx(found.accuracy - found.row.accuracy)
