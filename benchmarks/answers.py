@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel import data
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import Asked, ask
 from spikeduel.networks import model_files
@@ -23,7 +24,6 @@ from spikeduel.system import files, hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import write_json
 from spikeduel.trials.evaluating import trained_on
-from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "answers.json"
 PRECISIONS = ("32", "bf16")

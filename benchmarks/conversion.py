@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from spikeduel import data
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
 from spikeduel.networks import converting
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
 from spikeduel.trials import conversion
-from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "conversion.json"
 CONTENDERS = ("dense-relu", "conv-relu")

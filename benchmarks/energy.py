@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spikeduel import data
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.model_files import load_model
@@ -32,7 +33,6 @@ from spikeduel.results.comparison import load_run
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
-from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "energy.json"
 SHOWN = ("macs", "acs", "neurons", "spikes_per_neuron_and_step", "leaks", "resets", "membrane_reads", "traffic")

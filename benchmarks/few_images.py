@@ -19,8 +19,10 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from spikeduel import data
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Answers, Running, ask
-from spikeduel.measuring.correctness import TOLERANCE, best_temperature, chosen_threshold, judged, thresholds
+from spikeduel.measuring.correctness import best_temperature, judged
+from spikeduel.measuring.over_time import TOLERANCE, chosen_threshold, thresholds
 from spikeduel.networks import model_files
 from spikeduel.networks.models import Model
 from spikeduel.system import files, hardware
@@ -28,7 +30,6 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import write_json
 from spikeduel.trials.evaluating import trained_on
-from spikeduel.trials.training import EvaluationBatches
 
 RESULT = Path(__file__).parent / "results" / "few_images.json"
 SIZES = (200, 1000, 6000)

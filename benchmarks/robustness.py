@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from spikeduel import data
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, Corrupted
 from spikeduel.networks import model_files, models
@@ -28,7 +29,6 @@ from spikeduel.system.typed import plain
 from spikeduel.trials import assembling, planning, trial
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
-from spikeduel.trials.training import EvaluationBatches
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 3

@@ -78,13 +78,13 @@ def timed(contender: str, seed: int, data_dir: str | None) -> dict[str, Any]:
 def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = False) -> dict[str, Any]:
     """The test accuracy of a network trained from nothing, and of its twin's training and its own the seconds."""
     from spikeduel import data
+    from spikeduel.data.loader import EvaluationBatches
     from spikeduel.measuring.answers import ask
     from spikeduel.networks.model_files import load_model
     from spikeduel.settings.recipes import EMBEDDED, strong
     from spikeduel.system.progress import Progress
     from spikeduel.trials import fitting, planning, trial
     from spikeduel.trials.store import Store
-    from spikeduel.trials.training import EvaluationBatches
 
     changes = {**FASTEST[contender], "contenders": tuple(dict.fromkeys(["vgg-relu", contender]))}
     experiment = strong(EMBEDDED if kernels_only else "fashion-mnist", data_dir=data_dir, seeds=seed + 1, **changes)
