@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.costs import (
     MEMORIES,
     Energy,
@@ -13,7 +14,7 @@ from spikeduel.results.costs import (
 )
 from spikeduel.results.run import Conclusions, Counts, Dataset, Results
 from spikeduel.results.times import Latency, Machine, PeakMemory, StartUp, Throughput, Times
-from spikeduel.results.trials import Anytime, ControlResult, EarlyExit, ExitChoice, Leaving, Score, Trial
+from spikeduel.results.trials import ControlResult, Score, Trial
 from spikeduel.settings.recipes import baseline
 
 MACHINE = Machine(

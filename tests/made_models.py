@@ -3,8 +3,26 @@
 import torch
 
 from spikeduel.data import Preprocessing
+from spikeduel.data.events.binning import Binning
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model, ModelCard
+from spikeduel.spiking.encoders import EVENTS
+
+SENSOR = (12, 12)
+
+
+def of_recordings(contender="vgg-lif", **changes):
+    """A model of recordings on a small sensor, by default of 5 frames of 10 ms each; `changes` are of its binning."""
+    binning = Binning(**{"num_frames": 5, "sensor": SENSOR, "frame_us": 10_000, **changes})
+    spikes = contender == "vgg-lif"
+    neuron = {"neuron": "lif", "threshold": 0.01} if spikes else {}
+    card = ModelCard(
+        contender=contender, family="snn" if spikes else "cnn", image_shape=binning.shape, classes=("a", "b", "c"),
+        preprocessing=Preprocessing.of_recordings(binning), num_steps=binning.num_frames if spikes else None,
+        encoding=EVENTS if spikes else None, network={"width": 8, **neuron},
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return Model(build(card).eval(), card)
 
 
 def make(shape="dense-snn", **changes):

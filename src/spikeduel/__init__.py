@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from spikeduel.networks.architectures import ARCHITECTURES
     from spikeduel.networks.model_files import load_model, save_model
     from spikeduel.networks.models import Model, ModelCard, StreamState, Trace
+    from spikeduel.networks.streaming import answers_to_recording, answers_to_stream
     from spikeduel.reporting import inspect, report
     from spikeduel.results.comparison import Comparison, load_run
     from spikeduel.results.predictions import compare_runs
@@ -51,6 +52,7 @@ _NAMES = {
     "networks.building": "ARCHITECTURES",
     "networks.model_files": "load_model save_model",
     "networks.models": "Model ModelCard StreamState Trace",
+    "networks.streaming": "answers_to_recording answers_to_stream",
     "reporting": "inspect report",
     "results.comparison": "Comparison load_run",
     "results.predictions": "compare_runs",

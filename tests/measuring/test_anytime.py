@@ -9,17 +9,10 @@ from torch import nn
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Running, answers_of
-from spikeduel.measuring.correctness import (
-    CONFIDENCE,
-    TOLERANCE,
-    anytime,
-    classification,
-    early_exit,
-    most_lost,
-    thresholds,
-)
+from spikeduel.measuring.correctness import classification
+from spikeduel.measuring.over_time import CONFIDENCE, TOLERANCE, anytime, early_exit, most_lost, thresholds
 from spikeduel.networks.models import Model, ModelCard
-from spikeduel.results.trials import Anytime, ExitChoice
+from spikeduel.results.anytime import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
 

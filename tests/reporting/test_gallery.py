@@ -4,6 +4,7 @@ import torch
 from matplotlib.collections import LineCollection
 from PIL import Image
 
+from made_models import SENSOR, of_recordings
 from spikeduel.networks.models import Trace
 from spikeduel.reporting import answer, gallery, inspect, probabilities
 from spikeduel.reporting.gallery import predicted_class
@@ -78,6 +79,21 @@ def test_a_spiking_model_is_shown_from_inside(make_prepared, make_model, tmp_pat
     for path in paths:
         with Image.open(path) as picture:
             assert np.ptp(np.asarray(picture.convert("L"))) > 0
+
+
+@pytest.mark.parametrize(("contender", "more"), [("vgg-lif", ["neuron.png"]), ("vgg-gru", [])])
+def test_a_recording_is_shown_frame_by_frame(tmp_path, contender, more):
+    frames = np.random.default_rng(0).integers(0, 3, (10, *SENSOR)).astype(np.uint8)
+
+    paths = inspect(of_recordings(contender), frames, tmp_path)
+
+    assert [path.name for path in paths] == ["input.png", "recording.gif", *more, "answer.png"]
+    with Image.open(paths[1]) as movie:
+        assert movie.n_frames == 5
+        movie.seek(0)
+        first = np.asarray(movie.convert("L"), int)
+        movie.seek(4)
+        assert (np.asarray(movie.convert("L"), int) != first).any()
 
 
 def test_any_other_model_is_shown_with_its_probabilities(make_prepared, make_model, tmp_path):

@@ -15,22 +15,19 @@ from spikeduel.measuring import MEASURES, Measure
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import caveats as c
 from spikeduel.results import power
+from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
 from spikeduel.results.audit import Counts
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.costs import Counted
 from spikeduel.results.run import GroupSizes, Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import (
-    Anytime,
     Calibrated,
     Calibration,
     ControlResult,
     CorruptedAccuracies,
-    EarlyExit,
     EncodingSpread,
     Epoch,
-    ExitChoice,
-    Leaving,
     Score,
     WeightShapes,
 )

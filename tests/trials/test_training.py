@@ -102,8 +102,8 @@ def test_every_encoding_learns(encoding, small, tmp_path):
 
 
 def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
+    from spikeduel.data.loader import EvaluationBatches
     from spikeduel.measuring.answers import ask
-    from spikeduel.trials.training import EvaluationBatches
 
     # A rate this high makes the last epochs worse than earlier ones.
     run = loop(replace(small, epochs=5, learning_rate=0.5, patience=5), tmp_path)

@@ -226,7 +226,7 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.comparing import compare
-    from spikeduel.results.words import controls, costs, court, optimism, power, report
+    from spikeduel.results.words import confidence, controls, costs, court, optimism, power, report
     from spikeduel.results.words.tables import render
 
     found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
@@ -240,7 +240,8 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         if rows := costs.table_rows(found.results):
             typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
         words = (*court.lines(found.results.court), power.of_pairs(found.results), report.robustness(found.results))
-        for text in (*words, " ".join(optimism.sentences(found.results))):
+        words += (" ".join(confidence.while_it_happens(found.results)), " ".join(optimism.sentences(found.results)))
+        for text in words:
             if text:
                 typer.echo(f"{wrapped(text)}\n")
         for caveat in found.caveats():

@@ -1,5 +1,6 @@
 """Commands on model files."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -62,11 +63,12 @@ def evaluate(given: Given, part: str = "test") -> None:
 @command(
     *("model", "images", "raw", "answers_in", "as_json", "quiet", "model_code"),
     required=("model",),
-    epilog="Example: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
+    epilog="Examples: spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png · "
+    "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
     when_stopped="Nothing was changed.",
 )
-def predict(given: Given, images: list[Path]) -> None:
-    """Label image files with a trained model.
+def predict(given: Given, images: list[Path], follow: bool = False, frame_ms: float | None = None) -> None:
+    """Label image files, or recordings of an event camera, with a trained model.
 
     The files are cropped, scaled and turned to grey or colour as in training. They may have any size up to
     80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or PSD, and HEIC where pillow-heif
@@ -74,10 +76,18 @@ def predict(given: Given, images: list[Path]) -> None:
     Probabilities are calibrated on validation images, where the model was trained here.
 
     Args:
-        images (IMAGE…): Image files, or folders of them.
+        images (IMAGE…): Image files or recordings, or folders of them. With --follow also "-": events on standard
+            input, a line "t x y p" each, t in microseconds.
+        follow (--follow): Of a recording, or of events that come in: what a spiking network says after every frame.
+            With --json a document a line.
+        frame_ms (--frame-ms MS): How long a frame of events on standard input is. (Default: as the model's own, where
+            it was trained with --bin-ms)
     """
     from spikeduel.trials import evaluating
 
+    if follow:
+        _follow(given, images, frame_ms)
+        return
     rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress(), not given.raw)
     if given.as_json:
         print_json(rows)
@@ -89,6 +99,19 @@ def predict(given: Given, images: list[Path]) -> None:
         typer.secho(f"error: {visible(line)}", fg="red", err=True)
     if unreadable:
         raise typer.Exit(InputError.exit_code)
+
+
+def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
+    from spikeduel.trials import evaluating
+
+    model = given.opened()
+    for path in paths:
+        for row in evaluating.follow(model, path, frame_ms, not given.raw):
+            if given.as_json:
+                typer.echo(json.dumps(row))
+            else:
+                label, seen = visible(row["label"]), f"{row['milliseconds']:8.1f} ms {row['events']:9,} events"
+                typer.echo(f"{visible(row['file'])} {seen}  {label}  {row['probability']:.1%}")
 
 
 @command(

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -25,6 +26,8 @@ Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
 """Sets this stream of random numbers apart from the others that are drawn from the same seed."""
+
+EVALUATION_BATCH = 256
 
 AHEAD = 2
 """Batches gathered ahead of their use where images stay on disk: one could be late, and more only take memory."""
@@ -54,6 +57,18 @@ def evaluation_batches(images: Held, labels: "Tensor", indices: np.ndarray, batc
     """As `training_batches`, in the order of `indices`."""
     batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size)
     return prefetched(batches, AHEAD) if isinstance(images, np.memmap | Recordings) else batches
+
+
+@dataclass(frozen=True)
+class EvaluationBatches:
+    """The images of `indices` in order, as often as one iterates."""
+
+    images: Held
+    labels: "Tensor"
+    indices: np.ndarray
+
+    def __iter__(self) -> "Batches":
+        return evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH)
 
 
 def _gathered(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":

@@ -300,21 +300,22 @@ def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarr
     """The picture, or the recording, in a file as a model gets it: uint8 `[C, H, W]`. Raises `InputError` naming the
     file.
     """
-    if preprocessing.binning is not None:
-        return _prepared_recording(Path(path), preprocessing.binning)
+    if (binning := preprocessing.binning) is not None:
+        packed = events_in(Path(path))
+        return binning.frames(packed, np.array([0, len(packed)]), np.array([0]))[0]
     with _named(path) as picture:
         return preprocessing(picture)
 
 
-def _prepared_recording(path: Path, binning: Binning) -> np.ndarray:
+def events_in(path: Path) -> np.ndarray:
+    """The events of the recording in a file (`Events.packed`). Raises `InputError` naming the file."""
     if path.suffix.lower() not in formats_of_recordings.READERS:
         known = ", ".join(formats_of_recordings.READERS)
         raise InputError(f"{path}: the model takes recordings of an event camera ({known}).")
     try:
-        packed = formats_of_recordings.read(path).packed()
+        return formats_of_recordings.read(path).packed()
     except (InputError, OSError) as error:
         raise InputError(f"{path}: {_reason(error, 'a recording')}. Remove or replace it.") from None
-    return binning.frames(packed, np.array([0, len(packed)]), np.array([0]))[0]
 
 
 @contextmanager

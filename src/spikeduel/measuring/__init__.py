@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikeduel.measuring.correctness import (
-    anytime,
     calibration,
     classification,
     encoding_spread,
@@ -16,15 +15,10 @@ from spikeduel.measuring.correctness import (
     weight_shapes,
 )
 from spikeduel.measuring.costing import operations
+from spikeduel.measuring.over_time import anytime
+from spikeduel.results.anytime import Anytime
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import (
-    Anytime,
-    Calibration,
-    Classification,
-    EncodingSpread,
-    LabelConfidences,
-    WeightShapes,
-)
+from spikeduel.results.trials import Calibration, Classification, EncodingSpread, LabelConfidences, WeightShapes
 
 
 @dataclass(frozen=True)

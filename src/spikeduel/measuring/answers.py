@@ -12,8 +12,8 @@ from torch import Tensor
 from spikeduel.measuring.counting import Counter, NotCounted
 from spikeduel.networks.foreign import Foreign
 from spikeduel.networks.models import Model
+from spikeduel.results.anytime import Leaving
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import Leaving
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout

@@ -1,4 +1,4 @@
-"""How right a model is: by class, other draws, or shuffled in time; whether it is as sure; after how many steps."""
+"""How right a model is: by class, other draws, or shuffled in time; and whether it is as sure."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,21 +11,18 @@ from msgspec import structs
 from msgspec.structs import asdict
 from torch import Tensor, nn
 
-from spikeduel.measuring.answers import Running, answers_of, ask
+from spikeduel.measuring.answers import answers_of, ask
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import (
     COLDEST,
     HOTTEST,
-    Anytime,
     Calibrated,
     Calibration,
     CalibrationBin,
     Classification,
     ClassScores,
     Confidences,
-    EarlyExit,
     EncodingSpread,
-    ExitChoice,
     LabelConfidences,
     WeightShapes,
 )
@@ -36,9 +33,6 @@ NUM_DRAWS = 5
 NUM_BINS = 15
 NUM_PERFECT = 1000
 """How often the answers of a perfectly calibrated model are drawn."""
-TOLERANCE, CONFIDENCE = 0.002, 0.95
-"""How much accuracy leaving early may cost, two images in a thousand, and how sure that has to be."""
-NUM_THRESHOLDS = 64
 
 
 def classification(model: Model, batches: Iterable[Any]) -> Classification:
@@ -244,106 +238,3 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
 
     limits = (math.log(COLDEST), math.log(HOTTEST))
     return math.exp(minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-6}).x)
-
-
-def anytime(model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None) -> Anytime:
-    """What a spiking network answers after t = 1 … T steps, from one pass over the images.
-
-    `early_exit` has a threshold chosen on `validation`, and is None without. All None for a network that has no steps,
-    or whose readout needs them all at once.
-    """
-    test = answers_of(model, batches).over_time
-    if test is None:
-        return Anytime()
-    chosen_on = None if validation is None else answers_of(model, validation).over_time
-    return Anytime(
-        num_steps=test.num_steps,
-        n=test.right.shape[1],
-        accuracies=test.right.mean(1).tolist(),
-        validation_accuracies=None if chosen_on is None else chosen_on.right.mean(1).tolist(),
-        early_exit=None if chosen_on is None else early_exit(test, chosen_on),
-    )
-
-
-def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leaving at the first step at which the highest probability so far reaches a threshold, else after all T.
-
-    The threshold is `chosen_threshold` of `validation`. What it gives on `test`, and in `curve` what every threshold
-    gives. Probabilities are raw, the softmax of the scores so far (of the study's readout: of counts of spikes). The
-    idea is that of BranchyNet (Teerapittayanon et al. 2016), which leaves between layers; SEENN (Li et al. 2023) leaves
-    between time steps.
-    """
-    known = thresholds(validation)
-    threshold, bound = chosen_threshold(validation)
-    chosen, after_all = validation.leaving(threshold), validation.right[-1]
-    return EarlyExit(
-        **asdict(test.leaving(threshold)),
-        tolerance=TOLERANCE,
-        confidence=CONFIDENCE,
-        validation=ExitChoice(
-            n=len(after_all),
-            mean_steps=chosen.mean_steps,
-            accuracy=chosen.accuracy,
-            full_accuracy=float(after_all.mean()),
-            most_lost=bound,
-            fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
-        ),
-        curve=[test.leaving(each) for each in known],
-    )
-
-
-def chosen_threshold(validation: Running) -> tuple[float | None, float]:
-    """At which confidence images may leave, and the accuracy that this costs at most (`most_lost`).
-
-    Of `thresholds`, from the highest down, the last for which the images of `validation` show with `CONFIDENCE` that
-    leaving costs at most `TOLERANCE`, as all before it do; None where nobody may leave early. Tests in a fixed order
-    that end with the first failure keep their level without a correction (Angelopoulos et al. 2021, "Learn then Test:
-    Calibrating Predictive Algorithms to Achieve Risk Control").
-    """
-    after_all = validation.right[-1]
-    threshold, bound = None, 0.0
-    for candidate in reversed(thresholds(validation)[:-1]):
-        right = validation.exits(candidate)[1]
-        found = most_lost(int((after_all & ~right).sum()), int((right & ~after_all).sum()), len(right))
-        if found > TOLERANCE:
-            break
-        threshold, bound = candidate, found
-    return threshold, bound
-
-
-def most_lost(lost: int, gained: int, n: int) -> float:
-    """With `CONFIDENCE`, at most this share of images more is wrong, of `n` of which `lost` became wrong and `gained`
-    right: an upper limit of one side.
-
-    That of the score test of paired proportions (Tango 1998, "Equivalence test and confidence interval for the
-    difference in proportions for the paired-sample design"), but no less than the exact limit of Clopper and Pearson
-    for the net loss: where hardly any image changes, the score's is too low.
-    """
-    from scipy.optimize import brentq
-    from scipy.stats import beta, norm
-
-    quantile, net = float(norm.ppf(CONFIDENCE)), max(lost - gained, 0)
-    exact = 1.0 if net == n else float(beta.ppf(CONFIDENCE, net + 1, n - net))
-
-    def beyond(share: float) -> float:
-        linear = (2 * n - lost + gained) * share - lost - gained
-        product = 8 * n * gained * share * (1 - share)
-        gains = (math.sqrt(linear * linear + product) - linear) / (4 * n)  # the likeliest share, if `share` is lost
-        return lost - gained - n * share + quantile * math.sqrt(n * (2 * gains + share * (1 - share)))
-
-    if beyond(exact) <= 0 or exact == 1:
-        return exact
-    return float(brentq(beyond, exact, 1.0))
-
-
-def thresholds(validation: Running) -> list[float | None]:
-    """At most `NUM_THRESHOLDS` + 1 thresholds, rising, and None for nobody leaves early.
-
-    Quantiles of the confidence over images and steps before the last: the mean number of steps on these images is one
-    and the sum over those steps of the share that is below the threshold, so that it grows evenly from 1 to T.
-    """
-    if validation.num_steps == 1:
-        return [None]
-    levels = np.linspace(0, 1, NUM_THRESHOLDS)
-    found = np.quantile(validation.confidence[:-1], levels, method="closest_observation")
-    return [*np.unique(found).tolist(), None]

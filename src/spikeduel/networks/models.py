@@ -215,7 +215,7 @@ class Model:
         if not isinstance(readout, SpikingReadout):
             raise InputError(f"{self.card.contender} gives its answer for all time steps at once: it cannot stream.")
         hint = "model.frames(images) makes the frames of prepared images."
-        self._require_images(frame, frame.is_floating_point(), "frames, float32 [B", hint)
+        self._require(frame, frame.is_floating_point(), "frames, float32 [B", self.card.input_shape, hint)
         before = state or StreamState()
         self.module.eval()
         with carried_state(self.module, before.neurons) as after:
@@ -256,14 +256,14 @@ class Model:
         if prepared.ndim == 3:
             prepared = prepared.unsqueeze(1)
         hint = "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
-        self._require_images(prepared, prepared.dtype == torch.uint8, "prepared images, uint8 [N", hint)
+        is_right = prepared.dtype == torch.uint8
+        self._require(prepared, is_right, "prepared images, uint8 [N", self.card.image_shape, hint)
         return prepared
 
-    def _require_images(self, given: Tensor, has_type: bool, wanted: str, hint: str) -> None:
-        if not has_type or tuple(given.shape[1:]) != self.card.image_shape:
-            shape = ", ".join(map(str, self.card.image_shape))
+    def _require(self, given: Tensor, has_type: bool, wanted: str, shape: tuple[int, int, int], hint: str) -> None:
+        if not has_type or tuple(given.shape[1:]) != shape:
             got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
-            raise InputError(f"{self.card.contender} takes {wanted}, {shape}]; got {got}. {hint}")
+            raise InputError(f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. {hint}")
 
 
 @contextmanager

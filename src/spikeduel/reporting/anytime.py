@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 
 from spikeduel.measuring import energy
 from spikeduel.reporting import style
+from spikeduel.results.anytime import EarlyExit
 from spikeduel.results.rankings import joules_of, mean_range
 from spikeduel.results.run import Results
-from spikeduel.results.trials import EarlyExit, Trial
+from spikeduel.results.trials import Trial
 
 _SHOWN_BELOW_BEST = 0.25
 """Accuracies lower than this below the best one leave the panel: the first steps would take all of its height."""
@@ -77,10 +78,10 @@ def curves(results: Results, table: energy.Table) -> Figure:
     style.quiet(times, "time until the answer (measured)", x="time steps", y="ms for one image", grid=True)
     for name, trials in over_time.items():
         colour, at_steps = colours[name], range(1, num_steps(trials[0]) + 1)
-        _accuracy_over(steps, [at_steps] * len(trials), trials, colour)
+        accuracy_over(steps, [at_steps] * len(trials), trials, colour)
         spent = [each for trial in trials if (each := joules_over_time(trial, table))]
         if len(spent) == len(trials):
-            _accuracy_over(joules, spent, trials, colour)
+            accuracy_over(joules, spent, trials, colour)
         if exits := exits_of(trials):
             shares = np.mean([np.cumsum(leave.exit_steps) / sum(leave.exit_steps) for leave in exits], axis=0)
             left.plot(at_steps, shares, color=colour, linewidth=1.6, drawstyle="steps-post")
@@ -113,7 +114,7 @@ def curves(results: Results, table: energy.Table) -> Figure:
     return figure
 
 
-def _accuracy_over(axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str) -> None:
+def accuracy_over(axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str) -> None:
     """Accuracy against what t steps cost, `costs` `[trials][T]`, and the same for leaving early."""
     cost = np.mean(costs, axis=0)
     _line(axes, cost, trials, colour, markersize=2.4 if len(cost) > 8 else 3.4)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.networks.models import Model, Trace
-from spikeduel.reporting import spikes, style
+from spikeduel.reporting import recorded, spikes, style
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
@@ -162,10 +162,17 @@ def of_rate_encoding(image: np.ndarray, folder: Path) -> list[Path]:
     ]
 
 
-def of_recording(frames: np.ndarray, folder: Path) -> Path:
-    """Writes the animation of a recording's frames, uint8 `[2·T, H, W]`: where there are events, step by step."""
-    steps = frames.reshape(-1, 2, *frames.shape[1:]).max(1, keepdims=True)
-    return spikes.encoded_animation((steps > 0).astype(float), picture_of(frames.sum(0))[None], folder / "encoded.gif")
+def of_encoding(model: Model, image: np.ndarray, folder: Path) -> list[Path]:
+    """Writes how `image` uint8 `[C, H, W]` comes in: of a recording its frames, with what goes on in `model` if it
+    spikes; of any other image `of_rate_encoding`.
+    """
+    if model.card.preprocessing.binning is None:
+        return of_rate_encoding(image, folder)
+    path = folder / "recording.gif"
+    if model.card.encoding is not None and model.card.foreign is None:
+        return [recorded.inside(model, image, path)]
+    steps = image.reshape(-1, 2, *image.shape[1:]).max(1, keepdims=True)
+    return [spikes.encoded_animation((steps > 0).astype(float), picture_of(image.sum(0))[None], path)]
 
 
 def of_neuron(model: Model, image: np.ndarray, folder: Path) -> tuple[Path, str] | None:
@@ -248,10 +255,8 @@ def inspect(
     height, width = image.shape[1:]
     style.show_image(figure.subplots(), image, f"network input, {width}×{height}")
     paths = [style.save(figure, folder / "input.png")]
-    if card.encoding == "rate":
-        paths += of_rate_encoding(image, folder)
-    if card.preprocessing.binning is not None:
-        paths.append(of_recording(image, folder))
+    if card.encoding == "rate" or card.preprocessing.binning:
+        paths += of_encoding(model, image, folder)
     if neuron := of_neuron(model, image, folder):
         paths.append(neuron[0])
     label = None if truth is None else card.classes.index(truth)

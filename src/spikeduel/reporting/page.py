@@ -235,6 +235,8 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
             )
     if anytime.followed(results):
         yield "anytime", anytime.curves(results, table)
+    if figure := recorded.while_it_happens(results):
+        yield "recorded", figure
     if anytime.sources(results):
         yield "conversion", anytime.conversion(results)
     for name, colour in colours.items():
@@ -284,15 +286,14 @@ def _look_inside(
         return None
     chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
     index = gallery.telling_image(prepared, tests[chosen])
-    image = np.asarray(prepared.images[index])
-    recorded = prepared.preprocessing.binning is not None
-    drawn = [gallery.of_recording(image, folder), None] if recorded else gallery.of_rate_encoding(image, folder)
+    image, model = np.asarray(prepared.images[index]), models[chosen]
+    animation, *diagonal = gallery.of_encoding(model, image, folder)
     return {
-        "animation": drawn[0],
-        "diagonal": drawn[1],
-        "neuron": gallery.of_neuron(models[chosen], image, folder),
+        "animation": animation,
+        "diagonal": diagonal[0] if diagonal else None,
+        "neuron": gallery.of_neuron(model, image, folder),
         "label": prepared.classes[int(prepared.labels[index])],
-        "encoding": models[chosen].card.encoding,
+        "encoding": model.card.encoding,
     }
 
 

@@ -1,6 +1,7 @@
 """What spikes look like: an encoded image as a moving picture, its diagonal as a raster, one neuron from inside."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,10 +31,15 @@ def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Pat
     `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame a step; where the file would exceed
     300 KB, fewer shades, then every second step, and so on. The last frame is also written as PNG, beside it.
     """
+    return animated(lambda levels: encoded_frames(encoded, image, levels), path)
+
+
+def animated(drawn: Callable[[int], list[Image.Image]], path: Path, step_ms: int = SPIKE_MS) -> Path:
+    """Writes the frames that `drawn` makes with so many shades as a GIF, the last one also as PNG beside it."""
     for levels, every in ((64, 1), (24, 1), (16, 2), (12, 3), (8, 4), (8, 8)):
-        frames = encoded_frames(encoded, image, levels)
+        frames = drawn(levels)
         first, *others = frames[every - 1 :: every] or frames[-1:]
-        durations = [SPIKE_MS] * len(others) + [LAST_MS]
+        durations = [step_ms] * len(others) + [LAST_MS]
         # Pillow's own writing to a file does not say why it failed, such as that the disk is full.
         animation = io.BytesIO()
         first.save(

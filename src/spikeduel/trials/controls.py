@@ -11,6 +11,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import nearest
 from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import building
@@ -26,7 +27,6 @@ from spikeduel.system.typed import digest
 from spikeduel.trials import planning, trial
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
-from spikeduel.trials.training import EvaluationBatches
 
 
 @dataclass(frozen=True)

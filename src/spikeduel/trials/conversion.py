@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from spikeduel.data import Prepared
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
 from spikeduel.networks.converting import converted, require_convertible
@@ -16,7 +17,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
 from spikeduel.trials.planning import Trial, tried
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.training import EvaluationBatches, Training
+from spikeduel.trials.training import Training
 
 NUM_IMAGES = 1024
 """Training images on which activations are looked at."""

@@ -1,6 +1,7 @@
 """Trained models on images they have not met: whole data sets, and single files."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import torch
 from msgspec import structs
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split, auditing
+from spikeduel.data import Prepared, Split, auditing, pictures
+from spikeduel.data.events import formats
+from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
+from spikeduel.networks import streaming
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.results.words.audit import described, pictures_left_out
@@ -24,7 +28,6 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import AskedImages, Store
-from spikeduel.trials.training import EVALUATION_BATCH, EvaluationBatches
 
 PARTS = ("test", "all")
 
@@ -218,7 +221,7 @@ def predict_files(
     Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
     """
     progress = progress or Progress()
-    pictures, unreadable = data.picture_files(paths, progress.say)
+    found, unreadable = data.picture_files(paths, progress.say)
     rows = []
     how = {"calibrated": calibrated and model.card.temperature is not None, "computed_in": model.precision}
     if calibrated and not how["calibrated"]:
@@ -228,9 +231,9 @@ def predict_files(
         )
     if model.precision == "bf16":
         progress.say("note: answers are in bf16; reports and exports are about float32. A few labels can differ.")
-    for start in range(0, len(pictures), EVALUATION_BATCH):
+    for start in range(0, len(found), EVALUATION_BATCH):
         names, images = [], []
-        for path in progress.track(pictures[start : start + EVALUATION_BATCH], "reading images"):
+        for path in progress.track(found[start : start + EVALUATION_BATCH], "reading images"):
             try:
                 images.append(data.prepared_picture(path, model.card.preprocessing))
                 names.append(str(path))
@@ -244,6 +247,29 @@ def predict_files(
             best = model.card.classes[label]
             rows.append({"file": name, "label": best, "probability": by_class[best], "probabilities": by_class, **how})
     return rows, unreadable
+
+
+def follow(
+    model: Model, path: Path, frame_ms: float | None = None, calibrated: bool = True
+) -> Iterator[dict[str, Any]]:
+    """What `model` says after each frame of a recording: rows of file, milliseconds, events, label, probability and
+    probabilities. `path` "-" is standard input, on which events come in, a line "t x y p" each, t in microseconds.
+
+    Raises `InputError`.
+    """
+    if str(path) == "-":
+        answers = streaming.answers_to_stream(model, formats.of_lines(sys.stdin), frame_ms, calibrated)
+    elif frame_ms is not None:
+        raise InputError("--frame-ms is for events on standard input (-); a file is cut as the model's own were.")
+    else:
+        answers = streaming.answers_to_recording(model, pictures.events_in(path), calibrated)
+    for each in answers:
+        by_class = {name: float(p) for name, p in zip(model.card.classes, each.probabilities, strict=True)}
+        best = max(by_class, key=by_class.__getitem__)
+        yield {
+            "file": str(path), "milliseconds": each.milliseconds, "events": each.events, "label": best,
+            "probability": by_class[best], "probabilities": by_class,
+        }  # fmt: skip
 
 
 def open_for(model: Model, image: Path) -> np.ndarray:

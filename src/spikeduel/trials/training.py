@@ -10,13 +10,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.data import Split, evaluation_batches, on_device, training_batches
-from spikeduel.data.loader import Held
+from spikeduel.data import Split, on_device, training_batches
+from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
@@ -28,7 +27,6 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, augment, mixed
 from spikeduel.trials.sealing import Sealing
 
-EVALUATION_BATCH = 256
 MOST_LINES = 20
 """About as many epochs are told of, when there are more."""
 
@@ -50,18 +48,6 @@ class Training:
         if self.keeps_last or not accuracies:
             return len(accuracies) - 1 if accuracies else None
         return accuracies.index(max(accuracies))
-
-
-@dataclass(frozen=True)
-class EvaluationBatches:
-    """The images of `indices` in order, as often as one iterates."""
-
-    images: Held
-    labels: Tensor
-    indices: np.ndarray
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
-        return iter(evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH))
 
 
 @dataclass(frozen=True)

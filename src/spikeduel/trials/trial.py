@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from spikeduel.data import Prepared
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
@@ -23,7 +24,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
-from spikeduel.trials.training import EvaluationBatches, Loop, Training
+from spikeduel.trials.training import Loop, Training
 
 
 def run_all(

@@ -53,7 +53,15 @@ def by_hand(events, binning):
 )
 def test_frames_are_those_of_a_loop_over_events(settings):
     binning = Binning(5, SENSOR, **settings)
-    assert (binned(binning) == [by_hand(each, binning) for each in RECORDINGS]).all()
+    frames = binned(binning)
+    assert (frames == [by_hand(each, binning) for each in RECORDINGS]).all()
+    if not binning.binary:
+        packed = [each.packed() for each in RECORDINGS]
+        ends, counts = binning.received(np.concatenate(packed), np.cumsum([0, *map(len, packed)]), np.arange(3))
+        assert (counts == frames.reshape(3, binning.num_frames, -1).sum(2, dtype=int).cumsum(1)).all()
+        assert (np.diff(ends) >= 0).all()
+        if binning.frame_us:
+            assert (ends == binning.frame_us * np.arange(1, binning.num_frames + 1)).all()
 
 
 def test_counts_end_at_255():

@@ -4,7 +4,8 @@ import pytest
 from msgspec import structs
 
 from made_results import failed, make_results, with_tests, with_trials
-from spikeduel.results.trials import Anytime, Calibrated, Calibration, CalibrationBin, EarlyExit, ExitChoice, Leaving
+from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
+from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin
 from spikeduel.results.words import confidence
 from spikeduel.settings.recipes import baseline
 

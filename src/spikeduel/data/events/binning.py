@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 from msgspec import Meta
 
+from spikeduel.data.events.events import TIME_SHIFT
 from spikeduel.settings.fields import Change
 
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
@@ -62,6 +63,26 @@ class Binning:
         )  # fmt: skip
         run_chunks(kernel, len(rows), work=int((offsets[rows + 1] - offsets[rows]).sum()))
         return out
+
+    def received(self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """When each frame is over, and how many events had come by then, of the recordings `rows` `[B]`: microseconds
+        from where it is taken from, and counts, both int64 `[B, T]`. A `change` is left out of it.
+        """
+        ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
+        parts = np.arange(1, self.num_frames + 1)
+        for place, row in enumerate(rows):
+            times = (packed[offsets[row] : offsets[row + 1]] >> np.uint64(TIME_SHIFT)).astype(np.int64)
+            stop = self.stop_us if self.stop_us is not None else (times[-1] + 1 if len(times) else self.start_us)
+            begin, end = np.searchsorted(times, (self.start_us, stop))
+            taken = times[begin:end] - self.start_us
+            if self.by == "events":
+                counts[place] = -(-parts * len(taken) // self.num_frames)
+                ends[place] = taken[np.maximum(counts[place] - 1, 0)] + 1 if len(taken) else 0
+            else:
+                length = self.frame_us * self.num_frames if self.frame_us else max(stop - self.start_us, 1)
+                ends[place] = -(-parts * length // self.num_frames)
+                counts[place] = np.searchsorted(taken, ends[place])
+        return ends, counts
 
     def _orders(self, rows: np.ndarray) -> np.ndarray:
         """The frame in which each frame's events come, int64 `[B, T]`."""

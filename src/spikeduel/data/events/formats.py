@@ -1,7 +1,7 @@
 """Files of recordings, by their endings."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,8 @@ _NAMES = {
     "p": ("p", "pol", "polarity", "polarities", "on"),
 }  # fmt: skip
 """What the columns of events are called in files that name them."""
+_AT_ONCE = 1000
+"""Microseconds of events that come in one by one and are handed on together."""
 _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
 """N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have passed."""
 
@@ -133,6 +135,27 @@ def _text(content: bytes) -> Events:
                 raise InputError(f"line {number:,}: {width} numbers are expected, not '{line.strip()[:60]}'") from None
         raise
     return _of_columns(dict(zip(names, table.T, strict=True))) if names else _of_four(table)
+
+
+def of_lines(lines: Iterable[str]) -> Iterator[Events]:
+    """Events of lines "t x y p" that come in, those of a millisecond together. Raises `InputError` naming the line."""
+    rows: list[tuple[int, ...]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            t, x, y, p = map(int, line.replace(",", " ").split())
+        except ValueError:
+            raise InputError(
+                f'line {number:,}: "t x y p" is expected, whole numbers, t in microseconds; not '
+                f"'{line.strip()[:60]}'."
+            ) from None
+        if rows and t - rows[0][2] >= _AT_ONCE:
+            yield Events(*np.array(rows, np.int64).T)
+            rows = []
+        rows.append((x, y, t, p))
+    if rows:
+        yield Events(*np.array(rows, np.int64).T)
 
 
 def _is_number(text: str) -> bool:

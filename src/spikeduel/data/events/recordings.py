@@ -48,6 +48,10 @@ class Recordings:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:]
 
+    def received(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """When each frame of the recordings `rows` is over, and how many events had come: see `Binning.received`."""
+        return self.binning.received(self.packed, self.offsets, rows)
+
     def events_of(self, row: int) -> np.ndarray:
         """The events of one recording, uint64 `[E]`."""
         return self.packed[self.offsets[row] : self.offsets[row + 1]]

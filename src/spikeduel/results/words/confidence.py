@@ -5,9 +5,12 @@ from collections.abc import Mapping, Sequence
 
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Calibrated, Calibration
-from spikeduel.results.words.numbers import counted, listed
+from spikeduel.results.words.numbers import counted, listed, per_cent
 from spikeduel.results.words.report import one_digit
 from spikeduel.results.words.tables import Averaged, averaged
+
+SOON = 0.01
+"""Of accuracy, how much may be missing from that at the end."""
 
 
 def calibrations(results: Results) -> dict[str, list[Calibration]]:
@@ -84,6 +87,27 @@ def early_exits(results: Results) -> list[str]:
                 f"{name}: images leave after {steps:.1f} of {len(last.exit_steps)} steps on average{part}. That costs "
                 f"{cost}, as {shown_by} show with {100 * (last.confidence or 0):g} % confidence."
             )
+    return told
+
+
+def while_it_happens(results: Results) -> list[str]:
+    """When each spiking contender has all but a point of the accuracy that it has at the end of recordings."""
+    told = []
+    for name in results.contenders:
+        known = [trial.anytime for trial in results.of(name) if trial.anytime]
+        found = [(each.accuracies, each.received) for each in known if each.accuracies and each.received]
+        if not found:
+            continue
+        accuracies, milliseconds, events = (
+            list(map(statistics.fmean, zip(*over_time, strict=True)))
+            for over_time in zip(*((a, r.milliseconds, r.events) for a, r in found), strict=True)
+        )
+        step = next(step for step, accuracy in enumerate(accuracies) if accuracy >= accuracies[-1] - SOON)
+        told.append(
+            f"{name} is right for {per_cent(accuracies[step])} after {milliseconds[step]:.0f} of "
+            f"{milliseconds[-1]:.0f} ms and {events[step]:,.0f} of {events[-1]:,.0f} events, and for "
+            f"{per_cent(accuracies[-1])} at the end."
+        )
     return told
 
 

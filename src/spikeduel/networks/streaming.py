@@ -1,0 +1,105 @@
+"""What a spiking network answers while a recording goes on, or while a camera's events come in."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.events import Events
+from spikeduel.networks.models import Model, StreamState
+from spikeduel.system.errors import InputError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says after a frame: the `milliseconds` and the number of `events` that it has seen, from where it
+    began; `probabilities` of the classes, float32 `[K]`.
+    """
+
+    milliseconds: float
+    events: int
+    probabilities: np.ndarray
+
+
+def answers_to_recording(model: Model, packed: np.ndarray, calibrated: bool = True) -> Iterator[Answer]:
+    """The answer after each frame of a recording (`Events.packed`), cut as the model's training cut its own.
+
+    The last has the probabilities of `Model.predict`. Raises `InputError` for a model that cannot stream.
+    """
+    binning = _binning(model)
+    place = packed, np.array([0, len(packed)]), np.array([0])
+    frames = model.frames(binning.frames(*place))
+    ends, counts = binning.received(*place)
+    state = None
+    for frame, end, count in zip(frames, ends[0], counts[0], strict=True):
+        scores, state = model.step(frame, state)
+        yield Answer(end / 1e3, int(count), model.probabilities(scores[0], calibrated).cpu().numpy())
+
+
+def answers_to_stream(
+    model: Model, chunks: Iterable[Events], frame_ms: float | None = None, calibrated: bool = True
+) -> Iterator[Answer]:
+    """The answer after each frame of events that come in, `chunks` of them in order of time, microseconds in `t`.
+
+    A frame lasts `frame_ms`, or as long as the model's own. It is over once a later event comes, or no more do. After
+    as many frames as the model was trained with it forgets, and begins anew. Raises `InputError` for a model that
+    cannot stream, for one whose frames have no length of their own, where none is given, and where time runs backwards.
+    """
+    binning = _binning(model)
+    frame_us = binning.frame_us if frame_ms is None else round(1000 * frame_ms)
+    if not frame_us:
+        raise InputError(
+            f"{model.card.contender} was trained on frames that are a part of each recording's length or events, which "
+            "a stream does not have. Say how long a frame is (--frame-ms), or train with --bin-ms."
+        )
+    whole = replace(binning, num_frames=1, by="time", frame_us=None, start_us=0, stop_us=None)
+    state, seen, end, waiting = StreamState(), 0, None, _NONE
+    for events in chunks:
+        waiting = _joined(waiting, events)
+        if (backwards := np.diff(waiting.t) < 0).any():
+            row = int(backwards.argmax())
+            raise InputError(f"time runs backwards, from {waiting.t[row]:,} to {waiting.t[row + 1]:,} µs")
+        while len(waiting.t):
+            end = int(waiting.t[0]) + frame_us if end is None else end
+            if waiting.t[-1] < end:
+                break
+            count = int(np.searchsorted(waiting.t, end))
+            state, seen, answer = _after(model, whole, _part(waiting, slice(count)), state, seen, frame_us, calibrated)
+            yield answer
+            waiting, end = _part(waiting, slice(count, None)), end + frame_us
+    if len(waiting.t):
+        yield _after(model, whole, waiting, state, seen, frame_us, calibrated)[2]
+
+
+_NONE = Events(*np.empty((4, 0), np.int64))
+
+
+def _binning(model: Model) -> Binning:
+    if (binning := model.card.preprocessing.binning) is None:
+        raise InputError(f"{model.card.contender} takes images, and no events of a camera.")
+    return binning
+
+
+def _after(
+    model: Model, binning: Binning, events: Events, state: StreamState, seen: int, frame_us: int, calibrated: bool
+) -> tuple[StreamState, int, Answer]:
+    """The state, the number of events and the answer after a frame of `events`; the state is new after the last."""
+    frames = np.zeros((1, *binning.shape), np.uint8)
+    if len(events.t):
+        packed = replace(events, sensor=binning.sensor).packed()
+        frames = binning.frames(packed, np.array([0, len(packed)]), np.array([0]))
+    scores, state = model.step(torch.from_numpy(frames).float(), state)
+    seen += len(events.t)
+    answer = Answer(state.num_steps * frame_us / 1e3, seen, model.probabilities(scores[0], calibrated).cpu().numpy())
+    return (StreamState(), 0, answer) if state.num_steps == model.card.num_steps else (state, seen, answer)
+
+
+def _joined(first: Events, second: Events) -> Events:
+    x, y, t, p = (np.concatenate([getattr(first, name), getattr(second, name)]) for name in "xytp")
+    return Events(x, y, t, p)
+
+
+def _part(events: Events, part: slice) -> Events:
+    return Events(events.x[part], events.y[part], events.t[part], events.p[part])
