@@ -7,6 +7,7 @@ import pytest
 from spikeduel import data
 from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
+from spikeduel.data.events.binning import Binning
 from spikeduel.data.prepared import Prepared
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings.reading import read_experiment
@@ -356,6 +357,13 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
     assert "at about 2026-01-03 15:46," in fitting.announcement(slow, planned_of(quick), Store("s"))
     text = fitting.announcement(BUDGET, planned_of(replace(quick, controls=True)), Store("s"))
     assert text.endswith("done at about 12:05, controls, measuring and report some time after.")
+    recorded = [
+        replace(each, card=replace(each.card, preprocessing=Preprocessing.of_recordings(Binning(2, (4, 4)))))
+        for each in planned_of(replace(quick, controls=True))
+    ]
+    # Every contender twice more.
+    text = fitting.announcement(BUDGET, recorded, Store("s"))
+    assert text.endswith("done at about 12:05, controls at about 12:15, measuring and report some time after.")
 
 
 def test_what_the_store_holds_takes_no_time(quick, noon):

@@ -23,6 +23,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
 from spikeduel.trials.augmenting import AUTO, farthest, moved
+from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.timing import seconds_of_an_epoch
@@ -235,8 +236,18 @@ def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
         text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
     if not missing:
         return text
+    text, first = f"{text} Training will be done at about {_clock(seconds)}", trials[0]
+    if not first.experiment.controls:
+        return f"{text}, measuring and report some time after."
+    if first.card.preprocessing.binning is None:
+        return f"{text}, controls, measuring and report some time after."
+    # Those of recordings train every contender again, for as long.
+    again = sum(control.of_recordings and control.train is not None for control in CONTROLS.values())
+    return f"{text}, controls at about {_clock(seconds * (1 + again))}, measuring and report some time after."
+
+
+def _clock(seconds: float) -> str:
+    """The time of day that it will be then, with the date where that is another one."""
     now = datetime.now()
-    done = now + timedelta(seconds=seconds)
-    at = f"{done:%H:%M}" if done.date() == now.date() else f"{done:%Y-%m-%d %H:%M}"
-    rest = "controls, measuring and report" if trials[0].experiment.controls else "measuring and report"
-    return f"{text} Training will be done at about {at}, {rest} some time after."
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"

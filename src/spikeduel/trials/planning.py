@@ -292,9 +292,10 @@ def announcement(experiment: Experiment, cards: Sequence[ModelCard]) -> str:
         f"{counted(experiment.num_epochs, 'epoch')}"
     )
     if steps := sorted({card.num_steps for card in cards if card.num_steps}):
-        encodings = " or ".join(sorted({card.encoding for card in cards if card.encoding}))
+        encodings = sorted({card.encoding for card in cards if card.encoding})
+        seen = "events" if encodings == [EVENTS] else f"{' or '.join(encodings)} encoding"
         over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
-        text += f"; spiking contenders see {encodings} encoding over {over}"
+        text += f"; spiking contenders see {seen} over {over}"
     return f"{text}." + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
 
 
