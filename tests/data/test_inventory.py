@@ -9,7 +9,7 @@ from spikeduel.data import pictures
 from spikeduel.data.folder import folder, picture_files
 from spikeduel.data.inventory import inventory
 from spikeduel.data.prepared import DataOptions
-from spikeduel.results.audit import FileCounts, IgnoredFiles
+from spikeduel.results.file_counts import FileCounts, IgnoredFiles
 from synthetic_files import write_pictures
 
 

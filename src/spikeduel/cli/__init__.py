@@ -81,7 +81,7 @@ def audit(given: Given, out: Path | None = None) -> None:
                 parts.append("\n".join([title, *(wrapped(text, "  · ") for text in texts)]))
         if audited.ok:
             parts.append("Nothing was found that would invalidate a result.")
-        parts.append(wrapped(words.PIXELS_ARE_NOT_ALL))
+        parts.append(wrapped(words.not_all(audited)))
         if page is not None:
             parts.append(f"report: {page}")
         typer.echo("\n\n".join(parts))

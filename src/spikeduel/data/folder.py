@@ -22,7 +22,7 @@ from spikeduel.data.pictures import (
     room_for,
 )
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
-from spikeduel.results.words.audit import described, pictures_left_out
+from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.results.words.numbers import counted
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

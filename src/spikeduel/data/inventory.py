@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from spikeduel.data import pictures
-from spikeduel.results.audit import FileCounts, IgnoredBy, IgnoredFiles
+from spikeduel.results.file_counts import FileCounts, IgnoredBy, IgnoredFiles
 from spikeduel.system import files
 
 PICTURE_ENDINGS = frozenset((

@@ -206,9 +206,9 @@ def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
     return {"images": images}
 
 
-def ids_of_images(images: np.ndarray) -> np.ndarray:
+def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
     """int64 `[N]`: equal numbers where `images` (`[N, …]`) are equal; 0, 1, … as they appear."""
-    return numbered([checksum(image) for image in images])
+    return numbered([checksum_of(images, index) for index in range(len(images))])
 
 
 def checksum_of(images: np.ndarray | Recordings, index: int) -> bytes:

@@ -131,12 +131,13 @@ def corruptions(image: np.ndarray, index: int) -> Figure:
 def distances(audit: Audit) -> Figure:
     """How far test images are from training, against how far training images are from one another: two ECDFs."""
     figure = style.new_figure(3.0)
-    x = "distance to the nearest training image (0: equal up to brightness and contrast)"
-    axes = style.quiet(figure.subplots(), x=x, y="share of images nearer", grid=True)
+    noun = audit.noun
+    x = f"distance to the nearest training {noun} (0: equal up to brightness and contrast)"
+    axes = style.quiet(figure.subplots(), x=x, y=f"share of {noun}s nearer", grid=True)
     test = np.sort([distance for distance in audit.details.test_distances if distance is not None])
     for values, label, colour, dashes in (
-        (audit.details.within_quantiles, "training images (to another one)", style.QUIET, style.DASHED),
-        (test, "test images", style.OTHER_COLOURS[0], "solid"),
+        (audit.details.within_quantiles, f"training {noun}s (to another one)", style.QUIET, style.DASHED),
+        (test, f"test {noun}s", style.OTHER_COLOURS[0], "solid"),
     ):
         axes.plot(values, np.linspace(0, 1, len(values)), color=colour, linewidth=1.8, linestyle=dashes, label=label)
     axes.set_ylim(0, 1.02)

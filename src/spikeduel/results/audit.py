@@ -5,6 +5,8 @@ from typing import Literal
 from msgspec import field
 
 from spikeduel.results.costs import Count, Share
+from spikeduel.results.file_counts import FileCounts, IgnoredBy
+from spikeduel.results.statistics import Statistics
 from spikeduel.system.typed import Frozen
 
 FEW_TEST_IMAGES = 10
@@ -18,15 +20,19 @@ FindingKind = Literal[
     "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
     "searched_a_sample", "moved_test_in_training", "moved_across_sides", "labels_to_check",
     "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
+    "stretch_test_in_training", "stretches_elsewhere", "statistics_tell_class", "statistics_tell_side", "hot_pixels",
 ]  # fmt: skip
-Remedy = Literal["use_default_split", "divide_the_data_anew", "give_groups", "remove_copies"]
+Remedy = Literal[
+    "use_default_split", "divide_the_data_anew", "give_groups", "remove_copies", "fix_length", "bin_by_events",
+]  # fmt: skip
 
 
 class Finding(Frozen):
     """One conclusion of an audit; `results.words.audit.sentence` says it in words.
 
     `is_problem` marks what would invalidate a result. `count` is of what `kind` names (images, sets, groups, files,
-    classes), `share` of the test images; `names` are the classes, files or the property of files concerned.
+    classes), `share` of the test images; `names` are the classes, files, the property of files or the statistics
+    concerned.
     """
 
     kind: FindingKind
@@ -76,6 +82,10 @@ class NearDuplicates(Frozen):
     within: Count
     across: Count
     test_in_training: Count
+
+
+class SharedStretches(NearDuplicates):
+    """The same of recordings that share a stretch of events with another one; equal recordings are left out."""
 
 
 class MovedCopies(Frozen):
@@ -157,8 +167,8 @@ class AuditedImage(Frozen):
 
 
 PairKind = Literal[
-    "equal images, different labels", "equal images on two sides", "near on two sides", "moved on two sides",
-    "equal images on one side", "near on one side",
+    "equal images, different labels", "equal images on two sides", "a stretch on two sides", "near on two sides",
+    "moved on two sides", "equal images on one side", "a stretch on one side", "near on one side",
 ]  # fmt: skip
 
 
@@ -174,7 +184,10 @@ class Move(Frozen):
 
 
 class Pair(Frozen):
-    """Two images to look at; `ratio` is that of their distance to the usual one; `move` makes `a` from `b`."""
+    """Two images to look at; `ratio` is that of their distance to the usual one; `move` makes `a` from `b`.
+
+    Of recordings that share a stretch, `ratio` is the share of the shorter one's events that are not shared.
+    """
 
     kind: PairKind
     a: AuditedImage
@@ -219,11 +232,6 @@ class Details(Frozen):
     label_shares: tuple[float | None, ...] = ()
 
 
-IgnoredBy = Literal[
-    "format not opened here", "picture without its ending", "outside the class folders", "no picture", "hidden",
-    "of the system", "no regular file",
-]  # fmt: skip
-"""Why a file under a data folder is not read."""
 PICTURES_LEFT_OUT: dict[IgnoredBy, FindingKind] = {
     "format not opened here": "pictures_not_opened",
     "picture without its ending": "pictures_without_ending",
@@ -231,44 +239,11 @@ PICTURES_LEFT_OUT: dict[IgnoredBy, FindingKind] = {
 }
 """The rules that leave out pictures, and what an audit calls that."""
 
-
-class IgnoredFiles(Frozen):
-    """Files under a data folder that one `rule` leaves out: how many, and how many of each ending ("" for none)."""
-
-    rule: IgnoredBy
-    count: Count
-    endings: dict[str, Count]
-
-
-class FileCounts(Frozen):
-    """Every file under a data folder: read or not (its reasons stand in `Audit.unreadable`), or ignored by a rule.
-
-    `read` counts the readable picture files by ending, the most frequent first.
-    """
-
-    read: dict[str, Count]
-    unreadable: Count
-    ignored: tuple[IgnoredFiles, ...]
-
-    @property
-    def num_read(self) -> int:
-        """Files that were read."""
-        return sum(self.read.values())
-
-    @property
-    def total(self) -> int:
-        """All files."""
-        return self.num_read + self.unreadable + sum(each.count for each in self.ignored)
-
-    def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
-        """The files that `rule` leaves out; None where there are none."""
-        return next((each for each in self.ignored if each.rule == rule), None)
-
-
 PROBLEM_ABOVE: dict[FindingKind, float] = {
     "test_in_training": 0.005,
     "conflicting_labels": 0.01,
     "cut_groups": 0.0,
+    "stretch_test_in_training": 0.005,
     "near_test_in_training": 0.05,
     "moved_test_in_training": 0.05,
     "unreadable_files": 0.0,
@@ -278,11 +253,11 @@ PROBLEM_ABOVE: dict[FindingKind, float] = {
 }
 """The share above which a finding would invalidate a result; below, it is a note.
 
-Exact copies of test images in training: of the test images, the default margin of 0.5 points, which they alone could
-bring about. Conflicting labels: of all images; half of them are wrong at least where two are equal, so that 1 % can be
-worth that margin. Near duplicates and moved copies: of the test images; natural sets stay far below (Fashion-MNIST
-0.6 %). Pictures left out: of the pictures in the folder, since whoever left them out did not choose to. Cut groups and
-unreadable files: any.
+Exact copies of test images in training, and recordings that share a stretch: of the test images, the default margin of
+0.5 points, which they alone could bring about. Conflicting labels: of all images; half of them are wrong at least where
+two are equal, so that 1 % can be worth that margin. Near duplicates and moved copies: of the test images; natural sets
+stay far below (Fashion-MNIST 0.6 %). Pictures left out: of the pictures in the folder, since whoever left them out did
+not choose to. Cut groups and unreadable files: any.
 """
 
 
@@ -293,7 +268,8 @@ class Audit(Frozen):
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
     group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
     searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder of images.
-    `labels`: judged by the nearest neighbours.
+    `labels`: judged by the nearest neighbours. What says "image" is meant of a `noun`; `stretches` and `statistics` are
+    of recordings, and null for images.
     """
 
     dataset: str
@@ -317,6 +293,9 @@ class Audit(Frozen):
     moved_copies: MovedCopies | None = None
     files: FileCounts | None = None
     labels: LabelCheck | None = None
+    noun: Literal["image", "recording"] = "image"
+    stretches: SharedStretches | None = None
+    statistics: Statistics | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 
@@ -326,6 +305,8 @@ class Audit(Frozen):
             known = [name for name in finding.names if name in self.class_sides]
             lacks = {
                 "labels_to_check": self.labels is None,
+                "statistics_tell_class": self.statistics is None,
+                "statistics_tell_side": self.statistics is None,
                 "format_tells_class": not formats.intersection(finding.names),
                 "format_tells_side": not formats.intersection(finding.names),
                 "unbalanced_classes": len(known) < 2,

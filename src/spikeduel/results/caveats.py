@@ -151,7 +151,10 @@ CAVEATS = (
 OVERTURNS = (
     RelativesApart, FewGroups, AnotherTraining, EnoughSeeds, MoreSeeds, MoreImages, MoreTuning, OtherSettings,
 )  # fmt: skip
-LEAKS = ("test_in_training", "cut_groups", "leakage", "near_test_in_training", "moved_test_in_training")
+LEAKS = (
+    "test_in_training", "stretch_test_in_training", "cut_groups", "leakage", "near_test_in_training",
+    "moved_test_in_training",
+)  # fmt: skip
 """Kinds of an audit's findings that let a network answer test images from memory."""
 Caveat = Union[CAVEATS]  # type: ignore[valid-type]  # noqa: UP007
 Overturn = Union[OVERTURNS]  # type: ignore[valid-type]  # noqa: UP007

@@ -20,7 +20,7 @@ from spikeduel.measuring.correctness import calibration, classification, encodin
 from spikeduel.networks import streaming
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Robustness, Test
-from spikeduel.results.words.audit import described, pictures_left_out
+from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.spiking.random_keys import seeded

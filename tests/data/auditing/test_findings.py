@@ -2,7 +2,8 @@ import pytest
 
 from made_audits import audit_with
 from spikeduel.data.auditing.findings import findings
-from spikeduel.results.audit import Counts, FileCounts, FileProperty, Finding, IgnoredFiles, LabelCheck, MovedCopies
+from spikeduel.results.audit import Counts, FileProperty, Finding, LabelCheck, MovedCopies
+from spikeduel.results.file_counts import FileCounts, IgnoredFiles
 
 
 def test_a_high_score_alone_is_no_leak():

@@ -8,6 +8,7 @@ import numpy as np
 from spikeduel.data import Split
 from spikeduel.data.auditing.moved import Moved, move_of
 from spikeduel.data.auditing.neighbours import Neighbourhood
+from spikeduel.data.auditing.stretches import Stretches
 from spikeduel.results.audit import AuditedImage, ExactDuplicates, Move, Pair, PairKind, Side
 
 MOST_PAIRS = 200
@@ -63,20 +64,29 @@ def exact(
     )
 
 
-def near_ones(neighbours: Neighbourhood, same: np.ndarray, near: float) -> tuple[np.ndarray, np.ndarray]:
-    """bool `[N]` twice: images with a near duplicate on their own side, and on an earlier one; equal ones left out."""
+def near_ones(
+    neighbours: Neighbourhood, same: np.ndarray, near: float, stretches: Stretches | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """bool `[N]` twice: images with a near duplicate on their own side, and on an earlier one.
+
+    Equal ones are left out, and recordings that share a stretch of events.
+    """
 
     def flagged(neighbour: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         index, distance = neighbour
         with np.errstate(invalid="ignore"):
             return (index >= 0) & (distance < near * neighbours.usual) & (same[index] != same)
 
-    return flagged(neighbours.same_side), flagged(neighbours.earlier)
+    within, across = flagged(neighbours.same_side), flagged(neighbours.earlier)
+    return (within, across) if stretches is None else (within & ~stretches.within, across & ~stretches.across)
 
 
-def moved_ones(moved: Moved, neighbours: Neighbourhood, same: np.ndarray, near: float) -> np.ndarray:
-    """bool `[N]`: moved copies of an image on an earlier side; near duplicates are left out."""
-    return (moved.ratio < near) & ~near_ones(neighbours, same, near)[1]
+def moved_ones(
+    moved: Moved, neighbours: Neighbourhood, same: np.ndarray, near: float, stretches: Stretches | None = None
+) -> np.ndarray:
+    """bool `[N]`: moved copies of an image on an earlier side; what is near, or shares a stretch, is left out."""
+    found = (moved.ratio < near) & ~near_ones(neighbours, same, near)[1]
+    return found if stretches is None else found & ~stretches.across
 
 
 def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
@@ -102,13 +112,14 @@ def pairs(
     side: np.ndarray,
     near: float,
     described: Callable[[int], AuditedImage],
+    stretches: Stretches | None = None,
 ) -> tuple[Pair, ...]:
     """Pairs to look at, the gravest first, the nearest first within a kind; at most `MOST_PAIRS`.
 
     `described` says of an image's index what it is.
     """
     first = earliest(np.where(side >= 0, same, -1 - np.arange(len(same))), side)
-    within, across = near_ones(neighbours, same, near)
+    within, across = near_ones(neighbours, same, near, stretches)
     ranked: list[tuple[PairKind, int, int, float]] = []
     for image in np.flatnonzero(first != np.arange(len(same))).tolist():
         other = int(first[image])
@@ -120,18 +131,24 @@ def pairs(
         ranked.append((kind, image, other, 0.0))
     ratios = [found[1] / np.maximum(neighbours.usual, 1e-9) for found in (neighbours.earlier, neighbours.same_side)]
     moves: dict[tuple[PairKind, int], Move] = {}
-    for kind, index, ratio, placement, flagged in (
-        ("near on two sides", neighbours.earlier[0], ratios[0], None, across),
-        ("moved on two sides", moved.index, moved.ratio, moved.placement, moved_ones(moved, neighbours, same, near)),
-        ("near on one side", neighbours.same_side[0], ratios[1], None, within),
-    ):
+    kinds: list[tuple[PairKind, np.ndarray, np.ndarray, np.ndarray]] = [
+        ("near on two sides", neighbours.earlier[0], ratios[0], across),
+        ("moved on two sides", moved.index, moved.ratio, moved_ones(moved, neighbours, same, near, stretches)),
+        ("near on one side", neighbours.same_side[0], ratios[1], within),
+    ]
+    if stretches is not None:
+        kinds += [
+            ("a stretch on two sides", stretches.earlier[0], 1 - stretches.earlier[1], stretches.across),
+            ("a stretch on one side", stretches.same_side[0], 1 - stretches.same_side[1], stretches.within),
+        ]
+    for kind, index, ratio, flagged in kinds:
         for image in np.flatnonzero(flagged).tolist():
             other = int(index[image])
             # Of two images that are each other's neighbour, the pair is listed once.
             if index[other] != image or image < other or not flagged[other]:
                 ranked.append((kind, image, other, float(ratio[image])))
-                if placement is not None:
-                    moves[kind, image] = move_of(placement[image])
+                if kind == "moved on two sides":
+                    moves[kind, image] = move_of(moved.placement[image])
     ranked.sort(key=lambda pair: (get_args(PairKind).index(pair[0]), pair[3]))
     return tuple(
         Pair(kind=kind, a=described(a), b=described(b), ratio=round(ratio, 4), move=moves.get((kind, a)))

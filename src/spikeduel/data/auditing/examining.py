@@ -1,37 +1,38 @@
 """The audit, top to bottom: load what can be read, split, compare images, probe, look at files, say what it means."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
-from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, catalogue, socofing
-from spikeduel.data.auditing import duplicates, moved, neighbours
+from spikeduel.data.auditing import duplicates, moved, neighbours, statistics, stretches
 from spikeduel.data.auditing import labels as judging
+from spikeduel.data.auditing.file_formats import Format, file_counts, file_formats, file_properties, properties_of
 from spikeduel.data.auditing.findings import findings
-from spikeduel.data.inventory import inventory
-from spikeduel.data.pictures import Track, over_pictures
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.results import audit as audits
-from spikeduel.results.audit import Audit, FileProperty
+from spikeduel.results.audit import Audit
+from spikeduel.results.file_counts import FileCounts
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
-VERSION = 9
+if TYPE_CHECKING:
+    from torch import Tensor
+
+VERSION = 10
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
-MOST_LISTED = 8
-Format = tuple[str, str, int, int]
-"""A picture file's type, mode, width and height, as Pillow names them."""
 
 
 def audit(
@@ -89,7 +90,7 @@ def _key(
     prepared: Prepared,
     split: Split,
     unreadable: dict[str, str],
-    counted: audits.FileCounts | None,
+    counted: FileCounts | None,
 ) -> str:
     sides = [
         hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
@@ -107,25 +108,29 @@ def _examine(
     split: Split,
     progress: Progress,
     unreadable: dict[str, str],
-    counted: audits.FileCounts | None = None,
+    counted: FileCounts | None = None,
 ) -> Audit:
     labels, near = np.asarray(prepared.labels), experiment.near_duplicate_ratio
     groups = np.arange(len(prepared)) if prepared.groups is None else np.asarray(prepared.groups)
-    same = np.asarray(ids_of_images(prepared.pictures) if prepared.image_ids is None else prepared.image_ids)
+    same = np.asarray(ids_of_images(prepared.images) if prepared.image_ids is None else prepared.image_ids)
     side = duplicates.sides_of(split, len(prepared))
     formats = file_formats(experiment, prepared, progress.track)
-    names = prepared.names if formats else None
-    small = neighbours.small_grey(prepared.pictures)
-    neighbourhood = neighbours.search(small, split, progress)
-    within, across = duplicates.near_ones(neighbourhood, same, near)
-    shapes = np.array([(height, width) for _, _, width, height in formats]) if formats else None
-    copies = moved.search(prepared.pictures, same, split, near, progress, shapes)
-    moved_across = duplicates.moved_ones(copies, neighbourhood, same, near)
+    recordings = prepared.images if isinstance(prepared.images, Recordings) else None
+    names = prepared.names if formats or recordings else None
+    found = _copies(prepared, same, side, split, near, formats, progress)
+    neighbourhood, shared, copies = found.neighbourhood, found.shared, found.moved
+    within, across = duplicates.near_ones(neighbourhood, same, near, shared)
+    moved_across = duplicates.moved_ones(copies, neighbourhood, same, near, shared)
     groups_cut, groups_cut_test_images = duplicates.cut(groups, same, side)
     index, distance = neighbourhood.training
     test_distance = np.where(index[split.test] >= 0, distance[split.test], np.nan)
     known_test_distance = test_distance[np.isfinite(test_distance)]
     train_distance = distance[split.train][index[split.train] >= 0]
+
+    def across_sides(flagged: np.ndarray, index: np.ndarray) -> dict[str, int]:
+        """How many of the images `flagged` `[N]` have their partner `index` `[N]` on an earlier side, and which."""
+        in_training = int((flagged & (side[index] == 0))[split.test].sum())
+        return {"across": int(flagged.sum()), "test_in_training": in_training}
 
     def described(image: int) -> audits.AuditedImage:
         file, label = names[image] if names else None, prepared.classes[labels[image]]
@@ -139,14 +144,9 @@ def _examine(
         counts=_counts(split, np.ones(len(prepared), dtype=bool)),
         exact_duplicates=duplicates.exact(same, labels, side, _people(experiment, names), names),
         near_duplicates=audits.NearDuplicates(
-            within=int(within.sum()),
-            across=int(across.sum()),
-            test_in_training=int((across & (side[neighbourhood.earlier[0]] == 0))[split.test].sum()),
+            within=int(within.sum()), **across_sides(across, neighbourhood.earlier[0])
         ),
-        moved_copies=audits.MovedCopies(
-            across=int(moved_across.sum()),
-            test_in_training=int((moved_across & (side[copies.index] == 0))[split.test].sum()),
-        ),
+        moved_copies=audits.MovedCopies(**across_sides(moved_across, copies.index)),
         near=near,
         near_portions=neighbours.num_portions(len(split.train)),
         groups=None if prepared.groups is None else len(np.unique(groups)),
@@ -154,11 +154,18 @@ def _examine(
         groups_cut_test_images=groups_cut_test_images,
         unreadable=tuple(f"{name}: {reason}" for name, reason in sorted(unreadable.items())),
         probe=neighbours.probe(
-            small, labels, groups, same, neighbourhood, split, near, _over_files(experiment, prepared, split)
+            found.small,
+            labels,
+            groups if shared is None else shared.joined(groups),
+            same,
+            neighbourhood,
+            split,
+            near,
+            _over_files(experiment, prepared, split),
         ),
         classes={name: int(n) for name, n in zip(prepared.classes, np.bincount(labels), strict=True)},
         class_sides={name: _counts(split, labels == k) for k, name in enumerate(prepared.classes)},
-        formats=file_properties(formats, labels, side),
+        formats=file_properties(_properties(formats, names if recordings else None), labels, side),
         distances=audits.Distances(
             test_to_train=_quartiles(known_test_distance),
             within_train=_quartiles(train_distance),
@@ -167,8 +174,15 @@ def _examine(
         searched=neighbourhood.searched,
         files=counted,
         labels=checked,
+        noun="recording" if recordings else "image",
+        stretches=None
+        if shared is None
+        else audits.SharedStretches(within=int(shared.within.sum()), **across_sides(shared.across, shared.earlier[0])),
+        statistics=None
+        if recordings is None
+        else statistics.examine(recordings, labels, prepared.classes, groups, split, progress),
         details=audits.Details(
-            pairs=duplicates.pairs(neighbourhood, copies, same, labels, side, near, described),
+            pairs=duplicates.pairs(neighbourhood, copies, same, labels, side, near, described, shared),
             test_distances=tuple(round(float(d), 4) if np.isfinite(d) else None for d in test_distance),
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
             labels=suspect_labels,
@@ -176,6 +190,41 @@ def _examine(
         ),
     )
     return msgspec.structs.replace(audit, conclusions=findings(audit))
+
+
+class _Copies(NamedTuple):
+    """What was found of images that are alike, and the small grey versions by which."""
+
+    small: "Tensor"
+    neighbourhood: neighbours.Neighbourhood
+    moved: moved.Moved
+    shared: stretches.Stretches | None
+
+
+def _copies(
+    prepared: Prepared,
+    same: np.ndarray,
+    side: np.ndarray,
+    split: Split,
+    near: float,
+    formats: Sequence[Format],
+    progress: Progress,
+) -> _Copies:
+    shapes = np.array([(height, width) for _, _, width, height in formats]) if formats else None
+    if isinstance(prepared.images, Recordings):
+        shared = stretches.search(prepared.images, same, side, progress)
+        small = neighbours.small_grey(neighbours.blurred(prepared.pictures))
+    else:
+        shared, small = None, neighbours.small_grey(prepared.pictures)
+    found = neighbours.search(small, split, progress)
+    return _Copies(small, found, moved.search(prepared.pictures, same, split, near, progress, shapes), shared)
+
+
+def _properties(formats: Sequence[Format], recorded: Sequence[str] | None) -> dict[str, list[str]]:
+    """What `file_properties` looks at: of pictures their formats, of files of recordings their endings."""
+    if recorded is None:
+        return properties_of(formats)
+    return {"file type": [Path(name).suffix.lower() for name in recorded]}
 
 
 def _labels(
@@ -241,79 +290,6 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
     if not len(values):
         return ()
     return tuple(round(float(value), 4) for value in np.quantile(values, np.linspace(0, 1, number)))
-
-
-def file_counts(
-    experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
-) -> audits.FileCounts | None:
-    """What became of every file under a folder of images; None where the data is none."""
-    if not catalogue.is_folder(experiment.dataset):
-        return None
-    root = files.located(experiment.dataset)
-    return inventory(root, [root / name for name in prepared.names or ()], [Path(name) for name in unreadable])
-
-
-def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
-    """The formats of the files behind the images, read from their headers; none where images have no file each."""
-    place: AbstractContextManager[socofing.Source]
-    if prepared.preprocessing.binning is not None:
-        return []
-    if experiment.dataset == "socofing":
-        place = socofing.source_at(experiment.data_dir)
-    elif catalogue.is_folder(experiment.dataset):
-        place = nullcontext(files.located(experiment.dataset))
-    else:
-        return []
-
-    def look(_row: int, picture: Image.Image) -> Format:
-        return picture.format or "unknown", picture.mode, picture.width, picture.height
-
-    with place as root:
-        return over_pictures(look, [root / name for name in prepared.names or ()], track, "looking at files")
-
-
-def file_properties(formats: Sequence[Format], labels: np.ndarray, side: np.ndarray) -> tuple[FileProperty, ...]:
-    """How each property of the N files that has several values is tied to `labels` `[N]` and `side` `[N]`."""
-    properties = {
-        "file type": [kind for kind, _, _, _ in formats],
-        "colour mode": [mode for _, mode, _, _ in formats],
-        "size": [f"{width}×{height}" for _, _, width, height in formats],
-    }
-    tied = []
-    for name, texts in properties.items():
-        values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
-        if len(values) < 2:
-            continue
-        train, test = side == 0, side == 2
-        table = np.zeros((len(values), int(labels.max()) + 1))
-        np.add.at(table, (code[train], labels[train]), 1)
-        usual = int(table.sum(0).argmax())
-        named = np.where(table.sum(1) > 0, table.argmax(1), usual)
-        order = np.argsort(-counts, kind="stable")[:MOST_LISTED]
-        tied.append(
-            FileProperty(
-                property=name,
-                num_values=len(values),
-                values={str(values[k]): int(counts[k]) for k in order},
-                class_accuracy=float((named[code[test]] == labels[test]).mean()) if test.any() else None,
-                class_chance=float((labels[test] == usual).mean()) if test.any() else None,
-                split_association=cramers_v(code[side >= 0], side[side >= 0]),
-            )
-        )
-    return tuple(tied)
-
-
-def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """The bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 where one decides the other."""
-    from scipy.stats.contingency import crosstab, expected_freq
-
-    table = crosstab(a, b).count
-    expected, n, (r, k) = expected_freq(table), len(a), table.shape
-    if n < 2 or min(r, k) < 2:
-        return 0.0
-    phi2 = max(0.0, ((table - expected) ** 2 / expected).sum() / n - (r - 1) * (k - 1) / (n - 1))
-    r, k = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
-    return float(min(1.0, np.sqrt(phi2 / max(min(r, k) - 1, 1e-9))))
 
 
 def accuracy_by_distance(

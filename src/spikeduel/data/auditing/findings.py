@@ -7,12 +7,13 @@ from spikeduel.results.audit import (
     PICTURES_LEFT_OUT,
     PROBLEM_ABOVE,
     Audit,
-    FileCounts,
     FileProperty,
     Finding,
     FindingKind,
     Remedy,
 )
+from spikeduel.results.file_counts import FileCounts
+from spikeduel.results.statistics import Name, Statistics
 
 SMALL_SHARE = 0.001
 """Near duplicates across sides up to this share of the images move no result by a tenth of a point."""
@@ -28,6 +29,10 @@ IMBALANCE = 10
 ASSOCIATION = 0.3
 SURE = 2.0
 """Standard deviations that a score has to lie above chance."""
+SIDE_GAP = 0.1
+"""A coin tells the side of half the recordings; a little more is no other kind of recordings."""
+MOST_STATISTICS = 3
+REMEDIES: dict[Name, Remedy] = {"length": "fix_length", "events": "bin_by_events", "event rate": "bin_by_events"}
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
@@ -56,6 +61,14 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
             count=exact.conflicting,
             names=exact.conflicting_files or (),
         )
+    if audit.stretches and (count := audit.stretches.test_in_training):
+        yield Finding(
+            kind="stretch_test_in_training",
+            is_problem=count > PROBLEM_ABOVE["stretch_test_in_training"] * num_test,
+            count=count,
+            share=count / num_test,
+            remedy=keep_groups,
+        )
     if cut:
         share = cut / num_test
         yield Finding(kind="cut_groups", is_problem=True, count=audit.groups_cut, share=share, remedy=keep_groups)
@@ -65,8 +78,9 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
         gap, siblings = probe.accuracy - probe.accuracy_if_grouped, probe.siblings_in_train
         if has_gap := gap > GAP and gap * probe.n >= FEWEST:
             yield Finding(kind="leakage", is_problem=True, share=siblings, remedy=keep_groups)
-        # Equal images are a finding of their own.
-        near = siblings - exact.test_in_training / num_test
+        # Equal images, and shared stretches, are findings of their own.
+        known = exact.test_in_training + (audit.stretches.test_in_training if audit.stretches else 0)
+        near = siblings - known / num_test
         if near > PROBLEM_ABOVE["near_test_in_training"] and near * probe.n >= FEWEST and not cut and not has_gap:
             yield Finding(kind="near_test_in_training", is_problem=True, share=near, remedy=keep_groups)
     moved = audit.moved_copies.test_in_training if audit.moved_copies else 0
@@ -128,17 +142,60 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
             yield _note("format_tells_class", share=found.class_accuracy, names=(found.property,))
         if found.split_association > ASSOCIATION:
             yield _note("format_tells_side", names=(found.property,))
+    if audit.statistics:
+        yield from _of_recordings(audit, audit.statistics)
     if any(getattr(audit.searched, side) < getattr(counts, side) for side in ("train", "val", "test")):
         yield _note("searched_a_sample", audit.searched.total)
 
 
+def _of_recordings(audit: Audit, found: Statistics) -> Iterator[Finding]:
+    """What recordings differ in beside what they show; and stretches that no test recording shares with training."""
+    if audit.stretches and (elsewhere := audit.stretches.across - audit.stretches.test_in_training):
+        yield _note("stretches_elsewhere", elsewhere)
+    if found.hot_pixels:
+        yield _note("hot_pixels", len(found.hot_pixels), tuple(f"({x}, {y})" for x, y in found.hot_pixels))
+    chance = max(found.class_chance or 0, 1 / len(audit.class_sides))
+    if _is_above(found.class_accuracy, chance, found.num_tested):
+        yield _told(
+            "statistics_tell_class",
+            found.class_accuracy,
+            {
+                each.name: each.class_accuracy
+                for each in found.statistics
+                if _is_above(each.class_accuracy, chance, found.num_tested)
+            },
+        )
+    if _is_above(found.side_accuracy, 0.5, found.num_groups, SIDE_GAP):
+        yield _told(
+            "statistics_tell_side",
+            found.side_accuracy,
+            {
+                each.name: each.side_accuracy
+                for each in found.statistics
+                if _is_above(each.side_accuracy, 0.5, found.num_groups, SIDE_GAP)
+            },
+        )
+
+
+def _told(kind: FindingKind, share: float | None, by: dict[Name, float | None]) -> Finding:
+    """What statistics tell, named in the order of what each tells alone."""
+    names = tuple(sorted(by, key=lambda name: -(by[name] or 0)))[:MOST_STATISTICS]
+    remedy: Remedy | None = None
+    if kind == "statistics_tell_class" and names:
+        remedy = REMEDIES.get(names[0])
+    return Finding(kind=kind, is_problem=False, share=share, names=names, remedy=remedy)
+
+
 def _tells_class(found: FileProperty, num_test: int, num_classes: int) -> bool:
-    """Whether the class is told more often than by naming one, by more than few test images do by chance."""
-    if found.class_accuracy is None or found.class_chance is None:
+    """Whether the class is told more often than by naming one."""
+    return _is_above(found.class_accuracy, max(found.class_chance or 0, 1 / num_classes), num_test)
+
+
+def _is_above(accuracy: float | None, chance: float, num: int, gap: float = GAP) -> bool:
+    """Whether an accuracy on `num` images lies above chance by more than few images bring about."""
+    if accuracy is None or not num:
         return False
-    chance = max(found.class_chance, 1 / num_classes)
-    spread = (chance * (1 - chance) / num_test) ** 0.5
-    return found.class_accuracy - chance > max(GAP, SURE * spread)
+    return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)
 
 
 def _note(

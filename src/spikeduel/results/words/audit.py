@@ -1,6 +1,5 @@
 """An audit in words: a sentence for each finding, the rows of its table, and its JSON document."""
 
-from collections.abc import Sequence
 from string import Formatter
 from typing import Any
 
@@ -9,98 +8,97 @@ from spikeduel.results.audit import (
     PICTURES_LEFT_OUT,
     PROBLEM_ABOVE,
     Audit,
-    FileCounts,
     Finding,
     FindingKind,
-    IgnoredFiles,
     Move,
+    Pair,
     Remedy,
 )
+from spikeduel.results.file_counts import FileCounts
+from spikeduel.results.words import statistics
+from spikeduel.results.words.file_counts import by_ending, described, opening
 from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
 from spikeduel.system import typed
 
 SMALL_SHARE = 0.001
-HEIF_ENDINGS = frozenset({".heic", ".heif", ".hif"})
-PIXELS_ARE_NOT_ALL = (
-    "Pixels cannot show every leak: two pictures of one person or object that look different are found only if groups "
-    "are given."
-)
+STRETCHES = ("a stretch on two sides", "a stretch on one side")
 
 
 _SENTENCES: dict[FindingKind, str] = {
     "test_in_training": (
-        "{count:test image} ({shared}) {one:has|have} an exact copy in training. A network can answer {one:it|them} "
+        "{count:test {noun}} ({shared}) {one:has|have} an exact copy in training. A network can answer {one:it|them} "
         "from memory."
     ),
     "conflicting_labels": (
-        "{count:set} of equal images ({audit.exact_duplicates.conflicting_images:,} images) {one:has|have} different "
-        "labels{named}. At least one label is wrong. Correct the labels or remove the images."
+        "{count:set} of equal {noun}s ({audit.exact_duplicates.conflicting_images:,} {noun}s) {one:has|have} "
+        "different labels{named}. At least one label is wrong. Correct the labels or remove the {noun}s."
     ),
     "cut_groups": (
-        "The split cuts {count:group}: {shared} of the test images have relatives in training, which show the same "
+        "The split cuts {count:group}: {shared} of the test {noun}s have relatives in training, which show the same "
         "person or thing. Scores then measure memory, not recognition."
     ),
     "leakage": (
-        "Leakage: {shared} of the test images have a sibling in training (same group, or nearly the same picture). An "
-        "untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
+        "Leakage: {shared} of the test {noun}s have a sibling in training (same group, or nearly the same picture). "
+        "An untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
         "without these siblings (always training's most frequent class: {audit.probe.chance:.1%}). A network can "
         "answer from memory."
     ),
     "near_test_in_training": (
-        "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
+        "{shared} of the test {noun}s have a near duplicate in training. Scores on them measure memory as much as "
         "recognition."
     ),
     "moved_test_in_training": (
-        "{count:test image} ({shared}) {one:is a moved copy of a training image|are moved copies of training images}: "
-        "shifted, turned, mirrored, cropped or scaled. Scores on {one:it|them} measure memory as much as recognition."
+        "{count:test {noun}} ({shared}) "
+        "{one:is a moved copy of a training {noun}|are moved copies of training {noun}s}: shifted, turned, mirrored, "
+        "cropped or scaled. Scores on {one:it|them} measure memory as much as recognition."
     ),
     "unreadable_files": ("{count:unreadable file}{named}. Remove or replace {one:it|them} before training."),
     "groups_joined": (
-        "{count:set} of equal images {one:lies|lie} in several groups, such as under several people. These groups are "
-        "joined, so that no split cuts them."
+        "{count:set} of equal {noun}s {one:lies|lie} in several groups, such as under several people. These groups "
+        "are joined, so that no split cuts them."
     ),
     "validation_copies": (
         "Validation is slightly optimistic: {count:duplicate}. Remove {one:it|them} or pass --group-by."
     ),
     "copies_on_one_side": (
-        "{count:duplicate} on the same side of the split: there are fewer different images than it seems."
+        "{count:duplicate} on the same side of the split: there are fewer different {noun}s than it seems."
     ),
     "near_across_sides": (
-        "{count:image} of validation or test {one:has|have} a near duplicate on another side "
-        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). Look at "
+        "{count:{noun}} of validation or test {one:has|have} a near duplicate on another side "
+        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test {noun}s in training). Look at "
         "the pairs in the report."
     ),
     "moved_across_sides": (
-        "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
-        "copy of an image on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). "
+        "{count:{noun}} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
+        "copy of one on another side ({moved:,} of the {audit.counts.test:,} test {noun}s of one in training). "
         "Look at the pairs in the report."
     ),
     "groups_cut_at_validation": (
         "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
     ),
     "unbalanced_classes": (
-        "Classes are unbalanced: {classes[0].total:,} images of {names[0]}, {classes[1].total:,} of {names[1]}. Look "
+        "Classes are unbalanced: {classes[0].total:,} {noun}s of {names[0]}, {classes[1].total:,} of {names[1]}. Look "
         "at F1 and the scores by class, not at accuracy alone."
     ),
     "few_test_images": (
-        "{count:class} {one:has|have} fewer than {few} test images{named}. The scores by class are uncertain there."
+        "{count:class} {one:has|have} fewer than {few} test {noun}s{named}. The scores by class are uncertain there."
     ),
     "class_shares_differ": (
-        "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training images and "
-        "{shared} of the test images."
+        "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training {noun}s and "
+        "{shared} of the test {noun}s."
     ),
     "format_tells_class": (
-        "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test images "
+        "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test {noun}s "
         "(always training's most frequent class: {format.class_chance:.1%}). A network may learn what comes with it, "
         "such as borders or traces of compression."
     ),
     "format_tells_side": (
         "The {names[0]} of files differs between the sides of the split (Cramér's V {format.split_association:.2f}). "
-        "Test images are of another kind than training images."
+        "Test {noun}s are of another kind than training {noun}s."
     ),
     "searched_a_sample": (
-        "Near duplicates and distances are those of a sample, always the same: {sampled} images. Each was compared "
-        "with all training images."
+        "Near duplicates and distances are those of a sample, always the same: {sampled} {noun}s. Each was compared "
+        "with all training {noun}s."
     ),
     "labels_to_check": (
         "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another "
@@ -119,12 +117,36 @@ _SENTENCES: dict[FindingKind, str] = {
         "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out of the data folder."
     ),
     "many_files_ignored": "{count:file} in the folder {one:is no picture|are no pictures}, or hidden: {ignored}.",
+    "stretch_test_in_training": (
+        "{count:test recording} ({shared}) {one:shares|share} a stretch of events with a training recording: both were "
+        "cut from one recording, or one is a part of the other. A network can answer {one:it|them} from memory."
+    ),
+    "stretches_elsewhere": (
+        "Validation is slightly optimistic: {count:recording} {one:shares|share} a stretch of events with a recording "
+        "of another side. Look at the pairs in the report."
+    ),
+    "statistics_tell_class": (
+        "A few numbers of a recording tell its class{named}. A classifier of these and the like, without any frame, "
+        "predicts {shared} of the test recordings (always training's most frequent class: "
+        "{audit.statistics.class_chance:.1%}). What a network scores up to that need not come from what was seen."
+    ),
+    "statistics_tell_side": (
+        "Training and test recordings differ in a few numbers{named}. A classifier of these and the like, without any "
+        "frame, tells {shared} of them apart (a coin: 50 %). Test recordings are of another kind than training "
+        "recordings; the report has the medians."
+    ),
+    "hot_pixels": (
+        "{count:pixel} {one:has|have} many times the events of others in most recordings of a side or class, whatever "
+        "is seen: {named}. Leave {one:its|their} events out of the files."
+    ),
 }
 _REMEDIES: dict[Remedy, str] = {
     "use_default_split": "Use --split default: it keeps groups and copies on one side.",
-    "divide_the_data_anew": "Move relatives to one side of train/ and test/, or test on other images.",
-    "give_groups": "Say which images belong together (--group-by), so that the split keeps them on one side.",
+    "divide_the_data_anew": "Move relatives to one side of train/ and test/, or test on other {noun}s.",
+    "give_groups": "Say which {noun}s belong together (--group-by), so that the split keeps them on one side.",
     "remove_copies": "Remove the copies from training or test.",
+    "fix_length": "Take the same time of each (--set last_ms=…), or frames of equally many events (--bin-by events).",
+    "bin_by_events": "Frames of equally many events (--bin-by events) hide the rate; the number of events still shows.",
 }
 
 
@@ -168,21 +190,31 @@ def sentence(finding: Finding, audit: Audit) -> str:
         format=next((each for each in audit.formats if each.property in finding.names), None),
         sampled=", ".join(f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of),
         few=FEW_TEST_IMAGES,
+        noun=audit.noun,
         moved=audit.moved_copies.test_in_training if audit.moved_copies else 0,
         ignored=_ignored_by(finding, audit.files),
         opening=opening(finding.names),
     )
-    parts = [text, _REMEDIES[finding.remedy] if finding.remedy else "", _threshold(finding)]
+    remedy = filled(_REMEDIES[finding.remedy], noun=audit.noun) if finding.remedy else ""
+    parts = [text, remedy, _threshold(finding, audit.noun)]
     return " ".join(part for part in parts if part)
 
 
-def _threshold(finding: Finding) -> str:
+def not_all(audit: Audit) -> str:
+    """What no audit can find."""
+    return (
+        f"Pixels cannot show every leak: two {audit.noun}s of one person or object that look different are found only "
+        "if groups are given."
+    )
+
+
+def _threshold(finding: Finding, noun: str) -> str:
     """From which share on a finding is a problem, where that is not any."""
     above = PROBLEM_ABOVE.get(finding.kind, 0.0)
     if not above:
         return ""
-    of = "test images" if finding.kind.endswith("in_training") else "pictures"
-    of = "images" if finding.kind == "conflicting_labels" else of
+    of = f"test {noun}s" if finding.kind.endswith("in_training") else "pictures"
+    of = f"{noun}s" if finding.kind == "conflicting_labels" else of
     return f"A problem above {100 * above:g} % of the {of}."
 
 
@@ -195,36 +227,8 @@ def _ignored_by(finding: Finding, files: FileCounts | None) -> str:
     return "; ".join(described(each) for each in files.ignored if each.rule not in PICTURES_LEFT_OUT) if files else ""
 
 
-def by_ending(endings: dict[str, int]) -> str:
-    """Numbers of files by ending: "106 .heic, 3 without ending"."""
-    return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
-
-
-def described(ignored: IgnoredFiles) -> str:
-    """Files that one rule leaves out: "3 .txt and 1 .csv (no picture)"."""
-    return f"{by_ending(ignored.endings)} ({ignored.rule})"
-
-
 def _ignored(files: FileCounts) -> str:
     return ", ".join(f"{each.count:,} {each.rule}" for each in files.ignored) or "none"
-
-
-def opening(endings: Sequence[str]) -> str:
-    """What to do about pictures with these endings that cannot be opened."""
-    if HEIF_ENDINGS.isdisjoint(endings):
-        return "Convert them to PNG or JPEG, or move them out of the data folder."
-    others = " Convert the others to PNG or JPEG." if set(endings) - HEIF_ENDINGS else ""
-    return f"Install what opens them (pip install pillow-heif), or convert them to PNG or JPEG.{others}"
-
-
-def pictures_left_out(files: FileCounts) -> list[str]:
-    """A sentence for each kind of picture among ignored files that cannot be opened or is not called a picture."""
-    found = []
-    if unopened := files.by("format not opened here"):
-        found.append(f"{by_ending(unopened.endings)} cannot be opened here. {opening(tuple(unopened.endings))}")
-    if unnamed := files.by("picture without its ending"):
-        found.append(f"{by_ending(unnamed.endings)} begin like pictures, and are not called so. Rename them.")
-    return found
 
 
 def problems(audit: Audit) -> list[str]:
@@ -247,13 +251,27 @@ def document(audit: Audit) -> dict[str, Any]:
 
 def near_definition(audit: Audit) -> str:
     """What counts as a near duplicate."""
+    noun, pictures, shared = audit.noun, "small grey versions", ""
+    if audit.stretches is not None:
+        pictures = "small blurred pictures of all their events"
+        shared = (
+            " Recordings share a stretch where one's events, shifted in time or place, are the other's for a while; "
+            "these are no near duplicates as well."
+        )
     return (
-        f"Two images are near duplicates where the distance between their small grey versions (mean removed, scaled to "
-        f"length 1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} equal random "
-        "portions of the training images, of the distance to the nearest image in the portion. Exact duplicates are "
-        "counted apart. An image is a moved copy of another where, with one laid over the other (shifted, turned, "
-        f"mirrored, scaled), what remains is below {audit.near:g} times what remains with other images like it."
+        f"Two {noun}s are near duplicates where the distance between their {pictures} (mean removed, scaled to length "
+        f"1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} equal random portions "
+        f"of the training {noun}s, of the distance to the nearest {noun} in the portion. Exact duplicates are counted "
+        f"apart.{shared} One is a moved copy of another where, with one laid over the other (shifted, turned, "
+        f"mirrored, scaled), what remains is below {audit.near:g} times what remains with others like it."
     )
+
+
+def nearness(pair: Pair) -> str:
+    """How near the two of a pair are: "0.21 of the usual", or "98.0 % of events shared"."""
+    if pair.kind in STRETCHES:
+        return f"{per_cent(1 - pair.ratio)} of events shared"
+    return f"{pair.ratio:.2f} of the usual"
 
 
 def move_in_words(move: Move) -> str:
@@ -273,32 +291,39 @@ def move_in_words(move: Move) -> str:
 def rows(audit: Audit) -> list[dict[str, str]]:
     """The numbers of an audit, as rows of a table."""
     exact, near, probe, counts = audit.exact_duplicates, audit.near_duplicates, audit.probe, audit.counts
+    small = "images" if audit.noun == "image" else "pictures"
     table = {
-        "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
+        f"{audit.noun}s": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.classes)}",
         "split": audit.split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
-        "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
-        "near duplicates": f"{near.within:,} images within a side, {near.across:,} across sides",
+        "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal {audit.noun}s",
+        "near duplicates": f"{near.within:,} {audit.noun}s within a side, {near.across:,} across sides",
         "moved copies": "not measured",
         "groups": _groups(audit),
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(audit.files.read) if audit.files else "",
         "files ignored": _ignored(audit.files) if audit.files else "",
-        "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)",
+        "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey {small}, nothing trained)",
         "without siblings": f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)",
         "split over files": f"{_percent(probe.accuracy_if_ungrouped)} accuracy (groups cut)",
         "constant answer": f"{_percent(probe.chance)} accuracy (always training's most frequent class)",
-        "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
+        "siblings in training": f"{_percent(probe.siblings_in_train)} of the test {audit.noun}s",
     }
     if moved := audit.moved_copies:
         table["moved copies"] = f"{moved.across:,} across sides"
+    if stretches := audit.stretches:
+        table["shared stretches"] = (
+            f"{stretches.within:,} {audit.noun}s within a side, {stretches.across:,} across sides"
+        )
+    if audit.statistics:
+        table |= statistics.rows(audit.statistics)
     if probe.accuracy_if_ungrouped is None:
         del table["split over files"]
     if audit.files is None:
         del table["files read"], table["files ignored"]
     if exact.across_groups is not None:
-        table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal images"
+        table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal {audit.noun}s"
     for of_files in audit.formats:
         more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
         values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
