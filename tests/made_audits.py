@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from spikeduel.results.audit import Audit, Counts, Distances, ExactDuplicates, NearDuplicates, Probe
+from spikeduel.results.statistics import Statistic, Statistics
 
 CLEAN = Audit(
     dataset="pets",
@@ -29,6 +30,20 @@ CLEAN = Audit(
     distances=Distances(test_to_train=None, within_train=None, bins=()),
     searched=Counts(train=800, val=100, test=1000),
 )  # fmt: skip
+STATISTICS = Statistics(
+    statistics=(
+        Statistic(
+            name="length", sides={"train": 300, "val": 300, "test": 310}, classes={"cat": 300, "dog": 310},
+            class_accuracy=0.8, side_accuracy=0.5,
+        ),
+        Statistic(
+            name="at hot pixels", sides={"train": 0, "val": 0, "test": 0}, classes={"cat": 0, "dog": 0},
+            class_accuracy=None, side_accuracy=None,
+        ),
+    ),
+    hot_pixels=(), class_accuracy=0.5, class_chance=0.5, num_tested=1000, side_accuracy=0.5, num_groups=1600,
+)  # fmt: skip
+"""Of recordings that differ in nothing that tells."""
 
 
 def audit_with(**changes: Any) -> Audit:

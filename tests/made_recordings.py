@@ -4,7 +4,9 @@ import struct
 
 import numpy as np
 
+from spikeduel.data.events.binning import Binning
 from spikeduel.data.events.events import Events
+from spikeduel.data.events.recordings import Recordings
 
 DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
 
@@ -99,3 +101,24 @@ def directions(folder, count=60, side=12, seed=0):
             path = folder / name / f"{number}.bs2"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(five_bytes(Events(x, y, when, p)))
+
+
+def seen(picture, count=1500, last=300_000, seed=0):
+    """A recording of `picture` `[H, W]`: events where it is bright, and a tenth of them anywhere, at random times."""
+    rng = np.random.default_rng(seed)
+    weight = picture / picture.sum() * 0.9 + 0.1 / picture.size
+    place = rng.choice(picture.size, count, p=weight.ravel())
+    t = np.sort(rng.integers(0, last, count))
+    return Events(place % picture.shape[1], place // picture.shape[1], t, rng.integers(0, 2, count))
+
+
+def part(events, first, last):
+    """The events from time `first` to before `last`, in microseconds."""
+    taken = (events.t >= first) & (events.t < last)
+    return Events(events.x[taken], events.y[taken], events.t[taken], events.p[taken])
+
+
+def kept(recorded, sensor, num_frames=4):
+    """`Recordings` of events."""
+    packed = [each.packed() for each in recorded]
+    return Recordings(np.concatenate(packed), np.cumsum([0, *map(len, packed)]), Binning(num_frames, sensor))

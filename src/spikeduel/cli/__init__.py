@@ -75,6 +75,8 @@ def audit(given: Given, out: Path | None = None) -> None:
         print_json(words.document(audited))
     else:
         parts = [render(words.rows(audited))]
+        if audited.statistics:
+            parts.append(render(words.statistics.medians(audited.statistics)))
         found = {"Problems, which invalidate a result": words.problems(audited), "Worth knowing": words.notes(audited)}
         for title, texts in found.items():
             if texts:

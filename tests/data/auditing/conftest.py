@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from made_recordings import kept, seen
 from spikeduel.data import Prepared, Preprocessing
 
 
@@ -21,6 +22,36 @@ def make_set():
             name="planted", images=images, labels=labels, classes=("a", "b", "c"),
             preprocessing=Preprocessing(channels, height, width), groups=groups, official=official, samples=[],
             fingerprint="f" * 64,
+        )  # fmt: skip
+
+    return make
+
+
+SENSOR = (16, 16)
+
+
+def drawn_picture(seed):
+    """A smooth random picture, `SENSOR`, of which a third is dark."""
+    coarse = np.random.default_rng(seed).random((4, 4))
+    return np.kron(np.maximum(coarse - 0.33, 0), np.ones((4, 4)))
+
+
+@pytest.fixture
+def recorded_events():
+    """Events of 120 recordings, each of a picture of its own."""
+    return [seen(drawn_picture(number), seed=1000 + number) for number in range(120)]
+
+
+@pytest.fixture
+def make_recorded():
+    """Makes a prepared set of recordings of three classes from their events."""
+
+    def make(recorded, labels=None, groups=None):
+        images = kept(recorded, SENSOR)
+        return Prepared(
+            name="planted", images=images, labels=np.arange(len(recorded)) % 3 if labels is None else labels,
+            classes=("a", "b", "c"), preprocessing=Preprocessing.of_recordings(images.binning), groups=groups,
+            samples=[], fingerprint="f" * 64, names=tuple(f"{number}.bs2" for number in range(len(recorded))),
         )  # fmt: skip
 
     return make

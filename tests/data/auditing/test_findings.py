@@ -1,8 +1,9 @@
 import pytest
+from msgspec.structs import replace
 
-from made_audits import audit_with
+from made_audits import STATISTICS, audit_with
 from spikeduel.data.auditing.findings import findings
-from spikeduel.results.audit import Counts, FileProperty, Finding, LabelCheck, MovedCopies
+from spikeduel.results.audit import Counts, FileProperty, Finding, LabelCheck, MovedCopies, SharedStretches
 from spikeduel.results.file_counts import FileCounts, IgnoredFiles
 
 
@@ -154,6 +155,35 @@ def test_many_moved_copies_are_a_problem():
     # Where the split cuts groups, that is said instead.
     cut = audit_with(moved_copies=moved, groups_cut=1, groups_cut_test_images=1)
     assert [finding.kind for finding in findings(cut)] == ["cut_groups", "moved_across_sides"]
+
+
+def test_stretches_in_training_are_a_problem_as_exact_copies_are():
+    def found(count):
+        stretches = SharedStretches(within=0, across=count, test_in_training=count)
+        return findings(audit_with(stretches=stretches, noun="recording", statistics=STATISTICS))
+
+    (few,), (many,) = found(5), found(6)
+    assert (few.kind, few.is_problem, few.remedy) == ("stretch_test_in_training", False, "divide_the_data_anew")
+    assert (many.count, many.share, many.is_problem) == (6, 0.006, True)
+
+
+def test_statistics_that_tell_are_named_the_most_telling_first():
+    events = replace(STATISTICS.statistics[0], name="events", class_accuracy=0.9, side_accuracy=0.7)
+    statistics = replace(
+        STATISTICS, statistics=(*STATISTICS.statistics, events), class_accuracy=0.95, side_accuracy=0.72
+    )
+    assert findings(audit_with(statistics=statistics)) == (
+        note("statistics_tell_class", share=0.95, names=("events", "length"), remedy="bin_by_events"),
+        note("statistics_tell_side", share=0.72, names=("events",)),
+    )
+    few = replace(statistics, num_tested=3, num_groups=10)
+    assert [each.kind for each in findings(audit_with(statistics=few))] == []
+    assert findings(audit_with(statistics=STATISTICS)) == ()
+
+
+def test_hot_pixels_are_named():
+    found = findings(audit_with(statistics=replace(STATISTICS, hot_pixels=((3, 4), (5, 6)))))
+    assert found == (note("hot_pixels", 2, names=("(3, 4)", "(5, 6)")),)
 
 
 def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:

@@ -4,9 +4,21 @@ from typing import get_args
 import msgspec
 import pytest
 
-from made_audits import CLEAN, audit_with
-from spikeduel.results.audit import FileProperty, Finding, FindingKind, LabelCheck, Move, MovedCopies, Remedy
-from spikeduel.results.words.audit import document, move_in_words, rows, sentence
+from made_audits import CLEAN, STATISTICS, audit_with
+from spikeduel.results.audit import (
+    AuditedImage,
+    FileProperty,
+    Finding,
+    FindingKind,
+    LabelCheck,
+    Move,
+    MovedCopies,
+    Pair,
+    Remedy,
+    SharedStretches,
+)
+from spikeduel.results.words.audit import document, move_in_words, nearness, rows, sentence
+from spikeduel.results.words.statistics import medians
 from spikeduel.system import typed
 
 SIZES = FileProperty(
@@ -18,13 +30,14 @@ NAMES = {
     "class_shares_differ": ("dog",),
     "format_tells_class": ("size",),
     "format_tells_side": ("size",),
+    "hot_pixels": ("(3, 4)",),
 }
 
 
 @pytest.mark.parametrize("kind", get_args(FindingKind))
 def test_every_finding_has_a_sentence(kind: FindingKind) -> None:
     labels = LabelCheck(examined=1900, agreement=0.9, suspects=9)
-    audit = audit_with(formats=(SIZES,), searched={"train": 100}, labels=labels)
+    audit = audit_with(formats=(SIZES,), searched={"train": 100}, labels=labels, statistics=STATISTICS)
     for count in (1, 1234):
         finding = Finding(kind=kind, is_problem=False, count=count, share=0.1, names=NAMES.get(kind, ()))
         text = sentence(finding, audit)
@@ -103,6 +116,28 @@ def test_how_an_image_was_moved() -> None:
     assert move_in_words(moved) == "mirrored, turned by 8°, reduced by 5 %, shifted by 5 pixels"
     larger = Move(mirrored=False, degrees=0, scale=1.1, right=1.0, down=0.0)
     assert move_in_words(larger) == "enlarged by 10 %, shifted by 1 pixel"
+
+
+def test_of_recordings_there_are_more_rows() -> None:
+    stretches = SharedStretches(within=3, across=2, test_in_training=1)
+    found = table(noun="recording", stretches=stretches, statistics=STATISTICS)
+    assert next(iter(found)) == "recordings"
+    assert found["shared stretches"] == "3 recordings within a side, 2 across sides"
+    assert found["statistics alone"].startswith("50.0 % accuracy")
+    assert found["hot pixels"] == "none"
+    assert not any("image" in text for text in found.values())
+
+
+def test_medians_have_their_units() -> None:
+    length, hot = medians(STATISTICS)
+    assert list(length.values()) == ["length", "300 ms", "300 ms", "310 ms", "80.0 %", "50.0 %"]
+    assert list(hot.values()) == ["at hot pixels", "0.0 %", "0.0 %", "0.0 %", "–", "–"]
+
+
+def test_how_near_a_pair_is() -> None:
+    image = AuditedImage(index=0, side="test", label="cat", file=None)
+    assert nearness(Pair(kind="near on two sides", a=image, b=image, ratio=0.2)) == "0.20 of the usual"
+    assert nearness(Pair(kind="a stretch on two sides", a=image, b=image, ratio=0.2)) == "80.0 % of events shared"
 
 
 def test_moved_copies_are_counted_where_they_were_sought() -> None:

@@ -3,7 +3,7 @@
 from spikeduel.results.statistics import Name, Statistics
 from spikeduel.results.words.numbers import listed, per_cent
 
-UNITS: dict[Name, str] = {"length": " ms", "event rate": " a second"}
+UNITS: dict[Name, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[Name, ...] = ("brighter events", "pixels in use", "at hot pixels")
 SIDES = {"train": "training", "val": "validation", "test": "test"}
 
@@ -21,12 +21,8 @@ def told(share: float | None) -> str:
 
 
 def rows(found: Statistics) -> dict[str, str]:
-    """What stands in the audit's table: the medians by side, and what is told by them alone."""
-    table: dict[str, str] = {}
-    for each in found.statistics:
-        sides = [f"{amount(each.name, value)} {SIDES[side]}" for side, value in each.sides.items()]
-        table[each.name] = f"median {', '.join(sides)}"
-    table["hot pixels"] = listed([f"({x}, {y})" for x, y in found.hot_pixels]) or "none"
+    """What stands in the audit's table."""
+    table = {"hot pixels": listed([f"({x}, {y})" for x, y in found.hot_pixels]) or "none"}
     if found.class_accuracy is not None:
         table["statistics alone"] = (
             f"{per_cent(found.class_accuracy)} accuracy (length, event rate and so on, no frame)"
@@ -34,3 +30,16 @@ def rows(found: Statistics) -> dict[str, str]:
     if found.side_accuracy is not None:
         table["sides told"] = f"{per_cent(found.side_accuracy)} of training and test recordings (a coin: 50 %)"
     return table
+
+
+def medians(found: Statistics) -> list[dict[str, str]]:
+    """A row for each statistic: its median on each side, and how often it alone tells class and side."""
+    return [
+        {
+            "median": each.name,
+            **{SIDES[side]: amount(each.name, value) for side, value in each.sides.items()},
+            "class told": told(each.class_accuracy),
+            "side told": told(each.side_accuracy),
+        }
+        for each in found.statistics
+    ]

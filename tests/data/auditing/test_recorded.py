@@ -1,0 +1,120 @@
+"""Whole audits of sets of recordings, clean and with one planted fault each."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from made_recordings import part, seen
+from spikeduel.data import Split
+from spikeduel.data.auditing import examine
+from spikeduel.data.events.events import Events
+from spikeduel.results.audit import NearDuplicates
+from spikeduel.results.words import audit as words
+from spikeduel.settings import Experiment
+
+EXPERIMENT = Experiment(dataset="digits")
+SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
+
+
+def kinds(found):
+    return {each.kind for each in found.conclusions}
+
+
+def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert kinds(found) == set()
+    assert found.details.pairs == ()
+    assert found.noun == "recording"
+    assert (found.stretches.within, found.stretches.across) == (0, 0)
+    assert found.statistics.hot_pixels == ()
+    assert found.formats == ()
+
+
+def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, recorded_events):
+    recorded_events[100] = part(recorded_events[7], 60_000, 200_000)
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert not found.ok
+    (problem,) = found.problems
+    assert (problem.kind, problem.count, problem.share) == ("stretch_test_in_training", 1, 1 / 30)
+    assert problem.remedy == "divide_the_data_anew"
+    assert found.near_duplicates == NearDuplicates(within=0, across=0, test_in_training=0)
+    (pair,) = found.details.pairs
+    assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == ("a stretch on two sides", "100.bs2", "7.bs2", 0)
+    # Its relative is kept out of training where the nearest neighbour is asked without siblings.
+    assert found.probe.siblings_in_train == pytest.approx(1 / 30)
+
+
+def test_parts_of_one_side_are_no_problem(make_recorded, recorded_events):
+    recorded_events[3] = part(recorded_events[7], 60_000, 200_000)
+    recorded_events[85] = part(recorded_events[9], 60_000, 200_000)
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert found.ok
+    assert (found.stretches.within, found.stretches.across, found.stretches.test_in_training) == (2, 1, 0)
+    assert kinds(found) == {"stretches_elsewhere"}
+
+
+def test_a_second_recording_of_one_picture_is_near(make_recorded, recorded_events):
+    picture = np.kron(np.random.default_rng(7).random((4, 4)) ** 3, np.ones((4, 4)))
+    for number, seed in ((7, 1), (100, 2)):
+        recorded_events[number] = seen(picture, 6000, seed=seed)
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert found.near_duplicates == NearDuplicates(within=0, across=1, test_in_training=1)
+    assert found.stretches.across == 0
+    assert [(pair.a.index, pair.b.index) for pair in found.details.pairs] == [(100, 7)]
+
+
+def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events):
+    for number in range(0, 120, 3):
+        each = recorded_events[number]
+        recorded_events[number] = Events(each.x, each.y, each.t * 2, each.p)
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert kinds(found) == {"statistics_tell_class"}
+    (told,) = found.conclusions
+    assert told.share > 0.6
+    assert set(told.names) == {"length", "event rate"}
+    assert told.remedy in ("fix_length", "bin_by_events")
+    length = found.statistics.statistics[0]
+    assert length.name == "length"
+    assert length.classes["a"] == pytest.approx(2 * length.classes["b"], rel=0.01)
+
+
+def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
+    for number in range(90, 120):
+        each, random = recorded_events[number], np.random.default_rng(number)
+        is_hot = random.random(len(each.t)) < 0.08
+        recorded_events[number] = Events(np.where(is_hot, 5, each.x), np.where(is_hot, 3, each.y), each.t, each.p)
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert kinds(found) == {"hot_pixels", "statistics_tell_side"}
+    assert found.statistics.hot_pixels == ((5, 3),)
+    told = next(each for each in found.conclusions if each.kind == "statistics_tell_side")
+    assert told.share > 0.9
+    assert told.names[0] == "at hot pixels"
+
+
+def test_a_group_that_the_split_cuts(make_recorded, recorded_events):
+    groups = np.arange(120)
+    groups[95] = groups[5]
+    found = examine(EXPERIMENT, make_recorded(recorded_events, groups=groups), SPLIT)
+    (problem,) = found.problems
+    assert (problem.kind, problem.count) == ("cut_groups", 1)
+    said = " ".join((words.sentence(problem, found), words.near_definition(found), *words.rows(found)[0].values()))
+    assert "recordings" in said
+    assert "image" not in said
+
+
+def test_another_order_of_the_same_events_is_another_recording(make_recorded, recorded_events):
+    """Their pictures are equal, and they are not."""
+    each = recorded_events[7]
+    recorded_events[100] = Events(each.x, each.y, each.t.max() - each.t, each.p)
+    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert found.exact_duplicates.across == 0
+    assert found.near_duplicates.across == 1
+
+
+def test_endings_that_tell_the_class(make_recorded, recorded_events):
+    prepared = make_recorded(recorded_events)
+    names = tuple(f"{number}.{'dat' if number % 3 else 'raw'}" for number in range(120))
+    found = examine(EXPERIMENT, replace(prepared, names=names), SPLIT)
+    assert kinds(found) == {"format_tells_class"}
+    assert found.formats[0].values == {".dat": 80, ".raw": 40}

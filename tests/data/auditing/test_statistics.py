@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from made_recordings import kept, some_events
+from spikeduel.data import Split
+from spikeduel.data.auditing.statistics import examine
+from spikeduel.data.events.events import Events
+from spikeduel.system.progress import Progress
+
+SENSOR = (10, 20)
+
+
+def examined(recorded, labels, split, groups=None):
+    groups = np.arange(len(recorded)) if groups is None else groups
+    return examine(kept(recorded, SENSOR), np.array(labels), ("a", "b"), groups, split, Progress())
+
+
+def test_statistics_by_hand():
+    one = Events(*map(np.array, ([0, 3, 3, 19], [0, 1, 1, 4], [0, 10, 20, 9_999], [1, 1, 0, 1])))
+    found = examined([one] * 4, [0, 1, 0, 1], Split(*map(np.array, ([0, 1], [2], [3])), "official"))
+    numbers = {each.name: each.sides["test"] for each in found.statistics}
+    assert numbers == {
+        "length": 10, "events": 4, "event rate": 400, "brighter events": 0.75, "pixels in use": 3 / 200, "columns": 20,
+        "rows": 5, "at hot pixels": 0,
+    }  # fmt: skip
+    assert (found.class_accuracy, found.class_chance, found.side_accuracy) == (None, None, None)
+    assert (found.num_tested, found.num_groups) == (0, 0)
+
+
+def test_numbers_without_a_leak_tell_as_much_as_chance():
+    recorded = [some_events(300, SENSOR, seed=seed) for seed in range(200)]
+    found = examined(recorded, np.arange(200) % 2, Split(np.arange(100), np.arange(0), np.arange(100, 200), "official"))
+    assert abs(found.class_accuracy - 0.5) < 0.15
+    assert abs(found.side_accuracy - 0.5) < 0.1
+    assert (found.num_tested, found.num_groups) == (100, 200)
+
+
+def test_people_are_never_both_learned_and_asked():
+    """Each person has an event rate of their own, which tells no side of persons who were not learned."""
+    random = np.random.default_rng(0)
+    person = np.repeat(np.arange(20), 10)
+    rate = random.permutation(np.arange(200, 1000, 40))
+    recorded = [some_events(rate[each], SENSOR, seed=seed) for seed, each in enumerate(person)]
+    split = Split(np.arange(100), np.arange(0), np.arange(100, 200), "grouped")
+    alone = examined(recorded, np.arange(200) % 2, split)
+    together = examined(recorded, np.arange(200) % 2, split, person)
+    assert alone.side_accuracy > 0.75
+    assert together.side_accuracy < 0.6
+    assert together.num_groups == 20
+
+
+@pytest.mark.parametrize("share", [0.4, 0.9])
+def test_a_pixel_is_hot_in_most_recordings_of_a_class(share):
+    random = np.random.default_rng(1)
+    recorded = []
+    for seed in range(60):
+        each = some_events(500, SENSOR, seed=seed)
+        is_hot = (random.random(500) < 0.2) & (seed % 2 == 1) & (random.random() < share)
+        recorded.append(Events(np.where(is_hot, 4, each.x), np.where(is_hot, 2, each.y), each.t, each.p))
+    found = examined(recorded, np.arange(60) % 2, Split(np.arange(30), np.arange(0), np.arange(30, 60), "official"))
+    assert found.hot_pixels == (((4, 2),) if share == 0.9 else ())
+    if found.hot_pixels:
+        hot = found.statistics[-1]
+        assert hot.classes["a"] < 0.02
+        assert hot.classes["b"] > 0.15
+        assert hot.class_accuracy > 0.8

@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+from made_recordings import kept, part, some_events
+from spikeduel.data.auditing import stretches
+from spikeduel.data.auditing.stretches import search
+from spikeduel.data.events.events import Events
+from spikeduel.system.progress import Progress
+
+SENSOR = (34, 34)
+
+
+def found_in(recorded, side, same=None):
+    same = np.arange(len(recorded)) if same is None else np.array(same)
+    return search(kept(recorded, SENSOR), same, np.array(side), Progress())
+
+
+@pytest.fixture
+def recorded():
+    return [some_events(2000, seed=seed) for seed in range(6)]
+
+
+def test_recordings_of_their_own_share_nothing(recorded):
+    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert not found.within.any()
+    assert not found.across.any()
+
+
+def test_overlapping_halves_share_what_overlaps(recorded):
+    whole = recorded[0]
+    recorded[0], recorded[4] = part(whole, 0, 180_000), part(whole, 120_000, 300_000)
+    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert found.earlier[0].tolist() == [-1, -1, -1, -1, 0, -1]
+    common, shorter = (whole.t[whole.t >= 120_000] < 180_000).sum(), min(len(recorded[0].t), len(recorded[4].t))
+    assert found.earlier[1][4] == pytest.approx(common / shorter)
+    assert not found.within.any()
+
+
+def test_a_part_that_is_shifted_in_place_is_found(recorded):
+    cut = part(recorded[1], 50_000, 200_000)
+    recorded[5] = Events(cut.x // 2 + 3, cut.y // 2, cut.t, cut.p)
+    recorded[1] = Events(recorded[1].x // 2, recorded[1].y // 2, recorded[1].t, recorded[1].p)
+    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert (found.earlier[0][5], found.earlier[1][5]) == (1, 1)
+
+
+def test_on_one_side_both_have_the_other(recorded):
+    recorded[1] = part(recorded[0], 0, 100_000)
+    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert found.same_side[0].tolist() == [1, 0, -1, -1, -1, -1]
+    assert found.joined(np.arange(6)).tolist() == [0, 0, 1, 2, 3, 4]
+
+
+def test_parts_of_a_third_are_joined_with_it(recorded):
+    recorded[3], recorded[4] = part(recorded[2], 0, 150_000), part(recorded[2], 100_000, 300_000)
+    joined = found_in(recorded, [0, 0, 0, 1, 2, 2]).joined(np.array([0, 1, 2, 3, 4, 1]))
+    assert joined.tolist() == [0, 1, 2, 2, 2, 1]
+
+
+def test_equal_recordings_and_those_left_out_do_not_count(recorded):
+    recorded[4], recorded[5] = recorded[0], part(recorded[1], 0, 150_000)
+    found = found_in(recorded, [0, 0, 0, 1, 2, -1], same=[0, 1, 2, 3, 0, 5])
+    assert not found.across.any()
+    assert not found.within.any()
+
+
+def test_a_part_of_an_equal_one_is_found_on_each_side(recorded):
+    recorded[3], recorded[4] = recorded[0], part(recorded[0], 0, 150_000)
+    found = found_in(recorded, [0, 0, 0, 1, 2, 2], same=[0, 1, 2, 0, 4, 5])
+    assert found.earlier[0][4] in (0, 3)
+    assert found.earlier[0][3] == -1
+
+
+def test_a_flickering_pixel_is_no_stretch():
+    flickering = Events(*(np.full(2000, value) for value in (5, 7)), np.arange(2000) * 100, np.arange(2000) % 2)
+    later = Events(flickering.x + 1, flickering.y, flickering.t, flickering.p)
+    assert not found_in([flickering, later], [0, 2]).across.any()
+
+
+def test_of_very_many_events_fewer_rows_are_compared(recorded, monkeypatch):
+    recorded[5] = part(recorded[0], 0, 150_000)
+    packed = kept(recorded, SENSOR).packed
+    few = len(stretches._chosen(packed, Progress())[0])
+    assert few == pytest.approx(len(packed) / stretches.CHOSEN, rel=0.2)
+    monkeypatch.setattr(stretches, "MOST_ROWS", len(packed) // 50)
+    assert len(stretches._chosen(packed, Progress())[0]) < few / 2
+    assert found_in(recorded, [0, 0, 0, 1, 2, 2]).earlier[0][5] == 0
+
+
+def test_blocks_of_events_meet_without_a_gap(recorded, monkeypatch):
+    packed = kept(recorded, SENSOR).packed
+    whole = stretches._chosen(packed, Progress())
+    monkeypatch.setattr(stretches, "AT_ONCE", 100)
+    for one, other in zip(whole, stretches._chosen(packed, Progress()), strict=True):
+        np.testing.assert_array_equal(one, other)
