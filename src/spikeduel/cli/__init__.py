@@ -55,12 +55,12 @@ def audit(given: Given, out: Path | None = None) -> None:
     Looks for exact and near-duplicates within and across the sides of the split, equal images with different labels,
     groups that the split cuts, unreadable files, and formats that reveal the class; and measures the accuracy of an
     untrained nearest neighbour, with and without relatives in training. Of recordings also: parts cut from one
-    another, and whether length, event rate or hot pixels tell the class or the side. Exits with 1 if it finds what would
+    another, and whether length, event rate or hot pixels tell class or side. Exits with 1 if it finds what would
     invalidate a result.
 
     Args:
-        out (--out DIR, Output): Write audit.html with the pairs of pictures side by side, and audit.json, to this
-            folder.
+        out (--out DIR, Output): Write audit.html with the pairs of pictures side by side, audit.json, and
+            groups.csv where recordings were cut from one another, to this folder.
     """
     from spikeduel.data import auditing
     from spikeduel.results.words import audit as words

@@ -16,6 +16,7 @@ from PIL import Image
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
+from spikeduel.data.auditing.duplicates import write_groups
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
@@ -167,6 +168,8 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     drawn = _save(_of_audit(audit, prepared, []), out / "figures")
     typed.write_json(out / "audit.json", audit_words.document(audit))
     write_csv(out / "labels.csv", audit.details.labels)
+    if audit.details.groups and prepared.names:
+        write_groups(out / "groups.csv", prepared.names, audit.details.groups)
     page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
     return _write(out / "audit.html", "audit.html.j2", page)
 

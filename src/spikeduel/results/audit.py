@@ -23,7 +23,8 @@ FindingKind = Literal[
     "stretch_test_in_training", "stretches_elsewhere", "statistics_tell_class", "statistics_tell_side", "hot_pixels",
 ]  # fmt: skip
 Remedy = Literal[
-    "use_default_split", "divide_the_data_anew", "give_groups", "remove_copies", "fix_length", "bin_by_events",
+    "use_default_split", "divide_the_data_anew", "give_groups", "give_found_groups", "remove_copies", "fix_length",
+    "bin_by_events",
 ]  # fmt: skip
 
 
@@ -222,7 +223,8 @@ class Details(Frozen):
     `pairs`: the gravest first; `test_distances`: from each test image to its nearest training image, null where not
     searched; `labels`: those that look wrong, the surest first; `label_shares`: of each image's neighbours, the share
     that votes for its label, null for images that the split leaves out, none where neighbours know too little of the
-    labels; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1.
+    labels; `within_quantiles`: of the same distances within training, at equal steps from 0 to 1; `groups`: which
+    recordings belong together, by their groups and by the stretches that they share; none where none share one.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -230,6 +232,7 @@ class Details(Frozen):
     within_quantiles: tuple[float, ...] = ()
     labels: tuple[SuspectLabel, ...] = ()
     label_shares: tuple[float | None, ...] = ()
+    groups: tuple[Count, ...] = ()
 
 
 PICTURES_LEFT_OUT: dict[IgnoredBy, FindingKind] = {

@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from made_recordings import part, seen
+from made_recordings import five_bytes, part, seen
 from spikeduel.data import Split
-from spikeduel.data.auditing import examine
+from spikeduel.data.auditing import audited, examine
+from spikeduel.data.auditing.duplicates import write_groups
 from spikeduel.data.events.events import Events
 from spikeduel.results.audit import NearDuplicates
 from spikeduel.results.words import audit as words
 from spikeduel.settings import Experiment
+from spikeduel.system.progress import Progress
 
 EXPERIMENT = Experiment(dataset="digits")
 SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
@@ -118,3 +120,22 @@ def test_endings_that_tell_the_class(make_recorded, recorded_events):
     found = examine(EXPERIMENT, replace(prepared, names=names), SPLIT)
     assert kinds(found) == {"format_tells_class"}
     assert found.formats[0].values == {".dat": 80, ".raw": 40}
+
+
+def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
+    """Thirty recordings, each cut into four parts that overlap: the split keeps those of one together when told."""
+    for number, each in enumerate(recorded_events[:30]):
+        for first in range(4):
+            cut = part(each, first * 66_000, first * 66_000 + 100_000)
+            path = tmp_path / "parts" / "abc"[number % 3] / f"{number}_{first}.bs2"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(five_bytes(cut))
+    experiment = Experiment(dataset=str(tmp_path / "parts"))
+    found, prepared = audited(experiment, Progress())
+    assert "stretch_test_in_training" in {each.kind for each in found.problems}
+    assert found.problems[0].remedy == "give_found_groups"
+    assert len(set(found.details.groups)) == 30
+    groups = write_groups(tmp_path / "groups.csv", prepared.names, found.details.groups)
+    mended, _ = audited(replace(experiment, group_by=str(groups)), Progress())
+    assert mended.ok
+    assert (mended.groups, mended.groups_cut, mended.stretches.across) == (30, 0, 0)

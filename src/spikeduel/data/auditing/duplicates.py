@@ -1,6 +1,9 @@
 """Equal images, near duplicates, and groups that a split cuts: counts, and pairs to look at."""
 
-from collections.abc import Callable
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -10,6 +13,7 @@ from spikeduel.data.auditing.moved import Moved, move_of
 from spikeduel.data.auditing.neighbours import Neighbourhood
 from spikeduel.data.auditing.stretches import Stretches
 from spikeduel.results.audit import AuditedImage, ExactDuplicates, Move, Pair, PairKind, Side
+from spikeduel.system import files
 
 MOST_PAIRS = 200
 SIDES: tuple[Side, ...] = ("train", "val", "test")
@@ -102,6 +106,15 @@ def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, in
 def _several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
     """bool: whether several `values` occur with each number 0, 1, …"""
     return np.bincount(np.unique(np.stack([numbers, values]), axis=1)[0]) > 1
+
+
+def write_groups(path: Path, names: Sequence[str], groups: Sequence[int]) -> Path:
+    """Writes which images belong together, a row each, as `group_by` reads it; returns `path`."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerows([("path", "group"), *zip(names, groups, strict=True)])
+    files.write_text(path, text.getvalue())
+    return path
 
 
 def pairs(

@@ -119,6 +119,7 @@ def _examine(
     names = prepared.names if formats or recordings else None
     found = _copies(prepared, same, side, split, near, formats, progress)
     neighbourhood, shared, copies = found.neighbourhood, found.shared, found.moved
+    joined = groups if shared is None else shared.joined(groups)
     within, across = duplicates.near_ones(neighbourhood, same, near, shared)
     moved_across = duplicates.moved_ones(copies, neighbourhood, same, near, shared)
     groups_cut, groups_cut_test_images = duplicates.cut(groups, same, side)
@@ -156,7 +157,7 @@ def _examine(
         probe=neighbours.probe(
             found.small,
             labels,
-            groups if shared is None else shared.joined(groups),
+            joined,
             same,
             neighbourhood,
             split,
@@ -187,6 +188,7 @@ def _examine(
             within_quantiles=_quantiles(train_distance, NUM_QUANTILES),
             labels=suspect_labels,
             label_shares=label_shares,
+            groups=tuple(joined.tolist()) if shared and (shared.within | shared.across).any() else (),
         ),
     )
     return msgspec.structs.replace(audit, conclusions=findings(audit))

@@ -67,7 +67,7 @@ def _leaks(audit: Audit) -> Iterator[Finding]:
             is_problem=count > PROBLEM_ABOVE["stretch_test_in_training"] * num_test,
             count=count,
             share=count / num_test,
-            remedy=keep_groups,
+            remedy="give_found_groups" if keep_groups == "give_groups" else keep_groups,
         )
     if cut:
         share = cut / num_test

@@ -36,10 +36,12 @@ class Stretches:
     split and on an earlier one.
 
     Each is (index int64 `[N]`, −1 where there is none; share float64 `[N]` of the events of the shorter of the two).
+    `pairs` int64 `[P, 2]` share a stretch: not all that do, but enough to join all that belong together.
     """
 
     same_side: tuple[np.ndarray, np.ndarray]
     earlier: tuple[np.ndarray, np.ndarray]
+    pairs: np.ndarray
 
     @property
     def within(self) -> np.ndarray:
@@ -56,10 +58,8 @@ class Stretches:
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
-        count = len(groups)
-        partners = [(np.flatnonzero(index >= 0), index[index >= 0]) for index, _ in (self.same_side, self.earlier)]
-        ends = np.concatenate(partners, 1)
-        edges = coo_matrix((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(count, count))
+        ends, count = self.pairs, len(groups)
+        edges = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
         return join_groups(groups, connected_components(edges, directed=False)[1])
 
 
@@ -69,18 +69,20 @@ def search(recordings: Recordings, same: np.ndarray, side: np.ndarray, progress:
 
     A shared stretch of 100 events is missed once in 200 times, one of 200 events once in 100,000 times.
     """
-    found = Stretches(*((np.full(len(recordings), -1), np.zeros(len(recordings))) for _ in range(2)))
+    same_side, earlier = ((np.full(len(recordings), -1), np.zeros(len(recordings))) for _ in range(2))
     pairs, shifts = _candidates(recordings, same, side, progress)
-    laid = zip(pairs.tolist(), shifts, strict=True)
-    for (one, other), shift in progress.track(laid, "comparing recordings", len(pairs)):
+    sharing = np.zeros(len(pairs), bool)
+    laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
+    for number, ((one, other), shift) in progress.track(laid, "comparing recordings", len(pairs)):
         share = _share(_signed(recordings.events_of(one)), _signed(recordings.events_of(other)), shift)
+        sharing[number] = share > 0
         # Of two sides, the later one has the copy; on one side, both are copies of one another.
         is_one_side = side[one] == side[other]
-        index, shares = found.same_side if is_one_side else found.earlier
+        index, shares = same_side if is_one_side else earlier
         for image, partner in ((one, other), (other, one))[: 1 + is_one_side]:
             if share > shares[image]:
                 index[image], shares[image] = partner, share
-    return found
+    return Stretches(same_side, earlier, pairs[sharing])
 
 
 def _signed(packed: np.ndarray) -> np.ndarray:

@@ -144,6 +144,7 @@ _REMEDIES: dict[Remedy, str] = {
     "use_default_split": "Use --split default: it keeps groups and copies on one side.",
     "divide_the_data_anew": "Move relatives to one side of train/ and test/, or test on other {noun}s.",
     "give_groups": "Say which {noun}s belong together (--group-by), so that the split keeps them on one side.",
+    "give_found_groups": "Keep them on one side: groups.csv of audit --out says which belong together (--group-by).",
     "remove_copies": "Remove the copies from training or test.",
     "fix_length": "Take the same time of each (--set last_ms=…), or frames of equally many events (--bin-by events).",
     "bin_by_events": "Frames of equally many events (--bin-by events) hide the rate; the number of events still shows.",
