@@ -27,7 +27,7 @@ from scipy import optimize, stats
 
 from spikeduel.results import causes, significance
 from spikeduel.results.causes import Claim
-from spikeduel.results.run import ControlledContender, ControlRow
+from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.system.progress import TerminalProgress
 

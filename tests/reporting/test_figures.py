@@ -10,8 +10,8 @@ from made_results import failed, make_pair, with_trials
 from made_trials import results as results_of
 from made_trials import trial
 from spikeduel.reporting import confusion_matrix, figures, learning_curves, report, samples, style
+from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.optimism import curve
-from spikeduel.results.run import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlResult, Epoch
 from spikeduel.settings.recipes import baseline

@@ -7,7 +7,7 @@ import made_costs
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from made_trials import trial
 from spikeduel.results.causes import Claim, claims, without_time, without_unlearned
-from spikeduel.results.run import ControlledContender, Lost
+from spikeduel.results.controlled import ControlledContender, Lost
 from spikeduel.results.significance import Reservation
 from spikeduel.results.trials import Score
 

@@ -14,7 +14,7 @@ from made_trials import dataset, pair, results, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Finding
 from spikeduel.results.comparison import Comparison, list_runs, load_run
-from spikeduel.results.run import ControlledContender, ControlRow
+from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calibration, ControlResult, Score
 from spikeduel.results.words import tables

@@ -3,7 +3,7 @@ import pytest
 import made_recordings as made
 import spikeduel as sd
 from spikeduel.results.chance import no_better_than_chance
-from spikeduel.results.run import Lost
+from spikeduel.results.controlled import Lost
 from spikeduel.settings.recipes import events
 
 

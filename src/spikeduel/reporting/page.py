@@ -238,8 +238,7 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
             )
     if anytime.followed(results):
         yield "anytime", anytime.curves(results, table)
-    if figure := recorded.while_it_happens(results):
-        yield "recorded", figure
+    yield from recorded.while_it_happens(results)
     if anytime.sources(results):
         yield "conversion", anytime.conversion(results)
     for name, colour in colours.items():

@@ -1,6 +1,7 @@
 """Figures of recordings of event cameras: what their time adds, who is right how soon, and what spikes make of one."""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,8 @@ def time_controls(results: Results) -> Figure:
     return figure
 
 
-def while_it_happens(results: Results) -> Figure | None:
-    """Accuracy against the milliseconds and the events of a recording that have come, None where that is not known.
+def while_it_happens(results: Results) -> Iterator[tuple[str, Figure]]:
+    """Accuracy against the milliseconds and the events of a recording that have come, by name; none of images.
 
     Solid: every recording is answered after so many frames. Dashed, and the star: leaving early, as in
     `anytime.curves`. Squares: who needs all frames before the first answer.
@@ -65,7 +66,7 @@ def while_it_happens(results: Results) -> Figure | None:
     }
     known = {name: found for name, found in known.items() if found}
     if not known:
-        return None
+        return
     figure = style.new_figure(3.2)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, unit, x in zip(panels, ("milliseconds", "events"), ("ms of the recording", "events"), strict=True):
@@ -88,7 +89,7 @@ def while_it_happens(results: Results) -> Figure | None:
         style.key("threshold chosen on validation", marker="*", markersize=9, linestyle="none"),
     ]
     style.legend(figure, handles, columns=4)
-    return figure
+    yield "recorded", figure
 
 
 def inside(model: Model, frames: np.ndarray, path: Path) -> Path:

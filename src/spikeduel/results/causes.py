@@ -7,7 +7,7 @@ from statistics import fmean
 from msgspec import structs
 
 from spikeduel.results.chance import no_better_than_chance, unlearned_controls
-from spikeduel.results.run import ControlledContender, ControlRow, Lost, WithoutTime
+from spikeduel.results.controlled import ControlledContender, ControlRow, Lost, WithoutTime
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import Trial
 

@@ -11,8 +11,9 @@ from msgspec import structs
 from spikeduel.results.causes import claims, without_unlearned
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.concluding import find_caveats, overturned_by
+from spikeduel.results.controlled import ControlRow
 from spikeduel.results.predictions import remedied
-from spikeduel.results.run import SCHEMA, Conclusions, ControlRow, Results
+from spikeduel.results.run import SCHEMA, Conclusions, Results
 from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.controls import of_controls, on_time

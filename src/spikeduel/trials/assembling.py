@@ -16,13 +16,12 @@ from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
 from spikeduel.results.causes import without_time, without_unlearned
 from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
+from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.power import Power
 from spikeduel.results.run import (
     SCHEMA,
     Budget,
     Conclusions,
-    ControlledContender,
-    ControlRow,
     Dataset,
     GroupSizes,
     Pair,

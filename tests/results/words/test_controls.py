@@ -5,7 +5,7 @@ from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from made_costs import control, energy_of
 from made_trials import results, trial
 from spikeduel.results.causes import Claim
-from spikeduel.results.run import ControlledContender
+from spikeduel.results.controlled import ControlledContender
 from spikeduel.results.significance import Reservation
 from spikeduel.results.words import controls
 from spikeduel.results.words.controls import brief, how_controlled, of_controls

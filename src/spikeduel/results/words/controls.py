@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from spikeduel.results.causes import TWINS, WITHOUT_TIME, Claim, claims
+from spikeduel.results.controlled import ControlledContender, ControlRow, Lost
 from spikeduel.results.rankings import control_results, joules_of, mean_range
-from spikeduel.results.run import ControlledContender, ControlRow, Lost, Results
+from spikeduel.results.run import Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.words.costs import range_in_words
 from spikeduel.results.words.numbers import counted, listed, margin, per_cent, points, signed

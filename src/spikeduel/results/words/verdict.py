@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 
 from spikeduel.results.caveats import BusyMachine, InFloat32, is_leak
-from spikeduel.results.run import ControlRow, Pair, Results
+from spikeduel.results.controlled import ControlRow
+from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import ControlResult
 from spikeduel.results.words.caveats import reason

@@ -1,0 +1,71 @@
+"""Contenders beside their controls, as types; and what a set of recordings loses without time."""
+
+from enum import StrEnum
+
+from spikeduel.results.costs import Count
+from spikeduel.results.significance import Difference
+from spikeduel.results.trials import Share
+from spikeduel.system.typed import Frozen
+
+
+class ControlRow(Frozen):
+    """A control of a contender: its mean `accuracy`, and the contender − the control.
+
+    `found` is None where it was not measured; `reason` may say why. `spread` is the standard deviation over seeds of
+    the difference. With fewer than `found.fewest_seeds` it describes these trainings, and shows no cause.
+    """
+
+    control: str
+    title: str
+    meaning: str
+    spikes: bool
+    accuracy: Share | None = None
+    bits: Count | None = None
+    spread: float | None = None
+    found: Difference | None = None
+    reason: str | None = None
+    of_recordings: bool = False
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether it has as many seeds as a conclusion on causes takes, whatever that is."""
+        return self.found is not None and self.found.seeds >= self.found.fewest_seeds
+
+
+class ControlledContender(Frozen):
+    """A contender and its controls: a spiking one on images, any on recordings. `num_steps` is None without spikes."""
+
+    contender: str
+    num_steps: Count | None
+    seeds: Count
+    accuracy: Share
+    rows: list[ControlRow]
+
+    @property
+    def of_recordings(self) -> bool:
+        """Whether its controls changed the recordings that it saw."""
+        return any(row.of_recordings for row in self.rows)
+
+
+class Lost(StrEnum):
+    """How much of what a network can learn is lost with the time of recordings."""
+
+    EVERYTHING = "everything"
+    """Without it, nobody is shown to be better than a constant answer."""
+    SOME = "some"
+    NOTHING = "nothing"
+    """The interval of what is lost ends within the margin."""
+    NOT_SHOWN = "not_shown"
+    """Neither that something is lost, nor that nothing is."""
+
+
+class WithoutTime(Frozen):
+    """What a set of recordings loses without time: `contender`, the best on validation, and itself trained without.
+
+    `row` is its control, with the difference.
+    """
+
+    contender: str
+    accuracy: Share
+    row: ControlRow
+    lost: Lost
