@@ -16,7 +16,7 @@ from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
-from spikeduel.reporting import Held, page, report, report_again
+from spikeduel.reporting import Held, rendering, report, report_again
 from spikeduel.results import power
 from spikeduel.results.caveats import DataNote, Leakage, OneSeed
 from spikeduel.results.optimism import curve, meter
@@ -349,7 +349,7 @@ def test_a_picture_is_its_own_address(comparison, no_data):
     report(comparison)
     picture = comparison.out / "figures" / "learning-curves.png"
 
-    kind, content = page.data_uri(picture).split(",")
+    kind, content = rendering.data_uri(picture).split(",")
 
     assert kind == "data:image/png;base64"
     assert base64.b64decode(content) == picture.read_bytes()

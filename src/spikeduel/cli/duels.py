@@ -238,12 +238,14 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
             typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
         typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
         if rows := costs.table_rows(found.results):
-            typer.echo(f"{render(rows)}\n{wrapped(costs.LEGEND)}\n\n{wrapped(costs.words(found.results) or '')}\n")
+            legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
+            titled = [{found.said(title): value for title, value in row.items()} for row in rows]
+            typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
         words = (*court.lines(found.results.court), power.of_pairs(found.results), report.robustness(found.results))
         words += (" ".join(confidence.while_it_happens(found.results)), " ".join(optimism.sentences(found.results)))
         for text in words:
             if text:
-                typer.echo(f"{wrapped(text)}\n")
+                typer.echo(f"{wrapped(found.said(text))}\n")
         for caveat in found.caveats():
             if caveat not in leaks:
                 typer.echo(wrapped(caveat, "  · "))

@@ -1,6 +1,5 @@
 """The HTML pages: a whole comparison, a tuning or an audit, each on one page that needs nothing else."""
 
-import base64
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -8,10 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
@@ -22,26 +19,21 @@ from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import anytime, court, figures, gallery, pareto, recorded, reliability, style
+from spikeduel.reporting import anytime, court, figures, gallery, pareto, recorded, reliability, rendering, style
+from spikeduel.reporting.rendering import write
 from spikeduel.results import rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, confidence, controls, costs, method, numbers, optimism, power, tables
+from spikeduel.results.words import caveats, confidence, tables
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
-from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, SpikeduelError, visible
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
-
-MOST_PICTURED = 12
-"""Pairs of equal images in a figure."""
-SCREEN_DPI = 107
-_MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,7 @@ def report(
     elsewhere = path.resolve() != its_own.resolve()
     with TemporaryDirectory() if elsewhere else nullcontext(comparison.out / "figures") as folder:
         page = _page_of(comparison, Path(folder), progress, own_code, table, held)
-        return _write(path, "report.html.j2", page)
+        return write(path, "report.html.j2", page)
 
 
 def _page_of(
@@ -159,7 +151,7 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
     drawn = _save([("tuning", figures.tuning_trials(tuning))], folder / "figures")
     page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
-    return _write(folder / "tuning.html", "tuning.html.j2", page)
+    return write(folder / "tuning.html", "tuning.html.j2", page)
 
 
 def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
@@ -171,7 +163,7 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     if audit.details.groups and prepared.names:
         write_groups(out / "groups.csv", prepared.names, audit.details.groups)
     page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
-    return _write(out / "audit.html", "audit.html.j2", page)
+    return write(out / "audit.html", "audit.html.j2", page)
 
 
 def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:
@@ -257,9 +249,9 @@ def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[T
     if audit is None:
         return
     if prepared is not None and audit.details.pairs:
-        yield "audit-pairs", reliability.pairs(audit.details.pairs[:MOST_PICTURED], prepared)
+        yield "audit-pairs", reliability.pairs(audit.details.pairs[: rendering.MOST_PICTURED], prepared)
     if prepared is not None and audit.details.labels:
-        yield "audit-labels", reliability.labels(audit.details.labels[:MOST_PICTURED], prepared)
+        yield "audit-labels", reliability.labels(audit.details.labels[: rendering.MOST_PICTURED], prepared)
     if audit.details.within_quantiles and audit.distances.test_to_train:
         yield "audit-distances", reliability.distances(audit)
     if any(trial.test and trial.test.by_distance for trial in trials):
@@ -269,7 +261,7 @@ def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[T
 def _of_data(results: Results, held: Held) -> Drawings:
     yield "samples", figures.samples(held.prepared)
     if results.dataset.suspect_labels:
-        yield "labels", reliability.labels(results.dataset.suspect_labels[:MOST_PICTURED], held.prepared)
+        yield "labels", reliability.labels(results.dataset.suspect_labels[: rendering.MOST_PICTURED], held.prepared)
     test = held.splits[0].test
     if words.robustness_by_contender(results) and len(test):
         index = gallery.telling_image(held.prepared, test)
@@ -312,40 +304,3 @@ def _examples(model: Model, name: str, prepared: Prepared, test: np.ndarray, fol
 
 def _save(drawings: Drawings | Sequence[tuple[str, Figure]], folder: Path) -> dict[str, Path]:
     return {name: style.save(figure, folder / f"{name}.png") for name, figure in drawings}
-
-
-def _write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
-    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others beside it."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("spikeduel", "reporting"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        # What is not printable in a name, such as a mark that turns the writing direction, as an escape.
-        finalize=lambda value: visible(value) if type(value) is str else value,
-    )
-    environment.filters |= {
-        "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": words.one_digit,
-        "file_name": style.file_name, "sentence": caveats.sentence,
-    }  # fmt: skip
-    environment.globals |= {
-        "words": words, "method": method, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
-        "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
-        "audits": audit_words, "colours": style.contender_colours,
-        "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
-    }  # fmt: skip
-    files.write_text(Path(path), environment.get_template(template).render(page))
-    return Path(path)
-
-
-def _width(path: Path) -> int:
-    """How wide a picture is to stand on the page, in CSS pixels: all at one scale, so that their text has one size."""
-    with Image.open(path) as picture:
-        return round(picture.width * (SCREEN_DPI / style.DPI if path.suffix == ".png" else 1))
-
-
-def data_uri(path: Path) -> str:
-    """A picture file as the address of itself."""
-    content = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f"data:{_MEDIA_TYPES[path.suffix]};base64,{content}"

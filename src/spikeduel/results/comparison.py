@@ -17,6 +17,7 @@ from spikeduel.results.run import SCHEMA, Conclusions, Results
 from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
 from spikeduel.results.words.controls import of_controls, on_time
+from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
@@ -48,12 +49,16 @@ class Comparison:
 
     def verdict(self) -> str:
         """The conclusion in sentences."""
-        return verdict(self.results)
+        return self.said(verdict(self.results))
 
     def caveats(self) -> list[str]:
         """What a careful reader objects, a sentence each."""
         audited = self.results.dataset.audit
-        return [caveats.sentence(caveat, audited) for caveat in self.results.comparison.caveats]
+        return [self.said(caveats.sentence(caveat, audited)) for caveat in self.results.comparison.caveats]
+
+    def said(self, text: str) -> str:
+        """`text` on images, said of what this comparison is about."""
+        return said_of(text, self.results.dataset.noun)
 
     def leaks(self) -> list[str]:
         """Those of the caveats that have to be read before any score: test images that leak into training."""

@@ -63,6 +63,11 @@ class Dataset(Frozen):
     suspect_labels: list[SuspectLabel] = []
 
     @property
+    def noun(self) -> str:
+        """What is learned from: an "image" or a "recording", by the audit."""
+        return self.audit.noun if self.audit else "image"
+
+    @property
     def leaks(self) -> bool:
         """Whether relatives of test images in training can explain a score.
 
