@@ -6,7 +6,7 @@ import torch
 
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
-from spikeduel.trials.augmenting import AUGMENTATIONS, affine, augment, cutout, flip, mixed, shift, translate
+from spikeduel.trials.augmenting import AUGMENTATIONS, affine, augment, cutout, flip, mixed, of_events, shift, translate
 
 SHAPES = [(64, 1, 8, 8), (40, 3, 28, 20), (33, 1, 97, 40), (1, 1, 4, 4)]
 
@@ -176,6 +176,36 @@ def test_shift_and_flip_are_drawn_independently():
     assert mirrored[up].float().mean() == pytest.approx(0.5, abs=0.025)
     assert mirrored[down].float().mean() == pytest.approx(0.5, abs=0.025)
     assert mirrored.float().mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_counts_of_events_are_moved_whole_and_hidden_under_nothing():
+    counts = torch.zeros(400, 4, 12, 12, dtype=torch.uint8)
+    counts[:, :, 3:9, 4:10] = torch.randint(0, 2, (400, 4, 6, 6), dtype=torch.uint8) * 7
+    turned = augment("affine", counts, draw(counts), of_recordings=True)
+    assert set(turned.unique().tolist()) == {0, 7}
+    # Stretched by up to 12 %, at the most.
+    assert float(turned.sum()) == pytest.approx(float(counts.sum()), rel=0.05)
+    assert (turned != counts).flatten(1).any(1).sum() > 200
+    full = torch.full((100, 4, 12, 12), 9, dtype=torch.uint8)
+    assert set(augment("cutout", full, draw(full), of_recordings=True).unique().tolist()) == {0, 9}
+
+
+@pytest.mark.parametrize("name", ["shift", "translate", "flip", "affine", "cutout"])
+def test_all_frames_and_polarities_are_changed_alike(name):
+    frames = noise(50, 1, 12, 12).expand(50, 6, 12, 12).contiguous()
+    changed = augment(name, frames, draw(frames), of_recordings=True)
+    assert torch.equal(changed, changed[:, :1].expand_as(changed))
+    assert not torch.equal(changed, frames)
+
+
+def test_those_of_events_are_done_before_and_leave_frames_alone():
+    frames = noise(50, 4, 12, 12)
+    assert of_events("droptime-flip-jitter-mixup") == ["droptime", "jitter"]
+    assert of_events("auto") == []
+    joined = augment("droptime-flip", frames, draw(frames), of_recordings=True)
+    assert torch.equal(joined, augment("flip", frames, draw(frames)))
+    with pytest.raises(InputError, match=r"droptimes.*droptime"):
+        augment("droptimes", frames, draw(frames))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+import made_recordings
 from spikeduel import data
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
-from spikeduel.settings.recipes import strong
+from spikeduel.settings.recipes import events, strong
 from spikeduel.spiking.neurons import NEURONS
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
@@ -460,3 +461,40 @@ def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
     found = loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run()
     assert len(found.history) == 1
     assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """An experiment on recordings of two directions, and a function of an augmentation that makes its training."""
+    made_recordings.directions(tmp_path / "moves", count=20)
+    experiment = events(
+        str(tmp_path / "moves"), contenders=("conv-lif",), num_steps=4, epochs=3, batch_size=8, image_size=12
+    )
+
+    def training_with(augmentation, **named):
+        return loop(replace(experiment, augmentation=augmentation), tmp_path, "conv-lif", **named)
+
+    return training_with
+
+
+def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(recorded):
+    whole = recorded("droptime-flip", name="a.pt")
+    met = {True: [], False: []}
+    whole.model.module.register_forward_pre_hook(lambda module, inputs: met[module.training].append(inputs[0]))
+    expected = whole.run().history
+    with pytest.raises(KeyboardInterrupt):
+        recorded("droptime-flip", progress=Interrupting(len(met[True]) // 3 + 1), name="b.pt").run()
+    assert recorded("droptime-flip", name="b.pt").run().history == expected
+    assert recorded("flip", name="c.pt").run().history != expected
+    counts = {training: sum(float(frames.sum()) for frames in seen) for training, seen in met.items()}
+    split = whole.split
+    events_of = {True: split.train, False: split.val}
+    plain = {training: 3 * float(whole.images[rows].sum()) for training, rows in events_of.items()}
+    assert counts[False] == plain[False]
+    assert counts[True] < 0.9 * plain[True]
+
+
+def test_still_images_have_no_events_to_leave_out(small):
+    prepared = data.load(small)
+    with pytest.raises(InputError, match="augmentation: droptime is for recordings"):
+        planning.plan(replace(small, augmentation="flip-droptime"), prepared, data.split(prepared, small))

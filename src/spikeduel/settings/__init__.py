@@ -156,7 +156,8 @@ class Experiment:
     )] = None
     augmentation: Annotated[Text, about(
         "none, or shift, translate, affine, flip, cutout, mixup, joined by hyphens; auto: what suits the set.",
-        "For all contenders, on training images only. The report says what was chosen, and why.",
+        "Of recordings also droptime, dropplace, droprandom, eventdrop (one of these or none) and jitter. For all "
+        "contenders, on training images only. The report says what was chosen, and why.",
     )] = "auto"
     optimizer: Annotated[Literal["adam", "adamw", "muon"], about(
         "adam, as in the study; adamw, with decoupled weight decay; muon in hidden layers, adamw for the rest.",

@@ -71,6 +71,11 @@ class RandomKeys:
         return cls(lambda: _folded(7, seed, epoch, indices))
 
     @classmethod
+    def for_events(cls, seed: int, epoch: int, indices: np.ndarray) -> "RandomKeys":
+        """As `for_training`, and independent of all other keys: to change the events of recordings."""
+        return cls(lambda: _folded(8, seed, epoch, indices))
+
+    @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
         """To corrupt test images in the way `name`: by image index `[B]`, the same for every model."""
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))

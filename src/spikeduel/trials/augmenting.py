@@ -2,11 +2,16 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spikeduel.data.events.altering import EVENT_AUGMENTATIONS
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.loader import Held
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
@@ -40,7 +45,7 @@ def translate(images: Tensor, keys: RandomKeys) -> Tensor:
     return _moved(images, keys, "reflect")
 
 
-def affine(images: Tensor, keys: RandomKeys) -> Tensor:
+def affine(images: Tensor, keys: RandomKeys, mode: str = "bilinear") -> Tensor:
     """three of four images turned by up to 12°, stretched by up to 12 %, sheared and moved a little, as by translate"""
     turn, size, shape, shear, down, right, chance = _uniform(keys, 7).to(images.device).unbind(1)
     angle, scale, aspect = TURN * turn, torch.exp(STRETCH * size), torch.exp(STRETCH / 2 * shape)
@@ -49,7 +54,7 @@ def affine(images: Tensor, keys: RandomKeys) -> Tensor:
         [angle.sin() * scale, angle.cos() * scale / aspect, 2 * WAY * down],
     ]
     places = F.affine_grid(torch.stack([torch.stack(row, 1) for row in rows], 1), list(images.shape), False)
-    moved = F.grid_sample(images.float(), places, padding_mode="reflection", align_corners=False)
+    moved = F.grid_sample(images.float(), places, mode, "reflection", align_corners=False)
     unchanged = (chance < 2 * UNCHANGED - 1)[:, None, None, None]
     return torch.where(unchanged, images, moved.round().to(torch.uint8))
 
@@ -65,7 +70,7 @@ def flip(images: Tensor, keys: RandomKeys) -> Tensor:
     return torch.where(flipped[:, None, None, None], images.flip(3), images)
 
 
-def cutout(images: Tensor, keys: RandomKeys) -> Tensor:
+def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
     """a square with a quarter of the side hidden under the image's mean; a part of it may lie outside"""
     height, width = images.shape[2:]
     rows, columns = keys.integers(height, width).to(images.device).unbind(1)
@@ -77,7 +82,8 @@ def cutout(images: Tensor, keys: RandomKeys) -> Tensor:
         return (places >= first) & (places < first + size)
 
     mask = hidden(height, rows)[:, None, :, None] & hidden(width, columns)[:, None, None, :]
-    return torch.where(mask, images.float().mean((1, 2, 3), keepdim=True).to(torch.uint8), images)
+    shown = images.float().mean((1, 2, 3), keepdim=True) * mean
+    return torch.where(mask, shown.to(torch.uint8), images)
 
 
 def _moved(images: Tensor, keys: RandomKeys, border: str) -> Tensor:
@@ -119,20 +125,44 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, RandomKeys], Tensor]] = {
 """By name; several, and `mixup`, can be joined by hyphens."""
 
 
-def resolve(name: str) -> list[Callable[[Tensor, RandomKeys], Tensor]]:
-    """The augmentations that `name` joins, without mixup. Raises `InputError`."""
+OF_COUNTS = {"affine": partial(affine, mode="nearest"), "cutout": partial(cutout, mean=False)}
+"""Those of `AUGMENTATIONS` that do something else to frames of recordings: events stay whole, and nothing is grey."""
+
+
+def resolve(name: str, of_recordings: bool = False) -> list[Callable[[Tensor, RandomKeys], Tensor]]:
+    """The augmentations of images, or of the frames of recordings, that `name` joins. Raises `InputError`.
+
+    Without mixup, and without those of `EVENT_AUGMENTATIONS`, which are done before: see `altered`.
+    """
+    known: dict[str, Any] = {**AUGMENTATIONS, **EVENT_AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
+    found = [(part, registry.resolve("augmentation", part, known)) for part in _parts(name)]
+    return [function for part, function in found if part not in EVENT_AUGMENTATIONS]
+
+
+def of_events(name: str) -> list[str]:
+    """Those of `EVENT_AUGMENTATIONS` that `name` joins."""
+    return [part for part in _parts(name) if part in EVENT_AUGMENTATIONS]
+
+
+def _parts(name: str) -> list[str]:
     if name == AUTO:
         return []
-    parts = [name] if ":" in name else [part for part in name.split("-") if part != MIXUP]
-    return [registry.resolve("augmentation", part, AUGMENTATIONS) for part in parts]
+    return [name] if ":" in name else [part for part in name.split("-") if part != MIXUP]
 
 
-def augment(name: str, images: Tensor, keys: RandomKeys) -> Tensor:
-    """`images` uint8 `[B, C, H, W]` changed by the augmentations that `name` joins; type and shape stay.
+def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
+    """What an epoch takes its images from: of recordings, changed by `of_events(name)`."""
+    names = of_events(name)
+    return images.altered(names, seed, epoch) if names and isinstance(images, Recordings) else images
+
+
+def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
+    """`images` uint8 `[B, C, H, W]`, or frames of recordings, changed by the augmentations that `name` joins (see
+    `resolve`); type and shape stay.
 
     Each draws independently. Raises `InputError` where an augmentation of one's own returns something else.
     """
-    for function in resolve(name):
+    for function in resolve(name, of_recordings):
         changed = function(images, keys)
         if not isinstance(changed, Tensor) or (changed.dtype, changed.shape) != (images.dtype, images.shape):
             got = f"{changed.dtype} {list(changed.shape)}" if isinstance(changed, Tensor) else type(changed).__name__

@@ -162,8 +162,15 @@ def check(experiment: Experiment) -> None:
 
 
 def _require_possible(experiment: Experiment, prepared: Prepared) -> None:
-    """Raises `InputError` for settings that are for still images, where the data are recordings of an event camera."""
+    """Raises `InputError` for settings that are for still images, where the data are recordings of an event camera, and
+    the other way round.
+    """
     if prepared.preprocessing.binning is None:
+        if of_events := augmenting.of_events(experiment.augmentation):
+            raise InputError(
+                f"augmentation: {of_events[0]} is for recordings of an event camera, and {prepared.name} has still "
+                "images. Leave it out."
+            )
         return
     asked = {
         "encoding": experiment.encoding != "direct", "convert": experiment.convert,

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spikeduel.data import Split, on_device, training_batches
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
@@ -24,7 +25,7 @@ from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
-from spikeduel.trials.augmenting import MIXUP, augment, mixed
+from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
 from spikeduel.trials.sealing import Sealing
 
 MOST_LINES = 20
@@ -159,13 +160,15 @@ class Loop:
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.images_a_step
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
-        batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
+        name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
+        taken = altered(name, self.images, seed, epoch)
+        batches = training_batches(taken, self.labels, train, batch_size, seed, epoch)
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
             for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
-                images, targets = augment(self.experiment.augmentation, images, keys), None
-                if MIXUP in self.experiment.augmentation.split("-"):
+                images, targets = augment(name, images, keys, is_recorded), None
+                if MIXUP in name.split("-"):
                     certain = F.one_hot(labels, len(self.model.card.classes)).float()
                     images, targets = mixed(images, certain, RandomKeys.for_mixing(seed, epoch, indices))
                 training_keys = RandomKeys.for_training(seed, epoch, indices)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, get_args
 import numpy as np
 from msgspec import Meta
 
+from spikeduel.data.events.altering import Alteration
 from spikeduel.data.events.events import TIME_SHIFT
 from spikeduel.settings.fields import Change
 
@@ -45,23 +46,29 @@ class Binning:
         height, width = (-(-side // self.factor) for side in self.sensor)
         return 2 * self.num_frames, height, width
 
-    def frames(self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`.
+    def frames(
+        self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray, alteration: Alteration | None = None
+    ) -> np.ndarray:
+        """uint8 `[B, 2·T, H, W]` of the recordings `rows` `[B]`, after an `alteration` of their events.
 
         Recording i has the events (`Events.packed`) `packed[offsets[i]:offsets[i + 1]]`. Events outside the sensor are
-        left out.
+        left out. A recording is as long as before its alteration.
         """
         from spikeduel.data.events.binning_kernel import bin_recordings
         from spikeduel.spiking.kernels.cpu import run_chunks
 
         rows = np.asarray(rows, np.int64)
+        begins, ends = offsets[rows], offsets[rows + 1]
+        lasts = (packed[ends - 1] >> np.uint64(TIME_SHIFT)).astype(np.int64)
+        if alteration is not None:
+            packed, begins, ends = alteration.altered(packed, begins, ends, lasts, self.sensor)
         out = np.zeros((len(rows), *self.shape), np.uint8)
         kernel = partial(
-            bin_recordings, packed, offsets, rows, out, np.array(self.sensor, np.int64), self.by == "events",
-            self.frame_us or 0, self.start_us, -1 if self.stop_us is None else self.stop_us, self.factor, self.binary,
-            get_args(Change).index(self.change), self._orders(rows),
+            bin_recordings, packed, begins, ends, lasts, rows, out, np.array(self.sensor, np.int64),
+            self.by == "events", self.frame_us or 0, self.start_us, -1 if self.stop_us is None else self.stop_us,
+            self.factor, self.binary, get_args(Change).index(self.change), self._orders(rows),
         )  # fmt: skip
-        run_chunks(kernel, len(rows), work=int((offsets[rows + 1] - offsets[rows]).sum()))
+        run_chunks(kernel, len(rows), work=int((ends - begins).sum()))
         return out
 
     def received(self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,56 +12,72 @@ COLLAPSED, REDRAWN, MERGED = 1, 4, 5
 
 
 @njit(**UNCOUNTED)
-def _drawn(recording, event):
-    """A random whole number from 0 on for an event of a recording: the finaliser of SplitMix64."""
-    z = np.uint64(recording) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(0xD1342543DE82EF95)
+def drawn(key, event):
+    """A random 64-bit number for an event of what has this `key`: the finaliser of SplitMix64."""
+    z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(0xD1342543DE82EF95)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.int64((z ^ (z >> np.uint64(31))) >> np.uint64(33))
+    return z ^ (z >> np.uint64(31))
+
+
+@njit(**UNCOUNTED)
+def _first_from(packed, begin, end, microseconds):
+    """The place of the first of the events `begin` to `end`, in order of time, that is not before `microseconds`."""
+    while begin < end:
+        middle = (begin + end) // 2
+        if np.int64(packed[middle] >> np.uint64(TIME_SHIFT)) < microseconds:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@njit(**UNCOUNTED)
+def _add(packed, begin, end, frame, sensor, factor, binary, merged):
+    """Adds the events `begin` to `end` to `frame` `[2, H, W]`."""
+    for place in range(begin, end):
+        word = np.int64(packed[place])
+        y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
+        if y >= sensor[0] or x >= sensor[1]:
+            continue
+        if factor > 1:
+            y, x = y // factor, x // factor
+        polarity = 0 if merged else word & 1
+        seen = frame[polarity, y, x]
+        frame[polarity, y, x] = 1 if binary else seen + (seen < 255)
 
 
 @njit(**UNCOUNTED)
 def bin_recordings(
-    packed, offsets, rows, out, sensor, by_events, frame_us, start_us, stop_us, factor, binary, change, orders, first,
-    last,
+    packed, begins, ends, lasts, rows, out, sensor, by_events, frame_us, start_us, stop_us, factor, binary, change,
+    orders, first, last,
 ):  # fmt: skip
-    """Fills `out[first:last]`; see `Binning`. `frame_us` 0 and `stop_us` −1 stand for None, `change` is a number."""
+    """Fills `out[first:last]`; see `Binning`. Recording `rows[i]` has the events `begins[i]` to `ends[i]` and lasts
+    until `lasts[i]`. `frame_us` 0 and `stop_us` −1 stand for None, `change` is a number.
+    """
     num_frames = out.shape[1] // 2
     for row in range(first, last):
-        begin, end = offsets[rows[row]], offsets[rows[row] + 1]
-        # Events are in order of time: what is taken of them is a slice.
-        while begin < end and np.int64(packed[begin] >> np.uint64(TIME_SHIFT)) < start_us:
-            begin += 1
-        if stop_us >= 0:
-            while begin < end and np.int64(packed[end - 1] >> np.uint64(TIME_SHIFT)) >= stop_us:
-                end -= 1
-        length = frame_us * num_frames
-        if length == 0 and end > begin:
-            length = stop_us - start_us
-            if stop_us < 0:
-                length = np.int64(packed[end - 1] >> np.uint64(TIME_SHIFT)) + 1 - start_us
-        for place in range(begin, end):
-            word = np.int64(packed[place])
+        # Events are in order of time: what is taken of them is a slice, and so is each frame.
+        begin = _first_from(packed, begins[row], ends[row], start_us)
+        end = ends[row] if stop_us < 0 else _first_from(packed, begin, ends[row], stop_us)
+        length = (lasts[row] + 1 if stop_us < 0 else stop_us) - start_us
+        if frame_us > 0:
+            length = frame_us * num_frames
+            end = end if by_events else _first_from(packed, begin, end, start_us + length)
+        if change == REDRAWN:
+            for place in range(begin, end):
+                chosen = np.int64(drawn(rows[row], place - begins[row]) >> np.uint64(33)) % num_frames
+                frame = out[row, 2 * chosen : 2 * chosen + 2]
+                _add(packed, place, place + 1, frame, sensor, factor, binary, False)
+            continue
+        place = begin
+        for number in range(num_frames):
             if by_events:
-                frame = (place - begin) * num_frames // (end - begin)
+                stop = begin - (number + 1) * (begin - end) // num_frames
             else:
-                frame = ((word >> TIME_SHIFT) - start_us) * num_frames // length
-                if frame >= num_frames:
-                    break
-            y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
-            if y >= sensor[0] or x >= sensor[1]:
-                continue
-            y, x = y // factor, x // factor
-            polarity = 0 if change == MERGED else word & 1
-            until = frame + 1
+                stop = _first_from(packed, place, end, start_us - (number + 1) * -length // num_frames)
+            into = 2 * orders[row, number]
             if change == COLLAPSED:
-                frame, until = 0, num_frames
-            elif change == REDRAWN:
-                frame = _drawn(rows[row], place - offsets[rows[row]]) % num_frames
-                until = frame + 1
-            for each in range(frame, until):
-                channel = 2 * orders[row, each] + polarity
-                if binary:
-                    out[row, channel, y, x] = 1
-                elif out[row, channel, y, x] < 255:
-                    out[row, channel, y, x] += 1
+                place, stop = begin, end
+            _add(packed, place, stop, out[row, into : into + 2], sensor, factor, binary, change == MERGED)
+            place = stop

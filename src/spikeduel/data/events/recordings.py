@@ -1,12 +1,14 @@
 """The recordings of a data set, kept as events, that look like an array of images: frames are made when taken."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
+from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.events.binning import Binning
 
 AT_ONCE = 256
@@ -20,12 +22,13 @@ class Recordings:
     """N recordings as uint8 `[N, 2·T, H, W]`: counts of events, frame after frame, made by `binning` when taken.
 
     `packed` uint64 `[E]` has the events of one recording after the other (`Events.packed`); recording i begins at
-    `offsets[i]`, int64 `[N + 1]`.
+    `offsets[i]`, int64 `[N + 1]`. `altering` says what is done to those of rows `[B]` before they are binned.
     """
 
     packed: np.ndarray
     offsets: np.ndarray
     binning: Binning
+    altering: Callable[[np.ndarray], Alteration] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -42,7 +45,9 @@ class Recordings:
 
     def __getitem__(self, index: Any) -> np.ndarray:
         rows = np.arange(len(self))[index]
-        frames = self.binning.frames(self.packed, self.offsets, np.atleast_1d(rows))
+        taken = np.atleast_1d(rows)
+        alteration = None if self.altering is None else self.altering(taken)
+        frames = self.binning.frames(self.packed, self.offsets, taken, alteration)
         return frames[0] if np.ndim(rows) == 0 else frames
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -63,6 +68,10 @@ class Recordings:
     def binned(self, binning: Binning) -> "Recordings":
         """The same events, binned otherwise."""
         return replace(self, binning=binning)
+
+    def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
+        """The same as they are in an epoch of training: changed by those of `EVENT_AUGMENTATIONS` called `names`."""
+        return replace(self, altering=partial(alteration_of, names, self.binning.num_frames, seed, epoch))
 
     def in_memory(self) -> "Recordings":
         """The same, its events copied into memory."""

@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import made_recordings as made
+from spikeduel.data.events.altering import EVENT_AUGMENTATIONS, WHOLE, Alteration, alteration_of
+from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.events import unpacked
+from spikeduel.data.events.recordings import Recordings
+
+SENSOR, FRAMES, LAST = (20, 40), 5, 99_999
+COUNT, EACH = 400, 150
+
+
+def recordings(count=COUNT, **settings):
+    packed = [made.some_events(EACH, SENSOR, LAST, seed).packed() for seed in range(count)]
+    offsets = np.cumsum([0, *map(len, packed)])
+    return Recordings(np.concatenate(packed), offsets, Binning(FRAMES, SENSOR, **settings))
+
+
+MADE = recordings()
+
+
+def alteration(**changes):
+    """Of one recording."""
+    nothing = {"hidden": [[0, 0]], "place": [[0, 0, 0, 0]], "left_out": [0], "moved": [0]}
+    arrays = {name: np.array(value, np.int64) for name, value in {**nothing, **changes}.items()}
+    return Alteration(np.array([7], np.uint64), **arrays)
+
+
+def left(of, packed=MADE.events_of(0), sensor=SENSOR):
+    """The events of a recording after an alteration, as (x, y, t, p)."""
+    last = int(unpacked(packed).t[-1])
+    kept, begins, ends = of.altered(packed, np.array([0]), np.array([len(packed)]), np.array([last]), sensor)
+    return made.rows(unpacked(kept[begins[0] : ends[0]]))
+
+
+ALL = made.rows(unpacked(MADE.events_of(0)))
+
+
+def test_nothing_done_leaves_all_events():
+    assert left(alteration()) == ALL
+
+
+def test_events_of_a_time_are_left_out():
+    length = ALL[-1][2] + 1
+    first, until = WHOLE // 4 * length // WHOLE, WHOLE // 2 * length // WHOLE
+    expected = [row for row in ALL if not first <= row[2] < until]
+    assert left(alteration(hidden=[[WHOLE // 4, WHOLE // 2]])) == expected
+    assert 0 < len(expected) < EACH
+
+
+def test_events_of_a_place_are_left_out():
+    # Of 20 rows those from 5 on to before 10, of 40 columns those from 20 on to before 40.
+    expected = [row for row in ALL if not (5 <= row[1] < 10 and 20 <= row[0] < 40)]
+    assert left(alteration(place=[[WHOLE // 4, WHOLE // 2, WHOLE // 2, WHOLE]])) == expected
+    assert 0 < len(expected) < EACH
+
+
+def test_so_many_events_are_left_out_by_chance():
+    packed = made.some_events(20_000, SENSOR, LAST).packed()
+    rows = left(alteration(left_out=[WHOLE * 3 // 10]), packed)
+    # 14,000 expected, with a standard deviation of 65.
+    assert abs(len(rows) - 14_000) < 260
+    assert set(rows) <= set(made.rows(unpacked(packed)))
+    assert left(alteration(left_out=[WHOLE]), packed) == []
+
+
+def test_events_are_moved_in_time_alone_and_stay_in_order():
+    packed = made.some_events(20_000, (1, 1 << 13), LAST).packed()
+    before = made.rows(unpacked(packed))
+    rows = left(alteration(moved=[WHOLE // 10]), packed, (1, 1 << 13))
+    times = np.array([row[2] for row in rows])
+    most = before[-1][2]
+    assert (np.diff(times) >= 0).all()
+    assert times.min() >= 0
+    assert times.max() <= most
+    assert sorted((x, y, p) for x, y, _, p in rows) == sorted((x, y, p) for x, y, _, p in before)
+    # Uniform up to a tenth of 100,000 µs either way: pixels that occur once say by how much they were moved.
+    pixels, counts = np.unique([row[0] for row in before], return_counts=True)
+    once = set(pixels[counts == 1].tolist())
+    then, now = ({row[0]: row[2] for row in each if row[0] in once} for each in (before, rows))
+    inside = [now[x] - t for x, t in then.items() if 10_000 < t < most - 10_000]
+    assert max(map(abs, inside)) <= 10_000
+    assert np.std(inside) == pytest.approx(10_000 / np.sqrt(3), rel=0.05)
+
+
+def shares(names, epoch=0, seed=0):
+    return alteration_of(names, FRAMES, seed, epoch, np.arange(4000))
+
+
+def test_every_other_recording_loses_one_to_nine_tenths_of_its_time():
+    lengths = np.diff(shares(["droptime"]).hidden)[:, 0]
+    drawn = lengths[lengths > 0]
+    # 2,000 of 4,000 coins; 3.3 standard deviations of 32 (0.1 %).
+    assert abs(len(drawn) - 2000) < 105
+    assert set(np.rint(10 * drawn / WHOLE).astype(int)) == set(range(1, 10))
+    assert shares(["droptime"]).hidden.max() <= WHOLE
+
+
+def test_every_other_recording_loses_a_place_of_up_to_a_quarter_of_each_side():
+    place = shares(["dropplace"]).place
+    heights, widths = place[:, 1] - place[:, 0], place[:, 3] - place[:, 2]
+    assert (heights == widths).all()
+    assert set(np.rint(20 * heights / WHOLE).astype(int)) == set(range(6))
+    assert abs((heights > 0).sum() - 2000) < 105
+    assert place.max() <= WHOLE
+
+
+def test_eventdrop_does_one_thing_or_nothing_each_to_a_quarter():
+    found = shares(["eventdrop"])
+    done = np.stack([each.reshape(4000, -1).any(1) for each in (found.hidden, found.place, found.left_out)])
+    assert (done.sum(0) <= 1).all()
+    # 1,000 each; 3.3 standard deviations of 27.
+    assert (abs(done.sum(1) - 1000) < 91).all()
+
+
+def test_those_that_are_joined_draw_independently():
+    found = shares(["droptime", "droprandom"])
+    both = found.hidden.any(1) & (found.left_out > 0)
+    assert abs(both.sum() - 1000) < 91
+    assert (shares(["droptime"]).hidden == found.hidden).all()
+
+
+@pytest.mark.parametrize("name", EVENT_AUGMENTATIONS)
+def test_what_a_recording_becomes_depends_on_seed_epoch_and_recording_alone(name):
+    def frames(seed, epoch, rows):
+        return MADE.altered([name], seed, epoch)[rows]
+
+    whole, some = frames(2, 3, np.arange(COUNT)), np.array([40, 3, 17])
+    assert (frames(2, 3, some) == whole[some]).all()
+    others = [frames(*drawn, np.arange(COUNT)) for drawn in ((2, 4), (3, 3))]
+    assert all((each != whole).any() for each in others)
+    assert (whole != np.asarray(MADE)).any()
+    assert EVENT_AUGMENTATIONS[name].__doc__
+
+
+@pytest.mark.parametrize("settings", [{}, {"binary": True}, {"by": "events"}, {"start_us": 20_000, "stop_us": 70_000}])
+def test_frames_are_those_of_the_events_that_are_left(settings):
+    """As if they had been recorded so, but for the recording's length: an event at its very end stays."""
+    made_so = recordings(1, **settings)
+    of = alteration(hidden=[[0, WHOLE // 3]], left_out=[WHOLE // 10])
+    kept = set(left(of))
+    packed = np.array([word for word, row in zip(MADE.events_of(0), ALL, strict=True) if row in kept])
+    alone = replace(made_so, packed=packed, offsets=np.array([0, len(packed)]))
+    assert packed[-1] == MADE.events_of(0)[-1]
+    assert (replace(made_so, altering=lambda rows: of)[0] == alone[0]).all()
+    if settings == {"by": "events"}:
+        counts = alone[0].reshape(FRAMES, -1).sum(1, dtype=int)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_a_recording_of_which_nothing_is_left_has_empty_frames():
+    for by in ("time", "events"):
+        made_so = replace(recordings(1, by=by), altering=lambda rows: alteration(left_out=[WHOLE]))
+        assert not made_so[0].any()
