@@ -240,9 +240,19 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         if rows := costs.table_rows(found.results):
             legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
             titled = [{found.said(title): value for title, value in row.items()} for row in rows]
-            typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
-        words = (*court.lines(found.results.court), power.of_pairs(found.results), report.robustness(found.results))
-        words += (" ".join(confidence.while_it_happens(found.results)), " ".join(optimism.sentences(found.results)))
+            typer.echo(f"{render(titled)}
+{legend}
+
+{said}
+")
+        words = (
+            costs.events(found.results),
+            *court.lines(found.results.court),
+            power.of_pairs(found.results),
+            report.robustness(found.results),
+            " ".join(confidence.while_it_happens(found.results)),
+            " ".join(optimism.sentences(found.results)),
+        )
         for text in words:
             if text:
                 typer.echo(f"{wrapped(found.said(text))}\n")

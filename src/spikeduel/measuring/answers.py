@@ -18,6 +18,9 @@ from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 
+COUNT_BITS = 8
+"""Of the number of events of a pixel, which frames of recordings hold."""
+
 
 @dataclass(frozen=True)
 class Running:
@@ -96,12 +99,15 @@ class Counting:
             return self.model.run(x)
         card, encoder = self.model.card, self.model.encoder
         kind = "spikes" if encoder is not None and encoder.spikes else "image"
+        binning = card.preprocessing.binning
+        # A pixel with several events is added as often.
+        bits = COUNT_BITS if kind == "spikes" and binning and not binning.binary else None
         steps = 1 if card.encoding is None or isinstance(x, ConstantInput) else card.num_steps or 1
         # A network of another library makes its steps itself, or is called for each: the counter sees them.
         given = x.value if isinstance(x, ConstantInput) and card.foreign is not None else x
         drawn = torch.get_rng_state()
         try:
-            return self._counter.run(partial(self.model.run, x), given, num_images, kind, steps, self.as_is)
+            return self._counter.run(partial(self.model.run, x), given, num_images, kind, steps, self.as_is, bits)
         except self._failures as error:
             self.reason = str(error) or type(error).__name__
         torch.set_rng_state(drawn)

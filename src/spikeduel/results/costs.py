@@ -42,6 +42,16 @@ class Ways(Frozen):
         return Ways(per_step=self.per_step * per_step, hoisted=self.hoisted * hoisted)
 
 
+class EventRates(Frozen):
+    """Of the recordings that are tested: events a second, events of one recording that its frames count, and the share
+    of all entries of frames that are not zero.
+    """
+
+    a_second: Amount
+    in_frames: Amount
+    non_zero: Share
+
+
 class OverTime(Frozen):
     """An amount in all, and at each of the T time steps."""
 

@@ -10,7 +10,7 @@ from msgspec import Meta
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.controlled import ControlledContender, WithoutTime
-from spikeduel.results.costs import Amount, Count, Positive
+from spikeduel.results.costs import Amount, Count, EventRates, Positive
 from spikeduel.results.court import Court
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
@@ -59,6 +59,7 @@ class Dataset(Frozen):
     test_uses: Count | None = None
     test_uses_here: Count | None = None
     tested_every_epoch: Count = 0
+    events: EventRates | None = None
     labels: LabelCheck | None = None
     suspect_labels: list[SuspectLabel] = []
 

@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel.data import Prepared, Split
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
@@ -179,6 +180,7 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
         split=splits[0].kind,
         folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
+        events=prepared.images.rates(tested(splits)) if isinstance(prepared.images, Recordings) else None,
         **more,
     )
 

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 
 import made_recordings as made
 from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.events import Events
 from spikeduel.data.events.recordings import Recordings
 
 
@@ -33,3 +35,17 @@ def test_a_picture_shows_where_events_are():
     assert pictures.shape == (3, 1, 34, 34)
     assert pictures.max() == 255
     assert ((pictures[:, 0] > 0) == (np.asarray(ALL).sum(1) > 0)).all()
+
+
+def test_the_rate_of_events_and_how_sparse_frames_are():
+    # 3 and 1 events in 2 and 1 seconds; two of the first in one pixel and frame.
+    first = Events(*(np.array(each) for each in ([1, 1, 2], [0, 0, 0], [0, 10, 1_999_999], [1, 1, 0])))
+    second = Events(*(np.array(each) for each in ([0, 1], [3, 3], [0, 999_999], [1, 1])))
+    rates = recordings(first, second, binning=Binning(2, (4, 4))).rates(np.array([0, 1]))
+    assert rates.a_second == pytest.approx(5 / 3)
+    assert rates.in_frames == 2.5
+    # Of 2 recordings with 2 frames of 2 polarities with 16 pixels.
+    assert rates.non_zero == 4 / 128
+    # Of the second half of their time, what is counted in frames is less, and what arrives is the same.
+    later = recordings(first, second, binning=Binning(2, (4, 4), start_us=500_000)).rates(np.array([0, 1]))
+    assert (later.a_second, later.in_frames) == (rates.a_second, 1.0)

@@ -1,8 +1,9 @@
 import pytest
+from msgspec.structs import replace
 
 from made_costs import control, energy_of, results_of, trial, with_trial
 from made_operations import plain, spiking
-from spikeduel.results.costs import Range
+from spikeduel.results.costs import EventRates, Range
 from spikeduel.results.words import costs
 from spikeduel.results.words.verdict import titled
 
@@ -100,3 +101,11 @@ def test_a_range_names_its_unit_once(low, high, text):
 )
 def test_amounts_have_three_digits(number, text):
     assert costs.amount(number) == text
+
+
+def test_events_are_told_of_recordings_alone(results):
+    assert costs.events(results) == ""
+    rates = EventRates(a_second=13_400.4, in_frames=4101.3, non_zero=0.09)
+    recorded = replace(results, dataset=replace(results.dataset, events=rates))
+    for number in ("13,400 events a second", "4,101", "9.0 %"):
+        assert number in costs.events(recorded)

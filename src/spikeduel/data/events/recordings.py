@@ -1,6 +1,7 @@
 """The recordings of a data set, kept as events, that look like an array of images: frames are made when taken."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -10,6 +11,8 @@ import numpy as np
 
 from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.events import TIME_SHIFT
+from spikeduel.results.costs import EventRates
 
 AT_ONCE = 256
 """Recordings binned at once where all are asked for."""
@@ -76,6 +79,20 @@ class Recordings:
     def in_memory(self) -> "Recordings":
         """The same, its events copied into memory."""
         return replace(self, packed=np.array(self.packed), offsets=np.array(self.offsets))
+
+    def rates(self, rows: np.ndarray) -> EventRates:
+        """How many events the recordings `rows` `[M]` have, and how sparse their frames are."""
+        begins, ends = self.offsets[rows], self.offsets[rows + 1]
+        microseconds = (self.packed[ends - 1] >> np.uint64(TIME_SHIFT)) + np.uint64(1)
+        seen = filled = 0
+        for start in range(0, len(rows), AT_ONCE):
+            frames = self[rows[start : start + AT_ONCE]]
+            seen, filled = seen + int(frames.sum(dtype=np.int64)), filled + int(np.count_nonzero(frames))
+        return EventRates(
+            a_second=float((ends - begins).sum() / (microseconds.sum(dtype=np.float64) / 1e6)),
+            in_frames=seen / len(rows),
+            non_zero=filled / (len(rows) * math.prod(self.binning.shape)),
+        )
 
     @cached_property
     def pictures(self) -> np.ndarray:

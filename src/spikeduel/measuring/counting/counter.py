@@ -40,10 +40,12 @@ class Counter(TorchDispatchMode):
         kind: str = IMAGE,
         num_steps: int = 1,
         as_is: bool = False,
+        bits: int | None = None,
     ) -> Any:
         """What `call()` returns, which runs the module on `x`: `num_images` images.
 
-        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of `x`. Fused attention
+        `kind` is "image", "real" or "spikes"; `num_steps` time steps lie along the first axis of `x`, whose entries
+        have so many `bits` where they can be several spikes. Fused attention
         is taken apart, which may change its last digits; not with `as_is`, and then it is not known. Raises
         `NotCounted`.
         """
@@ -53,7 +55,7 @@ class Counter(TorchDispatchMode):
             self.books.give(x.value, Tag(kind, copies=x.num_steps, encoded=True))
             self.books.last_step = max(self.books.last_step, x.num_steps - 1)
         else:
-            self.books.give(x, Tag(kind, steps=num_steps, encoded=True))
+            self.books.give(x, Tag(kind, steps=num_steps, bits=bits, encoded=True))
         with torch.no_grad(), self._units.watched(), nullcontext() if as_is else _attention_in_parts(), self:
             result = call()
         self._images += num_images

@@ -23,7 +23,8 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
     tag = tag.without_time() if tag.time_dim else tag
     # What a filter sees beyond the border is no input, for spikes and numbers alike.
     fan_out = fan_out_of(x, weight, call.out, arguments)
-    return _layer(call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()))
+    # A network without time may see frame after frame: each takes a pass.
+    return _layer(call, x, tag, tag, weight, bias, fan_out, x.shape[0] * int(fan_out.sum()), passes=x.shape[0])
 
 
 def product(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -54,7 +55,15 @@ def product(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _layer(
-    call: Call, x: Tensor, tag: Tag, after: Tag, weight: Tensor, bias: Tensor | None, fan: Tensor | float, dense: int
+    call: Call,
+    x: Tensor,
+    tag: Tag,
+    after: Tag,
+    weight: Tensor,
+    bias: Tensor | None,
+    fan: Tensor | float,
+    dense: int,
+    passes: int | None = None,
 ) -> Tag:
     """Counts `x` through `weight`; `after` is `x`'s tag in the shape of the output."""
     label = call.books.tag(weight).label
@@ -62,35 +71,44 @@ def _layer(
     row.parameters[label or "weight"] = weight.numel()
     if bias is not None and not call.books.tag(bias).is_data:
         row.parameters[f"{(label or 'weight').rpartition('.')[0]}.bias"] = bias.numel()
-    _count(call, row, x, tag, fan, dense)
+    _count(call, row, x, tag, fan, dense, passes=passes)
     if bias is not None:
         row.add("bias_additions", call.out.numel(), after, call.fresh)
     return replace(after.real(), producer=row.name, encoded=False)
 
 
 def _count(
-    call: Call, row: Row, x: Tensor, tag: Tag, fan: Tensor | float, dense: float, effective: float | None = None
+    call: Call,
+    row: Row,
+    x: Tensor,
+    tag: Tag,
+    fan: Tensor | float,
+    dense: float,
+    effective: float | None = None,
+    passes: int | None = None,
 ) -> None:
-    """`effective`: how many multiplications have no zero in them, where the fan-out does not tell."""
+    """`effective`: how many multiplications have no zero in them, where the fan-out does not tell. `passes`: how often
+    the weights are used, unless that is once a time step and image.
+    """
     found, reached = sums_by_step(x, tag, fan)
     row.sums["dense_executed"] += dense
     if tag.kind == SPIKES:
         row.add_steps("events", tag.first_step, found * tag.copies)
         row.add_steps("acs", tag.first_step, reached * tag.copies)
         dense = effective = 0.0
-    passes = tag.steps * call.books.num_images
+    passes = passes or tag.steps * call.books.num_images
     row.inputs_are.add(tag.kind)
     row.encoded |= tag.encoded
-    several = tag.kind == SPIKES and tag.unit < 1
-    row.input_bits = round(1 / tag.unit).bit_length() if several else tag.bits
+    # Several events can reach an element after average pooling, or can be counted in it.
+    several = tag.kind == SPIKES and (tag.unit < 1 or tag.bits is not None)
+    row.input_bits = round(1 / tag.unit).bit_length() + (tag.bits or 1) - 1 if several else tag.bits
     row.add("dense", dense, tag, call.fresh)
     row.add("effective", float(reached.sum()) if effective is None else effective, tag, call.fresh)
     row.add("passes", passes, tag, call.fresh)
     row.sums["executed"] += passes
     row.sums["inputs"] += x.numel()
     row.sums["outputs"] += call.out.numel()
-    # Several events can reach an element after average pooling.
-    row.sums["non_zero"] += min(float(found.sum()), x.numel())
+    row.sums["non_zero"] += float(torch.count_nonzero(x)) if several else float(found.sum())
 
 
 def fan_out_of(x: Tensor, weight: Tensor, out: Tensor, arguments: Sequence[Any]) -> Tensor:

@@ -249,6 +249,18 @@ def words(results: Results) -> str | None:
     )
 
 
+def events(results: Results) -> str:
+    """How many events recordings have, how sparse their frames are, and what that costs whom; "" of still images."""
+    if (rates := results.dataset.events) is None:
+        return ""
+    return (
+        f"The test recordings have {rates.a_second:,.0f} events a second. Their frames count {rates.in_frames:,.0f} "
+        f"events a recording, and {per_cent(rates.non_zero)} of their entries are not zero. The first layer of a "
+        "spiking network adds once for each event and synapse, three times for a pixel with three; other networks "
+        "multiply the entries of frames, or their mean."
+    )
+
+
 def _who_takes_least(ranked: Sequence[Ranking]) -> str:
     by_name: dict[str | None, list[str]] = {}
     for ranking in ranked:
