@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.encoders import ENCODERS, encoder_of, latency
+from spikeduel.spiking.encoders import ENCODERS, OF_RECORDINGS, encoder_of, latency
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
@@ -30,6 +30,18 @@ def test_shapes_types_and_range(name, images):
     assert x.max() <= 1
     black = sequence(ENCODERS[name](torch.zeros_like(images), 7, RandomKeys.for_evaluation(np.arange(6))))
     assert not black.any()
+
+
+def test_frames_of_recordings_are_seen_in_turn_in_the_type_that_is_computed_in():
+    frames = torch.arange(2 * 6 * 20, dtype=torch.uint8).view(2, 6, 4, 5)
+    for num_steps, enabled, dtype in ((3, False, torch.float32), (1, True, torch.bfloat16)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            x = OF_RECORDINGS(frames, num_steps, RandomKeys.for_evaluation(np.arange(2)))
+        assert x.dtype == dtype
+        assert x.is_contiguous()
+        # Counts up to 239 are whole in bfloat16, too.
+        expected = torch.stack([frames[:, step * 6 // num_steps :][:, : 6 // num_steps] for step in range(num_steps)])
+        assert torch.equal(x.float(), expected.float())
 
 
 @pytest.mark.parametrize("name", ENCODERS)

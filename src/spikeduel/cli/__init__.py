@@ -148,7 +148,7 @@ def bench(
         quick (--quick): Under a minute on two cores: few rounds, no scaling, nothing that must be compiled first; skips
             slower variants of peers.
         only (--only WORKLOAD): Only this training step (network, image side, encoding): snn-28-direct, snn-28-rate,
-            snn-97-direct, snn-97-rate, conv-snn-28, cnn-28 or cnn-97; repeatable.
+            snn-97-direct, snn-97-rate, conv-snn-28, cnn-28, cnn-97 or events-34; repeatable.
         rounds (--rounds N): Rounds, in each of which all take turns. (Default: 10; --quick: 2)
         threads (--threads N): Threads to compute with. (Default: PyTorch's)
         scaling (--scaling/--no-scaling): Time and memory against steps, batch, width and threads. (Default: unless

@@ -54,9 +54,7 @@ def direct(images: Tensor, num_steps: int, keys: RandomKeys) -> ConstantInput:
 
 def rate(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
     """Bernoulli spikes: at every step a pixel of value p fires with probability p/255."""
-    device = images.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    return kernels.rate_spikes(images, keys.values, num_steps, dtype, keys.first_step)
+    return kernels.rate_spikes(images, keys.values, num_steps, _computed_in(images), keys.first_step)
 
 
 def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
@@ -70,7 +68,15 @@ def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
 
 def events(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
     """A recording's frames, uint8 `[B, 2·T, H, W]`, in turn: the number of events of each pixel and polarity."""
-    return images.unflatten(1, (num_steps, -1)).transpose(0, 1).float()
+    # Up to 255, which bfloat16 holds exactly.
+    frames = images.unflatten(1, (num_steps, -1)).transpose(0, 1)
+    return frames.to(_computed_in(images), memory_format=torch.contiguous_format)
+
+
+def _computed_in(images: Tensor) -> torch.dtype:
+    """The type in which torch computes now, where `images` are."""
+    device = images.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
 
 
 ENCODERS: dict[str, Encoder] = {

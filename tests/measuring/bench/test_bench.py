@@ -142,7 +142,8 @@ def test_the_real_thing_in_processes_of_its_own(monkeypatch):
     small = {"batch_size": 4, "hidden": 8}
     monkeypatch.setitem(WORKLOADS, "snn-28-rate", Workload("snn-28-rate", "dense", 28, "rate", 2, **small))
     monkeypatch.setitem(WORKLOADS, "cnn-28", Workload("cnn-28", "cnn", 28, **small))
-    document = run(plan(only=["snn-28-rate", "cnn-28"], quick=True, rounds=1, threads=1))
+    monkeypatch.setitem(WORKLOADS, "events-34", Workload("events-34", "conv", 8, "events", 2, channels=2, **small))
+    document = run(plan(only=["snn-28-rate", "cnn-28", "events-34"], quick=True, rounds=1, threads=1))
     timed = {(row.workload, row.contender): row for row in document.rows}
     for key in (("snn-28-rate", "spikeduel"), ("cnn-28", "spikeduel"), ("cnn-28", "torch-cnn")):
         assert timed[key].error is None
@@ -151,6 +152,7 @@ def test_the_real_thing_in_processes_of_its_own(monkeypatch):
     for row in document.rows:
         assert row.error is None or row.error.startswith("needs ")
     assert document.ratios["snn-28-rate"]["cnn"].median > 0
+    assert document.ratios["events-34"]["rate"].median > document.ratios["events-34"]["binning"].median > 0
     assert document.finished
 
 

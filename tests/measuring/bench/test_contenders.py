@@ -28,6 +28,8 @@ def test_the_full_run_has_everyone_spikeduel_first():
     cnn = [contender.name for contender in taking_part(WORKLOADS["cnn-97"], quick=False, faster="bf16")]
     assert cnn == ["spikeduel", "spikeduel-float32", "torch-cnn", "torch-cnn-tuned"]
     assert PEER_OF_SCALING in CONTENDERS
+    events = [contender.name for contender in taking_part(WORKLOADS["events-34"], quick=False, faster="bf16")]
+    assert events == ["spikeduel", "spikeduel-float32"]
 
 
 @pytest.mark.parametrize("faster", ["bf16", "float32"])

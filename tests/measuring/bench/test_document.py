@@ -82,7 +82,7 @@ def test_the_ratios_of_a_spiking_workload():
         "spikingjelly-hoisted-bf16+memory": timing([6.0], [5.0]),
         "spikingjelly": Timing(error="missing"),
     }
-    found = ratios(WORKLOADS["snn-28-rate"], timings, timing([4.0], [1.0]))
+    found = ratios(WORKLOADS["snn-28-rate"], timings, {"cnn": timing([4.0], [1.0])})
     assert found == {
         "snntorch-study": ratio(11.0, 10.0, 12.0, "snntorch-study"),
         "fastest-peer": ratio(4.0, 4.0, 4.0, "snntorch-fastest"),
@@ -93,14 +93,19 @@ def test_the_ratios_of_a_spiking_workload():
 
 def test_the_ratios_of_the_cnn():
     timings = {"spikeduel": timing([2.0]), "spikeduel-float32": timing([9.0]), "torch-cnn": timing([5.0])}
-    found = ratios(WORKLOADS["cnn-28"], timings, None)
+    found = ratios(WORKLOADS["cnn-28"], timings, {})
     assert found == {"torch-cnn": ratio(2.5, 2.5, 2.5, "torch-cnn")}
 
 
 def test_there_is_no_ratio_to_what_failed():
     missing = {"spikeduel": timing([2.0]), "snntorch-study": Timing(error="missing")}
-    assert ratios(WORKLOADS["snn-28-rate"], missing, Timing(error="broke")) == {}
-    assert ratios(WORKLOADS["snn-28-rate"], {**missing, "spikeduel": Timing(error="broke")}, timing([1.0])) == {}
+    beside = {"rate": timing([4.0], [8.0]), "binning": timing([0.5], [0.25])}
+    found = ratios(WORKLOADS["events-34"], {"spikeduel": timing([5.0], [8.0])}, beside)
+    assert (found["rate"].median, found["rate"].max) == (1.125, 1.25)
+    assert (found["binning"].median, found["binning"].max) == (pytest.approx(0.065625), 0.1)
+    assert ratios(WORKLOADS["snn-28-rate"], missing, {"cnn": Timing(error="broke")}) == {}
+    broken = {**missing, "spikeduel": Timing(error="broke")}
+    assert ratios(WORKLOADS["snn-28-rate"], broken, {"cnn": timing([1.0])}) == {}
 
 
 def test_only_spikeduels_own_failures_count_as_failed(benchmark):

@@ -1,5 +1,6 @@
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from spikeduel.measuring.bench.networks import (
     TaughtSpikingJelly,
     peer,
 )
-from spikeduel.measuring.bench.workloads import WORKLOADS, batch, stages
+from spikeduel.measuring.bench.workloads import WORKLOADS, Workload, batch, recorded, stages
 from spikeduel.networks.building import build, num_parameters
 from spikeduel.networks.models import Model
 from spikeduel.settings.recipes import baseline
@@ -53,6 +54,24 @@ def test_every_step_draws_other_spikes(monkeypatch):
         built.step(*batch(SMALL["dense-rate"]))
     assert len(keys) == 2
     assert not set(keys[0].tolist()) & set(keys[1].tolist())
+
+
+def test_each_step_on_recordings_bins_them_again(monkeypatch):
+    workload = Workload("events", "conv", 8, "events", 3, batch_size=4, hidden=16, channels=2)
+    seen = []
+
+    def encode(self, images, draw, window=None, original=Model.encode):
+        seen.append(images)
+        return original(self, images, draw, window)
+
+    monkeypatch.setattr(Model, "encode", encode)
+    expected = torch.from_numpy(np.asarray(recorded(workload)))
+    steps = (networks.spikeduel(workload, "32").step, networks.binning(workload).step)
+    for _ in range(2):
+        binned = [step(*batch(workload)) for step in steps][1]
+        assert torch.equal(binned, expected)
+    assert len(seen) == 2
+    assert all(torch.equal(images, expected) for images in seen)
 
 
 def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from spikeduel.measuring.bench.workloads import (
     last_level_cache_bytes,
     measure_limits,
     needs,
+    recorded,
     stages,
 )
 from spikeduel.networks.architectures import SmallCNN
@@ -22,10 +24,21 @@ def test_the_grid_is_the_studys_two_sizes_in_both_encodings_and_a_conv_network()
     dense = {(w.side, w.encoding, w.num_steps, w.hidden) for w in WORKLOADS.values() if w.shape == "dense"}
     assert dense == {(side, encoding, 25, 1024) for side in (28, 97) for encoding in ("direct", "rate")}
     assert {w.side for w in WORKLOADS.values() if w.shape == "cnn"} == {28, 97}
-    (conv,) = [w for w in WORKLOADS.values() if w.shape == "conv"]
+    conv, events = [w for w in WORKLOADS.values() if w.shape == "conv"]
     assert (conv.side, conv.num_steps, conv.encoding, conv.hidden) == (28, 4, "direct", 256)
+    assert (events.side, events.num_steps, events.encoding, events.hidden) == (34, 8, "events", 256)
     assert {w.batch_size for w in WORKLOADS.values()} == {128}
     assert all(name == workload.name for name, workload in WORKLOADS.items())
+
+
+def test_made_recordings_have_about_as_many_events_as_those_of_n_mnist():
+    recordings = recorded(WORKLOADS["events-34"])
+    assert recordings.shape == (128, 16, 34, 34)
+    rates = recordings.rates(np.arange(128))
+    # 4,172 events in 0.3 s; of 18,496 entries, where they are spread evenly, 1 − exp(−0.22) are not zero.
+    assert rates.in_frames == pytest.approx(4_172, rel=0.05)
+    assert rates.a_second == pytest.approx(13_900, rel=0.05)
+    assert rates.non_zero == pytest.approx(1 - np.exp(-4046 / 18_496), rel=0.02)
 
 
 def test_every_contender_sees_the_same_images_about_as_bright_as_fashion_mnist():

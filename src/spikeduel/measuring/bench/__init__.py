@@ -13,9 +13,20 @@ from typing import Any
 import msgspec
 import torch
 
-from spikeduel.measuring.bench.contenders import CONTENDERS, PEER_OF_SCALING, PEERS, Failed, Worker, call, taking_part
+from spikeduel.measuring.bench.contenders import (
+    BINNING,
+    CONTENDERS,
+    PEER_OF_SCALING,
+    PEERS,
+    Failed,
+    Worker,
+    call,
+    taking_part,
+)
 from spikeduel.measuring.bench.document import (
+    BINNED,
     CNN,
+    RATE,
     Axis,
     Benchmark,
     Machine,
@@ -37,6 +48,7 @@ from spikeduel.measuring.bench.workloads import (
     measure_limits,
 )
 from spikeduel.results.times import is_busy
+from spikeduel.spiking.encoders import EVENTS
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.hardware import environment, load_average, package_version, resolve
@@ -117,8 +129,8 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
     def measured() -> Generator[None, None, None]:
         for name, starts in contests.items():
             timings = yield from interleaved(starts, plan.rounds, plan.visit_ms)
-            our_cnn = timings.pop(CNN, None)
-            by_key = ratios(WORKLOADS[name], timings, our_cnn)
+            beside = {key: timings.pop(key) for key in (CNN, RATE, BINNED) if key in timings}
+            by_key = ratios(WORKLOADS[name], timings, beside)
             keep(rows=document.rows + rows(WORKLOADS[name], timings, limits), ratios={**document.ratios, name: by_key})
         for axis, value, workload, threads in points:
             both = {name: partial(Worker, CONTENDERS[name], workload, threads) for name in CONTENDERS_OF_SCALING}
@@ -165,12 +177,17 @@ def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]
 
 
 def _starts(workload: Workload, plan: Plan, limits: Limits) -> Starts:
-    """What starts each contender of `workload`; for a spiking one spikeduel's CNN too, for the ratio of the two."""
+    """What starts each contender of `workload`, and what is timed beside them, for the ratio of the two: spikeduel's
+    CNN, for recordings its step on images under rate encoding, and binning.
+    """
     starts = {
         contender.name: partial(Worker, contender, workload, plan.threads)
         for contender in taking_part(workload, plan.quick, limits.faster)
     }
-    if workload.shape != "cnn":
+    if workload.encoding == EVENTS:
+        starts[RATE] = partial(Worker, CONTENDERS["spikeduel"], replace(workload, encoding=RATE), plan.threads)
+        starts[BINNED] = partial(Worker, BINNING, workload, plan.threads)
+    elif workload.shape != "cnn":
         starts[CNN] = partial(Worker, CONTENDERS["spikeduel"], WORKLOADS[f"cnn-{workload.side}"], plan.threads)
     return starts
 

@@ -20,6 +20,7 @@ import torch
 from spikeduel.measuring.bench import networks
 from spikeduel.measuring.bench.networks import Built, Peer, peer
 from spikeduel.measuring.bench.workloads import Workload, batch
+from spikeduel.spiking.encoders import EVENTS
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 
@@ -83,15 +84,20 @@ CONTENDERS: dict[str, Contender] = {
         Contender("torch-cnn-tuned", "the same; channels last, bf16 autocast, fused Adam", _CNN_TUNED, ("cnn",)),
     )
 }
+BINNING = Contender("binning", "what a step bins of recordings, alone", networks.binning)
 PEER_OF_SCALING = "spikingjelly-hoisted-bf16"
 
 
 def taking_part(workload: Workload, quick: bool, faster: str) -> list[Contender]:
-    """The contenders of `workload`, spikeduel first; `faster` ("bf16" or "float32") is faster on this machine."""
+    """The contenders of `workload`, spikeduel first; `faster` ("bf16" or "float32") is faster on this machine.
+
+    Peers bin no recordings.
+    """
     return [
         contender
         for contender in CONTENDERS.values()
         if workload.shape in contender.shapes and (not quick or faster in contender.quick)
+        if workload.encoding != EVENTS or is_spikeduel(contender.name)
     ]
 
 

@@ -13,6 +13,7 @@ from spikeduel.results.words.tables import render
 from spikeduel.system.typed import Frozen
 
 STUDY, CNN = "snntorch-study", "cnn"
+RATE, BINNED = "rate", "binning"
 FASTEST_PEER, FASTEST_WITH_MEMORY = "fastest-peer", "fastest-peer+memory"
 Axis = Literal["num_steps", "batch_size", "hidden", "threads"]
 
@@ -111,7 +112,7 @@ class Row(Frozen):
 
 
 class Ratio(Frozen):
-    """How many times as long as spikeduel `contender` takes: over the rounds, paired by round."""
+    """How many times as long as spikeduel `contender` takes: over the rounds, paired by round (see `ratios`)."""
 
     median: float
     min: float
@@ -177,13 +178,16 @@ def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> t
     )
 
 
-def ratios(workload: Workload, timings: Mapping[str, Timing], our_cnn: Timing | None) -> dict[str, Ratio]:
+def ratios(workload: Workload, timings: Mapping[str, Timing], beside: Mapping[str, Timing]) -> dict[str, Ratio]:
     """The ratios of one workload, by what spikeduel is compared with.
 
     Spiking workloads: `snntorch-study`; `fastest-peer`, the fastest of those in settings that their users have;
-    `fastest-peer+memory`, the fastest of those that are given spikeduel's setting of the allocator. `cnn` is the other
-    way round, spikeduel's SNN step by its CNN step on the same images (`our_cnn`, timed in the same rounds); an epoch
-    has the same number of steps for both. The CNN: `torch-cnn` and `torch-cnn-tuned`.
+    `fastest-peer+memory`, the fastest of those that are given spikeduel's setting of the allocator. The CNN:
+    `torch-cnn` and `torch-cnn-tuned`.
+
+    What was timed `beside`, in the same rounds: `cnn` is the other way round, spikeduel's SNN step by its CNN step on
+    the same images; an epoch has the same number of steps for both. So is `rate`, its step on recordings by that on
+    images of the same size, rate encoded over as many steps. `binning` is its share of a step on recordings.
     """
     ours = timings["spikeduel"]
     if ours.ms is None:
@@ -197,7 +201,11 @@ def ratios(workload: Workload, timings: Mapping[str, Timing], our_cnn: Timing | 
             if names := [name for name in medians if CONTENDERS[name].keeps_memory == with_memory]:
                 compared[key] = min(names, key=medians.__getitem__)
     by_key = {key: paired(timings[name], ours, name) for key, name in compared.items()}
-    return {**by_key, CNN: paired(ours, our_cnn, "spikeduel")} if our_cnn is not None and our_cnn.ms else by_key
+    for key, timing in beside.items():
+        if timing.ms:
+            pair = (timing, ours) if key == BINNED else (ours, timing)
+            by_key[key] = paired(*pair, "spikeduel")
+    return by_key
 
 
 def paired(numerator: Timing, denominator: Timing, contender: str) -> Ratio:
@@ -254,7 +262,12 @@ def _row(row: Row) -> dict[str, str]:
 
 
 def _ratio_rows(document: Benchmark) -> list[dict[str, str]]:
-    meanings = {STUDY: "snnTorch as the study wrote it / spikeduel", CNN: "spikeduel's SNN / spikeduel's CNN"}
+    meanings = {
+        STUDY: "snnTorch as the study wrote it / spikeduel",
+        CNN: "spikeduel's SNN / spikeduel's CNN",
+        RATE: "recordings, binning included / images under rate encoding",
+        BINNED: "binning / a step on recordings",
+    }
     rows = []
     for workload, by_key in document.ratios.items():
         for key, ratio in by_key.items():

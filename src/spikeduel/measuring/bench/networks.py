@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikeduel.data import Preprocessing
-from spikeduel.measuring.bench.workloads import NUM_CLASSES, Workload, stages
+from spikeduel.measuring.bench.workloads import NUM_CLASSES, Workload, recorded, stages
 from spikeduel.networks.building import build, neuron_settings
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
+from spikeduel.spiking.encoders import EVENTS
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware
 
@@ -49,24 +50,37 @@ def spikeduel(workload: Workload, precision: str = "auto") -> Built:
     card = card_of(workload, precision)
     train = TrainingStep(Model(build(card), card, card.precision), baseline(), num_steps=1)
     indices, steps = np.arange(workload.batch_size), count()
+    recordings = recorded(workload) if workload.encoding == EVENTS else None
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
+        if recordings is not None:
+            # In turn, where training does it ahead, in another thread: the most that it can take.
+            images = torch.from_numpy(recordings[indices])
         return train(images, labels, RandomKeys.for_training(0, next(steps), indices))
 
     return Built(step, "bf16" if card.precision == "bf16" else "float32")
 
 
+def binning(workload: Workload) -> Built:
+    """What a step of `spikeduel` bins of `workload`'s recordings, alone."""
+    recordings, indices = recorded(workload), np.arange(workload.batch_size)
+    return Built(lambda images, labels: torch.from_numpy(recordings[indices]), "float32")
+
+
 def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
     """The card of spikeduel's network for `workload`."""
-    settings, neuron = baseline(), {}
+    settings, neuron, shape = baseline(), {}, (workload.channels, workload.side, workload.side)
+    how = Preprocessing(*shape)
+    if workload.encoding == EVENTS:
+        how = Preprocessing.of_recordings(recorded(workload).binning)
     if workload.shape != "cnn":
         neuron = {name: getattr(settings, name) for name in ("neuron", *neuron_settings(settings.neuron))}
     return ModelCard(
         contender={"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}[workload.shape],
         family="cnn" if workload.shape == "cnn" else "snn",
-        image_shape=(1, workload.side, workload.side),
+        image_shape=(how.channels, how.height, how.width),
         classes=tuple(map(str, range(NUM_CLASSES))),
-        preprocessing=Preprocessing(1, workload.side, workload.side),
+        preprocessing=how,
         network={"hidden": workload.hidden, **neuron},
         encoding=workload.encoding,
         num_steps=workload.num_steps,
