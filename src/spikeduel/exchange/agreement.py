@@ -205,5 +205,6 @@ def frames_of(model: Model) -> str:
     return {
         "direct": "at every step the same: prepared pixels / 255",
         "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",
+        "events": "the number of events of each pixel, darker and brighter, in this frame of the recording",
         "latency": "1 once for each pixel above 0, at step round((1 − pixel / 255) · (T − 1)), else 0",
     }.get(model.card.encoding or "", f"what the encoding {model.card.encoding} gives at this step")

@@ -28,7 +28,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.models import Model, ModelCard, Steps
 from spikeduel.results.trials import Temperature
 from spikeduel.settings import Experiment
-from spikeduel.spiking.encoders import ENCODERS
+from spikeduel.spiking.encoders import ENCODERS, EVENTS
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, MissingExtra, naming, visible
 from spikeduel.system.progress import Progress
@@ -103,6 +103,10 @@ def _model(
         classes = about.get("classes") or tuple(map(str, range(num_classes)))
     if len(classes) != num_classes:
         raise InputError(f"it has {num_classes} outputs, and there are {len(classes)} classes.")
+    # A name that a file gives must not be enough to run code of that name.
+    stored_encoding = about["encoding"] if about.get("encoding") in ENCODERS else "direct"
+    if binning := preprocessing.binning:
+        about, stored_encoding, encoding, num_steps = {**about, "num_steps": binning.num_frames}, EVENTS, None, None
     card = ModelCard(
         contender="sequential",
         family="snn",
@@ -110,8 +114,7 @@ def _model(
         classes=classes,
         preprocessing=preprocessing,
         network={"layers": [layer for layer, _ in parts]},
-        # A name that a file gives must not be enough to run code of that name.
-        encoding=encoding or (about["encoding"] if about.get("encoding") in ENCODERS else "direct"),
+        encoding=encoding or stored_encoding,
         num_steps=num_steps or about.get("num_steps", 25),
         dataset=prepared.name if prepared is not None else about.get("dataset") or name,
         temperature=about.get("temperature") if encoding is None and num_steps is None else None,

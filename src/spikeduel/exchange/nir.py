@@ -107,7 +107,7 @@ def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
     module = folded(copy.deepcopy(model.module))
     known = {id(part): name for name, part in module.named_modules()}
     layers = list(_flat(module.layers()))  # type: ignore[operator]
-    x = torch.zeros(1, *model.card.image_shape)
+    x = torch.zeros(1, *model.card.input_shape)
     if isinstance(layers[0], nn.Flatten):
         x, layers = x.flatten(1), layers[1:]
     nodes: dict[str, Any] = {"input": nir.Input(np.array(x.shape[1:]))}

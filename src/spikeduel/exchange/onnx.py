@@ -15,7 +15,7 @@ from spikeduel.exchange.agreement import Encoded, Run, Runner, as_int8, frames_o
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import as_sequence
 from spikeduel.spiking import ConstantInput, kernels
-from spikeduel.spiking.encoders import latency
+from spikeduel.spiking.encoders import EVENTS, events, latency
 from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system import __version__
@@ -35,13 +35,17 @@ RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np
 def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Writes `model` with all its time steps; returns who can run the file.
 
-    `images` float32 `[B, C, H, W]` in [0, 1] go in, `scores` and `probabilities` `[B, K]` come out. Where the
-    encoding draws at random, or is the user's own, `encoded` `[T, B, C, H, W]` goes in.
+    `images` float32 `[B, C, H, W]` in [0, 1] go in, or `frames` `[B, 2·T, H, W]` of recordings; `scores` and
+    `probabilities` `[B, K]` come out. Where the encoding draws at random, or is the user's own, `encoded`
+    `[T, B, C, H, W]` goes in.
     """
-    takes_images = model.card.encoding in (None, "direct", "latency")
+    recorded = model.card.preprocessing.binning is not None
+    takes_images = model.card.encoding in (None, "direct", "latency", EVENTS)
     shape = [_EXAMPLES, *model.card.image_shape]
     if takes_images:
         name, batch_axis, what = "images", 0, "float32 [B, C, H, W] in [0, 1]: prepared pixels / 255"
+        if recorded:
+            name, what = "frames", "float32 [B, 2·T, H, W]: numbers of events, frame after frame, darker first"
     else:
         name, batch_axis, shape = "encoded", 1, [model.card.num_steps or 1, *shape]
         what = f"float32 [T, B, C, H, W], encoded by the caller: {model.card.encoding} encoding is not in the graph"
@@ -55,6 +59,8 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             network_input = ConstantInput(x, num_steps)
         elif model.card.encoding == "latency":
             network_input = latency((x * 255).round().to(torch.uint8), num_steps, None)  # type: ignore[arg-type]
+        elif model.card.encoding == EVENTS:
+            network_input = events(x, num_steps, None)  # type: ignore[arg-type]
         scores = model.readout.scores(model.module(network_input))
         return [scores, model.probabilities(scores)]
 
@@ -64,7 +70,7 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     run_file = _written(model, answer, example, shapes, {name: what}, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
-        given = images / 255 if takes_images else as_sequence(encoded)
+        given = (images.float() if recorded else images / 255) if takes_images else as_sequence(encoded)
         (scores, _), spikes = run_file({name: given.numpy()})
         return Run(scores, spikes)
 
@@ -83,7 +89,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         raise InputError(f"{contender} has no time steps to take one by one: export it with --to onnx.")
     if not isinstance(readout, SpikingReadout):
         raise InputError(f"{contender} gives one answer after all its time steps: export it with --to onnx.")
-    example = torch.rand(_EXAMPLES, *model.card.image_shape).round()
+    example = torch.rand(_EXAMPLES, *model.card.input_shape).round()
     _, start = model.step(example)
     if start.total is None or not start.neurons:
         raise InputError(f"{contender} has no layer of neurons that spikeduel knows: it cannot stream.")
