@@ -44,3 +44,23 @@ def make(shape="dense-snn", **changes):
     card = ModelCard(**{**card, **changes})
     torch.manual_seed(0)
     return Model(build(card), card)
+
+
+def make_recorded(contender="vgg-lif", binary=False, **network):
+    """A model of recordings of 6×6 pixels in 3 frames, and the frames of two of them, uint8 `[2, 6, 6, 6]`."""
+    binning = Binning(3, (6, 6), binary=binary)
+    spikes = contender.endswith("lif")
+    network = {"width": 8, **({"neuron": "lif", "beta": 0.5, "threshold": 0.5} if spikes else {}), **network}
+    card = ModelCard(
+        contender=contender,
+        family="snn" if spikes else "cnn",
+        image_shape=binning.shape,
+        classes=("a", "b"),
+        preprocessing=Preprocessing.of_recordings(binning),
+        network=network,
+        encoding="events" if spikes else None,
+        num_steps=3 if spikes else None,
+    )
+    torch.manual_seed(0)
+    frames = torch.randint(0, 2, (2, *binning.shape), dtype=torch.uint8)
+    return Model(build(card), card), frames if binary else frames * torch.arange(1, 7)[:, None, None].byte()

@@ -4,29 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data import Preprocessing
-from spikeduel.data.events.binning import Binning
+from made_models import make_recorded
 from spikeduel.measuring.costing import operations
-from spikeduel.networks import building
-from spikeduel.networks.models import Model, ModelCard
-
-
-def recorded(contender, binary=False):
-    """A network for recordings of 6×6 pixels in 3 frames, and the counts of two of them, uint8 `[2, 6, 6, 6]`."""
-    binning = Binning(3, (6, 6), binary=binary)
-    spikes = contender.endswith("lif")
-    network = {"width": 8} | ({"neuron": "lif", "beta": 0.5, "threshold": 0.5} if spikes else {})
-    card = ModelCard(
-        contender=contender, family="snn" if spikes else "cnn", image_shape=binning.shape, classes=("a", "b"),
-        preprocessing=Preprocessing.of_recordings(binning), network=network,
-        encoding="events" if spikes else None, num_steps=3 if spikes else None,
-    )  # fmt: skip
-    counts = torch.randint(0, 2, (2, *binning.shape), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return Model(building.build(card), card), counts if binary else counts * torch.arange(1, 7)[:, None, None].byte()
 
 
 def first_layer(contender, binary=False):
-    model, counts = recorded(contender, binary)
+    model, counts = make_recorded(contender, binary)
     found = operations(model, [(counts, torch.zeros(2, dtype=torch.long), np.arange(2))]).operations
     return next(layer for layer in found.layers if layer.kind == "synapses"), counts
 

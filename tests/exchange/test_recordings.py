@@ -1,0 +1,57 @@
+"""Networks of recordings in files of other programs, and back."""
+
+import numpy as np
+import pytest
+import torch
+
+from made_models import make_recorded
+from spikeduel.exchange import exporting
+from spikeduel.exchange.importing import import_model
+from spikeduel.networks.plain import as_sequence
+from spikeduel.spiking.random_keys import RandomKeys
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("nir")
+FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
+
+
+@pytest.mark.parametrize(
+    ("contender", "to", "network"),
+    [
+        ("vgg-lif", "onnx", {}),
+        ("vgg-lif", "onnx-step", {}),
+        ("vgg-lif", "nir", FOR_NIR),
+        ("conv-lif", "nir", FOR_NIR | {"hidden": 8}),
+        ("vgg-sum", "onnx", {}),
+        ("vgg-relu", "onnx", {}),
+        ("vgg-gru", "onnx", {}),
+    ],
+)
+def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):
+    model, frames = make_recorded(contender, **network)
+    check = exporting.export(model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64))
+    assert all(program.ok for program in check.programs.values())
+    if to == "onnx":
+        (given,) = onnx.load(tmp_path / "a").graph.input
+        sides = [each.dim_value for each in given.type.tensor_type.shape.dim]
+        assert (given.name, sides[1:]) == ("frames", [6, 6, 6])
+
+
+def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
+    model, frames = make_recorded(**FOR_NIR)
+    exporting.export(model, tmp_path / "a.nir", "nir", images=frames.numpy(), labels=np.zeros(2, np.int64))
+    back = import_model(tmp_path / "a.nir")
+    for name in ("image_shape", "input_shape", "preprocessing", "encoding", "num_steps"):
+        assert getattr(back.card, name) == getattr(model.card, name)
+    np.testing.assert_allclose(back.predict(frames)[1], model.predict(frames)[1], atol=1e-5)
+
+
+def test_frame_by_frame_it_says_in_the_end_what_it_says_of_the_whole():
+    model, frames = make_recorded()
+    state, seen = None, list(model.frames(frames))
+    assert [tuple(frame.shape) for frame in seen] == [(2, 2, 6, 6)] * 3
+    for frame in seen:
+        scores, state = model.step(frame, state)
+    np.testing.assert_allclose(model.probabilities(scores), model.predict(frames)[1], atol=1e-5)
+    assert torch.equal(as_sequence(model.encode(frames, RandomKeys.for_content(frames))), torch.stack(seen))
