@@ -8,6 +8,8 @@ from spikeduel import data
 from spikeduel.comparing import compare, tune
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.events.binning import Binning
+from spikeduel.data.events.events import Events
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import Prepared
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings.reading import read_experiment
@@ -125,6 +127,29 @@ def test_where_left_and_right_are_classes_nothing_is_flipped(random):
     rules = chosen_of(prepared)
     assert rules.mirrored == pytest.approx(0, abs=0.02)
     assert rules.chosen == {"augmentation": "affine"}
+
+
+def moving(random, count, side=16):
+    """Recordings of a bar of some height that goes to the right, and of as many that go to the left."""
+    packed = []
+    for number in range(2 * count):
+        top = int(random.integers(0, side - 5))
+        t = np.arange(600) * 500
+        x, y = t * side // (t[-1] + 1), top + random.integers(0, 5, len(t))
+        x = side - 1 - x if number >= count else x
+        packed.append(Events(x, y, t, random.integers(0, 2, len(t))).packed())
+    offsets = np.cumsum([0, *map(len, packed)])
+    return Recordings(np.concatenate(packed), offsets, Binning(4, (side, side)))
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class(is_told, random):
+    recordings = moving(random, 60)
+    labels = np.repeat([0, 1], 60) if is_told else np.zeros(120, np.int64)
+    rules = chosen_of(replace(prepared_of(recordings), labels=labels))
+    assert rules.chosen == {"augmentation": "affine" if is_told else "affine-flip"}
+    # Their pictures alone do not tell.
+    assert fitting.alike(recordings.pictures, labels, np.arange(120), None).mirrored > 0.15
 
 
 @pytest.mark.parametrize(

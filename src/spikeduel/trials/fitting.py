@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spikeduel.data import Prepared, Split
 from spikeduel.data.auditing.neighbours import gradients
+from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.results.words.numbers import counted
@@ -113,7 +114,9 @@ def _with_width(experiment: Experiment) -> list[str]:
 
 def by_looks(rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split) -> SetRules:
     """`rules` with the augmentation, which how images look decides, how many there are, and how long is trained."""
-    found = alike(prepared.pictures, np.asarray(prepared.labels), split.train, prepared.groups)
+    # What moves to the left may be another class than what moves to the right.
+    images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
+    found = alike(images, np.asarray(prepared.labels), split.train, prepared.groups)
     is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in found)
     size = _size(rules.num_train)
     epochs = min(experiment.for_contender(each).num_epochs for each in experiment.contenders)
@@ -144,7 +147,7 @@ class Alike(NamedTuple):
 
 def alike(images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.ndarray | None) -> Alike:
     """Of images uint8 `[N, C, H, W]` with `labels` `[N]`, of which `train` `[M]` are compared (some of many), by
-    histograms of oriented gradients; images of one of `groups` are not.
+    histograms of oriented gradients; images of one of `groups` are not. Two channels are the halves of a recording.
     """
     rng = np.random.default_rng(0)
     chosen = np.sort(rng.permutation(train)[:MOST_COMPARED])
@@ -153,13 +156,18 @@ def alike(images: np.ndarray, labels: np.ndarray, train: np.ndarray, groups: np.
     if groups is not None:
         _, numbers = np.unique(np.asarray(groups)[chosen], return_inverse=True)
         own = torch.from_numpy(numbers[:, None] == numbers)
-    as_is = gradients(some.numpy())
+
+    def looks(images: Tensor) -> Tensor:
+        parts = images.split(1, 1) if images.shape[1] == 2 else [images]
+        return torch.cat([gradients(part.numpy()) for part in parts], 1)
+
+    as_is = looks(some)
 
     def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cdist(as_is, others).masked_fill_(own, math.inf).min(1)
 
     def changed(images: Tensor) -> tuple[Tensor, Tensor]:
-        return nearest(gradients(images.contiguous().numpy()))
+        return nearest(looks(images.contiguous()))
 
     before, _ = nearest(as_is)
     mirrored, whose = changed(some.flip(3))

@@ -97,11 +97,22 @@ class Recordings:
     @cached_property
     def pictures(self) -> np.ndarray:
         """A picture of each recording, uint8 `[N, 1, H, W]`: all its events over one another, the brighter the more."""
-        whole = replace(self.binning, num_frames=1, frame_us=None, start_us=0, stop_us=None, binary=False)
-        pictures = np.empty((len(self), 1, *whole.shape[1:]), np.uint8)
+        return self._pictured(1)
+
+    @cached_property
+    def halves(self) -> np.ndarray:
+        """Pictures of both halves of each recording's time, uint8 `[N, 2, H, W]`: they show what moves where."""
+        return self._pictured(2)
+
+    def _pictured(self, parts: int) -> np.ndarray:
+        whole = replace(
+            self.binning, num_frames=parts, by="time", frame_us=None, start_us=0, stop_us=None, binary=False
+        )
+        pictures = np.empty((len(self), parts, *whole.shape[1:]), np.uint8)
         for start in range(0, len(self), AT_ONCE):
             rows = np.arange(start, min(start + AT_ONCE, len(self)))
-            counts = whole.frames(self.packed, self.offsets, rows).sum(1, keepdims=True, dtype=np.float32)
+            frames = whole.frames(self.packed, self.offsets, rows)
+            counts = frames.reshape(len(rows), parts, 2, *whole.shape[1:]).sum(2, dtype=np.float32)
             pictures[rows] = [picture_of(each) for each in counts]
         return pictures
 
