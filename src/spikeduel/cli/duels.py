@@ -240,11 +240,7 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
         if rows := costs.table_rows(found.results):
             legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
             titled = [{found.said(title): value for title, value in row.items()} for row in rows]
-            typer.echo(f"{render(titled)}
-{legend}
-
-{said}
-")
+            typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
         words = (
             costs.events(found.results),
             *court.lines(found.results.court),
