@@ -220,8 +220,8 @@ class Details(Frozen):
 
 
 IgnoredBy = Literal[
-    "format not opened here", "picture without its ending", "outside the class folders", "no picture", "hidden",
-    "of the system", "no regular file",
+    "format not opened here", "picture without its ending", "outside the class folders", "not in the CSV", "no picture",
+    "no recording", "hidden", "of the system", "no regular file",
 ]  # fmt: skip
 """Why a file under a data folder is not read."""
 PICTURES_LEFT_OUT: dict[IgnoredBy, FindingKind] = {
@@ -292,7 +292,7 @@ class Audit(Frozen):
     `near`: two images are near duplicates below this share of the usual distance, which is the median over
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
     group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
-    searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder of images.
+    searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder or CSV.
     `labels`: judged by the nearest neighbours.
     """
 

@@ -11,13 +11,15 @@ import numpy as np
 from PIL import Image
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split, catalogue, socofing
+from spikeduel.data import Prepared, Split, cache, catalogue, socofing
 from spikeduel.data.auditing import duplicates, moved, neighbours
 from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.findings import findings
 from spikeduel.data.inventory import inventory
-from spikeduel.data.pictures import Track, over_pictures
+from spikeduel.data.layout import labels_file
+from spikeduel.data.pictures import over_pictures
 from spikeduel.data.prepared import ids_of_images
+from spikeduel.data.workers import Track
 from spikeduel.results import audit as audits
 from spikeduel.results.audit import Audit, FileProperty
 from spikeduel.settings import Experiment
@@ -94,8 +96,7 @@ def _key(
     sides = [
         hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
     ]
-    place = experiment.dataset if catalogue.is_folder(experiment.dataset) else experiment.data_dir
-    state = "" if place is None else catalogue.state([files.located(place)])
+    state = cache.state(prepared.sources)
     source = [experiment.dataset, state, sorted(unreadable), typed.plain(counted)]
     ratio = experiment.near_duplicate_ratio
     return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, ratio, source])[:24]
@@ -246,11 +247,16 @@ def _quantiles(values: np.ndarray, number: int) -> tuple[float, ...]:
 def file_counts(
     experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
 ) -> audits.FileCounts | None:
-    """What became of every file under a folder of images; None where the data is none."""
-    if not catalogue.is_folder(experiment.dataset):
+    """What became of every file under a folder, or that of a CSV; None where the data is neither."""
+    if (root := catalogue.home(experiment.dataset)) is None:
         return None
-    root = files.located(experiment.dataset)
-    return inventory(root, [root / name for name in prepared.names or ()], [Path(name) for name in unreadable])
+    return inventory(
+        root,
+        [root / name for name in prepared.names or ()],
+        [Path(name) for name in unreadable],
+        is_recorded=prepared.preprocessing.binning is not None,
+        is_listed=labels_file(files.located(experiment.dataset)) is not None,
+    )
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
@@ -260,16 +266,16 @@ def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> li
         return []
     if experiment.dataset == "socofing":
         place = socofing.source_at(experiment.data_dir)
-    elif catalogue.is_folder(experiment.dataset):
-        place = nullcontext(files.located(experiment.dataset))
+    elif (root := catalogue.home(experiment.dataset)) is not None:
+        place = nullcontext(root)
     else:
         return []
 
     def look(_row: int, picture: Image.Image) -> Format:
         return picture.format or "unknown", picture.mode, picture.width, picture.height
 
-    with place as root:
-        return over_pictures(look, [root / name for name in prepared.names or ()], track, "looking at files")
+    with place as source:
+        return over_pictures(look, [source / name for name in prepared.names or ()], track, "looking at files")
 
 
 def file_properties(formats: Sequence[Format], labels: np.ndarray, side: np.ndarray) -> tuple[FileProperty, ...]:

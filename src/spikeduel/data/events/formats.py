@@ -1,8 +1,9 @@
 """Files of recordings, by their endings."""
 
 import io
+import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -21,11 +22,16 @@ _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
 """N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have passed."""
 
 
-def read(path: Path) -> Events:
+def read(path: Path | zipfile.Path) -> Events:
     """The events in the file `path`, by the format that its ending names. Raises `InputError` without its name."""
-    if path.stat().st_size > MOST_BYTES:
+    if size_of(path) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
-    return READERS[path.suffix.lower()](path.read_bytes())
+    return READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
+
+
+def size_of(path: Path | zipfile.Path) -> int:
+    """The bytes of a file, unpacked."""
+    return path.root.getinfo(path.at).file_size if isinstance(path, zipfile.Path) else path.stat().st_size
 
 
 def _bs2(content: bytes) -> Events:

@@ -115,10 +115,10 @@ _SENTENCES: dict[FindingKind, str] = {
         "another ending: {ignored}. {one:It was|They were} ignored. Rename {one:it|them}."
     ),
     "pictures_outside_classes": (
-        "{count:picture} ({shared} of the pictures in the folder) {one:lies|lie} outside the class folders and "
+        "{count:file} ({shared} of those that could be read) {one:lies|lie} outside the class folders and "
         "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out of the data folder."
     ),
-    "many_files_ignored": "{count:file} in the folder {one:is no picture|are no pictures}, or hidden: {ignored}.",
+    "many_files_ignored": "{count:file} in the folder {one:was|were} ignored: {ignored}.",
 }
 _REMEDIES: dict[Remedy, str] = {
     "use_default_split": "Use --split default: it keeps groups and copies on one side.",
