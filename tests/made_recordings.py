@@ -99,3 +99,50 @@ def directions(folder, count=60, side=12, seed=0):
             path = folder / name / f"{number}.bs2"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(five_bytes(Events(x, y, when, p)))
+
+
+def as_distributed(name, folder, count=4):
+    """Writes a small set of that `name` as its makers lay it out, `count` recordings a class (and side)."""
+    seeds = iter(range(10_000))
+
+    def write(path, make, **more):
+        path = folder / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(make(some_events(50, seed=next(seeds)), **more))
+
+    if name == "n-mnist":
+        for side in ("Train", "Test"):
+            for k in range(10 * count):
+                write(f"{side}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
+    elif name == "cifar10-dvs":
+        for label in ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"):
+            for k in range(count):
+                write(f"{label}/cifar10_{label}_{k}.aedat", aedat2)
+    elif name == "n-caltech101":
+        for label in ("BACKGROUND_Google", "accordion", "yin_yang"):
+            for k in range(1, count + 1):
+                write(f"Caltech101/{label}/image_{k:04}.bin", five_bytes)
+            write(f"Caltech101_annotations/{label}/annotation_0001.bin", lambda events: b"no recording")
+    elif name == "n-cars":
+        for side in ("train", "test"):
+            for label in ("background", "cars"):
+                for k in range(count):
+                    write(f"n-cars_{side}/{label}/obj_{k:06}_td.dat", dat)
+    else:
+        gestures(folder, count)
+
+
+def gestures(folder, count=4):
+    """DVS Gesture's layout: `count` people for training and as many for test, each with all gestures in one file.
+
+    A gesture takes from its number in tenths of a second until 50,000 microseconds later.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for first, side in ((1, "train"), (24, "test")):
+        trials = [f"user{first + k:02}_led" for k in range(count)]
+        (folder / f"trials_to_{side}.txt").write_text("".join(f"{trial}.aedat\n" for trial in trials))
+        for k, trial in enumerate(trials):
+            events = some_events(3000, last=1_300_000, seed=100 * first + k)
+            (folder / f"{trial}.aedat").write_bytes(aedat3(events))
+            lines = [f"{n},{100_000 * n},{100_000 * n + 50_000}\n" for n in range(1, 12)]
+            (folder / f"{trial}_labels.csv").write_text("".join(["class,startTime_usec,endTime_usec\n", *lines]))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.data import cache, folder, layout, mnist_like, socofing, tables
+from spikeduel.data.events import sets
 from spikeduel.data.events.framing import binned
 from spikeduel.data.pictures import Preprocessing, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
@@ -28,6 +29,7 @@ DATASETS: dict[str, Source] = {
     "socofing": socofing.socofing,
     "digits": mnist_like.digits,
     "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
+    **sets.SETS,
 }
 
 BUILT_IN = ("digits", "fashion-mnist-mini")
@@ -51,7 +53,11 @@ def load(
         if resolve(name) is not folder.folder:
             reason = "groups its images itself, by the groups of the RawDataset that it returns"
             if name in DATASETS:
-                reason = "is grouped by person as it is" if name == "socofing" else "has no files to group by"
+                reason = (
+                    "is grouped by person as it is"
+                    if name in ("socofing", "dvs-gesture")
+                    else "has no files to group by"
+                )
             raise InputError(f"group_by: {name} {reason}, and --group-by is for folders of images; leave it out.")
         # Before hours of decoding.
         group_rule(experiment.group_by)
@@ -168,7 +174,7 @@ def home(name: str) -> Path | None:
 
 def is_recorded(name: str) -> bool:
     """Whether a data set's `name` is known to be one of an event camera's recordings, before they are read."""
-    return home(name) is not None and layout.holds_recordings(files.located(name))
+    return name in sets.SETS or (home(name) is not None and layout.holds_recordings(files.located(name)))
 
 
 def listing() -> list[dict[str, str]]:

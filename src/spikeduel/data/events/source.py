@@ -52,7 +52,7 @@ def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, n
     Of parts of one file that follow one another, the file is read once. Their sensor is as large as a file says, or as
     the pixels that occur. Raises `UnreadableFiles`.
     """
-    of_file = [list(group) for _, group in groupby(parts, key=lambda part: (str(part.file), part.name))]
+    of_file = [list(group) for _, group in groupby(parts, key=lambda part: part.name or str(part.file))]
     lengths, sensors, content = [0], [(1, 1)], []
     names = [group[0].name or str(group[0].file) for group in of_file]
     # On the disk to which the prepared set goes: the system's folder for such files may be in memory.
