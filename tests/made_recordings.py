@@ -35,6 +35,12 @@ def dat(events, header=DAT_HEADER):
     )
 
 
+def dat_1(events):
+    """Prophesee's DAT, version 1."""
+    words = b"".join(struct.pack("<II", t, x | (y << 9) | (p << 17)) for x, y, t, p in rows(events))
+    return b"% Data file containing Events.\n% Version 1\n\x00\x08" + words
+
+
 def evt2(events):
     """Prophesee's RAW, EVT 2.0: a TIME_HIGH before each event."""
     words = b"".join(
@@ -82,6 +88,31 @@ def aedat3(events, overflow=0):
     polarity = struct.pack("<hhiiiiii", 1, 0, 8, 4, overflow, len(events.t), len(events.t), len(events.t))
     body = b"".join(struct.pack("<II", (x << 17) | (y << 2) | (p << 1) | 1, t) for x, y, t, p in rows(events))
     return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n" + other + polarity + body
+
+
+_STREAM = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">
+<node name="0" path="/mainloop/Recorder/outInfo/0/"><attr key="compression" type="string">NONE</attr>
+<attr key="originalModuleName" type="string">capture</attr><attr key="originalOutputName" type="string">events</attr>
+<attr key="typeDescription" type="string">Array of events.</attr><attr key="typeIdentifier" type="string">EVTS</attr>
+<node name="info" path="/mainloop/Recorder/outInfo/0/info/"><attr key="sizeX" type="int">34</attr>
+<attr key="sizeY" type="int">34</attr><attr key="source" type="string">made</attr></node></node></node></dv>"""
+
+
+def aedat4(events):
+    """iniVation's AEDAT 4.0: two flatbuffers, each a table of one field: a header of a text, a packet of events."""
+
+    def with_size(content):
+        return struct.pack("<I", len(content)) + content
+
+    text = _STREAM.encode()
+    # Where the table is, what it is, its fields' places (the third is the text's), the table, the text.
+    header = struct.pack("<I4s5HxxiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(text)) + text + b"\0"
+    header += bytes(-len(header) % 4)
+    packet = with_size(
+        struct.pack("<I4s3HxxiI4xI", 16, b"EVTS", 6, 8, 4, 8, 8, len(events.t))
+        + b"".join(struct.pack("<qhh?3x", t, x, y, p) for x, y, t, p in rows(events))
+    )
+    return b"#!AER-DAT4.0\r\n" + with_size(header) + struct.pack("<ii", 0, len(packet)) + packet
 
 
 def directions(folder, count=60, side=12, seed=0):

@@ -69,7 +69,7 @@ def _loaded(content: bytes) -> dict[str, np.ndarray]:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # a different one for each way in which it can be broken
-        raise InputError(f"cannot be read as a NumPy file ({error})") from None
+        raise InputError(f"its {len(content):,} bytes cannot be read as a NumPy file ({error})") from None
 
 
 def _of_array(array: np.ndarray) -> Events:
@@ -169,7 +169,7 @@ def _hdf5(content: bytes) -> Events:
             look("", file)
             file.visititems(look)
     except Exception as error:  # HDF5 stumbles in many ways
-        raise InputError(f"cannot be read as HDF5 ({error})") from None
+        raise InputError(f"its {len(content):,} bytes cannot be read as HDF5 ({error})") from None
     wanted = [place for place in places if all(any(n.lower() in names for n in place) for names in _NAMES.values())]
     if not wanted:
         raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
