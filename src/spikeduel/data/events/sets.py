@@ -110,7 +110,7 @@ class _Set:
             if set(self.counts) - {row.side for row in rows}:
                 raise InputError(
                     f"data_dir {place}: the recordings of {self.name} are not all there; looked for {self.looked_for}, "
-                    f"or {' and '.join(self.archives)}. They are at {self.page}"
+                    f"or {', '.join(self.archives)}. They are at {self.page}"
                 )
             rows = sorted(row for row in rows if row.part.name not in options.skip)
             recordings, content = recorded([row.part for row in rows], options)
@@ -132,7 +132,7 @@ class _Set:
 
     def _downloaded(self, options: DataOptions) -> Path:
         """The folder that holds `remotes`."""
-        with_data_dir = f"{' and '.join(self.archives)} from {self.page} and give the folder with --data-dir."
+        with_data_dir = f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with --data-dir."
         if not self.remotes:
             raise InputError(f"{self.name}: its makers want to be visited. Get {with_data_dir}")
         folder = files.cache_dir() / "downloads" / self.name
@@ -211,7 +211,7 @@ N_CARS = _Set(
     name="n-cars",
     page="https://www.prophesee.ai/dataset-n-cars-download/",
     counts={TRAIN: 15_422, TEST: 8_607},
-    archives=("n-cars_train.zip", "n-cars_test.zip", "Prophesee_Dataset_n_cars.zip"),
+    archives=("Prophesee_Dataset_n_cars.zip", "n-cars_train.zip", "n-cars_test.zip"),
     looked_for="n-cars_train/ and n-cars_test/ with folders cars and background of .dat files",
     pattern=r"(?:n-cars_)?(?P<side>train|test)/(?P<label>cars|background)/[^/]+\.dat",
     classes=("background", "cars"),
