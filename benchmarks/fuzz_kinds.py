@@ -164,7 +164,7 @@ def stored(which: str) -> Kind:
 
 
 def manifest() -> Kind:
-    from spikeduel.data import catalogue
+    from spikeduel.data import cache
     from spikeduel.data.mnist_like import digits
     from spikeduel.data.prepared import DataOptions, from_raw
 
@@ -173,13 +173,13 @@ def manifest() -> Kind:
     def read(path: Path) -> None:
         whole = path.parent / "prepared"
         if not whole.exists():
-            catalogue.write(whole, prepared)
+            cache.write(whole, prepared)
         (whole / "manifest.json").write_bytes(path.read_bytes())
         with contextlib.suppress(InputError):  # it would be prepared anew
-            catalogue.read(whole)
+            cache.read(whole)
 
     with TemporaryDirectory() as folder:
-        catalogue.write(Path(folder, "set"), prepared)
+        cache.write(Path(folder, "set"), prepared)
         content = Path(folder, "set", "manifest.json").read_bytes()
     return Kind(content, "manifest.json", read, is_json=True)
 

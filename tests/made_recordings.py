@@ -37,6 +37,12 @@ def dat(events, header=DAT_HEADER):
     )
 
 
+def dat_1(events):
+    """Prophesee's DAT, version 1."""
+    words = b"".join(struct.pack("<II", t, x | (y << 9) | (p << 17)) for x, y, t, p in rows(events))
+    return b"% Data file containing Events.\n% Version 1\n\x00\x08" + words
+
+
 def evt2(events):
     """Prophesee's RAW, EVT 2.0: a TIME_HIGH before each event."""
     words = b"".join(
@@ -86,6 +92,31 @@ def aedat3(events, overflow=0):
     return b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#!END-HEADER\r\n" + other + polarity + body
 
 
+_STREAM = """<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">
+<node name="0" path="/mainloop/Recorder/outInfo/0/"><attr key="compression" type="string">NONE</attr>
+<attr key="originalModuleName" type="string">capture</attr><attr key="originalOutputName" type="string">events</attr>
+<attr key="typeDescription" type="string">Array of events.</attr><attr key="typeIdentifier" type="string">EVTS</attr>
+<node name="info" path="/mainloop/Recorder/outInfo/0/info/"><attr key="sizeX" type="int">34</attr>
+<attr key="sizeY" type="int">34</attr><attr key="source" type="string">made</attr></node></node></node></dv>"""
+
+
+def aedat4(events):
+    """iniVation's AEDAT 4.0: two flatbuffers, each a table of one field: a header of a text, a packet of events."""
+
+    def with_size(content):
+        return struct.pack("<I", len(content)) + content
+
+    text = _STREAM.encode()
+    # Where the table is, what it is, its fields' places (the third is the text's), the table, the text.
+    header = struct.pack("<I4s5HxxiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(text)) + text + b"\0"
+    header += bytes(-len(header) % 4)
+    packet = with_size(
+        struct.pack("<I4s3HxxiI4xI", 16, b"EVTS", 6, 8, 4, 8, 8, len(events.t))
+        + b"".join(struct.pack("<qhh?3x", t, x, y, p) for x, y, t, p in rows(events))
+    )
+    return b"#!AER-DAT4.0\r\n" + with_size(header) + struct.pack("<ii", 0, len(packet)) + packet
+
+
 def directions(folder, count=60, side=12, seed=0):
     """Writes recordings of a bar that goes down to `folder`/down, and the same backwards in time to `folder`/up: only
     the order of events tells the two apart.
@@ -122,3 +153,50 @@ def kept(recorded, sensor, num_frames=4):
     """`Recordings` of events."""
     packed = [each.packed() for each in recorded]
     return Recordings(np.concatenate(packed), np.cumsum([0, *map(len, packed)]), Binning(num_frames, sensor))
+
+
+def as_distributed(name, folder, count=4):
+    """Writes a small set of that `name` as its makers lay it out, `count` recordings a class (and side)."""
+    seeds = iter(range(10_000))
+
+    def write(path, make, **more):
+        path = folder / path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(make(some_events(50, seed=next(seeds)), **more))
+
+    if name == "n-mnist":
+        for side in ("Train", "Test"):
+            for k in range(10 * count):
+                write(f"{side}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
+    elif name == "cifar10-dvs":
+        for label in ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"):
+            for k in range(count):
+                write(f"{label}/cifar10_{label}_{k}.aedat", aedat2)
+    elif name == "n-caltech101":
+        for label in ("BACKGROUND_Google", "accordion", "yin_yang"):
+            for k in range(1, count + 1):
+                write(f"Caltech101/{label}/image_{k:04}.bin", five_bytes)
+            write(f"Caltech101_annotations/{label}/annotation_0001.bin", lambda events: b"no recording")
+    elif name == "n-cars":
+        for side in ("train", "test"):
+            for label in ("background", "cars"):
+                for k in range(count):
+                    write(f"n-cars_{side}/{label}/obj_{k:06}_td.dat", dat)
+    else:
+        gestures(folder, count)
+
+
+def gestures(folder, count=4):
+    """DVS Gesture's layout: `count` people for training and as many for test, each with all gestures in one file.
+
+    A gesture takes from its number in tenths of a second until 50,000 microseconds later.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for first, side in ((1, "train"), (24, "test")):
+        trials = [f"user{first + k:02}_led" for k in range(count)]
+        (folder / f"trials_to_{side}.txt").write_text("".join(f"{trial}.aedat\n" for trial in trials))
+        for k, trial in enumerate(trials):
+            events = some_events(3000, last=1_300_000, seed=100 * first + k)
+            (folder / f"{trial}.aedat").write_bytes(aedat3(events))
+            lines = [f"{n},{100_000 * n},{100_000 * n + 50_000}\n" for n in range(1, 12)]
+            (folder / f"{trial}_labels.csv").write_text("".join(["class,startTime_usec,endTime_usec\n", *lines]))

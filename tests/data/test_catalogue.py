@@ -1,19 +1,14 @@
-import json
-import os
-import shutil
 import subprocess
 import sys
 import textwrap
 import zipfile
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 from PIL import Image
 
+import made_recordings as made
 from spikeduel.data import (
     DATASETS,
     catalogue,
@@ -23,9 +18,10 @@ from spikeduel.data import (
     resolve,
     split,
 )
-from spikeduel.data.catalogue import cached
+from spikeduel.data.cache import cached
+from spikeduel.data.events import sets
 from spikeduel.data.mnist_like import EMNIST_STEMS
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, Prepared, Preprocessing, RawDataset, from_raw
+from spikeduel.data.prepared import DataOptions, Prepared, Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_pictures, write_socofing
@@ -35,7 +31,9 @@ def synthetic_source(name: str, folder: Path) -> Path | None:
     """Made-up files for the data set `name`; None where it needs none."""
     if name in catalogue.BUILT_IN:
         return None
-    if name == "socofing":
+    if name in sets.SETS:
+        made.as_distributed(name, folder)
+    elif name == "socofing":
         write_socofing(folder / "SOCOFing", num_subjects=12)
     else:
         write_mnist_like(folder, **({"stems": EMNIST_STEMS} if name == "emnist-digits" else {}))
@@ -52,12 +50,13 @@ def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> N
     experiment = Experiment(dataset=name, data_dir=None if source is None else str(source))
     prepared = load(experiment)
     assert isinstance(prepared, Prepared)
-    assert prepared.images.dtype == np.uint8
+    assert np.asarray(prepared.images[:2]).dtype == np.uint8
     assert prepared.images.shape == (len(prepared), *prepared.image_shape)
     assert prepared.labels.dtype == np.int64
-    assert len(prepared.classes) == 10
+    is_recorded = name in sets.SETS
+    assert is_recorded or len(prepared.classes) == 10
     assert prepared.preprocessing.channels == prepared.image_shape[0]
-    assert {int(prepared.labels[index]) for index, _ in prepared.samples} == set(range(10))
+    assert is_recorded or {int(prepared.labels[index]) for index, _ in prepared.samples} == set(range(10))
     assert load(experiment).fingerprint == prepared.fingerprint
     made = split(prepared, experiment)
     assert sorted(np.concatenate([made.train, made.val, made.test])) == list(range(len(prepared)))
@@ -117,8 +116,11 @@ def test_folder_with_data_dir_as_well(image_folder: Path) -> None:
         ("fashion-mnits", "unknown data set 'fashion-mnits': did you mean 'fashion-mnist'"),
         ("./nowhere", r"'\./nowhere': no such folder"),
         ("some/where", "'some/where': no such folder"),
-        ("a_file", "'a_file': is a file; name a folder of images.$"),
-        ("a.zip", "'a.zip': is a file; name a folder of images, or a set and --data-dir a.zip.$"),
+        ("a_file", "'a_file': is a file; name a folder of images, or a CSV of file and label.$"),
+        (
+            "a.zip",
+            "'a.zip': is a file; name a folder of images, or a CSV of file and label, or a set and --data-dir a.zip.$",
+        ),
         ("nomodule:function", "no module 'nomodule'"),
         ("math:pi", "is not a function"),
     ],
@@ -243,223 +245,3 @@ def test_own_code_groups_for_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(InputError, match="own_groups:pets groups its images itself"):
         load(Experiment(dataset="own_groups:pets", group_by="(a)"))
     sys.modules.pop("own_groups", None)
-
-
-class Maker:
-    """Makes a small set, and counts how often it was asked to."""
-
-    def __init__(self, sources: tuple[Path, ...] = ()) -> None:
-        self.calls = 0
-        self.sources = sources
-
-    def __call__(self) -> RawDataset:
-        self.calls += 1
-        rng = np.random.default_rng(0)
-        return RawDataset(
-            images=rng.integers(0, 256, (8, 1, 3, 3), dtype=np.uint8),
-            labels=np.arange(8) % 2,
-            classes=("a", "b"),
-            preprocessing=Preprocessing(1, 3, 3, crop=(1, 2, 3, 4)),
-            groups=np.arange(8) // 2,
-            official=np.array([TRAIN] * 6 + [TEST] * 2, dtype=np.uint8),
-            samples=[(0, np.eye(5, dtype=np.uint8)), (1, np.ones((2, 2, 3), dtype=np.uint8))],
-            notes=("a note",),
-            sources=self.sources,
-            names=tuple(f"{'ab'[k % 2]}/{k}\udcff ü.png" for k in range(8)),
-        )
-
-
-def fetch(make: Maker, **identity: object) -> Prepared:
-    return catalogue.fetch("my set", identity, "somewhere", make)
-
-
-def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
-    make = Maker()
-    prepared, raw = fetch(make), make()
-    assert isinstance(prepared.images, np.memmap)
-    for part in ("images", "labels", "groups", "official"):
-        np.testing.assert_array_equal(getattr(prepared, part), getattr(raw, part))
-    everyone = np.arange(len(prepared))
-    np.testing.assert_array_equal(prepared.content_of(everyone), from_raw("my set", raw).content_of(everyone))
-    assert prepared.classes == raw.classes
-    assert prepared.preprocessing == raw.preprocessing
-    assert prepared.notes == raw.notes
-    assert prepared.names == raw.names
-    assert [index for index, _ in prepared.samples] == [0, 1]
-    np.testing.assert_array_equal(prepared.samples[1][1], raw.samples[1][1])
-
-
-def test_second_time_is_not_made_again_and_other_options_are() -> None:
-    make = Maker()
-    first = fetch(make, size=1)
-    assert fetch(make, size=1).fingerprint == first.fingerprint
-    assert make.calls == 1
-    fetch(make, size=2)
-    assert make.calls == 2
-
-
-def test_many_at_once_make_it_once() -> None:
-    make = Maker()
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: fetch(make).fingerprint, range(4)))
-    assert len(set(found)) == 1
-    assert make.calls == 1
-
-
-def delete_images(folder: Path) -> None:
-    (folder / "images.npy").unlink()
-
-
-def cut_images(folder: Path) -> None:
-    (folder / "images.npy").write_bytes((folder / "images.npy").read_bytes()[:-5])
-
-
-def other_shape(folder: Path) -> None:
-    np.save(folder / "labels.npy", np.zeros(3, dtype=np.int64))
-
-
-def labels_of_no_class(folder: Path) -> None:
-    np.save(folder / "labels.npy", np.full(8, 9, dtype=np.int64))
-
-
-def garbage_samples(folder: Path) -> None:
-    (folder / "samples.npz").write_bytes(b"PK nonsense")
-
-
-def garbage_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text('{"format": 1, "na')
-
-
-def empty_manifest(folder: Path) -> None:
-    (folder / "manifest.json").write_text("[]")
-
-
-def manifest_without_classes(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    del manifest["classes"]
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def sources_that_are_no_list(folder: Path) -> None:
-    # Letter by letter, this would be the root of the disk and all below it.
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"sources": "../x"}))
-
-
-def other_format(folder: Path) -> None:
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (folder / "manifest.json").write_text(json.dumps(manifest | {"format": 0}))
-
-
-def pickled_labels(folder: Path) -> None:
-    np.save(folder / "labels.npy", np.array([{}] * 8, dtype=object), allow_pickle=True)
-
-
-def a_file_in_its_place(folder: Path) -> None:
-    shutil.rmtree(folder)
-    folder.mkdir()
-    (folder / "manifest.json").mkdir()
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        delete_images,
-        cut_images,
-        other_shape,
-        labels_of_no_class,
-        garbage_samples,
-        garbage_manifest,
-        empty_manifest,
-        manifest_without_classes,
-        other_format,
-        sources_that_are_no_list,
-        pickled_labels,
-        a_file_in_its_place,
-    ],
-)
-def test_damaged_set_is_made_again(damage: Callable[[Path], None]) -> None:
-    make = Maker()
-    first = fetch(make)
-    ((folder, _),) = catalogue.cached()
-    damage(folder)
-    assert fetch(make).fingerprint == first.fingerprint
-    assert make.calls == 2
-
-
-def test_changed_source_is_noticed(tmp_path: Path) -> None:
-    folder = tmp_path / "source"
-    folder.mkdir()
-    (folder / "a").write_text("1")
-    make = Maker(sources=(folder,))
-    fetch(make)
-    fetch(make)
-    assert make.calls == 1
-    (folder / "b").write_text("2")
-    fetch(make)
-    assert make.calls == 2
-    os.utime(folder / "a", ns=(1, 1))
-    fetch(make)
-    assert make.calls == 3
-    shutil.rmtree(folder)
-    fetch(make)
-    assert make.calls == 4
-
-
-def test_cached_lists_sets_and_skips_damaged_ones() -> None:
-    assert catalogue.cached() == []
-    fetch(Maker(), size=1)
-    fetch(Maker(), size=2)
-    first, second = catalogue.cached()
-    garbage_manifest(second[0])
-    (found,) = catalogue.cached()
-    assert found == first
-    assert (found[1].name, found[1].count, found[1].classes, found[1].source) == ("my set", 8, ("a", "b"), "somewhere")
-
-
-def test_failure_leaves_nothing_behind() -> None:
-    def fail() -> RawDataset:
-        raise InputError("no such data")
-
-    with pytest.raises(InputError, match="no such data"):
-        catalogue.fetch("my set", {}, "", fail)
-    assert [path for path in catalogue.root().iterdir() if path.suffix != ".lock"] == []
-
-
-def test_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("in the way")
-    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "file"))
-    make = Maker()
-    with pytest.raises(InputError, match="SPIKEDUEL_CACHE") as caught:
-        fetch(make)
-    assert str(tmp_path / "file") in str(caught.value)
-    assert make.calls == 0
-
-
-def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
-    make, said = Maker(), []
-    fetch(make)
-    (lock,) = catalogue.root().glob(".*.lock")
-    for images in catalogue.root().glob("*/images.npy"):
-        images.unlink()
-    left = catalogue.root() / f".{lock.name[1:-5]}.abcdefgh.part"
-    left.mkdir()
-
-    def say(text: str) -> None:
-        said.append(text)
-        release.release()
-
-    release = filelock.FileLock(lock)
-    release.acquire()
-    catalogue.fetch("my set", {}, "somewhere", make, say)
-    assert said == ["another process is preparing my set; waiting"]
-    assert make.calls == 2
-    # Only one process at a time makes this set, so that what was left of it is nobody's.
-    assert not left.exists()
-
-
-def test_a_saved_array_is_what_numpy_saves(tmp_path: Path) -> None:
-    for array in (np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.arange(12).reshape(3, 4).T, np.zeros((0, 3))):
-        catalogue._save(tmp_path / "ours.npy", array)
-        np.save(tmp_path / "theirs.npy", np.ascontiguousarray(array))
-        assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from spikeduel.data import pictures
-from spikeduel.data.folder import folder, picture_files
+from spikeduel.data.folder import files_to_answer, folder
 from spikeduel.data.inventory import inventory
 from spikeduel.data.prepared import DataOptions
 from spikeduel.results.file_counts import FileCounts, IgnoredFiles
@@ -96,7 +96,7 @@ def test_a_plugin_adds_its_endings(image_folder: Path, monkeypatch: pytest.Monke
         shutil.copy(image_folder / "cat" / "000.png", image_folder / "cat" / f"{name}.heic")
     without = counted(image_folder)
     monkeypatch.setattr(pictures, "endings", lambda: frozenset({".png", ".heic"}))
-    monkeypatch.setattr("spikeduel.data.folder.endings", pictures.endings)
+    monkeypatch.setattr("spikeduel.data.layout.endings", pictures.endings)
     assert without.by("format not opened here") == ignored("format not opened here", heic=2)
     assert counted(image_folder) == FileCounts(read={".png": 12, ".heic": 2}, unreadable=0, ignored=())
 
@@ -119,7 +119,7 @@ def test_single_files_and_folders_to_predict(image_folder: Path) -> None:
     (image_folder / "cat" / "one.heic").write_bytes(b"no matter what")
     (image_folder / "cat" / "notes.txt").write_text("no image")
     said: list[str] = []
-    found, (unopened,) = picture_files([image_folder], said.append)
+    found, (unopened,) = files_to_answer([image_folder], False, said.append)
     assert len(found) == 12
     assert "1 .heic cannot be opened here" in unopened
     assert [line.partition(": ")[2] for line in said] == [

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data import catalogue, loader
+from spikeduel.data import cache, loader
 from spikeduel.data.loader import AHEAD, evaluation_batches, on_device, prefetched, training_batches
 from spikeduel.data.prepared import Prepared
 from synthetic_files import MakePrepared
@@ -27,8 +27,8 @@ def prepared(
     if request.param == "in memory":
         return made
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    catalogue.write(tmp_path / "set", made)
-    mapped = catalogue.read(tmp_path / "set")
+    cache.write(tmp_path / "set", made)
+    mapped = cache.read(tmp_path / "set")
     assert isinstance(mapped.held[0], np.memmap)
     return mapped
 
@@ -97,9 +97,9 @@ def test_from_disk_the_same_batches_come_as_from_memory(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_prepared(np.arange(50) % 3)
-    catalogue.write(tmp_path / "set", made)
+    cache.write(tmp_path / "set", made)
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    mapped = catalogue.read(tmp_path / "set")
+    mapped = cache.read(tmp_path / "set")
     for from_disk, from_memory in zip(
         training_batches(*mapped.held, INDICES, 8, 1, 2), training_batches(*made.held, INDICES, 8, 1, 2), strict=True
     ):
@@ -112,9 +112,9 @@ def test_a_map_can_be_read_when_its_file_is_gone(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_prepared(np.arange(50) % 3)
-    catalogue.write(tmp_path / "set", made)
+    cache.write(tmp_path / "set", made)
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = catalogue.read(tmp_path / "set").held
+    images, labels = cache.read(tmp_path / "set").held
     (tmp_path / "set" / "images.npy").unlink()
     found = torch.cat([batch for batch, _, _ in evaluation_batches(images, labels, INDICES, 8)])
     np.testing.assert_array_equal(found.numpy(), made.images[INDICES])
@@ -125,9 +125,9 @@ def test_the_system_is_told_which_bytes_a_batch_needs(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = make_prepared(np.arange(50) % 3)
-    catalogue.write(tmp_path / "set", made)
+    cache.write(tmp_path / "set", made)
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = catalogue.read(tmp_path / "set").held
+    images, labels = cache.read(tmp_path / "set").held
     told = []
 
     def advise(_file: int, offset: int, length: int, _advice: int) -> None:
@@ -221,9 +221,9 @@ def test_dropped_by_a_consumer_that_fails_the_thread_ends() -> None:
 def test_from_disk_batches_are_gathered_ahead(
     make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
+    cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = catalogue.read(tmp_path / "set").held
+    images, labels = cache.read(tmp_path / "set").held
     takers = []
     take = np.take
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from damage import FUZZED, damaged, problem
-from spikeduel.data import open_picture, picture_files, pictures, prepared_picture
+from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
 from spikeduel.data.pictures import Preprocessing, opened, over_pictures, plain
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
@@ -28,13 +28,13 @@ def test_files_and_the_images_of_folders_in_order(tmp_path):
     single = save(tmp_path / "z.png")
     inside = [save(tmp_path / "folder" / name) for name in ("a.png", "b/c.bmp")]
     (tmp_path / "folder" / "notes.txt").write_text("no image")
-    assert picture_files([single, tmp_path / "folder"]) == ([single, *inside], [])
+    assert files_to_answer([single, tmp_path / "folder"], False) == ([single, *inside], [])
 
 
 def test_what_is_not_there_is_named_and_costs_the_others_nothing(tmp_path):
     (tmp_path / "empty").mkdir()
     single = save(tmp_path / "z.png")
-    found, (absent, empty) = picture_files([tmp_path / "absent.png", tmp_path / "empty", single])
+    found, (absent, empty) = files_to_answer([tmp_path / "absent.png", tmp_path / "empty", single], False)
     assert found == [single]
     assert absent.endswith("absent.png: no such file.")
     assert "empty: holds no images" in empty
@@ -79,7 +79,7 @@ def test_a_prepared_picture_is_the_preprocessing_of_the_file(tmp_path):
 
 def test_pipes_and_impossible_names_are_told(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
-    found, (pipe, impossible) = picture_files([tmp_path / "pipe.png", tmp_path / ("x" * 300)])
+    found, (pipe, impossible) = files_to_answer([tmp_path / "pipe.png", tmp_path / ("x" * 300)], False)
     assert found == []
     assert "pipe.png: not a regular file" in pipe
     assert "no such file" in impossible

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeduel.data import catalogue, loader
+from spikeduel.data import cache, loader
 from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import (
     TEST,
@@ -108,8 +108,8 @@ def test_something_else_than_a_raw_dataset() -> None:
 @pytest.fixture
 def mapped(raw: RawDataset, tmp_path: Path) -> Prepared:
     """A set of 120 bytes, memory-mapped."""
-    catalogue.write(tmp_path / "set", from_raw("mine", raw))
-    return catalogue.read(tmp_path / "set")
+    cache.write(tmp_path / "set", from_raw("mine", raw))
+    return cache.read(tmp_path / "set")
 
 
 def test_what_fits_is_copied_to_memory_without_a_warning(mapped: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -253,7 +253,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from spikeduel.system import files
-from spikeduel.data import catalogue, load
+from spikeduel.data import cache, load
 from spikeduel.system.errors import InputError
 from spikeduel.networks.model_files import save_model
 from spikeduel.networks.building import build
@@ -277,7 +277,7 @@ figure.add_subplot().imshow(noise[0, 0])
 store = Store(full / "store")
 kinds = {
     "experiment": lambda: [write_experiment(full / f"{n}.toml", experiment) for n in range(900)],
-    "cache": lambda: catalogue.write(full / "set", prepared),
+    "cache": lambda: cache.write(full / "set", prepared),
     "checkpoint": lambda: write_checkpoint(full / "c.pt", {"weights": torch.randn(200_000)}),
     "model": lambda: save_model(full / "m.safetensors", Model(build(card), card)),
     "measure": lambda: store.save_measure("k", "classification", {"predicted": list(range(200_000))}),

@@ -8,7 +8,7 @@ from msgspec import structs
 from PIL import Image
 
 from spikeduel import data
-from spikeduel.data import Preprocessing, catalogue, loader
+from spikeduel.data import Preprocessing, cache, loader
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.model_files import load_model
@@ -103,8 +103,8 @@ def test_altered_prints_come_in_batches_and_what_is_missing_is_told(monkeypatch)
 def test_data_that_stays_on_disk_gives_the_same(trained, tmp_path, monkeypatch):
     path, _ = trained["dense-snn"]
     expected = evaluate(load_model(path), EXPERIMENT)
-    catalogue.write(tmp_path / "digits", data.load(EXPERIMENT))
-    mapped = catalogue.read(tmp_path / "digits")
+    cache.write(tmp_path / "digits", data.load(EXPERIMENT))
+    mapped = cache.read(tmp_path / "digits")
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     monkeypatch.setattr(data, "load", lambda *arguments: mapped)
     assert evaluate(load_model(path), EXPERIMENT) == expected

@@ -324,12 +324,12 @@ def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatc
 @pytest.fixture
 def on_disk(tmp_path, monkeypatch):
     """The digits, memory-mapped and larger than what memory there is."""
-    from spikeduel.data import catalogue, loader
+    from spikeduel.data import cache, loader
     from spikeduel.settings import Experiment
 
-    catalogue.write(tmp_path / "digits", data.load(Experiment(dataset="digits")))
+    cache.write(tmp_path / "digits", data.load(Experiment(dataset="digits")))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    return catalogue.read(tmp_path / "digits")
+    return cache.read(tmp_path / "digits")
 
 
 def test_from_disk_it_ends_in_the_numbers_that_it_ends_in_from_memory(small, tmp_path, on_disk, monkeypatch):

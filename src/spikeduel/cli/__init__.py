@@ -103,7 +103,7 @@ def data_list(given: Given) -> None:
         print_json(rows)
     else:
         typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
-        typer.echo("\nYour own: any folder of images with one sub-folder a class.")
+        typer.echo("\nYour own: any folder with one sub-folder a class, or a CSV of file and label.")
 
 
 @command(

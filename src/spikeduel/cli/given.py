@@ -27,7 +27,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.fields import choices, members, setting_of
 from spikeduel.settings.reading import read_experiment, with_settings
 from spikeduel.settings.recipes import RECIPES, for_contenders
-from spikeduel.system import files, typed
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible
 
 if TYPE_CHECKING:
@@ -127,12 +127,10 @@ class Given:
 
     @staticmethod
     def _is_recorded(dataset: str | None) -> bool:
-        """Whether `dataset` is a folder of an event camera's recordings."""
-        if not dataset or not files.is_folder(dataset):
-            return False
-        from spikeduel.data.folder import holds_recordings
+        """Whether `dataset` is one of an event camera's recordings."""
+        from spikeduel.data import catalogue
 
-        return holds_recordings(files.located(dataset))
+        return dataset is not None and catalogue.is_recorded(dataset)
 
     def opened(self) -> "Model":
         """The model in the file, to answer as asked for. Raises `InputError`."""

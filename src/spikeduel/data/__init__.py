@@ -1,7 +1,7 @@
-"""Data: named sets and folders of images, prepared as uint8 arrays, split without leaks, batched."""
+"""Data: named sets, folders and lists of images or recordings, prepared as uint8 arrays, split without leaks."""
 
-from spikeduel.data.catalogue import DATASETS, listing, load, prepare, resolve
-from spikeduel.data.folder import picture_files
+from spikeduel.data.catalogue import DATASETS, home, listing, load, prepare, resolve
+from spikeduel.data.folder import files_to_answer
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import Preprocessing, open_picture, prepared_picture
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, Prepared, RawDataset, names_a_file, regrouped
@@ -20,12 +20,13 @@ __all__ = [
     "Split",
     "altered",
     "evaluation_batches",
+    "files_to_answer",
+    "home",
     "listing",
     "load",
     "names_a_file",
     "on_device",
     "open_picture",
-    "picture_files",
     "prepare",
     "prepared_picture",
     "regrouped",

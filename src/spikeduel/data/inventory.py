@@ -1,4 +1,4 @@
-"""Every file under a folder of images accounted for: read, unreadable, or ignored, and by which rule."""
+"""Every file under a data folder accounted for: read, unreadable, or ignored, and by which rule."""
 
 import os
 from collections import Counter
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from spikeduel.data import pictures
+from spikeduel.data.events import formats
 from spikeduel.results.file_counts import FileCounts, IgnoredBy, IgnoredFiles
 from spikeduel.system import files
 
@@ -30,9 +31,16 @@ _BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif
 """Of the ISO base media file format, those of HEIF and AVIF: they stand after "ftyp" at byte 4."""
 
 
-def inventory(root: Path, read: Collection[Path], unreadable: Collection[Path] = ()) -> FileCounts:
+def inventory(
+    root: Path,
+    read: Collection[Path],
+    unreadable: Collection[Path] = (),
+    is_recorded: bool = False,
+    is_listed: bool = False,
+) -> FileCounts:
     """What became of each file under `root`, links followed; `read` and `unreadable` are paths below it.
 
+    `is_recorded`: the set is one of recordings, and no picture is looked for; `is_listed`: a CSV says what is read.
     Files in a folder that is reached twice, through a link, count once.
     """
     real = cache(os.path.realpath)
@@ -40,7 +48,7 @@ def inventory(root: Path, read: Collection[Path], unreadable: Collection[Path] =
     ignored: dict[IgnoredBy, Counter[str]] = {}
     for path in _all_files(root):
         if (real(path.parent), path.name) not in known:
-            ignored.setdefault(_rule(path, root), Counter())[ending(path)] += 1
+            ignored.setdefault(_rule(path, root, is_recorded, is_listed), Counter())[ending(path)] += 1
     return FileCounts(
         read=dict(Counter(map(ending, read)).most_common()),
         unreadable=len(unreadable),
@@ -76,7 +84,7 @@ def _all_files(folder: Path, visited: set[str] | None = None) -> Iterator[Path]:
             yield path
 
 
-def _rule(path: Path, root: Path) -> IgnoredBy:
+def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> IgnoredBy:
     """Why `path`, below `root`, is not read."""
     parts = path.relative_to(root).parts
     if any(part.startswith(".") for part in parts):
@@ -85,10 +93,12 @@ def _rule(path: Path, root: Path) -> IgnoredBy:
         return "of the system"
     if not files.is_file(path):
         return "no regular file"
-    if ending(path) in pictures.endings():
-        return "outside the class folders"
+    if formats.is_recording(path) if is_recorded else ending(path) in pictures.endings():
+        return "not in the CSV" if is_listed else "outside the class folders"
+    if is_recorded:
+        return "no recording"
     if ending(path) in PICTURE_ENDINGS:
-        return "format not opened here"
+        return "not in the CSV" if is_listed else "format not opened here"
     return "picture without its ending" if _begins_like_a_picture(path) else "no picture"
 
 

@@ -3,13 +3,11 @@
 import hashlib
 import importlib
 import io
-import os
 import sys
 import threading
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -22,8 +20,9 @@ from PIL import Image, ImageOps
 
 from spikeduel.data.events import formats as formats_of_recordings
 from spikeduel.data.events.binning import Binning
+from spikeduel.data.workers import Track, over_files, reason
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.errors import InputError
 
 FORMATS = (
     "AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX", "PNG", "PPM", "PSD", "QOI", "SGI", "SUN",
@@ -49,8 +48,6 @@ _ONE_LARGE_AT_A_TIME = threading.Lock()
 _Pixels = Annotated[int, Meta(ge=0)]
 
 Result = TypeVar("Result")
-Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
-"""Shows the progress of a long loop: (items, description, total) -> items. See `Progress.track`."""
 
 
 @dataclass(frozen=True)
@@ -232,38 +229,6 @@ def over_pictures(
     return over_files(open_and_look, sources, track, description)
 
 
-def over_files(
-    look: Callable[[int], Result],
-    sources: Sequence[Path | zipfile.Path],
-    track: Track,
-    description: str,
-    noun: str = "an image",
-    keep: Callable[[Result], Result] = lambda result: result,
-) -> list[Result]:
-    """What `look` makes of each source's number, in order, in a few threads; `keep` takes each result in turn.
-
-    Raises `UnreadableFiles` with all for which `look` fails.
-    """
-    reasons: dict[int, str] = {}
-
-    def attempt(row: int) -> Result | None:
-        try:
-            return look(row)
-        # Decoders raise whatever a broken file makes them stumble on.
-        except Exception as error:
-            reasons[row] = _reason(error, noun)
-            return None
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-            tracked = track(pool.map(attempt, range(len(sources))), description, len(sources))
-            results = [keep(result) for result in tracked if result is not None or not reasons]
-    if reasons:
-        raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
-    return results
-
-
 def content_of(source: Path | zipfile.Path) -> int:
     """A hash of a file's bytes, a signed number of 64 bits: what `RawDataset.content` holds of its image."""
     digest = hashlib.blake2b(source.read_bytes(), digest_size=8).digest()
@@ -278,15 +243,6 @@ def room_for(count: int, preprocessing: Preprocessing) -> np.ndarray:
         raise InputError(
             f"image_size {preprocessing.width}: {count} images of that size do not fit in memory. Choose a smaller one."
         ) from None
-
-
-def _reason(error: Exception, noun: str = "an image") -> str:
-    """Why a file could not be decoded, in words that follow its name."""
-    text = str(error).rstrip(".")
-    if isinstance(error, InputError):
-        return text
-    known = isinstance(error, Image.UnidentifiedImageError)
-    return f"cannot be read as {noun}" + ("" if known else f" ({text or type(error).__name__})")
 
 
 def open_picture(path: Path | str) -> Image.Image:
@@ -315,7 +271,7 @@ def events_in(path: Path) -> np.ndarray:
     try:
         return formats_of_recordings.read(path).packed()
     except (InputError, OSError) as error:
-        raise InputError(f"{path}: {_reason(error, 'a recording')}. Remove or replace it.") from None
+        raise InputError(f"{path}: {reason(error, 'a recording')}. Remove or replace it.") from None
 
 
 @contextmanager
@@ -330,4 +286,4 @@ def _named(path: Path | str) -> Iterator[Image.Image]:
                 yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
-        raise InputError(f"{path}: {_reason(error)}. Remove or replace it.") from None
+        raise InputError(f"{path}: {reason(error)}. Remove or replace it.") from None

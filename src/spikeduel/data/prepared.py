@@ -1,6 +1,5 @@
 """What every data set becomes: uint8 arrays, and which images belong together: duplicates, groups, `--group-by`."""
 
-import csv
 import hashlib
 import json
 import re
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeduel.data import loader
+from spikeduel.data import loader, tables
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.pictures import Preprocessing, Track
+from spikeduel.data.pictures import Preprocessing
+from spikeduel.data.workers import Track
 from spikeduel.results.groups import join_groups, numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -300,27 +300,10 @@ def names_a_file(group_by: str) -> bool:
 def _read_table(path: Path) -> dict[str, str]:
     """The group of each path in a CSV. Raises `InputError` naming the line that is wrong."""
     groups: dict[str, str] = {}
-    try:
-        # The signature that spreadsheets put in front is none of the first column's name.
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            if missing := [name for name in ("path", "group") if name not in columns]:
-                raise InputError(
-                    f"group_by {path}: has no column '{missing[0]}'; its first line names "
-                    f"{', '.join(columns) or 'nothing'}. It must name path and group, separated by commas."
-                )
-            for row in reader:
-                line, name, group = f"group_by {path}, line {reader.line_num}", row["path"], row["group"]
-                if not name or not group:
-                    raise InputError(f"{line}: has no {'group' if name else 'path'}.")
-                name = name.removeprefix("./")
-                if groups.setdefault(name, group) != group:
-                    raise InputError(
-                        f"{line}: {name} is in group '{group}' here and in '{groups[name]}' above. List it once."
-                    )
-    except OSError as error:
-        raise InputError(f"group_by {path}: cannot be read ({error.strerror}).") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"group_by {path}: not a CSV file in UTF-8 ({error}).") from None
+    for line, row in tables.rows(path, ("path", "group"), f"group_by {path}"):
+        name, group = row["path"].removeprefix("./"), row["group"]
+        if not name or not group:
+            raise InputError(f"{line}: has no {'group' if name else 'path'}.")
+        if groups.setdefault(name, group) != group:
+            raise InputError(f"{line}: {name} is in group '{group}' here and in '{groups[name]}' above. List it once.")
     return groups

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.pictures import Preprocessing, Track, content_of, over_pictures, room_for
+from spikeduel.data.pictures import Preprocessing, content_of, over_pictures, room_for
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, checksum
 from spikeduel.data.splits import Split
+from spikeduel.data.workers import Track
 from spikeduel.results.groups import join_groups, numbered
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError

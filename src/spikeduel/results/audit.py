@@ -270,7 +270,7 @@ class Audit(Frozen):
     `near`: two images are near duplicates below this share of the usual distance, which is the median over
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
     group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
-    searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder of images.
+    searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder or CSV.
     `labels`: judged by the nearest neighbours. What says "image" is meant of a `noun`; `stretches` and `statistics` are
     of recordings, and null for images.
     """

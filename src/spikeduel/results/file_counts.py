@@ -6,8 +6,8 @@ from spikeduel.results.costs import Count
 from spikeduel.system.typed import Frozen
 
 IgnoredBy = Literal[
-    "format not opened here", "picture without its ending", "outside the class folders", "no picture", "hidden",
-    "of the system", "no regular file",
+    "format not opened here", "picture without its ending", "outside the class folders", "not in the CSV", "no picture",
+    "no recording", "hidden", "of the system", "no regular file",
 ]  # fmt: skip
 """Why a file under a data folder is not read."""
 

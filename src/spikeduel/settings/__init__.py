@@ -44,7 +44,7 @@ class Experiment:
 
     # fmt: off
     dataset: Annotated[Text, about(
-        "A data set's name, or a folder of images with one sub-folder a class.",
+        "A data set's name, a folder with one sub-folder a class, or a CSV of file and label (and group, and split).",
         "`spikeduel data list` shows the names.", metavar="DATASET",
     )] = "fashion-mnist-mini"
     recipe: Annotated[Text, duel(
@@ -310,7 +310,7 @@ class Experiment:
     def own_code(self) -> tuple[str, ...]:
         """The `module:attribute` names among its settings: the user's own code. (A data set may be `C:\\images`.)"""
         named = (*self.contenders, self.encoding, self.neuron, self.surrogate, self.augmentation)
-        if not files.is_folder(self.dataset):
+        if not files.is_folder(self.dataset) and not files.is_file(self.dataset):
             named = (*named, self.dataset)
         return tuple(filter(is_own_code, named))
 

@@ -24,7 +24,6 @@ from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.system import files
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import AskedImages, Store
@@ -127,7 +126,7 @@ def trained_on(model: Model) -> Experiment:
     else:
         experiment = Experiment(dataset=model.card.dataset)
     name = experiment.dataset
-    if name in data.DATASETS or files.is_folder(name):
+    if name in data.DATASETS or data.home(name) is not None:
         return experiment
     raise InputError(
         f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}, which cannot be found "
@@ -215,13 +214,14 @@ def altered(
 def predict_files(
     model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Labels for image files, and for the images in folders: rows of file, label, probability, probabilities, whether
-    these are calibrated, and the precision that they were computed in.
+    """Labels for files of images (or recordings), and for those in folders: rows of file, label, probability,
+    probabilities, whether these are calibrated, and the precision that they were computed in.
 
     Second, one line for each path that cannot be used: no such file, a folder without images, a file that is none.
     """
     progress = progress or Progress()
-    found, unreadable = data.picture_files(paths, progress.say)
+    is_recorded = model.card.preprocessing.binning is not None
+    found, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
     rows = []
     how = {"calibrated": calibrated and model.card.temperature is not None, "computed_in": model.precision}
     if calibrated and not how["calibrated"]:

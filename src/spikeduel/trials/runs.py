@@ -191,7 +191,7 @@ def trainings(finished: Sequence[Finished], contender: str) -> dict[int, list[st
 def located(experiment: Experiment) -> Experiment:
     """`experiment` with absolute paths, so that it means the same in every folder."""
     dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
-    if dataset not in data.DATASETS and files.is_folder(dataset):
+    if data.home(dataset) is not None:
         dataset = str(files.located(dataset))
     if data_dir is not None:
         data_dir = str(files.located(data_dir))

@@ -55,6 +55,7 @@ def hdf5(events, group="events", compound=False):
 FILES = {
     "n-mnist.bin": made.five_bytes,
     "slayer.bs2": made.five_bytes,
+    "version-1.dat": made.dat_1,
     "version-2.dat": made.dat,
     "evt2.raw": made.evt2,
     "evt21.raw": made.evt21,
@@ -63,6 +64,7 @@ FILES = {
     "dvs128.aedat": made.aedat2,
     "davis.aedat": lambda events: made.aedat2(events, "DAVIS240C", 180),
     "version-3.aedat": made.aedat3,
+    "version-4.aedat4": made.aedat4,
     "structured.npy": structured,
     "x-y-t-p.npy": array,
     "t-x-y-p.npy": lambda events: array(events, "txyp"),
@@ -85,7 +87,7 @@ def test_a_file_gives_the_events_that_went_into_it(name, tmp_path):
 def test_sensors_are_those_of_the_headers(tmp_path):
     sensors = {
         "version-2.dat": (480, 640), "evt21.raw": (480, 640), "evt3.raw": (480, 640), "dvs128.aedat": (128, 128),
-        "davis.aedat": (180, 240), "slayer.bs2": None,
+        "davis.aedat": (180, 240), "slayer.bs2": None, "version-1.dat": None, "version-4.aedat4": (34, 34),
     }  # fmt: skip
     for name, sensor in sensors.items():
         (tmp_path / name).write_bytes(FILES[name](EVENTS))
@@ -143,6 +145,10 @@ BROKEN = {
     "kind.dat": (made.DAT_HEADER + b"\x0e\x08", "events of kind 14"),
     "nothing.aedat": (b"", "no line #!AER-DAT"),
     "version.aedat": (b"#!AER-DAT1.0\r\n", "is AEDAT 1.0"),
+    "header.aedat": (made.aedat2(EVENTS)[:40], "cut off at byte 40, within its header"),
+    "header-3.aedat": (made.aedat3(EVENTS)[:30], "ends at byte 30 without the line #!END-HEADER"),
+    "header.aedat4": (made.aedat4(EVENTS)[:40], "cut off at byte 40, in what begins at byte 14"),
+    "packet.aedat4": (made.aedat4(EVENTS)[:-9], "cut off at byte 3,909, in what begins at byte 674"),
     "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
     "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "an event has 8 bytes, 4 are left"),
     "shape.npy": (array(EVENTS, "xyt"), "holds int64 [200, 3]"),
@@ -160,3 +166,33 @@ def test_a_broken_file_says_where_and_what_was_expected(name, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=re.escape(expected)):
         formats.read(tmp_path / name)
+
+
+def said_of(path):
+    """What is said of a broken file; nothing of one with some of the events."""
+    try:
+        assert len(formats.read(path).t) <= len(EVENTS.t)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_cut_off_anywhere_says_where_in_one_line_or_has_fewer_events(name, tmp_path):
+    whole, path = FILES[name](EVENTS), tmp_path / name
+    place = "line|holds no events|neither" if path.suffix in (".txt", ".csv") else "byte"
+    inside = range(80, len(whole), max(1, len(whole) // 40))
+    for cut in [*range(min(80, len(whole))), *inside, *range(len(whole) - 9, len(whole))]:
+        path.write_bytes(whole[:cut])
+        said = said_of(path)
+        assert "\n" not in said
+        assert not said or re.search(place, said), (cut, said)
+
+
+def test_an_event_of_aedat_2_may_begin_like_a_line_of_its_header(tmp_path):
+    # Byte 0x23 is '#': y 140 of a DAVIS, counted from below.
+    events = Events(np.array([5, 6]), np.array([179 - 140, 1]), np.array([0, 10]), np.array([1, 0]))
+    content = made.aedat2(events, "DAVIS240C", 180)
+    assert content.count(b"#") == 3
+    (tmp_path / "a.aedat").write_bytes(content)
+    assert made.rows(formats.read(tmp_path / "a.aedat")) == made.rows(events)

@@ -1,5 +1,7 @@
 """Folders of recordings, from files to prepared sets; and a duel on them."""
 
+import tempfile
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,35 @@ def test_a_file_is_prepared_as_its_set_was(folder):
     assert (frames == prepared.images[prepared.names.index("up/3.bs2")]).all()
     with pytest.raises(InputError, match=r"cat\.png: the model takes recordings"):
         data.prepared_picture(folder / "cat.png", prepared.preprocessing)
+
+
+def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder):
+    (folder / "up" / "README.txt").write_text("No recording.")
+    (folder / "up" / "photo.png").write_bytes(b"no matter what")
+    said = []
+    single = folder / "down" / "3.bs2"
+    found, unusable = data.files_to_answer([folder / "up", single, folder / "gone"], True, said.append)
+    assert found == [*sorted((folder / "up").glob("*.bs2")), single]
+    assert [line.partition(": ")[2] for line in said] == ["ignored 1 .txt and 1 .png (no recording)"]
+    (problem,) = unusable
+    assert problem.startswith(str(folder / "gone"))
+    (folder / "none").mkdir()
+    assert data.files_to_answer([folder / "none"], True)[1] == [
+        f"{folder / 'none'}: holds no recordings that can be read here."
+    ]
+
+
+def test_events_wait_on_the_disk_of_the_cache(folder, monkeypatch, tmp_path):
+    places = []
+    temporary = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: places.append(dir) or temporary(dir=dir))
+    data.load(experiment(folder))
+    assert tmp_path / "cache" in places
+
+
+def test_frames_of_another_kind_prepare_nothing_anew(folder, monkeypatch):
+    first = data.load(experiment(folder))
+    monkeypatch.setattr("spikeduel.data.folder.recorded", None)
+    again = data.load(experiment(folder, image_size=6), preprocessing=first.preprocessing)
+    assert again.image_shape == first.image_shape
+    assert data.load(experiment(folder, image_size=6, num_steps=3)).image_shape == (6, 6, 6)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split, catalogue, socofing
+from spikeduel.data import Prepared, Split, cache, catalogue, socofing
 from spikeduel.data.auditing import duplicates, moved, neighbours, statistics, stretches
 from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.file_formats import Format, file_counts, file_formats, file_properties, properties_of
@@ -95,8 +95,7 @@ def _key(
     sides = [
         hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest() for side in duplicates.SIDES
     ]
-    place = experiment.dataset if catalogue.is_folder(experiment.dataset) else experiment.data_dir
-    state = "" if place is None else catalogue.state([files.located(place)])
+    state = cache.state(prepared.sources)
     source = [experiment.dataset, state, sorted(unreadable), typed.plain(counted)]
     ratio = experiment.near_duplicate_ratio
     return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, ratio, source])[:24]

@@ -9,7 +9,9 @@ from PIL import Image
 
 from spikeduel.data import Prepared, catalogue, socofing
 from spikeduel.data.inventory import inventory
-from spikeduel.data.pictures import Track, over_pictures
+from spikeduel.data.layout import labels_file
+from spikeduel.data.pictures import over_pictures
+from spikeduel.data.workers import Track
 from spikeduel.results.audit import FileProperty
 from spikeduel.results.file_counts import FileCounts
 from spikeduel.settings import Experiment
@@ -21,11 +23,16 @@ Format = tuple[str, str, int, int]
 
 
 def file_counts(experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()) -> FileCounts | None:
-    """What became of every file under a folder of images; None where the data is none."""
-    if not catalogue.is_folder(experiment.dataset):
+    """What became of every file under a folder, or that of a CSV; None where the data is neither."""
+    if (root := catalogue.home(experiment.dataset)) is None:
         return None
-    root = files.located(experiment.dataset)
-    return inventory(root, [root / name for name in prepared.names or ()], [Path(name) for name in unreadable])
+    return inventory(
+        root,
+        [root / name for name in prepared.names or ()],
+        [Path(name) for name in unreadable],
+        is_recorded=prepared.preprocessing.binning is not None,
+        is_listed=labels_file(files.located(experiment.dataset)) is not None,
+    )
 
 
 def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
@@ -35,16 +42,16 @@ def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> li
         return []
     if experiment.dataset == "socofing":
         place = socofing.source_at(experiment.data_dir)
-    elif catalogue.is_folder(experiment.dataset):
-        place = nullcontext(files.located(experiment.dataset))
+    elif (root := catalogue.home(experiment.dataset)) is not None:
+        place = nullcontext(root)
     else:
         return []
 
     def look(_row: int, picture: Image.Image) -> Format:
         return picture.format or "unknown", picture.mode, picture.width, picture.height
 
-    with place as root:
-        return over_pictures(look, [root / name for name in prepared.names or ()], track, "looking at files")
+    with place as source:
+        return over_pictures(look, [source / name for name in prepared.names or ()], track, "looking at files")
 
 
 def properties_of(formats: Sequence[Format]) -> dict[str, list[str]]:

@@ -36,9 +36,7 @@ def read(content: bytes) -> Events:
 
 
 def _version_2(content: bytes) -> Events:
-    start = 0
-    while content[start : start + 1] == b"#" and (end := content.find(b"\n", start)) >= 0:
-        start = end + 1
+    start = _end_of_text(content)
     header = content[:start].decode("latin-1").lower()
     if over := (len(content) - start) % 8:
         raise InputError(f"cut off at byte {len(content):,}: an event has 8 bytes, {over} are left")
@@ -58,11 +56,25 @@ def _version_2(content: bytes) -> Events:
     return Events(x[is_event], sensor[0] - 1 - y[is_event], time[is_event], p[is_event], sensor)
 
 
+def _end_of_text(content: bytes) -> int:
+    """The byte after the lines that begin with #. An event can begin with that byte, too, and is no text."""
+    start = 0
+    while content[start : start + 1] == b"#":
+        end = content.find(b"\n", start) + 1
+        line = content[start : end or None]
+        if not line.isascii() or not line.decode().rstrip("\r\n").replace("\t", " ").isprintable():
+            break
+        if not end:
+            raise InputError(f"cut off at byte {len(content):,}, within its header")
+        start = end
+    return start
+
+
 def _version_3(content: bytes) -> Events:
     mark = b"#!END-HEADER\r\n"
     place = content.find(mark)
     if place < 0:
-        raise InputError("has no line #!END-HEADER, after which the events of AEDAT 3.1 begin")
+        raise InputError(f"ends at byte {len(content):,} without the line #!END-HEADER, after which events begin")
     header = content[:place].decode("latin-1").lower()
     sensor = next((sides for chip, sides in _CHIPS.items() if chip in header), None)
     place += len(mark)
@@ -106,10 +118,21 @@ def _version_4(content: bytes) -> Events:
     except InputError:
         raise
     except Exception as error:  # whatever the library stumbles on
-        raise InputError(f"cannot be read as AEDAT 4 ({error})") from None
+        raise InputError(f"{_cut_packet(content)}cannot be read as AEDAT 4 ({error})") from None
     finally:
         path.unlink()
     events = np.concatenate(parts) if parts else np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
     stream = streams[chosen]
     sensor = int(stream["height"]), int(stream["width"])
     return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)
+
+
+def _cut_packet(content: bytes) -> str:
+    """Where a file of version 4 was cut off, in words that come before the library's, which does not say it."""
+    place = 14
+    after = place + 4 + int.from_bytes(content[place : place + 4], "little")
+    while after < len(content):
+        # A packet has its stream and its size before it.
+        place = after
+        after += 8 + int.from_bytes(content[place + 4 : place + 8], "little")
+    return f"cut off at byte {len(content):,}, in what begins at byte {place:,}: " if after > len(content) else ""

@@ -1,8 +1,9 @@
 """Files of recordings, by their endings."""
 
 import io
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -23,11 +24,16 @@ _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
 """N-MNIST's `.bin`: an event in this row is none, but says that so many microseconds have passed."""
 
 
-def read(path: Path) -> Events:
+def read(path: Path | zipfile.Path) -> Events:
     """The events in the file `path`, by the format that its ending names. Raises `InputError` without its name."""
-    if path.stat().st_size > MOST_BYTES:
+    if size_of(path) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
-    return READERS[path.suffix.lower()](path.read_bytes())
+    return READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
+
+
+def size_of(path: Path | zipfile.Path) -> int:
+    """The bytes of a file, unpacked."""
+    return path.root.getinfo(path.at).file_size if isinstance(path, zipfile.Path) else path.stat().st_size
 
 
 def _bs2(content: bytes) -> Events:
@@ -65,7 +71,7 @@ def _loaded(content: bytes) -> dict[str, np.ndarray]:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         return {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # a different one for each way in which it can be broken
-        raise InputError(f"cannot be read as a NumPy file ({error})") from None
+        raise InputError(f"its {len(content):,} bytes cannot be read as a NumPy file ({error})") from None
 
 
 def _of_array(array: np.ndarray) -> Events:
@@ -186,7 +192,7 @@ def _hdf5(content: bytes) -> Events:
             look("", file)
             file.visititems(look)
     except Exception as error:  # HDF5 stumbles in many ways
-        raise InputError(f"cannot be read as HDF5 ({error})") from None
+        raise InputError(f"its {len(content):,} bytes cannot be read as HDF5 ({error})") from None
     wanted = [place for place in places if all(any(n.lower() in names for n in place) for names in _NAMES.values())]
     if not wanted:
         raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")

@@ -39,8 +39,8 @@ def read_raw(content: bytes) -> Events:
     named = re.search(r"(?:evt\s*|format\s+EVT)(\d)(?:\.?(\d))?", header, re.IGNORECASE)
     version = f"{named[1]}.{named[2] or 0}" if named else ""
     if version not in _DECODERS:
-        known = ", ".join(_DECODERS)
-        raise InputError(f"its header names {f'EVT {version}' if version else 'no EVT version'}; {known} are known")
+        known, named_one = ", ".join(_DECODERS), f"EVT {version}" if version else "no EVT version"
+        raise InputError(f"its header, up to byte {start:,}, names {named_one}; {known} are known")
     return Events(*_DECODERS[version](content, start), _sensor(header))
 
 

@@ -2,7 +2,12 @@
 
 import hashlib
 import tempfile
+import threading
+import zipfile
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,48 +15,84 @@ import numpy as np
 
 from spikeduel.data.events import formats
 from spikeduel.data.events.binning import Binning
-from spikeduel.data.events.events import unpacked
+from spikeduel.data.events.events import Events, unpacked
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.pictures import over_files
 from spikeduel.data.prepared import DataOptions
+from spikeduel.data.workers import over_files
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+
+_LARGE = 32 << 20
+_ONE_LARGE_AT_A_TIME = threading.Lock()
+"""Files of more than `_LARGE` bytes wait for one another: read, they take ten times as much memory."""
+
+
+class Part(NamedTuple):
+    """A recording: the file that it is in, and from when on until before when, in microseconds of the file's own clock.
+
+    Without `interval` it is all of the file; `name` is what its user calls the file, where that is not its path.
+    """
+
+    file: Path | zipfile.Path
+    interval: tuple[int, int] | None = None
+    name: str | None = None
 
 
 class _Read(NamedTuple):
-    """What a file gave: its events, the sensor that it needs at least, a hash of its bytes."""
+    """A recording that was read: its events, the sensor that it needs at least, a hash of its events."""
 
     packed: np.ndarray
     sensor: tuple[int, int]
     content: int
 
 
-def recorded(paths: Sequence[Path], options: DataOptions) -> tuple[Recordings, np.ndarray]:
-    """The recordings in the files `paths`, and a hash of each file, int64 `[N]` (`RawDataset.content`).
+def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, np.ndarray]:
+    """The N recordings `parts`, and a hash of the events of each, int64 `[N]` (`RawDataset.content`).
 
-    Their sensor is as large as a file says, or as the pixels that occur. Raises `UnreadableFiles`.
+    Of parts of one file that follow one another, the file is read once. Their sensor is as large as a file says, or as
+    the pixels that occur. Raises `UnreadableFiles`.
     """
+    of_file = [list(group) for _, group in groupby(parts, key=lambda part: part.name or str(part.file))]
     lengths, sensors, content = [0], [(1, 1)], []
-    with tempfile.TemporaryFile() as file:
+    names = [group[0].name or str(group[0].file) for group in of_file]
+    # On the disk to which the prepared set goes: the system's folder for such files may be in memory.
+    place = files.cache_dir()
+    with files.writing_to(place):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place) as file:
 
-        def keep(read: _Read) -> _Read:
-            file.write(read.packed.data)
-            lengths.append(len(read.packed))
-            sensors.append(read.sensor)
-            content.append(read.content)
-            return read._replace(packed=read.packed[:0])
+            def keep(found: list[_Read]) -> None:
+                for each in found:
+                    file.write(each.packed.data)
+                    lengths.append(len(each.packed))
+                    sensors.append(each.sensor)
+                    content.append(each.content)
 
-        over_files(lambda row: _read(paths[row]), paths, options.track, "reading recordings", "a recording", keep)
-        file.flush()
-        packed = np.memmap(file, np.uint64, "r")
+            over_files(lambda row: _read(of_file[row]), names, options.track, "reading recordings", "a recording", keep)
+            file.flush()
+            packed = np.memmap(file, np.uint64, "r")
     height, width = np.array(sensors).max(0).tolist()
-    if options.preprocessing and options.preprocessing.binning:
-        binning = options.preprocessing.binning
-    else:
-        binning = Binning(1, (height, width))
-    return Recordings(packed, np.cumsum(lengths), binning), np.array(content, np.int64)
+    return Recordings(packed, np.cumsum(lengths), Binning(1, (height, width))), np.array(content, np.int64)
 
 
-def _read(path: Path) -> _Read:
-    events = formats.read(path)
+def _read(parts: Sequence[Part]) -> list[_Read]:
+    """The recordings `parts` of one file."""
+    file = parts[0].file
+    with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
+        events = formats.read(file)
+        return [_made(events if part.interval is None else _cut(events, *part.interval)) for part in parts]
+
+
+def _cut(events: Events, start: int, stop: int) -> Events:
+    """The events from `start` on, before `stop`. Raises `InputError` where there are none."""
+    inside = (events.t >= start) & (events.t < stop)
+    if not inside.any():
+        raise InputError(f"holds no events from {start:,} to {stop:,} microseconds")
+    columns = {name: getattr(events, name)[inside] for name in "xytp"}
+    return replace(events, **columns)
+
+
+def _made(events: Events) -> _Read:
     packed = events.packed()
     columns = unpacked(packed)
     sensor = events.sensor or (int(columns.y.max()) + 1, int(columns.x.max()) + 1)

@@ -113,10 +113,10 @@ _SENTENCES: dict[FindingKind, str] = {
         "another ending: {ignored}. {one:It was|They were} ignored. Rename {one:it|them}."
     ),
     "pictures_outside_classes": (
-        "{count:picture} ({shared} of the pictures in the folder) {one:lies|lie} outside the class folders and "
+        "{count:file} ({shared} of those that could be read) {one:lies|lie} outside the class folders and "
         "{one:was|were} ignored: {ignored}. Move {one:it|them} into the folder of a class, or out of the data folder."
     ),
-    "many_files_ignored": "{count:file} in the folder {one:is no picture|are no pictures}, or hidden: {ignored}.",
+    "many_files_ignored": "{count:file} in the folder {one:was|were} ignored: {ignored}.",
     "stretch_test_in_training": (
         "{count:test recording} ({shared}) {one:shares|share} a stretch of events with a training recording: both were "
         "cut from one recording, or one is a part of the other. A network can answer {one:it|them} from memory."

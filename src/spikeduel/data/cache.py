@@ -1,0 +1,195 @@
+"""Prepared data sets in the cache: a folder each, written whole or not at all, made anew where its files changed."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.pictures import Preprocessing
+from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+
+FORMAT = 3
+"""Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
+
+_ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
+"""The fields that a manifest and a `Prepared` have in common."""
+Array = Literal["images", "packed", "offsets", "labels", "groups", "official", "image_ids", "content"]
+"""The fields of `Prepared` that are files of their own; in place of its images those of `Recordings`."""
+_TYPES = {"images": np.uint8, "official": np.uint8, "packed": np.uint64}
+"""Of their numbers; of all others int64."""
+
+
+class Manifest(typed.Frozen, frozen=True):
+    """A prepared set's manifest.json. `sources_state` is the `state` that `sources` were in."""
+
+    format: int
+    name: str
+    count: int
+    image_shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    class_counts: tuple[int, ...]
+    named: bool
+    arrays: tuple[Array, ...]
+    preprocessing: Preprocessing
+    fingerprint: str
+    notes: tuple[str, ...]
+    source: str
+    sources: tuple[str, ...]
+    sources_state: str
+    created: str
+
+
+def root() -> Path:
+    """The folder of all prepared sets."""
+    return files.cache_dir() / "prepared"
+
+
+def cached() -> list[tuple[Path, Manifest]]:
+    """The folder and manifest of each prepared set in the cache, by name; damaged ones are left out."""
+    sets = []
+    for path in sorted(root().glob("[!.]*/manifest.json")):
+        with suppress(InputError):
+            sets.append((path.parent, _manifest(path.parent)))
+    return sets
+
+
+def fetch(
+    name: str,
+    identity: dict[str, Any],
+    source: str,
+    make: Callable[[], RawDataset],
+    say: Callable[[str], None] = Progress().say,
+) -> Prepared:
+    """The prepared set of this name and identity; made by `make` if not cached, or if its files changed.
+
+    Where another process is making it, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
+    cannot be written.
+    """
+    slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
+    folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
+    with suppress(InputError):
+        return read(folder)
+    try:
+        files.require_writable(root())
+    except InputError as error:
+        raise InputError(f"the cache of prepared data: {error} SPIKEDUEL_CACHE names it.") from None
+    with files.locked(root() / f".{folder.name}.lock", partial(say, f"another process is preparing {name}; waiting")):
+        files.remove_left_behind(root(), folder.name)
+        with suppress(InputError):
+            return read(folder)
+        write(folder, from_raw(name, make()), source)
+    try:
+        return read(folder)
+    except InputError as error:
+        raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
+
+
+def write(folder: Path, prepared: Prepared, source: str = "") -> None:
+    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change."""
+    rest = {part: getattr(prepared, part) for part in ("labels", "groups", "official", "image_ids", "content")}
+    arrays = {part: array for part, array in {**arrays_of(prepared.images), **rest}.items() if array is not None}
+    manifest = Manifest(
+        **{field: getattr(prepared, field) for field in _ALIKE},
+        format=FORMAT,
+        count=len(prepared),
+        image_shape=prepared.image_shape,
+        class_counts=tuple(np.bincount(prepared.labels, minlength=len(prepared.classes)).tolist()),
+        named=prepared.names is not None,
+        arrays=tuple(part for part in get_args(Array) if part in arrays),
+        source=source,
+        sources=tuple(map(str, prepared.sources)),
+        sources_state=state(prepared.sources),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    with files.atomic_path(folder, folder=True) as temporary:
+        for part, array in arrays.items():
+            _save(temporary / f"{part}.npy", array)
+        if prepared.names is not None:
+            (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
+        samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
+        np.savez_compressed(temporary / "samples.npz", **samples)
+        (temporary / "manifest.json").write_text(json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8")
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """What `numpy.save` writes. That, on a full disk, raises an error that does not say so."""
+    array = np.ascontiguousarray(array)
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
+        file.write(array.data)
+
+
+def read(folder: Path) -> Prepared:
+    """The prepared set in `folder`, memory-mapped. Raises `InputError` where it is not whole or out of date."""
+    manifest = _manifest(folder)
+    sources = tuple(map(Path, manifest.sources))
+    if state(sources) != manifest.sources_state:
+        raise InputError(f"{folder}: its source files have changed.")
+    arrays: dict[str, Any] = dict.fromkeys(get_args(Array))
+    try:
+        binning = manifest.preprocessing.binning
+        for part in {*manifest.arrays, *(("packed", "offsets") if binning else ("images",)), "labels", "content"}:
+            array = np.load(folder / f"{part}.npy", mmap_mode="r", allow_pickle=False)
+            shapes = {"images": (manifest.count, *manifest.image_shape), "offsets": (manifest.count + 1,)}
+            shape = array.shape if part == "packed" else shapes.get(part, (manifest.count,))
+            if array.shape != shape or array.dtype != _TYPES.get(part, np.int64):
+                raise InputError(f"{part}.npy holds {array.dtype} {array.shape}")
+            arrays[part] = array
+        packed, offsets = arrays.pop("packed"), arrays.pop("offsets")
+        if binning:
+            if offsets[0] != 0 or offsets[-1] != len(packed) or (np.diff(offsets) < 0).any():
+                raise InputError("offsets.npy does not fit packed.npy")
+            arrays["images"] = Recordings(packed, offsets, binning)
+        if arrays["labels"].min() < 0 or arrays["labels"].max() >= len(manifest.classes):
+            raise InputError("labels.npy holds labels of no class")
+        with np.load(folder / "samples.npz", allow_pickle=False) as stored:
+            samples = [(int(index), stored[index]) for index in stored.files]
+        names = tuple(files.read_json(folder / "names.json")) if manifest.named else None
+        if names is not None and len(names) != manifest.count:
+            raise InputError(f"names.json holds {len(names)} names")
+    # np.load raises a different error for each way in which a file can be broken (zip, header, length).
+    except Exception as error:
+        raise InputError(f"{folder}: damaged ({error}).") from None
+    alike = {field: getattr(manifest, field) for field in _ALIKE}
+    return Prepared(**alike, **arrays, samples=samples, sources=sources, names=names)
+
+
+def state(sources: Iterable[Path]) -> str:
+    """A hash of the path, size and time of change of each file in `sources`, folders walked."""
+    entries = []
+    for source in sources:
+        for path in _files_in(source) if source.is_dir() else [source]:
+            try:
+                status = path.stat()
+                entries.append((str(path), status.st_size, status.st_mtime_ns))
+            except OSError:
+                entries.append((str(path), -1, -1))
+    return typed.digest(entries)
+
+
+def _files_in(source: Path) -> list[Path]:
+    paths: list[Path] = []
+    for place, below, names in os.walk(source):
+        below[:] = [name for name in below if not name.startswith(".")]
+        paths += [Path(place, name) for name in names if not name.startswith(".")]
+    # As paths compare, and ten times as fast.
+    return sorted(paths, key=lambda path: path.parts)
+
+
+def _manifest(folder: Path) -> Manifest:
+    # Not msgspec's own JSON: the paths of sources may be no Unicode.
+    manifest = typed.converted(files.read_json(folder / "manifest.json"), Manifest)
+    if manifest.format != FORMAT:
+        raise InputError(f"{folder}: of another format.")
+    return manifest

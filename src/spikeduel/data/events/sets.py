@@ -1,0 +1,255 @@
+"""Sets of recordings by name, as their makers give them: in folders or archives that one has, or downloaded."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from spikeduel.data import tables
+from spikeduel.data.archives import Found, tree
+from spikeduel.data.downloading import Remote, download
+from spikeduel.data.events import formats
+from spikeduel.data.events.source import Part, recorded
+from spikeduel.data.pictures import Preprocessing
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.results.groups import numbered
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+
+OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+GESTURES = (
+    "hand_clapping", "right_hand_wave", "left_hand_wave", "right_arm_clockwise", "right_arm_counter_clockwise",
+    "left_arm_clockwise", "left_arm_counter_clockwise", "arm_roll", "air_drums", "air_guitar", "other_gestures",
+)  # fmt: skip
+"""The classes 1 to 11 of gesture_mapping.csv."""
+_LABEL_COLUMNS = ("class", "starttime_usec", "endtime_usec")
+_SIDES = {"train": TRAIN, "test": TEST}
+_ENDINGS = frozenset(formats.READERS)
+
+
+class _Row(NamedTuple):
+    """A recording of a set: its side, its place among others, its class, where it is, what it is called, of whom."""
+
+    side: int
+    order: tuple[int, str, int]
+    label: str
+    part: Part
+    name: str
+    group: str | None = None
+
+
+Rows = Callable[["_Set", Mapping[str, Found]], list[_Row]]
+
+
+def _by_path(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
+    """The files that `pattern` finds, with class and side by their paths: unpacked ones, else those in archives."""
+    rows: dict[str, _Row] = {}
+    for path, (file, name) in found.items():
+        if match := re.search(f"(?:^|/)({its_set.pattern})$", path):
+            said = match.groupdict()
+            side = _SIDES[said.get("side", "train").lower()]
+            order = (int(said.get("number") or 0), match[1], 0)
+            rows.setdefault(match[1], _Row(side, order, said["label"], Part(file, name=name), match[1]))
+    return list(rows.values())
+
+
+def _by_labels(its_set: "_Set", found: Mapping[str, Found]) -> list[_Row]:
+    """The recordings that are cut out of the files of two lists by their files of labels; a group is a person."""
+    by_name: dict[str, Found] = {}
+    for path, each in found.items():
+        by_name.setdefault(PurePosixPath(path).name, each)
+    rows = []
+    for side, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
+        listed = by_name[trials].file.read_text(encoding="utf-8").split() if trials in by_name else []
+        for trial in (each for each in listed if each in by_name):
+            labels = f"{PurePosixPath(trial).stem}_labels.csv"
+            if labels not in by_name:
+                raise InputError(f"{by_name[trial].name}: {labels} is not there. Unpack {its_set.name} again.")
+            for place, row in tables.rows(by_name[labels].file, _LABEL_COLUMNS, by_name[labels].name):
+                number, start, stop = (int(row[each]) if row[each].isdigit() else 0 for each in _LABEL_COLUMNS)
+                if not 1 <= number <= len(GESTURES) or start >= stop:
+                    raise InputError(
+                        f"{place}: a class from 1 to {len(GESTURES)} and two times, in order, are expected."
+                    )
+                part = Part(by_name[trial].file, (start, stop), by_name[trial].name)
+                name = f"{trial}, {start} to {stop}"
+                rows.append(_Row(side, (0, trial, start), GESTURES[number - 1], part, name, trial.partition("_")[0]))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Set:
+    """A set as distributed. `counts`: how many recordings it has by side, TRAIN alone where there is no official split.
+
+    `pattern` matches the end of a recording's path, with the groups `label`, perhaps `side`, and perhaps `number`, by
+    which the recordings of a side are ordered. `archives` are opened where they lie in the given folder; `classes` are
+    the labels that occur, unless given; `remotes` are downloaded where no folder is given.
+    """
+
+    name: str
+    page: str
+    counts: dict[int, int]
+    archives: tuple[str, ...]
+    looked_for: str
+    pattern: str = ""
+    rows: Rows = _by_path
+    classes: tuple[str, ...] = ()
+    remotes: Mapping[str, Remote] = field(default_factory=dict)
+
+    def load(self, options: DataOptions) -> RawDataset:
+        """The set, from the files that there are or downloaded. Raises `InputError`."""
+        place = self._downloaded(options) if options.data_dir is None else Path(options.data_dir).expanduser()
+        archives = {name.lower() for name in self.archives}
+        with ExitStack() as stack:
+            rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
+            if set(self.counts) - {row.side for row in rows}:
+                raise InputError(
+                    f"data_dir {place}: the recordings of {self.name} are not all there; looked for {self.looked_for}, "
+                    f"or {', '.join(self.archives)}. They are at {self.page}"
+                )
+            rows = sorted(row for row in rows if row.part.name not in options.skip)
+            recordings, content = recorded([row.part for row in rows], options)
+        classes = self.classes or tuple(sorted({row.label for row in rows}))
+        there, whole = Counter(row.side for row in rows), sum(self.counts.values())
+        groups = [row.group for row in rows]
+        return RawDataset(
+            images=recordings,
+            labels=np.array([classes.index(row.label) for row in rows], np.int64),
+            classes=classes,
+            preprocessing=Preprocessing.of_recordings(recordings.binning),
+            groups=None if None in groups else numbered(groups),
+            official=np.array([row.side for row in rows], np.uint8) if TEST in self.counts else None,
+            notes=(f"{len(rows):,} of the {whole:,} recordings of {self.name} are there.",) * (there != self.counts),
+            sources=() if options.data_dir is None else (place,),
+            names=tuple(row.name for row in rows),
+            content=content,
+        )
+
+    def _downloaded(self, options: DataOptions) -> Path:
+        """The folder that holds `remotes`."""
+        with_data_dir = f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with --data-dir."
+        if not self.remotes:
+            raise InputError(f"{self.name}: its makers want to be visited. Get {with_data_dir}")
+        folder = files.cache_dir() / "downloads" / self.name
+        for name, remote in self.remotes.items():
+            download(remote, folder / name, options.track, f"Check the network and try again, or get {with_data_dir}")
+        return folder
+
+
+def _mendeley(dataset: str, *listed: tuple[str, str, str]) -> dict[str, Remote]:
+    """The files of a data set at Mendeley Data: name, identifier, md5."""
+    address = f"https://data.mendeley.com/public-files/datasets/{dataset}/files/{{}}/file_downloaded"
+    return {name: Remote((address.format(file),), md5) for name, file, md5 in listed}
+
+
+def _figshare(*listed: tuple[str, int, str]) -> dict[str, Remote]:
+    """Files at figshare: name, number, md5."""
+    return {name: Remote((f"https://ndownloader.figshare.com/files/{file}",), md5) for name, file, md5 in listed}
+
+
+N_MNIST = _Set(
+    name="n-mnist",
+    page="https://www.garrickorchard.com/datasets/n-mnist",
+    counts={TRAIN: 60_000, TEST: 10_000},
+    archives=("Train.zip", "Test.zip"),
+    looked_for="Train/ and Test/ with folders 0 to 9 of .bin files",
+    pattern=r"(?P<side>Train|Test)/(?P<label>\d)/(?P<number>\d+)\.bin",
+    classes=tuple("0123456789"),
+    remotes=_mendeley(
+        "468j46mzdv",
+        ("Train.zip", "39c25547-014b-4137-a934-9d29fa53c7a0", "20959b8e626244a1b502305a9e6e2031"),
+        ("Test.zip", "05a4d654-7e03-4c15-bdfa-9bb2bcbea494", "69ca8762b2fe404d9b9bad1103e97832"),
+    ),
+)
+DVS_GESTURE = _Set(
+    name="dvs-gesture",
+    page="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
+    counts={TRAIN: 1_176, TEST: 288},
+    archives=("DvsGesture.tar.gz",),
+    looked_for="trials_to_train.txt, trials_to_test.txt and the .aedat files that they list, with their _labels.csv",
+    rows=_by_labels,
+    classes=GESTURES,
+)
+CIFAR10_DVS = _Set(
+    name="cifar10-dvs",
+    page="https://figshare.com/articles/dataset/CIFAR10-DVS_New/4724671",
+    counts={TRAIN: 10_000},
+    archives=tuple(f"{name}.zip" for name in OBJECTS),
+    looked_for="a folder of .aedat files for each of the ten classes, such as airplane/",
+    pattern=rf"(?P<label>{'|'.join(OBJECTS)})/[^/]+\.aedat4?",
+    classes=OBJECTS,
+    remotes=_figshare(
+        ("airplane.zip", 7712788, "0afd5c4bf9ae06af762a77b180354fdd"),
+        ("automobile.zip", 7712791, "8438dfeba3bc970c94962d995b1b9bdd"),
+        ("bird.zip", 7712794, "a9c207c91c55b9dc2002dc21c684d785"),
+        ("cat.zip", 7712812, "52c63c677c2b15fa5146a8daf4d56687"),
+        ("deer.zip", 7712815, "b6bf21f6c04d21ba4e23fc3e36c8a4a3"),
+        ("dog.zip", 7712818, "f379ebdf6703d16e0a690782e62639c3"),
+        ("frog.zip", 7712842, "cad6ed91214b1c7388a5f6ee56d08803"),
+        ("horse.zip", 7712851, "e7cbbf77bec584ffbf913f00e682782a"),
+        ("ship.zip", 7712836, "41c7bd7d6b251be82557c6cce9a7d5c9"),
+        ("truck.zip", 7712839, "89f3922fd147d9aeff89e76a2b0b70a7"),
+    ),
+)
+N_CALTECH101 = _Set(
+    name="n-caltech101",
+    page="https://www.garrickorchard.com/datasets/n-caltech101",
+    counts={TRAIN: 8_709},
+    archives=("Caltech101.zip",),
+    looked_for="a folder of image_0001.bin and others for each class",
+    pattern=r"(?P<label>[^/]+)/image_\d+\.bin",
+    remotes=_mendeley(
+        "cy6cvx3ryv", ("Caltech101.zip", "36b5c52a-b49d-4853-addb-a836a8883e49", "66201824eabb0239c7ab992480b50ba3")
+    ),
+)
+N_CARS = _Set(
+    name="n-cars",
+    page="https://www.prophesee.ai/dataset-n-cars-download/",
+    counts={TRAIN: 15_422, TEST: 8_607},
+    archives=("Prophesee_Dataset_n_cars.zip", "n-cars_train.zip", "n-cars_test.zip"),
+    looked_for="n-cars_train/ and n-cars_test/ with folders cars and background of .dat files",
+    pattern=r"(?:n-cars_)?(?P<side>train|test)/(?P<label>cars|background)/[^/]+\.dat",
+    classes=("background", "cars"),
+)
+
+
+def n_mnist(options: DataOptions) -> RawDataset:
+    """N-MNIST: MNIST seen by an event camera that moves, 70,000 recordings, 34×34 (Orchard et al. 2015).
+
+    Recording k of a side was made from image k of MNIST's.
+    """
+    return N_MNIST.load(options)
+
+
+def dvs_gesture(options: DataOptions) -> RawDataset:
+    """DVS Gesture: 11 gestures of 29 people, 1,464 recordings, 128×128, split by person (Amir et al. 2017)."""
+    return DVS_GESTURE.load(options)
+
+
+def cifar10_dvs(options: DataOptions) -> RawDataset:
+    """CIFAR10-DVS: images of CIFAR-10 that move on a screen, 10,000 recordings, 128×128 (Li et al. 2017)."""
+    return CIFAR10_DVS.load(options)
+
+
+def n_caltech101(options: DataOptions) -> RawDataset:
+    """N-Caltech101: Caltech-101 seen by an event camera that moves, 8,709 recordings (Orchard et al. 2015)."""
+    return N_CALTECH101.load(options)
+
+
+def n_cars(options: DataOptions) -> RawDataset:
+    """N-CARS: cars and background in traffic, 24,029 recordings of a tenth of a second (Sironi et al. 2018)."""
+    return N_CARS.load(options)
+
+
+SETS: dict[str, Callable[[DataOptions], RawDataset]] = {
+    "n-mnist": n_mnist,
+    "dvs-gesture": dvs_gesture,
+    "cifar10-dvs": cifar10_dvs,
+    "n-caltech101": n_caltech101,
+    "n-cars": n_cars,
+}

@@ -1,0 +1,46 @@
+"""CSV files whose first line names their columns, read row by row, so that an error names the line."""
+
+import csv
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from spikeduel.system.errors import InputError
+
+
+def columns(path: Path) -> tuple[str, ...]:
+    """The columns that a CSV names, in small letters; none where it cannot be read."""
+    try:
+        # The signature that spreadsheets put in front is none of the first column's name.
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return _named(next(csv.reader(file), []))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return ()
+
+
+def rows(path: Path | zipfile.Path, needed: Sequence[str], place: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row by column, texts without spaces around them ("" for none); before it, `place` with its line, for errors.
+
+    Raises `InputError` where the file cannot be read, or one of the columns `needed` is missing.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file)
+            names = _named(next(reader, []))
+            if missing := [name for name in needed if name not in names]:
+                raise InputError(
+                    f"{place}: has no column '{missing[0]}'; its first line names {', '.join(names) or 'nothing'}. It "
+                    f"must name {' and '.join(needed)}, separated by commas."
+                )
+            for row in reader:
+                if any(row):
+                    texts = [text.strip() for text in row] + [""] * len(names)
+                    yield f"{place}, line {reader.line_num}", dict(zip(names, texts, strict=False))
+    except OSError as error:
+        raise InputError(f"{place}: cannot be read ({error.strerror or error}).") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{place}: not a CSV file in UTF-8 ({error}).") from None
+
+
+def _named(first: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for name in first)

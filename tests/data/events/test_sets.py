@@ -1,0 +1,260 @@
+"""Sets by name, from small ones laid out as their makers do: folders, archives, archives of archives, downloads."""
+
+import functools
+import hashlib
+import http.server
+import shutil
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import made_recordings as made
+from spikeduel.cli.given import Given
+from spikeduel.data import DATASETS, load, split
+from spikeduel.data.downloading import Remote
+from spikeduel.data.events import formats, sets
+from spikeduel.data.events.sets import GESTURES, OBJECTS, SETS
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError, UnreadableFiles
+
+COUNTS = {"n-mnist": 80, "dvs-gesture": 88, "cifar10-dvs": 40, "n-caltech101": 12, "n-cars": 16}
+FOLDERS = {"n-mnist": ["Train", "Test"], "cifar10-dvs": list(OBJECTS), "n-caltech101": ["Caltech101"],
+           "n-cars": ["n-cars_train", "n-cars_test"]}  # fmt: skip
+"""Those that are zips of their own when they come."""
+
+
+@pytest.fixture(params=SETS)
+def named(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A set's name, and the folder of a small one."""
+    made.as_distributed(request.param, tmp_path / "mine")
+    return request.param, tmp_path / "mine"
+
+
+def made_of(name: str, place: Path, **more: object) -> RawDataset:
+    return SETS[name](DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
+
+
+def zipped(folder: Path, target: Path) -> Path:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, f"{folder.name}/{path.relative_to(folder)}")
+        archive.writestr(f"__MACOSX/{folder.name}/._x.bin", b"of the system")
+    return target
+
+
+def as_archives(name: str, folder: Path, target: Path) -> None:
+    """The archives that the makers give out, in `target`."""
+    target.mkdir()
+    if name == "dvs-gesture":
+        with tarfile.open(target / "DvsGesture.tar.gz", "w:gz") as archive:
+            archive.add(folder, "DvsGesture")
+    else:
+        for each in FOLDERS[name]:
+            zipped(folder / each, target / f"{each}.zip")
+
+
+def test_a_set_is_what_its_folders_say(named: tuple[str, Path]) -> None:
+    name, folder = named
+    raw = made_of(name, folder)
+    assert len(raw.labels) == COUNTS[name]
+    assert len(set(np.bincount(raw.labels))) == 1
+    sides = {"n-mnist": [40, 40], "dvs-gesture": [44, 44], "n-cars": [8, 8]}.get(name)
+    assert (None if raw.official is None else [int((raw.official == side).sum()) for side in (TRAIN, TEST)]) == sides
+    (note,) = raw.notes
+    assert f"{COUNTS[name]} of the " in note
+    assert raw.sources == (folder,)
+    assert raw.names is not None
+    assert len(set(raw.names)) == COUNTS[name]
+
+
+def test_archives_give_the_same_as_folders(named: tuple[str, Path], tmp_path: Path) -> None:
+    name, folder = named
+    as_archives(name, folder, tmp_path / "packed")
+    plain, packed = (made_of(name, place) for place in (folder, tmp_path / "packed"))
+    assert packed.names == plain.names
+    assert (packed.labels == plain.labels).all()
+    assert (packed.content == plain.content).all()
+    assert (np.asarray(packed.images.packed) == np.asarray(plain.images.packed)).all()  # type: ignore[union-attr]
+    left = [path.name for path in (tmp_path / "cache").iterdir()]
+    assert left == []
+
+
+def test_a_set_by_name_is_prepared_once_whatever_the_frames(named: tuple[str, Path], monkeypatch) -> None:
+    name, folder = named
+    experiment = Experiment(dataset=name, data_dir=str(folder), num_steps=4)
+    prepared = load(experiment)
+    assert prepared.image_shape[0] == 8
+    assert len(split(prepared, experiment).test)
+    monkeypatch.setitem(DATASETS, name, None)  # type: ignore[arg-type]
+    again = load(replace(experiment, num_steps=2, image_size=16), preprocessing=prepared.preprocessing)
+    assert again.fingerprint == prepared.fingerprint
+    assert again.image_shape == prepared.image_shape
+
+
+def test_recordings_by_name_bring_the_recipe_of_recordings() -> None:
+    for name in SETS:
+        assert Given(settings={"dataset": name}).experiment().recipe == "events"
+
+
+def test_recording_k_of_n_mnist_is_of_image_k(tmp_path: Path) -> None:
+    made.as_distributed("n-mnist", tmp_path)
+    raw = made_of("n-mnist", tmp_path)
+    assert raw.labels[:40].tolist() == raw.labels[40:].tolist() == [7 * k % 10 for k in range(40)]
+    assert raw.names is not None
+    assert raw.names[:2] == ("Train/0/00001.bin", "Train/7/00002.bin")
+
+
+def test_gestures_are_cut_by_their_labels_and_grouped_by_person(tmp_path: Path, monkeypatch) -> None:
+    made.gestures(tmp_path / "mine")
+    reads = []
+    whole = formats.read
+    monkeypatch.setattr(formats, "read", lambda file: reads.append(str(file)) or whole(file))
+    raw = made_of("dvs-gesture", tmp_path / "mine")
+    assert sorted(reads) == sorted(map(str, (tmp_path / "mine").glob("*.aedat")))
+    assert raw.classes == GESTURES
+    assert raw.labels[:11].tolist() == list(range(11))
+    assert raw.groups is not None
+    assert raw.groups.tolist() == [k // 11 for k in range(88)]
+    of_user = whole(tmp_path / "mine" / "user01_led.aedat")
+    inside = (of_user.t >= 300_000) & (of_user.t < 350_000)
+    found = raw.images.events_of(2)  # type: ignore[union-attr]
+    expected = replace(of_user, **{name: getattr(of_user, name)[inside] for name in "xytp"})
+    assert (found == expected.packed()).all()
+    assert raw.names is not None
+    assert raw.names[2] == "user01_led.aedat, 300000 to 350000"
+
+
+def test_the_cars_in_a_zip_of_zips(tmp_path: Path) -> None:
+    made.as_distributed("n-cars", tmp_path / "mine")
+    as_archives("n-cars", tmp_path / "mine", tmp_path / "packed")
+    outer = tmp_path / "Prophesee_Dataset_n_cars.zip"
+    with zipfile.ZipFile(outer, "w") as archive:
+        for path in (tmp_path / "packed").iterdir():
+            archive.write(path, f"Prophesee_Dataset_n_cars/{path.name}")
+    (tmp_path / "beside").mkdir()
+    shutil.copy(outer, tmp_path / "beside")
+    for place in (outer, tmp_path / "beside"):
+        assert len(made_of("n-cars", place).labels) == 16
+
+
+def test_what_is_unpacked_is_taken_before_what_is_not(tmp_path: Path) -> None:
+    made.as_distributed("n-mnist", tmp_path)
+    zipped(tmp_path / "Train", tmp_path / "Train.zip")
+    (tmp_path / "Train" / "0" / "00001.bin").write_bytes(made.five_bytes(made.some_events(7)))
+    raw = made_of("n-mnist", tmp_path)
+    assert len(raw.labels) == 80
+    assert len(raw.images.events_of(0)) == 7  # type: ignore[union-attr]
+
+
+def test_what_is_not_there_is_said_with_where_to_get_it(named: tuple[str, Path], tmp_path: Path) -> None:
+    name, folder = named
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: the recordings of .* are not all there.*https://"):
+        made_of(name, tmp_path / "empty")
+    with pytest.raises(InputError, match="absent: no such folder or archive"):
+        made_of(name, tmp_path / "absent")
+    for gone in ("Test", "trials_to_test.txt", "n-cars_test"):
+        if (folder / gone).exists():
+            (folder / gone).rename(tmp_path / "gone")
+            with pytest.raises(InputError, match="not all there"):
+                made_of(name, folder)
+
+
+def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None:
+    made.gestures(tmp_path / "mine")
+    content = (tmp_path / "mine" / "user02_led.aedat").read_bytes()
+    (tmp_path / "mine" / "user02_led.aedat").write_bytes(content[:-3])
+    as_archives("dvs-gesture", tmp_path / "mine", tmp_path / "packed")
+    with pytest.raises(UnreadableFiles, match=r"DvsGesture\.tar\.gz/DvsGesture/user02_led\.aedat: at byte") as caught:
+        made_of("dvs-gesture", tmp_path / "packed")
+    # As an audit goes on.
+    assert len(made_of("dvs-gesture", tmp_path / "packed", skip=frozenset(caught.value.files)).labels) == 77
+
+
+def test_a_broken_archive_is_named(tmp_path: Path) -> None:
+    made.as_distributed("n-mnist", tmp_path)
+    (tmp_path / "Train.zip").write_bytes(b"<html>")
+    with pytest.raises(InputError, match=r"Train\.zip: cannot be read as an archive .* Download it again"):
+        made_of("n-mnist", tmp_path)
+
+
+@pytest.mark.parametrize("line", ["12,1,2", "0,1,2", "3,5,5", "x,1,2", "3,1"])
+def test_labels_of_gestures_that_cannot_be_right_are_named(tmp_path: Path, line: str) -> None:
+    made.gestures(tmp_path)
+    with (tmp_path / "user24_led_labels.csv").open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(InputError, match=r"user24_led_labels\.csv, line 13: a class from 1 to 11 and two times"):
+        made_of("dvs-gesture", tmp_path)
+
+
+def test_an_interval_without_events_is_named(tmp_path: Path) -> None:
+    made.gestures(tmp_path)
+    with (tmp_path / "user24_led_labels.csv").open("a") as file:
+        file.write("1,5000000,6000000\n")
+    with pytest.raises(UnreadableFiles, match=r"user24_led\.aedat: holds no events from 5,000,000 to 6,000,000"):
+        made_of("dvs-gesture", tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+    """Gives out the files in `tmp_path`/mirror."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(tmp_path / "mirror"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("constant", ["N_MNIST", "CIFAR10_DVS", "N_CALTECH101"])
+def test_what_can_be_downloaded_is(constant: str, server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    its_set = getattr(sets, constant)
+    name = its_set.name
+    made.as_distributed(name, tmp_path / "mine")
+    as_archives(name, tmp_path / "mine", tmp_path / "mirror")
+    remotes = {
+        file: Remote(
+            (f"http://127.0.0.1:{server.server_port}/{file}",),
+            hashlib.md5((tmp_path / "mirror" / file).read_bytes()).hexdigest(),
+        )
+        for file in its_set.remotes
+    }
+    monkeypatch.setattr(sets, constant, replace(its_set, remotes=remotes))
+    raw = SETS[name](DataOptions())
+    assert len(raw.labels) == COUNTS[name]
+    assert raw.sources == ()
+    assert {path.name for path in (tmp_path / "cache" / "downloads" / name).iterdir()} == set(remotes)
+    wrong = {file: remote._replace(md5="0" * 32) for file, remote in remotes.items()}
+    monkeypatch.setattr(sets, constant, replace(its_set, remotes=wrong))
+    with pytest.raises(InputError, match=rf"wrong checksum.*{its_set.page}.*--data-dir"):
+        SETS[name](DataOptions())
+
+
+@pytest.mark.parametrize("name", ["dvs-gesture", "n-cars"])
+def test_what_cannot_be_downloaded_names_the_page(name: str) -> None:
+    with pytest.raises(InputError, match=r"https://.*--data-dir"):
+        SETS[name](DataOptions())
+
+
+def test_addresses_are_whole() -> None:
+    for its_set in (sets.N_MNIST, sets.CIFAR10_DVS, sets.N_CALTECH101):
+        assert set(its_set.remotes) <= set(its_set.archives)
+        for remote in its_set.remotes.values():
+            assert len(remote.md5) == 32
+            assert remote.urls[0].startswith("https://")

@@ -1,0 +1,166 @@
+import hashlib
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikeduel.data import downloading
+from spikeduel.data.downloading import Remote, download
+from spikeduel.system.errors import InputError
+
+CONTENT = bytes(range(256)) * 3000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)  # type: ignore[attr-defined]
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        body = {"/wrong": b"something else", "/truncated": CONTENT[:1000]}.get(self.path, CONTENT)
+        self.send_response(200)
+        if self.path != "/bare":
+            self.send_header("Content-Length", str(len(CONTENT) if self.path == "/truncated" else len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.requests = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def address_of(server: http.server.ThreadingHTTPServer, path: str) -> str:
+    return f"http://127.0.0.1:{server.server_port}/{path}"
+
+
+def fetched(target: Path, *urls: str, track: Any = lambda items, description, total: items) -> Path:
+    return download(Remote(urls, MD5), target, track, "Use --data-dir.")
+
+
+def test_file_arrives_whole_with_progress(server, tmp_path: Path) -> None:
+    shown = []
+
+    def track(items, description, total):
+        for item in items:
+            shown.append((description, total))
+            yield item
+
+    target = fetched(tmp_path / "new" / "file.gz", address_of(server, "right"), track=track)
+    assert target.read_bytes() == CONTENT
+    assert shown == [("downloading file.gz", 3)] * 3
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_unknown_length(server, tmp_path: Path) -> None:
+    assert fetched(tmp_path / "file", address_of(server, "bare")).read_bytes() == CONTENT
+
+
+def test_second_mirror_after_404(server, tmp_path: Path) -> None:
+    assert (
+        fetched(tmp_path / "file", address_of(server, "missing"), address_of(server, "right")).read_bytes() == CONTENT
+    )
+    assert server.requests == ["/missing", "/right"]
+
+
+def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: Path) -> None:
+    target = fetched(tmp_path / "file", address_of(server, "right"))
+    fetched(target, address_of(server, "right"))
+    assert len(server.requests) == 1
+    target.write_bytes(CONTENT[:-1])
+    assert fetched(target, address_of(server, "right")).read_bytes() == CONTENT
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("wrong", "wrong checksum"), ("missing", "HTTP 404"), ("truncated", "broke off after 1000")],
+)
+def test_failure_is_explained_and_leaves_nothing(server, tmp_path: Path, path: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        fetched(tmp_path / "sub" / "file.gz", address_of(server, path))
+    message = str(caught.value)
+    assert "file.gz" in message
+    assert address_of(server, path) in message
+    assert message.endswith("Use --data-dir.")
+    assert "\n" not in message
+    assert not list(tmp_path.glob("sub/*"))
+
+
+def test_nobody_listens(server, tmp_path: Path) -> None:
+    address = address_of(server, "right")
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(InputError, match="refused"):
+        fetched(tmp_path / "file", address)
+
+
+def test_no_such_host(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"file could not be downloaded \(http://"):
+        fetched(tmp_path / "file", "http://no-such-host.invalid/file")
+
+
+def test_interrupted_download_leaves_nothing(server, tmp_path: Path) -> None:
+    def interrupted(items, description, total):
+        yield next(iter(items))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fetched(tmp_path / "sub" / "file", address_of(server, "right"), track=interrupted)
+    assert not list(tmp_path.glob("sub/*"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from spikeduel.data.downloading import Remote, download
+
+def killed(items, description, total):
+    yield next(iter(items))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+download(Remote((sys.argv[1],), "0" * 32), Path("file"), killed, "")
+"""
+
+
+def test_a_download_that_was_killed_begins_anew_and_what_it_left_goes_in_time(server, tmp_path: Path) -> None:
+    address = address_of(server, "right")
+    assert subprocess.run([sys.executable, "-c", KILLED, address], cwd=tmp_path).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.suffix == ".part"
+    yesterday = left.stat().st_mtime - 25 * 3600
+    os.utime(left, (yesterday, yesterday))
+    assert fetched(tmp_path / "file", address).read_bytes() == CONTENT
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_after_a_server_that_broke_off_the_next_try_begins_anew(server, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="broke off"):
+        fetched(tmp_path / "file", address_of(server, "truncated"))
+    assert fetched(tmp_path / "file", address_of(server, "right")).read_bytes() == CONTENT
+
+
+def test_a_mirror_that_sends_without_end_is_left(server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloading, "MOST_BYTES", len(CONTENT) - 1)
+    with pytest.raises(InputError, match="which cannot be right"):
+        fetched(tmp_path / "file", address_of(server, "bare"))
+    assert list(tmp_path.iterdir()) == []

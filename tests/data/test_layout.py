@@ -1,0 +1,248 @@
+"""Labels from a CSV, for images and recordings; what is said of folders stands in test_folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import made_recordings as made
+from spikeduel.data import catalogue, layout, load, split
+from spikeduel.data.auditing.examining import file_counts
+from spikeduel.data.layout import laid_out
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
+from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError
+from synthetic_files import write_pictures
+
+
+def write_labels(folder: Path, *lines: str, name: str = "labels.csv", header: str = "file,label") -> Path:
+    (folder / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return folder / name
+
+
+@pytest.fixture(params=["image", "recording"])
+def flat(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Twelve images, or recordings, side by side."""
+    root = tmp_path / "flat"
+    if request.param == "image":
+        write_pictures(root, 12, seed=1)
+    else:
+        root.mkdir()
+        for k in range(12):
+            (root / f"{k:03}.bs2").write_bytes(made.five_bytes(made.some_events(20, seed=k)))
+    return root
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".csv")
+
+
+def labelled(folder: Path) -> list[str]:
+    """A line for each file, every third a cat."""
+    return [f"{name},{'dog' if k % 3 else 'cat'}" for k, name in enumerate(names(folder))]
+
+
+def fingerprint(place: Path) -> str:
+    return load(Experiment(dataset=str(place))).fingerprint
+
+
+def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(flat: Path, tmp_path: Path) -> None:
+    lines = labelled(flat)
+    table = write_labels(flat, *reversed(lines))
+    by_class = tmp_path / "by class"
+    for line in lines:
+        name, label = line.split(",")
+        (by_class / label).mkdir(parents=True, exist_ok=True)
+        (by_class / label / name).write_bytes((flat / name).read_bytes())
+    assert fingerprint(table) == fingerprint(flat) == fingerprint(by_class)
+    prepared = load(Experiment(dataset=str(table)))
+    assert prepared.name == "flat/labels.csv"
+    assert prepared.classes == ("cat", "dog")
+    assert prepared.names is not None
+    assert [f"{n},{prepared.classes[k]}" for n, k in zip(prepared.names, prepared.labels, strict=True)] == sorted(
+        lines, key=lambda line: line.split(",")[::-1]
+    )
+    assert prepared.groups is prepared.official is None
+
+
+def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
+    sides = ["train", "train", "train", "VAL", "valid", "validation", "test", "test", "test", "train", "train", "train"]
+    lines = [f"{line},{side},p{k // 2}" for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))]
+    found = laid_out(write_labels(flat, *lines, header=" File,LABEL,split,group"))
+    assert found.groups is not None
+    of_file = dict(zip(found.names, zip(found.sides.tolist(), found.groups.tolist(), strict=True), strict=True))
+    in_turn = [of_file[name] for name in names(flat)]
+    expected = [TRAIN] * 3 + [VALIDATION] * 3 + [TEST] * 3 + [TRAIN] * 3
+    assert [side for side, _ in in_turn] == expected
+    groups = [group for _, group in in_turn]
+    assert len(set(groups)) == 6
+    assert groups[::2] == groups[1::2]
+    assert (np.diff(found.sides.astype(int)) >= 0).all()
+
+
+def test_no_split_cuts_the_groups_of_a_csv(tmp_path: Path) -> None:
+    root = tmp_path / "pictures"
+    write_pictures(root, 60, seed=1)
+    lines = [f"{name},{'ab'[k % 2]},{k // 4}" for k, name in enumerate(names(root))]
+    experiment = Experiment(dataset=str(write_labels(root, *lines, header="file,label,group")))
+    prepared = load(experiment)
+    made_split = split(prepared, experiment)
+    assert made_split.kind == "grouped"
+    assert prepared.groups is not None
+    assert not set(prepared.groups[made_split.train].tolist()) & set(prepared.groups[made_split.test].tolist())
+
+
+def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
+    lines = labelled(flat)
+    table = write_labels(flat, *lines)
+    grouped = load(Experiment(dataset=str(table), group_by=r"0(\d)"))
+    assert grouped.groups is not None
+    assert len(np.unique(grouped.groups)) == 2
+    write_labels(flat, *[f"{line},g" for line in lines], header="file,label,group")
+    for place in (table, flat):
+        with pytest.raises(InputError, match=r"labels\.csv has a column group"):
+            load(Experiment(dataset=str(place), group_by=r"0(\d)"))
+
+
+def test_files_may_lie_elsewhere_and_a_change_there_is_noticed(flat: Path, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    table = write_labels(tmp_path / "lists", *[f"../flat/{line}" for line in labelled(flat)])
+    prepared = load(Experiment(dataset=str(table)))
+    assert prepared.names is not None
+    assert prepared.names[0] == f"../flat/{names(flat)[0]}"
+    before = prepared.fingerprint
+    first, second = (flat / name for name in names(flat)[:2])
+    first.write_bytes(second.read_bytes())
+    assert fingerprint(table) != before
+
+
+def test_a_change_of_the_csv_is_noticed(flat: Path) -> None:
+    table = write_labels(flat, *labelled(flat))
+    before = fingerprint(table)
+    write_labels(flat, *[line.replace("cat", "fox") for line in labelled(flat)])
+    assert fingerprint(table) != before
+
+
+def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
+    experiment = Experiment(dataset=str(write_labels(flat, *labelled(flat)[:8])))
+    counts = file_counts(experiment, load(experiment))
+    assert counts is not None
+    assert counts.num_read == 8
+    ignored = {each.rule: each.count for each in counts.ignored}
+    assert ignored.pop("not in the CSV") == 4
+    assert sum(ignored.values()) == 1  # the CSV itself
+
+
+def test_what_is_worth_knowing_is_noted(flat: Path) -> None:
+    lines = [f"{line},2020,train" for line in labelled(flat)]
+    unused, no_test = laid_out(write_labels(flat, *lines, header="file,label,date,split")).notes
+    assert "date" in unused
+    assert "a tenth" in no_test
+
+
+def test_a_csv_is_looked_for_only_where_there_are_no_folders_of_classes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_pictures(tmp_path / name, 3, seed=len(name))
+    table = write_labels(tmp_path, "a/000.png,x", "b/000.png,y")
+    assert laid_out(tmp_path).classes == ("a", "b")
+    assert laid_out(table).classes == ("x", "y")
+
+
+def test_files_in_one_folder_below_the_csv_are_no_class(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "all", 4)
+    write_labels(tmp_path, *[f"all/{line}" for line in labelled(tmp_path / "all")])
+    assert laid_out(tmp_path).names == ("all/000.png", "all/003.png", "all/001.png", "all/002.png")
+
+
+def test_a_csv_of_another_kind_is_none_of_labels(flat: Path) -> None:
+    write_labels(flat, "000,1", name="notes.csv", header="name,value")
+    with pytest.raises(InputError, match="but no class sub-folders"):
+        laid_out(flat)
+    write_labels(flat, *labelled(flat))
+    assert len(laid_out(flat).paths) == 12
+
+
+def test_two_csvs_of_labels_have_to_be_told_apart(flat: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        write_labels(flat, *labelled(flat), name=name)
+    with pytest.raises(InputError, match=r"2 CSVs .*a\.csv and b\.csv.*Name the one to use"):
+        laid_out(flat)
+    assert len(laid_out(flat / "b.csv").paths) == 12
+
+
+PROBLEMS = {
+    "no label": (["0.bs2,a", "1.bs2,"], "file,label", r"labels\.csv, line 3: has no label"),
+    "no file": ([",a"], "file,label", r"labels\.csv, line 2: has no file"),
+    "no group": (["0.bs2,a,g", "1.bs2,b,"], "file,label,group", r"line 3: has no group"),
+    "short line": (["0.bs2"], "file,label", r"line 2: has no label"),
+    "other split": (["0.bs2,a,dev"], "file,label,split", r"line 2: the split is 'dev'; train, val and test"),
+    "empty split": (["0.bs2,a,"], "file,label,split", r"line 2: the split is ''"),
+    "twice": (["0.bs2,a", "1.bs2,b", "./0.bs2,b"], "file,label", r"line 4: \./0\.bs2 is listed in line 2, too"),
+    "missing": (["0.bs2,a", "8.bs2,b", "9.bs2,b"], "file,label", r"line 3: there is no file .*8\.bs2 \(the first of 2"),
+    "ending": (["0.bs2,a", "1.pdf,b"], "file,label", r"line 3: 1\.pdf is neither an image nor a recording"),
+    "mixed": (["0.bs2,a", "one.png,b"], "file,label", r"line 3: lists one\.png, and lines above 0\.bs2"),
+    "one class": (["0.bs2,a", "1.bs2,a"], "file,label", r"one class only \(a\)"),
+    "nothing": ([], "file,label", "lists no files"),
+    "no column": (["0.bs2,a"], "file,class", r"has no column 'label'; its first line names file, class"),
+    "no training": (["0.bs2,a,test", "1.bs2,b,test"], "file,label,split", "no file is for training"),
+    "other classes": (
+        ["0.bs2,a,train", "1.bs2,b,train", "2.bs2,a,test", "3.bs2,c,test"], "file,label,split",
+        "classes for test differ .*lacks b; adds c",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem: str, tmp_path: Path) -> None:
+    lines, header, expected = PROBLEMS[problem]
+    for k in range(4):
+        (tmp_path / f"{k}.bs2").write_bytes(made.five_bytes(made.some_events(20, seed=k)))
+    write_pictures(tmp_path, 1)
+    (tmp_path / "000.png").rename(tmp_path / "one.png")
+    with pytest.raises(InputError, match=expected) as caught:
+        catalogue.prepare(str(write_labels(tmp_path, *lines, header=header)))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_csv_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(b"file,label\n\xff,a\n")
+    with pytest.raises(InputError, match=r"labels\.csv: not a CSV file in UTF-8"):
+        laid_out(tmp_path / "labels.csv")
+
+
+def test_a_folder_of_recordings_without_classes_is_called_one(flat: Path) -> None:
+    noun = "images" if names(flat)[0].endswith(".png") else "recordings"
+    with pytest.raises(InputError, match=rf"has 12 {noun} but no class sub-folders\. Put the {noun} of each class"):
+        laid_out(flat)
+    (flat / "a").mkdir()
+    (flat / "b").mkdir()
+    with pytest.raises(InputError, match=f"holds no {noun} that can be read here"):
+        laid_out(flat)
+
+
+def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(tmp_path: Path) -> None:
+    root = tmp_path / "bars"
+    made.directions(root, 3)
+    for name in ("loose.bs2", "also.raw"):
+        (root / name).write_bytes(made.five_bytes(made.some_events(20)))
+    (root / "README.txt").write_text("These are recordings.")
+    (root / "photo.heic").write_bytes(b"no picture is looked for here")
+    experiment = Experiment(dataset=str(root))
+    prepared = load(experiment)
+    assert any("2 recordings" in note for note in prepared.notes)
+    counts = file_counts(experiment, prepared)
+    assert counts is not None
+    assert {each.rule: each.endings for each in counts.ignored} == {
+        "outside the class folders": {".raw": 1, ".bs2": 1},
+        "no recording": {".txt": 1, ".heic": 1},
+    }
+
+
+def test_sources_are_not_compared_with_one_another(tmp_path: Path) -> None:
+    """Each file in a folder of its own: as many sources, found in one pass."""
+    paths = [tmp_path / f"{k:05}" / "a.bs2" for k in range(3000)]
+    found = layout._sources(tmp_path / "lists" / "labels.csv", paths)
+    assert len(found) == 3001
+    assert layout._sources(tmp_path, [*paths, tmp_path / "a" / "b" / "c.bs2"]) == (tmp_path,)
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert layout._sources(tmp_path, [tmp_path / "link" / "c.bs2"]) == (tmp_path, tmp_path / "link")
