@@ -42,7 +42,7 @@ def exits_of(trials: Iterable[Trial]) -> list[EarlyExit]:
 
 def energy_label(table: energy.Table) -> str:
     """The title of an axis of estimated energy."""
-    return f"energy per image (estimate: {table.name}, zeros skipped)"
+    return f"energy of one answer (estimate: {table.name}, zeros skipped)"
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
@@ -72,10 +72,10 @@ def curves(results: Results, table: energy.Table) -> Figure:
     over_time, colours = followed(results), style.contender_colours(results.trials)
     figure = style.new_figure(5.6)
     (steps, joules), (left, times) = figure.subplots(2, 2)
-    style.quiet(steps, "accuracy by time steps", x="time steps", y="accuracy on the test images", grid=True)
+    style.quiet(steps, "accuracy by time steps", x="time steps", y="accuracy on the test set", grid=True)
     style.quiet(joules, "accuracy by energy", x=energy_label(table), grid=True)
-    style.quiet(left, "early exit: share that has left", x="time steps", y="share of the test images", grid=True)
-    style.quiet(times, "time until the answer (measured)", x="time steps", y="ms for one image", grid=True)
+    style.quiet(left, "early exit: share that has left", x="time steps", y="share of the test set", grid=True)
+    style.quiet(times, "time until the answer (measured)", x="time steps", y="ms for one answer", grid=True)
     for name, trials in over_time.items():
         colour, at_steps = colours[name], range(1, num_steps(trials[0]) + 1)
         accuracy_over(steps, [at_steps] * len(trials), trials, colour)
@@ -180,7 +180,7 @@ def conversion(results: Results) -> Figure:
     """
     colours = style.contender_colours(results.trials)
     figure = style.new_figure(3.2, 0.8 * style.WIDTH)
-    axes = style.quiet(figure.subplots(), "", x="time steps", y="accuracy on the test images", grid=True)
+    axes = style.quiet(figure.subplots(), "", x="time steps", y="accuracy on the test set", grid=True)
     lowest, longest = 1.0, 1
     for name, source in sources(results).items():
         trials = followed(results)[name]

@@ -127,7 +127,7 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     deviation over seeds on either side. A panel shows those whose cost is known.
     """
     known = points(results, table)
-    time = "one image, from pixels to label (measured on this machine)"
+    time = "one answer, from pixels to label (measured on this machine)"
     panels = [
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
         ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
@@ -147,7 +147,7 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     style.legend(figure, handles, len(handles))
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
-        style.quiet(axes, title, x=x, y="accuracy on the test images" if axes is all_axes[0] else "", grid=True)
+        style.quiet(axes, title, x=x, y="accuracy on the test set" if axes is all_axes[0] else "", grid=True)
         _draw(axes, shown)
         style.cost_axis(axes, unit)
     style.accuracy_axis(all_axes[0])

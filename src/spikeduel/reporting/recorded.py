@@ -17,6 +17,8 @@ _GROUP_HEIGHT, _ROW_HEIGHT = 0.16, 0.15
 """Inches between controls, and for each contender in one."""
 MOST_NEURONS, MOST_MEMBRANES, MOST_CLASSES = 40, 3, 4
 """Of those that are shown while a recording goes on."""
+LEAST_NAMED = 0.05
+"""Classes less probable than this, but for the first, lose their names: these would lie over one another."""
 FRAME_MS = 350
 DARKER, BRIGHTER = style.OTHER_COLOURS[0], style.SPIKING_COLOURS[0]
 _SCREEN_DPI = 100
@@ -70,15 +72,17 @@ def while_it_happens(results: Results) -> Iterator[tuple[str, Figure]]:
     figure = style.new_figure(3.2)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, unit, x in zip(panels, ("milliseconds", "events"), ("ms of the recording", "events"), strict=True):
-        style.quiet(axes, f"accuracy by {unit}", x=x, y="accuracy on the test recordings", grid=True)
+        style.quiet(axes, f"accuracy by {unit}", x=x, y="accuracy on the test set", grid=True)
         for name, found in known.items():
             costs = [getattr(each, unit) for each in found]
             anytime.accuracy_over(axes, costs, over_time[name], colours[name])
         whole = np.mean([getattr(each, unit)[-1] for found in known.values() for each in found])
-        for name in colours.keys() - known.keys():
-            accuracies = [trial.test.accuracy for trial in results.of(name) if trial.test]
-            if accuracies:
-                axes.scatter(whole, np.mean(accuracies), marker="s", s=30, color=colours[name], linewidths=0, zorder=3)
+        late = [name for name in colours if name not in known and results.of(name)]
+        for place, name in enumerate(late):
+            accuracy = np.mean([trial.test.accuracy for trial in results.of(name) if trial.test])
+            # Beside one another: equal ones would hide one another.
+            at = whole * (1 + 0.03 * place)
+            axes.scatter(at, accuracy, marker="s", s=30, color=colours[name], linewidths=0, zorder=3)
         axes.set_xlim(left=0)
         style.accuracy_axis(axes)
     panels[1].set_ylabel("")
@@ -141,6 +145,8 @@ def inside(model: Model, frames: np.ndarray, path: Path) -> Path:
         for place, k in enumerate(shown):
             colour = (style.RIGHT, *style.OTHER_COLOURS)[place]
             panels[3].plot(steps, probable[so_far, k], color=colour, linewidth=1.4, marker="o", markersize=2.5)
+            if place and probable[step, k] < LEAST_NAMED:
+                continue
             name = style.shortened(str(model.card.classes[k]), 12)
             panels[3].annotate(
                 name, (steps[-1], probable[step, k]), (4, 0), textcoords="offset points", color=colour,

@@ -38,7 +38,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
     for part, (name, found) in zip(parts, measured.items(), strict=False):
         upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         style.quiet(upper, style.shortened(name, 24), y="accuracy", grid=True)
-        style.quiet(lower, x="confidence", y="share of images", grid=True)
+        style.quiet(lower, x="confidence", y="share of answers", grid=True)
         upper.plot([0, 1], [0, 1], color=style.QUIET, linewidth=0.9, linestyle=style.DASHED)
         before = pooled(found)
         centres = np.array([(each.low + each.high) / 2 for each in before])
@@ -150,7 +150,7 @@ def distances(audit: Audit) -> Figure:
 def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
     """Accuracy of each contender (mean over seeds) on test images near to and far from training."""
     figure = style.new_figure(3.0)
-    axes = style.quiet(figure.subplots(), x="distance to the nearest training image", y="accuracy", grid=True)
+    axes = style.quiet(figure.subplots(), x="distance to the nearest of training", y="accuracy", grid=True)
     binned = [(trial.contender, trial.test.by_distance) for trial in trials if trial.test and trial.test.by_distance]
     bins = binned[0][1]
     places = np.arange(len(bins))
@@ -159,7 +159,7 @@ def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
         if rows:
             means = np.mean(rows, axis=0)
             axes.plot(places, means, color=colour, marker="o", linewidth=1.8, markersize=5, label=name)
-    axes.set_xticks(places, [f"{b.low:.2f} to {b.high:.2f}\n{b.n:,} images" for b in bins])
+    axes.set_xticks(places, [f"{b.low:.2f} to {b.high:.2f}\n{b.n:,} answers" for b in bins])
     style.per_cent_axis(axes.yaxis)
     axes.set_ylim(top=1.01)
     style.axes_legend(axes)

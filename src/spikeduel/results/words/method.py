@@ -1,6 +1,9 @@
 """What was compared, and under which rules, in words: the report's section on the method."""
 
+from collections.abc import Sequence
+
 from spikeduel.results.run import Budget, Dataset, Results, SetRules
+from spikeduel.results.trials import Trial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, per_cent
 from spikeduel.results.words.report import as_text
@@ -20,7 +23,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
     counts, folds, own = dataset.counts, len(dataset.folds or []), experiment.own_settings
     tests = f"{folds} folds, which test each of {counts.test:,} once" if folds else f"{counts.test:,} test"
     spiking = [trial for trial in trials if trial.spiking]
-    inputs = dict.fromkeys(f"{t.encoding} encoding, {counted(t.num_steps or 1, 'step')}" for t in spiking)
+    inputs, other = _inputs(results, spiking)
     single = any("learning_rate" in own.get(name, {}) for name in experiment.contenders)
     rate = "of each contender's own (below)" if single else f"{experiment.learning_rate:g}"
     least = f" by more than {experiment.min_delta:g}" if experiment.min_delta else ""
@@ -34,8 +37,9 @@ def rules(results: Results) -> list[tuple[str, str]]:
         "data": _data(dataset),
         "images": f"{counts.train:,} training, {counts.val:,} validation, {tests}",
         "split": _split(dataset),
+        "frames": _frames(experiment) if dataset.noun == "recording" else "",
         "spiking input": "; ".join(inputs),
-        "other input": "" if len(spiking) == len(trials) else "the analogue image, once; pixels from 0 to 1",
+        "other input": "" if len(spiking) == len(trials) else other,
         "training": (
             f"{_OPTIMIZERS[experiment.optimizer]}, learning rate {rate}{_schedule(experiment)}, batches of "
             f"{experiment.batch_size}, at most {counted(epochs, 'epoch')}; {stops}; keeps the "
@@ -110,11 +114,32 @@ def _chosen(rules: SetRules | None) -> str:
     if rules.mirrored is None or rules.moved is None or rules.epochs is None:
         return text
     return (
-        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look most like the mirror "
-        "image of another of their class (they are flipped where that is surely above 10 %), "
+        f"{text} and {counted(rules.epochs, 'epoch')}; {per_cent(rules.mirrored, 0)} of them look most like another of "
+        "their class in the mirror (they are flipped where that is surely above 10 %), "
         f"{per_cent(rules.moved, 0)} like another that is moved (they are moved where that is surely above 10 %, in "
         "long training, and always below 2,000 images)"
     )
+
+
+def _inputs(results: Results, spiking: Sequence[Trial]) -> tuple[list[str], str]:
+    """What spiking contenders get, each text once, and what others get."""
+    if results.dataset.noun == "recording":
+        return ["one frame a step"] * bool(spiking), "all frames at once, or their mean, as the network wants"
+    steps = [f"{trial.encoding} encoding, {counted(trial.num_steps or 1, 'step')}" for trial in spiking]
+    return list(dict.fromkeys(steps)), "the analogue image, once; pixels from 0 to 1"
+
+
+def _frames(experiment: Experiment) -> str:
+    """How recordings become frames."""
+    number, part = counted(experiment.num_steps, "frame"), f"a {experiment.num_steps}th of"
+    long = f"{part} the recording's time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
+    of = f"{part} its events" if experiment.bin_by == "events" else long
+    first, last = experiment.first_ms, experiment.last_ms
+    end = "" if last is None else f" up to {last:g} ms"
+    taken = f", from {first:g} ms on{end}" if first or end else ""
+    counts = "where there are events" if experiment.binary_frames else "counts of events"
+    changed = "" if experiment.recording_change == "none" else f"; {experiment.recording_change}"
+    return f"{number} of {of}{taken}; {counts}, darker and brighter apart{changed}"
 
 
 def _data(dataset: Dataset) -> str:
@@ -122,6 +147,8 @@ def _data(dataset: Dataset) -> str:
     if dataset.image_shape is None:
         return text
     channels, height, width = dataset.image_shape
+    if dataset.noun == "recording":
+        return f"{text}, {width}×{height} pixels"
     colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
     return f"{text}, {width}×{height} pixels, {colours}"
 
