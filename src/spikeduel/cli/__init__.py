@@ -119,10 +119,10 @@ def data_prepare(given: Given) -> None:
     progress = given.progress()
     prepared = data.load(given.experiment(), progress.track, say=progress.say)
     channels, height, width = prepared.image_shape
-    typer.echo(
-        f"{prepared.name}: {len(prepared):,} images of {height}×{width}, {channels} channel"
-        f"{'s' if channels > 1 else ''}, {len(prepared.classes)} classes, ready."
-    )
+    what = f"images of {height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
+    if prepared.preprocessing.binning:
+        what = f"recordings of {height}×{width}"
+    typer.echo(f"{prepared.name}: {len(prepared):,} {what}, {len(prepared.classes)} classes, ready.")
 
 
 @command(

@@ -15,6 +15,7 @@ from spikeduel.data.events.framing import binned
 from spikeduel.data.pictures import Preprocessing, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, group_rule, regrouped
 from spikeduel.data.workers import Track
+from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles, unknown
@@ -185,5 +186,6 @@ def listing() -> list[dict[str, str]]:
         with suppress(OSError):
             size = sum(file.stat().st_size for file in path.iterdir()) / 1e6
             about.setdefault(manifest.name, f"from {manifest.source}")
-            state[manifest.name] = f"{manifest.created[:10]}, {manifest.count:,} images, {size:,.0f} MB"
+            what = counted(manifest.count, "recording" if manifest.preprocessing.binning else "image")
+            state[manifest.name] = f"{manifest.created[:10]}, {what}, {size:,.0f} MB"
     return [{"name": name, "prepared": state[name], "description": about[name]} for name in about]
