@@ -65,7 +65,7 @@ def report(
     elsewhere = path.resolve() != its_own.resolve()
     with TemporaryDirectory() if elsewhere else nullcontext(comparison.out / "figures") as folder:
         page = _page_of(comparison, Path(folder), progress, own_code, table, held)
-        return write(path, "report.html.j2", page)
+        return write(path, "report.html.j2", page, comparison.results.dataset.noun)
 
 
 def _page_of(

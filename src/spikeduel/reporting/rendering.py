@@ -25,8 +25,11 @@ SCREEN_DPI = 107
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
-def write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
-    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others beside it."""
+def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = "image") -> Path:
+    """Renders one of the package's templates; in it, `words` is `results.words.report`, the others beside it.
+
+    `noun` is what is learned from (`said_of`).
+    """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("spikeduel", "reporting"),
         autoescape=True,
@@ -46,9 +49,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any]) -> Path:
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip
-    results = page.get("results")
-    text = environment.get_template(template).render(page)
-    files.write_text(Path(path), said_of(text, results.dataset.noun if results else "image"))
+    files.write_text(Path(path), said_of(environment.get_template(template).render(page), noun))
     return Path(path)
 
 

@@ -6,10 +6,12 @@ How much is left out is as in Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmenta
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from spikeduel.spiking.random_keys import RandomKeys
+if TYPE_CHECKING:
+    from spikeduel.spiking.random_keys import RandomKeys
 
 TENTHS, TWENTIETHS = 9, 5
 """One to nine tenths of time, or of all events, are left out; or a place of one to five twentieths of each side."""
@@ -58,26 +60,26 @@ class Alteration:
         return kept, starts, stops
 
 
-Change = Callable[[Alteration, RandomKeys, int], Alteration]
+Change: TypeAlias = "Callable[[Alteration, RandomKeys, int], Alteration]"
 """Adds to what is done to recordings of so many frames."""
 
 
-def droptime(alteration: Alteration, keys: RandomKeys, num_frames: int) -> Alteration:
+def droptime(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
     """recordings: of every other one, by chance, all events of one to nine tenths of the time left out"""
     return _droptime(alteration, keys, _drawn(keys.another(), 2)[0] == 1)
 
 
-def dropplace(alteration: Alteration, keys: RandomKeys, num_frames: int) -> Alteration:
+def dropplace(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
     """recordings: of every other one, by chance, all events of a place left out, up to a quarter of each side"""
     return _dropplace(alteration, keys, _drawn(keys.another(), 2)[0] == 1)
 
 
-def droprandom(alteration: Alteration, keys: RandomKeys, num_frames: int) -> Alteration:
+def droprandom(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
     """recordings: of every other one, by chance, one to nine tenths of all events left out, by chance"""
     return _droprandom(alteration, keys, _drawn(keys.another(), 2)[0] == 1)
 
 
-def eventdrop(alteration: Alteration, keys: RandomKeys, num_frames: int) -> Alteration:
+def eventdrop(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
     """recordings: events left out by time, by place, by chance or not at all, each of a quarter of them"""
     (way,) = _drawn(keys.another(), 4)
     for number, drop in enumerate((_droptime, _dropplace, _droprandom)):
@@ -85,12 +87,12 @@ def eventdrop(alteration: Alteration, keys: RandomKeys, num_frames: int) -> Alte
     return alteration
 
 
-def jitter(alteration: Alteration, keys: RandomKeys, num_frames: int) -> Alteration:
+def jitter(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
     """recordings: each event moved in time, by up to half a T-th of its recording"""
     return replace(alteration, moved=np.full_like(alteration.moved, JITTER * WHOLE / num_frames))
 
 
-def _droptime(alteration: Alteration, keys: RandomKeys, which: np.ndarray) -> Alteration:
+def _droptime(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> Alteration:
     tenths, start = _drawn(keys, TENTHS, WHOLE)
     length = (1 + tenths) * WHOLE // 10
     start = start * (WHOLE - length) // WHOLE
@@ -98,7 +100,7 @@ def _droptime(alteration: Alteration, keys: RandomKeys, which: np.ndarray) -> Al
     return replace(alteration, hidden=hidden)
 
 
-def _dropplace(alteration: Alteration, keys: RandomKeys, which: np.ndarray) -> Alteration:
+def _dropplace(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> Alteration:
     twentieths, *starts = _drawn(keys, TWENTIETHS, WHOLE, WHOLE)
     size = (1 + twentieths) * WHOLE // 20
     top, left = (start * (WHOLE - size) // WHOLE for start in starts)
@@ -106,12 +108,12 @@ def _dropplace(alteration: Alteration, keys: RandomKeys, which: np.ndarray) -> A
     return replace(alteration, place=place)
 
 
-def _droprandom(alteration: Alteration, keys: RandomKeys, which: np.ndarray) -> Alteration:
+def _droprandom(alteration: Alteration, keys: "RandomKeys", which: np.ndarray) -> Alteration:
     (tenths,) = _drawn(keys, TENTHS)
     return replace(alteration, left_out=np.where(which, (1 + tenths) * WHOLE // 10, alteration.left_out))
 
 
-def _drawn(keys: RandomKeys, *stops: int) -> np.ndarray:
+def _drawn(keys: "RandomKeys", *stops: int) -> np.ndarray:
     """For each of `stops` a row of whole numbers below it, int64 `[n, B]`."""
     return keys.integers(*stops).numpy().T
 
@@ -127,6 +129,8 @@ def alteration_of(names: Sequence[str], num_frames: int, seed: int, epoch: int, 
 
     Each draws independently, by seed, epoch and recording alone.
     """
+    from spikeduel.spiking.random_keys import RandomKeys
+
     keys, none = RandomKeys.for_events(seed, epoch, rows), np.zeros((len(rows), 4), np.int64)
     alteration = Alteration(keys.values, none[:, :2], none, none[:, 0], none[:, 0])
     for name in names:
