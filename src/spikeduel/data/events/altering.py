@@ -1,6 +1,7 @@
 """What training does to the events of recordings, before they are binned, so that a network meets more of them.
 
-How much is left out is as in Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning".
+After Gu, Sng, Hu and Yu 2021, "EventDrop: Data Augmentation for Event-based Learning"; how much is left out, as public
+implementations of it have it.
 """
 
 from collections.abc import Callable, Sequence
