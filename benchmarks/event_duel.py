@@ -9,9 +9,13 @@ without the names of files.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from spikeduel.comparing import compare
+from spikeduel.results.comparison import Comparison
 from spikeduel.settings.recipes import events
 from spikeduel.system.progress import TerminalProgress
 
@@ -28,9 +32,10 @@ def main() -> None:
     options = parser.parse_args()
     experiment = events(options.folder, folds=options.folds, epochs=options.epochs)
     comparison = compare(experiment, options.runs / options.name, options.runs / "store", TerminalProgress())
-    results = comparison.document()
-    results["experiment"]["dataset"], results["dataset"]["name"] = options.name, options.name
-    results["dataset"]["suspect_labels"], results["court"] = [], None
+    dataset = structs.replace(comparison.results.dataset, name=options.name, suspect_labels=[])
+    named = replace(comparison.results.experiment, dataset=options.name)
+    shown = structs.replace(comparison.results, dataset=dataset, experiment=named, court=None)
+    results = Comparison(named, shown, comparison.out).document()
     (RESULTS / f"events-{options.name}.json").write_text(json.dumps(results, indent=1) + "\n")
     print(comparison.table())
 

@@ -6,10 +6,9 @@ from msgspec import structs
 import made_costs
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from made_trials import trial
-from spikeduel.results.causes import Claim, claims, without_time, without_unlearned
-from spikeduel.results.controlled import ControlledContender, Lost
+from spikeduel.results.causes import Claim, claims, without_unlearned
+from spikeduel.results.controlled import ControlledContender
 from spikeduel.results.significance import Reservation
-from spikeduel.results.trials import Score
 
 EVERY = (BETTER, WORSE, EQUAL, UNKNOWN, None)
 CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
@@ -98,26 +97,9 @@ def test_the_case_that_was_told_wrongly():
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("conclusion", "difference", "without", "lost"),
-    [
-        (BETTER, 0.02, 0.88, Lost.SOME), (BETTER, 0.8, 0.1, Lost.EVERYTHING), (EQUAL, 0.0, 0.9, Lost.NOTHING),
-        (WORSE, -0.02, 0.92, Lost.NOTHING), (UNKNOWN, 0.02, 0.88, Lost.NOT_SHOWN),
-    ],
-)  # fmt: skip
-def test_what_is_lost_without_time_is_of_the_best_on_validation(conclusion, difference, without, lost):
-    rows = {"vgg-lif": row("collapsed", conclusion, difference, half=0.004), "vgg-gru": row("collapsed", BETTER, 0.3)}
-    rows = {name: structs.replace(each, of_recordings=True) for name, each in rows.items()}
-    contenders = [
-        ControlledContender(contender=name, num_steps=None, seeds=6, accuracy=0.9, rows=[each])
-        for name, each in rows.items()
-    ]
-    control = made_costs.control("collapsed", without, key="k", of_recordings=True)
-    trials = [
-        trial(name, 0.9, controls={"collapsed": control}, validation=Score(accuracy=validation))
-        for name, validation in (("vgg-lif", 0.95), ("vgg-gru", 0.9))
-    ]
-    found = without_time(contenders, trials)
-    assert (found.contender, found.row, found.lost) == ("vgg-lif", rows["vgg-lif"], lost)
-    assert claims(contenders[0]) == []  # those of spikes are of images
-    assert without_unlearned(contenders[0], trials) == contenders[0]  # nothing to learn is no failed training
+def test_of_recordings_nothing_is_claimed_of_spikes_and_nothing_to_learn_is_no_failed_training():
+    found = structs.replace(row("collapsed", BETTER, 0.8), of_recordings=True)
+    contender = ControlledContender(contender="vgg-lif", num_steps=None, seeds=6, accuracy=0.9, rows=[found])
+    control = made_costs.control("collapsed", 0.1, key="k", of_recordings=True)
+    assert claims(contender) == []
+    assert without_unlearned(contender, [trial("vgg-lif", 0.9, controls={"collapsed": control})]) == contender

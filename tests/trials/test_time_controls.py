@@ -46,4 +46,4 @@ def test_that_everything_is_lost_is_concluded(comparison):
     found = comparison.results.comparison.without_time
     assert found.lost is Lost.EVERYTHING
     assert found.contender != "vgg-sum"
-    assert found.row.found.difference == pytest.approx(found.accuracy - found.row.accuracy)
+    assert found.found.difference == pytest.approx(found.accuracy - found.accuracy_without)

@@ -1,21 +1,18 @@
-"""What controls show together, as data: of spikes no claim says more than every control bears out; and of time."""
+"""What the controls of a spiking contender show together, as data: no claim says more than every control bears out."""
 
 from collections.abc import Sequence
 from enum import StrEnum
-from statistics import fmean
 
 from msgspec import structs
 
-from spikeduel.results.chance import no_better_than_chance, unlearned_controls
-from spikeduel.results.controlled import ControlledContender, ControlRow, Lost, WithoutTime
+from spikeduel.results.chance import unlearned_controls
+from spikeduel.results.controlled import ControlledContender
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import Trial
 
 TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
 """Controls that tell a network nothing new that has a single time step."""
-COLLAPSED = "collapsed"
-"""The control that is trained on recordings without time."""
 
 
 class Claim(StrEnum):
@@ -107,34 +104,3 @@ def _beside_twins(twins: set[Conclusion], one_step: Conclusion | None) -> Claim 
     if Conclusion.B_BETTER in twins:
         return Claim.BETWEEN_TWINS if Conclusion.A_BETTER in twins else Claim.WORSE_THAN_A_TWIN
     return Claim.AS_GOOD_AS_TWINS if twins == {Conclusion.EQUIVALENT} else Claim.NOT_SHOWN
-
-
-def without_time(controlled: Sequence[ControlledContender], trials: Sequence[Trial]) -> WithoutTime | None:
-    """What the best contender loses that is trained without the time of recordings; None where that was not tried.
-
-    The best is who has the highest mean accuracy on validation images, so that the test does not choose.
-    """
-    rows = {
-        each.contender: (each, row)
-        for each in controlled
-        for row in each.rows
-        if row.control == COLLAPSED and row.found is not None
-    }
-    if not rows:
-        return None
-    of = {name: [trial for trial in trials if trial.contender == name and COLLAPSED in trial.controls] for name in rows}
-    best = max(rows, key=lambda name: fmean(trial.validation.accuracy for trial in of[name] if trial.validation))
-    contender, row = rows[best]
-    return WithoutTime(contender=best, accuracy=contender.accuracy, row=row, lost=_lost(row, of[best]))
-
-
-def _lost(row: ControlRow, trials: Sequence[Trial]) -> Lost:
-    found = row.found
-    assert found is not None
-    if found.ci90[1] <= found.margin:
-        return Lost.NOTHING
-    # Few seeds show no more than these trainings, which is said beside it; that these lose is to be seen all the same.
-    few = found.reservation is Reservation.FEW_SEEDS and found.difference > 0
-    if found.conclusion is not Conclusion.A_BETTER and not few:
-        return Lost.NOT_SHOWN
-    return Lost.EVERYTHING if no_better_than_chance(trials, COLLAPSED) else Lost.SOME

@@ -51,7 +51,7 @@ class Lost(StrEnum):
     """How much of what a network can learn is lost with the time of recordings."""
 
     EVERYTHING = "everything"
-    """Without it, nobody is shown to be better than a constant answer."""
+    """Without it, the best is not shown to be better than a constant answer."""
     SOME = "some"
     NOTHING = "nothing"
     """The interval of what is lost ends within the margin."""
@@ -60,12 +60,21 @@ class Lost(StrEnum):
 
 
 class WithoutTime(Frozen):
-    """What a set of recordings loses without time: `contender`, the best on validation, and itself trained without.
+    """What a set of recordings loses without time: the best contender beside the best that sees no time.
 
-    `row` is its control, with the difference.
+    Both are the best on validation. `without` sees none because it was trained on frames that each hold all events
+    (`trained_without`), or never does. `found` is `contender` − `without`.
     """
 
     contender: str
     accuracy: Share
-    row: ControlRow
+    without: str
+    accuracy_without: Share
+    trained_without: bool
+    found: Difference
     lost: Lost
+
+    @property
+    def conclusive(self) -> bool:
+        """Whether it has as many seeds as a conclusion on other trainings takes."""
+        return self.found.seeds >= self.found.fewest_seeds

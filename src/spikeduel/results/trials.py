@@ -185,7 +185,8 @@ class AddedMeasure(Frozen):
 
 
 class ControlResult(Frozen):
-    """What one control of a trial scored. `spikes`: whether it spikes itself, which decides its colour.
+    """What one control of a trial scored; `val_accuracy` on validation, if it was trained. `spikes`: whether it spikes
+    itself, which decides its colour.
 
     `of_recordings`: it changed what the contender saw of recordings, so that nothing may be left to learn.
     """
@@ -201,6 +202,7 @@ class ControlResult(Frozen):
     epochs: Count | None = None
     epoch_seconds: list[Amount] = []
     key: str | None = None
+    val_accuracy: Share | None = None
     operations: Operations | None = None
     energy: Energy | None = None
     not_counted: str | None = None

@@ -15,7 +15,7 @@ from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry, with_court
 from spikeduel.results import optimism, power, significance
 from spikeduel.results.audit import Audit, Counts
-from spikeduel.results.causes import without_time, without_unlearned
+from spikeduel.results.causes import without_unlearned
 from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.power import Power
@@ -37,6 +37,7 @@ from spikeduel.system import __version__, typed
 from spikeduel.trials import labelling
 from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.runs import Finished, TestUses, pooled, tested, trainings
+from spikeduel.trials.timeless import without_time
 
 MOST_SUSPECT_LABELS = 200
 """In results.json; labels.csv has all."""
@@ -95,7 +96,7 @@ def assemble(
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),
             neither=neither_twin(trials, pairs),
-            without_time=without_time([found for found in compared if found], trials),
+            without_time=without_time(finished, trials, groups, margin),
         ),
     )
     return with_court(results)

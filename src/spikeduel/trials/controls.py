@@ -279,6 +279,7 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
         "epochs": len(record.history),
         "epoch_seconds": record.epoch_seconds,
         "key": record.key,
+        "val_accuracy": record.best.validation.accuracy if record.best else None,
     }
 
 

@@ -104,16 +104,20 @@ def _energy_of_one_step(results: Results, contender: ControlledContender) -> lis
 
 def on_time(results: Results) -> str:
     """What the recordings lose without time, in one sentence; empty where that was not tried."""
-    found = results.comparison.without_time
-    if found is None or (difference := found.row.found) is None:
+    if (found := results.comparison.without_time) is None:
         return ""
-    text = _LOST[found.lost].format(name=results.dataset.name, difference=points(difference.difference))
+    name, lost = results.dataset.name, points(found.found.difference)
+    text = _LOST[found.lost].format(name=name, difference=lost)
+    if found.without == found.contender and not found.trained_without:
+        return f"{text}: the best on validation, {found.contender} ({per_cent(found.accuracy)}), sees none."
+    how = "trained on frames that each hold all events" if found.trained_without else "which sees no time"
     text += (
-        f": {found.contender} gets {per_cent(found.accuracy)}, and {per_cent(found.row.accuracy or 0.0)} "
-        f"{found.row.meaning} ({signed(-difference.difference)} points, 95 % interval {taken(difference)})."
+        f": {found.contender} gets {per_cent(found.accuracy)}, and {found.without}, {how}, "
+        f"{per_cent(found.accuracy_without)} ({signed(-found.found.difference)} points, 95 % interval "
+        f"{taken(found.found)}). Both are the best on validation."
     )
-    few = f" These are single trainings; --seeds {difference.fewest_seeds} shows what others would get."
-    return text + few * (not found.row.conclusive)
+    few = f" These are single trainings; --seeds {found.found.fewest_seeds} shows what others would get."
+    return text + few * (not found.conclusive)
 
 
 def time_rows(results: Results) -> list[dict[str, str]]:
