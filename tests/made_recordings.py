@@ -129,9 +129,10 @@ def directions(folder, count=60, side=12, seed=0):
         t, y, x = (np.concatenate(each) for each in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1])))
         p = rng.integers(0, 2, len(t))
         for name, when in (("down", t), ("up", t.max() - t)):
+            order = np.argsort(when, kind="stable")
             path = folder / name / f"{number}.bs2"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(five_bytes(Events(x, y, when, p)))
+            path.write_bytes(five_bytes(Events(x[order], y[order], when[order], p[order])))
 
 
 def seen(picture, count=1500, last=300_000, seed=0):

@@ -7,6 +7,7 @@ import torch
 from msgspec import structs
 from PIL import Image
 
+from made_models import of_recordings
 from spikeduel import data
 from spikeduel.data import Preprocessing, cache, loader
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
@@ -14,6 +15,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Classification
+from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
@@ -185,6 +187,11 @@ def test_other_shapes_and_classes_are_refused(trained, tmp_path):
         evaluate(load_model(path), replace(EXPERIMENT, dataset="fashion-mnist-mini"))
     with pytest.raises(InputError, match=r"knows the classes 0, 1, .*; pets has cat, dog\. They must be the same"):
         evaluate(load_model(path), write_folder(tmp_path / "pets", ["cat", "dog"], 8))
+
+
+def test_images_are_no_recordings():
+    with pytest.raises(InputError, match="digits': holds images, and the model takes recordings"):
+        evaluate(of_recordings(), Experiment(dataset="digits"))
 
 
 def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):

@@ -253,6 +253,21 @@ def test_on_a_busy_machine_it_is_said_that_more_may_fit(quick, timed, monkeypatc
     assert "was busy" not in fitting.announcement(BUDGET, [], Store("s"))
 
 
+def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(quick, timed, monkeypatch):
+    quick = replace(quick, minutes=0.1, limit=140)
+    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda: 1000.0)
+    busy = fitted(quick)
+    assert fitted(quick) == busy  # still busy
+    assert len(timed) == 2
+    monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda: 0.0)
+    record = Store.record
+    monkeypatch.setattr(Store, "record", lambda store, key: True)
+    assert fitted(quick) == busy  # trained
+    monkeypatch.setattr(Store, "record", record)
+    assert not fitted(quick).budget.busy
+    assert len(timed) == 4
+
+
 def test_or_the_same_time(quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
     found = fitted(replace(quick, minutes=1.0, per_contender=own))

@@ -6,6 +6,7 @@ from spikeduel.data import Split
 from spikeduel.results.audit import Details
 from spikeduel.results.trials import Confidences, LabelConfidences
 from spikeduel.trials.labelling import check
+from spikeduel.trials.runs import Finished
 
 LABELS = np.array([0, 1] * 10)
 SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
@@ -26,13 +27,13 @@ def confidences(images: np.ndarray, given: dict[int, float]) -> Confidences:
     )
 
 
-def training(split: Split, seed: int, given: dict[int, float], fold: int | None = None) -> SimpleNamespace:
+def training(split: Split, seed: int, given: dict[int, float], fold: int | None = None) -> Finished:
     found = LabelConfidences(validation=confidences(split.val, given), test=confidences(split.test, given))
     record = SimpleNamespace(settings={"seed": seed}, fold=fold)
-    return SimpleNamespace(contender="net", record=record, measured={"label_confidences": found})
+    return Finished(record, {"label_confidences": found})
 
 
-def checked(*trainings: SimpleNamespace, splits: tuple[Split, ...] = (SPLIT,), shares: tuple[float | None, ...] = ()):
+def checked(*trainings: Finished, splits: tuple[Split, ...] = (SPLIT,), shares: tuple[float | None, ...] = ()):
     prepared = Set(labels=LABELS, classes=("cat", "dog"), names=None)
     return check(prepared, splits, trainings, SimpleNamespace(details=Details(label_shares=shares)))
 

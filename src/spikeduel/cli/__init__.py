@@ -66,6 +66,10 @@ def audit(given: Given, out: Path | None = None) -> None:
     from spikeduel.results.words import audit as words
     from spikeduel.results.words.tables import render
 
+    if out is not None:
+        from spikeduel.system import files
+
+        files.require_writable(out)
     audited, prepared = auditing.audited(given.experiment(), progress=given.progress())
     page = None
     if out is not None:

@@ -49,12 +49,14 @@ def evaluate(given: Given, part: str = "test") -> None:
     from spikeduel.trials import evaluating
 
     experiment = given.experiment()
-    test = evaluating.evaluate(given.opened(), experiment, part, given.progress(), given.store)
+    model = given.opened()
+    test = evaluating.evaluate(model, experiment, part, given.progress(), given.store)
     if given.as_json:
         print_json(test)
     else:
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
-        typer.echo(f"{given.model} on {test.n:,} images of {given.settings['dataset']}{in_bf16}\n")
+        what = "recordings" if model.card.preprocessing.binning else "images"
+        typer.echo(f"{given.model} on {test.n:,} {what} of {given.settings['dataset']}{in_bf16}\n")
         typer.echo(tables.render(tables.class_rows(test)))
         if test.robustness:
             typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
@@ -124,8 +126,10 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
 def inspect(given: Given, image: Path, out: Path | None = None) -> None:
     """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures.
 
+    Of a recording, an animation shows its events beside the network's spikes, membranes and evidence, frame by frame.
+
     Args:
-        image (IMAGE): One image file.
+        image (IMAGE): One image file, or a recording.
         out (--out DIR): The folder for the figures. (Default: inspect/MODEL-IMAGE)
     """
     from spikeduel.reporting import inspect as draw

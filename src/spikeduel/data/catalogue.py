@@ -65,6 +65,8 @@ def load(
         table = layout.labels_file(files.located(name))
         if table is not None and "group" in tables.columns(table):
             raise InputError(f"group_by: {table} has a column group, which says it already. Leave one of the two out.")
+    if preprocessing and preprocessing.binning and not events_only and (name in DATASETS or home(name) is not None):
+        raise InputError(f"data set '{name}': holds images, and the model takes recordings of an event camera.")
     options = DataOptions(
         data_dir=experiment.data_dir,
         # Of recordings the events are kept, whatever frames are made of them.
@@ -144,7 +146,7 @@ def resolve(name: str) -> Source:
         or_its = f", or a set and --data-dir {name}" if zipfile.is_zipfile(files.located(name)) else ""
         raise InputError(f"data set '{name}': is a file; name a folder of images, or a CSV of file and label{or_its}.")
     if "/" in name or os.sep in name or name.startswith((".", "~")):
-        raise InputError(f"data set '{name}': no such folder. Known sets: {', '.join(sorted(DATASETS))}.")
+        raise InputError(f"data set '{name}': no such folder or CSV. Known sets: {', '.join(sorted(DATASETS))}.")
     hint = "A folder of images or your own module:function can be named too."
     if ":" not in name:
         raise unknown("data set", name, DATASETS, f"No folder of that name is here either{_near(name)}. {hint}")

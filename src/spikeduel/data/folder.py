@@ -110,5 +110,6 @@ def files_to_answer(
         elif files.is_file(path):
             chosen.append(path)
         else:
-            unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else 'no such file'}.")
+            known = "events on standard input are for --follow" if str(path) == "-" else "no such file"
+            unusable.append(f"{path}: {'not a regular file' if os.path.lexists(path) else known}.")
     return chosen, unusable

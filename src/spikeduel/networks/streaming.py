@@ -60,7 +60,9 @@ def answers_to_stream(
         waiting = _joined(waiting, events)
         if (backwards := np.diff(waiting.t) < 0).any():
             row = int(backwards.argmax())
-            raise InputError(f"time runs backwards, from {waiting.t[row]:,} to {waiting.t[row + 1]:,} µs")
+            raise InputError(
+                f'time runs backwards, from {waiting.t[row]:,} to {waiting.t[row + 1]:,} µs; a line is "t x y p"'
+            )
         while len(waiting.t):
             end = int(waiting.t[0]) + frame_us if end is None else end
             if waiting.t[-1] < end:

@@ -15,6 +15,7 @@ from spikeduel.reporting import recorded, spikes, style
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.system import files
 from spikeduel.system.errors import InputError, unknown
 
 RASTER_STEPS = 100
@@ -251,6 +252,7 @@ def inspect(
         )
     if truth is not None and truth not in card.classes:
         raise unknown("class", truth, card.classes)
+    files.require_writable(folder)
     figure = style.new_figure(3.2, 3.0)
     height, width = image.shape[1:]
     style.show_image(figure.subplots(), image, f"network input, {width}×{height}")

@@ -31,7 +31,7 @@ from spikeduel.results.words import caveats, confidence, tables
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
-from spikeduel.system import typed
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 
@@ -157,6 +157,7 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
 def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     """Writes `audit.html`, `audit.json` and the figures into `out`; returns the page. Raises `InputError`."""
     out = Path(out)
+    files.require_writable(out)
     drawn = _save(_of_audit(audit, prepared, []), out / "figures")
     typed.write_json(out / "audit.json", audit_words.document(audit))
     write_csv(out / "labels.csv", audit.details.labels)

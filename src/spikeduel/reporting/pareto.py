@@ -127,7 +127,7 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     deviation over seeds on either side. A panel shows those whose cost is known.
     """
     known = points(results, table)
-    time = "one answer, from pixels to label (measured on this machine)"
+    time = "one answer, from input to label (measured on this machine)"
     panels = [
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
         ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),

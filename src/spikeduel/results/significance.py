@@ -201,7 +201,9 @@ def difference(
         sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
         # Groups may differ less than independent images would; the interval then takes the variance of those.
         p_value = max(uncertainty.sign_flips(sums), off.p_value)
-        test = f"t test over groups of images, and exact sign flips of {len(sums):,} groups"
+        test = (
+            f"t test over groups of images, and exact sign flips of {len(sums):,} group{'s' if len(sums) > 1 else ''}"
+        )
     found = Difference(
         difference=float(right_a.mean() - right_b.mean()),
         ci95=off.interval(0.95),

@@ -231,7 +231,7 @@ class Experiment:
     last_ms: Annotated[Positive | None, about("Recordings: where to end. Unset: at the last event.")] = None
     binary_frames: Annotated[bool, about("Recordings: pixels are 1 where there are events, not counts.")] = False
     recording_change: Annotated[Change, Meta(title="none or a change"), about(
-        "Recordings: time collapsed, reversed, shuffled or redrawn, or polarities merged.",
+        "Recordings: none, or time collapsed, reversed, shuffled or redrawn, or polarities merged.",
     )] = "none"
     alterations: Annotated[tuple[Literal["Easy", "Medium", "Hard"], ...], about(
         "SOCOFing's altered images to use.",

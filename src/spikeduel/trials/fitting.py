@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -194,23 +195,34 @@ def usual_minutes(prepared: Prepared, split: Split) -> float:
 
 
 def _kept(experiment: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress) -> Budget:
-    """The budget of `experiment`: found in the store, or measured now and kept there."""
+    """The budget of `experiment`: found in the store, or measured now and kept there.
+
+    One that was measured while the machine was busy is measured anew once it is not, unless all has been trained by it.
+    """
     planned = planning.plan(replace(experiment, epochs=1, seeds=1), prepared, split)
     asked = {"minutes": experiment.minutes, "equal": experiment.equal}
     path = store.budget_path(typed.digest([asked, [each.settings for each in planned]])[:16])
-    try:
-        return typed.read_json(path, Budget)
-    except InputError:
-        budget = _measured(experiment, planned, prepared, split, progress)
-        typed.write_json(path, budget)
-        return budget
+    with suppress(InputError):
+        known = typed.read_json(path, Budget)
+        if not known.busy or _is_busy():
+            return known
+        if all(store.record(each.key) for each in planning.plan(_with_epochs(experiment, known), prepared, split)):
+            return known
+    budget = _measured(experiment, planned, prepared, split, progress)
+    typed.write_json(path, budget)
+    return budget
+
+
+def _is_busy() -> bool:
+    """Whether other work disturbs what is timed now."""
+    return (hardware.load_average() or 0.0) > (os.cpu_count() or 1)
 
 
 def _measured(
     experiment: Experiment, planned: Sequence[Trial], prepared: Prepared, split: Split, progress: Progress
 ) -> Budget:
     minutes = experiment.minutes or usual_minutes(prepared, split)
-    busy, seconds = (hardware.load_average() or 0.0) > (os.cpu_count() or 1), {}
+    busy, seconds = _is_busy(), {}
     for each in planned:
         progress.say(f"  {each.card.contender}: timing some training steps")
         seconds[each.card.contender] = seconds_of_an_epoch(each, prepared, split)

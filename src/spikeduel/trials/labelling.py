@@ -9,6 +9,7 @@ from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.duplicates import SIDES, sides_of
 from spikeduel.results.audit import Audit, AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.trials.runs import Finished
+from spikeduel.trials.timeless import sees_no_time
 
 Checked = tuple[LabelCheck | None, list[SuspectLabel]]
 """How many labels were examined and look wrong, and those that do, the surest first."""
@@ -19,14 +20,15 @@ def check(prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finish
 
     Of a comparison with folds all images are examined, each by networks that were trained on other folds; else those
     for validation and test. The image's nearest neighbours count as much as all networks, where the `audit` asked them:
-    networks that learn from wrong labels are sure of none. None where nothing was measured.
+    networks that learn from wrong labels are sure of none. Of recordings, who sees no time is not asked. None where
+    nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, given, surest, given_there = np.zeros((5, len(labels)))
     suggested = labels.copy()
     for each in finished:
         found = each.measured.get("label_confidences")
-        if found is None or each.record.settings.get("converted"):
+        if found is None or each.record.settings.get("converted") or sees_no_time(each):
             continue
         split = splits[each.record.fold or 0]
         sides = [(split.test, found.test)]

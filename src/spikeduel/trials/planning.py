@@ -303,6 +303,8 @@ def announcement(experiment: Experiment, cards: Sequence[ModelCard]) -> str:
         seen = "events" if encodings == [EVENTS] else f"{' or '.join(encodings)} encoding"
         over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
         text += f"; spiking contenders see {seen} over {over}"
+    if experiment.recording_change != "none":
+        text += f"; recordings are {experiment.recording_change}"
     return f"{text}." + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
 
 

@@ -49,7 +49,7 @@ def without_time(
         validated = [entry.validation.accuracy for entry in entries if entry.validation]
         itself = Candidate(name, fmean(validated), _right(own), no_better_than_chance(entries))
         contenders.append(itself)
-        if all(map(_sees_no_time, its)):
+        if all(map(sees_no_time, its)):
             timeless.append(itself)
         validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
         at_chance = no_better_than_chance(entries, COLLAPSED)
@@ -89,9 +89,10 @@ def _answers_of_collapsed(finished: Finished) -> Classification | None:
     return finished.controlled.answers.get(COLLAPSED) if finished.controlled else None
 
 
-def _sees_no_time(finished: Finished) -> bool:
-    assert finished.answers is not None
-    assert finished.controlled is not None
+def sees_no_time(finished: Finished) -> bool:
+    """Whether the controls that only rearrange events in time change no answer; False if they were not asked."""
+    if finished.answers is None or finished.controlled is None:
+        return False
     given = [finished.controlled.answers[name] for name in REARRANGED if name in finished.controlled.answers]
     return bool(given) and all(each.predicted == finished.answers.predicted for each in given)
 

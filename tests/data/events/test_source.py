@@ -61,6 +61,18 @@ def test_broken_recordings_are_named(folder):
         data.load(experiment(folder))
 
 
+def test_a_stray_event_does_not_blow_up_the_sensor(folder):
+    stray = made.some_events(sensor=(12, 12), last=9000)
+    stray.x[7] = 200
+    (folder / "up" / "0.bs2").write_bytes(made.five_bytes(stray))
+    with pytest.raises(UnreadableFiles, match=r"up/0\.bs2: has events at \(200, 11\), where others end at \(11, 11\)"):
+        data.load(experiment(folder))
+    # Where many are so large, the sensor is.
+    for number in range(1, 6):
+        (folder / "up" / f"{number}.bs2").write_bytes(made.five_bytes(stray))
+    assert data.load(experiment(folder)).images.binning.sensor == (12, 201)
+
+
 def test_batches_are_frames(folder):
     prepared = data.load(experiment(folder))
     images, labels = prepared.held

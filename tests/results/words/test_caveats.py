@@ -57,7 +57,7 @@ EXAMPLES = [
     (
         c.Confounded(),
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
-        "--recipe strong compares equal weights.",
+        "Recipes strong, and of recordings events, have contenders with equal weights.",
     ),
     (
         c.InFolds(folds=5),
@@ -155,7 +155,7 @@ EXAMPLES = [
     (c.AuditProblem(finding=Finding(kind="conflicting_labels", is_problem=True)), "Data audit: conflicting labels"),
     (c.LabelsToCheck(suspects=12, examined=900), (
         "12 labels of 900 may be wrong: networks that had not seen these images find another class far "
-        "more probable. Look at them (labels.csv); none was changed or left out."
+        "more probable. Look at them (labels.csv in the run's folder); none was changed or left out."
     )),
     (c.DataNote(text="The raw images are transposed."), "The raw images are transposed."),
 ]  # fmt: skip

@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 
 from made_results import failed, make_results, with_tests, with_trials
-from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving
+from spikeduel.results.anytime import Anytime, EarlyExit, ExitChoice, Leaving, Received
 from spikeduel.results.trials import Calibrated, Calibration, CalibrationBin
 from spikeduel.results.words import confidence
 from spikeduel.settings.recipes import baseline
@@ -72,16 +72,29 @@ def leaving(threshold, n=6000, confidence=0.95, steps=(3, 7)):
     return EarlyExit(**structs.asdict(shown), tolerance=0.002, validation=choice, curve=[at, at], confidence=confidence)
 
 
-def of(results, *exits):
+def of(results, *exits, received=None):
     """`results` whose spiking trials leave early so."""
     each = iter(exits)
     return with_trials(
         results,
         num_steps=lambda trial: 2 if trial.spiking else None,
         anytime=lambda trial: (
-            Anytime(num_steps=2, n=10, accuracies=[0.1, 0.2], early_exit=next(each)) if trial.spiking else None
+            Anytime(num_steps=2, n=10, accuracies=[0.195, 0.2], early_exit=next(each), received=received)
+            if trial.spiking
+            else None
         ),
     )
+
+
+def test_of_recordings_it_is_said_after_how_many_milliseconds(results):
+    received = Received(milliseconds=[100.0, 300.0], events=[40.0, 160.0])
+    recorded = of(results, leaving(0.9), leaving(0.9), received=received)
+    # Three of ten leave after 100 ms, seven after 300.
+    assert "after 1.7 of 2 steps (240 of 300 ms) on average" in confidence.early_exits(recorded)[0]
+    # 19.5 % is less than a point below 20 %.
+    (told,) = confidence.while_it_happens(recorded)
+    assert "19.5 % after 100 of 300 ms and 40 of 160 events, and for 20.0 %" in told
+    assert confidence.while_it_happens(of(results, leaving(0.9), leaving(0.9))) == []
 
 
 def test_what_early_exit_promises(results):

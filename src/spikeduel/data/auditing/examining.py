@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 10
+VERSION = 11
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -238,10 +238,10 @@ def _labels(
 ) -> tuple[audits.LabelCheck | None, tuple[audits.SuspectLabel, ...], tuple[float | None, ...]]:
     """The labels that the nearest neighbours doubt, the surest first, and each label's share of its neighbours' votes.
 
-    None of these where the neighbours know too little of the labels.
+    None of these where the neighbours know too little of the labels; nor of recordings, whose pictures have no time.
     """
     used = np.flatnonzero(side >= 0)
-    if len(used) < 2:
+    if len(used) < 2 or isinstance(prepared.images, Recordings):
         return None, (), ()
     given, best, highest = judging.votes(neighbours.gradients(prepared.pictures), labels, same, used, progress)
     agreement = float((best == labels[used]).mean())

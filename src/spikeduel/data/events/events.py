@@ -12,6 +12,10 @@ LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
 """Pixels a side and microseconds a recording that these bits can hold."""
 
 
+BACKWARDS, BACKWARDS_US = 0.01, 1000
+"""Time may fall back by so much of a recording's length, and so many microseconds: some cameras mix up neighbours."""
+
+
 @dataclass(frozen=True)
 class Events:
     """The events of a recording, each array `[N]`: `x` and `y` in pixels from the upper left, `t` in microseconds,
@@ -28,8 +32,8 @@ class Events:
         """The events as uint64 `[N]` in order of time, which starts at 0; see `TIME_SHIFT`.
 
         Events at the same time are in order of their pixels, so that equal recordings are equal. Raises `InputError`
-        for a recording without events, for a pixel outside the sensor, for a polarity other than 0, 1 and −1 and for
-        a recording that is too long.
+        for a recording without events, for a pixel outside the sensor, for a polarity other than 0, 1 and −1, for time
+        that runs backwards and for a recording that is too long.
         """
         if not len(self.t):
             raise InputError("holds no events")
@@ -38,7 +42,10 @@ class Events:
         outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
         if outside.any():
             row = int(outside.argmax())
-            raise InputError(f"event {row:,} is at ({x[row]}, {y[row]}), outside the sensor's {width}×{height} pixels")
+            of = (
+                f"the sensor's {width}×{height} pixels" if self.sensor else f"the {LARGEST_SIDE:,} that a side may have"
+            )
+            raise InputError(f"event {row:,} is at ({x[row]}, {y[row]}), outside {of}")
         p = np.asarray(self.p)
         odd = (p != 0) & (p != 1) & (p != -1)
         if odd.any():
@@ -46,6 +53,12 @@ class Events:
             raise InputError(f"event {row:,} has polarity {p[row]}; 1 and 0 (or −1) are known")
         t = np.asarray(self.t).astype(np.int64)
         t -= t.min()
+        if len(t) > 1 and (fall := int(-np.diff(t).min())) > max(BACKWARDS_US, BACKWARDS * int(t.max())):
+            row = int(np.diff(t).argmin())
+            raise InputError(
+                f"time runs backwards at event {row + 1:,}, by {fall:,} of {int(t.max()):,} microseconds. Sort its "
+                "events by time, if their times are right"
+            )
         if (last := int(t.max())) >= LONGEST:
             raise InputError(f"lasts {last / 3.6e9:,.0f} hours; {LONGEST / 3.6e9:.0f} at most are taken")
         packed = (t << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | (p > 0)

@@ -20,8 +20,10 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import DataOptions
 from spikeduel.data.workers import over_files
 from spikeduel.system import files
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, UnreadableFiles
 
+FEW, FAR = 0.05, 2
+"""At most this share of the recordings may be strays: so many times as large as the pixels of all others."""
 _LARGE = 32 << 20
 _ONE_LARGE_AT_A_TIME = threading.Lock()
 """Files of more than `_LARGE` bytes wait for one another: read, they take ten times as much memory."""
@@ -43,6 +45,7 @@ class _Read(NamedTuple):
 
     packed: np.ndarray
     sensor: tuple[int, int]
+    is_declared: bool
     content: int
 
 
@@ -53,7 +56,8 @@ def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, n
     the pixels that occur. Raises `UnreadableFiles`.
     """
     of_file = [list(group) for _, group in groupby(parts, key=lambda part: part.name or str(part.file))]
-    lengths, sensors, content = [0], [(1, 1)], []
+    lengths, content, sensors = [0], [], []
+    declared = False
     names = [group[0].name or str(group[0].file) for group in of_file]
     # On the disk to which the prepared set goes: the system's folder for such files may be in memory.
     place = files.cache_dir()
@@ -62,7 +66,9 @@ def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, n
         with tempfile.TemporaryFile(dir=place) as file:
 
             def keep(found: list[_Read]) -> None:
+                nonlocal declared
                 for each in found:
+                    declared |= each.is_declared
                     file.write(each.packed.data)
                     lengths.append(len(each.packed))
                     sensors.append(each.sensor)
@@ -71,8 +77,28 @@ def recorded(parts: Sequence[Part], options: DataOptions) -> tuple[Recordings, n
             over_files(lambda row: _read(of_file[row]), names, options.track, "reading recordings", "a recording", keep)
             file.flush()
             packed = np.memmap(file, np.uint64, "r")
-    height, width = np.array(sensors).max(0).tolist()
+    sides = np.array(sensors)
+    if not declared:
+        _require_one_sensor(sides, [part.name or str(part.file) for part in parts])
+    height, width = sides.max(0).tolist()
     return Recordings(packed, np.cumsum(lengths), Binning(1, (height, width))), np.array(content, np.int64)
+
+
+def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
+    """Raises `UnreadableFiles` naming the few recordings that reach far beyond the pixels of all others.
+
+    `sides` `[N, 2]` are (height, width) of the pixels that each has events on. One stray event would blow up the
+    sensor, and with it every frame.
+    """
+    few = int(FEW * len(sides))
+    usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)
+    strays = {
+        names[row]: f"has events at ({width - 1}, {height - 1}), where others end at ({usual[1] - 1}, {usual[0] - 1})"
+        for row, (height, width) in enumerate(sides.tolist())
+        if (sides[row] > FAR * usual).any()
+    }
+    if strays:
+        raise UnreadableFiles(strays)
 
 
 def _read(parts: Sequence[Part]) -> list[_Read]:
@@ -95,6 +121,7 @@ def _cut(events: Events, start: int, stop: int) -> Events:
 def _made(events: Events) -> _Read:
     packed = events.packed()
     columns = unpacked(packed)
+    declared = events.sensor is not None
     sensor = events.sensor or (int(columns.y.max()) + 1, int(columns.x.max()) + 1)
     digest = hashlib.blake2b(packed.data, digest_size=8).digest()
-    return _Read(packed, sensor, int.from_bytes(digest, "little", signed=True))
+    return _Read(packed, sensor, declared, int.from_bytes(digest, "little", signed=True))

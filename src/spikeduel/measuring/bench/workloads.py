@@ -70,7 +70,7 @@ def recorded(workload: Workload) -> Recordings:
     """
     rng, side, count = np.random.default_rng(0), workload.side, round(EVENTS_A_PIXEL * workload.side**2)
     columns = (rng.integers(0, stop, (workload.batch_size, count)) for stop in (side, side, RECORDED, 2))
-    packed = [Events(*each).packed() for each in zip(*columns, strict=True)]
+    packed = [Events(x, y, np.sort(t), p).packed() for x, y, t, p in zip(*columns, strict=True)]
     offsets = np.arange(workload.batch_size + 1) * count
     return Recordings(np.concatenate(packed), offsets, Binning(workload.num_steps or 1, (side, side)))
 

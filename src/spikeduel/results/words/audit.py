@@ -102,7 +102,8 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "labels_to_check": (
         "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another "
-        "one. Some pictures only look like another class. Look at them (labels.csv): none was changed or left out."
+        "one. Some pictures only look like another class. Look at them (labels.csv of --out): none was "
+        "changed or left out."
     ),
     "pictures_not_opened": (
         "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "

@@ -57,8 +57,8 @@ _SENTENCES: dict[Any, str] = {
         "from nothing."
     ),
     c.Confounded: (
-        "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
-        "strong compares equal weights."
+        "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. Recipes "
+        "strong, and of recordings events, have contenders with equal weights."
     ),
     c.InFolds: "Scores are means over {folds:fold}. Folds share training images: they are not independent data.",
     c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",
@@ -114,7 +114,7 @@ _SENTENCES: dict[Any, str] = {
     ),
     c.LabelsToCheck: (
         "{suspects:label} of {examined:,} may be wrong: networks that had not seen these images find another "
-        "class far more probable. Look at them (labels.csv); none was changed or left out."
+        "class far more probable. Look at them (labels.csv in the run's folder); none was changed or left out."
     ),
     c.DataNote: "{text}",
 }

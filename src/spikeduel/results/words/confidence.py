@@ -84,10 +84,21 @@ def early_exits(results: Results) -> list[str]:
             steps = statistics.fmean(each.mean_steps for each in known)
             part = some if any(each.threshold is None for each in known) else ""
             told.append(
-                f"{name}: images leave after {steps:.1f} of {len(last.exit_steps)} steps on average{part}. That costs "
+                f"{name}: images leave after {steps:.1f} of {len(last.exit_steps)} steps{_recorded(results, name)} on "
+                f"average{part}. That costs "
                 f"{cost}, as {shown_by} show with {100 * (last.confidence or 0):g} % confidence."
             )
     return told
+
+
+def _recorded(results: Results, name: str) -> str:
+    """How much of recordings that is, in milliseconds; empty of images."""
+    found = [trial.anytime for trial in results.of(name) if trial.anytime]
+    left = [
+        statistics.fmean(a.received.milliseconds, a.early_exit.exit_steps) for a in found if a.received and a.early_exit
+    ]
+    whole = [each.received.milliseconds[-1] for each in found if each.received]
+    return f" ({statistics.fmean(left):.0f} of {statistics.fmean(whole):.0f} ms)" if left else ""
 
 
 def while_it_happens(results: Results) -> list[str]:
