@@ -9,11 +9,12 @@ import sys
 from pathlib import Path
 
 from spikeduel.measuring.bench import Benchmark
+from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-SECTIONS = ("records", "study", "found", "energy", "speed")
+SECTIONS = ("records", "events", "study", "found", "energy", "speed")
 
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
@@ -50,7 +51,20 @@ def end(section: str) -> str:
 
 def table(section: str) -> str:
     """The README's section, Markdown."""
-    return {"records": records, "study": study, "found": found, "energy": energy, "speed": speed}[section]()
+    return {
+        "records": records, "events": events, "study": study, "found": found, "energy": energy, "speed": speed,
+    }[section]()  # fmt: skip
+
+
+def events() -> str:
+    """Who is right on recordings, what each control on time takes or gives, and what is concluded."""
+    document = json.loads((HERE / "results" / "events-n-mnist-800.json").read_text())["comparison"]
+    titles = [row["title"] for row in document["controls"][0]["rows"]]
+    lines = [f"| points of accuracy | itself, % | {' | '.join(titles)} |", "|---|---|" + "---|" * len(titles)]
+    for each in document["controls"]:
+        changes = [signed(-row["found"]["difference"]) for row in each["rows"]]
+        lines.append(f"| {each['contender']} | {hundredths(each['accuracy'])} | {' | '.join(changes)} |")
+    return "\n".join(lines) + f"\n\n> {document['without_time']['text']}\n"
 
 
 PLANTED = {

@@ -38,7 +38,7 @@ _LOST = {
     Lost.EVERYTHING: "On {name} everything is lost without time",
     Lost.SOME: "On {name} {difference} are lost without time",
     Lost.NOTHING: "On {name} nothing is lost without time",
-    Lost.NOT_SHOWN: "On {name} it is not shown that anything is lost without time, nor that nothing is",
+    Lost.NOT_SHOWN: "On {name} it stays open whether anything is lost without time",
 }
 
 TIME_LEGEND = (
