@@ -3,6 +3,7 @@
 import io
 import re
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -187,6 +188,19 @@ def test_a_file_that_is_cut_off_anywhere_says_where_in_one_line_or_has_fewer_eve
         said = said_of(path)
         assert "\n" not in said
         assert not said or re.search(place, said), (cut, said)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_bytes_that_were_changed_end_in_events_or_in_an_error_of_ours(name, tmp_path):
+    whole, path, random = FILES[name](EVENTS), tmp_path / name, np.random.default_rng(0)
+    for _ in range(60):
+        changed = bytearray(whole)
+        for place in random.integers(0, min(len(whole), 800), 20):  # headers and the first events
+            changed[place] = random.integers(256)
+        path.write_bytes(changed)
+        # No other error, and no panic of a library.
+        with suppress(InputError):
+            formats.read(path).packed()
 
 
 def test_an_event_of_aedat_2_may_begin_like_a_line_of_its_header(tmp_path):

@@ -115,9 +115,9 @@ def _version_4(content: bytes) -> Events:
         if chosen is None:
             raise InputError("has no stream of events")
         parts = [packet["events"] for packet in decoder if packet["stream_id"] == chosen and "events" in packet]
-    except InputError:
+    except (InputError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # whatever the library stumbles on
+    except BaseException as error:  # whatever the library stumbles on: its panics are no Exception
         raise InputError(f"{_cut_packet(content)}cannot be read as AEDAT 4 ({error})") from None
     finally:
         path.unlink()
