@@ -43,11 +43,12 @@ class Ways(Frozen):
 
 
 class EventRates(Frozen):
-    """Of the recordings that are tested: events a second, events of one recording that its frames count, and the share
-    of all entries of frames that are not zero.
+    """Of the recordings that are tested: events a second, events of one recording (`each`), those of them that its
+    frames count, and the share of all entries of frames that are not zero.
     """
 
     a_second: Amount
+    each: Amount
     in_frames: Amount
     non_zero: Share
 

@@ -43,7 +43,7 @@ def test_the_rate_of_events_and_how_sparse_frames_are():
     second = Events(*(np.array(each) for each in ([0, 1], [3, 3], [0, 999_999], [1, 1])))
     rates = recordings(first, second, binning=Binning(2, (4, 4))).rates(np.array([0, 1]))
     assert rates.a_second == pytest.approx(5 / 3)
-    assert rates.in_frames == 2.5
+    assert (rates.each, rates.in_frames) == (2.5, 2.5)
     # Of 2 recordings with 2 frames of 2 polarities with 16 pixels.
     assert rates.non_zero == 4 / 128
     # Of the second half of their time, what is counted in frames is less, and what arrives is the same.

@@ -105,7 +105,7 @@ def test_amounts_have_three_digits(number, text):
 
 def test_events_are_told_of_recordings_alone(results):
     assert costs.events(results) == ""
-    rates = EventRates(a_second=13_400.4, in_frames=4101.3, non_zero=0.09)
+    rates = EventRates(a_second=13_400.4, each=4200.4, in_frames=4101.3, non_zero=0.09)
     recorded = replace(results, dataset=replace(results.dataset, events=rates))
     for number in ("13,400 events a second", "4,101", "9.0 %"):
         assert number in costs.events(recorded)

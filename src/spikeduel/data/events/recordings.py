@@ -90,6 +90,7 @@ class Recordings:
             seen, filled = seen + int(frames.sum(dtype=np.int64)), filled + int(np.count_nonzero(frames))
         return EventRates(
             a_second=float((ends - begins).sum() / (microseconds.sum(dtype=np.float64) / 1e6)),
+            each=float((ends - begins).mean()),
             in_frames=seen / len(rows),
             non_zero=filled / (len(rows) * math.prod(self.binning.shape)),
         )

@@ -255,9 +255,9 @@ def events(results: Results) -> str:
         return ""
     return (
         f"The test recordings have {rates.a_second:,.0f} events a second. Their frames count {rates.in_frames:,.0f} "
-        f"events a recording, and {per_cent(rates.non_zero)} of their entries are not zero. The first layer of a "
-        "spiking network adds once for each event and synapse, three times for a pixel with three; other networks "
-        "multiply the entries of frames, or their mean."
+        f"of {rates.each:,.0f} events a recording, and {per_cent(rates.non_zero)} of their entries are not zero. The "
+        "first layer of a spiking network adds once for each event and synapse, three times for a pixel with three; "
+        "other networks multiply the entries of frames, or their mean."
     )
 
 
