@@ -164,7 +164,7 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     if audit.details.groups and prepared.names:
         write_groups(out / "groups.csv", prepared.names, audit.details.groups)
     page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
-    return write(out / "audit.html", "audit.html.j2", page)
+    return write(out / "audit.html", "audit.html.j2", page, audit.noun)
 
 
 def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:

@@ -17,7 +17,8 @@ Side = Literal["train", "val", "test"]
 FindingKind = Literal[
     "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
     "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
-    "unbalanced_classes", "few_test_images", "class_shares_differ", "format_tells_class", "format_tells_side",
+    "unbalanced_classes", "few_test_images", "few_test_groups", "class_shares_differ", "format_tells_class",
+    "format_tells_side",
     "searched_a_sample", "moved_test_in_training", "moved_across_sides", "labels_to_check",
     "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
     "stretch_test_in_training", "stretches_elsewhere", "statistics_tell_class", "statistics_tell_side", "hot_pixels",
@@ -269,10 +270,10 @@ class Audit(Frozen):
 
     `near`: two images are near duplicates below this share of the usual distance, which is the median over
     `near_portions` parts of the training images. `groups_cut` lie on several sides; `groups_cut_test_images` have their
-    group in training. `unreadable`: files that were left out, with reasons. `searched`: images whose neighbours were
-    searched; fewer than `counts` where that would take too long. `files`: null where the data is no folder or CSV.
-    `labels`: judged by the nearest neighbours. What says "image" is meant of a `noun`; `stretches` and `statistics` are
-    of recordings, and null for images.
+    group in training; `groups_tested` are of test images. `unreadable`: files that were left out, with reasons.
+    `searched`: images whose neighbours were searched; fewer than `counts` where that would take too long. `files`: null
+    where the data is no folder or CSV. `labels`: judged by the nearest neighbours. What says "image" is meant of a
+    `noun`; `stretches` and `statistics` are of recordings, and null for images.
     """
 
     dataset: str
@@ -297,6 +298,7 @@ class Audit(Frozen):
     files: FileCounts | None = None
     labels: LabelCheck | None = None
     noun: Literal["image", "recording"] = "image"
+    groups_tested: Count | None = None
     stretches: SharedStretches | None = None
     statistics: Statistics | None = None
     conclusions: tuple[Finding, ...] = ()

@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 11
+VERSION = 12
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -152,6 +152,7 @@ def _examine(
         groups=None if prepared.groups is None else len(np.unique(groups)),
         groups_cut=groups_cut,
         groups_cut_test_images=groups_cut_test_images,
+        groups_tested=None if prepared.groups is None else len(np.unique(prepared.groups[split.test])),
         unreadable=tuple(f"{name}: {reason}" for name, reason in sorted(unreadable.items())),
         probe=neighbours.probe(
             found.small,

@@ -13,6 +13,7 @@ from spikeduel.results.audit import (
     Remedy,
 )
 from spikeduel.results.file_counts import FileCounts
+from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.results.statistics import Name, Statistics
 
 SMALL_SHARE = 0.001
@@ -132,6 +133,8 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
         yield _note("unbalanced_classes", names=(most, least))
     if few := tuple(name for name in sides if sides[name].test < FEW_TEST_IMAGES):
         yield _note("few_test_images", len(few), few)
+    if audit.groups_tested is not None and audit.groups_tested < FEWEST_GROUPS:
+        yield _note("few_test_groups", audit.groups_tested)
     train = {name: of.train / max(1, counts.train) for name, of in sides.items()}
     test = {name: of.test / max(1, counts.test) for name, of in sides.items()}
     worst = max(sides, key=lambda name: abs(train[name] - test[name]))

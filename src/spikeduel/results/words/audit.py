@@ -15,8 +15,10 @@ from spikeduel.results.audit import (
     Remedy,
 )
 from spikeduel.results.file_counts import FileCounts
+from spikeduel.results.significance import FEWEST_GROUPS
 from spikeduel.results.words import statistics
 from spikeduel.results.words.file_counts import by_ending, described, opening
+from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.numbers import MOST_NAMED, counted, listed, per_cent
 from spikeduel.system import typed
 
@@ -26,79 +28,83 @@ STRETCHES = ("a stretch on two sides", "a stretch on one side")
 
 _SENTENCES: dict[FindingKind, str] = {
     "test_in_training": (
-        "{count:test {noun}} ({shared}) {one:has|have} an exact copy in training. A network can answer {one:it|them} "
+        "{count:test image} ({shared}) {one:has|have} an exact copy in training. A network can answer {one:it|them} "
         "from memory."
     ),
     "conflicting_labels": (
-        "{count:set} of equal {noun}s ({audit.exact_duplicates.conflicting_images:,} {noun}s) {one:has|have} "
-        "different labels{named}. At least one label is wrong. Correct the labels or remove the {noun}s."
+        "{count:set} of equal images ({audit.exact_duplicates.conflicting_images:,} images) {one:has|have} "
+        "different labels{named}. At least one label is wrong. Correct the labels or remove the images."
     ),
     "cut_groups": (
-        "The split cuts {count:group}: {shared} of the test {noun}s have relatives in training, which show the same "
+        "The split cuts {count:group}: {shared} of the test images have relatives in training, which show the same "
         "person or thing. Scores then measure memory, not recognition."
     ),
     "leakage": (
-        "Leakage: {shared} of the test {noun}s have a sibling in training (same group, or nearly the same picture). "
+        "Leakage: {shared} of the test images have a sibling in training (same group, or nearly the same picture). "
         "An untrained nearest neighbour scores {audit.probe.accuracy:.1%}, and {audit.probe.accuracy_if_grouped:.1%} "
         "without these siblings (always training's most frequent class: {audit.probe.chance:.1%}). A network can "
         "answer from memory."
     ),
     "near_test_in_training": (
-        "{shared} of the test {noun}s have a near duplicate in training. Scores on them measure memory as much as "
+        "{shared} of the test images have a near duplicate in training. Scores on them measure memory as much as "
         "recognition."
     ),
     "moved_test_in_training": (
-        "{count:test {noun}} ({shared}) "
-        "{one:is a moved copy of a training {noun}|are moved copies of training {noun}s}: shifted, turned, mirrored, "
+        "{count:test image} ({shared}) "
+        "{one:is a moved copy of a training image|are moved copies of training images}: shifted, turned, mirrored, "
         "cropped or scaled. Scores on {one:it|them} measure memory as much as recognition."
     ),
     "unreadable_files": ("{count:unreadable file}{named}. Remove or replace {one:it|them} before training."),
     "groups_joined": (
-        "{count:set} of equal {noun}s {one:lies|lie} in several groups, such as under several people. These groups "
+        "{count:set} of equal images {one:lies|lie} in several groups, such as under several people. These groups "
         "are joined, so that no split cuts them."
     ),
     "validation_copies": (
         "Validation is slightly optimistic: {count:duplicate}. Remove {one:it|them} or pass --group-by."
     ),
     "copies_on_one_side": (
-        "{count:duplicate} on the same side of the split: there are fewer different {noun}s than it seems."
+        "{count:duplicate} on the same side of the split: there are fewer different images than it seems."
     ),
     "near_across_sides": (
-        "{count:{noun}} of validation or test {one:has|have} a near duplicate on another side "
-        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test {noun}s in training). Look at "
+        "{count:image} of validation or test {one:has|have} a near duplicate on another side "
+        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). Look at "
         "the pairs in the report."
     ),
     "moved_across_sides": (
-        "{count:{noun}} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
-        "copy of one on another side ({moved:,} of the {audit.counts.test:,} test {noun}s of one in training). "
+        "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
+        "copy of one on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). "
         "Look at the pairs in the report."
     ),
     "groups_cut_at_validation": (
         "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
     ),
     "unbalanced_classes": (
-        "Classes are unbalanced: {classes[0].total:,} {noun}s of {names[0]}, {classes[1].total:,} of {names[1]}. Look "
+        "Classes are unbalanced: {classes[0].total:,} images of {names[0]}, {classes[1].total:,} of {names[1]}. Look "
         "at F1 and the scores by class, not at accuracy alone."
     ),
     "few_test_images": (
-        "{count:class} {one:has|have} fewer than {few} test {noun}s{named}. The scores by class are uncertain there."
+        "{count:class} {one:has|have} fewer than {few} test images{named}. The scores by class are uncertain there."
+    ),
+    "few_test_groups": (
+        "The test images are of {count:group}. What is special to {one:it|them} weighs heavily, and with fewer than "
+        f"{FEWEST_GROUPS} nobody can be called better. --folds 5 tests all groups."
     ),
     "class_shares_differ": (
-        "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training {noun}s and "
-        "{shared} of the test {noun}s."
+        "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training images and "
+        "{shared} of the test images."
     ),
     "format_tells_class": (
-        "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test {noun}s "
+        "The {names[0]} of a file tells its class: alone, it predicts {format.class_accuracy:.1%} of the test images "
         "(always training's most frequent class: {format.class_chance:.1%}). A network may learn what comes with it, "
         "such as borders or traces of compression."
     ),
     "format_tells_side": (
         "The {names[0]} of files differs between the sides of the split (Cramér's V {format.split_association:.2f}). "
-        "Test {noun}s are of another kind than training {noun}s."
+        "Test images are of another kind than training images."
     ),
     "searched_a_sample": (
-        "Near duplicates and distances are those of a sample, always the same: {sampled} {noun}s. Each was compared "
-        "with all training {noun}s."
+        "Near duplicates and distances are those of a sample, always the same: {sampled} images. Each was compared "
+        "with all training images."
     ),
     "labels_to_check": (
         "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another "
@@ -143,8 +149,8 @@ _SENTENCES: dict[FindingKind, str] = {
 }
 _REMEDIES: dict[Remedy, str] = {
     "use_default_split": "Use --split default: it keeps groups and copies on one side.",
-    "divide_the_data_anew": "Move relatives to one side of train/ and test/, or test on other {noun}s.",
-    "give_groups": "Say which {noun}s belong together (--group-by), so that the split keeps them on one side.",
+    "divide_the_data_anew": "Move relatives to one side of train/ and test/, or test on other images.",
+    "give_groups": "Say which images belong together (--group-by), so that the split keeps them on one side.",
     "give_found_groups": "Keep them on one side: groups.csv of audit --out says which belong together (--group-by).",
     "remove_copies": "Remove the copies from training or test.",
     "fix_length": "Take the same time of each (--set last_ms=…), or frames of equally many events (--bin-by events).",
@@ -192,31 +198,27 @@ def sentence(finding: Finding, audit: Audit) -> str:
         format=next((each for each in audit.formats if each.property in finding.names), None),
         sampled=", ".join(f"{n:,} of {of:,} {sides[side]}" for side, (n, of) in searched.items() if n < of),
         few=FEW_TEST_IMAGES,
-        noun=audit.noun,
         moved=audit.moved_copies.test_in_training if audit.moved_copies else 0,
         ignored=_ignored_by(finding, audit.files),
         opening=opening(finding.names),
     )
-    remedy = filled(_REMEDIES[finding.remedy], noun=audit.noun) if finding.remedy else ""
-    parts = [text, remedy, _threshold(finding, audit.noun)]
-    return " ".join(part for part in parts if part)
+    remedy = _REMEDIES[finding.remedy] if finding.remedy else ""
+    return said_of(" ".join(part for part in (text, remedy, _threshold(finding)) if part), audit.noun)
 
 
 def not_all(audit: Audit) -> str:
     """What no audit can find."""
-    return (
-        f"Pixels cannot show every leak: two {audit.noun}s of one person or object that look different are found only "
-        "if groups are given."
-    )
+    text = "Pixels cannot show every leak: two images of one person or object that look different are found only if "
+    return said_of(f"{text}groups are given.", audit.noun)
 
 
-def _threshold(finding: Finding, noun: str) -> str:
+def _threshold(finding: Finding) -> str:
     """From which share on a finding is a problem, where that is not any."""
     above = PROBLEM_ABOVE.get(finding.kind, 0.0)
     if not above:
         return ""
-    of = f"test {noun}s" if finding.kind.endswith("in_training") else "pictures"
-    of = f"{noun}s" if finding.kind == "conflicting_labels" else of
+    of = "test images" if finding.kind.endswith("in_training") else "pictures"
+    of = "images" if finding.kind == "conflicting_labels" else of
     return f"A problem above {100 * above:g} % of the {of}."
 
 
@@ -253,20 +255,21 @@ def document(audit: Audit) -> dict[str, Any]:
 
 def near_definition(audit: Audit) -> str:
     """What counts as a near duplicate."""
-    noun, pictures, shared = audit.noun, "small grey versions", ""
+    pictures, shared = "small grey versions", ""
     if audit.stretches is not None:
         pictures = "small blurred pictures of all their events"
         shared = (
             " Recordings share a stretch where one's events, shifted in time or place, are the other's for a while; "
             "these are no near duplicates as well."
         )
-    return (
-        f"Two {noun}s are near duplicates where the distance between their {pictures} (mean removed, scaled to length "
+    text = (
+        f"Two images are near duplicates where the distance between their {pictures} (mean removed, scaled to length "
         f"1) is below {audit.near:g} times the usual one: the median, over {audit.near_portions} equal random portions "
-        f"of the training {noun}s, of the distance to the nearest {noun} in the portion. Exact duplicates are counted "
+        f"of the training images, of the distance to the nearest image in the portion. Exact duplicates are counted "
         f"apart.{shared} One is a moved copy of another where, with one laid over the other (shifted, turned, "
         f"mirrored, scaled), what remains is below {audit.near:g} times what remains with others like it."
     )
+    return said_of(text, audit.noun)
 
 
 def nearness(pair: Pair) -> str:
@@ -293,31 +296,28 @@ def move_in_words(move: Move) -> str:
 def rows(audit: Audit) -> list[dict[str, str]]:
     """The numbers of an audit, as rows of a table."""
     exact, near, probe, counts = audit.exact_duplicates, audit.near_duplicates, audit.probe, audit.counts
-    small = "images" if audit.noun == "image" else "pictures"
     table = {
-        f"{audit.noun}s": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
+        "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.classes)}",
         "split": audit.split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
-        "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal {audit.noun}s",
-        "near duplicates": f"{near.within:,} {audit.noun}s within a side, {near.across:,} across sides",
+        "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
+        "near duplicates": f"{near.within:,} images within a side, {near.across:,} across sides",
         "moved copies": "not measured",
         "groups": _groups(audit),
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(audit.files.read) if audit.files else "",
         "files ignored": _ignored(audit.files) if audit.files else "",
-        "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey {small}, nothing trained)",
+        "nearest neighbour": f"{_percent(probe.accuracy)} accuracy (small grey images, nothing trained)",
         "without siblings": f"{_percent(probe.accuracy_if_grouped)} accuracy (no sibling in training)",
         "split over files": f"{_percent(probe.accuracy_if_ungrouped)} accuracy (groups cut)",
         "constant answer": f"{_percent(probe.chance)} accuracy (always training's most frequent class)",
-        "siblings in training": f"{_percent(probe.siblings_in_train)} of the test {audit.noun}s",
+        "siblings in training": f"{_percent(probe.siblings_in_train)} of the test images",
     }
     if moved := audit.moved_copies:
         table["moved copies"] = f"{moved.across:,} across sides"
     if stretches := audit.stretches:
-        table["shared stretches"] = (
-            f"{stretches.within:,} {audit.noun}s within a side, {stretches.across:,} across sides"
-        )
+        table["shared stretches"] = f"{stretches.within:,} images within a side, {stretches.across:,} across sides"
     if audit.statistics:
         table |= statistics.rows(audit.statistics)
     if probe.accuracy_if_ungrouped is None:
@@ -325,12 +325,12 @@ def rows(audit: Audit) -> list[dict[str, str]]:
     if audit.files is None:
         del table["files read"], table["files ignored"]
     if exact.across_groups is not None:
-        table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal {audit.noun}s"
+        table["copies across groups"] = f"{counted(exact.across_groups, 'set')} of equal images"
     for of_files in audit.formats:
         more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
         values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
         table[of_files.property] = ", ".join(values[:3]) + more
-    return [{"what": what, "found": value} for what, value in table.items()]
+    return [{"what": said_of(what, audit.noun), "found": said_of(value, audit.noun)} for what, value in table.items()]
 
 
 def _groups(audit: Audit) -> str:
