@@ -24,7 +24,7 @@ def trials(comparison):
 def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(trials):
     accuracy = {name: trial.test.accuracy for name, trial in trials.items()}
     assert accuracy.pop("vgg-sum") == 0.5  # each pair has the same sum
-    assert min(accuracy.values()) > 0.9
+    assert min(accuracy.values()) >= 0.95
     # Additions by events in every layer, multiplications in none.
     assert trials["vgg-lif"].operations.totals.macs.dense.per_step == 0
     assert trials["vgg-gru"].operations.totals.acs.total == 0
