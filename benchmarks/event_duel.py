@@ -35,7 +35,11 @@ def main() -> None:
     dataset = structs.replace(comparison.results.dataset, name=options.name, suspect_labels=[])
     named = replace(comparison.results.experiment, dataset=options.name)
     shown = structs.replace(comparison.results, dataset=dataset, experiment=named, court=None)
-    results = Comparison(named, shown, comparison.out).document()
+    document = Comparison(named, shown, comparison.out).document()
+    results = {name: document[name] for name in ("created", "environment", "dataset", "experiment", "comparison")}
+    results["accuracies"] = {
+        name: [trial.test.accuracy for trial in shown.of(name) if trial.test] for name in shown.contenders
+    }
     (RESULTS / f"events-{options.name}.json").write_text(json.dumps(results, indent=1) + "\n")
     print(comparison.table())
 

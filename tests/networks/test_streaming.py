@@ -52,6 +52,8 @@ def test_what_cannot_be_answered_is_refused():
     with pytest.raises(InputError, match="--frame-ms"):
         list(answers_to_stream(of_recordings(frame_us=None), [some]))
     assert len(list(answers_to_stream(of_recordings(frame_us=None), chunks(some, 5), frame_ms=1000))) == 1
+    with pytest.raises(InputError, match="--frame-ms: a frame is longer"):
+        list(answers_to_stream(of_recordings(), [some], frame_ms=-1))
     with pytest.raises(InputError, match="runs backwards, from 2,000 to 500"):
         list(answers_to_stream(of_recordings(), [Events(*np.array([[0, 1], [0, 1], [2000, 500], [0, 1]]))]))
     with pytest.raises(InputError, match=r"\(12, 0\), outside the sensor's 12×12"):

@@ -91,6 +91,8 @@ def predict(given: Given, images: list[Path], follow: bool = False, frame_ms: fl
     if follow:
         _follow(given, images, frame_ms)
         return
+    if frame_ms is not None:
+        raise InputError("--frame-ms is for events on standard input: predict MODEL - --follow.")
     rows, unreadable = evaluating.predict_files(given.opened(), images, given.progress(), not given.raw)
     if given.as_json:
         print_json(rows)

@@ -49,6 +49,8 @@ def answers_to_stream(
     """
     binning = _binning(model)
     frame_us = binning.frame_us if frame_ms is None else round(1000 * frame_ms)
+    if frame_ms is not None and frame_us is not None and frame_us < 1:
+        raise InputError(f"--frame-ms: a frame is longer than 0.0005 ms, not {frame_ms:g}")
     if not frame_us:
         raise InputError(
             f"{model.card.contender} was trained on frames that are a part of each recording's length or events, which "

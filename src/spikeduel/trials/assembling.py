@@ -36,7 +36,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
 from spikeduel.trials import labelling
 from spikeduel.trials.controls import CONTROLS
-from spikeduel.trials.runs import Finished, TestUses, pooled, tested, trainings
+from spikeduel.trials.runs import Finished, TestUses, pooled, right_of, tested, trainings
 from spikeduel.trials.timeless import without_time
 
 MOST_SUSPECT_LABELS = 200
@@ -200,7 +200,7 @@ def compare_pairs(
     differences = []
     for a, b in itertools.combinations(contenders, 2):
         if seeds := sorted(answers[a].keys() & answers[b].keys()):
-            compared[a, b] = _right(seeds, answers[a]), _right(seeds, answers[b])
+            compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
             differences.append(significance.difference(*compared[a, b], groups, margin, same))
     found = significance.adjusted(differences)
@@ -253,7 +253,7 @@ def compare_with_controls(
         reasons = [each.reasons[name] for each in found if name in each.reasons]
         row = ControlRow(control=name, **control.about, reason=reasons[-1] if reasons else None)
         if seeds := [seed for seed in own if seed in others]:
-            a, b = _right(seeds, own), _right(seeds, others)
+            a, b = right_of(seeds, own), right_of(seeds, others)
             row = structs.replace(
                 row,
                 accuracy=float(b.mean()),
@@ -268,11 +268,6 @@ def compare_with_controls(
         contender=contender,
         num_steps=its[0].record.settings["num_steps"],
         seeds=len(own),
-        accuracy=float(np.mean([right.mean() for right in _right(list(own), own)])),
+        accuracy=float(np.mean([right.mean() for right in right_of(list(own), own)])),
         rows=rows,
     )
-
-
-def _right(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
-    """bool `[S, N]`: which answers are right, of `answers` as `pooled` gives them."""
-    return np.array([np.equal(*answers[seed]) for seed in seeds])

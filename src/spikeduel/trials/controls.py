@@ -132,10 +132,10 @@ def _of_recordings(title: str, meaning: str, change: Change, train: bool = False
         return given.kept(given.trial.key, change, answers)
 
     if train:
-        how = Control(title, meaning, spikes=False, train=lambda given: replace(given, recording_change=change))
+        way: dict[str, Any] = {"train": lambda given: replace(given, recording_change=change)}
     else:
-        how = Control(title, meaning, spikes=False, ask=ask, paired=True)
-    return replace(how, of_recordings=True)
+        way = {"ask": ask, "paired": True}
+    return Control(title, meaning, spikes=False, of_recordings=True, **way)
 
 
 CONTROLS: dict[str, Control] = {

@@ -179,6 +179,11 @@ def pooled(
     }
 
 
+def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
+    """bool `[S, N]`: which answers are right, of `answers` as `pooled` gives them."""
+    return np.array([np.equal(*answers[seed]) for seed in seeds])
+
+
 def trainings(finished: Sequence[Finished], contender: str) -> dict[int, list[str]]:
     """The keys of the trainings whose weights a contender has, one a fold, by seed."""
     found: dict[int, dict[int | None, str]] = {}

@@ -11,7 +11,7 @@ from spikeduel.results.chance import no_better_than_chance
 from spikeduel.results.controlled import Lost, WithoutTime
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import Classification, Trial
-from spikeduel.trials.runs import Finished, pooled
+from spikeduel.trials.runs import Finished, pooled, right_of
 
 COLLAPSED = "collapsed"
 """The control that is trained on recordings without time."""
@@ -46,14 +46,15 @@ def without_time(
         own, collapsed = pooled(its, name), pooled(its, name, _answers_of_collapsed)
         if not entries or own.keys() != collapsed.keys() or not own:
             continue
+        seeds = sorted(own)
         validated = [entry.validation.accuracy for entry in entries if entry.validation]
-        itself = Candidate(name, fmean(validated), _right(own), no_better_than_chance(entries))
+        itself = Candidate(name, fmean(validated), right_of(seeds, own), no_better_than_chance(entries))
         contenders.append(itself)
         if all(map(sees_no_time, its)):
             timeless.append(itself)
         validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
         at_chance = no_better_than_chance(entries, COLLAPSED)
-        timeless.append(Candidate(name, fmean(validated), _right(collapsed), at_chance, trained_without=True))
+        timeless.append(Candidate(name, fmean(validated), right_of(seeds, collapsed), at_chance, trained_without=True))
     return judged(contenders, timeless, groups, margin) if contenders else None
 
 
@@ -95,7 +96,3 @@ def sees_no_time(finished: Finished) -> bool:
         return False
     given = [finished.controlled.answers[name] for name in REARRANGED if name in finished.controlled.answers]
     return bool(given) and all(each.predicted == finished.answers.predicted for each in given)
-
-
-def _right(answers: dict[int, np.ndarray]) -> np.ndarray:
-    return np.array([np.equal(*answers[seed]) for seed in sorted(answers)])

@@ -57,7 +57,7 @@ EXAMPLES = [
     (
         c.Confounded(),
         "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. "
-        "Recipes strong, and of recordings events, have contenders with equal weights.",
+        "--recipe strong, or events on recordings, compares equal weights.",
     ),
     (
         c.InFolds(folds=5),

@@ -93,7 +93,7 @@ def test_of_recordings_it_is_said_after_how_many_milliseconds(results):
     assert "after 1.7 of 2 steps (240 of 300 ms) on average" in confidence.early_exits(recorded)[0]
     # 19.5 % is less than a point below 20 %.
     (told,) = confidence.while_it_happens(recorded)
-    assert "19.5 % after 100 of 300 ms and 40 of 160 events, and for 20.0 %" in told
+    assert "19.5 % of the recordings after 100 of 300 ms and 40 of 160 events, and on 20.0 %" in told
     assert confidence.while_it_happens(of(results, leaving(0.9), leaving(0.9))) == []
 
 

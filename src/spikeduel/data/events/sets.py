@@ -134,7 +134,7 @@ class _Set:
         """The folder that holds `remotes`."""
         with_data_dir = f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with --data-dir."
         if not self.remotes:
-            raise InputError(f"{self.name}: its makers want to be visited. Get {with_data_dir}")
+            raise InputError(f"{self.name}: it can only be had from its makers' page. Get {with_data_dir}")
         folder = files.cache_dir() / "downloads" / self.name
         for name, remote in self.remotes.items():
             download(remote, folder / name, options.track, f"Check the network and try again, or get {with_data_dir}")

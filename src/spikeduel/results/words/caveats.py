@@ -57,8 +57,8 @@ _SENTENCES: dict[Any, str] = {
         "from nothing."
     ),
     c.Confounded: (
-        "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. Recipes "
-        "strong, and of recordings events, have contenders with equal weights."
+        "The networks differ in shape as well as in spiking: a difference cannot be put down to spikes alone. --recipe "
+        "strong, or events on recordings, compares equal weights."
     ),
     c.InFolds: "Scores are means over {folds:fold}. Folds share training images: they are not independent data.",
     c.Untuned: "Settings are the same for all contenders and tuned for none. --tune 10 tunes each equally.",

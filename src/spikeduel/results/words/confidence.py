@@ -115,8 +115,8 @@ def while_it_happens(results: Results) -> list[str]:
         )
         step = next(step for step, accuracy in enumerate(accuracies) if accuracy >= accuracies[-1] - SOON)
         told.append(
-            f"{name} is right for {per_cent(accuracies[step])} after {milliseconds[step]:.0f} of "
-            f"{milliseconds[-1]:.0f} ms and {events[step]:,.0f} of {events[-1]:,.0f} events, and for "
+            f"{name} is right on {per_cent(accuracies[step])} of the recordings after {milliseconds[step]:.0f} of "
+            f"{milliseconds[-1]:.0f} ms and {events[step]:,.0f} of {events[-1]:,.0f} events, and on "
             f"{per_cent(accuracies[-1])} at the end."
         )
     return told
