@@ -118,13 +118,14 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     return kept
 
 
-def pareto(results: Results, table: energy.Table) -> Figure | None:
+def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figure | None:
     """Accuracy against energy as estimated by `table`, and against the measured time of one image.
 
     None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit
     takes its images step by step, as a stream, which takes longer a step than
     all steps in one call. Both axes of cost are logarithmic. A line joins the Pareto `front`; bars are a standard
-    deviation over seeds on either side. A panel shows those whose cost is known.
+    deviation over seeds on either side. A panel shows those whose cost is known; with `most_panels`
+    1, there is the first alone.
     """
     known = points(results, table)
     time = "one answer, from input to label (measured on this machine)"
@@ -132,7 +133,7 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
         ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
     ]
-    panels = [panel for panel in panels if panel[2]]
+    panels = [panel for panel in panels if panel[2]][:most_panels]
     if not panels:
         return None
     figure = style.new_figure(4.0, style.WIDTH if len(panels) > 1 else 0.62 * style.WIDTH)
