@@ -13,6 +13,7 @@ from PIL import Image
 from spikeduel.reporting import figures, style, thumbnails
 from spikeduel.results import rankings
 from spikeduel.results.concluding import tuning_limits
+from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, confidence, controls, costs, method, numbers, optimism, power, tables
 from spikeduel.results.words import court as court_words
@@ -55,7 +56,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
     environment.globals |= {
         "words": words, "method": method, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
         "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
-        "audits": audit_words, "colours": style.contender_colours, "definitions": DEFINITIONS,
+        "audits": audit_words, "answers": answers, "colours": style.contender_colours, "definitions": DEFINITIONS,
         "script_hashes": [policy_of(each) for each in scripts()], "place_of_scripts": PLACE_OF_SCRIPTS,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
         "most_crossed": MOST_CROSSED, "most_errors": MOST_ERRORS, "most_of_one": thumbnails.MOST_OF_ONE,
