@@ -85,9 +85,8 @@ def test_the_page_stands_alone(comparison):
     assert path == comparison.out / "report.html"
     shown = Page(path)
     assert shown.loaded
-    assert all(address.startswith("data:image/") for address in shown.loaded)
-    assert "script" not in shown.tags
-    assert not re.search(r"https?://|url\(|@import", shown.source)
+    assert all(address.startswith(("data:image/", "#")) for address in shown.loaded)
+    assert not re.search(r"https?://|url\((?!#)|@import", shown.source)
     assert path.stat().st_size < 3_000_000
 
 
@@ -175,7 +174,7 @@ def test_names_are_text_never_markup(make_run, make_prepared):
 
     shown = Page(report(noted))
 
-    assert "script" not in shown.tags
+    assert shown.tags.count("script") == 1 + shown.source.count('class="chart"')
     assert all(address.startswith("data:image/") for address in shown.loaded)
     assert all(name in shown.text for name in names)
     assert "<b>won</b>" in shown.text

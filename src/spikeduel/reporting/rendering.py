@@ -1,14 +1,17 @@
 """Pages of the package's templates, with their pictures in them."""
 
 import base64
+import hashlib
 from collections.abc import Mapping
+from importlib.resources import files as files_of
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from PIL import Image
 
-from spikeduel.reporting import figures, style
+from spikeduel.reporting import figures, style, svg
 from spikeduel.results import rankings
 from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.words import audit as audit_words
@@ -22,6 +25,8 @@ from spikeduel.system.errors import visible
 MOST_PICTURED = 12
 """Pairs of equal images in a figure."""
 SCREEN_DPI = 107
+SCRIPT = files_of("spikeduel.reporting").joinpath("charts.js").read_text(encoding="utf-8")
+"""What makes a page answer a pointer and keys; without it all is there to be read."""
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
@@ -48,9 +53,16 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
         "audits": audit_words, "colours": style.contender_colours,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
+        "most_listed": svg.MOST_LISTED, "title_of": svg.title_of, "dark_charts": svg.DARK,
+        "script": Markup(SCRIPT), "script_hash": Markup(_hash(said_of(SCRIPT, noun))),
     }  # fmt: skip
     files.write_text(Path(path), said_of(environment.get_template(template).render(page), noun))
     return Path(path)
+
+
+def _hash(script: str) -> str:
+    """The one script that a page's policy allows."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def _width(path: Path) -> int:
