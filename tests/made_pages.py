@@ -2,6 +2,7 @@
 
 from PIL import Image
 
+from spikeduel.reporting.svg import Chart
 from spikeduel.system import files
 
 
@@ -15,6 +16,11 @@ def unpainted(figure, path):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (1, 1), 255).save(path, format="png")
     return path
+
+
+def undrawn(draw, figure, path):
+    """In place of `reporting.svg.chart`: a chart with nothing on it."""
+    return Chart(path.stem, "<svg ></svg>", "<svg ></svg>", [])
 
 
 def unmoved(encoded, image, path):

@@ -9,7 +9,7 @@ from msgspec import structs
 from made_results import failed, make_pair, with_trials
 from made_trials import results as results_of
 from made_trials import trial
-from spikeduel.reporting import confusion_matrix, figures, learning_curves, report, samples, style
+from spikeduel.reporting import confusion_matrix, figures, learning, learning_curves, report, samples, style
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.optimism import curve
 from spikeduel.results.significance import Conclusion, Difference, Reservation
@@ -97,7 +97,7 @@ def test_a_line_of_accuracy_over_time_begins_where_its_own_twin_ended():
         trial("snn", seed=1, starts_from="cnn"),
     ]
 
-    axes = figures.accuracy_over_time(results_of(trials)).axes[0]
+    axes = learning.accuracy_over_time(results_of(trials)).axes[0]
 
     drawn = {"-": [], "--": []}
     for line in axes.lines:
@@ -196,7 +196,7 @@ def test_dollars_are_no_formulas():
     figure = figures.forest([of_pair(0.01, 0.02, "a_better", a="my_code:$x^2$")])
     figure.draw_without_rendering()
     assert figure.axes[0].texts[0].get_text() == r"my_code:\$x^2\$ better"
-    assert figure.get_size_inches()[0] == style.WIDTH
+    assert figure.get_size_inches()[0] == style.DESKTOP.width
 
 
 MEASURED = {"relu_twin": 0.9, "shuffled": 0.6, "of <somebody>'s": 0.45}
@@ -290,7 +290,7 @@ def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_trainin
     made = make_results(make_prepared(), baseline(seeds=1))
     results = with_trials(made, optimism=lambda trial: next(curves))
 
-    left, right = figures.optimism(results).axes
+    left, right = learning.optimism(results).axes
 
     assert [left.get_title(loc="left"), right.get_title(loc="left")] == ["dense-snn", "small-cnn"]
     chosen, best = (points.get_offsets().tolist() for points in left.collections)

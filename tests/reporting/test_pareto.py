@@ -183,7 +183,7 @@ def drawn(points, logarithmic=False, lines=()):
     if logarithmic:
         axes.set_xscale("log")
     axes.margins(0.15)
-    labels = label_points(axes, points, [f"network {k}" for k in range(len(points))], ["#000000"] * len(points))
+    labels = label_points(axes, points, [f"network {k}" for k in range(len(points))])
     figure.draw_without_rendering()
     for label in labels:
         label.get_window_extent()
@@ -220,4 +220,4 @@ def test_labels_keep_off_lines():
 
 def test_nothing_to_label():
     axes = style.new_figure(3).subplots()
-    assert label_points(axes, [], [], []) == []
+    assert label_points(axes, [], []) == []

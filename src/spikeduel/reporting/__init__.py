@@ -1,7 +1,8 @@
 """Results as people read them: one page for a run, figures for one image, each figure also on its own."""
 
-from spikeduel.reporting.figures import confusion_matrix, learning_curves, samples, tuning_trials
+from spikeduel.reporting.figures import confusion_matrix, samples
 from spikeduel.reporting.gallery import answer, inspect, probabilities
+from spikeduel.reporting.learning import learning_curves, tuning_trials
 from spikeduel.reporting.page import Held, audit_page, report, report_again, report_tuning
 from spikeduel.reporting.spikes import encoded_animation, neuron_over_time, raster_of_diagonal
 

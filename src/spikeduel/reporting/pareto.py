@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ LOWEST_RATE = 1e-4
 HIGHEST_RATE = 10.0
 _LOOKS = (
     (style.OTHER_COLOURS[0], "-"),
-    (style.OTHER_COLOURS[2], (0, (5, 2))),
-    (style.OTHER_COLOURS[3], (0, (1.5, 1.5))),
-    (style.OTHER_COLOURS[1], (0, (5, 1.5, 1, 1.5))),
+    (style.OTHER_COLOURS[1], (0, (5, 2))),
+    (style.OTHER_COLOURS[2], (0, (1.5, 1.5))),
+    (style.OTHER_COLOURS[3], (0, (5, 1.5, 1, 1.5))),
 )
 _ROUND = [(1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1)]
 _AWAY = (6.0, 11.0, 18.0, 27.0, 38.0)
@@ -67,6 +68,16 @@ class Point:
     deviation: float
     joules: Range | None
     seconds: float | None = None
+
+    @property
+    def row(self) -> style.Row:
+        """What it says."""
+        low, high = (self.joules.low, self.joules.high) if self.joules else (None, None)
+        return {
+            "contender": self.contender, "network": self.kind, "accuracy, %": 100 * self.accuracy,
+            "standard deviation, points": 100 * self.deviation or None, "energy, J": low,
+            "energy with nothing skipped, J": high if high != low else None, "time, s": self.seconds,
+        }  # fmt: skip
 
 
 def points(results: Results, table: energy.Table) -> list[Point]:
@@ -136,7 +147,7 @@ def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figur
     panels = [panel for panel in panels if panel[2]][:most_panels]
     if not panels:
         return None
-    figure = style.new_figure(4.0, style.WIDTH if len(panels) > 1 else 0.62 * style.WIDTH)
+    figure, all_axes = style.new_panels(len(panels), 3.6, sharey=True)
     handles = [
         style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
                   markerfacecolor=look.get("facecolors", style.QUIET))
@@ -146,9 +157,8 @@ def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figur
         handles.append(style.key("to nothing skipped", linewidth=2.5, alpha=_BAR))
     handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
     style.legend(figure, handles, len(handles))
-    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
-        style.quiet(axes, title, x=x, y="accuracy on the test set" if axes is all_axes[0] else "", grid=True)
+        style.quiet(axes, title, x=x, y="accuracy on the test set", grid=True)
         _draw(axes, shown)
         style.cost_axis(axes, unit)
     style.accuracy_axis(all_axes[0])
@@ -158,7 +168,6 @@ def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figur
             axes,
             [(spent.low, point.accuracy) for point, spent in shown],
             [style.shortened(point.label, 34) for point, _ in shown],
-            [point.colour for point, _ in shown],
         )
     return figure
 
@@ -182,14 +191,12 @@ def _draw(axes: Axes, shown: Sequence[tuple[Point, Range]]) -> None:
             axes.plot(
                 [spent.low, spent.high], [point.accuracy] * 2, color=point.colour, linewidth=2.5, alpha=_BAR, zorder=1,
             )  # fmt: skip
-        axes.scatter(spent.low, point.accuracy, edgecolors=point.colour, zorder=3, **look)
+        style.told(axes.scatter(spent.low, point.accuracy, edgecolors=point.colour, zorder=3, **look), [point.row])
     axes.set_xscale("log")
     axes.margins(x=0.16, y=0.12)
 
 
-def label_points(
-    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], colours: Sequence[str]
-) -> list[Annotation]:
+def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Annotation]:
     """Writes each of `names` beside its point, where it covers least; a thin line leads to those that had to move away.
 
     Call it last: it lays the figure out, and whatever changes the axes afterwards moves the points.
@@ -199,8 +206,8 @@ def label_points(
     size = axes.figure.dpi * 4.5 / 72
     taken = [_around(x, y, size) for x, y in place] + _along(axes)
     labels = []
-    for point, name, colour in zip(points, names, colours, strict=True):
-        label, box = _best(axes, point, name, colour, taken)
+    for point, name in zip(points, names, strict=True):
+        label, box = _best(axes, point, name, taken)
         taken.append(box)
         labels.append(label)
     return labels
@@ -221,12 +228,10 @@ def _along(axes: Axes) -> list[Bbox]:
     return boxes
 
 
-def _best(
-    axes: Axes, point: tuple[float, float], name: str, colour: str, taken: Sequence[Bbox]
-) -> tuple[Annotation, Bbox]:
+def _best(axes: Axes, point: tuple[float, float], name: str, taken: Sequence[Bbox]) -> tuple[Annotation, Bbox]:
     label = axes.annotate(
-        name, point, (0, 0), textcoords="offset points", fontsize=style.SMALL, color=colour, annotation_clip=False,
-        arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+        name, point, (0, 0), textcoords="offset points", fontsize=style.SMALL, color=style.INK, annotation_clip=False,
+        arrowprops={"arrowstyle": "-", "color": style.QUIET, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
     )  # fmt: skip
     # Whatever lies outside would be laid out again, or cut off.
     label.set_in_layout(False)
@@ -256,7 +261,7 @@ def _put(label: Annotation, offset: tuple[float, float], towards: tuple[int, int
 
 def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> float:
     """Square pixels of `box` that lie on what is `taken`, or outside the axes, which count more."""
-    inside = Bbox.intersection(box, axes.get_window_extent())
+    inside = Bbox.intersection(box, axes.get_window_extent().padded(-2 * _LINE))
     outside = box.width * box.height - (inside.width * inside.height if inside is not None else 0)
     overlaps = [Bbox.intersection(box, other) for other in taken]
     return 3 * outside + sum(each.width * each.height for each in overlaps if each is not None)
@@ -272,10 +277,10 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
     steps = np.geomspace(1, MOST_STEPS, 60)
-    figure = style.new_figure(3.1)
-    panels = figure.subplots(1, len(MEMORIES), sharey=True)
+    figure, panels = style.new_panels(len(MEMORIES), 2.5, abreast=3, sharey=True)
+    rate = operations.totals.spikes_per_neuron_and_step or 0.0
     for axes, memory in zip(panels, MEMORIES, strict=True):
-        style.quiet(axes, MEMORY_TITLES[memory], x="time steps T")
+        style.quiet(axes, MEMORY_TITLES[memory], x="time steps T", y="spikes per neuron and step")
         signs = set()
         for place, table in enumerate(tables):
             rates = [energy.break_even_rate(operations, twin, table, t, memory) for t in (there, *steps)]
@@ -285,15 +290,19 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
             border = np.clip(known, LOWEST_RATE / 10, HIGHEST_RATE)
             line, dashes = _LOOKS[place % len(_LOOKS)]
             label = style.shortened(table.title, 44)
-            axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
+            (drawn,) = axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
+            style.told(drawn, [
+                {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": step, "break-even rate": rate}
+                for step, rate in zip(steps, known, strict=True)
+            ])  # fmt: skip
         axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)
         axes.text(0.97, 1.2, "more than one a step", fontsize=7, color=style.QUIET, ha="right", va="bottom",
                   transform=axes.get_yaxis_transform())  # fmt: skip
-        axes.plot(
-            [there], [operations.totals.spikes_per_neuron_and_step or 0.0], "o", color=colour,
-            markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5, clip_on=False,
-            label=f"{style.shortened(name, 26)} as trained",
+        (dot,) = axes.plot(
+            [there], [rate], "o", color=colour, markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5,
+            clip_on=False, label=f"{style.shortened(name, 26)} as trained",
         )  # fmt: skip
+        style.told(dot, [{"line": f"{name} as trained", "time steps": there, "spikes per neuron and step": rate}])
         if signs in ({"pays"}, {"never"}):
             how = "cheaper\nat any rate" if signs == {"pays"} else "dearer\neven without a spike"
             axes.text(0.96, 0.12, f"at T = {there}, {how}", transform=axes.transAxes, ha="right",
@@ -304,11 +313,8 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
         axes.set_ylim(LOWEST_RATE, 3)
         style.steps_axis(axes, MOST_STEPS)
         axes.grid(color=style.FAINT, linewidth=0.6)
-    panels[0].set_ylabel("spikes per neuron and step", fontsize=style.SMALL, color=style.QUIET)
     handles, _ = panels[0].get_legend_handles_labels()
     style.legend(figure, handles, 3, "outside lower center")
-    figure.suptitle(
-        f"Below and left of a line, {style.shortened(name, 24)} takes less than its ReLU twin, each at its cheapest",
-        fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left",
-    )  # fmt: skip
+    says = f"Below and left of a line, {style.shortened(name, 24)} takes less than its ReLU twin, each at its cheapest"
+    figure.suptitle(fill(says, style.canvas().line), fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left")
     return figure

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from PIL import Image
 
-from spikeduel.reporting import figures, style, thumbnails
+from spikeduel.reporting import figures, style, svg, thumbnails
 from spikeduel.results import rankings
 from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.words import answer as answers
@@ -29,7 +29,7 @@ MOST_CROSSED = 30
 """Classes in a confusion matrix; of more, the most frequent errors are listed."""
 MOST_ERRORS = 50
 SCREEN_DPI = 107
-SCRIPTS = ("page.js",)
+SCRIPTS = ("page.js", "charts.js")
 """Files of this folder that every page has at its end; the content policy lets it run no other script."""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
@@ -60,6 +60,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
         "script_hashes": [policy_of(each) for each in scripts()], "place_of_scripts": PLACE_OF_SCRIPTS,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
         "most_crossed": MOST_CROSSED, "most_errors": MOST_ERRORS, "most_of_one": thumbnails.MOST_OF_ONE,
+        "most_listed": svg.MOST_LISTED, "title_of": svg.title_of, "dark_charts": svg.DARK,
     }  # fmt: skip
     text = said_of(environment.get_template(template).render(page), noun)
     # Only now: a script is not to be reworded, its hash stands in the policy.

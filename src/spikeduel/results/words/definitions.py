@@ -5,7 +5,7 @@ from spikeduel.results.words.costs import LEAST, ZEROS
 from spikeduel.results.words.tables import TWO_WAYS
 
 DEFINITIONS: dict[str, str] = {
-    **MEANINGS,
+    **{str(quantity): text for quantity, text in MEANINGS.items()},
     "the rule": RULE.removeprefix("The rule: "),
     "precision": "Share of the answers with a class that are correct; over classes, each counts alike (macro average).",
     "recall": "Share of a class's images that are answered correctly; over classes, each counts alike (macro average).",
