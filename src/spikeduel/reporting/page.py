@@ -244,7 +244,7 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
         recordings = results.comparison.controls[0].of_recordings
         yield "controls", partial(recorded.time_controls if recordings else figures.controls, results)
     yield "pareto", partial(pareto.pareto, results, table)
-    yield "answer", partial(pareto.pareto, results, table, most_panels=1)
+    yield "answer", partial(pareto.pareto, results, table, glance=True)
     if results.court:
         for case in court_words.shown(results.court):
             yield court_words.figure_name(case), partial(court.chart, case, results.court, colours)
