@@ -178,10 +178,10 @@ def test_the_table_has_a_star_at_who_leads():
     assert [row["answer"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "shown"]
 
 
-def test_each_step_is_a_command():
+def test_each_step_has_its_options():
     found = duel(overturned_by=[c.AnotherTraining(), c.MoreImages(detectable=0.02)])
-    (command, _, _), (none, time, _) = settling(found, "spikeduel compare")
-    assert (command, none, time) == ("spikeduel compare --seeds 6", "", "")
+    (seeds, _, _), (none, time, _) = settling(found)
+    assert (seeds, none, time) == ("--seeds 6", "", "")
 
 
 def test_folds_and_failures_fit_the_form():
