@@ -14,6 +14,7 @@ from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
+from spikeduel.system import typed
 
 
 @pytest.fixture
@@ -102,6 +103,7 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
             save_model(run / trial.model, make_model(trial.contender, prepared, experiment.encoding, seed=trial.seed))
         write_experiment(run / "experiment.toml", experiment)
         numbers = np.arange(len(prepared))
+        typed.write_json(run / "predictions.json", made_results.make_predictions(prepared, results, numbers[40:]))
         monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: prepared)
         monkeypatch.setattr(
             "spikeduel.data.splits",

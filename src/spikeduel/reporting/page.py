@@ -32,15 +32,16 @@ from spikeduel.reporting import (
     rendering,
     style,
     svg,
+    thumbnails,
 )
 from spikeduel.reporting.rendering import write
-from spikeduel.results import rankings
+from spikeduel.results import predictions, rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, confidence, tables
+from spikeduel.results.words import caveats, confidence
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.readouts import SpikeCountReadout
@@ -123,6 +124,7 @@ def _page_of(
         "drawn": drawn,
         "table": table.title,
         "prepared": held.prepared if held else None,
+        "pictured": _behind_numbers(comparison, held, missing),
         "audit": audit,
         "counting": [name for name, model in models.items() if isinstance(model.readout, SpikeCountReadout)],
         "tuning": results.tuning,
@@ -163,7 +165,7 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
     title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
     drawn = _save([("tuning", partial(learning.tuning_trials, tuning))], folder / "figures")
-    page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
+    page = {"title": title, "pictured": None, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
     return write(folder / "tuning.html", "tuning.html.j2", page)
 
 
@@ -176,8 +178,18 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     write_csv(out / "labels.csv", audit.details.labels)
     if audit.details.groups and prepared.names:
         write_groups(out / "groups.csv", prepared.names, audit.details.groups)
-    page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
+    page = {"pictured": None, "title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
     return write(out / "audit.html", "audit.html.j2", page, audit.noun)
+
+
+def _behind_numbers(comparison: Comparison, held: Held | None, missing: list[str]) -> thumbnails.Thumbnails | None:
+    """The test images behind the numbers of a run; None where it does not hold its answers to them."""
+    try:
+        kept = predictions.read(comparison.out)
+    except InputError as error:
+        missing.append(f"The answers to single images are missing: {error}")
+        return None
+    return thumbnails.of_run(comparison.results, kept, held.prepared if held else None)
 
 
 def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:
@@ -227,11 +239,12 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
     if any(trial.optimism for trial in results.trials):
         yield "optimism", partial(learning.optimism, results)
     if pairs := results.comparison.pairs:
-        yield "differences", partial(figures.forest, pairs)
+        yield "differences", partial(figures.forest, [pair.led for pair in pairs])
     if results.comparison.controls:
         recordings = results.comparison.controls[0].of_recordings
         yield "controls", partial(recorded.time_controls if recordings else figures.controls, results)
     yield "pareto", partial(pareto.pareto, results, table)
+    yield "answer", partial(pareto.pareto, results, table, most_panels=1)
     if results.court:
         for case in court_words.shown(results.court):
             yield court_words.figure_name(case), partial(court.chart, case, results.court, colours)
@@ -244,11 +257,6 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
     yield "recorded", partial(recorded.while_it_happens, results)
     if anytime.sources(results):
         yield "conversion", partial(anytime.conversion, results)
-    for name, colour in colours.items():
-        if tested := results.of(name):
-            matrix = tables.confusion(tested)
-            drawn = partial(figures.confusion_matrix, matrix, results.dataset.classes, colour)
-            yield f"confusion-{style.file_name(name)}", drawn
     if measured := confidence.calibrations(results):
         yield "reliability", partial(reliability.diagrams, measured, colours)
     if words.robustness_by_contender(results):

@@ -34,6 +34,8 @@ CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 _BAR = 0.3
 """How faint the bar is that goes to where nothing is skipped."""
 MOST_STEPS = 128
+_FINE = 8
+"""Points of a line from one power of two to the next."""
 LOWEST_RATE = 1e-4
 HIGHEST_RATE = 10.0
 _LOOKS = (
@@ -129,13 +131,14 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     return kept
 
 
-def pareto(results: Results, table: energy.Table) -> Figure | None:
+def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figure | None:
     """Accuracy against energy as estimated by `table`, and against the measured time of one image.
 
     None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit
     takes its images step by step, as a stream, which takes longer a step than
     all steps in one call. Both axes of cost are logarithmic. A line joins the Pareto `front`; bars are a standard
-    deviation over seeds on either side. A panel shows those whose cost is known.
+    deviation over seeds on either side. A panel shows those whose cost is known; with `most_panels`
+    1, there is the first alone.
     """
     known = points(results, table)
     time = "one answer, from input to label (measured on this machine)"
@@ -143,7 +146,7 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
         ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
     ]
-    panels = [panel for panel in panels if panel[2]]
+    panels = [panel for panel in panels if panel[2]][:most_panels]
     if not panels:
         return None
     figure, all_axes = style.new_panels(len(panels), 3.6, sharey=True)
@@ -275,7 +278,7 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
-    steps = np.geomspace(1, MOST_STEPS, 60)
+    steps = np.geomspace(1, MOST_STEPS, 1 + _FINE * (MOST_STEPS.bit_length() - 1))
     figure, panels = style.new_panels(len(MEMORIES), 2.5, abreast=3, sharey=True)
     rate = operations.totals.spikes_per_neuron_and_step or 0.0
     for axes, memory in zip(panels, MEMORIES, strict=True):
@@ -291,8 +294,9 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
             label = style.shortened(table.title, 44)
             (drawn,) = axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
             style.told(drawn, [
-                {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": step, "break-even rate": rate}
-                for step, rate in zip(steps, known, strict=True)
+                {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": round(steps[k]),
+                 "break-even rate": known[k]} if k % _FINE == 0 else None
+                for k in range(len(steps))
             ])  # fmt: skip
         axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)
         axes.text(0.97, 1.2, "more than one a step", fontsize=7, color=style.QUIET, ha="right", va="bottom",
