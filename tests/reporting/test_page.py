@@ -64,6 +64,11 @@ def with_comparison(comparison, **changes):
     return replace(comparison, results=structs.replace(comparison.results, comparison=concluded))
 
 
+def scripts_of(shown):
+    """Those that run, the one with the pictures, and one with the data of each chart."""
+    return len(rendering.SCRIPTS) + 1 + shown.source.count('class="chart"')
+
+
 def figures_of(comparison):
     return {path.name for path in (comparison.out / "figures").iterdir()}
 
@@ -90,7 +95,8 @@ def test_the_page_stands_alone(comparison):
     shown = Page(path)
     assert shown.loaded
     assert all(address.startswith("data:image/") for address in shown.loaded)
-    # The policy names its own scripts, and lets no other run.
+    # Its own scripts and what they are told; the policy names the former, and the others do not run.
+    assert shown.tags.count("script") == scripts_of(shown)
     policy = re.search(r"script-src ([^\"]*)", html.unescape(shown.source))[1]
     assert policy == " ".join(map(rendering.policy_of, rendering.scripts()))
     assert not re.search(r"https?://|url\((?!data:image/webp;|#)|@import|\son\w+=", shown.source)
@@ -180,7 +186,7 @@ def test_names_are_text_never_markup(make_run, make_prepared):
 
     shown = Page(report(noted))
 
-    assert shown.tags.count("script") == len(rendering.SCRIPTS) + 1 + shown.source.count('class="chart"')
+    assert shown.tags.count("script") == scripts_of(shown)
     assert all(address.startswith("data:image/") for address in shown.loaded)
     assert all(name in shown.text for name in names)
     assert "<b>won</b>" in shown.text

@@ -34,6 +34,8 @@ CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 _BAR = 0.3
 """How faint the bar is that goes to where nothing is skipped."""
 MOST_STEPS = 128
+_FINE = 8
+"""Points of a line from one power of two to the next."""
 LOWEST_RATE = 1e-4
 HIGHEST_RATE = 10.0
 _LOOKS = (
@@ -277,7 +279,7 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
-    steps = np.geomspace(1, MOST_STEPS, 60)
+    steps = np.geomspace(1, MOST_STEPS, 1 + _FINE * (MOST_STEPS.bit_length() - 1))
     figure, panels = style.new_panels(len(MEMORIES), 2.5, abreast=3, sharey=True)
     rate = operations.totals.spikes_per_neuron_and_step or 0.0
     for axes, memory in zip(panels, MEMORIES, strict=True):
@@ -293,8 +295,9 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
             label = style.shortened(table.title, 44)
             (drawn,) = axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
             style.told(drawn, [
-                {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": step, "break-even rate": rate}
-                for step, rate in zip(steps, known, strict=True)
+                {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": round(steps[k]),
+                 "break-even rate": known[k]} if k % _FINE == 0 else None
+                for k in range(len(steps))
             ])  # fmt: skip
         axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)
         axes.text(0.97, 1.2, "more than one a step", fontsize=7, color=style.QUIET, ha="right", va="bottom",

@@ -121,16 +121,16 @@ def new_panels(
     return figure, grid[:number]
 
 
-def told(artist: Artist, rows: Sequence[Row]) -> None:
-    """Says what `artist` shows: a row for each of its points, or a single one for all of it.
+def told(artist: Artist, rows: Sequence[Row | None]) -> None:
+    """Says what `artist` shows: a row for each of its points, None where one says nothing, or a single one for all.
 
     On a page these are what a reader sees at the pointer, and what can be downloaded (`reporting.svg`).
     """
-    artist.told = [{name: _plain(value) for name, value in row.items()} for row in rows]  # type: ignore[attr-defined]
+    artist.told = [row and {name: _plain(value) for name, value in row.items()} for row in rows]  # type: ignore
 
 
-def rows_of(artist: Artist) -> list[Row]:
-    """What it was `told`; none of most."""
+def rows_of(artist: Artist) -> list[Row | None]:
+    """What it was `told`; of most nothing."""
     return getattr(artist, "told", [])
 
 

@@ -70,6 +70,11 @@ class Chart:
         columns = self.columns
         return [[said(name, row.get(name)) for name in columns] for row in self.rows[:MOST_LISTED]]
 
+    @property
+    def worded(self) -> list[bool]:
+        """Of each of `columns`, whether it has words instead of numbers."""
+        return [any(isinstance(row.get(name), str) for row in self.rows) for name in self.columns]
+
     def shown(self, label: str) -> Markup:
         """Both for a page, which shows the one that fits; `label` says what is to be seen."""
         told = f'role="img" aria-label="{escape(visible(label))}"'
@@ -82,7 +87,7 @@ def chart(draw: Callable[[], Figure | None], figure: Figure, path: Path) -> Char
     root = _drawn(figure, f"{name}-wide")
     with files.atomic_path(path) as temporary:
         temporary.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
-    rows = list({repr(row): row for artist in _telling(figure) for row in style.rows_of(artist)}.values())
+    rows = list({repr(row): row for artist in _telling(figure) for row in style.rows_of(artist) if row}.values())
     wide = _on_page(root, figure, "wide")
     with style.drawn_for(style.PHONE):
         small = draw() or figure
@@ -211,8 +216,8 @@ def _on_page(root: ElementTree.Element, figure: Figure, kind: str) -> str:
     marks = ElementTree.SubElement(root, f"{{{_SVG}}}g", {"class": "tips"})
     height = figure.get_figheight() * POINTS
     for place, row in _places(figure):
-        box = (place.x0, height - place.y1, place.width, place.height)
-        sides = dict(zip(("x", "y", "width", "height"), (f"{side:.1f}" for side in box), strict=True))
+        box = (place.x0, height - place.y1, place.width, place.height, min(place.width, place.height, 2 * _REACH) / 2)
+        sides = dict(zip(("x", "y", "width", "height", "rx"), (f"{side:.4g}" for side in box), strict=True))
         ElementTree.SubElement(marks, f"{{{_SVG}}}rect", {**sides, "data-tip": tip(row)})
     for name in ("width", "height"):
         del root.attrib[name]
@@ -234,6 +239,7 @@ def _places(figure: Figure) -> Iterator[tuple[Bbox, style.Row]]:
         rows, points = style.rows_of(artist), _points(artist)
         if points is None or len(points) != len(rows):
             (row,) = rows
+            assert row is not None
             box = artist.get_window_extent().padded(1.5)
             if artist.axes is not None:
                 box = Bbox.intersection(box, artist.axes.get_window_extent()) or box
@@ -242,7 +248,7 @@ def _places(figure: Figure) -> Iterator[tuple[Bbox, style.Row]]:
             continue
         limits = artist.axes.get_window_extent().padded(_REACH) if artist.axes is not None else figure.bbox
         for (x, y), row in zip(points, rows, strict=True):
-            if math.isfinite(x + y) and limits.contains(x, y):
+            if row and math.isfinite(x + y) and limits.contains(x, y):
                 yield Bbox.from_extents(x - _REACH, y - _REACH, x + _REACH, y + _REACH), row
 
 
