@@ -63,7 +63,7 @@ def look_inside(
     as_picture = picture if len(picture) in (1, 3) else picture_of(picture.sum(0))[None]
     return Inside(
         noun="image" if first.card.preprocessing.binning is None else "recording",
-        image=pictures(as_picture[None] / 255, MAP_BYTES),
+        picture=pictures(as_picture[None] / 255, MAP_BYTES),
         classes=[first.card.classes[k] for k in shown],
         truth=None if true is None else shown.index(true),
         energy=table.title,
