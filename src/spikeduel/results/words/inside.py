@@ -26,7 +26,7 @@ def how_found(inside: Inside) -> str:
     """How the attribution and the energies come about."""
     surrogate = " The gradient of a spike is that of its surrogate." if any(e.spiking for e in inside.models) else ""
     return (
-        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this one, for the network's "
-        f"own answer.{surrogate} Energy: an estimate from counted operations ({inside.energy}), without memory, the low "
-        "end. Of a layer, at most 40 neurons and 6 channels are shown."
+        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this one, for the "
+        f"network's own answer.{surrogate} Energy: an estimate from counted operations ({inside.energy}), without "
+        "memory, the low end. Of a layer, at most 40 neurons and 6 channels are shown."
     )
