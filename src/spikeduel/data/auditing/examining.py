@@ -70,10 +70,12 @@ def examine(
     """
     progress, unreadable = progress or Progress(), unreadable or {}
     counted = file_counts(experiment, prepared, unreadable)
-    path = files.cache_dir() / "audits" / f"{_key(experiment, prepared, split, unreadable, counted)}.json"
+    path = kept_in() / f"{_key(experiment, prepared, split, unreadable, counted)}.json"
     try:
         # Not msgspec's own JSON: the names of files may be no Unicode.
-        return typed.converted(files.read_json(path), Audit)
+        audit = typed.converted(files.read_json(path), Audit)
+        files.touch(path)
+        return audit
     except InputError:
         audit = _examine(experiment, prepared, split, progress, unreadable, counted)
     try:
@@ -83,6 +85,11 @@ def examine(
     except (InputError, OSError) as error:
         progress.say(f"the audit is not kept for the next time: {error}")
     return audit
+
+
+def kept_in() -> Path:
+    """The folder of the audits that `examine` keeps, a file each."""
+    return files.cache_dir() / "audits"
 
 
 def _key(
