@@ -9,9 +9,63 @@ from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
+    from spikeduel.results.between import RunsCompared
     from spikeduel.trials.cleaning import Found
 
 RUNS = Path("runs")
+
+
+@command("as_json", epilog="Examples: spikeduel runs · spikeduel runs my-images-strong-85 my-images-strong-3f")
+def runs(
+    given: Given,
+    chosen: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN OTHER]", help="Two runs to compare; or a folder of runs.")
+    ] = None,
+    folder: Path = RUNS,
+) -> None:
+    """List the runs at hand, newest first, with the settings that set them apart; or compare two.
+
+    Of two runs it says in which settings they differ, what each contender got, and, where both were tested on the same
+    images, what may be concluded.
+
+    Args:
+        folder (--runs FOLDER): The folder that holds the runs. (Default: runs)
+    """
+    from spikeduel.results import between
+    from spikeduel.results.words import between as words
+
+    names = chosen or []
+    if len(names) > 2 or (len(names) == 1 and not Path(names[0]).is_dir()):
+        raise InputError("name two runs to compare, or a folder of runs, or nothing.")
+    if len(names) == 2:
+        _compared(given, between.compare(*(between.named(name, folder) for name in names)))
+        return
+    folder = Path(names[0]) if names else folder
+    rows = between.list_runs(folder, lambda text: typer.echo(text, err=True))
+    if given.as_json:
+        print_json(rows)
+    elif rows:
+        table, others = words.table(rows)
+        typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(others)}" if others else ""))
+    else:
+        typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
+
+
+def _compared(given: Given, compared: "RunsCompared") -> None:
+    from spikeduel.results.words import between as words
+    from spikeduel.results.words.tables import render
+
+    if given.as_json:
+        print_json(compared)
+        return
+    for side, run, created in zip("AB", (compared.a, compared.b), compared.created, strict=True):
+        typer.echo(f"{side}: {run} ({words.moment(created)})")
+    rows = words.setting_rows(compared)
+    typer.echo(f"\n{render(rows) if rows else 'All settings are the same.'}\n")
+    if rows := words.contender_rows(compared):
+        typer.echo(f"{render(rows)}\n")
+    for text in words.sentences(compared):
+        typer.echo(wrapped(text, "  · "))
 
 
 @command(

@@ -1,7 +1,6 @@
 """A finished comparison: read from a run's folder, also one of an earlier version, asked, and written down."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,37 +156,6 @@ def load_run(run: Path | str) -> Comparison:
         except InputError as error:
             raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
-
-
-def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[dict[str, Any]]:
-    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies and test images by contender,
-    models.
-
-    `say` hears of those that cannot be read.
-    """
-    found = []
-    for path in Path(folder).glob("*/results.json"):
-        try:
-            results = load_run(path.parent).results
-        except InputError as error:
-            say(f"left out: {error}")
-            continue
-        tests = {name: [t.test for t in results.of(name) if t.test] for name in results.contenders}
-        tests = {name: of_one for name, of_one in tests.items() if of_one}
-        found.append(
-            {
-                "run": str(path.parent),
-                "created": results.created,
-                "dataset": results.dataset.name,
-                "encoding": results.experiment.encoding,
-                "seeds": results.experiment.seeds,
-                "epochs": max(trial.epochs for trial in results.trials),
-                "accuracy": {name: [test.accuracy for test in of_one] for name, of_one in tests.items()},
-                "images": {name: [test.n for test in of_one] for name, of_one in tests.items()},
-                "models": [str(path.parent / trial.model) for trial in results.trials if trial.model],
-            }
-        )
-    return sorted(found, key=lambda run: run["created"], reverse=True)
 
 
 # ---- results of schema 1, which had other names, and kept conclusions as sentences alone

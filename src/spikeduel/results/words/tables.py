@@ -202,25 +202,6 @@ def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
     return rows
 
 
-def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """`list_runs` as rows of text."""
-    return [
-        {
-            "run": run["run"],
-            "created": run["created"].replace("T", " ")[:16],
-            "dataset": run["dataset"],
-            "encoding": run["encoding"],
-            "seeds": str(run["seeds"]),
-            "epochs": str(run["epochs"]),
-            "accuracy": ", ".join(
-                f"{name} {averaged(values, weights=run['images'][name])}" for name, values in run["accuracy"].items()
-            ),
-            "models": f"{len(run['models'])} in models/",
-        }
-        for run in runs
-    ]
-
-
 def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
     """One network's operations layer by layer, and its estimated energy by the table of this name."""
     total = operations.totals
