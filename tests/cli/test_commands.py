@@ -378,12 +378,13 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
         json.loads(spikeduel("evaluate", path, "digits", "--json", "--quiet").stdout)["accuracy"]
         for path in (model, "again.safetensors")
     ]
-    assert accuracies[0] == accuracies[1]
+    own = json.loads(spikeduel("evaluate", model, "--json", "--quiet").stdout)
+    assert accuracies[0] == accuracies[1] == own["accuracy"]
     done = spikeduel("export", model, "--to", "nir", "--out", "c.nir", "--weights", "int8")
     assert done.exit_code == 2
     assert "for the ONNX formats" in done.output
     assert not (desk / "c.nir").exists()
-    assert "add --dataset" in refused(desk, "export", model, "--to", "nir", "--out", "c.nir", "--data-dir", "files")
+    assert "files, where nothing is now" in refused(desk, "export", model, "--out", "c.onnx", "--data-dir", "files")
 
 
 def test_report_is_written_again(finished, desk, unpainted):
