@@ -320,6 +320,16 @@ class Audit(Frozen):
             if lacks.get(finding.kind):
                 raise ValueError(f"the finding {finding.kind} has no numbers")
 
+    def __repr__(self) -> str:
+        from spikeduel.results.words.notebook import brief  # words know the types that they are about
+
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        from spikeduel.results.words.notebook import of_audit
+
+        return of_audit(self)
+
     @property
     def ok(self) -> bool:
         """Whether nothing was found that would invalidate a result."""

@@ -15,16 +15,17 @@ from spikeduel.results.controlled import ControlRow
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Conclusions, Results
 from spikeduel.results.significance import reservation
-from spikeduel.results.words import audit, caveats
-from spikeduel.results.words.answer import headline
+from spikeduel.results.words import audit, caveats, notebook
+from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import of_controls, on_time
 from spikeduel.results.words.nouns import said_of
+from spikeduel.results.words.numbers import listed
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import RENAMED, of_earlier, read_experiment
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, MissingExtra, unknown
+from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -37,6 +38,16 @@ class Comparison:
     experiment: Experiment
     results: Results
     out: Path
+
+    def __repr__(self) -> str:
+        contenders, name = listed(self.results.contenders), self.results.dataset.name
+        return f"{visible(f'<Comparison of {contenders} on {name}, in {self.out}>')}\n{visible(self.headline())}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the answer, its table, and a chart."""
+        table = rows(self.results)
+        parts = (table, LEGEND if len(table) > 1 else "", notebook.chart(self.results))
+        return notebook.page(self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}")
 
     @property
     def failed(self) -> bool:
