@@ -18,7 +18,7 @@ from spikeduel.data.auditing.neighbours import gradients
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
-from spikeduel.results.words.numbers import counted
+from spikeduel.results.words.numbers import counted, in_minutes
 from spikeduel.settings import Experiment
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
@@ -251,7 +251,7 @@ def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
     epochs = ", ".join(f"{name} {counted(number, 'epoch')}" for name, number in budget.epochs.items())
     why = "as given" if budget.given else "by the size of the set; --minutes changes that"
     of = "seed and fold" if any(each.split.fold is not None for each in trials) else "seed"
-    text = f"{budget.minutes:g} minutes of training a {of} ({why}): {epochs}."
+    text = f"{in_minutes(budget.minutes)} of training a {of} ({why}): {epochs}."
     if budget.busy:
         text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
     if not missing:
