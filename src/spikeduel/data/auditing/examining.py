@@ -12,7 +12,7 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, cache, catalogue, socofing
-from spikeduel.data.auditing import duplicates, moved, neighbours, statistics, stretches
+from spikeduel.data.auditing import duplicates, moved, naming, neighbours, statistics, stretches
 from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.file_formats import Format, file_counts, file_formats, file_properties, properties_of
 from spikeduel.data.auditing.findings import findings
@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 12
+VERSION = 13
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -183,6 +183,7 @@ def _examine(
         files=counted,
         labels=checked,
         noun="recording" if recordings else "image",
+        suggested_groups=naming.suggested(names, labels) if names and prepared.groups is None else None,
         stretches=None
         if shared is None
         else audits.SharedStretches(within=int(shared.within.sum()), **across_sides(shared.across, shared.earlier[0])),
