@@ -132,7 +132,8 @@ def _show(found: "Found", days: float) -> None:
         for title, some in by_kind.items()
         if some
     ]
-    typer.echo(render(rows) if rows else "Nothing to remove: all that is here is needed.")
+    nothing = "Nothing to remove." if found.kept else "Nothing to remove: all that is here is needed."
+    typer.echo(render(rows) if rows else nothing)
     if rows:
         told = "Runs keep their models and results. The same command as before would train, or prepare, these anew"
         goes_on = "; an interrupted training would begin again" if by_kind[titles["unfinished"]] else ""
