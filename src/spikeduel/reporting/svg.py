@@ -228,12 +228,12 @@ def _places(figure: Figure) -> Iterator[tuple[Bbox, style.Row]]:
     for artist in telling(figure):
         rows, points = style.rows_of(artist), _points(artist)
         if points is None or len(points) != len(rows):
-            (row,) = (row for row in rows if row)
+            (only,) = (row for row in rows if row)
             box = artist.get_window_extent().padded(1.5)
             if artist.axes is not None:
                 box = Bbox.intersection(box, artist.axes.get_window_extent()) or box
             if np.isfinite(box.extents).all():
-                yield box, row
+                yield box, only
             continue
         limits = artist.axes.get_window_extent().padded(_REACH) if artist.axes is not None else figure.bbox
         for (x, y), row in zip(points, rows, strict=True):
