@@ -1,47 +1,37 @@
-"""A browser for tests that look at pages in one. They are skipped where there is none."""
+"""Pages in a real browser: the Chromium or Chrome of this machine, without a window."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
-@pytest.fixture(scope="module")
+@contextmanager
 def browser():
-    """A Chromium without a window. It ends with the module: its event loop would be in the way of other tests."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    """The browser, driven by Playwright; the test is skipped where one of the two is missing."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright (pip install playwright)")
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the path")
-    with playwright.sync_playwright() as driver:
-        # Root, as in a container, has no sandbox of Chromium's.
-        started = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
+        pytest.skip(f"needs a browser: none of {', '.join(NAMES)} is installed")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield running
+        running.close()
 
 
-@pytest.fixture
-def open_page(browser):
-    """Opens a file, `width` pixels wide, in a light or dark scheme. At the end none may have complained or asked for
-    anything but itself.
-    """
-    opened, complaints = [], []
-
-    def open_page(path, width=1280, scheme="light"):
-        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        opened.append(page)
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        address = path.resolve().as_uri()
-        page.on(
-            "request",
-            lambda request: request.url.startswith((address, "data:", "blob:")) or complaints.append(request.url),
-        )
-        page.goto(address)
-        return page
-
-    yield open_page
-    for page in opened:
-        page.close()
+@contextmanager
+def opened(running, path, width=1280, height=800, scheme="light", **settings):
+    """A page of a file in a `running` browser. Nothing may be asked for, and nothing may be complained about."""
+    context = running.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **settings)
+    page, complaints, asked = context.new_page(), [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.resolve().as_uri())
+    yield page
     assert complaints == []
+    # The page itself, and pictures that are in it.
+    assert [url for url in asked[1:] if not url.startswith("data:")] == []
+    context.close()

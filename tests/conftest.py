@@ -20,10 +20,6 @@ if not torch.cuda.is_available():
 import numpy as np
 import pytest
 
-from browser import browser, open_page
-
-__all__ = ["browser", "open_page"]
-
 
 def pytest_collection_modifyitems(items):
     """Tests of the whole program first: they take longest, and processes that share the tests shall end together."""

@@ -17,7 +17,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_prepared():
     """Makes a data set of random images, whose classes differ in brightness."""
 

@@ -131,14 +131,14 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     return kept
 
 
-def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figure | None:
+def pareto(results: Results, table: energy.Table, glance: bool = False) -> Figure | None:
     """Accuracy against energy as estimated by `table`, and against the measured time of one image.
 
     None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit
     takes its images step by step, as a stream, which takes longer a step than
     all steps in one call. Both axes of cost are logarithmic. A line joins the Pareto `front`; bars are a standard
-    deviation over seeds on either side. A panel shows those whose cost is known; with `most_panels`
-    1, there is the first alone.
+    deviation over seeds on either side. A panel shows those whose cost is known. At a
+    `glance` there is the first panel alone, without a legend.
     """
     known = points(results, table)
     time = "one answer, from input to label (measured on this machine)"
@@ -146,10 +146,10 @@ def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figur
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
         ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
     ]
-    panels = [panel for panel in panels if panel[2]][:most_panels]
+    panels = [panel for panel in panels if panel[2]][: 1 if glance else None]
     if not panels:
         return None
-    figure, all_axes = style.new_panels(len(panels), 3.6, sharey=True)
+    figure, all_axes = style.new_panels(len(panels), 3.0 if glance else 3.6, sharey=True)
     handles = [
         style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
                   markerfacecolor=look.get("facecolors", style.QUIET))
@@ -158,7 +158,8 @@ def pareto(results: Results, table: energy.Table, most_panels: int = 2) -> Figur
     if panels[0][0] == "energy":
         handles.append(style.key("to nothing skipped", linewidth=2.5, alpha=_BAR))
     handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
-    style.legend(figure, handles, len(handles))
+    if not glance:
+        style.legend(figure, handles, len(handles))
     for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
         style.quiet(axes, title, x=x, y="accuracy on the test set", grid=True)
         _draw(axes, shown)

@@ -63,10 +63,9 @@ class Answered:
         of_a, of_b = self._predicted.get(a, {}), self._predicted.get(b, {})
         for seed in sorted(of_a.keys() & of_b.keys()):
             a_right, b_right = of_a[seed] == self.truth, of_b[seed] == self.truth
-            for side, chosen in (
-                ("only_a", a_right & ~b_right), ("only_b", b_right & ~a_right), ("neither", ~a_right & ~b_right)
-            ):  # fmt: skip
-                sides[side].update(np.flatnonzero(chosen).tolist())
+            sides["only_a"].update(np.flatnonzero(a_right & ~b_right).tolist())
+            sides["only_b"].update(np.flatnonzero(b_right & ~a_right).tolist())
+            sides["neither"].update(np.flatnonzero(~a_right & ~b_right).tolist())
         return Disagreement(a, b, {side: self._worst_first(rows) for side, rows in sides.items()})
 
     def _worst_first(self, rows: Counter[int]) -> list[int]:

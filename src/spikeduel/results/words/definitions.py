@@ -1,9 +1,12 @@
 """What the words of a report mean, each in a sentence or two: shown where a word is hovered over or tapped."""
 
+from spikeduel.results.words.answer import MEANINGS, RULE
 from spikeduel.results.words.costs import LEAST, ZEROS
 from spikeduel.results.words.tables import TWO_WAYS
 
-DEFINITIONS = {
+DEFINITIONS: dict[str, str] = {
+    **{str(quantity): text for quantity, text in MEANINGS.items()},
+    "the rule": RULE.removeprefix("The rule: "),
     "precision": "Share of the answers with a class that are correct; over classes, each counts alike (macro average).",
     "recall": "Share of a class's images that are answered correctly; over classes, each counts alike (macro average).",
     "F1": "The harmonic mean of precision and recall; over classes, each counts alike (macro average).",
