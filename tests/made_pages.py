@@ -2,7 +2,8 @@
 
 from PIL import Image
 
-from spikeduel.reporting.svg import Chart
+from spikeduel.reporting import style
+from spikeduel.reporting.svg import Chart, telling
 from spikeduel.system import files
 
 
@@ -28,3 +29,8 @@ def unmoved(encoded, image, path):
     unpainted(None, path.with_suffix(".png"))
     Image.new("L", (1, 1), 255).save(path, format="gif")
     return path
+
+
+def told(figure):
+    """All rows that a figure tells, those of a mark after those of the other."""
+    return [row for artist in telling(figure) for row in style.rows_of(artist) if row]

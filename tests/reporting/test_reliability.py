@@ -8,6 +8,7 @@ import torch
 from markupsafe import escape
 from msgspec import structs
 
+from made_pages import told
 from made_results import make_results, with_dataset, with_trials
 from spikeduel.data import Split
 from spikeduel.data.auditing import examine
@@ -245,3 +246,15 @@ def test_that_the_audit_is_of_the_first_fold_is_said(planted, make_run, unpainte
     audit = examine(run.experiment, planted, SPLIT)
     in_folds = with_dataset(run.results, folds=folds, audit=audit)
     assert first_fold(in_folds.dataset) in report(replace(run, results=in_folds)).read_text()
+
+
+def test_bins_tell_their_confidence_and_accuracy():
+    found = calibration(0)
+    rows = told(reliability.diagrams({"dense-snn": [found]}, {"dense-snn": "red"}))
+    raw = [row for row in rows if row["answers"] == "raw"]
+    assert len(raw) == 2 * len(found.bins)
+    for row, each in zip(raw, found.bins, strict=False):
+        assert row["number"] == each.count
+        assert row["accuracy, %"] == (pytest.approx(100 * each.accuracy, rel=1e-5) if each.count else None)
+    scaled = [row["number"] for row in rows if row["answers"] == "after temperature"]
+    assert scaled == [each.count for each in found.scaled.bins if each.count]

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from made_pages import told
 from spikeduel.reporting import report, report_tuning, tuning_trials
 from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import TuningRecord
@@ -99,3 +100,14 @@ def test_a_comparisons_page_has_the_section(make_run, tuning, unpainted):
     assert "loss became &lt;NaN&gt;" in page
     assert "dense-snn: learning_rate 0.002" in page
     assert (comparison.out / "figures" / "tuning.png").is_file()
+
+
+def test_the_figure_tells_every_trial_and_which_was_chosen(tuning):
+    rows = told(tuning_trials(tuning))
+    tried = [row for row in rows if "trial" in row]
+    accuracies = {(row["contender"], row["trial"]): row["accuracy, %"] for row in tried}
+    assert list(accuracies.values()) == [50, 75, 62.5, 87.5, 25]
+    # The second of the CNN failed.
+    assert ("small-cnn", 2) not in accuracies
+    assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
+    assert [row["expected best, %"] for row in rows if "trials" in row] == [50, 75, 75, 87.5, 87.5, 87.5]

@@ -204,7 +204,7 @@ def conversion(results: Results) -> Figure:
     Means over seeds, with a band of a standard deviation. `results` has converted networks (`sources`).
     """
     colours = style.contender_colours(results.trials)
-    figure = style.new_figure(3.2, 0.8 * style.canvas().width)
+    figure = style.new_figure(3.2, 6.4)
     axes = style.quiet(figure.subplots(), "", x="time steps", y="accuracy on the test set", grid=True)
     lowest, longest = 1.0, 1
     for name, source in sources(results).items():

@@ -155,7 +155,7 @@ def controls(results: Results) -> Figure:
     controlled = results.comparison.controls
     colours = style.contender_colours(results.trials)
     longest = 1 + max(len(each.rows) for each in controlled)
-    figure, panels = style.new_panels(len(controlled), max(2.3, 0.8 + 0.36 * longest * style.canvas().narrow))
+    figure, panels = style.new_panels(len(controlled), max(2.3, 0.8 + 0.46 * longest * style.canvas().narrow))
     for axes, each in zip(panels, controlled, strict=True):
         title = f"{style.shortened(each.contender, 30)}, {counted(each.num_steps or 1, 'step')}"
         style.quiet(axes, title, x="test accuracy, %")

@@ -325,6 +325,6 @@ def _save(drawings: Iterable[tuple[str, Callable[[], Figure | None]]], folder: P
     for name, draw in drawings:
         if figure := draw():
             shown[name] = style.save(figure, folder / f"{name}.png")
-            if svg.tells(figure):
+            if svg.telling(figure):
                 shown[name] = svg.chart(draw, figure, folder / f"{name}.svg")
     return shown

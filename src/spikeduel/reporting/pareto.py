@@ -296,7 +296,7 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
             (drawn,) = axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
             style.told(drawn, [
                 {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": round(steps[k]),
-                 "break-even rate": known[k]} if k % _FINE == 0 else None
+                 "break-even rate": "any" if np.isinf(known[k]) else known[k]} if k % _FINE == 0 else None
                 for k in range(len(steps))
             ])  # fmt: skip
         axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)

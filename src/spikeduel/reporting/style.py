@@ -259,7 +259,7 @@ def name_rows(axes: Axes, places: Sequence[float], names: Sequence[str]) -> None
         for place, name in zip(places, names, strict=True):
             axes.annotate(
                 name, (0, place), (0, 4), xycoords=("axes fraction", "data"), textcoords="offset points", va="bottom",
-                fontsize=SMALL, color=INK,
+                fontsize=SMALL, color=INK, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
             )  # fmt: skip
 
 

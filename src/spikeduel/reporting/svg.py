@@ -32,7 +32,6 @@ POINTS = 72
 """Units of an SVG to the inch."""
 MOST_LISTED = 100
 """Rows of the table under a chart; a download has all."""
-_SVG = "http://www.w3.org/2000/svg"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 _REACH = 4.0
 """Half the side of the mark that stands for a point, in `POINTS`."""
@@ -87,19 +86,15 @@ def chart(draw: Callable[[], Figure | None], figure: Figure, path: Path) -> Char
     root = _drawn(figure, f"{name}-wide")
     with files.atomic_path(path) as temporary:
         temporary.write_text(ElementTree.tostring(root, encoding="unicode"), encoding="utf-8")
-    rows = list({repr(row): row for artist in _telling(figure) for row in style.rows_of(artist) if row}.values())
+    rows = list({repr(row): row for artist in telling(figure) for row in style.rows_of(artist) if row}.values())
     wide = _on_page(root, figure, "wide")
     with style.drawn_for(style.PHONE):
         small = draw() or figure
     return Chart(name, wide, _on_page(_drawn(small, f"{name}-narrow"), small, "narrow"), rows)
 
 
-def tells(figure: Figure) -> bool:
-    """Whether something in it says what it shows (`style.told`)."""
-    return bool(_telling(figure))
-
-
-def _telling(figure: Figure) -> list[Artist]:
+def telling(figure: Figure) -> list[Artist]:
+    """What in it says what it shows (`style.told`); nothing in pictures."""
     return [artist for artist in figure.findobj() if style.rows_of(artist)]
 
 
@@ -145,41 +140,39 @@ def _drawn(figure: Figure, prefix: str) -> ElementTree.Element:
     mixed = MixedModeRenderer(figure, width, height, style.DPI, renderer)
     figure.draw(mixed)  # type: ignore[arg-type]
     mixed.finalize()
-    for prefix_of_names, address in (("", _SVG), ("xlink", _LINK[1:-5])):
-        ElementTree.register_namespace(prefix_of_names, address)
     root = ElementTree.fromstring(written.getvalue())
     _without_overhead(root)
     _renamed(root, prefix)
-    size = [f"{inches * POINTS:g}" for inches in (width, height)]
+    wide, high = (f"{inches * POINTS:g}" for inches in (width, height))
     root.attrib.clear()
     root.attrib |= {
-        "viewBox": f"0 0 {' '.join(size)}", "width": size[0], "height": size[1], "stroke-linejoin": "round",
-        "stroke-linecap": "butt", "font-family": "'DejaVu Sans', Verdana, sans-serif",
+        "xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {wide} {high}", "width": wide, "height": high,
+        "stroke-linejoin": "round", "stroke-linecap": "butt", "font-family": "'DejaVu Sans', Verdana, sans-serif",
     }  # fmt: skip
     return root
 
 
 def _without_overhead(root: ElementTree.Element) -> None:
-    """Removes metadata, styles of the whole document, and fonts of single texts; shortens numbers."""
+    """Removes metadata, styles of the whole document, and fonts of single texts; shortens names and numbers."""
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
     for parent in list(root.iter()):
         for child in list(parent):
-            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style") or (
-                child.tag in (f"{{{_SVG}}}defs", f"{{{_SVG}}}g") and not len(child)
-            ):
+            if child.tag in ("metadata", "style") or (child.tag in ("defs", "g") and not len(child)):
                 parent.remove(child)
+
+    def rounded(number: re.Match[str]) -> str:
+        return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
     for element in root.iter():
         element.tail = None
         if not len(element) and element.text and not element.text.strip():
             element.text = None
         for name in ("d", "x", "y", "transform", "width", "height"):
             if name in element.attrib:
-                element.set(name, re.sub(r"-?\d+\.\d{3,}", _short, " ".join(element.get(name, "").split())))
+                element.set(name, re.sub(r"\d+\.\d{3,}", rounded, " ".join(element.get(name, "").split())))
         if "style" in element.attrib:
             element.set("style", _own_size(element.get("style", "")))
-
-
-def _short(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def _own_size(look: str) -> str:
@@ -213,19 +206,16 @@ def _renamed(root: ElementTree.Element, prefix: str) -> None:
 
 def _on_page(root: ElementTree.Element, figure: Figure, kind: str) -> str:
     """The markup of `root` in the page's colours, with a mark for each of the rows that `figure` tells."""
-    marks = ElementTree.SubElement(root, f"{{{_SVG}}}g", {"class": "tips"})
+    marks = ElementTree.SubElement(root, "g", {"class": "tips"})
     height = figure.get_figheight() * POINTS
     for place, row in _places(figure):
         box = (place.x0, height - place.y1, place.width, place.height, min(place.width, place.height, 2 * _REACH) / 2)
         sides = dict(zip(("x", "y", "width", "height", "rx"), (f"{side:.4g}" for side in box), strict=True))
-        ElementTree.SubElement(marks, f"{{{_SVG}}}rect", {**sides, "data-tip": tip(row)})
-    for name in ("width", "height"):
+        ElementTree.SubElement(marks, "rect", {**sides, "data-tip": tip(row)})
+    for name in ("xmlns", "width", "height", "font-family"):
         del root.attrib[name]
-    del root.attrib["font-family"]
-    root.set("class", kind)
-    root.set("style", f"--natural: {figure.get_figwidth():g}in")
-    markup = ElementTree.tostring(root, encoding="unicode").replace(f' xmlns="{_SVG}"', "")
-    return re.sub(r"#[0-9A-Fa-f]{6}\b", _in_scheme, markup)
+    root.attrib |= {"class": kind, "style": f"--natural: {figure.get_figwidth():g}in"}
+    return re.sub(r"#[0-9A-Fa-f]{6}\b", _in_scheme, ElementTree.tostring(root, encoding="unicode"))
 
 
 def _in_scheme(colour: re.Match[str]) -> str:
@@ -235,16 +225,15 @@ def _in_scheme(colour: re.Match[str]) -> str:
 
 def _places(figure: Figure) -> Iterator[tuple[Bbox, style.Row]]:
     """Where each row is to be pointed at, in `POINTS` from below; what the axes leave out is not."""
-    for artist in _telling(figure):
+    for artist in telling(figure):
         rows, points = style.rows_of(artist), _points(artist)
         if points is None or len(points) != len(rows):
-            (row,) = rows
-            assert row is not None
+            (only,) = (row for row in rows if row)
             box = artist.get_window_extent().padded(1.5)
             if artist.axes is not None:
                 box = Bbox.intersection(box, artist.axes.get_window_extent()) or box
             if np.isfinite(box.extents).all():
-                yield box, row
+                yield box, only
             continue
         limits = artist.axes.get_window_extent().padded(_REACH) if artist.axes is not None else figure.bbox
         for (x, y), row in zip(points, rows, strict=True):
