@@ -138,7 +138,7 @@ globalThis.spikeduelInside = (() => {
         const pale = colour(image, 0, pixel(y, "height"), pixel(x, "width")).map((each) => 255 - 0.35 * each);
         return mixed(pale, map.value(n, 0, y, x) > 0 ? WARM : COLD, share < 0.12 ? 0 : share);
       };
-      const words = (...[n, y, x]) => {
+      const words = (n, y, x) => {
         const value = map.value(n, 0, y, x) / map.most;
         return `${value < 0 ? "lowers" : "raises"} the score, by ${percent(Math.abs(value))} of the strongest pixel`;
       };
