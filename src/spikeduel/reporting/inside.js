@@ -302,7 +302,7 @@ globalThis.spikeduelInside = (() => {
       timer = setInterval(() => {
         if (element.isConnected) go(step + 1);
         if (!element.isConnected || step === steps - 1) stop();
-      }, calm ? 1500 : within(Math.max(150, 6000 / steps), 800));
+      }, calm ? 1500 : Math.min(800, Math.max(150, 6000 / steps)));
     });
     slider.addEventListener("input", () => (stop(), go(slider.value - 1)));
     const controls = make("div", { class: "sdi-controls", role: "group", "aria-label": "time" }, button, slider, now);
