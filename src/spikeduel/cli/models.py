@@ -158,11 +158,9 @@ def inspect(given: Given, models: list[Path], image: Path, out: Path | None = No
     from spikeduel.trials import evaluating
 
     opened = {path: given.opened(path) for path in models}
-    titles = [each.card.contender for each in opened.values()]
-    named = {
-        model.card.contender if titles.count(model.card.contender) == 1 else path.stem: model
-        for path, model in opened.items()
-    }
+    # By the shortest name that tells them apart.
+    ways = [[each.card.contender for each in opened.values()], [path.stem for path in opened], list(map(str, opened))]
+    named = dict(zip(next(way for way in ways if len(set(way)) == len(way)), opened.values(), strict=True))
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
     wanted = [each.strip() for each in formats.split(",") if each.strip()]
