@@ -144,6 +144,39 @@ def inspect(given: Given, image: Path, out: Path | None = None) -> None:
 
 
 @command(
+    *("answers_in", "model_code", "quiet"),
+    epilog="Examples: spikeduel play · spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
+    when_stopped="Nothing was changed.",
+)
+def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False) -> None:
+    """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
+
+    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
+    change. Images stay on this machine: the page can be reached from it alone, and nothing is kept. Ctrl-C ends it.
+    Needs: pip install 'spikeduel[play]'
+
+    Args:
+        models (MODEL…): One to four model files or names of networks that come with the package, of the same classes.
+            (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)
+        port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free. (Default: 8470)
+        no_browser (--no-browser): Print the page's address only.
+    """
+    from spikeduel import playing
+    from spikeduel.networks.model_files import load_model
+
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be from 0 to 65535, not {port}.")
+    named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
+    loaded = [load_model(each, own_code=given.model_code or (), precision=given.answers_in) for each in named]
+
+    def ready(address: str) -> None:
+        typer.echo(f"{address}\nThis machine alone can open it. Ctrl-C ends it.")
+
+    playing.play(loaded, port, ready, not no_browser, given.progress())
+    typer.echo("\nstopped.")
+
+
+@command(
     *("model", "out", "to", "weights", "images", "dataset", "data_dir", "assignments", "store", "as_json", "quiet"),
     *("model_code",),
     required=("model",),
