@@ -15,7 +15,6 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from starlette.testclient import TestClient
 
 from spikeduel.networks.model_files import load_model
 from spikeduel.playing import application, laid, serving
@@ -30,13 +29,31 @@ def table():
     return laid([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
 
 
+class Client:
+    """Asks the application as a browser would, each time in a loop of its own."""
+
+    def __init__(self, app):
+        self.app = app
+
+    def request(self, *arguments, **given):
+        async def run():
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=HOST) as client:
+                return await client.request(*arguments, **given)
+
+        return anyio.run(run)
+
+    def get(self, path, **given):
+        return self.request("GET", path, **given)
+
+
 @pytest.fixture(scope="module")
 def client(table):
-    return TestClient(application(table), base_url=HOST, raise_server_exceptions=False)
+    return Client(application(table))
 
 
 def ask(client, content=b"", headers=BINARY, **settings):
-    return client.post("/answer", params=settings, content=content, headers=headers)
+    return client.request("POST", "/answer", params=settings, content=content, headers=headers)
 
 
 def png(picture):
@@ -132,11 +149,13 @@ def test_what_cannot_be_used_is_refused_by_a_sentence(client, content, status, s
 
 
 def test_a_body_that_claims_too_much_is_not_read(client):
-    def parts():
+    async def parts():
         yield b"a"
         pytest.fail("read on")
 
-    reply = client.post("/answer", content=parts(), headers={**BINARY, "content-length": str(serving.MOST_BYTES * 9)})
+    reply = client.request(
+        "POST", "/answer", content=parts(), headers={**BINARY, "content-length": str(serving.MOST_BYTES * 9)}
+    )
     assert reply.status_code == 413
 
 
@@ -149,13 +168,23 @@ def test_another_content_type_is_refused(client, kind):
 
 @pytest.mark.parametrize(
     "path",
-    ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/play.py", "/..%2fplay.js", "//etc/passwd", "/static/play.js", "/answer/x"],
+    [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/play.py",
+        "/..%2fplay.js",
+        "//etc/passwd",
+        "/static/play.js",
+        "/answer/x",
+    ],
 )
 def test_no_other_path_leads_anywhere(client, path):
     assert client.get(httpx.URL(HOST, raw_path=path.encode())).status_code == 404
 
 
-@pytest.mark.parametrize("settings", [{"sample": "../../etc/passwd"}, {"encoding": "os:system"}, {"file": "/etc/passwd"}])
+@pytest.mark.parametrize(
+    "settings", [{"sample": "../../etc/passwd"}, {"encoding": "os:system"}, {"file": "/etc/passwd"}]
+)
 def test_settings_that_name_files_or_code_are_refused(client, settings):
     assert ask(client, **settings).status_code == 422
 
@@ -170,7 +199,12 @@ def test_a_foreign_host_gets_nothing(client, host, path):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://127.0.0.1:1"}, {"sec-fetch-site": "cross-site"}],
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"sec-fetch-site": "cross-site"},
+    ],
 )
 def test_a_page_of_somebody_else_may_not_ask(client, headers):
     assert ask(client, headers={**BINARY, **headers}, sample=0).status_code == 403
@@ -249,19 +283,13 @@ def test_one_is_answered_at_a_time_in_turn_and_too_many_are_asked_to_come_again(
     assert {reply.status_code for reply in replies} == {200, 503}
 
 
-def test_a_body_that_never_ends_is_given_up(table, monkeypatch):
+def test_a_body_that_never_ends_is_given_up(client, monkeypatch):
+    async def trickle():
+        yield b"a"
+        await anyio.sleep(5)
+
     monkeypatch.setattr(serving, "SLOWEST", 0.05)
-
-    async def run():
-        async def trickle():
-            yield b"a"
-            await anyio.sleep(5)
-
-        transport = httpx.ASGITransport(application(table))
-        async with httpx.AsyncClient(transport=transport, base_url=HOST) as client:
-            return await client.post("/answer", content=trickle(), headers=BINARY)
-
-    assert anyio.run(run).status_code == 408
+    assert ask(client, trickle()).status_code == 408
 
 
 def test_a_failure_is_said_without_inner_matters(table, client, monkeypatch):

@@ -12,6 +12,7 @@ from spikeduel.networks.models import Model
 from spikeduel.playing.table import MOST_STEPS, laid, takes
 from spikeduel.system.errors import InputError
 
+AS_SHOT = replace(made_models.make().card.preprocessing, invert=False)
 LIF, RELU = "vgg-lif", "vgg-relu"
 
 
@@ -45,7 +46,10 @@ def test_models_of_one_name_are_told_apart():
         [made_models.make()] * 5,
         [made_models.of_recordings()],
         [made_models.make(), made_models.make(classes=("a", "b", "d"))],
-        [made_models.make(), made_models.make(preprocessing=replace(made_models.make().card.preprocessing, invert=False))],
+        [
+            made_models.make(),
+            made_models.make(preprocessing=replace(made_models.make().card.preprocessing, invert=False)),
+        ],
     ],
     ids=["none", "five", "recordings", "other classes", "other preprocessing"],
 )
@@ -106,6 +110,6 @@ def test_an_image_is_corrupted_as_robustness_does_it(table):
 
 
 def test_one_draws_as_the_pictures_are():
-    dark = laid([made_models.make(preprocessing=replace(made_models.make().card.preprocessing, invert=False))])
+    dark = laid([made_models.make(preprocessing=AS_SHOT)])
     assert dark.about()["dark"]
     assert not laid([made_models.make()]).about()["dark"]  # its pictures are turned around

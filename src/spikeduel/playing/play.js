@@ -10,8 +10,9 @@
   };
   const MOST_BYTES = 16 * 1024 * 1024, AGAIN_MS = 1000, PEN = 20, STEP = 8;
   const status = byId("status"), inside = byId("inside");
-  let about, image = null, settings = {}, asking = false, moved = false, waiting = 0;
+  let about, shown = null, view = null, image = null, settings = {}, asking = false, moved = false, waiting = 0;
 
+  const steps = () => Math.max(...shown.models.map((model) => model.probabilities.length));
   const say = (text, error = "") => {
     status.textContent = text;
     byId("error").textContent = error;
@@ -37,7 +38,9 @@
         status.textContent = found.error;
         again = AGAIN_MS;
       } else if (reply.ok) {
-        spikeduelInside(inside, found);
+        const before = view && view.step() < steps() ? { step: view.step() } : {};
+        shown = found;
+        view = spikeduelInside(inside, found, before);
         say(`${image.name}: answered.`);
       } else {
         say(inside.hasChildNodes() ? "Below are the answers to the image before." : "", found.error);

@@ -100,7 +100,9 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         found.close()
         why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
-        raise InputError(f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by --port 0.") from None
+        raise InputError(
+            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by --port 0."
+        ) from None
     return found
 
 

@@ -110,7 +110,7 @@ class Table:
             raise InputError("no image was given: choose a sample, upload an image, or draw one.")
         if name := settings.get("corruption"):
             number = np.array([0 if content else sample])
-            image = corrupt(name, torch.from_numpy(image[None]), settings.get("severity", 3), number)[0].numpy()
+            image = corrupt(name, torch.from_numpy(image[None].copy()), settings.get("severity", 3), number)[0].numpy()
         return image
 
     def players(self, settings: Mapping[str, Any]) -> dict[str, Model]:
