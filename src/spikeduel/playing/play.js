@@ -9,14 +9,19 @@
     return element;
   };
   const MOST_BYTES = 16 * 1024 * 1024, AGAIN_MS = 1000, PEN = 20, STEP = 8;
-  const status = byId("status"), inside = byId("inside");
+  const inside = byId("inside");
   let about, shown = null, view = null, image = null, settings = {}, asking = false, moved = false, waiting = 0;
 
   const steps = () => Math.max(...shown.models.map((model) => model.probabilities.length));
-  const say = (text, error = "") => {
-    status.textContent = text;
+  const say = (lines, error = "") => {
+    byId("summary").replaceChildren(...lines.map((text) => made("p", { textContent: text })));
     byId("error").textContent = error;
     byId("error").hidden = !error;
+  };
+  const answered = (model) => {
+    const last = model.probabilities.at(-1)[model.answer], since = model.decided;
+    const from = since ? `, the same from step ${since} of ${model.probabilities.length} on` : "";
+    return `${model.name}: ${shown.classes[model.answer]}, ${(100 * last).toFixed(1)} %${from}`;
   };
 
   async function ask() {
@@ -24,7 +29,7 @@
     if (asking) { moved = true; return; }
     asking = true; moved = false;
     inside.setAttribute("aria-busy", "true");
-    if (!inside.hasChildNodes()) say("The networks are asked; the first answer takes a few seconds.");
+    if (!inside.hasChildNodes()) say(["The networks are asked; the first answer takes a few seconds."]);
     const query = new URLSearchParams(settings);
     if (image.sample !== undefined) query.set("sample", image.sample);
     let again = 0;
@@ -35,18 +40,18 @@
       });
       const found = await reply.json();
       if (reply.status === 503) {
-        status.textContent = found.error;
+        say([found.error]);
         again = AGAIN_MS;
       } else if (reply.ok) {
         const before = view && view.step() < steps() ? { step: view.step() } : {};
         shown = found;
         view = spikeduelInside(inside, found, before);
-        say(`${image.name}: answered.`);
+        say([image.name, ...found.models.map(answered)]);
       } else {
-        say(inside.hasChildNodes() ? "Below are the answers to the image before." : "", found.error);
+        say(shown ? ["Below are the answers to what was asked before."] : [], found.error);
       }
     } catch {
-      say("", "spikeduel play does not answer. Is it still running in its terminal?");
+      say([], "spikeduel play does not answer. Is it still running in its terminal?");
     }
     inside.setAttribute("aria-busy", "false");
     asking = false;
@@ -68,15 +73,15 @@
     byId("sample-part").hidden = !about.samples.length;
     about.samples.forEach(({ picture, label }, sample) => {
       const button = made("button", { type: "button", title: label }, made("img", { src: picture, alt: label }));
-      button.addEventListener("click", () => choose({ sample, name: `Sample, ${label}` }));
+      button.addEventListener("click", () => choose({ sample, name: `A sample: ${label}` }));
       byId("samples").append(button);
     });
   }
 
   function upload(file) {
     if (!file) return;
-    if (file.size > MOST_BYTES) { say("", `${file.name} is larger than 16 MB: choose a smaller one.`); return; }
-    choose({ content: file, name: file.name });
+    if (file.size > MOST_BYTES) { say([], `${file.name} is larger than 16 MB: choose a smaller one.`); return; }
+    choose({ content: file, name: `Your file: ${file.name}` });
   }
 
   function startDrawing() {
@@ -92,7 +97,7 @@
       Object.assign(context, { lineWidth: PEN, lineCap: "round", strokeStyle: ink });
       context.beginPath(); context.moveTo(...from); context.lineTo(...to); context.stroke();
     };
-    const send = () => canvas.toBlob((content) => choose({ content, name: "Drawing" }), "image/png");
+    const send = () => canvas.toBlob((content) => choose({ content, name: "Your drawing" }), "image/png");
     clear();
     canvas.addEventListener("pointerdown", (event) => {
       canvas.setPointerCapture(event.pointerId);
@@ -130,7 +135,7 @@
     const takers = about.models.filter((model) => name in model.takes), own = new Set(takers.map((m) => m.takes[name]));
     const isForAll = asTrained === undefined, id = `setting-${name}`;
     if (!isForAll && !takers.length) return;
-    const others = isForAll ? [] : about.models.filter((model) => !(name in model.takes)).map((model) => model.name);
+    const only = !isForAll && takers.length < about.models.length ? ` ${named(takers.map((model) => model.name))} only.` : "";
     const output = made("output", { htmlFor: id });
     const start = isForAll ? input.value : takers[0].takes[name];
     const rest = () => {
@@ -145,8 +150,7 @@
     });
     byId("reset").addEventListener("click", rest);
     input.id = id;
-    const text = others.length ? `${help} It does not apply to ${named(others)}.` : help;
-    const told = made("p", { id: `${id}-help`, className: "quiet", textContent: text });
+    const told = made("p", { id: `${id}-help`, className: "quiet", textContent: help + only });
     input.setAttribute("aria-describedby", told.id);
     byId("controls").append(made("div", { className: "control" }, made("label", { htmlFor: id }, title, ...(input.type === "range" ? [output] : [])), input, told));
     rest();
@@ -167,7 +171,11 @@
     const corruptions = [["", "none"], ...about.corruptions.map((name) => [name, name])];
     control("corruption", "Corruption", "What is done to the image first.", select(corruptions), undefined);
     control("severity", "Severity of the corruption", "", range(1, about.severities, 1, 3), undefined);
-    byId("reset").addEventListener("click", soon);
+    const corruption = byId("setting-corruption"), severity = byId("setting-severity");
+    const still = () => { severity.disabled = !corruption.value; };
+    corruption.addEventListener("input", still);
+    byId("reset").addEventListener("click", () => { still(); soon(); });
+    still();
   }
 
   async function start() {
@@ -181,9 +189,9 @@
     byId("upload").addEventListener("change", (event) => { upload(event.target.files[0]); event.target.value = ""; });
     byId("upload-part").addEventListener("dragover", (event) => event.preventDefault());
     byId("upload-part").addEventListener("drop", (event) => { event.preventDefault(); upload(event.dataTransfer.files[0]); });
-    say("Choose a sample, upload an image, or draw one.");
+    say(["Choose a sample, upload an image, or draw one."]);
     if (about.samples.length) byId("samples").firstElementChild.click();
   }
 
-  start().catch(() => say("", "spikeduel play does not answer. Is it still running in its terminal?"));
+  start().catch(() => say([], "spikeduel play does not answer. Is it still running in its terminal?"));
 })();
