@@ -101,7 +101,7 @@ class Inside(Frozen):
     """
 
     noun: Literal["image", "recording"]
-    image: Pictures
+    picture: Pictures
     classes: list[str]
     truth: int | None
     energy: str
