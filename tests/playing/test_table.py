@@ -5,11 +5,14 @@ import pytest
 import torch
 
 import made_models
+from spikeduel import data
 from spikeduel.measuring.robustness import corrupt
 from spikeduel.networks.building import build
-from spikeduel.networks.model_files import load_model
+from spikeduel.networks.model_files import load_model, save_model
 from spikeduel.networks.models import Model
 from spikeduel.playing.table import MOST_STEPS, laid, takes
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
 from spikeduel.system.errors import InputError
 
 AS_SHOT = replace(made_models.make().card.preprocessing, invert=False)
@@ -31,6 +34,24 @@ def test_without_its_data_a_model_has_no_samples():
     table = laid([made_models.make()])
     assert table.samples.shape == (0, 1, 10, 10)
     assert table.about()["samples"] == []
+
+
+@pytest.mark.parametrize(("dataset", "num_samples"), [("digits", 20), ("mnist", 0)])
+def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(tmp_path, dataset, num_samples):
+    path = tmp_path / "run" / "models" / "small-cnn-seed0.safetensors"
+    path.parent.mkdir(parents=True)
+    experiment = Experiment(dataset=dataset)
+    write_experiment(path.parents[1] / "experiment.toml", experiment)
+    digits = data.load(Experiment(dataset="digits"))
+    card = {"image_shape": (1, 8, 8), "classes": digits.classes, "preprocessing": digits.preprocessing}
+    save_model(path, made_models.make("small-cnn", network={"hidden": 12}, **card))
+    table = laid([load_model(path)])
+    assert len(table.samples) == num_samples
+    if num_samples:
+        test = digits.images[data.split(digits, experiment).test]
+        assert all((test == sample).all((1, 2, 3)).any() for sample in table.samples)
+        assert np.bincount(table.labels).tolist() == [2] * 10
+    assert not list(tmp_path.rglob("store"))
 
 
 def test_models_of_one_name_are_told_apart():

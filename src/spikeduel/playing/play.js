@@ -10,9 +10,8 @@
   };
   const MOST_BYTES = 16 * 1024 * 1024, AGAIN_MS = 1000, PEN = 20, STEP = 8;
   const inside = byId("inside");
-  let about, shown = null, view = null, image = null, settings = {}, asking = false, moved = false, waiting = 0;
+  let about, shown = null, image = null, settings = {}, asking = false, moved = false, waiting = 0;
 
-  const steps = () => Math.max(...shown.models.map((model) => model.probabilities.length));
   const say = (lines, error = "") => {
     byId("summary").replaceChildren(...lines.map((text) => made("p", { textContent: text })));
     byId("error").textContent = error;
@@ -43,9 +42,9 @@
         say([found.error]);
         again = AGAIN_MS;
       } else if (reply.ok) {
-        const before = view && view.step() < steps() ? { step: view.step() } : {};
+        const time = inside.querySelector(".sdi-controls input");
         shown = found;
-        view = spikeduelInside(inside, found, before);
+        spikeduelInside(inside, found, time && +time.value < +time.max ? { step: +time.value } : {});
         say([image.name, ...found.models.map(answered)]);
       } else {
         say(shown ? ["Below are the answers to what was asked before."] : [], found.error);
