@@ -131,8 +131,13 @@ def test_threshold_and_corruption_reach_the_networks(opened):
 
 def test_what_does_not_apply_to_the_cnn_is_said(opened):
     page = opened()
-    for name in ("num_steps", "threshold", "beta", "encoding"):
-        assert "vgg-lif only" in page.inner_text(f"#setting-{name}-help")
+    groups = {
+        "vgg-lif only": ["num_steps", "threshold", "beta", "encoding"],
+        "All networks": ["corruption", "severity"],
+    }
+    for legend, names in groups.items():
+        group = page.locator("fieldset", has=page.locator("legend", has_text=legend))
+        assert [group.locator(f"#setting-{name}").count() for name in names] == [1] * len(names)
     assert "vgg-relu does not spike" in page.inner_text("#who")
 
 

@@ -125,7 +125,7 @@ def test_settings_change_the_spiking_one_alone(client):
 
 def test_a_corruption_changes_the_image_for_both(client):
     clean, noisy = ask(client, sample=2).json(), ask(client, sample=2, corruption="occlusion", severity=5).json()
-    assert clean["image"] != noisy["image"]
+    assert clean["picture"] != noisy["picture"]
     for one, other in zip(clean["models"], noisy["models"], strict=True):
         assert one["input"] != other["input"]
 
@@ -293,7 +293,7 @@ def test_a_body_that_never_ends_is_given_up(client, monkeypatch):
 
 
 def test_a_failure_is_said_without_inner_matters(table, client, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise RuntimeError("/home/secret")
 
     monkeypatch.setattr(serving, "look_inside", fail)

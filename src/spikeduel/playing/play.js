@@ -130,28 +130,39 @@
   // 2. Settings: nothing is sent of those that were not moved, so that each network keeps its own.
   const named = (names) => names.join(names.length > 2 ? ", " : " and ");
 
-  function control(name, title, help, input, asTrained, shown = (value) => value) {
-    const takers = about.models.filter((model) => name in model.takes), own = new Set(takers.map((m) => m.takes[name]));
-    const isForAll = asTrained === undefined, id = `setting-${name}`;
-    if (!isForAll && !takers.length) return;
-    const only = !isForAll && takers.length < about.models.length ? ` ${named(takers.map((model) => model.name))} only.` : "";
-    const output = made("output", { htmlFor: id });
-    const start = isForAll ? input.value : takers[0].takes[name];
+  function groupOf(takers) {
+    const all = takers.length === about.models.length, name = named(takers.map((model) => model.name));
+    const known = [...byId("controls").children].find((group) => group.dataset.takers === name);
+    if (known) return known;
+    const group = made("fieldset", {}, made("legend", { textContent: all ? "All networks" : `${name} only` }));
+    group.dataset.takers = name;
+    byId("controls").append(group);
+    return group;
+  }
+
+  /** A setting of the networks that have it, or, `ofImage`, of the image; `help` makes a line for a value. */
+  function control(name, title, help, input, ofImage = false) {
+    const takers = ofImage ? about.models : about.models.filter((model) => name in model.takes);
+    if (!takers.length) return;
+    const own = new Set(takers.map((model) => model.takes[name])), start = ofImage ? input.value : takers[0].takes[name];
+    const id = `setting-${name}`, output = made("output", { htmlFor: id });
+    const told = made("p", { id: `${id}-help`, className: "quiet" });
+    const show = (text) => { output.textContent = text; told.textContent = help(input.value); };
     const rest = () => {
       delete settings[name];
       input.value = start;
-      output.textContent = isForAll ? shown(start) : own.size > 1 ? "as trained" : `${shown(start)}, as trained`;
+      show(ofImage ? start : own.size > 1 ? "as trained" : `${start}, as trained`);
     };
     input.addEventListener("input", () => {
       settings[name] = input.value;
-      output.textContent = shown(input.value);
+      show(input.value);
       soon();
     });
     byId("reset").addEventListener("click", rest);
     input.id = id;
-    const told = made("p", { id: `${id}-help`, className: "quiet", textContent: help + only });
     input.setAttribute("aria-describedby", told.id);
-    byId("controls").append(made("div", { className: "control" }, made("label", { htmlFor: id }, title, ...(input.type === "range" ? [output] : [])), input, told));
+    const label = made("label", { htmlFor: id }, title, ...(input.type === "range" ? [output] : []));
+    groupOf(takers).append(made("div", { className: "control" }, label, input, told));
     rest();
   }
 
@@ -161,15 +172,16 @@
 
   function showSettings() {
     const own = about.models.map((model) => model.takes.encoding).filter(Boolean);
-    const encodings = [...new Set([...own, ...Object.keys(about.encodings)])].map((name) => [name, own[0] === name ? `${name}, as trained` : name]);
+    const encodings = [...new Set([...own, ...Object.keys(about.encodings)])];
+    const asTrained = (name) => [name, own[0] === name ? `${name}, as trained` : name];
     const steps = Math.min(about.most_steps, largest("num_steps", 16));
-    control("num_steps", "Time steps", "How long it looks.", range(1, steps, 1), true);
-    control("threshold", "Threshold", "What a membrane has to pass for a spike.", range(0.05, largest("threshold", 2), 0.05), true);
-    control("beta", "Membrane decay (beta)", "What stays from one step to the next.", range(0, 1, 0.05), true);
-    control("encoding", "Encoding", "How the image comes in.", select(encodings), true);
+    control("num_steps", "Time steps", () => "", range(1, steps, 1));
+    control("threshold", "Threshold", () => "What a membrane has to pass for a spike.", range(0.05, largest("threshold", 2), 0.05));
+    control("beta", "Membrane decay (beta)", () => "What stays from one step to the next.", range(0, 1, 0.05));
+    control("encoding", "Encoding", (name) => about.encodings[name] ?? "", select(encodings.map(asTrained)));
     const corruptions = [["", "none"], ...about.corruptions.map((name) => [name, name])];
-    control("corruption", "Corruption", "What is done to the image first.", select(corruptions), undefined);
-    control("severity", "Severity of the corruption", "", range(1, about.severities, 1, 3), undefined);
+    control("corruption", "Corruption of the image", () => "", select(corruptions), true);
+    control("severity", "Severity", () => "", range(1, about.severities, 1, 3), true);
     const corruption = byId("setting-corruption"), severity = byId("setting-severity");
     const still = () => { severity.disabled = !corruption.value; };
     corruption.addEventListener("input", still);
