@@ -176,8 +176,8 @@
     const asTrained = (name) => [name, own[0] === name ? `${name}, as trained` : name];
     const steps = Math.min(about.most_steps, largest("num_steps", 16));
     control("num_steps", "Time steps", () => "", range(1, steps, 1));
-    control("threshold", "Threshold", () => "What a membrane has to pass for a spike.", range(0.05, largest("threshold", 2), 0.05));
-    control("beta", "Membrane decay (beta)", () => "What stays from one step to the next.", range(0, 1, 0.05));
+    control("threshold", "Threshold", () => "What a membrane must pass to spike.", range(0.05, largest("threshold", 2), 0.05));
+    control("beta", "Decay (beta)", () => "What a membrane keeps at each step.", range(0, 1, 0.05));
     control("encoding", "Encoding", (name) => about.encodings[name] ?? "", select(encodings.map(asTrained)));
     const corruptions = [["", "none"], ...about.corruptions.map((name) => [name, name])];
     control("corruption", "Corruption of the image", () => "", select(corruptions), true);
