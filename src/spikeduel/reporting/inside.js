@@ -261,7 +261,8 @@ globalThis.spikeduelInside = (() => {
 
     const panels = data.models.map((model) => {
       const count = model.probabilities.length > 1 ? `${model.probabilities.length} ${word}s, ` : "";
-      const kind = model.spiking ? `spiking, ${count}${model.encoding} encoding` : "not spiking";
+      const how = data.noun === "recording" ? "events" : `${model.encoding} encoding`;
+      const kind = model.spiking ? `spiking, ${count}${how}` : "not spiking";
       const parts = [make("div", { class: "sdi-pair" }, ...pictures(model)), answerOf(model)];
       if (model.probabilities.length > 1) parts.push(evidenceOf(model));
       parts.push(costOf(model));

@@ -1,11 +1,12 @@
 """What is said of what happens inside networks."""
 
 from spikeduel.results.inside import Inside
+from spikeduel.results.words.numbers import listed
 
 
 def title(inside: Inside) -> str:
     """The heading of a page of its own."""
-    return f"Inside {' and '.join(each.name for each in inside.models)}"
+    return f"Inside {listed([each.name for each in inside.models])}"
 
 
 def answers(inside: Inside) -> str:
@@ -26,7 +27,7 @@ def how_found(inside: Inside) -> str:
     """How the attribution and the energies come about."""
     surrogate = " The gradient of a spike is that of its surrogate." if any(e.spiking for e in inside.models) else ""
     return (
-        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this one, for the network's "
-        f"own answer.{surrogate} Energy: an estimate from counted operations ({inside.energy}), without memory, the low "
-        "end. Of a layer, at most 40 neurons and 6 channels are shown."
+        "Attribution: integrated gradients (Sundararajan et al. 2017), from an empty input to this one, for the "
+        f"network's own answer.{surrogate} Energy: an estimate from counted operations ({inside.energy}), without "
+        "memory, the low end. Of a layer, at most 40 neurons and 6 channels are shown."
     )
