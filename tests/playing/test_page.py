@@ -12,7 +12,8 @@ import uvicorn
 from PIL import Image
 
 from spikeduel.networks.model_files import load_model
-from spikeduel.playing import application, laid
+from spikeduel.playing.serving import application
+from spikeduel.playing.table import laid
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 CHROMIUM = shutil.which("chromium")

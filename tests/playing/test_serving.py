@@ -16,8 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from spikeduel import playing
 from spikeduel.networks.model_files import load_model
-from spikeduel.playing import application, laid, serving
+from spikeduel.playing import serving
+from spikeduel.playing.serving import application
+from spikeduel.playing.table import laid
+from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials import evaluating
 
 HOST = "http://127.0.0.1:8470"
@@ -37,7 +41,7 @@ class Client:
 
     def request(self, *arguments, **given):
         async def run():
-            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            transport = httpx.ASGITransport(self.app)
             async with httpx.AsyncClient(transport=transport, base_url=HOST) as client:
                 return await client.request(*arguments, **given)
 
@@ -301,14 +305,23 @@ def test_a_failure_is_said_without_inner_matters(table, client, monkeypatch):
     assert reply.status_code == 500
     assert "secret" not in reply.text
     assert "RuntimeError" in reply.json()["error"]
+    assert "content-security-policy" in reply.headers
 
 
 def test_a_port_in_use_is_an_error_with_the_remedy(table):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        with pytest.raises(serving.InputError, match="--port"):
-            serving.play(list(table.models.values()), taken.getsockname()[1])
+        with pytest.raises(InputError, match="--port"):
+            playing.play(list(table.models.values()), taken.getsockname()[1])
+
+
+def test_without_the_extra_it_says_what_to_install(table, monkeypatch):
+    monkeypatch.delitem(sys.modules, "spikeduel.playing.serving")
+    monkeypatch.delattr(playing, "serving")
+    monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    with pytest.raises(MissingExtra, match=r"spikeduel\[play\]"):
+        playing.play(list(table.models.values()))
 
 
 def test_the_command_serves_on_loopback_alone_and_ends_with_ctrl_c():

@@ -19,7 +19,29 @@ Why it is made as it is:
   request under way, so that visitors take turns. Too many waiting requests are refused, and the page asks again.
 """
 
-from spikeduel.playing.serving import application, play
-from spikeduel.playing.table import Table, laid
+from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["Table", "application", "laid", "play"]
+from spikeduel.networks.models import Model
+from spikeduel.playing.table import laid
+from spikeduel.system.errors import MissingExtra
+from spikeduel.system.progress import Progress
+
+
+def play(
+    models: Sequence[Model],
+    port: int = 0,
+    ready: Callable[[str], Any] = print,
+    browser: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Serves the page of `models` on 127.0.0.1 until Ctrl-C; `ready` is told its address, once it can be asked for.
+
+    Port 0: any that is free. With `browser`, the page is opened. Raises `InputError`, also for a port in use and
+    without the extra `play`.
+    """
+    try:
+        from spikeduel.playing.serving import serve
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "play") from None
+    serve(laid(models, progress), port, ready, browser)

@@ -4,21 +4,26 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import anyio
 import msgspec
+import uvicorn
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from spikeduel.measuring.inside import look_inside
-from spikeduel.networks.models import Model
-from spikeduel.playing.table import Table, laid
-from spikeduel.system.errors import InputError, MissingExtra
-from spikeduel.system.progress import Progress
-
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
+from spikeduel.playing.table import Table
+from spikeduel.system.errors import InputError
 
 ADDRESS = "127.0.0.1"
 MOST_BYTES = 16 << 20
@@ -56,29 +61,12 @@ class _Refused(Exception):
         self.status, self.sentence = status, sentence
 
 
-def play(
-    models: Sequence[Model],
-    port: int = 0,
-    ready: Callable[[str], Any] = print,
-    browser: bool = False,
-    progress: Progress | None = None,
-) -> None:
-    """Serves the page of `models` on 127.0.0.1 until Ctrl-C; `ready` is told its address, once it can be asked for.
-
-    Port 0: any that is free. With `browser`, the page is opened. Raises `InputError`, also for a port in use and
-    without the extra `play`.
-    """
-    try:
-        import starlette.applications  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtra(str(error.name), "play") from None
-    listening = _listening(port)
-    with listening:
-        app = application(laid(models, progress))
+def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
+    """See `playing.play`."""
+    with _listening(port) as listening:
         # Of proxies nothing is believed, and nothing is logged of who asked what.
         config = uvicorn.Config(
-            app, log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False,
+            application(table), log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False,
             server_header=False, limit_concurrency=64, timeout_graceful_shutdown=2,
         )  # fmt: skip
         address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
@@ -86,10 +74,8 @@ def play(
         if browser:
             # A browser in the terminal would not return.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        try:
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listening])
-        except KeyboardInterrupt:
-            return
 
 
 def _listening(port: int) -> socket.socket:
@@ -108,62 +94,59 @@ def _listening(port: int) -> socket.socket:
     return found
 
 
-def application(table: Table) -> "Starlette":
+def application(table: Table) -> Starlette:
     """The page of `table` as an application of its own, for any ASGI server; see this room's docstring."""
-    import anyio
-    from anyio.to_thread import run_sync
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-    from starlette.responses import Response
-    from starlette.routing import Route
-
-    turn = anyio.CapacityLimiter(1)
-    about = msgspec.json.encode(table.about())
-
-    async def page(request: "Request") -> Response:
-        content, kind = pages[request.url.path]
-        return Response(content, media_type=kind)
-
-    async def answer(request: "Request") -> Response:
-        _require_own(request)
-        try:
-            settings = table.settings(dict(request.query_params))
-            with anyio.fail_after(SLOWEST):
-                content = await _body(request)
-            if turn.statistics().tasks_waiting >= MOST_WAITING:
-                raise _Refused(503, "Others are asking too: this page asks again in a moment.")
-            async with turn:
-                if await request.is_disconnected():
-                    return Response(status_code=499)
-                found = await run_sync(_answered, table, content, settings)
-        except InputError as error:
-            raise _Refused(422, str(error)) from None
-        except TimeoutError:
-            raise _Refused(408, "The image took too long to arrive: send it again.") from None
-        return Response(found, media_type="application/json")
-
-    async def refused(request: "Request", error: Any) -> Response:
-        said = msgspec.json.encode({"error": error.sentence})
-        # What is left of a body is not waited for.
-        return Response(said, error.status, {"Connection": "close"}, "application/json")
-
-    async def failed(request: "Request", error: Exception) -> Response:
-        said = f"The models could not answer ({type(error).__name__}). Choose other settings or another image."
-        return Response(msgspec.json.encode({"error": said}), 500, media_type="application/json")
-
     pages = {
-        path: (resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), kind)
+        path: Response(resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind)
         for path, (room, name, kind) in _FILES.items()
-    } | {"/about": (about, "application/json")}
+    }
+    pages["/about"] = Response(msgspec.json.encode(table.about()), media_type="application/json")
+
+    async def page(request: Request) -> Response:
+        return pages[request.url.path]
+
     return Starlette(
-        routes=[*(Route(path, page) for path in pages), Route("/answer", answer, methods=["POST"])],
+        routes=[
+            *(Route(path, page) for path in pages),
+            Route("/answer", partial(_answer, table, anyio.CapacityLimiter(1)), methods=["POST"]),
+        ],
         middleware=[
             Middleware(_WithHeaders),
             Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False),
         ],
-        exception_handlers={_Refused: refused, Exception: failed},
+        exception_handlers={_Refused: _refused},
     )
+
+
+async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -> Response:
+    _require_own(request)
+    try:
+        settings = table.settings(dict(request.query_params))
+        with anyio.fail_after(SLOWEST):
+            content = await _body(request)
+        if turn.statistics().tasks_waiting >= MOST_WAITING:
+            raise _Refused(503, "Others are asking too: this page asks again in a moment.")
+        async with turn:
+            if await request.is_disconnected():
+                return Response(status_code=499)
+            found = await run_sync(_answered, table, content, settings)
+    except InputError as error:
+        raise _Refused(422, str(error)) from None
+    except TimeoutError:
+        raise _Refused(408, "The image took too long to arrive: send it again.") from None
+    except _Refused:
+        raise
+    # Networks may be the user's own code, which can raise anything.
+    except Exception as error:
+        kind = type(error).__name__
+        raise _Refused(500, f"The models could not answer ({kind}): choose another setting or image.") from error
+    return Response(found, media_type="application/json")
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    # What is left of a body is not waited for.
+    said = msgspec.json.encode({"error": error.sentence})
+    return Response(said, error.status, {"Connection": "close"}, "application/json")
 
 
 def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
@@ -173,7 +156,7 @@ def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
     return msgspec.json.encode(look_inside(table.players(settings), image, truth, points=POINTS))
 
 
-def _require_own(request: "Request") -> None:
+def _require_own(request: Request) -> None:
     """Raises `_Refused` for what a page of somebody else's can make a browser send."""
     own = f"http://{request.headers.get('host')}"
     if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site", "none") not in (
@@ -184,7 +167,7 @@ def _require_own(request: "Request") -> None:
         raise _Refused(415, f"Send an image as {BODY}.")
 
 
-async def _body(request: "Request") -> bytes:
+async def _body(request: Request) -> bytes:
     """The body, of at most `MOST_BYTES`. Raises `_Refused`."""
     parts, size = [], 0
     claimed = request.headers.get("content-length", "0")
