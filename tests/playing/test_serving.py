@@ -4,11 +4,9 @@ import json
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
-import zlib
 
 import anyio
 import httpx
@@ -23,6 +21,7 @@ from spikeduel.playing.serving import application
 from spikeduel.playing.table import laid
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials import evaluating
+from synthetic_files import png_that_claims
 
 HOST = "http://127.0.0.1:8470"
 BINARY = {"content-type": serving.BODY}
@@ -84,19 +83,6 @@ def answers(document):
     }
 
 
-def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-HUNDRED_MEGAPIXELS = b"\x89PNG\r\n\x1a\n" + b"".join(
-    [
-        chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 8, 0, 0, 0, 0)),
-        chunk(b"IDAT", zlib.compress(bytes(10_001 * 10_000))),
-        chunk(b"IEND", b""),
-    ]
-)
-
-
 def test_a_sample_is_answered_by_both_as_they_predict(table, client):
     for sample in (0, 7, 19):
         document = ask(client, sample=sample).json()
@@ -139,7 +125,7 @@ def test_a_corruption_changes_the_image_for_both(client):
     [
         (b"this is no picture", 422, "cannot be read as an image"),
         (photograph()[:2000], 422, "This file: "),
-        (HUNDRED_MEGAPIXELS, 422, "80,000,000 pixels"),
+        (png_that_claims(10_000, 10_000), 422, "80,000,000 pixels"),
         (bytes(serving.MOST_BYTES + 1), 413, "16 MB"),
         (b"", 422, "no image"),
     ],

@@ -28,7 +28,7 @@
     if (asking) { moved = true; return; }
     asking = true; moved = false;
     inside.setAttribute("aria-busy", "true");
-    if (!inside.hasChildNodes()) say(["The networks are asked; the first answer takes a few seconds."]);
+    if (!inside.hasChildNodes()) say(["The networks are asked. Right after an installation, the first answer takes longer."]);
     const query = new URLSearchParams(settings);
     if (image.sample !== undefined) query.set("sample", image.sample);
     let again = 0;
