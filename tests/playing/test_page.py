@@ -158,6 +158,9 @@ def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
     assert "cannot be read as an image" in page.inner_text("#error")
     assert any("422" in error for error in opened.errors)
     opened.errors.clear()  # the browser's own line on the refusal
+    move(page, "num_steps", 6)
+    summary(page, "A sample: T-shirt/top", "of 6 on")
+    assert page.is_hidden("#error")
     page.click("#samples button:nth-child(5)")
     summary(page, "A sample: Pullover", "vgg-lif: ")
     assert page.is_hidden("#error")

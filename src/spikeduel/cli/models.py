@@ -139,15 +139,11 @@ def inspect(given: Given, models: list[Path], image: Path, out: Path | None = No
         formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
             last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
     """
+    from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
-    opened = {path: given.opened(path) for path in models}
-    titles = [each.card.contender for each in opened.values()]
-    named = {
-        model.card.contender if titles.count(model.card.contender) == 1 else path.stem: model
-        for path, model in opened.items()
-    }
+    named = by_name([given.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
     wanted = [each.strip() for each in formats.split(",") if each.strip()]

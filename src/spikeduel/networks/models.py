@@ -1,6 +1,6 @@
 """Trained networks as people use them: asked for labels, stepped through a stream, looked into."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -264,6 +264,21 @@ class Model:
         if not has_type or tuple(given.shape[1:]) != shape:
             got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
             raise InputError(f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. {hint}")
+
+
+def by_name(models: Sequence[Model]) -> dict[str, Model]:
+    """`models` by what they are called beside one another: contender, where it tells them apart, else also seed and
+    fold, else the file.
+    """
+    ways: tuple[Callable[[Model], str], ...] = (
+        lambda model: model.card.contender,
+        lambda model: model.card.title,
+        lambda model: model.file.stem if model.file else "",
+    )
+    for called in ways:
+        if len(named := {called(model): model for model in models}) == len(models):
+            return named
+    return {f"{number}: {model.card.title}": model for number, model in enumerate(models, 1)}
 
 
 @contextmanager

@@ -10,7 +10,7 @@
   };
   const MOST_BYTES = 16 * 1024 * 1024, AGAIN_MS = 1000, PEN = 20, STEP = 8;
   const inside = byId("inside");
-  let about, shown = null, image = null, settings = {}, asking = false, moved = false, waiting = 0;
+  let about, shown = null, image = null, answeredLast = null, settings = {}, asking = false, moved = false, waiting = 0;
 
   const say = (lines, error = "") => {
     byId("summary").replaceChildren(...lines.map((text) => made("p", { textContent: text })));
@@ -31,9 +31,10 @@
     if (!inside.hasChildNodes()) say(["The networks are asked. Right after an installation, the first answer takes longer."]);
     const query = new URLSearchParams(settings);
     if (image.sample !== undefined) query.set("sample", image.sample);
+    const asked = image;
     let again = 0;
     try {
-      const body = image.content ?? "";
+      const body = asked.content ?? "";
       const reply = await fetch(`/answer?${query}`, {
         method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
       });
@@ -45,9 +46,12 @@
         const time = inside.querySelector(".sdi-controls input");
         shown = found;
         spikeduelInside(inside, found, time && +time.value < +time.max ? { step: +time.value } : {});
-        say([image.name, ...found.models.map(answered)]);
+        say([asked.name, ...found.models.map(answered)]);
+        answeredLast = asked;
       } else {
-        say(shown ? ["Below are the answers to what was asked before."] : [], found.error);
+        say(shown ? [`Still shown: ${answeredLast.name}`] : [], found.error);
+        // Settings go on from what could be answered.
+        if (image === asked) { image = answeredLast; mark(); }
       }
     } catch {
       say([], "spikeduel play does not answer. Is it still running in its terminal?");
@@ -59,11 +63,13 @@
 
   const soon = () => { clearTimeout(waiting); waiting = setTimeout(ask, 120); };
 
+  const mark = () => byId("samples").querySelectorAll("button").forEach((button, number) => {
+    button.setAttribute("aria-pressed", String(number === image?.sample));
+  });
+
   function choose(chosen) {
     image = chosen;
-    byId("samples").querySelectorAll("button").forEach((button, number) => {
-      button.setAttribute("aria-pressed", String(number === chosen.sample));
-    });
+    mark();
     ask();
   }
 

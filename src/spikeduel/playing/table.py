@@ -15,7 +15,7 @@ from PIL import Image
 from spikeduel.data import pictures
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, by_name
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import parsed
 from spikeduel.spiking.encoders import ENCODERS
@@ -73,7 +73,7 @@ class Table:
                 for name, model in self.models.items()
             ],
             "most_steps": limits.le,
-            "encodings": {name: encoder.help for name, encoder in ENCODERS.items()},
+            "encodings": {name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()},
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
             "samples": [
@@ -132,7 +132,7 @@ def laid(models: Sequence[Model], progress: Progress | None = None) -> Table:
             raise InputError(f"{model.card.contender} and {first.contender} prepare images differently: play one each.")
         if model.card.classes != first.classes:
             raise InputError(f"{model.card.contender} and {first.contender} know other classes: play one each.")
-    return Table(_named(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
+    return Table(by_name(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
 
 
 def _data_uri(image: np.ndarray) -> str:
@@ -166,11 +166,3 @@ def _with(model: Model, settings: Mapping[str, Any]) -> Model:
     module = build(card)
     module.load_state_dict(model.module.state_dict())
     return Model(module.eval(), card, model.precision, model.file)
-
-
-def _named(models: Sequence[Model]) -> dict[str, Model]:
-    """By contender where these differ, else with seed and fold, else numbered."""
-    for names in ([model.card.contender for model in models], [model.card.title for model in models]):
-        if len(set(names)) == len(names):
-            return dict(zip(names, models, strict=True))
-    return {f"{number}: {model.card.title}": model for number, model in enumerate(models, 1)}

@@ -127,7 +127,7 @@ def examples(model: Model, most: int, progress: Progress | None = None) -> tuple
             raise InputError(f"{visible(experiment.dataset)[:80]} is not on this machine.")
         prepared, split, _ = _split(card, experiment, progress)
     except InputError as error:
-        progress.say(f"note: no sample images: {error}")
+        progress.say(f"note: no sample images are at hand ({error}) Upload one, or draw.")
         return np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
     labels = np.array(prepared.labels[split.test], np.int64)
     # The first of each class, then the second of each, and so on.
