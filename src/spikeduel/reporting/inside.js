@@ -138,7 +138,7 @@ globalThis.spikeduelInside = (() => {
         const pale = colour(image, 0, pixel(y, "height"), pixel(x, "width")).map((each) => 255 - 0.35 * each);
         return mixed(pale, map.value(n, 0, y, x) > 0 ? WARM : COLD, share < 0.12 ? 0 : share);
       };
-      const words = (...[n, y, x]) => {
+      const words = (n, y, x) => {
         const value = map.value(n, 0, y, x) / map.most;
         return `${value < 0 ? "lowers" : "raises"} the score, by ${percent(Math.abs(value))} of the strongest pixel`;
       };
@@ -192,7 +192,7 @@ globalThis.spikeduelInside = (() => {
     function rasterOf(model) {
       const count = model.layers[0].spikes.length, left = model.layers.some((each) => each.of_classes) ? 80 : 2;
       const rows = (layer) => (layer.of_classes ? 12 : 2.4);
-      const tops = [0];
+      const tops = [0], labels = [];
       for (const layer of model.layers) tops.push(tops.at(-1) + 30 + layer.shown.length * rows(layer));
       const { chart, x, width, cursor, when } = overTime("spikes by layer over time", count, left, tops.at(-1));
       const from = (time) => (x(time) + width * 0.06).toFixed(1), wide = (width * 0.88).toFixed(1);
@@ -213,12 +213,13 @@ globalThis.spikeduelInside = (() => {
           const now = at(layer.spikes, step);
           label.textContent = `${name}: ${whole(now)} spiked (${percent(now / sizes[number], 1)})`;
         });
-        chart.append(label, make("path", { d: spikes.join(""), class: "sdi-spikes" }));
+        labels.push(label);
+        chart.append(make("path", { d: spikes.join(""), class: "sdi-spikes" }));
         chart.append(make("path", { d: rates.join(""), class: "sdi-rate" }));
       });
       const later = make("rect", { y: 0, height: tops.at(-1), width: WIDTH, class: "sdi-later" });
       updates.push(() => later.setAttribute("x", x(within(step, count) + 1)));
-      chart.append(later, cursor);
+      chart.append(later, cursor, ...labels);
       tell(chart, (share, down) => {
         const number = within(tops.findLastIndex((top) => down * tops.at(-1) >= top), sizes.length), time = when(share);
         const spiked = `${whole(model.layers[number].spikes[time])} of ${whole(sizes[number])} neurons spiked`;
