@@ -54,12 +54,6 @@ def test_samples_of_a_run_are_its_test_images_where_they_are_at_hand(tmp_path, d
     assert not list(tmp_path.rglob("store"))
 
 
-def test_models_of_one_name_are_told_apart():
-    models = [made_models.make(seed=1), made_models.make(seed=2), made_models.make("small-cnn")]
-    assert list(laid(models).models) == ["dense-snn, seed 1", "dense-snn, seed 2", "small-cnn, seed 4"]
-    assert len(laid([made_models.make()] * 2).models) == 2
-
-
 @pytest.mark.parametrize(
     "models",
     [

@@ -166,7 +166,7 @@ def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_br
     Args:
         models (MODEL…): One to four model files or names of networks that come with the package, of the same classes.
             (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)
-        port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free. (Default: 8470)
+        port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free.
         no_browser (--no-browser): Print the page's address only.
     """
     from spikeduel import playing
