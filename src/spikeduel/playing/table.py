@@ -15,7 +15,7 @@ from PIL import Image
 from spikeduel.data import pictures
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, by_name
+from spikeduel.networks.models import Model, ModelCard, by_name
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import parsed
 from spikeduel.spiking.encoders import ENCODERS
@@ -45,18 +45,22 @@ class Table:
     labels: np.ndarray
 
     @property
-    def card(self) -> Any:
+    def card(self) -> ModelCard:
         """Of one of the models: what they have in common."""
         return next(iter(self.models.values())).card
+
+    @property
+    def most_steps(self) -> int:
+        """So many time steps can be asked for."""
+        return max(MOST_STEPS, *(model.card.num_steps or 1 for model in self.models.values()))
 
     @cached_property
     def kinds(self) -> dict[str, Any]:
         """The settings of an answer, each with the type that limits its values."""
-        own = [model.card.num_steps or 1 for model in self.models.values()]
         as_trained = {field.name: field.type for field in fields(Experiment)}
         return {
             "sample": Annotated[int, Meta(ge=0, le=max(0, len(self.samples) - 1))],
-            "num_steps": Annotated[int, Meta(ge=1, le=max(MOST_STEPS, *own))],
+            "num_steps": Annotated[int, Meta(ge=1, le=self.most_steps)],
             **{name: as_trained[name] for name in _OF_NEURONS},
             # Never as text alone: a name of the form module:attribute would be imported.
             "encoding": Literal[tuple(ENCODERS)],
@@ -66,22 +70,20 @@ class Table:
 
     def about(self) -> dict[str, Any]:
         """What the page is told at start: the models, the limits of the settings, and the samples as pictures."""
-        card, limits = self.card, self.kinds["num_steps"].__metadata__[0]
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
                 for name, model in self.models.items()
             ],
-            "most_steps": limits.le,
+            "most_steps": self.most_steps,
             "encodings": {name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()},
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
             "samples": [
-                {"picture": _data_uri(image), "label": card.classes[label]}
+                {"picture": _data_uri(image), "label": self.card.classes[label]}
                 for image, label in zip(self.samples, self.labels, strict=True)
             ],
-            "classes": list(card.classes),
-            "dark": self._is_dark() != card.preprocessing.invert,
+            "dark": self._is_dark() != self.card.preprocessing.invert,
         }
 
     def _is_dark(self) -> bool:
