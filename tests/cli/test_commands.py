@@ -322,6 +322,10 @@ def test_inspect(finished, picture, desk):
     paths = [desk / line for line in done.stdout.splitlines()]
     assert [path.name for path in paths] == ["inside.html", "inside.png", "inside.svg"]
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
+    (desk / "again").mkdir()
+    shutil.copy(both[1], desk / "again")
+    spikeduel("inspect", both[1], desk / "again" / both[1].name, picture, "--out", "twice", "--formats", "")
+    assert [json.dumps(str(each)) in (desk / "twice/inside.html").read_text() for each in both] == [False, True]
     assert "unknown format 'jpeg'" in refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
 
 

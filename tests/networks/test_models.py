@@ -148,4 +148,6 @@ def test_models_beside_one_another_are_told_apart():
     assert list(by_name([one, other, conventional])) == ["dense-snn, seed 1", "dense-snn, seed 2", "small-cnn, seed 4"]
     files = [Model(one.module, one.card, file=Path(f"{name}.safetensors")) for name in ("first", "second")]
     assert list(by_name(files)) == ["first", "second"]
+    files = [Model(one.module, one.card, file=Path(name) / "same.safetensors") for name in ("first", "second")]
+    assert list(by_name(files)) == [str(each.file) for each in files]
     assert list(by_name([one, one]).values()) == [one, one]

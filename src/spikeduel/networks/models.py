@@ -267,13 +267,14 @@ class Model:
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:
-    """`models` by what they are called beside one another: contender, where it tells them apart, else also seed and
-    fold, else the file.
+    """`models` by the shortest name that tells them apart: the contender's, with its seed and fold, the file's, its path,
+    or else a number.
     """
     ways: tuple[Callable[[Model], str], ...] = (
         lambda model: model.card.contender,
         lambda model: model.card.title,
         lambda model: model.file.stem if model.file else "",
+        lambda model: str(model.file),
     )
     for called in ways:
         if len(named := {called(model): model for model in models}) == len(models):

@@ -53,8 +53,8 @@ globalThis.spikeduelInside = (() => {
     const tip = make("div", { class: "sdi-tip", hidden: "" });
     let step = 0;
 
-    /** `words(x, y)` beside the pointer, of shares of the width and height of `target`; a click goes to `chosen(x)`. */
-    function tell(target, words, chosen) {
+    /** `words(x, y)` beside the pointer, of shares of the width and height of `target`; a click goes to `stepAt(x)`. */
+    function tell(target, words, stepAt) {
       const place = (event) => {
         const box = target.getBoundingClientRect();
         return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -67,7 +67,7 @@ globalThis.spikeduelInside = (() => {
         tip.style.top = `${event.clientY - box.top + 14}px`;
       });
       target.addEventListener("pointerleave", () => (tip.hidden = true));
-      if (chosen) target.addEventListener("click", (event) => go(chosen(place(event)[0])));
+      if (stepAt) target.addEventListener("click", (event) => go(stepAt(place(event)[0])));
     }
 
     /** A canvas that shows `inks(n, y, x)` of the picture of the step, and says `words(n, y, x)` of a pixel. */
@@ -302,7 +302,7 @@ globalThis.spikeduelInside = (() => {
       timer = setInterval(() => {
         if (element.isConnected) go(step + 1);
         if (!element.isConnected || step === steps - 1) stop();
-      }, calm ? 1500 : within(Math.max(150, 6000 / steps), 800));
+      }, calm ? 1500 : Math.min(800, Math.max(150, 6000 / steps)));
     });
     slider.addEventListener("input", () => (stop(), go(slider.value - 1)));
     const controls = make("div", { class: "sdi-controls", role: "group", "aria-label": "time" }, button, slider, now);
