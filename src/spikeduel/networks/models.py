@@ -267,7 +267,7 @@ class Model:
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:
-    """`models` by the shortest name that tells them apart: the contender's, with its seed and fold, the file's, its path,
+    """`models` by the shortest name that tells them apart: the contender, also its seed and fold, the file, its path,
     or else a number.
     """
     ways: tuple[Callable[[Model], str], ...] = (
