@@ -1,8 +1,8 @@
 """A page on this machine where one image is answered by several models side by side, and settings can be moved.
 
-A small Starlette application behind uvicorn, and a page of our own: the two weigh half a megabyte, import in a
-thirtieth of a second, and let us write the page's security policy. Gradio weighs 31 MB, takes seconds to import, keeps
-uploads in a folder that it serves, and has a look of its own.
+A small Starlette application behind uvicorn, and a page of our own: two small packages that are quick to import, a
+security policy that we write, and the viewer of `inspect` and the report. Gradio would be a large download with a look
+of its own, and keeps uploads in a folder that it serves.
 
 Why it is made as it is:
 
