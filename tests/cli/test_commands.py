@@ -116,7 +116,7 @@ COMMANDS = {
                 "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--precision", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--raw", "--precision", "--json"],
-    ("inspect",): ["MODEL", "IMAGE", "--raw", "--out"],
+    ("inspect",): ["MODEL", "IMAGE", "--raw", "--formats", "--out"],
     ("export",): ["MODEL", "--to", "--out", "--weights", "--images", "--dataset", "--data-dir", "--own-code", "--json"],
     ("import",): ["FILE", "--out", "--dataset", "--encoding", "--num-steps", "--dt"],
     ("audit",): ["DATASET", "--near", "--experiment", "--group-by", "--out", "--json"],
@@ -317,13 +317,24 @@ def test_a_misspelt_folder_is_offered(desk):
     assert "No folder of that name is here either. A folder" in refused(desk, "compare", "mien")
 
 
-@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
-def test_inspect(contender, finished, picture, desk):
-    done = spikeduel("inspect", model(finished[0], contender), picture, "--out", "inside")
+def test_inspect(finished, picture, desk):
+    both = [model(finished[0], contender) for contender in ("dense-snn", "small-cnn")]
+    done = spikeduel("inspect", *both, picture, "--out", "inside", "--formats", "svg,png")
     assert done.exit_code == 0
     paths = [desk / line for line in done.stdout.splitlines()]
-    assert paths
+    assert [path.name for path in paths] == ["inside.html", "inside.png", "inside.svg"]
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
+    (desk / "again").mkdir()
+    shutil.copy(both[1], desk / "again")
+    spikeduel("inspect", both[1], desk / "again" / both[1].name, picture, "--out", "twice", "--formats", "")
+    assert [json.dumps(str(each)) in (desk / "twice/inside.html").read_text() for each in both] == [False, True]
+    assert "unknown format 'jpeg'" in refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
+
+
+def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
+    assert "--port must be from 0 to 65535" in refused(desk, "play", "--port", 70_000)
+    assert "nowhere.safetensors" in refused(desk, "play", "nowhere.safetensors")
+    assert "play one each" in refused(desk, "play", model(finished[0]), "fashion-mnist-vgg-relu")
 
 
 def test_a_plan_before_training_and_after_a_pilot(desk, unreported):

@@ -135,27 +135,67 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
 
 
 @command(
-    *("model", "image", "out", "raw", "model_code"),
-    required=("model",),
-    epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/",
-    when_stopped="The figures drawn so far are kept.",
+    *("models", "image", "out", "raw", "model_code"),
+    epilog="Example: spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
+    when_stopped="The files written so far are kept.",
 )
-def inspect(given: Given, image: Path, out: Path | None = None) -> None:
-    """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures.
+def inspect(given: Given, models: list[Path], image: Path, out: Path | None = None, formats: str = "png") -> None:
+    """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
 
-    Of a recording, an animation shows its events beside the network's spikes, membranes and evidence, frame by frame.
+    The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
+    so far; of a model that does not spike its activations; and for each which pixels spoke for its answer. A recording
+    is shown frame by frame.
 
     Args:
+        models (MODEL…): One or several .safetensors files from a run's models/ folder, or names of networks that come
+            with the package (`spikeduel models`). All must know the same classes.
         image (IMAGE): One image file, or a recording.
-        out (--out DIR): The folder for the figures. (Default: inspect/MODEL-IMAGE)
+        out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE)
+        formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
+            last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
     """
+    from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
-    loaded = given.opened()
-    folder = out or Path("inspect") / f"{given.model.stem}-{image.stem}"
-    for path in draw(loaded, evaluating.open_for(loaded, image), folder, calibrated=not given.raw):
+    named = by_name([given.opened(path) for path in models])
+    images = {name: evaluating.open_for(model, image) for name, model in named.items()}
+    folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
+    wanted = [each.strip() for each in formats.split(",") if each.strip()]
+    for path in draw(named, images, folder, calibrated=not given.raw, formats=wanted):
         typer.echo(path)
+
+
+@command(
+    *("answers_in", "model_code", "quiet"),
+    epilog="Examples: spikeduel play · spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
+    when_stopped="Nothing was changed.",
+)
+def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False) -> None:
+    """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
+
+    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
+    change. Images stay on this machine: the page can be reached from it alone, and nothing is kept. Ctrl-C ends it.
+    Needs: pip install 'spikeduel[play]'
+
+    Args:
+        models (MODEL…): One to four model files or names of networks that come with the package, of the same classes.
+            (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)
+        port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free.
+        no_browser (--no-browser): Print the page's address only.
+    """
+    from spikeduel import playing
+
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be from 0 to 65535, not {port}.")
+    named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
+    opened = [given.opened(each) for each in named]
+
+    def ready(address: str) -> None:
+        typer.echo(f"{address}\nThis machine alone can open it. Ctrl-C ends it.")
+
+    playing.play(opened, port, ready, not no_browser, given.progress())
+    typer.echo("\nstopped.")
 
 
 @command(
