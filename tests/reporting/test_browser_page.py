@@ -148,3 +148,12 @@ def test_without_a_script_it_is_complete(running, made):
         assert page.locator("#disagreement .thumb").count() > 0
         # No button that nothing answers.
         assert page.locator("button:visible:not([popovertarget])").count() == 0
+
+
+def test_in_print_folds_are_open_and_the_contents_are_left_out(running, made):
+    with opened(running, made[0]) as page:
+        numbers = page.locator("#classes details table").first
+        assert not numbers.is_visible()
+        page.emulate_media(media="print")
+        assert numbers.is_visible()
+        assert not page.locator("nav").is_visible()

@@ -88,7 +88,7 @@ def test_a_page_of_its_own(tuning, tmp_path):
         assert text in page
     assert len(tuning_limits(tuning)) == 3
     assert "<dt>beta</dt>" not in page
-    assert page.count("(chosen)") == 2
+    assert page.count("<strong>(chosen)</strong>") == 2
     assert page.count('class="chart"') == 1
     assert (tmp_path / "run" / "figures" / "tuning.png").is_file()
 

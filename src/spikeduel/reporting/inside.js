@@ -53,8 +53,8 @@ globalThis.spikeduelInside = (() => {
     const tip = make("div", { class: "sdi-tip", hidden: "" });
     let step = 0;
 
-    /** `words(x, y)` beside the pointer, of shares of the width and height of `target`; a click goes to `chosen(x)`. */
-    function tell(target, words, chosen) {
+    /** `words(x, y)` beside the pointer, of shares of the width and height of `target`; a click goes to `stepAt(x)`. */
+    function tell(target, words, stepAt) {
       const place = (event) => {
         const box = target.getBoundingClientRect();
         return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
@@ -67,7 +67,7 @@ globalThis.spikeduelInside = (() => {
         tip.style.top = `${event.clientY - box.top + 14}px`;
       });
       target.addEventListener("pointerleave", () => (tip.hidden = true));
-      if (chosen) target.addEventListener("click", (event) => go(chosen(place(event)[0])));
+      if (stepAt) target.addEventListener("click", (event) => go(stepAt(place(event)[0])));
     }
 
     /** A canvas that shows `inks(n, y, x)` of the picture of the step, and says `words(n, y, x)` of a pixel. */
@@ -138,7 +138,7 @@ globalThis.spikeduelInside = (() => {
         const pale = colour(image, 0, pixel(y, "height"), pixel(x, "width")).map((each) => 255 - 0.35 * each);
         return mixed(pale, map.value(n, 0, y, x) > 0 ? WARM : COLD, share < 0.12 ? 0 : share);
       };
-      const words = (...[n, y, x]) => {
+      const words = (n, y, x) => {
         const value = map.value(n, 0, y, x) / map.most;
         return `${value < 0 ? "lowers" : "raises"} the score, by ${percent(Math.abs(value))} of the strongest pixel`;
       };
@@ -192,7 +192,7 @@ globalThis.spikeduelInside = (() => {
     function rasterOf(model) {
       const count = model.layers[0].spikes.length, left = model.layers.some((each) => each.of_classes) ? 80 : 2;
       const rows = (layer) => (layer.of_classes ? 12 : 2.4);
-      const tops = [0];
+      const tops = [0], labels = [];
       for (const layer of model.layers) tops.push(tops.at(-1) + 30 + layer.shown.length * rows(layer));
       const { chart, x, width, cursor, when } = overTime("spikes by layer over time", count, left, tops.at(-1));
       const from = (time) => (x(time) + width * 0.06).toFixed(1), wide = (width * 0.88).toFixed(1);
@@ -213,12 +213,13 @@ globalThis.spikeduelInside = (() => {
           const now = at(layer.spikes, step);
           label.textContent = `${name}: ${whole(now)} spiked (${percent(now / sizes[number], 1)})`;
         });
-        chart.append(label, make("path", { d: spikes.join(""), class: "sdi-spikes" }));
+        labels.push(label);
+        chart.append(make("path", { d: spikes.join(""), class: "sdi-spikes" }));
         chart.append(make("path", { d: rates.join(""), class: "sdi-rate" }));
       });
       const later = make("rect", { y: 0, height: tops.at(-1), width: WIDTH, class: "sdi-later" });
       updates.push(() => later.setAttribute("x", x(within(step, count) + 1)));
-      chart.append(later, cursor);
+      chart.append(later, cursor, ...labels);
       tell(chart, (share, down) => {
         const number = within(tops.findLastIndex((top) => down * tops.at(-1) >= top), sizes.length), time = when(share);
         const spiked = `${whole(model.layers[number].spikes[time])} of ${whole(sizes[number])} neurons spiked`;
@@ -301,7 +302,7 @@ globalThis.spikeduelInside = (() => {
       timer = setInterval(() => {
         if (element.isConnected) go(step + 1);
         if (!element.isConnected || step === steps - 1) stop();
-      }, calm ? 1500 : within(Math.max(150, 6000 / steps), 800));
+      }, calm ? 1500 : Math.min(800, Math.max(150, 6000 / steps)));
     });
     slider.addEventListener("input", () => (stop(), go(slider.value - 1)));
     const controls = make("div", { class: "sdi-controls", role: "group", "aria-label": "time" }, button, slider, now);

@@ -22,9 +22,8 @@ from spikeduel.system.errors import MissingExtra, unknown
 MOST_FRAMES = 50
 """Of a film; of more time steps, so many in even distances."""
 STEP_MS, LAST_MS = 350, 2000
-MOST_LINES, LEAST_NAMED = 4, 0.05
-"""Classes in a chart; one less probable than this, but for the first, loses its name: names would lie over one another.
-"""
+MOST_LINES, LEAST_APART = 4, 0.06
+"""Classes in a chart, the most probable first; one that ends nearer than this to another loses its name."""
 DARKER, BRIGHTER = style.OTHER_COLOURS[0], style.SPIKING_COLOURS[0]
 _LINES = (style.SPIKING_COLOURS[0], *(style.OTHER_COLOURS[k] for k in (0, 2, 3)))
 _NAMED_ROW, _RASTER_POINTS = 4, 135
@@ -151,12 +150,14 @@ def _membranes(axes: Axes, seen: Seen, step: int) -> None:
 def _evidence(axes: Axes, inside: Inside, seen: Seen, step: int) -> None:
     values = np.array(seen.probabilities)
     _over_time(axes, "evidence", len(values), inside.noun)
-    now = min(step, len(values))
+    now, named = min(step, len(values)), list[float]()
     for k, colour in zip(np.argsort(-values.max(0), kind="stable")[:MOST_LINES], _LINES, strict=False):
         axes.plot(np.arange(1, now + 1), values[:now, k], color=colour, linewidth=1.4, marker="o", markersize=2.5)
-        if colour == _LINES[0] or values[now - 1, k] >= LEAST_NAMED:
+        height = float(values[now - 1, k])
+        if all(abs(height - other) >= LEAST_APART for other in named):
+            named.append(height)
             axes.annotate(
-                style.shortened(inside.classes[k], 12), (now, values[now - 1, k]), (4, 0), textcoords="offset points",
+                style.shortened(inside.classes[k], 12), (now, height), (4, 0), textcoords="offset points",
                 color=colour, fontsize=style.SMALL, va="center", annotation_clip=False,
             )  # fmt: skip
     axes.set_ylim(-0.03, 1.05)

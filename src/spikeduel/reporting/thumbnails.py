@@ -45,7 +45,6 @@ class Thumbnails:
 
     sprite: str | None
     columns: int
-    side: int
     listed: list[dict[str, Any]]
     cells: Mapping[str, Mapping[tuple[int, int], Group]]
     classes: Mapping[str, Mapping[int, Group]]
@@ -78,7 +77,6 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
     return Thumbnails(
         sprite=_sprite(pictures, columns) if pictures else None,
         columns=columns,
-        side=max((max(each.shape[:2]) for each in pictures), default=SIDE),
         listed=[_said(answered, row, prepared) for row in chosen],
         cells={name: {cell: group(rows) for cell, rows in of.items()} for name, of in cells.items()},
         classes={name: {k: group(rows) for k, rows in of.items()} for name, of in classes.items()},
