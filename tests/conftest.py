@@ -74,6 +74,7 @@ def unpainted(monkeypatch):
     import made_pages
 
     monkeypatch.setattr("spikeduel.reporting.style.save", made_pages.unpainted)
+    monkeypatch.setattr("spikeduel.reporting.svg.chart", made_pages.undrawn)
     monkeypatch.setattr("spikeduel.reporting.spikes.encoded_animation", made_pages.unmoved)
 
 

@@ -2,6 +2,8 @@
 
 from PIL import Image
 
+from spikeduel.reporting import style
+from spikeduel.reporting.svg import Chart, telling
 from spikeduel.system import files
 
 
@@ -17,8 +19,18 @@ def unpainted(figure, path):
     return path
 
 
+def undrawn(draw, figure, path):
+    """In place of `reporting.svg.chart`: a chart with nothing on it."""
+    return Chart(path.stem, "<svg ></svg>", "<svg ></svg>", [])
+
+
 def unmoved(encoded, image, path):
     """In place of `reporting.spikes.encoded_animation`: a white pixel that stands still."""
     unpainted(None, path.with_suffix(".png"))
     Image.new("L", (1, 1), 255).save(path, format="gif")
     return path
+
+
+def told(figure):
+    """All rows that a figure tells, those of a mark after those of the other."""
+    return [row for artist in telling(figure) for row in style.rows_of(artist) if row]

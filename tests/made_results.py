@@ -5,6 +5,7 @@ from msgspec import structs
 
 from spikeduel.results import caveats
 from spikeduel.results.audit import Counts
+from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
@@ -38,6 +39,26 @@ def make_results(prepared, experiment, num_test=20):
             pairs=[make_pair(first, last, num_test, experiment.seeds)] if first != last else [],
             caveats=[caveats.OneSeed()] if experiment.seeds == 1 else [caveats.Confounded()],
         ),
+    )
+
+
+def make_predictions(prepared, results, test):
+    """The answers to the images `test` of a prepared set that could be those of a run: about every third is wrong."""
+    labels = np.asarray(prepared.labels)[test]
+    trials = []
+    for trial in results.trials:
+        random = np.random.default_rng([trial.seed, *trial.contender.encode()])
+        predicted = np.where(random.random(len(test)) < 0.7, labels, random.integers(0, labels.max() + 1, len(test)))
+        trials.append(SeedAnswers(contender=trial.contender, seed=trial.seed, predicted=predicted.tolist()))
+    return PredictionsFile(
+        schema=1,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=list(map(int, test)),
+        labels=labels.tolist(),
+        groups=None,
+        trials=trials,
     )
 
 

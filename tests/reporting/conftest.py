@@ -14,9 +14,10 @@ from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
+from spikeduel.system import typed
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_prepared():
     """Makes a data set of random images, whose classes differ in brightness."""
 
@@ -102,6 +103,7 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
             save_model(run / trial.model, make_model(trial.contender, prepared, experiment.encoding, seed=trial.seed))
         write_experiment(run / "experiment.toml", experiment)
         numbers = np.arange(len(prepared))
+        typed.write_json(run / "predictions.json", made_results.make_predictions(prepared, results, numbers[40:]))
         monkeypatch.setattr("spikeduel.data.load", lambda experiment, track=None, say=None: prepared)
         monkeypatch.setattr(
             "spikeduel.data.splits",

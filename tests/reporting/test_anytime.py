@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from made_costs import energy_of, followed, latency, leaving, with_accuracy, with_trial
 from made_operations import spiking
+from made_pages import told
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
 from spikeduel.settings.recipes import baseline
@@ -162,3 +163,17 @@ def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results
     assert anytime.stream_ms([one, timed]) == [1.0, 2.0]
     neither = structs.replace(other, latency=latency())
     assert (anytime.one_image_ms([neither]), anytime.stream_ms([neither])) == (None, None)
+
+
+def test_what_is_told_at_each_step_and_on_leaving(results):
+    rows = told(anytime.curves(results, energy.read("45nm-fp32")))
+    by_steps = [row for row in rows if "accuracy, %" in row and "steps" in row and "energy, J" not in row]
+    assert [row["steps"] for row in by_steps] == [1, 2, 3, 4]
+    np.testing.assert_allclose([row["accuracy, %"] for row in by_steps], 100 * (np.array(STEPS) + 0.05))
+    by_energy = [row for row in rows if "steps" in row and "energy, J" in row]
+    assert [row["energy, J"] for row in by_energy] == [1e-6, 2e-6, 3e-6, 4e-6]
+    (chosen,) = [row for row in rows if "mean steps" in row]
+    # Half leave after the first step, half at the fourth.
+    assert (chosen["accuracy, %"], chosen["mean steps"]) == (pytest.approx(75), 2.5)
+    assert [row["time step by step, ms"] for row in rows if "time step by step, ms" in row] == [1, 2, 3, 4]
+    assert [row["time in one call, ms"] for row in rows if "time in one call, ms" in row] == [1.5, 0.5]

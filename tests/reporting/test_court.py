@@ -3,6 +3,7 @@ from msgspec.structs import replace
 
 from made_costs import results_of, trial
 from made_operations import plain, spiking
+from made_pages import told
 from spikeduel.measuring.energy.court import hold
 from spikeduel.reporting import style
 from spikeduel.reporting.court import chart
@@ -47,3 +48,13 @@ def test_what_has_no_number_is_left_out_and_what_is_far_away_stands_at_the_edge(
     assert len(lines) == len(rulings) - 1
     assert max(x for line in lines for x in line.get_xdata()) == 1000
     assert axes.get_xlim()[1] > 1000
+
+
+def test_every_row_tells_its_ratio(court, results):
+    case = court.cases[0]
+    rows = told(chart(case, court, style.contender_colours(results.trials)))
+    for row, ruling in zip(rows, in_order(case), strict=True):
+        assert (row["snn / cnn from"], row["snn / cnn to"]) == pytest.approx(
+            (ruling.ratio.low, ruling.ratio.high), rel=1e-5
+        )
+        assert row["conclusion"] == {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}[ruling.cheaper]

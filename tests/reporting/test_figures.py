@@ -6,10 +6,11 @@ import pytest
 from matplotlib.colors import to_hex
 from msgspec import structs
 
+from made_pages import told
 from made_results import failed, make_pair, with_trials
 from made_trials import results as results_of
 from made_trials import trial
-from spikeduel.reporting import confusion_matrix, figures, learning_curves, report, samples, style
+from spikeduel.reporting import confusion_matrix, figures, learning, learning_curves, report, samples, style
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.optimism import curve
 from spikeduel.results.significance import Conclusion, Difference, Reservation
@@ -97,7 +98,7 @@ def test_a_line_of_accuracy_over_time_begins_where_its_own_twin_ended():
         trial("snn", seed=1, starts_from="cnn"),
     ]
 
-    axes = figures.accuracy_over_time(results_of(trials)).axes[0]
+    axes = learning.accuracy_over_time(results_of(trials)).axes[0]
 
     drawn = {"-": [], "--": []}
     for line in axes.lines:
@@ -196,7 +197,7 @@ def test_dollars_are_no_formulas():
     figure = figures.forest([of_pair(0.01, 0.02, "a_better", a="my_code:$x^2$")])
     figure.draw_without_rendering()
     assert figure.axes[0].texts[0].get_text() == r"my_code:\$x^2\$ better"
-    assert figure.get_size_inches()[0] == style.WIDTH
+    assert figure.get_size_inches()[0] == style.DESKTOP.width
 
 
 MEASURED = {"relu_twin": 0.9, "shuffled": 0.6, "of <somebody>'s": 0.45}
@@ -290,7 +291,7 @@ def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_trainin
     made = make_results(make_prepared(), baseline(seeds=1))
     results = with_trials(made, optimism=lambda trial: next(curves))
 
-    left, right = figures.optimism(results).axes
+    left, right = learning.optimism(results).axes
 
     assert [left.get_title(loc="left"), right.get_title(loc="left")] == ["dense-snn", "small-cnn"]
     chosen, best = (points.get_offsets().tolist() for points in left.collections)
@@ -298,3 +299,63 @@ def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_trainin
     assert list(left.lines[0].get_ydata()) == [0.1, 0.3, 0.2, 0.25, 0.28]
     chosen, best = (points.get_offsets().tolist() for points in right.collections)
     assert chosen == best == [[5, 0.9]]
+
+
+def test_the_forest_tells_every_difference_with_its_intervals():
+    rows = told(figures.forest(PAIRS))
+
+    assert rows[0] == {"margin of equivalence, points": 0.5}
+    # Both intervals and the dot of a pair say the same.
+    for place, one in enumerate(PAIRS):
+        row, *same = rows[1 + 3 * place : 4 + 3 * place]
+        assert same == [row, row]
+        assert row["difference, points"] == pytest.approx(100 * one.difference)
+        bounds = [row[f"{level} % interval {end}, points"] for level in (95, 90) for end in ("from", "to")]
+        assert bounds == pytest.approx([100 * bound for bound in (*one.ci95, *one.ci90)])
+        assert (row["pair"], row["p"]) == (f"{one.a} − {one.b}", one.p_value)
+
+
+def test_on_a_phone_the_words_of_a_pair_stand_in_its_row():
+    with style.drawn_for(style.PHONE):
+        figure = figures.forest(PAIRS)
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert figure.get_figwidth() == style.PHONE.width
+    assert [text.get_text().split(":\n")[1] for text in axes.texts] == [
+        "dense-snn better", "equivalent", "inconclusive", "small-cnn better (within the margin)",
+    ]  # fmt: skip
+    assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in axes.texts)
+
+
+def test_every_training_tells_its_epochs_in_both_panels(make_prepared, make_results):
+    results = make_results(make_prepared(), baseline(seeds=2))
+
+    rows = told(learning_curves(results))
+
+    expected = [
+        {"contender": t.contender, "seed": t.seed, "images": images, "epoch": number + 1,
+         "loss": getattr(epoch, f"{part}_loss"), "accuracy, %": 100 * getattr(epoch, f"{part}_accuracy")}
+        for t in results.trials
+        for part, images in (("train", "training"), ("val", "validation"))
+        for number, epoch in enumerate(t.history)
+    ]  # fmt: skip
+    assert len(rows) == 2 * len(expected)
+    for one in expected:
+        numbers = {
+            name: value if isinstance(value, str) else pytest.approx(value, rel=1e-5) for name, value in one.items()
+        }
+        assert rows.count(numbers) == 2
+    over_time = told(learning.accuracy_over_time(results))
+    assert [row["training, min"] for row in over_time[:5]] == pytest.approx(np.cumsum([2, 1, 1, 1, 1.5]) / 60, rel=1e-5)
+
+
+def test_controls_and_the_optimism_meter_tell_every_training(comparison, make_prepared, make_results):
+    rows = told(figures.controls(comparison.results))
+    assert [(row["control"], row["seed"]) for row in rows[2:4]] == [("the relu_twin", 0), ("the relu_twin", 1)]
+    assert [row["test accuracy, %"] for row in rows[2:]] == [100 * MEASURED[name] for name in MEASURED for _ in (0, 1)]
+    results = with_trials(
+        make_results(make_prepared(), baseline(seeds=1)), optimism=curve([10, 30, 20, 25, 28], 100, 3)
+    )
+    rows = told(learning.optimism(results))
+    assert [row["test accuracy, %"] for row in rows] == 2 * [10, 30, 20, 25, 28]
+    assert [row["epoch"] for row in rows if row["chosen"]] == [4, 4]

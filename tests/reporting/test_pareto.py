@@ -11,6 +11,7 @@ from matplotlib.transforms import Bbox
 import made_operations
 from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
 from made_operations import both, layer, macs, plain
+from made_pages import told
 from spikeduel.measuring import energy
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures import DenseSNN
@@ -183,7 +184,7 @@ def drawn(points, logarithmic=False, lines=()):
     if logarithmic:
         axes.set_xscale("log")
     axes.margins(0.15)
-    labels = label_points(axes, points, [f"network {k}" for k in range(len(points))], ["#000000"] * len(points))
+    labels = label_points(axes, points, [f"network {k}" for k in range(len(points))])
     figure.draw_without_rendering()
     for label in labels:
         label.get_window_extent()
@@ -220,4 +221,27 @@ def test_labels_keep_off_lines():
 
 def test_nothing_to_label():
     axes = style.new_figure(3).subplots()
-    assert label_points(axes, [], [], []) == []
+    assert label_points(axes, [], []) == []
+
+
+def test_every_point_tells_its_accuracy_and_costs(results):
+    rows = told(pareto.pareto(results, TABLE))
+    snn, early, twin, _, cnn = rows[:5]
+    # The same point says the same in both panels.
+    assert rows[5:] == [snn, early, cnn]
+    assert snn == {
+        "contender": "dense-snn", "network": "spiking", "accuracy, %": 85, "energy, J": 4e-6, "time, s": 2e-3,
+        "standard deviation, points": pytest.approx(7.07107), "energy with nothing skipped, J": 8e-6,
+    }  # fmt: skip
+    assert (early["energy with nothing skipped, J"], twin["time, s"]) == (None, None)
+
+
+def test_a_border_tells_its_rates_at_powers_of_two(operations):
+    figure = break_even(operations, "net", "red")
+    *rows, network = told(figure)
+    assert network == told(figure)[len(rows) // 3]
+    assert [row["time steps"] for row in rows[:8]] == [1, 2, 4, 8, 16, 32, 64, 128]
+    table, twin = energy.read(energy.NAMES[0]), energy.relu_twin(operations)
+    for row in rows[:8]:
+        rate = energy.break_even_rate(operations, twin, table, row["time steps"], MEMORIES[0])
+        assert row["break-even rate"] == ("any" if np.isinf(rate) else pytest.approx(rate, rel=1e-5))

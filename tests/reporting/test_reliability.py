@@ -8,6 +8,7 @@ import torch
 from markupsafe import escape
 from msgspec import structs
 
+from made_pages import told
 from made_results import make_results, with_dataset, with_trials
 from spikeduel.data import Split
 from spikeduel.data.auditing import examine
@@ -164,7 +165,8 @@ def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
     assert "equal images, different labels" in page
     assert "a&lt;b" in page
     assert "a<b" not in page
-    assert page.count("data:image/png") == 2
+    assert page.count("data:image/png") == 1
+    assert page.count('class="chart"') == 1
     written = (tmp_path / "audit" / "audit.json").read_text()
     assert written == json.dumps(document(found), indent=2) + "\n"
 
@@ -244,3 +246,15 @@ def test_that_the_audit_is_of_the_first_fold_is_said(planted, make_run, unpainte
     audit = examine(run.experiment, planted, SPLIT)
     in_folds = with_dataset(run.results, folds=folds, audit=audit)
     assert first_fold(in_folds.dataset) in report(replace(run, results=in_folds)).read_text()
+
+
+def test_bins_tell_their_confidence_and_accuracy():
+    found = calibration(0)
+    rows = told(reliability.diagrams({"dense-snn": [found]}, {"dense-snn": "red"}))
+    raw = [row for row in rows if row["answers"] == "raw"]
+    assert len(raw) == 2 * len(found.bins)
+    for row, each in zip(raw, found.bins, strict=False):
+        assert row["number"] == each.count
+        assert row["accuracy, %"] == (pytest.approx(100 * each.accuracy, rel=1e-5) if each.count else None)
+    scaled = [row["number"] for row in rows if row["answers"] == "after temperature"]
+    assert scaled == [each.count for each in found.scaled.bins if each.count]

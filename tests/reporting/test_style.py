@@ -64,7 +64,7 @@ def test_figures_leave_matplotlib_as_it_was(tmp_path):
     assert dict(matplotlib.rcParams) == before
     with Image.open(path) as picture:
         assert picture.format == "PNG"
-        assert picture.width == pytest.approx(style.WIDTH * style.DPI, rel=0.05)
+        assert picture.width == pytest.approx(style.DESKTOP.width * style.DPI, rel=0.05)
     assert [entry.name for entry in path.parent.iterdir()] == ["figure.png"]
 
 

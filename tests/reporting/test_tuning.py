@@ -1,9 +1,9 @@
-import re
 from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
+from made_pages import told
 from spikeduel.reporting import report, report_tuning, tuning_trials
 from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.run import TuningRecord
@@ -88,8 +88,8 @@ def test_a_page_of_its_own(tuning, tmp_path):
         assert text in page
     assert len(tuning_limits(tuning)) == 3
     assert "<dt>beta</dt>" not in page
-    assert page.count("(chosen)") == 2
-    assert len(re.findall("data:image/png", page)) == 1
+    assert page.count("<strong>(chosen)</strong>") == 2
+    assert page.count('class="chart"') == 1
     assert (tmp_path / "run" / "figures" / "tuning.png").is_file()
 
 
@@ -100,3 +100,14 @@ def test_a_comparisons_page_has_the_section(make_run, tuning, unpainted):
     assert "loss became &lt;NaN&gt;" in page
     assert "dense-snn: learning_rate 0.002" in page
     assert (comparison.out / "figures" / "tuning.png").is_file()
+
+
+def test_the_figure_tells_every_trial_and_which_was_chosen(tuning):
+    rows = told(tuning_trials(tuning))
+    tried = [row for row in rows if "trial" in row]
+    accuracies = {(row["contender"], row["trial"]): row["accuracy, %"] for row in tried}
+    assert list(accuracies.values()) == [50, 75, 62.5, 87.5, 25]
+    # The second of the CNN failed.
+    assert ("small-cnn", 2) not in accuracies
+    assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
+    assert [row["expected best, %"] for row in rows if "trials" in row] == [50, 75, 75, 87.5, 87.5, 87.5]

@@ -1,7 +1,8 @@
 """Results as people read them: one page for a run, what goes on inside for one image, each figure also on its own."""
 
-from spikeduel.reporting.figures import confusion_matrix, learning_curves, samples, tuning_trials
+from spikeduel.reporting.figures import confusion_matrix, samples
 from spikeduel.reporting.inside import at_step, inspect
+from spikeduel.reporting.learning import learning_curves, tuning_trials
 from spikeduel.reporting.page import Held, audit_page, report, report_again, report_tuning
 from spikeduel.reporting.spikes import encoded_animation, raster_of_diagonal
 

@@ -1,6 +1,6 @@
 """Accuracy, energy and time of a spiking network after every time step, early exit, and converted networks."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,8 +70,7 @@ def curves(results: Results, table: energy.Table) -> Figure:
     deviation. Energy is estimated by `table`. Some trial of `results` was followed (`followed`).
     """
     over_time, colours = followed(results), style.contender_colours(results.trials)
-    figure = style.new_figure(5.6)
-    (steps, joules), (left, times) = figure.subplots(2, 2)
+    figure, (steps, joules, left, times) = style.new_panels(4, 2.6)
     style.quiet(steps, "accuracy by time steps", x="time steps", y="accuracy on the test set", grid=True)
     style.quiet(joules, "accuracy by energy", x=energy_label(table), grid=True)
     style.quiet(left, "early exit: share that has left", x="time steps", y="share of the test set", grid=True)
@@ -81,22 +80,30 @@ def curves(results: Results, table: energy.Table) -> Figure:
         accuracy_over(steps, [at_steps] * len(trials), trials, colour)
         spent = [each for trial in trials if (each := joules_over_time(trial, table))]
         if len(spent) == len(trials):
-            accuracy_over(joules, spent, trials, colour)
+            accuracy_over(joules, spent, trials, colour, "energy, J")
         if exits := exits_of(trials):
             shares = np.mean([np.cumsum(leave.exit_steps) / sum(leave.exit_steps) for leave in exits], axis=0)
-            left.plot(at_steps, shares, color=colour, linewidth=1.6, drawstyle="steps-post")
+            (line,) = left.plot(at_steps, shares, color=colour, linewidth=1.6, drawstyle="steps-post")
+            style.told(line, _by_step(name, {"have left, %": 100 * shares}))
         if stream := stream_ms(trials):
-            times.plot(np.arange(1, len(stream) + 1), stream, color=colour, linewidth=1.6)
+            (line,) = times.plot(np.arange(1, len(stream) + 1), stream, color=colour, linewidth=1.6)
+            style.told(line, _by_step(name, {"time step by step, ms": stream}))
         if whole := one_image_ms(trials):
-            times.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
+            dot = times.scatter(num_steps(trials[0]), whole, s=26, color=colour, zorder=3, linewidths=0)
+            style.told(dot, [{"contender": name, "steps": num_steps(trials[0]), "time in one call, ms": whole}])
     without_time = {n: trials for n in colours if n not in over_time and (trials := results.of(n))}
     for name, trials in without_time.items():
         spent_by_all = mean_range([joules_of(trial, table.name) for trial in trials])
         if spent_by_all is not None:
             accuracy = np.mean([trial.test.accuracy for trial in trials if trial.test])
-            joules.scatter(spent_by_all.low, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0)
+            square = joules.scatter(
+                spent_by_all.low, accuracy, marker="s", s=26, color=colours[name], zorder=3, linewidths=0
+            )  # fmt: skip
+            found = {"accuracy, %": 100 * accuracy, "energy, J": spent_by_all.low}
+            style.told(square, [{"contender": name, **found}])
         if milliseconds := one_image_ms(trials):
-            times.axhline(milliseconds, color=colours[name], linewidth=1.1, linestyle=":")
+            line = times.axhline(milliseconds, color=colours[name], linewidth=1.1, linestyle=":")
+            style.told(line, [{"contender": name, "time in one call, ms": milliseconds}])
     _finish(steps, joules, left, times, max(num_steps(trials[0]) for trials in over_time.values()))
     squares = {"marker": "s", "markersize": 5, "linestyle": ":"}
     handles = [
@@ -114,10 +121,21 @@ def curves(results: Results, table: energy.Table) -> Figure:
     return figure
 
 
-def accuracy_over(axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str) -> None:
-    """Accuracy against what t steps cost, `costs` `[trials][T]`, and the same for leaving early."""
+def _by_step(contender: str, values: Mapping[str, Iterable[Any]]) -> list[style.Row]:
+    """A row for each step, of the values by their names."""
+    steps = enumerate(zip(*values.values(), strict=True), 1)
+    return [{"contender": contender, "steps": step, **dict(zip(values, at, strict=True))} for step, at in steps]
+
+
+def accuracy_over(
+    axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence[Trial], colour: str, title: str | None = None
+) -> None:
+    """Accuracy against what t steps cost, `costs` `[trials][T]`, and the same for leaving early.
+
+    `title` is that of costs other than steps, with their unit.
+    """
     cost = np.mean(costs, axis=0)
-    _line(axes, cost, trials, colour, markersize=2.4 if len(cost) > 8 else 3.4)
+    _line(axes, cost, trials, colour, title, markersize=2.4 if len(cost) > 8 else 3.4)
     exits = exits_of(trials)
     if len(exits) < len(trials):
         return
@@ -125,13 +143,20 @@ def accuracy_over(axes: Axes, costs: Sequence[Sequence[float]], trials: Sequence
     axes.plot(*_mean_curve(leaving), color=colour, linewidth=1.1, linestyle=style.DASHED, alpha=0.9)
     chosen = [(energy.mean_at(cost, leave.exit_steps), leave.accuracy) for cost, leave in leaving]
     x, y = np.mean(chosen, axis=0)
-    axes.scatter(x, y, marker="*", s=95, color=colour, edgecolors="white", linewidths=0.7, zorder=4)
+    star = axes.scatter(x, y, marker="*", s=95, color=colour, edgecolors="white", linewidths=0.7, zorder=4)
+    found = {"leaving": "early, threshold chosen on validation", "accuracy, %": 100 * y}
+    style.told(star, [{"contender": trials[0].contender, **found, title or "mean steps": x}])
 
 
-def _line(axes: Axes, cost: np.ndarray, trials: Sequence[Trial], colour: str, **look: Any) -> None:
-    """Accuracy after each step: the mean over trials, with its band."""
+def _line(
+    axes: Axes, cost: np.ndarray, trials: Sequence[Trial], colour: str, title: str | None = None, **look: Any
+) -> None:
+    """Accuracy after each step: the mean over trials, with its band. `title` is that of a `cost` other than steps."""
     at = np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
-    axes.plot(cost, at.mean(0), color=colour, linewidth=1.6, marker="o", **look)
+    (line,) = axes.plot(cost, at.mean(0), color=colour, linewidth=1.6, marker="o", **look)
+    deviations = 100 * at.std(0, ddof=1) if len(at) > 1 else [None] * len(cost)
+    found: dict[str, Iterable[Any]] = {"accuracy, %": 100 * at.mean(0), "standard deviation, points": deviations}
+    style.told(line, _by_step(trials[0].contender, found | ({title: cost} if title else {})))
     style.band(axes, cost, at, colour)
 
 
@@ -179,14 +204,15 @@ def conversion(results: Results) -> Figure:
     Means over seeds, with a band of a standard deviation. `results` has converted networks (`sources`).
     """
     colours = style.contender_colours(results.trials)
-    figure = style.new_figure(3.2, 0.8 * style.WIDTH)
+    figure = style.new_figure(3.2, 6.4)
     axes = style.quiet(figure.subplots(), "", x="time steps", y="accuracy on the test set", grid=True)
     lowest, longest = 1.0, 1
     for name, source in sources(results).items():
         trials = followed(results)[name]
         _line(axes, np.arange(1, num_steps(trials[0]) + 1), trials, colours[name], markersize=3, label=name)
         reached = float(np.mean([trial.test.accuracy for trial in results.of(source) if trial.test]))
-        axes.axhline(reached, color=colours[source], linewidth=1.2, linestyle=style.DASHED, label=source)
+        line = axes.axhline(reached, color=colours[source], linewidth=1.2, linestyle=style.DASHED, label=source)
+        style.told(line, [{"contender": source, "accuracy, %": 100 * reached}])
         lowest, longest = min(lowest, reached), max(longest, num_steps(trials[0]))
     style.steps_axis(axes, longest)
     bottom, top = axes.get_ylim()

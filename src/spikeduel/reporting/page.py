@@ -1,8 +1,9 @@
 """The HTML pages: a whole comparison, a tuning or an audit, each on one page that needs nothing else."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,16 +21,29 @@ from spikeduel.measuring.energy.accounting import Accounting
 from spikeduel.measuring.inside import look_inside
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
-from spikeduel.reporting import anytime, court, figures, gallery, pareto, recorded, reliability, rendering, style
+from spikeduel.reporting import (
+    anytime,
+    court,
+    figures,
+    gallery,
+    learning,
+    pareto,
+    recorded,
+    reliability,
+    rendering,
+    style,
+    svg,
+    thumbnails,
+)
 from spikeduel.reporting.rendering import write
-from spikeduel.results import rankings
+from spikeduel.results import predictions, rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.inside import Inside
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import caveats, confidence, tables
+from spikeduel.results.words import caveats, confidence
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
 from spikeduel.spiking.random_keys import RandomKeys
@@ -114,6 +128,7 @@ def _page_of(
         "drawn": drawn,
         "table": table.title,
         "prepared": held.prepared if held else None,
+        "pictured": _behind_numbers(comparison, held, missing),
         "audit": audit,
         "counting": [name for name, model in models.items() if isinstance(model.readout, SpikeCountReadout)],
         "tuning": results.tuning,
@@ -153,8 +168,8 @@ def report_again(
 def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
     title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
-    drawn = _save([("tuning", figures.tuning_trials(tuning))], folder / "figures")
-    page = {"title": title, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
+    drawn = _save([("tuning", partial(learning.tuning_trials, tuning))], folder / "figures")
+    page = {"title": title, "pictured": None, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
     return write(folder / "tuning.html", "tuning.html.j2", page)
 
 
@@ -167,8 +182,18 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     write_csv(out / "labels.csv", audit.details.labels)
     if audit.details.groups and prepared.names:
         write_groups(out / "groups.csv", prepared.names, audit.details.groups)
-    page = {"title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
+    page = {"pictured": None, "title": f"Audit of {audit.dataset}", "audit": audit, "drawn": drawn}
     return write(out / "audit.html", "audit.html.j2", page, audit.noun)
+
+
+def _behind_numbers(comparison: Comparison, held: Held | None, missing: list[str]) -> thumbnails.Thumbnails | None:
+    """The test images behind the numbers of a run; None where it does not hold its answers to them."""
+    try:
+        kept = predictions.read(comparison.out)
+    except InputError as error:
+        missing.append(f"The answers to single images are missing: {error}")
+        return None
+    return thumbnails.of_run(comparison.results, kept, held.prepared if held else None)
 
 
 def _load_models(comparison: Comparison, missing: list[str], own_code: Collection[str]) -> dict[str, Model]:
@@ -206,71 +231,65 @@ def _load_data(
     return Held(prepared, splits, audit)
 
 
-Drawings = Iterator[tuple[str, Figure]]
-"""Figures by name, one at a time. What a page says of each stands in its template, under the same name."""
+Drawings = Iterator[tuple[str, Callable[[], Figure | None]]]
+"""What draws each figure, by name; charts are drawn twice. What a page says of each stands in its template."""
 
 
 def _of_results(results: Results, table: energy.Table) -> Drawings:
     colours = style.contender_colours(results.trials)
     if any(trial.history for trial in results.trials):
-        yield "learning-curves", figures.learning_curves(results)
-        yield "accuracy-over-time", figures.accuracy_over_time(results)
+        yield "learning-curves", partial(learning.learning_curves, results)
+        yield "accuracy-over-time", partial(learning.accuracy_over_time, results)
     if any(trial.optimism for trial in results.trials):
-        yield "optimism", figures.optimism(results)
+        yield "optimism", partial(learning.optimism, results)
     if pairs := results.comparison.pairs:
-        yield "differences", figures.forest(pairs)
+        yield "differences", partial(figures.forest, [pair.led for pair in pairs])
     if results.comparison.controls:
         recordings = results.comparison.controls[0].of_recordings
-        yield "controls", recorded.time_controls(results) if recordings else figures.controls(results)
-    if figure := pareto.pareto(results, table):
-        yield "pareto", figure
+        yield "controls", partial(recorded.time_controls if recordings else figures.controls, results)
+    yield "pareto", partial(pareto.pareto, results, table)
+    yield "answer", partial(pareto.pareto, results, table, glance=True)
     if results.court:
         for case in court_words.shown(results.court):
-            yield court_words.figure_name(case), court.chart(case, results.court, colours)
+            yield court_words.figure_name(case), partial(court.chart, case, results.court, colours)
     for name, counted in rankings.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
-            yield (
-                f"break-even-{style.file_name(name)}",
-                pareto.break_even(counted, name, colours[name], rankings.trained_twin(results, name)),
-            )
+            twin = rankings.trained_twin(results, name)
+            yield f"break-even-{style.file_name(name)}", partial(pareto.break_even, counted, name, colours[name], twin)
     if anytime.followed(results):
-        yield "anytime", anytime.curves(results, table)
-    yield from recorded.while_it_happens(results)
+        yield "anytime", partial(anytime.curves, results, table)
+    yield "recorded", partial(recorded.while_it_happens, results)
     if anytime.sources(results):
-        yield "conversion", anytime.conversion(results)
-    for name, colour in colours.items():
-        if tested := results.of(name):
-            figure = figures.confusion_matrix(tables.confusion(tested), results.dataset.classes, colour)
-            yield f"confusion-{style.file_name(name)}", figure
+        yield "conversion", partial(anytime.conversion, results)
     if measured := confidence.calibrations(results):
-        yield "reliability", reliability.diagrams(measured, colours)
+        yield "reliability", partial(reliability.diagrams, measured, colours)
     if words.robustness_by_contender(results):
-        yield "robustness", reliability.robustness(results)
+        yield "robustness", partial(reliability.robustness, results)
     if results.tuning:
-        yield "tuning", figures.tuning_trials(results.tuning)
+        yield "tuning", partial(learning.tuning_trials, results.tuning)
 
 
 def _of_audit(audit: Audit | None, prepared: Prepared | None, trials: Sequence[Trial]) -> Drawings:
     if audit is None:
         return
     if prepared is not None and audit.details.pairs:
-        yield "audit-pairs", reliability.pairs(audit.details.pairs[: rendering.MOST_PICTURED], prepared)
+        yield "audit-pairs", partial(reliability.pairs, audit.details.pairs[: rendering.MOST_PICTURED], prepared)
     if prepared is not None and audit.details.labels:
-        yield "audit-labels", reliability.labels(audit.details.labels[: rendering.MOST_PICTURED], prepared)
+        yield "audit-labels", partial(reliability.labels, audit.details.labels[: rendering.MOST_PICTURED], prepared)
     if audit.details.within_quantiles and audit.distances.test_to_train:
-        yield "audit-distances", reliability.distances(audit)
+        yield "audit-distances", partial(reliability.distances, audit)
     if any(trial.test and trial.test.by_distance for trial in trials):
-        yield "audit-accuracy-by-distance", reliability.accuracy_by_distance(trials)
+        yield "audit-accuracy-by-distance", partial(reliability.accuracy_by_distance, trials)
 
 
 def _of_data(results: Results, held: Held) -> Drawings:
-    yield "samples", figures.samples(held.prepared)
-    if results.dataset.suspect_labels:
-        yield "labels", reliability.labels(results.dataset.suspect_labels[: rendering.MOST_PICTURED], held.prepared)
+    yield "samples", partial(figures.samples, held.prepared)
+    if suspect := results.dataset.suspect_labels:
+        yield "labels", partial(reliability.labels, suspect[: rendering.MOST_PICTURED], held.prepared)
     test = held.splits[0].test
     if words.robustness_by_contender(results) and len(test):
         index = gallery.telling_image(held.prepared, test)
-        yield "corruptions", reliability.corruptions(np.asarray(held.prepared.images[index]), index)
+        yield "corruptions", partial(reliability.corruptions, np.asarray(held.prepared.images[index]), index)
 
 
 def _look_inside(models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray]) -> Inside | None:
@@ -300,5 +319,12 @@ def _encoded(
     return {"animation": animation, "diagonal": diagonal, "label": label, "encoding": encoding}
 
 
-def _save(drawings: Drawings | Sequence[tuple[str, Figure]], folder: Path) -> dict[str, Path]:
-    return {name: style.save(figure, folder / f"{name}.png") for name, figure in drawings}
+def _save(drawings: Iterable[tuple[str, Callable[[], Figure | None]]], folder: Path) -> dict[str, Path | svg.Chart]:
+    """Writes all figures as PNG, and charts as SVG, too; what the page shows of each, by name."""
+    shown: dict[str, Path | svg.Chart] = {}
+    for name, draw in drawings:
+        if figure := draw():
+            shown[name] = style.save(figure, folder / f"{name}.png")
+            if svg.telling(figure):
+                shown[name] = svg.chart(draw, figure, folder / f"{name}.svg")
+    return shown

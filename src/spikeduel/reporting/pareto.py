@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,15 @@ CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 _BAR = 0.3
 """How faint the bar is that goes to where nothing is skipped."""
 MOST_STEPS = 128
+_FINE = 8
+"""Points of a line from one power of two to the next."""
 LOWEST_RATE = 1e-4
 HIGHEST_RATE = 10.0
 _LOOKS = (
     (style.OTHER_COLOURS[0], "-"),
-    (style.OTHER_COLOURS[2], (0, (5, 2))),
-    (style.OTHER_COLOURS[3], (0, (1.5, 1.5))),
-    (style.OTHER_COLOURS[1], (0, (5, 1.5, 1, 1.5))),
+    (style.OTHER_COLOURS[1], (0, (5, 2))),
+    (style.OTHER_COLOURS[2], (0, (1.5, 1.5))),
+    (style.OTHER_COLOURS[3], (0, (5, 1.5, 1, 1.5))),
 )
 _ROUND = [(1, 0), (1, 1), (1, -1), (-1, 0), (-1, 1), (-1, -1), (0, 1), (0, -1)]
 _AWAY = (6.0, 11.0, 18.0, 27.0, 38.0)
@@ -67,6 +70,16 @@ class Point:
     deviation: float
     joules: Range | None
     seconds: float | None = None
+
+    @property
+    def row(self) -> style.Row:
+        """What it says."""
+        low, high = (self.joules.low, self.joules.high) if self.joules else (None, None)
+        return {
+            "contender": self.contender, "network": self.kind, "accuracy, %": 100 * self.accuracy,
+            "standard deviation, points": 100 * self.deviation or None, "energy, J": low,
+            "energy with nothing skipped, J": high if high != low else None, "time, s": self.seconds,
+        }  # fmt: skip
 
 
 def points(results: Results, table: energy.Table) -> list[Point]:
@@ -118,13 +131,14 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     return kept
 
 
-def pareto(results: Results, table: energy.Table) -> Figure | None:
+def pareto(results: Results, table: energy.Table, glance: bool = False) -> Figure | None:
     """Accuracy against energy as estimated by `table`, and against the measured time of one image.
 
     None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit
     takes its images step by step, as a stream, which takes longer a step than
     all steps in one call. Both axes of cost are logarithmic. A line joins the Pareto `front`; bars are a standard
-    deviation over seeds on either side. A panel shows those whose cost is known.
+    deviation over seeds on either side. A panel shows those whose cost is known. At a
+    `glance` there is the first panel alone, without a legend.
     """
     known = points(results, table)
     time = "one answer, from input to label (measured on this machine)"
@@ -132,10 +146,10 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
         ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
     ]
-    panels = [panel for panel in panels if panel[2]]
+    panels = [panel for panel in panels if panel[2]][: 1 if glance else None]
     if not panels:
         return None
-    figure = style.new_figure(4.0, style.WIDTH if len(panels) > 1 else 0.62 * style.WIDTH)
+    figure, all_axes = style.new_panels(len(panels), 3.0 if glance else 3.6, sharey=True)
     handles = [
         style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
                   markerfacecolor=look.get("facecolors", style.QUIET))
@@ -144,10 +158,10 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
     if panels[0][0] == "energy":
         handles.append(style.key("to nothing skipped", linewidth=2.5, alpha=_BAR))
     handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
-    style.legend(figure, handles, len(handles))
-    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    if not glance:
+        style.legend(figure, handles, len(handles))
     for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
-        style.quiet(axes, title, x=x, y="accuracy on the test set" if axes is all_axes[0] else "", grid=True)
+        style.quiet(axes, title, x=x, y="accuracy on the test set", grid=True)
         _draw(axes, shown)
         style.cost_axis(axes, unit)
     style.accuracy_axis(all_axes[0])
@@ -157,7 +171,6 @@ def pareto(results: Results, table: energy.Table) -> Figure | None:
             axes,
             [(spent.low, point.accuracy) for point, spent in shown],
             [style.shortened(point.label, 34) for point, _ in shown],
-            [point.colour for point, _ in shown],
         )
     return figure
 
@@ -181,14 +194,12 @@ def _draw(axes: Axes, shown: Sequence[tuple[Point, Range]]) -> None:
             axes.plot(
                 [spent.low, spent.high], [point.accuracy] * 2, color=point.colour, linewidth=2.5, alpha=_BAR, zorder=1,
             )  # fmt: skip
-        axes.scatter(spent.low, point.accuracy, edgecolors=point.colour, zorder=3, **look)
+        style.told(axes.scatter(spent.low, point.accuracy, edgecolors=point.colour, zorder=3, **look), [point.row])
     axes.set_xscale("log")
     axes.margins(x=0.16, y=0.12)
 
 
-def label_points(
-    axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str], colours: Sequence[str]
-) -> list[Annotation]:
+def label_points(axes: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> list[Annotation]:
     """Writes each of `names` beside its point, where it covers least; a thin line leads to those that had to move away.
 
     Call it last: it lays the figure out, and whatever changes the axes afterwards moves the points.
@@ -198,8 +209,8 @@ def label_points(
     size = axes.figure.dpi * 4.5 / 72
     taken = [_around(x, y, size) for x, y in place] + _along(axes)
     labels = []
-    for point, name, colour in zip(points, names, colours, strict=True):
-        label, box = _best(axes, point, name, colour, taken)
+    for point, name in zip(points, names, strict=True):
+        label, box = _best(axes, point, name, taken)
         taken.append(box)
         labels.append(label)
     return labels
@@ -220,12 +231,10 @@ def _along(axes: Axes) -> list[Bbox]:
     return boxes
 
 
-def _best(
-    axes: Axes, point: tuple[float, float], name: str, colour: str, taken: Sequence[Bbox]
-) -> tuple[Annotation, Bbox]:
+def _best(axes: Axes, point: tuple[float, float], name: str, taken: Sequence[Bbox]) -> tuple[Annotation, Bbox]:
     label = axes.annotate(
-        name, point, (0, 0), textcoords="offset points", fontsize=style.SMALL, color=colour, annotation_clip=False,
-        arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
+        name, point, (0, 0), textcoords="offset points", fontsize=style.SMALL, color=style.INK, annotation_clip=False,
+        arrowprops={"arrowstyle": "-", "color": style.QUIET, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3},
     )  # fmt: skip
     # Whatever lies outside would be laid out again, or cut off.
     label.set_in_layout(False)
@@ -255,7 +264,7 @@ def _put(label: Annotation, offset: tuple[float, float], towards: tuple[int, int
 
 def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> float:
     """Square pixels of `box` that lie on what is `taken`, or outside the axes, which count more."""
-    inside = Bbox.intersection(box, axes.get_window_extent())
+    inside = Bbox.intersection(box, axes.get_window_extent().padded(-2 * _LINE))
     outside = box.width * box.height - (inside.width * inside.height if inside is not None else 0)
     overlaps = [Bbox.intersection(box, other) for other in taken]
     return 3 * outside + sum(each.width * each.height for each in overlaps if each is not None)
@@ -270,11 +279,11 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
     """
     tables = [table for table in map(energy.read, energy.NAMES) if not table.chip]
     twin, there = trained.layers if trained else energy.relu_twin(operations), operations.num_steps
-    steps = np.geomspace(1, MOST_STEPS, 60)
-    figure = style.new_figure(3.1)
-    panels = figure.subplots(1, len(MEMORIES), sharey=True)
+    steps = np.geomspace(1, MOST_STEPS, 1 + _FINE * (MOST_STEPS.bit_length() - 1))
+    figure, panels = style.new_panels(len(MEMORIES), 2.5, abreast=3, sharey=True)
+    rate = operations.totals.spikes_per_neuron_and_step or 0.0
     for axes, memory in zip(panels, MEMORIES, strict=True):
-        style.quiet(axes, MEMORY_TITLES[memory], x="time steps T")
+        style.quiet(axes, MEMORY_TITLES[memory], x="time steps T", y="spikes per neuron and step")
         signs = set()
         for place, table in enumerate(tables):
             rates = [energy.break_even_rate(operations, twin, table, t, memory) for t in (there, *steps)]
@@ -284,15 +293,20 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
             border = np.clip(known, LOWEST_RATE / 10, HIGHEST_RATE)
             line, dashes = _LOOKS[place % len(_LOOKS)]
             label = style.shortened(table.title, 44)
-            axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
+            (drawn,) = axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
+            style.told(drawn, [
+                {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": round(steps[k]),
+                 "break-even rate": "any" if np.isinf(known[k]) else known[k]} if k % _FINE == 0 else None
+                for k in range(len(steps))
+            ])  # fmt: skip
         axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)
         axes.text(0.97, 1.2, "more than one a step", fontsize=7, color=style.QUIET, ha="right", va="bottom",
                   transform=axes.get_yaxis_transform())  # fmt: skip
-        axes.plot(
-            [there], [operations.totals.spikes_per_neuron_and_step or 0.0], "o", color=colour,
-            markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5, clip_on=False,
-            label=f"{style.shortened(name, 26)} as trained",
+        (dot,) = axes.plot(
+            [there], [rate], "o", color=colour, markersize=7, markeredgecolor="white", markeredgewidth=1, zorder=5,
+            clip_on=False, label=f"{style.shortened(name, 26)} as trained",
         )  # fmt: skip
+        style.told(dot, [{"line": f"{name} as trained", "time steps": there, "spikes per neuron and step": rate}])
         if signs in ({"pays"}, {"never"}):
             how = "cheaper\nat any rate" if signs == {"pays"} else "dearer\neven without a spike"
             axes.text(0.96, 0.12, f"at T = {there}, {how}", transform=axes.transAxes, ha="right",
@@ -303,11 +317,8 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
         axes.set_ylim(LOWEST_RATE, 3)
         style.steps_axis(axes, MOST_STEPS)
         axes.grid(color=style.FAINT, linewidth=0.6)
-    panels[0].set_ylabel("spikes per neuron and step", fontsize=style.SMALL, color=style.QUIET)
     handles, _ = panels[0].get_legend_handles_labels()
     style.legend(figure, handles, 3, "outside lower center")
-    figure.suptitle(
-        f"Below and left of a line, {style.shortened(name, 24)} takes less than its ReLU twin, each at its cheapest",
-        fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left",
-    )  # fmt: skip
+    says = f"Below and left of a line, {style.shortened(name, 24)} takes less than its ReLU twin, each at its cheapest"
+    figure.suptitle(fill(says, style.canvas().line), fontsize=style.MEDIUM, color=style.INK, x=0.01, ha="left")
     return figure

@@ -1,7 +1,5 @@
 """Figures of recordings of event cameras: what their time adds, and who is right how soon."""
 
-from collections.abc import Iterator
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -19,32 +17,37 @@ def time_controls(results: Results) -> Figure:
     controlled = [each for each in results.comparison.controls if each.of_recordings]
     colours = style.contender_colours(results.trials)
     titles = [row.title for row in controlled[0].rows]
-    height = _GROUP_HEIGHT + _ROW_HEIGHT * len(controlled)
+    between = _GROUP_HEIGHT + (0.18 if style.canvas().narrow else 0)
+    height = between + _ROW_HEIGHT * len(controlled)
     figure = style.new_figure(0.9 + height * len(titles))
     axes = style.quiet(figure.subplots(), x="change in accuracy, points")
-    margin = 100 * results.experiment.equivalence_margin
-    axes.axvspan(-margin, margin, color=style.FAINT, alpha=0.6, linewidth=0, zorder=0)
-    axes.axvline(0, color=style.QUIET, linewidth=0.8, zorder=1)
+    margin = style.margin_band(axes, 100 * results.experiment.equivalence_margin)
     for group, title in enumerate(titles):
         for place, each in enumerate(controlled):
             found = next((row.found for row in each.rows if row.title == title), None)
             if found is None:
                 continue
             at, colour = group * height + _ROW_HEIGHT * place, colours[each.contender]
-            axes.plot([-100 * bound for bound in found.ci95], [at, at], color=colour, linewidth=1.6, zorder=2)
-            axes.plot([-100 * found.difference], [at], "o", color=colour, markersize=5, zorder=3)
-    middle = _ROW_HEIGHT * (len(controlled) - 1) / 2
-    axes.set_yticks([group * height + middle for group in range(len(titles))], titles, color=style.INK)
-    axes.set_ylim(len(titles) * height - _GROUP_HEIGHT / 2, -_GROUP_HEIGHT)
-    axes.tick_params(axis="y", length=0)
+            high, low = (-100 * bound for bound in found.ci95)
+            (line,) = axes.plot([low, high], [at, at], color=colour, linewidth=1.6, zorder=2)
+            (dot,) = axes.plot([-100 * found.difference], [at], "o", color=colour, markersize=5, zorder=3)
+            for mark in (line, dot):
+                style.told(mark, [{
+                    "contender": each.contender, "control": title, "change, points": -100 * found.difference,
+                    "95 % interval from, points": low, "95 % interval to, points": high,
+                }])  # fmt: skip
+    middle = 0.0 if style.canvas().narrow else _ROW_HEIGHT * (len(controlled) - 1) / 2
+    style.name_rows(axes, [group * height + middle for group in range(len(titles))], titles)
+    axes.set_ylim(len(titles) * height - between / 2, -between)
     axes.grid(axis="x", color=style.FAINT, linewidth=0.8)
-    axes.xaxis.set_major_formatter(lambda value, place: f"{value:+.4g}".replace("-", "−") if value else "0")
-    style.legend(figure, style.keys({each.contender: colours[each.contender] for each in controlled}, marker="o"))
+    style.signed_axis(axes.xaxis)
+    entries = style.keys({each.contender: colours[each.contender] for each in controlled}, marker="o")
+    style.legend(figure, [*entries, margin])
     return figure
 
 
-def while_it_happens(results: Results) -> Iterator[tuple[str, Figure]]:
-    """Accuracy against the milliseconds and the events of a recording that have come, by name; none of images.
+def while_it_happens(results: Results) -> Figure | None:
+    """Accuracy against the milliseconds and the events of a recording that have come; None of images.
 
     Solid: every recording is answered after so many frames. Dashed, and the star: leaving early, as in
     `anytime.curves`. Squares: who needs all frames before the first answer.
@@ -56,24 +59,23 @@ def while_it_happens(results: Results) -> Iterator[tuple[str, Figure]]:
     }
     known = {name: found for name, found in known.items() if found}
     if not known:
-        return
-    figure = style.new_figure(3.2)
-    panels = figure.subplots(1, 2, sharey=True)
+        return None
+    figure, panels = style.new_panels(2, 2.8, sharey=True)
     for axes, unit, x in zip(panels, ("milliseconds", "events"), ("ms of the recording", "events"), strict=True):
         style.quiet(axes, f"accuracy by {unit}", x=x, y="accuracy on the test set", grid=True)
         for name, found in known.items():
             costs = [getattr(each, unit) for each in found]
-            anytime.accuracy_over(axes, costs, over_time[name], colours[name])
+            anytime.accuracy_over(axes, costs, over_time[name], colours[name], unit)
         whole = np.mean([getattr(each, unit)[-1] for found in known.values() for each in found])
         late = [name for name in colours if name not in known and results.of(name)]
         for place, name in enumerate(late):
-            accuracy = np.mean([trial.test.accuracy for trial in results.of(name) if trial.test])
+            accuracy = float(np.mean([trial.test.accuracy for trial in results.of(name) if trial.test]))
             # Beside one another: equal ones would hide one another.
             at = whole * (1 + 0.03 * place)
-            axes.scatter(at, accuracy, marker="s", s=30, color=colours[name], linewidths=0, zorder=3)
+            square = axes.scatter(at, accuracy, marker="s", s=30, color=colours[name], linewidths=0, zorder=3)
+            style.told(square, [{"contender": name, "accuracy, %": 100 * accuracy, unit: whole}])
         axes.set_xlim(left=0)
         style.accuracy_axis(axes)
-    panels[1].set_ylabel("")
     squares = {"marker": "s", "markersize": 5, "linestyle": "none"}
     handles = [style.key(name, colours[name], **({"linewidth": 2.2} if name in known else squares)) for name in colours]
     handles += [
@@ -81,4 +83,4 @@ def while_it_happens(results: Results) -> Iterator[tuple[str, Figure]]:
         style.key("threshold chosen on validation", marker="*", markersize=9, linestyle="none"),
     ]
     style.legend(figure, handles, columns=4)
-    yield "recorded", figure
+    return figure

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from spikeduel.data.prepared import Prepared
@@ -21,6 +22,8 @@ from spikeduel.results.words.audit import move_in_words
 from spikeduel.results.words.confidence import scaled
 from spikeduel.results.words.report import robustness_by_contender
 
+_TOLD = 201
+"""Points at most of a line through many."""
 _BESIDE = 3
 """Diagrams in a row."""
 PAIRS_A_ROW = 3
@@ -30,24 +33,29 @@ _SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Figure:
     """A reliability diagram for each contender, and below it the share of images in each bin."""
-    columns = min(len(measured), _BESIDE)
+    columns = min(len(measured), 1 if style.canvas().narrow else _BESIDE)
     rows = -(-len(measured) // columns)
     figure = style.new_figure(0.5 + 3.4 * rows)
-    parts = figure.subfigures(rows, max(columns, 2), squeeze=False).flat
+    parts = figure.subfigures(rows, columns if style.canvas().narrow else max(columns, 2), squeeze=False).flat
     after_temperature = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "linewidth": 0.9}
     for part, (name, found) in zip(parts, measured.items(), strict=False):
         upper, lower = part.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         style.quiet(upper, style.shortened(name, 24), y="accuracy", grid=True)
-        style.quiet(lower, x="confidence", y="share of answers", grid=True)
+        style.quiet(lower, x="confidence", y="share", grid=True)
         upper.plot([0, 1], [0, 1], color=style.QUIET, linewidth=0.9, linestyle=style.DASHED)
         before = pooled(found)
         centres = np.array([(each.low + each.high) / 2 for each in before])
         right = np.array([np.nan if each.accuracy is None else each.accuracy for each in before])
         for axes, heights in ((upper, right), (lower, _shares(before))):
-            axes.bar(centres, heights, (before[0].high - before[0].low) * 0.92, color=colours[name], alpha=0.75)
+            width = (before[0].high - before[0].low) * 0.92
+            bars = axes.bar(centres, heights, width, color=colours[name], alpha=0.75)
+            for bar, row in zip(bars, _by_bin(name, "raw", before), strict=True):
+                style.told(bar, [row])
         if after := pooled(scaled(found)):
-            points = [(each.confidence, each.accuracy) for each in after if each.count]
-            upper.plot(*zip(*points, strict=True), color=style.INK, **after_temperature)
+            filled = [each for each in after if each.count]
+            points = [(each.confidence, each.accuracy) for each in filled]
+            (line,) = upper.plot(*zip(*points, strict=True), color=style.INK, **after_temperature)
+            style.told(line, _by_bin(name, "after temperature", filled))
             lower.stairs(_shares(after), [each.low for each in after] + [1], color=style.INK, linewidth=0.9)
         upper.set_ylim(0, 1)
         lower.set_xlim(0, 1)
@@ -59,6 +67,17 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
         style.key("after temperature", style.INK, **after_temperature),
     ])  # fmt: skip
     return figure
+
+
+def _by_bin(contender: str, answers: str, bins: Sequence[CalibrationBin]) -> list[style.Row]:
+    return [
+        {
+            "contender": contender, "answers": answers, "confidence from, %": 100 * each.low,
+            "confidence to, %": 100 * each.high, "mean confidence, %": style.percent(each.confidence),
+            "accuracy, %": style.percent(each.accuracy), "number": each.count,
+        }
+        for each in bins
+    ]  # fmt: skip
 
 
 def pooled(found: Sequence[Calibrated]) -> list[CalibrationBin]:
@@ -82,34 +101,43 @@ def _shares(bins: Sequence[CalibrationBin]) -> np.ndarray:
 def robustness(results: Results) -> Figure:
     """Seven panels and their mean: accuracy against severity, a line a contender, a band over seeds."""
     measured, colours = robustness_by_contender(results), style.contender_colours(results.trials)
-    figure = style.new_figure(4.6)
-    panels = list(figure.subplots(2, 4, sharex=True, sharey=True).flat)
+    figure, panels = style.new_panels(len(CORRUPTIONS) + 1, 2.1, abreast=4, stacked=2, sharex=True, sharey=True)
     tested = [trial for trial in results.trials if trial.test]
-    for place, (axes, corruption) in enumerate(zip(panels, [*CORRUPTIONS, None], strict=False)):
-        style.quiet(axes, corruption or "mean of all", x="severity" if place >= 4 else "", grid=True)
+    for axes, corruption in zip(panels, [*CORRUPTIONS, None], strict=True):
+        style.quiet(axes, corruption or "mean of all", x="severity", y="accuracy", grid=True)
         for name, found in measured.items():
-            _line(axes, found, corruption, colours[name])
+            style.told(_line(axes, found, corruption, colours[name]), _by_severity(name, found, corruption))
         if tested:
-            axes.axhline(share_of_most_frequent(tested), color=style.QUIET, linewidth=0.9, linestyle=":")
+            line = axes.axhline(share_of_most_frequent(tested), color=style.QUIET, linewidth=0.9, linestyle=":")
+            share = 100 * share_of_most_frequent(tested)
+            style.told(line, [{"contender": "the most frequent class alone", "accuracy, %": share}])
     panels[0].set_ylim(0, 1)
     panels[0].set_xticks((0, *SEVERITIES))
     style.per_cent_axis(panels[0].yaxis)
-    for axes in panels[::4]:
-        axes.set_ylabel("accuracy", fontsize=style.SMALL, color=style.QUIET)
     style.legend(figure, style.keys({name: colours[name] for name in measured}), columns=4)
     return figure
 
 
-def _line(axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str) -> None:
-    """The accuracy at severities 0 to 5 under `corruption`, or (None) averaged over all that were measured."""
+def _line(axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str) -> Line2D:
+    at, steps = _at_severities(found, corruption), np.array((0, *SEVERITIES))
+    (line,) = axes.plot(steps, at.mean(0), color=colour, linewidth=1.6, marker="o", markersize=2.6)
+    style.band(axes, steps, at, colour)
+    return line
+
+
+def _at_severities(found: Sequence[Robustness], corruption: str | None) -> np.ndarray:
+    """Accuracies `[S, 6]` at severities 0 to 5 under `corruption`, or (None) averaged over all that were measured."""
     names = [name for name in CORRUPTIONS if corruption in (None, name)]
-    at = np.array([
+    return np.array([
         [each.clean, *np.mean([each.corruptions[name] for name in names if name in each.corruptions], axis=0)]
         for each in found
     ])  # fmt: skip
-    steps = np.array((0, *SEVERITIES))
-    axes.plot(steps, at.mean(0), color=colour, linewidth=1.6, marker="o", markersize=2.6)
-    style.band(axes, steps, at, colour)
+
+
+def _by_severity(contender: str, found: Sequence[Robustness], corruption: str | None) -> list[style.Row]:
+    means = _at_severities(found, corruption).mean(0)
+    what = {"contender": contender, "corruption": corruption or "mean of all"}
+    return [what | {"severity": severity, "accuracy, %": 100 * mean} for severity, mean in enumerate(means)]
 
 
 def corruptions(image: np.ndarray, index: int) -> Figure:
@@ -139,7 +167,14 @@ def distances(audit: Audit) -> Figure:
         (audit.details.within_quantiles, f"training {noun}s (to another one)", style.QUIET, style.DASHED),
         (test, f"test {noun}s", style.OTHER_COLOURS[0], "solid"),
     ):
-        axes.plot(values, np.linspace(0, 1, len(values)), color=colour, linewidth=1.8, linestyle=dashes, label=label)
+        # As many as a reader can point at.
+        every = np.unique(np.linspace(0, len(values) - 1, min(len(values), _TOLD)).astype(int))
+        values, shares = np.asarray(values)[every], np.linspace(0, 1, len(values))[every]
+        (line,) = axes.plot(values, shares, color=colour, linewidth=1.8, linestyle=dashes, label=label)
+        style.told(line, [
+            {"images": label, "nearer, %": 100 * share, "distance": value}
+            for share, value in zip(shares, values, strict=True)
+        ])  # fmt: skip
     axes.set_ylim(0, 1.02)
     axes.set_xlim(left=0)
     style.per_cent_axis(axes.yaxis)
@@ -158,8 +193,14 @@ def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
         rows = [[b.accuracy if b.accuracy is not None else np.nan for b in row] for who, row in binned if who == name]
         if rows:
             means = np.mean(rows, axis=0)
-            axes.plot(places, means, color=colour, marker="o", linewidth=1.8, markersize=5, label=name)
-    axes.set_xticks(places, [f"{b.low:.2f} to {b.high:.2f}\n{b.n:,} answers" for b in bins])
+            (line,) = axes.plot(places, means, color=colour, marker="o", linewidth=1.8, markersize=5, label=name)
+            style.told(line, [
+                {"contender": name, "distance from": b.low, "distance to": b.high, "number": b.n,
+                 "accuracy, %": 100 * mean}
+                for b, mean in zip(bins, means, strict=True)
+            ])  # fmt: skip
+    wide, narrow = "{0.low:.2f} to {0.high:.2f}\n{0.n:,} answers", "{0.low:.2f}\nto\n{0.high:.2f}"
+    axes.set_xticks(places, [(narrow if style.canvas().narrow else wide).format(each) for each in bins])
     style.per_cent_axis(axes.yaxis)
     axes.set_ylim(top=1.01)
     style.axes_legend(axes)

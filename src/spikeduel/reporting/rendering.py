@@ -12,22 +12,27 @@ import msgspec
 from markupsafe import Markup
 from PIL import Image
 
-from spikeduel.reporting import figures, style
+from spikeduel.reporting import figures, style, svg, thumbnails
 from spikeduel.results import rankings
 from spikeduel.results.concluding import tuning_limits
+from spikeduel.results.words import answer as answers
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, confidence, controls, costs, method, numbers, optimism, power, tables
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import inside as inside_words
 from spikeduel.results.words import report as words
+from spikeduel.results.words.definitions import DEFINITIONS
 from spikeduel.results.words.nouns import said_of
 from spikeduel.system import files
 from spikeduel.system.errors import visible
 
 MOST_PICTURED = 12
 """Pairs of equal images in a figure."""
+MOST_CROSSED = 30
+"""Classes in a confusion matrix; of more, the most frequent errors are listed."""
+MOST_ERRORS = 50
 SCREEN_DPI = 107
-SCRIPTS = ("inside.js",)
+SCRIPTS = ("page.js", "charts.js", "inside.js")
 """Files of this folder that every page has at its end; the content policy lets it run no other script."""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
@@ -49,18 +54,21 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
     )
     environment.filters |= {
         "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": words.one_digit,
-        "file_name": style.file_name, "sentence": caveats.sentence, "embedded": embedded,
+        "file_name": style.file_name, "sentence": caveats.sentence, "shortened": style.shortened, "embedded": embedded,
     }  # fmt: skip
     environment.globals |= {
         "words": words, "method": method, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
         "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
-        "audits": audit_words, "colours": style.contender_colours, "inside_words": inside_words,
-        "script_hashes": [_hash(each) for each in _scripts()], "place_of_scripts": PLACE_OF_SCRIPTS,
+        "audits": audit_words, "answers": answers, "inside_words": inside_words, "definitions": DEFINITIONS,
+        "colours": style.contender_colours,
+        "script_hashes": [policy_of(each) for each in scripts()], "place_of_scripts": PLACE_OF_SCRIPTS,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
+        "most_crossed": MOST_CROSSED, "most_errors": MOST_ERRORS, "most_of_one": thumbnails.MOST_OF_ONE,
+        "most_listed": svg.MOST_LISTED, "title_of": svg.title_of, "dark_charts": svg.DARK,
     }  # fmt: skip
     text = said_of(environment.get_template(template).render(page), noun)
     # Only now: a script is not to be reworded, its hash stands in the policy.
-    text = text.replace(PLACE_OF_SCRIPTS, "".join(f"<script>{each}</script>\n" for each in _scripts()))
+    text = text.replace(PLACE_OF_SCRIPTS, "".join(f"<script>{each}</script>\n" for each in scripts()))
     files.write_text(Path(path), text)
     return Path(path)
 
@@ -70,13 +78,14 @@ def embedded(value: Any) -> Markup:
     return Markup(msgspec.json.encode(value).decode().replace("<", r"\u003c"))
 
 
-def _scripts() -> list[str]:
+def scripts() -> list[str]:
+    """The text of each of `SCRIPTS`."""
     folder = resources.files("spikeduel") / "reporting"
     return [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
 
 
-def _hash(script: str) -> str:
-    """A script as a content policy names it."""
+def policy_of(script: str) -> str:
+    """A script as a content policy names it: by its hash."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
@@ -14,7 +14,7 @@ from spikeduel.results.costs import Amount, Count, EventRates, Positive
 from spikeduel.results.court import Court
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
-from spikeduel.results.significance import Difference
+from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import Family, Score, Share, Trial
 from spikeduel.settings import Experiment
 from spikeduel.system.typed import Frozen
@@ -110,6 +110,28 @@ class Pair(Difference, kw_only=True):
     def other(self) -> str:
         """The one that is not `leader`."""
         return self.b if self.leader == self.a else self.a
+
+    @property
+    def led(self) -> "Pair":
+        """The same with the leader first: as a pair is named everywhere that people read."""
+        if self.leader == self.a:
+            return self
+        other = {Conclusion.A_BETTER: Conclusion.B_BETTER, Conclusion.B_BETTER: Conclusion.A_BETTER}
+        return structs.replace(
+            self,
+            a=self.b,
+            b=self.a,
+            difference=-self.difference,
+            ci95=(-self.ci95[1], -self.ci95[0]),
+            ci90=(-self.ci90[1], -self.ci90[0]),
+            conclusion=other.get(self.conclusion, self.conclusion),
+            accuracy_a=self.accuracy_b,
+            accuracy_b=self.accuracy_a,
+            only_a_right=self.only_b_right,
+            only_b_right=self.only_a_right,
+            seeds_a_ahead=self.seeds_b_ahead,
+            seeds_b_ahead=self.seeds_a_ahead,
+        )
 
     def accuracy(self, contender: str) -> float:
         """The mean accuracy of one of the two."""

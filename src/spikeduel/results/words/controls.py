@@ -51,27 +51,40 @@ TIME_LEGEND = (
 
 def of_controls(results: Results, contender: ControlledContender) -> list[str]:
     """What each control showed, and what that means; with too few seeds, numbers alone."""
-    name = contender.contender
-    skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
-    measured = [(row, row.found) for row in contender.rows if row.found and row.control not in skipped]
-    seeds = max((found.seeds for _, found in measured), default=0)
-    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    what = "time and polarity add" if contender.of_recordings else "spiking adds"
-    steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
-    texts = [f"What {what} to {name} ({steps}{over}; {name} − control, 95 % interval):"]
+    name, measured = contender.contender, _measured(contender)
+    texts = [f"{asked(contender).removesuffix(')')}; {name} − control, 95 % interval):"]
     for row, found in measured:
         numbers = f"{titled(row)} {signed(found.difference)} ({signed(found.ci95[0])} to {signed(found.ci95[1])})"
         said = conclusion(found, name, "the control") if row.conclusive else _seeds_taken(found)
         # Where all have too few seeds, that is said once, below.
         texts.append(f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}.")
-    if reasons := left_out([contender]):
-        texts.append(f"Left out: {' '.join(reasons)}")
-    texts += claimed(contender)
+    return texts + what_it_means(results, contender)
+
+
+def asked(contender: ControlledContender) -> str:
+    """What the controls of a contender ask, and over how many seeds."""
+    seeds = max((found.seeds for _, found in _measured(contender)), default=0)
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    what = "time and polarity add" if contender.of_recordings else "spiking adds"
+    steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
+    return f"What {what} to {contender.contender} ({steps}{over})"
+
+
+def what_it_means(results: Results, contender: ControlledContender) -> list[str]:
+    """What the controls of a contender show together, which were left out, and what a single step would take."""
+    shown, reasons = claims(contender), left_out([contender])
+    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *claimed(contender)]
+    measured = _measured(contender)
     failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
-    shown = claims(contender)
     if not contender.of_recordings and Claim.STEPS_GAIN not in shown and "one_step" not in failed:
         texts += _energy_of_one_step(results, contender)
     return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
+
+
+def _measured(contender: ControlledContender) -> list[tuple[ControlRow, Difference]]:
+    """The controls that were measured and say something."""
+    skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
+    return [(row, row.found) for row in contender.rows if row.found and row.control not in skipped]
 
 
 def claimed(contender: ControlledContender) -> list[str]:

@@ -85,11 +85,15 @@ def of_encoding(name: str, tested: Sequence[Trial]) -> str:
     return f"{name}:{text}" if text else ""
 
 
+def errors(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """The errors of `confusion` `[K, K]` as (times, true class, answer), the most frequent first."""
+    cells = [(count, truth, answer) for truth, row in enumerate(confusion) for answer, count in enumerate(row)]
+    return sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
+
+
 def most_confused(confusion: Sequence[Sequence[int]], classes: Sequence[str], most: int = 3) -> str:
     """The most frequent errors of `confusion` `[K, K]`, as a sentence."""
-    cells = [(count, truth, answer) for truth, row in enumerate(confusion) for answer, count in enumerate(row)]
-    errors = sorted((cell for cell in cells if cell[0] and cell[1] != cell[2]), key=lambda cell: -cell[0])
-    told = [f"{classes[truth]} as {classes[answer]} ({count:,})" for count, truth, answer in errors[:most]]
+    told = [f"{classes[truth]} as {classes[answer]} ({count:,})" for count, truth, answer in errors(confusion)[:most]]
     return f"Most frequent errors: {', '.join(told)}." if told else "There are no errors."
 
 

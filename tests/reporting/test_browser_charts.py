@@ -1,0 +1,118 @@
+"""Charts of a page in a real browser: values at the pointer and by keys, what can be downloaded, a phone."""
+
+import csv
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from browser import browser, opened
+from made_results import make_results, with_trials
+from spikeduel.data import Split
+from spikeduel.reporting import Held, report
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.optimism import curve
+from spikeduel.settings.recipes import baseline
+
+OVERFLOWING = """
+    [...document.querySelectorAll(".chart, .chart .drawing")]
+        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.className)
+"""
+OUTSIDE = """
+    [...document.querySelectorAll(".chart svg")].filter(svg => svg.getClientRects().length).flatMap(svg => {
+        const whole = svg.getBoundingClientRect();
+        return [...svg.querySelectorAll("text")].filter(text => {
+            const own = text.getBoundingClientRect();
+            return own.left < whole.left - 1 || own.right > whole.right + 1;
+        }).map(text => text.textContent);
+    })
+"""
+
+
+@pytest.fixture(scope="module")
+def running():
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(running, tmp_path_factory, make_prepared):
+    """The page of a run with two seeds, tested after every epoch."""
+    prepared, numbers = make_prepared(), np.arange(60)
+    experiment = replace(baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2)
+    results = with_trials(make_results(prepared, experiment), optimism=curve([10, 30, 20, 25, 28], 100, 3))
+    held = Held(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
+    return report(Comparison(experiment, results, tmp_path_factory.mktemp("run")), held=held)
+
+
+def test_a_point_answers_the_pointer_and_the_keys(running, page):
+    with opened(running, page) as shown:
+        chart, tip = shown.locator("[data-name=learning-curves]"), shown.locator(".tip")
+        # The last one lies above all others.
+        mark = chart.locator(".wide [data-tip]").last
+        assert tip.is_hidden()
+        mark.hover()
+        assert tip.inner_text() == mark.get_attribute("data-tip")
+        shown.mouse.move(1, 1)
+        assert tip.is_hidden()
+
+        chart.locator(".drawing").focus()
+        marks = chart.locator(".wide [data-tip]")
+        for key, place in (("ArrowRight", 0), ("ArrowRight", 1), ("ArrowLeft", 0), ("ArrowLeft", -1)):
+            shown.keyboard.press(key)
+            assert tip.inner_text() == (marks.nth(place) if place >= 0 else marks.last).get_attribute("data-tip")
+        shown.keyboard.press("Escape")
+        assert tip.is_hidden()
+
+
+def test_data_and_drawing_can_be_downloaded(running, page, tmp_path):
+    with opened(running, page) as shown:
+        chart = shown.locator("[data-name=learning-curves]")
+        chart.locator(".data summary").click()
+
+        def downloaded(kind):
+            with chart.page.expect_download() as waiting:
+                chart.locator(f"[data-download={kind}]").click()
+            waiting.value.save_as(tmp_path / waiting.value.suggested_filename)
+            return (tmp_path / f"learning-curves.{kind}").read_text()
+
+        rows = list(csv.DictReader(downloaded("csv").splitlines()))
+        assert len(rows) == 40
+        assert [rows[0][name] for name in ("contender", "seed", "images", "epoch")] == [
+            "dense-snn",
+            "0",
+            "training",
+            "1",
+        ]
+        assert float(rows[0]["accuracy, %"]) == 54
+        drawing = downloaded("svg")
+        assert ElementTree.fromstring(drawing).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "var(" not in drawing
+        assert "data-tip" not in drawing
+
+
+@pytest.mark.parametrize(("width", "kind"), [(1280, "wide"), (360, "narrow")])
+def test_nothing_is_cut_off_at_either_width(running, page, width, kind):
+    with opened(running, page, width) as shown:
+        assert shown.locator(f"[data-name=learning-curves] .{kind}").is_visible()
+        assert shown.evaluate(OVERFLOWING) == []
+        assert shown.evaluate(OUTSIDE) == []
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(running, page):
+    with opened(running, page, 360, scheme="dark") as shown:
+        chart = shown.locator("[data-name=learning-curves]")
+        chart.scroll_into_view_if_needed()
+        mark = chart.locator(".narrow [data-tip]").last
+        box = mark.bounding_box()
+        beside = {
+            "clientX": box["x"] + box["width"] + 10,
+            "clientY": box["y"] + box["height"] / 2,
+            "pointerType": "touch",
+        }
+        chart.locator(".drawing").dispatch_event("pointerdown", beside)
+        assert shown.locator(".tip").inner_text() == mark.get_attribute("data-tip")
+        fill = "getComputedStyle(document.querySelector('.narrow text')).fill"
+        assert sum(map(int, shown.evaluate(fill).removeprefix("rgb(").removesuffix(")").split(","))) > 384
