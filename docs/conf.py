@@ -1,12 +1,14 @@
 """The documentation as a site: `make docs`, or `sphinx-build -W docs build/docs`. It fetches nothing."""
 
 import dataclasses
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from msgspec import Struct
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -86,13 +88,27 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _without_settings(app: Sphinx, what: str, name: str, *_: Any) -> tuple[str, str] | None:
-    """An experiment's signature would be its sixty settings, which have a page of their own."""
-    return ("(**settings)", "") if name == "spikeduel.Experiment" else None
+def _with_names_alone(
+    app: Sphinx, what: str, name: str, found: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str, str | None] | None:
+    """The fields of a type without their types, of which its docstring tells. Settings have a page of their own."""
+    if name == "spikeduel.Experiment":
+        return "(**settings)", ""
+    if what == "class" and dataclasses.is_dataclass(found):
+        return f"({', '.join(each.name for each in dataclasses.fields(found))})", ""
+    if what == "class" and issubclass(found, Struct):
+        return f"({', '.join(found.__struct_fields__)})", ""
+    return (readable(signature), returned) if signature else None
+
+
+def readable(signature: str) -> str:
+    """A signature without what has no short way to be written: a type of NumPy's, and defaults that are methods."""
+    array = re.sub(r"_Buffer \| .*?NestedSequence\[complex \| bytes \| str\]", "ArrayLike", signature)
+    return re.sub(r"<bound method (\S+) of <[^>]*>>", r"\1", array)
 
 
 def setup(app: Sphinx) -> None:
     """Tells Sphinx of both tables."""
-    app.connect("autodoc-process-signature", _without_settings)
+    app.connect("autodoc-process-signature", _with_names_alone)
     app.add_directive("settings", Settings)
     app.add_directive("entries", Entries)

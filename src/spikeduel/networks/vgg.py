@@ -67,7 +67,7 @@ class _VGG(nn.Module):
 
 
 class VGGLIF(SpikingChain, _VGG):
-    """The shape with spiking neurons."""
+    """Convolutions in stages, as many as the image's size asks for, with spiking neurons: the strong spiking network."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class VGGSum(VGGReLU):
 
 
 class VGGGRU(_VGG):
-    """The shape with ReLU, frame by frame, and a gated recurrent unit over its features: uses time, and never spikes.
+    """The shape of `VGGReLU`, frame by frame, and a gated recurrent unit over its features: uses time, and never spikes.
 
     Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as `torch.nn.GRU` defines it.
     """
