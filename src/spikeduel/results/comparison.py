@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from spikeduel.results.answer import Answer, answer
 from spikeduel.results.causes import claims, without_unlearned
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.concluding import find_caveats, overturned_by
@@ -16,6 +17,7 @@ from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Conclusions, Results
 from spikeduel.results.significance import reservation
 from spikeduel.results.words import audit, caveats
+from spikeduel.results.words.answer import headline
 from spikeduel.results.words.controls import of_controls, on_time
 from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
@@ -47,6 +49,14 @@ class Comparison:
         table, note = render(contender_rows(self.results)), spread_note(self.results.trials)
         return f"{table}\n{note}" if note else table
 
+    def answer(self) -> Answer:
+        """Whom to take, who leads in what and how surely, and what would settle it."""
+        return answer(self.results)
+
+    def headline(self) -> str:
+        """The answer in one or two sentences."""
+        return self.said(headline(self.results))
+
     def verdict(self) -> str:
         """The conclusion in sentences."""
         return self.said(verdict(self.results))
@@ -73,6 +83,7 @@ class Comparison:
         """results.json: the data, and the sentences made of it."""
         content = typed.plain(self.results)
         content["comparison"]["verdict"] = self.verdict()
+        content["comparison"]["answer"] = {"text": self.headline(), **typed.plain(self.answer())}
         if self.results.dataset.audit:
             content["dataset"]["audit"] = audit.document(self.results.dataset.audit)
         for name, texts in (("caveats", self.caveats()), ("controls", self.controls())):

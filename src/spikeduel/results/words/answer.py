@@ -1,0 +1,159 @@
+"""The answer in one line, in a small table, and what would settle it: for terminal and page alike."""
+
+from spikeduel.results import caveats as c
+from spikeduel.results.answer import NOTICEABLE, Answer, Lead, Quantity, Step, Why, answer, case_of
+from spikeduel.results.costs import Range
+from spikeduel.results.run import Results
+from spikeduel.results.words.costs import amount, range_in_words
+from spikeduel.results.words.numbers import hundredths, points
+from spikeduel.results.words.power import duration
+from spikeduel.results.words.tables import score
+
+RULE = (
+    "The rule: contenders that another one is shown to be better than are out. Of the others, those within one point "
+    "of the highest accuracy are level, and of these the one that answers fastest on this machine is taken. Nobody is "
+    "taken where test images leak into training."
+)
+TITLES: dict[Quantity, str] = {
+    "accuracy": "accuracy, %", "training": "training", "answer": "answer", "energy": "energy", "memory": "memory",
+    "size": "size",
+}  # fmt: skip
+MEANINGS: dict[Quantity, str] = {
+    "accuracy": "Share of the test images that are answered correctly, in per cent; ± standard deviation over seeds.",
+    "training": "Time of one training on this machine, that of the network it starts from included.",
+    "answer": "Time of one answer to one image on this machine, median.",
+    "energy": "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the cheapest to the "
+    "dearest way to compute it. Who leads is judged by all accountings.",
+    "memory": "Memory of a process at its first answer, Python and PyTorch included.",
+    "size": "Size of the weights.",
+}
+"""What the columns of the table are."""
+LEGEND = "* leads, against the best of the other kind (SNN or not)."
+_NOBODY = {
+    Why.LEAKAGE: "Take neither yet: test images leak into training, so that these scores measure memory",
+    Why.NOTHING_LEARNED: "Take neither: no contender is shown to have learned anything",
+    Why.NOT_FINISHED: "No answer: no trial was finished",
+}
+_SETTLES = {
+    "--group-by": "keeps pictures of one person, object or scan on one side of the split",
+    "--folds": "tests every image once",
+    "--seeds": "shows whether other trainings agree",
+    "--tune": "gives each contender its own best settings",
+}
+
+
+def headline(results: Results) -> str:
+    """Whom to take and why, in one or two sentences."""
+    found = answer(results)
+    if found.take is None:
+        return f"{_NOBODY[found.why]}."
+    take = _kind(results, found.take)
+    if found.rival is None:
+        return f"Only {take} was trained: there is nothing to compare it with."
+    pace = _pace(found.lead("answer"), found.take, found.rival)
+    return f"Take {take}: {_accuracy(found, results)}{pace}.{_energy(found, results)}"
+
+
+def _kind(results: Results, name: str) -> str:
+    return f"{name} ({results.of(name, tested=False)[0].family.upper()})"
+
+
+def _accuracy(found: Answer, results: Results) -> str:
+    """How the one to take stands to its rival in accuracy."""
+    rival, pair = _kind(results, found.rival or ""), found.pair
+    if pair is None:
+        return f"the highest accuracy; it has no seed in common with {rival}"
+    ahead = pair.difference if pair.a == found.take else -pair.difference
+    if pair.conclusion.better and not pair.negligible:
+        return f"{points(abs(ahead))} {'more' if ahead > 0 else 'less'} accurate than {rival} (shown)"
+    if pair.conclusion == "equivalent" or pair.negligible:
+        return f"as accurate as {rival} (shown within {100 * pair.margin:g} points)"
+    lead = f" ({points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'})" if ahead else ""
+    return f"no difference in accuracy to {rival} is shown{lead}"
+
+
+def _pace(lead: Lead, take: str, rival: str) -> str:
+    if take not in lead.values or rival not in lead.values:
+        return ""
+    times = lead.values[rival].low / lead.values[take].low
+    if 1 / NOTICEABLE < times < NOTICEABLE:
+        return ", and it answers as fast here"
+    how = ("and", "faster") if times > 1 else ("but", "slower")
+    return f", {how[0]} it answers {_times(max(times, 1 / times))} {how[1]} here"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def _energy(found: Answer, results: Results) -> str:
+    """In how many accountings the spiking one of the two takes less energy."""
+    case = case_of(results, found.take or "", found.rival or "")
+    if case is None or not case.judged:
+        return ""
+    cheaper = len(case.found("spiking"))
+    return f" {case.spiking} takes less energy in {cheaper} of {case.judged} published accountings."
+
+
+def rows(results: Results) -> list[dict[str, str]]:
+    """A row for each contender, a star at the one that leads; by how much it leads; and how sure that is."""
+    found = answer(results)
+    table = [
+        {"": name, **{TITLES[lead.quantity]: _cell(results, name, lead) for lead in found.leads}}
+        for name in results.contenders
+    ]
+    if len(table) > 1:
+        table.append({"": "lead", **{TITLES[lead.quantity]: by(lead) for lead in found.leads}})
+        table.append({"": "how sure", **{TITLES[lead.quantity]: lead.sure.value for lead in found.leads}})
+    return table
+
+
+def _cell(results: Results, name: str, lead: Lead) -> str:
+    if name not in lead.values:
+        return "failed" if lead.quantity == "accuracy" else "–"
+    text = str(score(results.of(name), "accuracy")) if lead.quantity == "accuracy" else _value(lead, lead.values[name])
+    return f"{text} *" if name == lead.leader else text
+
+
+def _value(lead: Lead, value: Range) -> str:
+    match lead.quantity:
+        case "training":
+            return duration(value.low)
+        case "answer":
+            return f"{1000 * value.low:.3g} ms"
+        case "energy":
+            return range_in_words(value).replace(" to ", "–")
+        case _:
+            return f"{amount(value.low)}B"
+
+
+def by(lead: Lead) -> str:
+    """By how much the leader leads; "" where nobody does."""
+    if lead.leader is None:
+        return ""
+    if lead.quantity == "accuracy":
+        return f"{hundredths(lead.by or 0.0)} points"
+    if lead.cheaper_in is not None:
+        return f"{lead.cheaper_in} of {lead.judged}"
+    return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
+
+
+def settles(step: Step) -> str:
+    """What a step would show."""
+    if isinstance(step.answers, c.MoreImages):
+        least = points(step.answers.detectable)
+        return f"more test images: with these, no difference below {least} shows, however many seeds there are"
+    return _SETTLES[step.options[0]]
+
+
+def minutes(step: Step) -> str:
+    """How long its training takes."""
+    return "" if step.minutes is None else f"about {duration(60 * step.minutes)}"
+
+
+def settling(results: Results, command: str) -> list[tuple[str, str, str]]:
+    """Of each step its command, made of `command`; about how long it trains; and what it would show."""
+    return [
+        (f"{command} {' '.join(step.options)}" if step.options else "", minutes(step), settles(step))
+        for step in answer(results).steps
+    ]
