@@ -132,11 +132,11 @@ class Given:
 
         return dataset is not None and catalogue.is_recorded(dataset)
 
-    def opened(self) -> "Model":
-        """The model in the file, to answer as asked for. Raises `InputError`."""
+    def opened(self, path: Path | None = None) -> "Model":
+        """The model in the file, or in the one at `path`, to answer as asked for. Raises `InputError`."""
         from spikeduel.networks.model_files import load_model
 
-        return load_model(self.model, own_code=self.model_code or (), precision=self.answers_in)
+        return load_model(path or self.model, own_code=self.model_code or (), precision=self.answers_in)
 
     def progress(self, on_stderr: bool = False) -> "Progress":
         """Bars and lines; nothing with `--quiet`. On standard error also where standard output is for JSON."""

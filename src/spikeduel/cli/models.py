@@ -120,26 +120,38 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
 
 
 @command(
-    *("model", "image", "out", "raw", "model_code"),
-    required=("model",),
-    epilog="Example: spikeduel inspect runs/…/models/dense-snn-seed0.safetensors shoe.jpg --out shoe/",
-    when_stopped="The figures drawn so far are kept.",
+    *("models", "image", "out", "raw", "model_code"),
+    epilog="Example: spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
+    when_stopped="The files written so far are kept.",
 )
-def inspect(given: Given, image: Path, out: Path | None = None) -> None:
-    """Show what happens inside a model for one image: its input, membranes, spikes and answer, as figures.
+def inspect(given: Given, models: list[Path], image: Path, out: Path | None = None, formats: str = "png") -> None:
+    """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
 
-    Of a recording, an animation shows its events beside the network's spikes, membranes and evidence, frame by frame.
+    The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
+    so far; of a model that does not spike its activations; and for each which pixels spoke for its answer. A recording
+    is shown frame by frame.
 
     Args:
+        models (MODEL…): One or several .safetensors files from a run's models/ folder, or names of networks that come
+            with the package (`spikeduel models`). All must know the same classes.
         image (IMAGE): One image file, or a recording.
-        out (--out DIR): The folder for the figures. (Default: inspect/MODEL-IMAGE)
+        out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE)
+        formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
+            last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
     """
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
-    loaded = given.opened()
-    folder = out or Path("inspect") / f"{given.model.stem}-{image.stem}"
-    for path in draw(loaded, evaluating.open_for(loaded, image), folder, calibrated=not given.raw):
+    opened = {path: given.opened(path) for path in models}
+    titles = [each.card.contender for each in opened.values()]
+    named = {
+        model.card.contender if titles.count(model.card.contender) == 1 else path.stem: model
+        for path, model in opened.items()
+    }
+    images = {name: evaluating.open_for(model, image) for name, model in named.items()}
+    folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
+    wanted = [each.strip() for each in formats.split(",") if each.strip()]
+    for path in draw(named, images, folder, calibrated=not given.raw, formats=wanted):
         typer.echo(path)
 
 

@@ -17,6 +17,7 @@ from spikeduel.data.auditing.duplicates import write_groups
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.measuring import costing, energy
 from spikeduel.measuring.energy.accounting import Accounting
+from spikeduel.measuring.inside import look_inside
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.reporting import anytime, court, figures, gallery, pareto, recorded, reliability, rendering, style
@@ -24,16 +25,21 @@ from spikeduel.reporting.rendering import write
 from spikeduel.results import rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.inside import Inside
 from spikeduel.results.run import Results, TuningRecord
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, confidence, tables
 from spikeduel.results.words import court as court_words
 from spikeduel.results.words import report as words
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
+
+MOST_INSIDE = 4
+"""Models that are looked into."""
 
 
 @dataclass(frozen=True)
@@ -86,14 +92,12 @@ def _page_of(
         **_save(_of_results(results, table), folder),
         **_save(_of_audit(audit, held.prepared if held else None, results.trials), folder),
     }
-    page: dict[str, Any] = {"inside": None, "examples": {}}
+    page: dict[str, Any] = {"inside": None, "encoded": None}
     if held:
         tests = {name: held.splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
         drawn |= _save(_of_data(results, held), folder)
-        page["inside"] = _look_inside(models, held.prepared, tests, folder)
-        page["examples"] = {
-            name: _examples(model, name, held.prepared, tests[name], folder) for name, model in models.items()
-        }
+        page["inside"] = _look_inside(models, held.prepared, tests)
+        page["encoded"] = _encoded(models, held.prepared, tests, folder)
     by_caveat = [(each, caveats.sentence(each, results.dataset.audit)) for each in results.comparison.caveats]
     page |= {
         "title": words.title(results),
@@ -269,38 +273,31 @@ def _of_data(results: Results, held: Held) -> Drawings:
         yield "corruptions", reliability.corruptions(np.asarray(held.prepared.images[index]), index)
 
 
-def _look_inside(
+def _look_inside(models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray]) -> Inside | None:
+    """What happens inside the first `MOST_INSIDE` models for one image that is a test image of all; None without one.
+
+    `tests` has the indices of each model's test images.
+    """
+    shown = dict(list(models.items())[:MOST_INSIDE])
+    index = gallery.differing_image(shown, prepared, tests) if shown else None
+    if index is None:
+        return None
+    truth, keys = prepared.classes[int(prepared.labels[index])], RandomKeys.for_evaluation(np.array([index]))
+    return look_inside(shown, np.asarray(prepared.images[index]), truth, keys)
+
+
+def _encoded(
     models: Mapping[str, Model], prepared: Prepared, tests: Mapping[str, np.ndarray], folder: Path
 ) -> dict[str, Any] | None:
-    """Figures of how a test image is encoded, and of one neuron of the first spiking model; and what they show.
-
-    `tests` has the indices of each model's test images. None where there is no spiking model.
-    """
-    spiking = [name for name, model in models.items() if model.card.encoding]
-    if not spiking or not len(tests[spiking[0]]):
+    """Figures of an image's rate encoding, and what they show; None of recordings, and where no model spikes."""
+    spiking = [name for name, model in models.items() if model.card.encoding and len(tests[name])]
+    if not spiking or models[spiking[0]].card.preprocessing.binning:
         return None
-    chosen = next((name for name in spiking if models[name].card.foreign is None), spiking[0])
-    index = gallery.telling_image(prepared, tests[chosen])
-    image, model = np.asarray(prepared.images[index]), models[chosen]
-    animation, *diagonal = gallery.of_encoding(model, image, folder)
-    return {
-        "animation": animation,
-        "diagonal": diagonal[0] if diagonal else None,
-        "neuron": gallery.of_neuron(model, image, folder),
-        "label": prepared.classes[int(prepared.labels[index])],
-        "encoding": model.card.encoding,
-    }
-
-
-def _examples(model: Model, name: str, prepared: Prepared, test: np.ndarray, folder: Path) -> dict[str, Any]:
-    """Figures of the first right and of the first wrong answer, None where there is none among those `searched`."""
-    shown: dict[str, Any] = {"searched": min(len(test), gallery.MOST_SEARCHED), "counts": gallery.spikes_decide(model)}
-    for kind, index in gallery.examples(model, prepared, test).items():
-        if index is not None:
-            path = folder / f"answer-{kind}-{style.file_name(name)}.png"
-            image, truth = np.asarray(prepared.images[index]), int(prepared.labels[index])
-            shown[kind] = gallery.of_answer(model, image, truth, path, index)
-    return shown
+    index = gallery.telling_image(prepared, tests[spiking[0]])
+    animation, diagonal = gallery.of_rate_encoding(np.asarray(prepared.images[index]), folder)
+    label = prepared.classes[int(prepared.labels[index])]
+    encoding = models[spiking[0]].card.encoding
+    return {"animation": animation, "diagonal": diagonal, "label": label, "encoding": encoding}
 
 
 def _save(drawings: Drawings | Sequence[tuple[str, Figure]], folder: Path) -> dict[str, Path]:

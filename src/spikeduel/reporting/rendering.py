@@ -1,11 +1,15 @@
 """Pages of the package's templates, with their pictures in them."""
 
 import base64
+import hashlib
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
+from markupsafe import Markup
 from PIL import Image
 
 from spikeduel.reporting import figures, style
@@ -14,6 +18,7 @@ from spikeduel.results.concluding import tuning_limits
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, confidence, controls, costs, method, numbers, optimism, power, tables
 from spikeduel.results.words import court as court_words
+from spikeduel.results.words import inside as inside_words
 from spikeduel.results.words import report as words
 from spikeduel.results.words.nouns import said_of
 from spikeduel.system import files
@@ -22,6 +27,9 @@ from spikeduel.system.errors import visible
 MOST_PICTURED = 12
 """Pairs of equal images in a figure."""
 SCREEN_DPI = 107
+SCRIPTS = ("inside.js",)
+"""Files of this folder that every page has at its end; the content policy lets it run no other script."""
+PLACE_OF_SCRIPTS = "<!-- scripts -->"
 _MEDIA_TYPES = {".png": "image/png", ".gif": "image/gif"}
 
 
@@ -41,16 +49,35 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
     )
     environment.filters |= {
         "data_uri": data_uri, "width": _width, "percent": tables.percent, "percent_1": words.one_digit,
-        "file_name": style.file_name, "sentence": caveats.sentence,
+        "file_name": style.file_name, "sentence": caveats.sentence, "embedded": embedded,
     }  # fmt: skip
     environment.globals |= {
         "words": words, "method": method, "numbers": numbers, "tables": tables, "costs": costs, "rankings": rankings,
         "controls": controls, "optimisms": optimism, "power": power, "confidence": confidence, "court": court_words,
-        "audits": audit_words, "colours": style.contender_colours,
+        "audits": audit_words, "colours": style.contender_colours, "inside_words": inside_words,
+        "script_hashes": [_hash(each) for each in _scripts()], "place_of_scripts": PLACE_OF_SCRIPTS,
         "tuning_limits": tuning_limits, "most_samples": figures.MOST_SAMPLES, "most_pictured": MOST_PICTURED,
     }  # fmt: skip
-    files.write_text(Path(path), said_of(environment.get_template(template).render(page), noun))
+    text = said_of(environment.get_template(template).render(page), noun)
+    # Only now: a script is not to be reworded, its hash stands in the policy.
+    text = text.replace(PLACE_OF_SCRIPTS, "".join(f"<script>{each}</script>\n" for each in _scripts()))
+    files.write_text(Path(path), text)
     return Path(path)
+
+
+def embedded(value: Any) -> Markup:
+    """A struct as JSON within a page."""
+    return Markup(msgspec.json.encode(value).decode().replace("<", r"\u003c"))
+
+
+def _scripts() -> list[str]:
+    folder = resources.files("spikeduel") / "reporting"
+    return [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
+
+
+def _hash(script: str) -> str:
+    """A script as a content policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode('ascii')}'"
 
 
 def _width(path: Path) -> int:

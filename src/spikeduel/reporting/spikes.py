@@ -1,21 +1,17 @@
-"""What spikes look like: an encoded image as a moving picture, its diagonal as a raster, one neuron from inside."""
+"""What encoded images look like: as a moving picture, and their diagonal as a raster."""
 
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
-from torch import nn
 
-from spikeduel.networks.models import Model, Trace
 from spikeduel.reporting import style
-from spikeduel.results.words.numbers import counted, per_cent
+from spikeduel.results.words.numbers import counted
 from spikeduel.system import files
 
-STRONGEST_INPUTS = 20
 LARGEST_BYTES = 300_000
 PANEL, NARROWEST = 224, 140
 """Pixels of a picture in the animation, and of its column at least."""
@@ -31,27 +27,27 @@ def encoded_animation(encoded: np.ndarray, image: np.ndarray, path: Path) -> Pat
     `encoded` is `[T, C, H, W]` of 0 and 1, `image` uint8 `[C, H, W]`. A frame a step; where the file would exceed
     300 KB, fewer shades, then every second step, and so on. The last frame is also written as PNG, beside it.
     """
-    return animated(lambda levels: encoded_frames(encoded, image, levels), path)
+    with files.atomic_path(path) as temporary:
+        temporary.write_bytes(animation(lambda levels: encoded_frames(encoded, image, levels)))
+    with files.atomic_path(path.with_suffix(".png")) as temporary:
+        encoded_frames(encoded, image)[-1].save(temporary, format="PNG")
+    return path
 
 
-def animated(drawn: Callable[[int], list[Image.Image]], path: Path, step_ms: int = SPIKE_MS) -> Path:
-    """Writes the frames that `drawn` makes with so many shades as a GIF, the last one also as PNG beside it."""
+def animation(
+    drawn: Callable[[int], list[Image.Image]], step_ms: int = SPIKE_MS, most_bytes: int = LARGEST_BYTES
+) -> bytes:
+    """The frames that `drawn` makes with so many shades, as a GIF of at most so many bytes."""
     for levels, every in ((64, 1), (24, 1), (16, 2), (12, 3), (8, 4), (8, 8)):
         frames = drawn(levels)
         first, *others = frames[every - 1 :: every] or frames[-1:]
         durations = [step_ms] * len(others) + [LAST_MS]
         # Pillow's own writing to a file does not say why it failed, such as that the disk is full.
-        animation = io.BytesIO()
-        first.save(
-            animation, format="GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=1
-        )  # fmt: skip
-        if animation.tell() <= LARGEST_BYTES:
+        written = io.BytesIO()
+        first.save(written, format="GIF", save_all=True, append_images=others, duration=durations, loop=0, disposal=1)
+        if written.tell() <= most_bytes:
             break
-    with files.atomic_path(path) as temporary:
-        temporary.write_bytes(animation.getvalue())
-    with files.atomic_path(path.with_suffix(".png")) as temporary:
-        frames[-1].save(temporary, format="PNG")
-    return path
+    return written.getvalue()
 
 
 def encoded_frames(encoded: np.ndarray, image: np.ndarray, levels: int = 64) -> list[Image.Image]:
@@ -137,98 +133,3 @@ def diagonal(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of the pixels from the top left to the bottom right corner."""
     rows, columns = (np.round(np.linspace(0, side - 1, max(height, width))).astype(int) for side in (height, width))
     return rows, columns
-
-
-def neuron_over_time(model: Model, trace: Trace, image_index: int = 0) -> Figure:
-    """One hidden neuron from inside: input spikes, input current, membrane with threshold, output spikes.
-
-    `trace` is `model.trace(images, num_steps=100)`. The neuron is the one whose number of spikes is nearest to one
-    in eight steps. Input spikes are those of its strongest inputs, where the encoding makes spikes and the layer
-    before the neuron is linear on the pixels.
-    """
-    layer = next(iter(trace.spk))
-    spk, mem, current = (
-        values[layer][:, image_index].flatten(1).float().numpy() for values in (trace.spk, trace.mem, trace.current)
-    )
-    neuron = moderate_neuron(spk)
-    inputs = trace.encoded[:, image_index].flatten(1).float().numpy()
-    weights = _input_weights(model.module, inputs.shape[1], spk.shape[1])
-    with_inputs = weights is not None and np.isin(inputs, (0, 1)).all() and not (inputs == inputs[0]).all()
-    heights = ([1.5] if with_inputs else []) + [0.8, 1.5, 0.3]
-    figure = style.new_figure(0.9 + sum(heights) * 1.05)
-    panels = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights))
-    if with_inputs and weights is not None:
-        _strongest_inputs(style.quiet(panels[0], "input spikes"), inputs, weights[neuron])
-    steps, colour = np.arange(len(spk)), style.SPIKING_COLOURS[0]
-    fired = np.nonzero(spk[:, neuron])[0]
-    amount, membrane, output = panels[-3:]
-    style.quiet(amount, "input current", y="I[t]")
-    amount.axhline(0, color=style.FAINT, linewidth=0.8)
-    amount.step(steps, current[:, neuron], where="mid", color=style.QUIET, linewidth=1.1)
-    style.quiet(membrane, "membrane potential", y="U[t]")
-    threshold = getattr(model.module.get_submodule(layer), "threshold", None)
-    if isinstance(threshold, int | float):
-        membrane.axhline(threshold, color=style.INK, linewidth=0.9, linestyle=style.DASHED)
-        style.beside(membrane, threshold, "threshold", style.INK)
-    membrane.plot(steps, mem[:, neuron], color=colour, linewidth=1.2)
-    membrane.scatter(fired, mem[fired, neuron], s=14, color=colour, zorder=3, linewidths=0)
-    style.quiet(output, f"output spikes: {len(fired)} in {len(spk)} steps", x="time step")
-    output.vlines(fired, 0, 1, color=colour, linewidth=1.4)
-    output.set_yticks([])
-    output.set_ylim(0, 1.05)
-    output.spines["left"].set_visible(False)
-    output.set_xlim(-1, len(spk))
-    for axes in panels[:-1]:
-        axes.tick_params(labelbottom=False)
-    return figure
-
-
-def explain_neuron(model: Model, trace: Trace) -> str:
-    """What `neuron_over_time` shows, in words, with this neuron's decay and reset."""
-    layer = next(iter(trace.spk))
-    neuron = model.module.get_submodule(layer)
-    beta = getattr(neuron, "beta", None)
-    stays = f", of which {per_cent(beta, 0)} stays from one step to the next" if isinstance(beta, float) else ""
-    reset = {
-        "subtract": "; at the next step the threshold is subtracted from U",
-        "zero": "; at the next step what was left of U is dropped",
-        "none": "; U is not reset",
-    }.get(getattr(neuron, "reset_mechanism", ""), "")
-    which = (
-        "Of the first layer's neurons, this is the one that comes nearest to a spike in one of eight steps."
-        if trace.spk[layer].any()
-        else "No neuron of the first layer spikes on this image."
-    )
-    return (
-        f"A neuron adds its input to its membrane potential U{stays}. Where U exceeds the threshold (dots), the neuron "
-        f"spikes{reset}. {which}"
-    )
-
-
-def moderate_neuron(spk: np.ndarray) -> int:
-    """The neuron of `[T, N]` whose number of spikes is, as a ratio, nearest to T/8; the first of several."""
-    ratio = np.maximum(spk.sum(0), 1e-9) / (len(spk) / 8)
-    return int(np.abs(np.log(ratio)).argmin())
-
-
-def _input_weights(module: nn.Module, num_inputs: int, num_neurons: int) -> np.ndarray | None:
-    layer = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
-    if layer is None or (layer.in_features, layer.out_features) != (num_inputs, num_neurons):
-        return None
-    return layer.weight.detach().float().cpu().numpy()
-
-
-def _strongest_inputs(axes: Axes, inputs: np.ndarray, weights: np.ndarray) -> None:
-    strength = np.abs(weights) * inputs.sum(0)
-    strongest = np.argsort(-strength, kind="stable")[:STRONGEST_INPUTS]
-    strongest = strongest[np.argsort(-weights[strongest], kind="stable")]
-    positions = np.arange(len(strongest))
-    looks = {1: (style.SPIKING_COLOURS[0], "raises U"), -1: (style.OTHER_COLOURS[0], "lowers U")}
-    for sign, (colour, label) in looks.items():
-        of_sign = np.sign(weights[strongest]) == sign
-        style.spike_marks(axes, inputs[:, strongest[of_sign]], positions[of_sign], colour)
-        if of_sign.any():
-            style.beside(axes, positions[of_sign].mean(), label, colour)
-    axes.set_ylim(len(strongest) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.set_ylabel(f"{len(strongest)} strongest\ninputs", fontsize=style.SMALL, color=style.QUIET)
