@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+import numpy as np
 import spikeduel
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import described, setting_of
@@ -37,6 +38,9 @@ html_static_path = ["_static"]
 html_css_files = ["spikeduel.css"]
 html_copy_source = False
 html_show_sphinx = False
+
+SHOWN = 10597
+"""An ankle boot that the spiking network takes for a sneaker until its third time step."""
 
 
 class Settings(SphinxDirective):
@@ -107,8 +111,19 @@ def readable(signature: str) -> str:
     return re.sub(r"<bound method (\S+) of <[^>]*>>", r"\1", array)
 
 
+def _look_inside(app: Sphinx, failed: Exception | None) -> None:
+    """Writes the page that docs/spiking.md shows: the shipped twins, and a test image."""
+    if failed or app.builder.format != "html":
+        return
+    prepared = spikeduel.data.load(spikeduel.recipes.strong())
+    image, label = np.array(prepared.images[SHOWN]), prepared.labels[SHOWN]
+    models = {name: spikeduel.load_model(f"fashion-mnist-{name}") for name in ("vgg-lif", "vgg-relu")}
+    spikeduel.inspect(models, image, Path(app.outdir, "_static"), prepared.classes[label], formats=())
+
+
 def setup(app: Sphinx) -> None:
-    """Tells Sphinx of both tables."""
+    """Tells Sphinx of both tables, how to write signatures, and what to draw."""
+    app.connect("build-finished", _look_inside)
     app.connect("autodoc-process-signature", _with_names_alone)
     app.add_directive("settings", Settings)
     app.add_directive("entries", Entries)

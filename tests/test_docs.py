@@ -52,7 +52,7 @@ def folder(tmp_path, random):
                 picture = Image.fromarray(random.integers(0, brightest, (12, 12), dtype=np.uint8))
                 picture.save(tmp_path / name / label / f"{index}.png")
     (tmp_path / "new").mkdir()
-    for name in ("new/cat.jpg", "new/dog.jpg", "one.png", "two.png"):
+    for name in ("new/cat.jpg", "new/dog.jpg", "one.png", "two.png", "shoe.png"):
         Image.fromarray(random.integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / name)
     return tmp_path
 
