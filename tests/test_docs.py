@@ -2,7 +2,7 @@
 
 Python runs as it stands on the page, block after block, in a folder with a few pictures. A block that begins with
 `# NAME.py` is written into that file. Of commands each name and option is looked up; blocks below `<!-- run -->` are
-run, with `QUICK` settings and without painting figures; others say why they are not.
+run, with `QUICK` settings and without making the report; others say why they are not.
 """
 
 import importlib.util
@@ -82,7 +82,7 @@ def write_modules(page, folder):
 
 
 @pytest.mark.parametrize("page", having("python"))
-@pytest.mark.usefixtures("known_data", "unpainted", "importing")
+@pytest.mark.usefixtures("known_data", "unreported", "importing")
 def test_its_python_runs(page, folder):
     known = set(sd.MEASURES)
     namespace = {"__name__": page}
@@ -101,7 +101,7 @@ def commands(code):
 
 
 @pytest.mark.parametrize("page", having("bash", mark="run"))
-@pytest.mark.usefixtures("known_data", "unpainted", "importing")
+@pytest.mark.usefixtures("known_data", "unreported", "importing")
 def test_its_commands_run(page, folder):
     write_modules(page, folder)
     for mark, code in blocks(page, "bash"):
