@@ -32,7 +32,18 @@ from spikeduel.cli import app
 from spikeduel.measuring import latency
 
 SETTINGS = {"hidden": 8, "num_steps": 2, "epochs": 3, "batch_size": 8, "learning_rate": 0.005, "device": "cpu"}
-COMPARE = ["compare", "../pictures", "--contender", "dense-snn", "--store", "store", "--out", "out", "--optimism"]
+COMPARE = [
+    "compare",
+    "../pictures",
+    "--contender",
+    "dense-snn",
+    "--store",
+    "store",
+    "--out",
+    "out",
+    "--optimism",
+    "--verbose",
+]
 COMPARE += [part for name, value in SETTINGS.items() for part in ("--set", f"{name}={value}")]
 
 

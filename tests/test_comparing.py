@@ -25,32 +25,16 @@ from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
 from spikeduel.trials.evaluating import evaluate
 from spikeduel.trials.runs import default_name
 from spikeduel.trials.tuning import Range, read_tuning
+from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
 EXPERIMENT = baseline(
     dataset="digits", hidden=32, num_steps=4, epochs=2, batch_size=64, learning_rate=5e-3, device="cpu"
 )
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-    @property
-    def trained(self):
-        return sum(", epoch " in line for line in self.lines)
-
-    @property
-    def found(self):
-        return sum("not trained again" in line for line in self.lines)
 
 
 @pytest.fixture(scope="module")
@@ -331,6 +315,8 @@ from spikeduel.settings.reading import read_experiment
 class Telling(Progress):
     def say(self, text):
         print(text, flush=True)
+
+    detail = say
 
 # Figures and times take seconds, and others test them.
 comparing.report, latency.latency = unreported, untimed

@@ -17,6 +17,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import (
+    announcing,
     assembling,
     controls,
     conversion,
@@ -58,23 +59,23 @@ def compare(
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
     runs.require_writable(out)
-    progress.say(planning.announced_data(prepared, splits))
+    progress.say(announcing.of_data(prepared, splits))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
     asked, fitted = experiment, fitting.fit(experiment, prepared, splits, store, progress)
     experiment = fitted.experiment
     trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
-    progress.say(planning.announcement(experiment, [each.card for each in trials]))
-    if fitted.budget:
-        progress.say(fitting.announcement(fitted.budget, trials, store))
+    progress.say(announcing.of_contenders(experiment, [each.card for each in trials]))
+    expected = announcing.expect(trials, fitted.budget, prepared, store, progress)
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
-    records = trial.run_all(trials, prepared, store, progress, altered)
-    if experiment.convert:
-        converted = conversion.run(trials, refused, prepared, store, progress)
-        records += trial.run_all(converted, prepared, store, progress, altered)
-        trials += converted
-    controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
+    with progress.trials(expected):
+        records = trial.run_all(trials, prepared, store, progress, altered)
+        if experiment.convert:
+            converted = conversion.run(trials, refused, prepared, store, progress)
+            records += trial.run_all(converted, prepared, store, progress, altered)
+            trials += converted
+        controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
     timed = runs.time_answers(trials, records, prepared, store, progress)
     finished = runs.gather(trials, records, controlled, timed, store, audit, splits[0])
     doubted = labelling.check(prepared, splits, finished, audit)

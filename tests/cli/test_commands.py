@@ -1,5 +1,6 @@
 import gzip
 import json
+import math
 import os
 import re
 import shutil
@@ -51,10 +52,21 @@ def desk(tmp_path, monkeypatch):
 def finished(tmp_path_factory):
     """A finished run's folder, and what the command printed."""
     folder = tmp_path_factory.mktemp("finished")
-    arguments = ["digits", *FAST, "--epochs", 2, "--json", "--out", folder / "run", "--store", folder / "store"]
+    arguments = [
+        "digits",
+        *FAST,
+        "--epochs",
+        2,
+        "--json",
+        "--verbose",
+        "--out",
+        folder / "run",
+        "--store",
+        folder / "store",
+    ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikeduel.comparing.report", unreported)
-        return folder / "run", spikeduel("compare", *arguments)
+        return folder / "run", spikeduel("compare", *arguments, "--json", "--verbose")
 
 
 @pytest.fixture
@@ -71,7 +83,7 @@ def model(run, contender="dense-snn"):
 def test_controls_of_the_matched_recipe_on_the_embedded_set(desk, unreported):
     twins = ("--contender", "dense-lif", "--contender", "dense-relu")
     quick = ("--limit", 100, "--epochs", 1, "--set", "hidden=16", "--device", "cpu", "--out", "run")
-    done = spikeduel("compare", "--recipe", "matched", *twins, "--controls", *quick)
+    done = spikeduel("compare", "--recipe", "matched", *twins, "--controls", *quick, "--verbose")
     assert done.exit_code == 0, done.output
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["experiment"]["recipe"] == "matched"
@@ -153,7 +165,7 @@ def test_compare_prints_one_json_document_and_nothing_else(finished):
 
 
 def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpainted):
-    done = spikeduel("compare", "digits", *QUICKEST)
+    done = spikeduel("compare", "digits", *QUICKEST, "--verbose")
     assert (done.exit_code, done.stderr) == (0, "")
     (run,) = [path for path in (desk / "runs").iterdir() if path.name != "store"]
     results = json.loads((run / "results.json").read_text())
@@ -163,7 +175,7 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
         assert " ".join(sentence.split()) in said
     assert f"report: {Path('runs') / run.name / 'report.html'}" in said
     assert "epoch 1/1" in said
-    rerun = spikeduel("compare", "--experiment", run / "experiment.toml", "--json")
+    rerun = spikeduel("compare", "--experiment", run, "--json", "--verbose")
     assert rerun.stderr.count("found in the store, not trained again") == 2
     assert json.loads(rerun.stdout)["trials"] == results["trials"]
 
@@ -175,22 +187,34 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     done = spikeduel(*arguments)
     assert (done.exit_code, done.stderr) == (0, "")
     said = " ".join(done.stdout.split())
-    assert "vgg-lif against vgg-relu against resnet-silu, 1 seed, at most 2 epochs" in said
-    assert "(as given): vgg-lif 2 epochs, vgg-relu 2 epochs, resnet-silu 2 epochs." in said
-    assert "Training will be done at about" in said
+    assert "vgg-lif against vgg-relu against resnet-silu, 1 seed" in said
+    assert "vgg-lif 2 epochs, vgg-relu 2 epochs and resnet-silu 2 epochs (0.1 min a seed, as given)" in said
+    assert "It is done at" in said
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["budget"]["epochs"] == {"vgg-lif": 2, "vgg-relu": 2, "resnet-silu": 2}
     assert [trial["epochs"] for trial in results["trials"]] == [2, 2, 2]
     again = spikeduel(*arguments)
-    assert again.stdout.count("not trained again") == 3
-    assert "Training will be done" not in again.stdout
+    assert "All 3 trials are in the store" in again.stdout
+    assert "It is done at" not in again.stdout
     line = refused(desk, *arguments, "--epochs", 3)
     assert "both epochs (3) and minutes (0.1)" in line
 
 
+def test_two_contenders_take_at_most_25_lines_of_80_columns(desk, unreported, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("spikeduel.trials.fitting.seconds_of_an_epoch", lambda *given: 1.0)
+    arguments = ["--minutes", "0.1", "--limit", 150, "--set", "width=3", "--num-steps", 2, "--device", "cpu"]
+    done = spikeduel("compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu", *arguments)
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = [math.ceil(max(1, len(line)) / 80) for line in done.stdout.splitlines()]
+    assert 15 <= sum(lines) <= 25
+    longer = spikeduel("compare", "--experiment", next(Path("runs").glob("digits-*")), "--verbose").stdout
+    assert len(longer.splitlines()) > 60
+
+
 def test_worse_images_for_those_who_ask(desk, unpainted):
     arguments = ["compare", "digits", "--contender", "dense-snn", *QUICKEST, "-q"]
-    done = spikeduel(*arguments, "--robustness", "--out", "run")
+    done = spikeduel(*arguments, "--robustness", "--out", "run", "--verbose")
     assert done.exit_code == 0
     found = report.robustness(load_run(desk / "run").results)
     assert " ".join(found.split()) in " ".join(done.stdout.split())
@@ -210,7 +234,7 @@ def test_train_keeps_the_model_of_one_network(desk, unreported):
     done = spikeduel("train", "digits", "--contender", "small-cnn", *QUICKEST, "-q", "--out", "run", "--store", "kept")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "epoch 1/1" not in done.stdout
-    assert " ".join(load_run("run").verdict().split()) in " ".join(done.stdout.split())
+    assert " ".join(load_run("run").headline().split()) in " ".join(done.stdout.split())
     assert [path.name for path in (desk / "run" / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
     assert sorted(path.name for path in desk.iterdir()) == ["kept", "run"]
 
@@ -311,7 +335,7 @@ def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     assert (document["source"], document["lead"], document["cases"][0]["spread"]) == ("given", 0.01, 0.03)
     assert len(document["seeds"]) == len(document["cases"][0]["chances"])
 
-    pilot = spikeduel("compare", "digits", *QUICKEST, "--seeds", 2, "--out", "pilot", "--optimism")
+    pilot = spikeduel("compare", "digits", *QUICKEST, "--seeds", 2, "--out", "pilot", "--optimism", "--verbose")
     assert pilot.exit_code == 0
     said = " ".join(pilot.stdout.split())
     assert "Power: a true lead of one point would be found with 2 seeds in 0 % of cases" in said
@@ -338,11 +362,11 @@ def test_tune_then_compare(desk, unreported):
     assert "spikeduel compare --experiment tuned/experiment.toml" in said
     assert not list((desk / "runs" / "store").glob("*/measures"))
 
-    as_json = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned", "--json")
+    as_json = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned", "--json", "--verbose")
     assert json.loads(as_json.stdout)["contenders"] == record["contenders"]
     assert as_json.stderr.count("not trained again") == 4
 
-    compared = spikeduel("compare", "--experiment", "tuned/experiment.toml", "--json")
+    compared = spikeduel("compare", "--experiment", "tuned/experiment.toml", "--json", "--verbose")
     results = json.loads(compared.stdout)
     assert results["tuning"]["contenders"] == record["contenders"]
     assert compared.stderr.count("not trained again") == 2
@@ -536,7 +560,7 @@ def test_a_failed_trial_has_its_own_exit_code(desk, unreported):
     assert "RuntimeError: no more" in done.stdout
     assert "Traceback" not in done.output
     (run,) = [path for path in (desk / "runs").iterdir() if path.name != "store"]
-    assert " ".join(load_run(run).verdict().split()) in " ".join(done.stdout.split())
+    assert " ".join(load_run(run).headline().split()) in " ".join(done.stdout.split())
 
 
 # ---- bench
@@ -630,7 +654,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported
     assert done.exit_code == 130
     assert "the same command goes on from there" in done.stderr
     assert "Traceback" not in done.output
-    again = spikeduel(*arguments, "--json")
+    again = spikeduel(*arguments, "--json", "--verbose")
     assert again.exit_code == 0
     assert "goes on after epoch 1" in again.stderr
     assert "epoch 2/3" in again.stderr
@@ -642,7 +666,7 @@ def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported
 
 def test_a_real_ctrl_c(desk):
     arguments = ["train", "digits", "--contender", "small-cnn", *FAST, "--limit", "200"]
-    arguments += ["--epochs", "5000", "--set", "patience=5000"]
+    arguments += ["--epochs", "5000", "--set", "patience=5000", "--verbose"]
     process = subprocess.Popen(
         [sys.executable, "-m", "spikeduel", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -992,7 +1016,7 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk,
     assert strict.exit_code == 1
     assert "error: the audit found what would invalidate a result: 1 test image" in strict.output
     assert not list(desk.glob("runs/*/results.json"))
-    done = spikeduel("compare", pets, *QUICKEST[:-2], "--out", "run")
+    done = spikeduel("compare", pets, *QUICKEST[:-2], "--out", "run", "--verbose")
     assert done.exit_code == 0, done.output
     assert "PROBLEM with the data: 1 test image" in done.output
     # Before the table, and not once more among the caveats.

@@ -5,7 +5,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from spikeduel.system.progress import Progress, TerminalProgress
+from spikeduel.system.progress import Progress, TerminalProgress, sparkline
 
 
 def on_a_terminal():
@@ -59,10 +59,11 @@ def test_a_terminal_shows_bars_that_vanish_and_lines_that_stay():
     for _ in progress.track(range(3), "counting sheep"):
         progress.say("a line")
     assert "counting sheep" in screen.getvalue()
-    assert "3/3" in screen.getvalue()
+    assert "0/3" in screen.getvalue()
     assert screen.getvalue().count("a line") == 3
     erase_line = "\x1b[2K"
-    assert screen.getvalue().rstrip().endswith(erase_line)
+    show_cursor = "\x1b[?25h"
+    assert screen.getvalue().rstrip().removesuffix(show_cursor).rstrip().endswith(erase_line)
 
 
 def test_a_bar_that_was_left_early_does_not_block_the_next():
@@ -84,3 +85,55 @@ def test_standard_error_keeps_standard_output_clean(capsys):
 def test_it_costs_nothing_to_import():
     code = "import sys, spikeduel.system.progress; sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# ---- trials
+
+
+@pytest.mark.parametrize(
+    ("values", "line"), [([], ""), ([0.5], "█"), ([0.0, 0.5, 1.0], "▁▅█"), ([1, 2] * 20, "▁█" * 12)]
+)
+def test_a_curve_in_one_line(values, line):
+    assert sparkline(values) == line
+
+
+def test_the_view_says_what_is_trained_and_how_long_is_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress, screen = on_a_terminal()
+
+    def shown():
+        screen.truncate(0)
+        progress.console.print(progress._view())
+        return screen.getvalue()
+
+    with progress.trials({"a, seed 0": 100.0, "b, seed 0": 50.0}):
+        assert "0 of 2 trials trained, about 2 min left" in shown()
+        progress.epoch("a, seed 0", [0.5, 0.75], 4)
+        now[0] = 30.0
+        assert "a, seed 0  ▁█  75.0 % on validation" in shown()
+        progress.finished("a, seed 0", "4 epochs")
+        assert "1 of 2 trials trained, about 50 s left" in shown()
+    assert "trials" not in shown()
+
+
+def test_no_time_is_promised_that_is_not_known():
+    progress, screen = on_a_terminal()
+    with progress.trials({"a": None, "b": 3.0}):
+        progress.console.print(progress._view())
+    assert "0 of 2 trials trained\n" in screen.getvalue().replace("\r", "")
+
+
+def test_where_there_is_no_terminal_each_trial_is_a_line(capsys):
+    progress = TerminalProgress()
+    with progress.trials({"a, seed 0": 1.0}):
+        progress.detail("an epoch")
+        progress.epoch("a, seed 0", [0.5], 1)
+        progress.finished("a, seed 0", "1 epoch in 1 s")
+        progress.finished("b, seed 0", "")
+    assert capsys.readouterr().out == "  a, seed 0: 1 epoch in 1 s\n"
+
+
+def test_details_are_for_who_asks(capsys):
+    TerminalProgress(verbose=True).detail("an epoch")
+    assert capsys.readouterr().out == "an epoch\n"

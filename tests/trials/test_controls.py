@@ -23,6 +23,7 @@ from spikeduel.trials.assembling import compare_with_controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store, TrialRecord
+from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -33,14 +34,6 @@ EXPERIMENT = baseline(
 
 
 ON_IMAGES = {name: control for name, control in CONTROLS.items() if not control.of_recordings}
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from datetime import datetime
 
 import numpy as np
 import pytest
@@ -16,19 +15,12 @@ from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import fitting, forecast, planning, trial
+from spikeduel.trials import fitting, forecast, planning
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Range
+from telling import Telling
 
 SECONDS = {"vgg-lif": 3.0, "vgg-relu": 1.0}
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture
@@ -245,12 +237,9 @@ def test_all_contenders_get_the_same_epochs(quick, timed):
     assert timed == ["vgg-lif", "vgg-relu"]
 
 
-def test_on_a_busy_machine_it_is_said_that_more_may_fit(quick, timed, monkeypatch):
+def test_a_busy_machine_is_noted(quick, timed, monkeypatch):
     monkeypatch.setattr("spikeduel.system.hardware.load_average", lambda: 1000.0)
-    budget = fitted(replace(quick, minutes=1.0)).budget
-    assert budget.busy
-    assert "was busy" in fitting.announcement(budget, [], Store("s"))
-    assert "was busy" not in fitting.announcement(BUDGET, [], Store("s"))
+    assert fitted(replace(quick, minutes=1.0)).budget.busy
 
 
 def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(quick, timed, monkeypatch):
@@ -361,61 +350,6 @@ def test_a_damaged_number_of_epochs_is_measured_anew(quick, timed):
 
 
 # ---- what is said
-
-
-@pytest.fixture
-def noon(monkeypatch):
-    class Noon(datetime):
-        @classmethod
-        def now(cls, tz=None):
-            return cls(2026, 1, 2, 12, 0)
-
-    monkeypatch.setattr(fitting, "datetime", Noon)
-
-
-BUDGET = Budget(minutes=7.5, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 100, "vgg-relu": 1})
-
-
-def planned_of(experiment):
-    prepared = data.load(experiment)
-    return [each for split in data.splits(prepared, experiment) for each in planning.plan(experiment, prepared, split)]
-
-
-def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(quick, noon):
-    quick = replace(quick, batch_size=32, dropout=0.0, augmentation="none", epochs=100)
-    # 301 seconds.
-    assert fitting.announcement(BUDGET, planned_of(quick), Store("s")) == (
-        "7.5 minutes of training a seed (as given): vgg-lif 100 epochs, vgg-relu 1 epoch. Training will be done at "
-        "about 12:05, measuring and report some time after."
-    )
-    usual = Budget(minutes=7.5, given=False, epoch_seconds=SECONDS, epochs=BUDGET.epochs)
-    text = fitting.announcement(usual, planned_of(replace(quick, seeds=2, folds=3)), Store("s"))
-    assert "a seed and fold (by the size of the set; --minutes changes that): " in text
-    # Six times as long.
-    assert "at about 12:30," in text
-    slow = Budget(minutes=7.5, given=True, epoch_seconds={"vgg-lif": 1000.0, "vgg-relu": 1.0}, epochs=BUDGET.epochs)
-    assert "at about 2026-01-03 15:46," in fitting.announcement(slow, planned_of(quick), Store("s"))
-    text = fitting.announcement(BUDGET, planned_of(replace(quick, controls=True)), Store("s"))
-    assert text.endswith("done at about 12:05, controls, measuring and report some time after.")
-    recorded = [
-        replace(each, card=replace(each.card, preprocessing=Preprocessing.of_recordings(Binning(2, (4, 4)))))
-        for each in planned_of(replace(quick, controls=True))
-    ]
-    # Every contender twice more.
-    text = fitting.announcement(BUDGET, recorded, Store("s"))
-    assert text.endswith("done at about 12:05, controls at about 12:15, measuring and report some time after.")
-
-
-def test_what_the_store_holds_takes_no_time(quick, noon):
-    quick = replace(quick, batch_size=32, dropout=0.0, augmentation="none", epochs=1)
-    prepared, store = data.load(quick), Store("s")
-    planned = planned_of(quick)
-    trial.run(planned[1], prepared, store, Progress())
-    assert "at about 12:05," in fitting.announcement(BUDGET, planned, store)
-    trial.run(planned[0], prepared, store, Progress())
-    assert fitting.announcement(BUDGET, planned, store) == (
-        "7.5 minutes of training a seed (as given): vgg-lif 100 epochs, vgg-relu 1 epoch."
-    )
 
 
 # ---- all together

@@ -12,6 +12,7 @@ from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, sealing, trial
 from spikeduel.trials.store import SealedEpoch, Store
+from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -32,14 +33,6 @@ class Counting(nn.Module):
         self.asked += 1
         return self.linear(x.flatten(1))
 """
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 class Stopping(Progress):

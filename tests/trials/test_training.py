@@ -18,6 +18,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, training
 from spikeduel.trials.training import Loop, read_checkpoint, stopped
+from telling import Telling
 
 
 def history(*losses):
@@ -49,14 +50,6 @@ class Interrupting(Progress):
             yield item
 
 
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
-
-
 def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt", precision="32"):
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
@@ -86,11 +79,13 @@ def test_an_interrupted_training_ends_in_the_same_numbers(contender, small, tmp_
         assert torch.equal(weight, resumed.model.module.state_dict()[name])
 
 
-def test_of_many_epochs_every_so_many_are_told(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "MOST_LINES", 3)
+def test_every_epoch_is_told_to_who_wants_details_and_shown_as_a_curve(small, tmp_path):
     told = Telling()
-    loop(replace(small, limit=100, epochs=7), tmp_path, progress=told).run()
-    assert [line.split(":")[0].split()[-1] for line in told.lines] == ["1/7", "2/7", "4/7", "6/7", "7/7"]
+    training = loop(replace(small, limit=100, epochs=3), tmp_path, progress=told).run()
+    assert [line.split(":")[0].split()[-1] for line in told.details] == ["1/3", "2/3", "3/3"]
+    assert told.said == []
+    accuracies = [epoch["val_accuracy"] for epoch in training.history]
+    assert [curve for _, curve, _ in told.epochs] == [accuracies[:1], accuracies[:2], accuracies]
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])

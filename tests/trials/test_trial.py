@@ -26,14 +26,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.trials import planning, trial
 from spikeduel.trials.store import AskedImages, Store
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
+from telling import Telling
 
 
 def plan(experiment):
@@ -941,7 +934,7 @@ def test_a_foreign_network_that_is_killed_goes_on_to_the_same_weights(quick, tmp
     experiment = replace(quick, contenders=("own_tutorial:wide",), epochs=3, hidden=20, num_steps=4)
 
     class Killing(Progress):
-        def say(self, text):
+        def detail(self, text):
             if "epoch 2/3" in text:
                 raise KeyboardInterrupt
 

@@ -13,14 +13,7 @@ from spikeduel.settings.recipes import matched, strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, trial
 from spikeduel.trials.store import Store
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
+from telling import Telling
 
 
 @pytest.fixture
@@ -168,7 +161,7 @@ def test_interrupted_it_ends_in_the_same_numbers(distillation, quick):
     experiment = replace(quick, epochs=3, distillation=distillation)
 
     class Killing(Progress):
-        def say(self, text):
+        def detail(self, text):
             if "vgg-lif" in text and "epoch 2/3" in text:
                 raise KeyboardInterrupt
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spikeduel.settings import Experiment
     from spikeduel.trials.tuning import Tuning
 
-OUTPUT = ("out", "store", "own_code", "as_json", "quiet")
+OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 MACHINE = ("device", "precision")
 LENGTH = ("epochs", "minutes", "equal")
 
@@ -47,7 +47,8 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
     if ranges is not None:
         raise InputError("--ranges says what --tune draws: give --tune N as well.")
     file = given.experiment_file
-    _compare(start, given, strict, read_tuning(file.with_name("tuning.json"), start) if file else None)
+    beside = file and (file if file.is_dir() else file.parent) / "tuning.json"
+    _compare(start, given, strict, read_tuning(beside, start) if beside else None)
 
 
 @command(
@@ -225,43 +226,13 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
+    from spikeduel.cli import answers
     from spikeduel.comparing import compare
-    from spikeduel.results.words import confidence, controls, costs, court, optimism, power, report
-    from spikeduel.results.words.tables import render
 
     found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
     if given.as_json:
         print_json(found.document())
     else:
-        typer.echo()
-        for leak in (leaks := found.leaks()):
-            typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
-        typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
-        if rows := costs.table_rows(found.results):
-            legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
-            titled = [{found.said(title): value for title, value in row.items()} for row in rows]
-            typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
-        words = (
-            costs.events(found.results),
-            *court.lines(found.results.court),
-            power.of_pairs(found.results),
-            report.robustness(found.results),
-            " ".join(confidence.while_it_happens(found.results)),
-            " ".join(optimism.sentences(found.results)),
-        )
-        for text in words:
-            if text:
-                typer.echo(f"{wrapped(found.said(text))}\n")
-        for caveat in found.caveats():
-            if caveat not in leaks:
-                typer.echo(wrapped(caveat, "  · "))
-        if rows := controls.time_rows(found.results):
-            typer.echo(
-                f"\n{render(rows)}\n{wrapped(controls.TIME_LEGEND)}\n\n{wrapped(controls.on_time(found.results))}"
-            )
-        else:
-            for text in found.controls():
-                typer.echo(f"\n{wrapped(text)}")
-        typer.echo(f"\nreport: {found.out / 'report.html'}\nmodels: {found.out / 'models'}/")
+        answers.told(found, given.verbose)
     if found.failed:
         raise typer.Exit(3)

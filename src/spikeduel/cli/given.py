@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from there."
 
 _SHARED = """Args:
-    experiment_file (--experiment FILE.toml, Duel): Start from the settings of an earlier run instead of a recipe; every
-        run writes its experiment.toml. Code of your own that the file names is run only if --own-code, or another
-        option, names it too.
+    experiment_file (--experiment RUN|FILE.toml, Duel): Start from the settings of an earlier run (its folder, or the
+        experiment.toml in it) instead of a recipe. Code of your own that the file names is run only if --own-code, or
+        another option, names it too.
     assignments (--set key=value, Duel): Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable.
         See `spikeduel settings`.
     own_code (--own-code module:attribute, Duel): Code that the file of --experiment names and that may be run;
@@ -50,6 +50,7 @@ _SHARED = """Args:
         runs/store)
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
     quiet (--quiet -q, Output): No progress.
+    verbose (--verbose -v, Output): A line for every epoch, and at the end all that the report says, as text.
     model (MODEL): A .safetensors file from a run's models/ folder, or the name of a network that comes with the
         package (`spikeduel models`).
     answers_in (--precision 32|bf16): Precision of the answers. 32 is what reports and exports are about; bf16 is faster
@@ -77,6 +78,7 @@ class Given:
     store: Path | None = None
     as_json: bool = False
     quiet: bool = False
+    verbose: bool = False
     model: Path = Path()
     model_code: list[str] | None = None
     answers_in: str = "32"
@@ -142,7 +144,7 @@ class Given:
         """Bars and lines; nothing with `--quiet`. On standard error also where standard output is for JSON."""
         from spikeduel.system.progress import Progress, TerminalProgress
 
-        return Progress() if self.quiet else TerminalProgress(stderr=on_stderr or self.as_json)
+        return Progress() if self.quiet else TerminalProgress(on_stderr or self.as_json, self.verbose)
 
 
 def command(

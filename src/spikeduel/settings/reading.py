@@ -26,10 +26,11 @@ def with_settings(experiment: Experiment, assignments: Mapping[str, str]) -> Exp
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment in a TOML file, as `compare --out` writes it. Raises `InputError` naming file and setting.
+    """The experiment in a TOML file, or of a run's folder. Raises `InputError` naming file and setting.
 
     Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from someone else first.
     """
+    path = path / "experiment.toml" if path.is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
     settings = of_earlier(_by_present_names(content, f"setting in {path}"))
     with naming(path):

@@ -98,7 +98,7 @@ def _shuffled(given: Given) -> Classification:
                 f"{planned.card.contender} has no layer of spikeduel's neurons, so its spikes cannot be reached."
             )
         test = given.split.test
-        given.progress.say(f"  {planned.card.title}: evaluated on {len(test):,} test images")
+        given.progress.detail(f"  {planned.card.title}: evaluated on {len(test):,} test images")
         return shuffled_classification(model, EvaluationBatches(*given.prepared.held, test))
 
     return given.kept(planned.key, "shuffled", ask)
@@ -125,7 +125,7 @@ def _of_recordings(title: str, meaning: str, change: Change, train: bool = False
             recordings, labels = given.prepared.held
             assert isinstance(recordings, Recordings)
             changed = recordings.binned(replace(recordings.binning, change=change))
-            given.progress.say(f"  {given.trial.card.title}: asked about {len(given.split.test):,} test recordings")
+            given.progress.detail(f"  {given.trial.card.title}: asked about {len(given.split.test):,} test recordings")
             model = trial.load(given.trial, given.store)
             return classification(model, EvaluationBatches(changed, labels, given.split.test))
 
@@ -311,3 +311,12 @@ class _Labelled(Progress):
 
     def say(self, text: str) -> None:
         self.inner.say(f"  control, {self.label}: {text.strip()}")
+
+    def detail(self, text: str) -> None:
+        self.inner.detail(f"  control, {self.label}: {text.strip()}")
+
+    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
+        self.inner.epoch(f"control, {self.label}: {title}", accuracies, num_epochs)
+
+    def finished(self, title: str, text: str) -> None:
+        self.inner.finished(f"control, {self.label}: {title}", text)

@@ -5,7 +5,6 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,14 +17,12 @@ from spikeduel.data.auditing.neighbours import gradients
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
-from spikeduel.results.words.numbers import counted
 from spikeduel.settings import Experiment
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
 from spikeduel.trials.augmenting import AUTO, farthest, moved
-from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.timing import seconds_of_an_epoch
@@ -223,8 +220,7 @@ def _measured(
 ) -> Budget:
     minutes = experiment.minutes or usual_minutes(prepared, split)
     busy, seconds = _is_busy(), {}
-    for each in planned:
-        progress.say(f"  {each.card.contender}: timing some training steps")
+    for each in progress.track(planned, "  timing some training steps", len(planned)):
         seconds[each.card.contender] = seconds_of_an_epoch(each, prepared, split)
     most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
     if experiment.equal == "epochs":
@@ -242,32 +238,3 @@ def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
     if experiment.equal == "time":
         own = {name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()}
     return replace(experiment, epochs=max(budget.epochs.values()), per_contender=own)
-
-
-def announcement(budget: Budget, trials: Sequence[Trial], store: Store) -> str:
-    """How long those of `trials` train that the store lacks, and when they will be done."""
-    missing = [each.card.contender for each in trials if store.record(each.key) is None]
-    seconds = sum(budget.epochs[name] * budget.epoch_seconds[name] for name in missing)
-    epochs = ", ".join(f"{name} {counted(number, 'epoch')}" for name, number in budget.epochs.items())
-    why = "as given" if budget.given else "by the size of the set; --minutes changes that"
-    of = "seed and fold" if any(each.split.fold is not None for each in trials) else "seed"
-    text = f"{budget.minutes:g} minutes of training a {of} ({why}): {epochs}."
-    if budget.busy:
-        text += " The machine was busy when steps were timed: more may fit, and --epochs sets them by hand."
-    if not missing:
-        return text
-    text, first = f"{text} Training will be done at about {_clock(seconds)}", trials[0]
-    if not first.experiment.controls:
-        return f"{text}, measuring and report some time after."
-    if first.card.preprocessing.binning is None:
-        return f"{text}, controls, measuring and report some time after."
-    # Those of recordings train every contender again, for as long.
-    again = sum(control.of_recordings and control.train is not None for control in CONTROLS.values())
-    return f"{text}, controls at about {_clock(seconds * (1 + again))}, measuring and report some time after."
-
-
-def _clock(seconds: float) -> str:
-    """The time of day that it will be then, with the date where that is another one."""
-    now = datetime.now()
-    then = now + timedelta(seconds=seconds)
-    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"

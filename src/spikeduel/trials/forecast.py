@@ -2,8 +2,7 @@
 
 import itertools
 import math
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from spikeduel import data
 from spikeduel.data import Prepared
 from spikeduel.results import power, predictions
-from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast, Source
+from spikeduel.results.forecast import SEEDS, Case, Forecast, Source
 from spikeduel.results.power import Luck
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups
@@ -24,7 +23,7 @@ from spikeduel.trials import fitting, planning
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.runs import Finished, located, pooled, tested
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.timing import seconds_of_an_epoch
+from spikeduel.trials.timing import contender_times
 
 
 def forecast(
@@ -84,7 +83,7 @@ def forecast(
         spread_of=_other_data(run, prepared) if run is not None and source == "run" else None,
         cases=cases,
         folds=experiment.folds,
-        times=_times(trials, records, timed, prepared, progress),
+        times=contender_times(trials, records, timed, prepared, progress),
         trained=_seeds_in_store(trials, records),
     )
 
@@ -146,39 +145,3 @@ def _seeds_in_store(trials: Sequence[Trial], records: Sequence[TrialRecord | Non
     """How many seeds, from 0 on, are trained whole: every contender, every fold."""
     missing = {each.card.seed for each, record in zip(trials, records, strict=True) if record is None}
     return min(missing, default=max(SEEDS))
-
-
-def _times(
-    trials: Sequence[Trial],
-    records: Sequence[TrialRecord | None],
-    timed: Mapping[str, float],
-    prepared: Prepared,
-    progress: Progress,
-) -> list[ContenderTime]:
-    """How long one seed of each contender trains, in all folds: by what the store holds, else by some steps, which were
-    `timed` already (seconds an epoch) or are now.
-    """
-    found = []
-    num_folds = len({each.split.fold for each in trials})
-    for name in dict.fromkeys(each.card.contender for each in trials):
-        its = [(each, record) for each, record in zip(trials, records, strict=True) if each.card.contender == name]
-        known = [record for _, record in its if record]
-        first = its[0][0]
-        if known:
-            epochs = statistics.fmean(len(record.history) for record in known)
-            seconds = statistics.median(second for record in known for second in record.epoch_seconds)
-        elif name in timed:
-            epochs, seconds = first.experiment.num_epochs, timed[name]
-        else:
-            progress.say(f"  {name}: timing some training steps")
-            epochs, seconds = first.experiment.num_epochs, seconds_of_an_epoch(first, prepared, first.split)
-        found.append(
-            ContenderTime(
-                contender=name,
-                epochs=epochs,
-                epoch_seconds=seconds,
-                seed_seconds=epochs * seconds * num_folds,
-                from_store=bool(known),
-            )
-        )
-    return found

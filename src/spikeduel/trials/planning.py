@@ -14,7 +14,6 @@ from spikeduel.data import Prepared, Split
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
-from spikeduel.results.words.numbers import counted
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
@@ -277,62 +276,3 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
         for kind, name, known in named
         if name is not None and registry.is_own_code(name)
     }
-
-
-def announced_data(prepared: Prepared, splits: Sequence[Split]) -> str:
-    """The data and their split, in a sentence."""
-    split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
-    channels, height, width = prepared.image_shape
-    noun, look = "images", "grey" if channels == 1 else "colour"
-    if binning := prepared.preprocessing.binning:
-        noun, look = "recordings", f"pixels in {counted(binning.num_frames, 'frame')}"
-    return (
-        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and {len(split.test):,} test "
-        f"{noun}{folds}, {height}×{width} {look}, {len(prepared.classes)} classes."
-    )
-
-
-def announcement(experiment: Experiment, cards: Sequence[ModelCard]) -> str:
-    """The contenders and how they are trained, in a sentence and a line for each foreign network."""
-    text = (
-        f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}, at most "
-        f"{counted(experiment.num_epochs, 'epoch')}"
-    )
-    if steps := sorted({card.num_steps for card in cards if card.num_steps}):
-        encodings = sorted({card.encoding for card in cards if card.encoding})
-        seen = "events" if encodings == [EVENTS] else f"{' or '.join(encodings)} encoding"
-        over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
-        text += f"; spiking contenders see {seen} over {over}"
-    if experiment.recording_change != "none":
-        text += f"; recordings are {experiment.recording_change}"
-    return f"{text}." + "".join(f"\n{line}" for line in foreign_lines(experiment, cards))
-
-
-def foreign_lines(experiment: Experiment, cards: Sequence[ModelCard]) -> list[str]:
-    """What to say beforehand of the networks that were not made for spikeduel, a line each."""
-    lines = {}
-    for card in cards:
-        if registry.library_of(card.contender):
-            lines[card.contender] = f"{card.contender}: {_start(card, experiment)}."
-        if card.foreign is None:
-            continue
-        if card.family != "snn":
-            said = "called as any other network that does not spike"
-        elif card.foreign.way == "loop":
-            said = f"makes its own {card.num_steps} time steps, and gets the analogue image for them (direct encoding)"
-        else:
-            said = f"called over {card.num_steps} time steps with {card.encoding} encoding, its state reset before"
-        at_32 = card.family == "snn" and card.precision == "32" and experiment.precision == "auto"
-        lines[card.contender] = f"{card.contender}: {said}{'; in float32, as in its own library' if at_32 else ''}."
-    return list(lines.values())
-
-
-def _start(card: ModelCard, experiment: Experiment) -> str:
-    """From which weights a library's network starts, or why from none; and how it sees images."""
-    side, weights = card.network["size"], card.network["weights"]
-    larger = " (--image-size prepares them so)" if side and side > max(card.image_shape[1:]) else ""
-    seen = f"it sees images of {side}×{side}{larger}" if side else "it sees images as they are prepared"
-    if weights:
-        return f"starts from the pretrained weights {weights}; {seen}"
-    why = libraries.why_not_pretrained(card.contender, experiment.pretrained)
-    return f"starts from nothing, not from pretrained weights ({(why or '').rstrip('.')}); {seen}"

@@ -28,9 +28,6 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
 from spikeduel.trials.sealing import Sealing
 
-MOST_LINES = 20
-"""About as many epochs are told of, when there are more."""
-
 
 @dataclass(frozen=True)
 class Training:
@@ -102,14 +99,14 @@ class Loop:
                 state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
                 state |= {"best_weights": best_weights, "training": asdict(training)}
                 write_checkpoint(self.checkpoint, state)
-                # Some twenty lines, however many epochs there are; the first two show the pace.
                 last, epoch = training.history[-1], len(training.history)
-                if training.stopped or epoch <= 2 or epoch % max(1, num_epochs // MOST_LINES) == 0:
-                    self._say(
-                        f", epoch {epoch}/{num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
-                        f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
-                        f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
-                    )
+                accuracies = [each["val_accuracy"] for each in training.history]
+                self.progress.epoch(self.model.card.title, accuracies, num_epochs)
+                self.progress.detail(
+                    f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
+                    f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
+                    f"validation loss {last['val_loss']:.3f}, accuracy {per_cent(last['val_accuracy'])}"
+                )
         finally:
             if isinstance(ticks, Generator):
                 # Takes the bar away, also where training stops early or is interrupted.

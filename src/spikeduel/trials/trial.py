@@ -16,6 +16,8 @@ from spikeduel.networks import building, model_files
 from spikeduel.networks.models import Model
 from spikeduel.networks.whitening import MOST_IMAGES, whiten
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
+from spikeduel.results.words.numbers import counted, per_cent
+from spikeduel.results.words.power import duration
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import SpikeduelError
@@ -72,7 +74,8 @@ def run(
             progress.say(f"{name}: trained again, to the same numbers, to be tested after every epoch (--optimism)")
             record = _trained_again(record, _train(trial, prepared, store, progress, sealed), store, progress, name)
         elif "converted" not in trial.settings:  # which is never trained
-            progress.say(f"{name}: found in the store, not trained again")
+            progress.detail(f"{name}: found in the store, not trained again")
+        progress.finished(trial.card.title, "")
         if record.status == "done" and test:
             _measure(trial, prepared, store, progress, altered or {})
     hardware.release_freed_memory()
@@ -84,7 +87,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     model, training, error = None, Training(), None
     if trial.twin and store.record(trial.twin) is None:
         error = "its twin, from which it starts or learns, failed."
-        progress.say(f"  {trial.card.title}: failed, {error}")
+        progress.finished(trial.card.title, f"failed, {error}")
         return keep(trial, model, training, store, error)
     try:
         with seeded(trial.card.seed):
@@ -119,9 +122,14 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
     if training.stopped is not None:
         # What broke off, for want of memory perhaps, goes on from its last epoch when it is tried again.
         checkpoint.unlink(missing_ok=True)
-    if error:
-        progress.say(f"  {trial.card.title}: failed, {error}")
+    progress.finished(trial.card.title, f"failed, {error}" if error else _how_it_went(training))
     return record
+
+
+def _how_it_went(training: Training) -> str:
+    accuracy = training.history[training.best_epoch or 0]["val_accuracy"]
+    epochs, seconds = counted(len(training.history), "epoch"), duration(sum(training.epoch_seconds))
+    return f"{epochs} in {seconds}, accuracy {per_cent(accuracy)} on validation"
 
 
 def _twin(trial: Trial, store: Store) -> Model | None:

@@ -16,20 +16,12 @@ from spikeduel.data import Split
 from spikeduel.settings.reading import write_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
 from spikeduel.trials.planning import TRAINING_SETTINGS
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import RANGES, Range, draw, read_tuning, record_for
+from telling import Telling
 
 RATES = {"learning_rate": Range(1e-4, 1e-2, log=True)}
-
-
-class Telling(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 # ---- real trials

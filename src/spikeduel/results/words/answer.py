@@ -151,9 +151,6 @@ def minutes(step: Step) -> str:
     return "" if step.minutes is None else f"about {duration(60 * step.minutes)}"
 
 
-def settling(results: Results, command: str) -> list[tuple[str, str, str]]:
-    """Of each step its command, made of `command`; about how long it trains; and what it would show."""
-    return [
-        (f"{command} {' '.join(step.options)}" if step.options else "", minutes(step), settles(step))
-        for step in answer(results).steps
-    ]
+def settling(results: Results) -> list[tuple[str, str, str]]:
+    """Of each step its options, to be added to the run's own command; about how long it trains; what it shows."""
+    return [(" ".join(step.options), minutes(step), settles(step)) for step in answer(results).steps]

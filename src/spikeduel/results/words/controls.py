@@ -65,21 +65,27 @@ def of_controls(results: Results, contender: ControlledContender) -> list[str]:
         texts.append(f"{numbers}: {said}." if any(each.conclusive for each, _ in measured) else f"{numbers}.")
     if reasons := left_out([contender]):
         texts.append(f"Left out: {' '.join(reasons)}")
+    texts += claimed(contender)
+    failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
+    shown = claims(contender)
+    if not contender.of_recordings and Claim.STEPS_GAIN not in shown and "one_step" not in failed:
+        texts += _energy_of_one_step(results, contender)
+    return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
+
+
+def claimed(contender: ControlledContender) -> list[str]:
+    """What all controls of a contender show together, a sentence each; empty where that is nothing."""
+    found = [row.found for row in contender.rows if row.found]
     words = {
-        "name": name,
+        "name": contender.contender,
         "steps": counted(contender.num_steps or 1, "step"),
-        "seeds": counted(seeds, "seed").capitalize(),
-        "margin": margin(measured[0][1]) if measured else "",
+        "seeds": counted(max((each.seeds for each in found), default=0), "seed").capitalize(),
+        "margin": margin(found[0]) if found else "",
         "equal": _twins(contender, Conclusion.EQUIVALENT),
         "better": _twins(contender, Conclusion.B_BETTER),
         "worse": _twins(contender, Conclusion.A_BETTER),
     }
-    shown = claims(contender)
-    texts += [_CLAIMS[claim].format(**words) for claim in shown]
-    failed = [row.control for row, found in measured if found.reservation is Reservation.CONTROL_AT_CHANCE]
-    if not contender.of_recordings and Claim.STEPS_GAIN not in shown and "one_step" not in failed:
-        texts += _energy_of_one_step(results, contender)
-    return [*texts, "Accuracy does not show what energy it may save."] if shown else texts
+    return [_CLAIMS[claim].format(**words) for claim in claims(contender)]
 
 
 def _twins(contender: ControlledContender, conclusion: Conclusion) -> str:

@@ -112,13 +112,15 @@ def shipped_rows(origins: Sequence[Origin]) -> list[dict[str, str]]:
     ]
 
 
-def render(rows: Sequence[Mapping[str, str]]) -> str:
-    """Rows as a plain-text table."""
+def render(rows: Sequence[Mapping[str, str]], gap: int | None = None) -> str:
+    """Rows as a plain-text table; with `gap` without lines, columns so many spaces apart."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    if gap is not None:
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in rows[0]:
         numeric = all(row[title][:1].isdigit() or not row[title] for row in rows)
         table.add_column(title, justify="right" if numeric else "left", no_wrap=True)

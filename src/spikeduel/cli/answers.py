@@ -1,0 +1,62 @@
+"""What `compare` prints at its end: the answer, at a glance; with `--verbose` also everything that the report says."""
+
+import typer
+
+from spikeduel.cli.given import wrapped
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.words import answer, confidence, controls, costs, court, optimism, power, report
+from spikeduel.results.words.numbers import counted
+from spikeduel.results.words.tables import render
+
+
+def told(found: Comparison, verbose: bool = False) -> None:
+    """Prints whom to take, a small table, what would settle it, and where the rest is; with `verbose` the rest, too."""
+    for leak in found.leaks():
+        typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
+    if verbose:
+        _everything(found)
+    typer.echo(f"\n{wrapped(found.headline())}")
+    shown = [controls.on_time(found.results)]
+    shown += [sentence for each in found.results.comparison.controls for sentence in controls.claimed(each)]
+    if text := " ".join(filter(None, shown)):
+        typer.echo(wrapped(text))
+    typer.echo(f"\n{render(answer.rows(found.results), gap=2)}")
+    if len(found.results.contenders) > 1:
+        typer.echo(answer.LEGEND)
+    if steps := answer.settling(found.results):
+        typer.echo(f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}")
+        widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
+        for options, minutes, shows in steps:
+            typer.echo(wrapped(shows, f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  "))
+    more = counted(len(found.results.comparison.caveats), "caveat")
+    typer.echo(f"{more} and all numbers are in the report; --verbose prints them.\nreport: {found.out / 'report.html'}")
+
+
+def _everything(found: Comparison) -> None:
+    """What the report says, as text."""
+    typer.echo(f"\n{found.table()}\n\n{wrapped(found.verdict())}\n")
+    if rows := costs.table_rows(found.results):
+        legend, said = (wrapped(found.said(text)) for text in (costs.LEGEND, costs.words(found.results) or ""))
+        titled = [{found.said(title): value for title, value in row.items()} for row in rows]
+        typer.echo(f"{render(titled)}\n{legend}\n\n{said}\n")
+    words = (
+        costs.events(found.results),
+        *court.lines(found.results.court),
+        power.of_pairs(found.results),
+        report.robustness(found.results),
+        " ".join(confidence.while_it_happens(found.results)),
+        " ".join(optimism.sentences(found.results)),
+    )
+    for text in words:
+        if text:
+            typer.echo(f"{wrapped(found.said(text))}\n")
+    leaks = found.leaks()
+    for caveat in found.caveats():
+        if caveat not in leaks:
+            typer.echo(wrapped(caveat, "  · "))
+    if rows := controls.time_rows(found.results):
+        typer.echo(f"\n{render(rows)}\n{wrapped(controls.TIME_LEGEND)}")
+    else:
+        for text in found.controls():
+            typer.echo(f"\n{wrapped(text)}")
+    typer.echo(f"\nmodels: {found.out / 'models'}/")

@@ -1,0 +1,192 @@
+import pytest
+from msgspec import structs
+
+from made_costs import energy_of, latency
+from made_trials import dataset, pair, results, trial
+from spikeduel.results import caveats as c
+from spikeduel.results.answer import Sure, Why, answer
+from spikeduel.results.audit import Counts, Finding
+from spikeduel.results.costs import Range
+from spikeduel.results.court import Case, Court, Ruling
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.words.answer import headline, rows, settling
+
+SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001}
+
+
+def timed(contender, accuracy, ms, **changes):
+    return trial(contender, accuracy, latency=latency(ms, ms), **changes)
+
+
+def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
+    made = made or pair(snn - cnn, accuracy_a=snn)
+    return results([timed("snn", snn, snn_ms), timed("cnn", cnn, cnn_ms)], [made], **changes)
+
+
+@pytest.mark.parametrize(
+    ("snn", "cnn", "made", "take", "why"),
+    [
+        (0.92, 0.88, {**SNN_BETTER}, "snn", Why.BETTER),
+        (0.90, 0.895, {}, "cnn", Why.FASTER),
+        (0.903, 0.9, {**SNN_BETTER, "negligible": True}, "cnn", Why.FASTER),
+        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", Why.FASTER),
+        (0.92, 0.9, {}, "snn", Why.HIGHER),
+    ],
+)
+def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(snn, cnn, made, take, why):
+    found = answer(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
+    assert (found.take, found.why) == (take, why)
+    assert found.rival == ("cnn" if take == "snn" else "snn")
+
+
+def test_who_answers_as_fast_does_not_win_by_that():
+    assert answer(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
+
+
+def test_an_untimed_one_is_not_called_slower():
+    untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
+    assert answer(untimed).take == "snn"
+    assert answer(untimed).lead("answer").sure is Sure.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("objection", "why"),
+    [
+        (c.Leakage(shared=0.5, official=False), Why.LEAKAGE),
+        (c.AuditProblem(finding=Finding(kind=c.LEAKS[0], is_problem=True)), Why.LEAKAGE),
+        (c.AtChance(contenders=["snn", "cnn"], stopped_early=False), Why.NOTHING_LEARNED),
+    ],
+)
+def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
+    found = answer(duel(caveats=[objection]))
+    assert (found.take, found.why) == (None, why)
+    assert headline(duel(caveats=[objection])).startswith("Take neither")
+
+
+def test_who_learned_nothing_is_not_taken_though_it_is_faster():
+    idle = c.AtChance(contenders=["cnn"], stopped_early=False)
+    assert answer(duel(0.9, 0.895, caveats=[idle])).take == "snn"
+
+
+def test_no_trial_was_finished():
+    assert answer(results([trial("snn"), trial("cnn")])).why is Why.NOT_FINISHED
+
+
+def test_the_rival_is_the_best_of_the_other_kind():
+    three = [timed("snn", 0.90, 3.0), timed("cnn", 0.93, 1.0), timed("other-cnn", 0.92, 2.0)]
+    better = [
+        pair(-0.03, conclusion=Conclusion.B_BETTER),
+        pair(-0.02, b="other-cnn"),
+        pair(0.01, a="cnn", b="other-cnn"),
+    ]
+    found = answer(results(three, better))
+    assert (found.take, found.rival) == ("cnn", "snn")
+    assert found.pair == better[0]
+
+
+# ---- who leads
+
+
+def test_by_how_much_and_how_sure():
+    found = answer(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
+    accuracy, pace = found.lead("accuracy"), found.lead("answer")
+    assert (accuracy.leader, accuracy.sure, round(accuracy.by, 4)) == ("snn", Sure.SHOWN, 0.04)
+    assert (pace.leader, pace.by, pace.sure) == ("cnn", 4.0, Sure.SHOWN)
+    assert found.lead("memory").sure is Sure.NOT_MEASURED
+
+
+def test_times_on_a_busy_machine_show_nothing():
+    busy = c.BusyMachine(load=4.0, cores=2)
+    assert answer(duel(snn_ms=4.0, caveats=[busy])).lead("answer").sure is Sure.NOT_SHOWN
+
+
+def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agree():
+    def trained(*cnn_seconds):
+        trials = [
+            each
+            for seed, seconds in enumerate(cnn_seconds)
+            for each in (
+                trial("snn", 0.9, seed=seed, seconds=[10.0], starts_from="cnn"),
+                trial("cnn", 0.9, seed=seed, seconds=[seconds]),
+            )
+        ]
+        return answer(results(trials, [pair(0.0, seeds=2)])).lead("training")
+
+    assert trained(5.0, 7.0).values == {"snn": Range(low=16.0, high=16.0), "cnn": Range(low=6.0, high=6.0)}
+    assert trained(5.0, 7.0).sure is Sure.SHOWN
+    # The slower training of the one takes as long as the faster one of the other.
+    slow = [trial("snn", 0.9, seconds=[10.0]), trial("cnn", 0.9, seconds=[2.0])]
+    slow += [trial("snn", 0.9, seed=1, seconds=[10.0]), trial("cnn", 0.9, seed=1, seconds=[11.0])]
+    assert answer(results(slow, [pair(0.0, seeds=2)])).lead("training").sure is Sure.NOT_SHOWN
+
+
+def ruling(number, cheaper):
+    return Ruling(accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper)
+
+
+@pytest.mark.parametrize(
+    ("sides", "leader", "cheaper_in", "sure"),
+    [
+        (["spiking"] * 3, "snn", 3, Sure.SHOWN),
+        (["spiking", "spiking", "other"], "snn", 2, Sure.NOT_SHOWN),
+        (["spiking", "other", None], None, 1, Sure.NOT_SHOWN),
+    ],
+)
+def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
+    case = Case(spiking="snn", other="cnn", num_steps=4, rate=0.1, rulings=list(map(ruling, range(3), sides)))
+    trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
+    found = answer(structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case])))
+    energy = found.lead("energy")
+    assert (energy.leader, energy.cheaper_in, energy.judged, energy.sure) == (leader, cheaper_in, 3, sure)
+
+
+# ---- what would settle it
+
+
+def test_the_steps_and_their_minutes():
+    trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
+    overturned = [c.AnotherTraining(), c.OtherSettings()]
+    steps = answer(results(trials, [pair(0.0)], overturned_by=overturned)).steps
+    assert [(step.options, step.minutes) for step in steps] == [(["--seeds", "6"], 10.0), (["--tune", "10"], 22.0)]
+
+
+def test_folds_for_a_small_test_set_come_once():
+    few = c.FewTestImages(num_test=40, folds_help=True)
+    found = answer(duel(caveats=[few], overturned_by=[c.FewGroups(tested=3, known=9, one_seed=True, folds_help=True)]))
+    assert [step.options for step in found.steps] == [["--folds", "5"]]
+
+
+def test_more_images_have_no_command():
+    (step,) = answer(duel(overturned_by=[c.MoreImages(detectable=0.02)])).steps
+    assert (step.options, step.minutes) == ([], None)
+
+
+# ---- in words
+
+
+def test_the_line_names_both_and_what_is_shown():
+    assert headline(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))) == (
+        "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown), but it answers 4.0 times slower here."
+    )
+    assert headline(duel()).startswith("Take cnn (CNN): no difference in accuracy to snn (SNN) is shown")
+
+
+def test_the_table_has_a_star_at_who_leads():
+    table = rows(duel(0.92, 0.88, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
+    assert [row[""] for row in table] == ["snn", "cnn", "lead", "how sure"]
+    assert [row["accuracy, %"] for row in table] == ["92.00 *", "88.00", "4.00 points", "shown"]
+    assert [row["answer"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "shown"]
+
+
+def test_each_step_has_its_options():
+    found = duel(overturned_by=[c.AnotherTraining(), c.MoreImages(detectable=0.02)])
+    (seeds, _, _), (none, time, _) = settling(found)
+    assert (seeds, none, time) == ("--seeds 6", "", "")
+
+
+def test_folds_and_failures_fit_the_form():
+    about = dataset(folds=[Counts(train=1, val=1, test=1)] * 2)
+    trials = [timed("snn", 0.8, 2.0, fold=0), timed("snn", 0.9, 2.0, fold=1), trial("cnn", fold=0)]
+    table = rows(results(trials, about=about))
+    assert table[0]["accuracy, %"] == "85.00 ± 7.07"
+    assert table[1]["accuracy, %"] == "failed"

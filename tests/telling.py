@@ -1,0 +1,36 @@
+"""Progress that is kept instead of shown."""
+
+from spikeduel.system.progress import Progress
+
+
+class Telling(Progress):
+    """`lines` has all that was said, details too; `said` what is said without `--verbose`."""
+
+    def __init__(self):
+        self.lines, self.said, self.details, self.epochs, self.done = [], [], [], [], []
+
+    def say(self, text):
+        self.lines.append(text)
+        self.said.append(text)
+
+    def detail(self, text):
+        self.lines.append(text)
+        self.details.append(text)
+
+    def epoch(self, title, accuracies, num_epochs):
+        self.epochs.append((title, list(accuracies), num_epochs))
+
+    def finished(self, title, text):
+        self.done.append((title, text))
+        if text:
+            self.lines.append(f"  {title}: {text}")
+
+    @property
+    def trained(self):
+        """How many epochs were trained."""
+        return len(self.epochs)
+
+    @property
+    def found(self):
+        """How many trials were found in the store."""
+        return sum("not trained again" in line for line in self.details)
