@@ -115,7 +115,7 @@ COMMANDS = {
                 "--store", "--json"],
     ("evaluate",): ["MODEL", "DATASET", "--part", "--data-dir", "--robustness", "--precision", "--json"],
     ("predict",): ["MODEL", "IMAGE", "--raw", "--precision", "--json"],
-    ("inspect",): ["MODEL", "IMAGE", "--raw", "--out"],
+    ("inspect",): ["MODEL", "IMAGE", "--raw", "--formats", "--out"],
     ("export",): ["MODEL", "--to", "--out", "--weights", "--images", "--dataset", "--data-dir", "--own-code", "--json"],
     ("import",): ["FILE", "--out", "--dataset", "--encoding", "--num-steps", "--dt"],
     ("audit",): ["DATASET", "--near", "--experiment", "--group-by", "--out", "--json"],
@@ -315,13 +315,14 @@ def test_a_misspelt_folder_is_offered(desk):
     assert "No folder of that name is here either. A folder" in refused(desk, "compare", "mien")
 
 
-@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
-def test_inspect(contender, finished, picture, desk):
-    done = spikeduel("inspect", model(finished[0], contender), picture, "--out", "inside")
+def test_inspect(finished, picture, desk):
+    both = [model(finished[0], contender) for contender in ("dense-snn", "small-cnn")]
+    done = spikeduel("inspect", *both, picture, "--out", "inside", "--formats", "svg,png")
     assert done.exit_code == 0
     paths = [desk / line for line in done.stdout.splitlines()]
-    assert paths
+    assert [path.name for path in paths] == ["inside.html", "inside.png", "inside.svg"]
     assert all(path.is_file() and path.parent.name == "inside" for path in paths)
+    assert "unknown format 'jpeg'" in refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
 
 
 def test_a_plan_before_training_and_after_a_pilot(desk, unreported):

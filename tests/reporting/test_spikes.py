@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import torch
 from matplotlib.collections import LineCollection
 from PIL import Image
 
-from spikeduel.reporting import encoded_animation, neuron_over_time, raster_of_diagonal, spikes, style
+from spikeduel.reporting import encoded_animation, raster_of_diagonal, spikes
 
 
 def marks(axes):
@@ -32,79 +31,6 @@ def test_the_diagonal_runs_from_corner_to_corner():
 
     assert list(rows) == [0, 0, 1, 2, 2]
     assert list(columns) == [0, 1, 2, 3, 4]
-
-
-def test_the_neuron_is_the_one_nearest_to_a_spike_in_eight_steps():
-    spk = np.zeros((16, 4))
-    spk[:5, 0], spk[:3, 1], spk[:2, 2], spk[:2, 3] = 1, 1, 1, 1
-
-    assert spikes.moderate_neuron(spk) == 2
-
-
-def test_a_neuron_that_spikes_much_is_shown_before_a_silent_one():
-    spk = np.zeros((16, 2))
-    spk[:, 1] = 1
-
-    assert spikes.moderate_neuron(spk) == 1
-
-
-@pytest.mark.parametrize(("encoding", "num_panels"), [("rate", 4), ("latency", 4), ("direct", 3)])
-def test_a_neuron_is_shown_with_its_own_membrane_and_spikes(make_prepared, make_model, encoding, num_panels):
-    prepared = make_prepared()
-    model = make_model("dense-snn", prepared, encoding, threshold=1.5)
-    trace = model.trace(prepared.images[5:7], num_steps=100)
-
-    figure = neuron_over_time(model, trace, image_index=1)
-    figure.draw_without_rendering()
-
-    neuron = spikes.moderate_neuron(trace.spk["lif1"][:, 1].numpy())
-    spk, mem = (values["lif1"][:, 1, neuron].numpy() for values in (trace.spk, trace.mem))
-    current, membrane, output = figure.axes[-3:]
-    assert len(figure.axes) == num_panels
-    assert marks(output) == spk.sum()
-    threshold, course = membrane.lines
-    assert set(threshold.get_ydata()) == {1.5}
-    np.testing.assert_array_equal(course.get_ydata(), mem)
-    np.testing.assert_array_equal(np.nonzero(spk)[0], membrane.collections[0].get_offsets()[:, 0])
-    np.testing.assert_array_equal(current.lines[-1].get_ydata(), trace.current["lif1"][:, 1, neuron])
-
-
-def test_input_spikes_are_those_of_the_strongest_inputs(make_prepared, make_model):
-    prepared = make_prepared()
-    model = make_model("dense-snn", prepared)
-    trace = model.trace(prepared.images[:1], num_steps=100)
-    neuron = spikes.moderate_neuron(trace.spk["lif1"][:, 0].numpy())
-    with torch.no_grad():
-        model.module.linear1.weight[neuron] = 0
-        model.module.linear1.weight[neuron, 10] = 5.0
-        model.module.linear1.weight[neuron, 20] = -5.0
-
-    axes = neuron_over_time(model, trace).axes[0]
-
-    pixels = trace.encoded[:, 0].flatten(1)
-    raising, lowering = axes.collections
-    assert len(raising.get_segments()) == pixels[:, 10].sum()
-    assert len(lowering.get_segments()) == pixels[:, 20].sum()
-    assert raising.get_color()[0] == pytest.approx(matplotlib_colour(style.SPIKING_COLOURS[0]))
-
-
-def matplotlib_colour(name):
-    from matplotlib.colors import to_rgba
-
-    return to_rgba(name)
-
-
-@pytest.mark.parametrize(
-    ("reset", "words"), [("subtract", "is subtracted"), ("zero", "is dropped"), ("none", "is not reset")]
-)
-def test_the_explanation_names_decay_and_reset(make_prepared, make_model, reset, words):
-    prepared = make_prepared()
-    model = make_model("dense-snn", prepared, beta=0.8, reset_mechanism=reset)
-
-    text = spikes.explain_neuron(model, model.trace(prepared.images[:1]))
-
-    assert "80 %" in text
-    assert words in text
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 10), (1, 28, 20)])

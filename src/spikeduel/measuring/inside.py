@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
-from spikeduel.measuring.attributing import attribution
+from spikeduel.measuring.attributing import POINTS, attribution
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts, as_sequence
 from spikeduel.results.costs import Operations
@@ -37,12 +37,14 @@ def look_inside(
     truth: str | None = None,
     keys: RandomKeys | None = None,
     calibrated: bool = True,
+    points: int = POINTS,
 ) -> Inside:
     """What happens inside `models`, by the names that they are shown by, while they answer one prepared image.
 
     `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class, where known. Random encodings
-    draw from `keys`, or from the image's content. The models are left as they are. Raises `InputError` for an image of
-    another shape, an unknown class, and models of different classes.
+    draw from `keys`, or from the image's content. `points` are those of the attribution, which takes most of the time.
+    The models are left as they are. Raises `InputError` for an image of another shape, an unknown class, and models of
+    different classes.
     """
     images = {name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models}
     first, *others = models.values()
@@ -67,7 +69,7 @@ def look_inside(
         classes=[first.card.classes[k] for k in shown],
         truth=None if true is None else shown.index(true),
         energy=table.title,
-        models=[each.seen(name, images[name], shown, table) for name, each in answers.items()],
+        models=[each.seen(name, images[name], shown, table, points) for name, each in answers.items()],
     )
 
 
@@ -135,7 +137,7 @@ class _Answer:
         self.probabilities = model.probabilities(scores[:, 0], calibrated).float().cpu().numpy()
         self.answers = scores[:, 0].argmax(1).cpu().numpy()
 
-    def seen(self, name: str, image: np.ndarray, classes: list[int], table: energy.Table) -> Seen:
+    def seen(self, name: str, image: np.ndarray, classes: list[int], table: energy.Table, points: int) -> Seen:
         card, answer, operations = self.model.card, int(self.answers[-1]), self.operations
         other = np.nonzero(self.answers != answer)[0]
         by_step = [each.spikes.by_step for each in operations.layers if each.spikes] if operations else []
@@ -150,7 +152,7 @@ class _Answer:
             decided=int(other[-1]) + 2 if len(other) else 1 if len(self.answers) > 1 else None,
             layers=self._layers(classes),
             activations=self._activations(),
-            attribution=self._attribution(image, answer),
+            attribution=self._attribution(image, answer, points),
             spikes=[sum(counts) for counts in zip(*by_step, strict=True)] if by_step else None,
             joules=energy.over_time(operations, table) if operations else None,
         )
@@ -185,9 +187,11 @@ class _Answer:
                 kept.append(x)
         return [_strongest(kept[1 + k]) for k in _evenly(len(kept[1:]), MOST_LAYERS)]
 
-    def _attribution(self, image: np.ndarray, answer: int) -> Pictures | None:
+    def _attribution(self, image: np.ndarray, answer: int, points: int) -> Pictures | None:
         try:
-            return pictures(attribution(self.model, image, answer, self.keys)[None, None], MAP_BYTES, symmetric=True)
+            return pictures(
+                attribution(self.model, image, answer, self.keys, points)[None, None], MAP_BYTES, symmetric=True
+            )
         except (RuntimeError, SpikeduelError):
             if self.model.card.foreign is None:
                 raise

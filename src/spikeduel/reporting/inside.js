@@ -1,5 +1,5 @@
 // spikeduelInside(element, data, { step }) shows what happens inside networks while they answer one image, in place of
-// what `element` showed: `data` is the JSON of results/inside.py, `step` the time step to begin with, from 1 (the last).
+// what `element` showed: `data` is the JSON of results/inside.py, `step` the time step to begin with, from 1 (or last).
 globalThis.spikeduelInside = (() => {
   "use strict";
   const WIDTH = 300, RIGHT = 6, WHITE = [255, 255, 255], WARM = [213, 94, 0], COLD = [0, 114, 178];
@@ -18,7 +18,8 @@ globalThis.spikeduelInside = (() => {
   };
 
   function make(tag, attributes = {}, ...children) {
-    const node = SVG.has(tag) ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    const drawn = SVG.has(tag);
+    const node = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.append(...children);
     return node;
@@ -71,13 +72,15 @@ globalThis.spikeduelInside = (() => {
 
     /** A canvas that shows `inks(n, y, x)` of the picture of the step, and says `words(n, y, x)` of a pixel. */
     function picture(pictures, label, inks, words) {
-      const { width, height, count } = pictures, canvas = make("canvas", { width, height, role: "img", "aria-label": label });
+      const { width, height, count } = pictures;
+      const canvas = make("canvas", { width, height, role: "img", "aria-label": label });
       const context = canvas.getContext("2d"), pixels = context.createImageData(width, height);
       let painted = -1;
       updates.push(() => {
         const n = within(step, count);
         if (n === painted) return;
-        for (let k = 0; k < width * height; k++) pixels.data.set([...inks(n, Math.floor(k / width), k % width), 255], 4 * k);
+        for (let y = 0; y < height; y++)
+          for (let x = 0; x < width; x++) pixels.data.set([...inks(n, y, x), 255], 4 * (y * width + x));
         context.putImageData(pixels, 0, 0);
         painted = n;
       });
@@ -97,7 +100,7 @@ globalThis.spikeduelInside = (() => {
       return { chart, x, width, cursor, when: (share) => within(Math.floor((share * WIDTH - left) / width), count) };
     }
 
-    function lines(title, caption, named, low, high, form) {
+    function lines(title, named, low, high, form) {
       const count = named[0].values.length, height = 110, bottom = 92, left = 36;
       const { chart, x, cursor, when } = overTime(title, count, left, height, bottom);
       const y = (value) => 8 + ((high - value) / (high - low)) * (bottom - 8);
@@ -114,7 +117,7 @@ globalThis.spikeduelInside = (() => {
       const now = (time) => named.map(({ name, values }) => `${name} ${form(at(values, time))}`).join(", ");
       tell(chart, (share) => `${word} ${when(share) + 1}: ${now(when(share))}`, when);
       const keys = named.map(({ name, look }) => make("li", { class: `sdi-${look}` }, name));
-      return part(title, caption, chart, make("ul", { class: "sdi-key" }, ...keys));
+      return [chart, make("ul", { class: "sdi-key" }, ...keys)];
     }
 
     function pictures(model) {
@@ -169,7 +172,8 @@ globalThis.spikeduelInside = (() => {
       const highest = named.sort((a, b) => Math.max(...b.values) - Math.max(...a.values)).slice(0, 4);
       const shown = highest.filter(({ values }, k) => k === 0 || Math.max(...values) > 0.02);
       shown.forEach((each, k) => (each.look = `c${k}`));
-      return lines("Evidence over time", `Probability after each ${word}.`, shown, 0, 1, (value) => percent(value));
+      const chart = lines("evidence over time", shown, 0, 1, (value) => percent(value));
+      return part("Evidence over time", `Probability after each ${word}.`, ...chart);
     }
 
     function costOf(model) {
@@ -191,12 +195,12 @@ globalThis.spikeduelInside = (() => {
       const tops = [0];
       for (const layer of model.layers) tops.push(tops.at(-1) + 30 + layer.shown.length * rows(layer));
       const { chart, x, width, cursor, when } = overTime("spikes by layer over time", count, left, tops.at(-1));
-      const mark = (time, y, height) => `M${(x(time) + width * 0.06).toFixed(1)} ${y.toFixed(1)}h${(width * 0.88).toFixed(1)}` +
-        `v${height.toFixed(1)}h-${(width * 0.88).toFixed(1)}z`;
+      const from = (time) => (x(time) + width * 0.06).toFixed(1), wide = (width * 0.88).toFixed(1);
+      const mark = (time, y, height) => `M${from(time)} ${y.toFixed(1)}h${wide}v${height.toFixed(1)}h-${wide}z`;
       const sizes = model.layers.map((layer) => layer.shape.reduce((a, b) => a * b, 1));
       model.layers.forEach((layer, number) => {
-        const fired = bytes(layer.raster), row = rows(layer), start = tops[number] + 15, most = Math.max(...layer.spikes, 1);
-        const spikes = [], label = make("text", { x: 2, y: start - 4 });
+        const fired = bytes(layer.raster), row = rows(layer), start = tops[number] + 15;
+        const spikes = [], label = make("text", { x: 2, y: start - 4 }), most = Math.max(...layer.spikes, 1);
         layer.shown.forEach((_, k) => {
           for (let time = 0; time < count; time++)
             if (bit(fired, k * count + time)) spikes.push(mark(time, start + k * row, row * 0.85));
@@ -225,23 +229,21 @@ globalThis.spikeduelInside = (() => {
     }
 
     function membranesOf(model) {
-      const charts = model.layers.map((layer) => {
-        const name = (neuron) => (layer.of_classes ? data.classes[layer.shown.indexOf(neuron)] : `neuron ${whole(neuron + 1)}`);
-        const named = layer.membranes.map((each, k) => ({ name: name(each.neuron), values: each.potential, look: `c${k}` }));
+      const layers = model.layers.map((layer, number) => {
+        const named = layer.membranes.map(({ neuron, potential }, k) => {
+          const known = layer.of_classes && data.classes[layer.shown.indexOf(neuron)];
+          return { name: known || `neuron ${whole(neuron + 1)}`, values: potential, look: `c${k}` };
+        });
         const { threshold } = layer.membranes[0];
         if (threshold) named.push({ name: "threshold", values: threshold, look: "dashed" });
         const values = named.flatMap((each) => each.values), low = Math.min(...values, 0);
-        const caption = "A neuron spikes where its potential is above the threshold.";
-        return lines("Membranes", caption, named, low, Math.max(...values, low + 0.01), (value) => (+value.toFixed(2)).toString());
+        const high = Math.max(...values, low + 0.01);
+        const title = layer.of_classes ? "neurons of classes" : `layer ${number + 1}`;
+        const chart = lines(`membranes, ${title}`, named, low, high, (value) => `${+value.toFixed(2)}`);
+        return make("details", {}, make("summary", {}, title), ...chart);
       });
-      const names = model.layers.map((layer, k) => (layer.of_classes ? "neurons of classes" : `layer ${k + 1}`));
-      const layers = names.map((name, k) => make("option", { value: k }, name));
-      const choice = make("select", { "aria-label": "layer whose membranes are shown" }, ...layers);
-      const choose = () => charts.forEach((chart, k) => (chart.hidden = k !== +choice.value));
-      choice.value = charts.length - 1;
-      choice.addEventListener("change", choose);
-      choose();
-      return make("div", { class: "sdi-chosen" }, choice, ...charts);
+      layers.at(-1).open = true;
+      return part("Membranes", "A neuron spikes where its potential is above the threshold.", ...layers);
     }
 
     function mapsOf(model) {
@@ -261,15 +263,17 @@ globalThis.spikeduelInside = (() => {
 
     const panels = data.models.map((model) => {
       const count = model.probabilities.length > 1 ? `${model.probabilities.length} ${word}s, ` : "";
-      const kind = model.spiking ? `spiking, ${count}${model.encoding} encoding` : "not spiking";
+      const how = data.noun === "recording" ? "events" : `${model.encoding} encoding`;
+      const kind = model.spiking ? `spiking, ${count}${how}` : "not spiking";
       const parts = [make("div", { class: "sdi-pair" }, ...pictures(model)), answerOf(model)];
       if (model.probabilities.length > 1) parts.push(evidenceOf(model));
       parts.push(costOf(model));
       if (model.activations.length) parts.push(mapsOf(model));
       if (model.layers.length) parts.push(rasterOf(model), membranesOf(model));
-      else if (model.spiking) parts.push(part("Spikes by layer", "Its neurons are another library's: not to be looked at."));
-      const heading = [make("h3", {}, model.name), make("p", {}, kind)];
-      return make("section", { class: "sdi-model", "aria-label": model.name }, ...heading, make("div", { class: "sdi-parts" }, ...parts));
+      else if (model.foreign && model.spiking)
+        parts.push(part("Spikes by layer", "Its neurons are another library's, and cannot be looked into."));
+      const shown = [make("h3", {}, model.name), make("p", {}, kind), make("div", { class: "sdi-parts" }, ...parts)];
+      return make("section", { class: "sdi-model", "aria-label": model.name }, ...shown);
     });
 
     const slider = make("input", { type: "range", min: 1, max: steps, "aria-label": `time ${word}` });

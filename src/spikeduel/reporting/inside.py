@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from spikeduel.measuring.inside import look_inside
@@ -25,7 +26,9 @@ MOST_LINES, LEAST_NAMED = 4, 0.05
 """Classes in a chart; one less probable than this, but for the first, loses its name: names would lie over one another.
 """
 DARKER, BRIGHTER = style.OTHER_COLOURS[0], style.SPIKING_COLOURS[0]
-_LINES = (style.SPIKING_COLOURS[0], *style.OTHER_COLOURS)
+_LINES = (style.SPIKING_COLOURS[0], *(style.OTHER_COLOURS[k] for k in (0, 2, 3)))
+_NAMED_ROW, _RASTER_POINTS = 4, 135
+"""Rows that a neuron with a name takes, and the height of a raster, 1/72 inch."""
 _SCREEN_DPI, _MAP_SIDE, _GIF_BYTES = 100, 28, 3_000_000
 
 
@@ -90,7 +93,7 @@ def _input(axes: Axes, inside: Inside, seen: Seen, step: int) -> None:
     picture = (
         _coloured(now) if len(now) == 2 else style.as_picture(np.rint(255 * now / seen.input.high).astype(np.uint8))
     )
-    style.show_image(axes, picture, which if inside.noun == "image" else f"events, {which.replace('step', 'frame')}")
+    style.show_image(axes, picture, which if inside.noun == "image" else which.replace("step", "frame"))
 
 
 def _attribution(axes: Axes, inside: Inside, seen: Seen) -> None:
@@ -108,26 +111,28 @@ def _over_time(axes: Axes, title: str, count: int, noun: str) -> Axes:
     style.quiet(axes, x="frame" if noun == "recording" else "time step")
     axes.set_title(title, loc="center", fontsize=style.SMALL, color=style.INK)
     axes.set_xlim(0.4, count + 0.6)
-    style.count_axis(axes.xaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
     return axes
 
 
 def _raster(axes: Axes, inside: Inside, seen: Seen, step: int) -> None:
     _over_time(axes, "spikes so far", len(seen.probabilities), inside.noun)
     top, ticks, names = 0, list[float](), list[str]()
+    rows, times = list[int](), list[int]()
     for number, layer in enumerate(seen.layers, 1):
-        neurons, times = np.nonzero(layer.fired[:, :step])
-        axes.scatter(times + 1, top + neurons, s=5, marker="|", color=style.SPIKING_COLOURS[0], linewidths=1.1)
-        shown = len(layer.shown)
-        if layer.of_classes:
-            ticks += [top + k for k in range(shown)]
-            names += [style.shortened(each, 10) for each in inside.classes]
-        else:
-            ticks.append(top + (shown - 1) / 2)
-            names.append(f"layer {number}")
-        top += shown + 2
+        # Rows with a name need its height.
+        apart, shown = _NAMED_ROW if layer.of_classes else 1, len(layer.shown)
+        neurons, when = np.nonzero(layer.fired[:, :step])
+        rows += (top + apart * neurons).tolist()
+        times += (when + 1).tolist()
+        named = range(shown) if layer.of_classes else [(shown - 1) / 2]
+        ticks += [top + apart * place for place in named]
+        names += [style.shortened(each, 11) for each in inside.classes] if layer.of_classes else [f"layer {number}"]
+        top += apart * shown + 2
+    height = 0.75 * _RASTER_POINTS / top
+    axes.hlines(rows, np.array(times) - 0.42, np.array(times) + 0.42, color=style.SPIKING_COLOURS[0], linewidth=height)
     axes.set_ylim(top - 1, -2)
-    axes.set_yticks(ticks, names, fontsize=style.SMALL - 1)
+    axes.set_yticks(ticks, names, fontsize=style.SMALL - 2)
     axes.tick_params(axis="y", length=0)
 
 

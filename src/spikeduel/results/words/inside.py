@@ -1,11 +1,12 @@
 """What is said of what happens inside networks."""
 
 from spikeduel.results.inside import Inside
+from spikeduel.results.words.numbers import listed
 
 
 def title(inside: Inside) -> str:
     """The heading of a page of its own."""
-    return f"Inside {' and '.join(each.name for each in inside.models)}"
+    return f"Inside {listed([each.name for each in inside.models])}"
 
 
 def answers(inside: Inside) -> str:

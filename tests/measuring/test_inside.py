@@ -1,0 +1,285 @@
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from made_models import make, make_recorded, of_recordings
+from spikeduel.data import Preprocessing
+from spikeduel.measuring import energy
+from spikeduel.measuring.costing import cost
+from spikeduel.measuring.inside import chosen, look_inside, pictures
+from spikeduel.networks.foreign import Foreign, calling_of
+from spikeduel.networks.models import Model
+from spikeduel.results.inside import Inside
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system.errors import InputError
+
+MOST_BYTES = 600_000
+
+
+@pytest.fixture
+def image(random):
+    return random.integers(0, 256, (1, 10, 10), dtype=np.uint8)
+
+
+def spiking(**changes):
+    model = make(**changes)
+    with torch.no_grad():
+        model.module.linear1.weight *= 4
+        model.module.linear2.weight *= 8
+    return model
+
+
+def seen(model, image, **settings):
+    return look_inside({"it": model}, image, **settings).models[0]
+
+
+@pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
+def test_spikes_and_membranes_are_those_of_the_trace(image, encoding):
+    model, keys = spiking(encoding=encoding), RandomKeys.for_evaluation(np.array([5]))
+
+    found = seen(model, image, keys=keys)
+
+    trace = model.trace(image[None], keys)
+    assert [layer.name for layer in found.layers] == list(trace.spk)
+    for layer in found.layers:
+        spk, mem = (part[layer.name][:, 0].numpy() for part in (trace.spk, trace.mem))
+        np.testing.assert_array_equal(layer.fired, spk[:, layer.shown].T > 0)
+        assert layer.spikes == spk.sum(1).tolist()
+        for each in layer.membranes:
+            np.testing.assert_allclose(each.potential, mem[:, each.neuron], rtol=1e-3, atol=1e-6)
+            assert each.threshold == [0.5] * 6
+    assert sum(found.spikes) == sum(spk.sum() for spk in trace.spk.values()) > 0
+    np.testing.assert_allclose(
+        found.input.values[:, 0] if encoding != "direct" else found.input.values[[0] * 6, 0],
+        trace.encoded[:, 0, 0],
+        atol=1 / 255,
+    )
+
+
+@pytest.mark.parametrize("readout", ["counts", "mean"])
+def test_probabilities_are_those_of_the_stream_and_the_last_those_of_predict(image, readout):
+    model = spiking() if readout == "counts" else make_recorded()[0]
+    given = image if readout == "counts" else make_recorded()[1][0].numpy()
+    state, expected = None, []
+    for frame in model.frames(given[None]):
+        scores, state = model.step(frame, state)
+        expected.append(model.probabilities(scores[0]).numpy())
+
+    found = seen(model, given)
+
+    np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)
+    label, shares = model.predict(given[None])
+    np.testing.assert_allclose(found.probabilities[-1], shares[0], atol=1e-4)
+    assert found.answer == label[0]
+    answers = np.argmax(expected, 1)
+    assert all(answers[found.decided - 1 :] == label[0])
+    assert found.decided == 1 or answers[found.decided - 2] != label[0]
+
+
+def test_energy_so_far_ends_with_that_of_the_whole_answer(image):
+    model = spiking()
+
+    found = look_inside({"it": model}, image, keys=RandomKeys.for_evaluation(np.array([0])))
+
+    operations = cost(model, image[None]).operations
+    table = energy.read(energy.HEADLINE)
+    assert found.models[0].joules == energy.over_time(operations, table)
+    assert found.energy == table.title
+    assert np.all(np.diff(found.models[0].joules) >= 0)
+
+
+def test_of_an_adaptive_neuron_the_threshold_rises_with_its_spikes(image):
+    network = {"hidden": 12, "neuron": "alif", "beta": 0.9, "threshold": 0.5, "adaptation_decay": 0.5}
+    model = spiking(network={**network, "adaptation_gain": 0.2}, num_steps=20)
+
+    rises = set()
+    for layer in seen(model, image).layers:
+        for each in layer.membranes:
+            fired = layer.fired[layer.shown.index(each.neuron)]
+            np.testing.assert_array_equal(np.array(each.potential) > each.threshold, fired)
+            rises.add(max(each.threshold))
+    assert max(rises) > 0.69
+
+
+def test_an_output_layer_that_spikes_has_a_row_for_each_class(image):
+    model = spiking()
+
+    hidden, output = seen(model, image).layers
+
+    assert (hidden.of_classes, output.of_classes) == (False, True)
+    assert output.shown == [0, 1, 2]
+
+
+def test_a_network_without_spikes_shows_what_its_layers_give_to_the_next(image):
+    model = make("small-cnn")
+
+    found = seen(model, image)
+
+    with torch.no_grad():
+        x = model.module.border(torch.from_numpy(image[None] / 255).float())
+        first = model.module.features[:3](x)
+        last = model.module.features(x).flatten(1)
+    maps, flat, _ = found.activations
+    strongest = first.mean((0, 2, 3)).argsort(descending=True)[:6].sort().values
+    assert maps.channels == 16
+    np.testing.assert_allclose(maps.maps.values, first[:, strongest], atol=maps.maps.high / 255)
+    assert flat.channels == last.shape[1]
+    np.testing.assert_allclose(flat.maps.values.ravel()[: flat.channels], last[0], atol=flat.maps.high / 255)
+    assert not found.layers
+    assert (found.decided, found.spikes, len(found.joules)) == (None, None, 1)
+
+
+@pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru", "vgg-sum"])
+def test_a_recording_is_shown_frame_by_frame(contender):
+    model, frames = make_recorded(contender)
+
+    found = look_inside({"it": model}, frames[1].numpy(), truth="b")
+
+    given = found.models[0].input
+    assert given.shape == (3, 2, 6, 6)
+    np.testing.assert_allclose(given.values, frames[1].reshape(3, 2, 6, 6), atol=given.high / 255)
+    assert (found.noun, found.num_steps, found.classes[found.truth]) == ("recording", 3, "b")
+    assert found.models[0].attribution.shape == (1, 1, 6, 6)
+
+
+class Stepping(nn.Module):
+    """A spiking network of another library, which makes its steps itself."""
+
+    def __init__(self):
+        super().__init__()
+        import snntorch
+
+        self.inner, self.outer = nn.Linear(100, 8), nn.Linear(8, 3)
+        self.first, self.last = snntorch.Leaky(beta=0.9), snntorch.Leaky(beta=0.9)
+
+    def forward(self, x):
+        mem1, mem2 = self.first.init_leaky(), self.last.init_leaky()
+        spikes, membranes = [], []
+        for _ in range(4):
+            spk, mem1 = self.first(8 * self.inner(x.flatten(1)), mem1)
+            spk, mem2 = self.last(8 * self.outer(spk), mem2)
+            spikes.append(spk)
+            membranes.append(mem2)
+        return torch.stack(spikes), torch.stack(membranes)
+
+
+def test_of_another_librarys_neurons_there_is_what_can_be_had(image):
+    torch.manual_seed(0)
+    module = Stepping()
+    calling = calling_of(module, (1, 10, 10))
+    card = replace(make().card, encoding="direct", num_steps=4, foreign=calling)
+    model = Model(Foreign(module, calling, "snn"), card)
+
+    found = seen(model, image)
+
+    assert found.foreign
+    assert not found.layers
+    assert len(found.probabilities) == len(found.spikes) == 4
+    assert sum(found.spikes) > 0
+    assert found.attribution is not None
+    assert found.activations[0].maps.values.shape[0] == 4
+
+
+def test_several_models_are_asked_about_one_image_and_left_as_they_were(image):
+    models = {"a": spiking(), "b": make("small-cnn"), "c": spiking(encoding="direct", num_steps=3)}
+    before = [{name: value.clone() for name, value in each.module.state_dict().items()} for each in models.values()]
+
+    found = look_inside(models, image, truth="c")
+
+    assert [each.name for each in found.models] == ["a", "b", "c"]
+    assert found.num_steps == 6
+    for each, weights in zip(models.values(), before, strict=True):
+        torch.testing.assert_close(each.module.state_dict(), weights)
+        assert not any(part._forward_hooks or part._forward_pre_hooks for part in each.module.modules())
+    assert look_inside(models, image, truth="c") == found
+
+
+def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
+    names = tuple(f"class {k}" for k in range(60))
+    model = make("small-cnn", classes=names)
+    shares = model.predict(image[None])[1][0]
+    least = int(shares.argmin())
+
+    found = look_inside({"it": model}, image, truth=names[least])
+
+    assert len(found.classes) == 12
+    assert found.classes[found.truth] == names[least]
+    np.testing.assert_allclose(
+        found.models[0].probabilities[0], shares[[names.index(each) for each in found.classes]], atol=1e-4
+    )
+    assert found.classes[found.models[0].answer] == names[shares.argmax()]
+
+
+@pytest.mark.parametrize("case", ["rate", "recording"])
+def test_it_is_small_and_comes_back_from_json(random, case):
+    if case == "rate":
+        colour = {"image_shape": (3, 96, 96), "preprocessing": Preprocessing(3, 96, 96)}
+        models = {"a": spiking(num_steps=100, **colour), "b": make("small-cnn", **colour)}
+        image = random.integers(0, 256, (3, 96, 96), dtype=np.uint8)
+    else:
+        models = {name: of_recordings(name, num_frames=24, sensor=(48, 48)) for name in ("vgg-lif", "vgg-gru")}
+        image = random.integers(0, 4, (48, 48, 48), dtype=np.uint8)
+
+    found = look_inside(models, image)
+
+    written = msgspec.json.encode(found)
+    assert len(written) <= MOST_BYTES
+    assert msgspec.json.decode(written, type=Inside) == found
+
+
+@pytest.mark.parametrize(
+    ("image", "truth", "words"),
+    [
+        (np.zeros((1, 9, 10), np.uint8), None, "prepared image"),
+        (np.zeros((1, 10, 10), np.float32), None, "float32"),
+        (np.zeros((1, 10, 10), np.uint8), "d", "unknown class"),
+    ],
+)
+def test_what_does_not_fit_is_said(image, truth, words):
+    with pytest.raises(InputError, match=words):
+        look_inside({"it": make()}, image, truth)
+
+
+def test_models_of_other_classes_are_refused(image):
+    with pytest.raises(InputError, match="different classes"):
+        look_inside({"a": make(), "b": make(classes=("a", "b", "x"))}, image)
+
+
+def test_pictures_come_back(random):
+    grey = random.random((2, 3, 5, 4)) * 7 - 2
+    black_and_white = (random.random((4, 1, 3, 3)) < 0.4) * 3.0
+
+    kept, bits = pictures(grey, 1000), pictures(black_and_white, 1000)
+
+    np.testing.assert_allclose(kept.values, grey, atol=7 / 255)
+    np.testing.assert_array_equal(bits.values, black_and_white)
+    assert (kept.bits, bits.bits, len(bits.data)) == (8, 1, 5)
+
+
+def test_large_pictures_are_means_of_their_parts():
+    values = np.arange(36.0).reshape(1, 1, 6, 6)
+
+    found = pictures(values, 9)
+
+    assert (found.shape, found.shrunk) == ((1, 1, 3, 3), 2)
+    np.testing.assert_allclose(found.values[0, 0, 0], [3.5, 5.5, 7.5], atol=35 / 255)
+
+
+def test_nothing_for_and_nothing_against_is_exactly_nothing():
+    assert pictures(np.array([[[[-2.0, 0.0, 1.0]]]]), 10, symmetric=True).values[0, 0, 0, 1] == pytest.approx(
+        0, abs=1e-6
+    )
+
+
+def test_the_neurons_shown_go_from_busy_to_still():
+    spk = np.zeros((10, 6), bool)
+    for neuron, times in enumerate([2, 9, 0, 5, 7, 1]):
+        spk[:times, neuron] = True
+
+    assert chosen(spk, 3).tolist() == [1, 3, 5]
+    assert chosen(spk, 40).tolist() == [1, 4, 3, 0, 5]
+    assert chosen(np.zeros((10, 6), bool), 3).tolist() == [0]

@@ -1,0 +1,161 @@
+import html
+import json
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from made_models import SENSOR, make, of_recordings
+from spikeduel.reporting import at_step, inside, inspect
+from spikeduel.reporting.inside import look_inside
+from spikeduel.system.errors import InputError
+
+
+@pytest.fixture
+def image(random):
+    return random.integers(0, 256, (1, 10, 10), dtype=np.uint8)
+
+
+def models(**changes):
+    return {"spiking": make(**changes), "not spiking": make("small-cnn")}
+
+
+def test_stills_and_films_have_the_same_figure(image, tmp_path):
+    paths = inspect(models(), image, tmp_path / "seen", truth="b", formats=["gif", "svg", "png"])
+
+    assert [path.name for path in paths] == ["inside.html", "inside.png", "inside.svg", "inside.gif"]
+    with Image.open(paths[1]) as picture:
+        assert np.ptp(np.asarray(picture.convert("L"))) > 0
+    assert "<svg" in paths[2].read_text()
+    with Image.open(paths[3]) as film:
+        assert film.n_frames == 6
+        first = np.asarray(film.convert("L"), int)
+        film.seek(5)
+        assert (np.asarray(film.convert("L"), int) != first).any()
+
+
+@pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru"])
+def test_a_recording_is_shown_frame_by_frame(tmp_path, contender):
+    frames = np.random.default_rng(0).integers(0, 3, (10, *SENSOR)).astype(np.uint8)
+
+    page, film = inspect(of_recordings(contender), frames, tmp_path, formats=["gif"])
+
+    assert "One recording" in page.read_text()
+    with Image.open(film) as movie:
+        assert movie.n_frames == 5
+
+
+def test_a_figure_has_the_spikes_up_to_its_step_and_no_later_ones(image):
+    found = look_inside(models(encoding="direct", network={"hidden": 12, "neuron": "lif", "threshold": 0.01}), image)
+
+    for step in (1, 4):
+        raster = next(axes for axes in at_step(found, step).axes if axes.get_title() == "spikes so far")
+        marks = len(raster.collections[0].get_segments())
+        assert marks == sum(layer.fired[:, :step].sum() for layer in found.models[0].layers) > 0
+
+
+def test_a_film_is_said_to_need_its_extra_when_all_else_is_written(image, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+
+    with pytest.raises(InputError, match=r"spikeduel\[video\]"):
+        inspect(models(), image, tmp_path, formats=["mp4", "png"])
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inside.html", "inside.png"]
+
+
+def test_a_film_has_every_step(image, tmp_path):
+    video = pytest.importorskip("imageio_ffmpeg")
+
+    path = inspect(models(), image, tmp_path, formats=["mp4"])[-1]
+
+    frames, seconds = video.count_frames_and_secs(str(path))
+    assert frames == 6 + inside.LAST_MS // inside.STEP_MS
+    assert seconds == pytest.approx(frames * inside.STEP_MS / 1000, rel=0.1)
+
+
+def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
+    names = models(classes=("<b>", "b", "c")) | {"not spiking": make("small-cnn", classes=("<b>", "b", "c"))}
+
+    text = inspect(names, image, tmp_path, truth="<b>", formats=[])[0].read_text()
+
+    held = re.search(r'<script type="application/json" id="inside-data">(.*?)</script>', text)[1]
+    assert json.loads(held)["classes"] == ["<b>", "b", "c"]
+    assert "<b>" not in text
+    text = html.unescape(text)
+    assert re.search(r"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-[\w+/=]+'", text)
+    assert not re.search(r"https?://(?!www.w3.org/2000/svg)", text)
+
+
+@pytest.fixture
+def browser():
+    """Opens a page of so many pixels' width; notes what it says in the console, and what it asks for."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    if (chromium := shutil.which("chromium")) is None:
+        pytest.skip("needs the browser chromium")
+    with api.sync_playwright() as player:
+        started = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+
+        def opened(path, width=1280, **settings):
+            page = started.new_page(viewport={"width": width, "height": 800}, **settings)
+            page.said = []
+            page.on("console", lambda message: page.said.append(message.text))
+            page.on("pageerror", lambda error: page.said.append(str(error)))
+            page.on("request", lambda request: page.said.append(request.url) if request.url != page.url else None)
+            page.goto(path.as_uri())
+            page.said = [each for each in page.said if each != path.as_uri()]
+            return page
+
+        yield opened
+        started.close()
+
+
+def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_path, browser):
+    page = browser(inspect(models(), image, tmp_path, formats=[])[0])
+
+    step = page.locator(".sdi output")
+    assert step.inner_text() == "step 6 of 6"
+    slider = page.get_by_role("slider", name="time step")
+    slider.fill("2")
+    assert step.inner_text() == "step 2 of 6"
+    assert slider.get_attribute("aria-valuetext") == "step 2 of 6"
+    shares = page.locator(".sdi-model").first.locator(".sdi-value").all_inner_texts()
+    expected = look_inside(models(), image).models[0].probabilities[1]
+    assert [float(each.removesuffix(" %")) for each in shares] == pytest.approx([100 * k for k in expected], abs=0.051)
+    slider.press("ArrowRight")
+    assert step.inner_text() == "step 3 of 6"
+    page.get_by_role("button", name="play").press("Enter")
+    page.get_by_role("button", name="pause").wait_for()
+    page.get_by_role("button", name="play").wait_for(timeout=10_000)
+    assert step.inner_text() == "step 6 of 6"
+    page.locator(".sdi svg").first.hover()
+    assert page.locator(".sdi-tip").inner_text().startswith("step ")
+    assert page.said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser_a_phone_shows_it_without_sideways_scrolling(image, tmp_path, browser, scheme):
+    page = browser(inspect(models(), image, tmp_path, formats=[])[0], 360, color_scheme=scheme)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    for part in page.locator(".sdi-part").all():
+        assert part.evaluate("part => part.scrollWidth <= part.clientWidth + 1")
+    assert page.said == []
+
+
+def test_in_a_browser_new_data_takes_the_place_of_old(image, tmp_path, browser):
+    page = browser(inspect(models(), image, tmp_path, formats=[])[0])
+
+    page.evaluate("""() => {
+        const element = document.querySelector("[data-inside]");
+        const data = JSON.parse(document.getElementById("inside-data").textContent);
+        element.querySelector("button").click();
+        spikeduelInside(element, { ...data, models: data.models.slice(0, 1) }, { step: 2 });
+    }""")
+
+    assert page.locator(".sdi-model").count() == 1
+    page.wait_for_timeout(1000)  # longer than a step: the old timer is gone
+    assert page.locator(".sdi output").inner_text() == "step 2 of 6"
+    assert page.said == []
