@@ -15,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import numpy as np
+
 import spikeduel
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import described, setting_of
