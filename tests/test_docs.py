@@ -22,6 +22,7 @@ import spikeduel as sd
 from spikeduel.cli import app
 from spikeduel.measuring import energy
 from spikeduel.measuring.energy import accounting
+from spikeduel.results.words import answer
 
 ROOT = Path(__file__).parent.parent
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
@@ -153,6 +154,12 @@ def test_the_api_page_has_every_public_name():
     named = set(re.findall(r"(?:auto\w+::|entries\}) (?:spikeduel\.)?(\w+)", PAGES["api"]))
     named |= set(re.findall(r"`sd\.(\w+)", PAGES["api"]))
     assert set(sd.__all__) - named == {"__version__"}
+
+
+def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():
+    text = " ".join(PAGES["reading"].split())
+    for said in (answer.RULE, *answer.MEANINGS.values(), *answer.TITLES.values()):
+        assert said in text
 
 
 def test_the_readme_is_two_screens():
