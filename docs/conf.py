@@ -34,6 +34,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 smartquotes = False
 html_theme = "furo"
+pygments_dark_style = "monokai"
 html_title = "spikeduel"
 html_static_path = ["_static"]
 html_css_files = ["spikeduel.css"]

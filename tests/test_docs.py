@@ -10,6 +10,7 @@ import json
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ PAGES = {path.stem: path.read_text(encoding="utf-8") for path in [ROOT / "README
 BLOCK = re.compile(r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 QUICK = {
     "compare": ["--epochs", "1", "--limit", "60", "--set", "width=8", "--set", "hidden=16"],
+    "export": ["--images", "20"],
     "plan": ["--epochs", "1", "--limit", "60", "--set", "width=8"],
 }
 
@@ -160,6 +162,12 @@ def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():
     text = " ".join(PAGES["reading"].split())
     for said in (answer.RULE, *answer.MEANINGS.values(), *answer.TITLES.values()):
         assert said in text
+
+
+def test_the_page_on_installing_has_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for extra in set(extras) - {"dev", "tune"}:
+        assert f"| `{extra}` |" in PAGES["installing"], extra
 
 
 def test_the_readme_is_two_screens():
