@@ -30,7 +30,7 @@ def read_experiment(path: Path) -> Experiment:
 
     Reading runs nothing. Comparing runs the code that `own_code` lists: look at that of a file from someone else first.
     """
-    path = path / "experiment.toml" if path.is_dir() else path
+    path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
     settings = of_earlier(_by_present_names(content, f"setting in {path}"))
     with naming(path):
