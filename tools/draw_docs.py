@@ -1,8 +1,11 @@
 """Draws the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a ReLU, surrogates.
 
-python tools/draw_docs.py
+python tools/draw_docs.py              # all of these
+python tools/draw_docs.py report.html  # the answer that a report begins with, as the README shows it, by a browser
 """
 
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +78,23 @@ def surrogates() -> None:
     style.save(figure, FIGURES / "surrogates.png")
 
 
+def answer(report: Path) -> None:
+    """The first screen of a report, photographed with Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playing:
+        browser = playing.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=1.25)
+        page.goto(report.resolve().as_uri())
+        found = page.locator("#answer")
+        found.evaluate("section => section.style.padding = '16px'")
+        found.screenshot(path=FIGURES / "answer.png")
+        browser.close()
+
+
 if __name__ == "__main__":
-    for draw in (neuron, encoding, rates, surrogates):
-        draw()
+    if sys.argv[1:]:
+        answer(Path(sys.argv[1]))
+    else:
+        for draw in (neuron, encoding, rates, surrogates):
+            draw()
