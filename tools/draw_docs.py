@@ -84,7 +84,7 @@ def answer(report: Path) -> None:
 
     with sync_playwright() as playing:
         browser = playing.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900}, device_scale_factor=1.25)
+        page = browser.new_page(viewport={"width": 1320, "height": 900}, device_scale_factor=1.25)
         page.goto(report.resolve().as_uri())
         found = page.locator("#answer")
         found.evaluate("section => section.style.padding = '16px'")
