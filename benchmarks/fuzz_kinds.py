@@ -119,8 +119,8 @@ def finished() -> tuple[dict[str, Any], str, str]:
 def results(page: bool) -> Kind:
     """results.json as it is read, and with `page` as a report is made of it, which takes seconds."""
     from spikeduel import reporting
-    from spikeduel.results import comparison
-    from spikeduel.results.words import tables as text_tables
+    from spikeduel.results import between, comparison
+    from spikeduel.results.words import between as between_words
     from spikeduel.settings.reading import write_experiment
 
     content, _, _ = finished()
@@ -132,7 +132,7 @@ def results(page: bool) -> Kind:
         if page:
             reporting.report_again(path.parent)
             return
-        text_tables.run_rows(comparison.list_runs(path.parent.parent))
+        between_words.table(between.list_runs(path.parent.parent))
         run = comparison.load_run(path.parent)
         run.table(), run.document(), run.trials_frame(), run.pairs_frame(), run.to_latex()
 

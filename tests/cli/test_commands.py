@@ -26,6 +26,7 @@ from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__
 from spikeduel.trials import training
+from spikeduel.trials.store import Store
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -34,8 +35,8 @@ FAST += ["--set", "hidden=32", "--set", "learning_rate=5e-3"]
 QUICKEST = [*FAST, "--epochs", "1", "--limit", "200"]
 
 
-def spikeduel(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+def spikeduel(*arguments, answer=None):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answer)
 
 
 @pytest.fixture
@@ -121,7 +122,8 @@ COMMANDS = {
     ("audit",): ["DATASET", "--near", "--experiment", "--group-by", "--out", "--json"],
     ("report",): ["RUN", "--out", "--energy-table"],
     ("test",): ["RUN", "--a", "--b", "--against", "--margin", "--json"],
-    ("runs",): ["DIR", "--json"],
+    ("runs",): ["[RUN OTHER]", "--runs", "--json"],
+    ("clean",): ["--runs", "--days", "--dry-run", "--yes", "--store", "--json"],
     ("bench",): ["--quick", "--only", "--rounds", "--threads", "--scaling", "--out", "--json", "--quiet"],
     ("settings",): [],
     ("data", "list"): ["--json"],
@@ -401,12 +403,13 @@ def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
         json.loads(spikeduel("evaluate", path, "digits", "--json", "--quiet").stdout)["accuracy"]
         for path in (model, "again.safetensors")
     ]
-    assert accuracies[0] == accuracies[1]
+    own = json.loads(spikeduel("evaluate", model, "--json", "--quiet").stdout)
+    assert accuracies[0] == accuracies[1] == own["accuracy"]
     done = spikeduel("export", model, "--to", "nir", "--out", "c.nir", "--weights", "int8")
     assert done.exit_code == 2
     assert "for the ONNX formats" in done.output
     assert not (desk / "c.nir").exists()
-    assert "add --dataset" in refused(desk, "export", model, "--to", "nir", "--out", "c.nir", "--data-dir", "files")
+    assert "files, where nothing is now" in refused(desk, "export", model, "--out", "c.onnx", "--data-dir", "files")
 
 
 def test_report_is_written_again(finished, desk, unpainted):
@@ -476,11 +479,50 @@ def test_runs(finished, desk):
     assert found["run"] == str(run)
     assert set(found["accuracy"]) == {"dense-snn", "small-cnn"}
     assert all(Path(path).is_file() for path in found["models"])
-    assert str(run) in spikeduel("runs", run.parent).stdout
+    listed = spikeduel("runs", run.parent).stdout
+    assert run.name in listed
+    assert max(map(len, listed.splitlines())) <= 100
     done = spikeduel("runs")
     assert done.exit_code == 0
     assert done.stdout.startswith("no runs in runs/. Make one")
     assert json.loads(spikeduel("runs", "--json").stdout) == []
+
+
+def test_two_runs_side_by_side(finished):
+    run, _ = finished
+    done = spikeduel("runs", run.name[:4], run, "--runs", run.parent, "--json")
+    found = json.loads(done.stdout)
+    assert (found["settings"], found["why_not"]) == ({}, None)
+    assert [each["difference"]["difference"] for each in found["contenders"]] == [0, 0]
+    told = spikeduel("runs", run, run).stdout
+    assert max(map(len, told.splitlines())) <= 100
+    assert "All settings are the same." in told
+    assert "name two runs" in one_line(spikeduel("runs", run.name))
+    assert "nowhere: no run here" in one_line(spikeduel("runs", run, "nowhere"))
+
+
+def test_clean_says_what_would_go_and_asks(desk):
+    store = Store("runs/store")
+    store.save_split("a" * 16, test=np.arange(3))
+    store.checkpoint_path("a" * 16).write_bytes(bytes(2_000_000))
+    assert "--yes" in one_line(spikeduel("clean", "--json"))
+    assert "--runs names" in one_line(spikeduel("clean", "--runs", "nowhere"))
+    for done in (spikeduel("clean", "--dry-run"), spikeduel("clean", answer="n")):
+        assert re.search(r"not finished +1 +2 MB", done.stdout)
+        assert store.folder("a" * 16).exists()
+    found = json.loads(spikeduel("clean", "--dry-run", "--json").stdout)
+    assert [each["kind"] for each in found["removed"]] == ["unfinished"]
+    with store.locked("b" * 16):
+        pass
+    done = spikeduel("clean", "--yes")
+    assert "another process is using this store" in " ".join(done.stdout.split())
+    assert store.folder("a" * 16).exists()
+    del store
+    done = spikeduel("clean", answer="y")
+    assert done.exit_code == 0
+    assert re.search(r"Freed 2(\.\d+)? MB", done.stdout)
+    assert not Path("runs/store", "a" * 16).exists()
+    assert "Nothing to remove" in spikeduel("clean").stdout
 
 
 def test_settings_lists_every_setting():

@@ -23,7 +23,7 @@ LABELS = np.arange(60) % 3
 KEYS = {
     "spikeduel", "created", "file", "sha256", "bytes", "format", "weights", "model", "dataset", "n", "required",
     "accuracy_float32", "accuracy_lost", "accuracy", "programs", "versions",
-    "temperature", "probabilities",
+    "temperature", "probabilities", "noun",
 }  # fmt: skip
 
 

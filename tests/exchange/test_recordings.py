@@ -32,6 +32,8 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
     model, frames = make_recorded(contender, **network)
     check = exporting.export(model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64))
     assert all(program.ok for program in check.programs.values())
+    assert check.noun == "recording"
+    assert "image" not in " ".join(exporting.lines(check)).replace(check.probabilities, "")
     if to == "onnx":
         (given,) = onnx.load(tmp_path / "a").graph.input
         sides = [each.dim_value for each in given.type.tensor_type.shape.dim]

@@ -13,11 +13,12 @@ from made_times import untimed
 from made_trials import dataset, pair, results, scored, trial, tuning
 from spikeduel.results import caveats as c
 from spikeduel.results.audit import Finding
-from spikeduel.results.comparison import Comparison, list_runs, load_run
+from spikeduel.results.between import list_runs
+from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calibration, ControlResult, Score
-from spikeduel.results.words import tables
+from spikeduel.results.words import between, tables
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import write_experiment
@@ -246,18 +247,6 @@ def test_a_folder_that_is_not_there(tmp_path):
     assert list_runs(tmp_path / "nowhere") == []
 
 
-def test_runs_are_listed_newest_first(run):
-    newer = write_run(run.parent / "newer", structs.replace(ALL, created="2021-02-03T04:05:06+00:00"))
-    (run.parent / "store").mkdir()
-    found = list_runs(run.parent)
-    assert [entry["run"] for entry in found] == [str(newer), str(run)]
-    assert found[0]["accuracy"] == {"snn": [0.9], "cnn": [0.8]}
-    assert found[0]["models"] == [str(newer / "models" / f"{name}-seed0.safetensors") for name in ("snn", "cnn")]
-    assert (found[0]["dataset"], found[0]["encoding"], found[0]["seeds"], found[0]["epochs"]) == (
-        "made up", EXPERIMENT.encoding, 1, 2,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -301,4 +290,4 @@ def test_changed_results_are_listed_and_shown_or_an_input_error(run, content):
         assert found.table()
         assert found.verdict()
         json.dumps(found.document())
-        assert tables.render(tables.run_rows(list_runs(run.parent)))
+        assert between.table(list_runs(run.parent))[0]

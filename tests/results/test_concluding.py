@@ -11,7 +11,7 @@ from spikeduel.results import caveats as c
 from spikeduel.results.audit import Counts, Finding, LabelCheck
 from spikeduel.results.concluding import few_groups, find_caveats, neither_twin, overturned_by, tuning_limits
 from spikeduel.results.power import Luck, power
-from spikeduel.results.run import Neither
+from spikeduel.results.run import Budget, Neither
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Calling, Epoch, Score
 from spikeduel.settings.recipes import baseline
@@ -277,6 +277,14 @@ def test_a_machine_that_did_other_things_while_it_timed():
     assert c.BusyMachine(load=3.5, cores=4) in find_caveats(EXPERIMENT, dataset(), [timed(1.0), timed(3.5)])
     # Its own two threads, and a quarter of the cores.
     assert find_caveats(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [c.Untuned()]
+
+
+def test_a_budget_that_was_timed_on_a_busy_machine_is_told_once():
+    budget = Budget(minutes=2.0, given=False, epoch_seconds={}, epochs={}, busy=True)
+    found = find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=budget)
+    assert found.count(c.BusyBudget(minutes=2.0)) == 1
+    idle = structs.replace(budget, busy=False)
+    assert c.BusyBudget(minutes=2.0) not in find_caveats(EXPERIMENT, dataset(), [trial("snn", 0.9)], budget=idle)
 
 
 # ---- the audit's nearest neighbour

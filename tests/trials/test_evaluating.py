@@ -20,7 +20,7 @@ from spikeduel.settings.reading import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import evaluating, planning, trial
 from spikeduel.trials.evaluating import Evaluation, altered, evaluate, open_for, predict_files
 from spikeduel.trials.evaluating import test_images as images_to_test
 from spikeduel.trials.store import AskedImages, Store
@@ -421,5 +421,30 @@ def test_own_data_that_have_changed_or_gone_are_refused(run_on_own_digits, tmp_p
     with pytest.raises(InputError, match="these are other data"):
         images_to_test(load_model(path), None, 10)
     shutil.rmtree(folder)
-    with pytest.raises(InputError, match=r"trained on .*mine/digits, which cannot be found here\. Name .* --dataset"):
+    gone = (
+        r"trained on .*mine/digits, which cannot be found here "
+        r"\(.*run.experiment\.toml says so\)\. Name .* --dataset"
+    )
+    with pytest.raises(InputError, match=gone):
         images_to_test(load_model(path), None, 10)
+
+
+def test_data_that_were_moved_are_found_where_it_is_said(run_on_own_digits, tmp_path):
+    path, _ = run_on_own_digits
+    model, moved = load_model(path), tmp_path / "elsewhere"
+    assert evaluating.trained_on(model).robustness is False
+    (tmp_path / "mine" / "digits").rename(moved)
+    experiment = evaluating.trained_on(model, lambda its: replace(its, dataset=str(moved)))
+    evaluating.require_the_same(model.card, experiment, Progress())
+    assert evaluate(model, experiment).n == evaluate(model, replace(experiment, group_by=None)).n < 120
+
+
+def test_a_place_of_files_that_is_gone_is_named_with_who_says_so(run_on_own_digits, tmp_path):
+    path, _ = run_on_own_digits
+    toml = tmp_path / "run" / "experiment.toml"
+    write_experiment(toml, Experiment(dataset="mnist", data_dir=str(tmp_path / "idx")))
+    with pytest.raises(InputError, match=r"mnist from .*idx, where nothing is now \(.*experiment\.toml.*--data-dir"):
+        evaluating.trained_on(load_model(path))
+    (tmp_path / "new").mkdir()
+    found = evaluating.trained_on(load_model(path), lambda its: replace(its, data_dir=str(tmp_path / "new")))
+    assert (found.dataset, found.data_dir) == ("mnist", str(tmp_path / "new"))

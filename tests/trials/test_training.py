@@ -179,6 +179,15 @@ def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
     assert training.history == []
 
 
+def test_a_checkpoint_holds_the_weights_of_the_best_epoch_once(tmp_path):
+    run = loop(strong("digits", epochs=1, limit=100, width=4, num_steps=2, device="cpu", batch_size=16), tmp_path)
+    run.run()
+    saved = read_checkpoint(run.checkpoint)
+    assert saved["best_weights"] == {}
+    for name, weight in run.model.module.state_dict().items():
+        assert torch.equal(weight, saved["weights"][name])
+
+
 def test_a_broken_checkpoint_counts_as_none(tmp_path):
     path = tmp_path / "c.pt"
     assert read_checkpoint(path) is None

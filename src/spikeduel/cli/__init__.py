@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spikeduel.cli import duels, models
+from spikeduel.cli import duels, keeping, models
 from spikeduel.cli.given import Given, command, for_people, print_json, shown, wrapped
 from spikeduel.system import __version__
 
@@ -205,7 +205,7 @@ def schema(given: Given) -> None:
 app.registered_commands += [
     *(duels.compare, duels.plan, duels.tune, duels.train),
     *(models.models, models.evaluate, models.predict, models.inspect, models.export, models.import_),
-    *(audit, duels.report, duels.test, duels.runs, bench, settings, schema),
+    *(audit, duels.report, duels.test, keeping.runs, keeping.clean, bench, settings, schema),
 ]
 data_app.registered_commands += [data_list, data_prepare]
 

@@ -197,24 +197,6 @@ def test(
         typer.echo(wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run))))
 
 
-@command("as_json")
-def runs(given: Given, folder: Path = Path("runs")) -> None:
-    """List the runs at hand, newest first, with their accuracies and where their models are.
-
-    Args:
-        folder (DIR): The folder that holds the runs.
-    """
-    from spikeduel.results import comparison
-    from spikeduel.results.words import tables
-
-    rows = comparison.list_runs(folder, lambda text: typer.echo(text, err=True))
-    if given.as_json:
-        print_json(rows)
-    else:
-        none = f"no runs in {folder}/. Make one: spikeduel compare"
-        typer.echo(tables.render(tables.run_rows(rows)) if rows else none)
-
-
 def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
     from spikeduel.comparing import tune
     from spikeduel.trials import runs

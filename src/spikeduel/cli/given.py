@@ -92,13 +92,7 @@ class Given:
         Raises `InputError`, also if the file names code of one's own that neither `own_code` nor an option names: a
         file from someone else must not be enough to run code.
         """
-        assigned = {}
-        for text in self.assignments or ():
-            name, separator, value = text.partition("=")
-            if not separator:
-                raise InputError(f"--set {text}: write it as name=value.")
-            assigned[name.strip()] = value.strip()
-        changes = dict(self.settings)
+        assigned, changes = self._assigned(), dict(self.settings)
         recipe, dataset = changes.pop("recipe", None), changes.pop("dataset", None) or dataset
         on: dict[str, Any] = {"dataset": dataset} if dataset else {}
         in_file: tuple[str, ...] = ()
@@ -126,6 +120,19 @@ class Given:
                 f"{self.experiment_file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}"
             )
         return changed
+
+    def changing(self, experiment: Experiment) -> Experiment:
+        """`experiment` with what the options and `--set` change. Raises `InputError`."""
+        return with_settings(replace(experiment, **self.settings), self._assigned())
+
+    def _assigned(self) -> dict[str, str]:
+        assigned = {}
+        for text in self.assignments or ():
+            name, separator, value = text.partition("=")
+            if not separator:
+                raise InputError(f"--set {text}: write it as name=value.")
+            assigned[name.strip()] = value.strip()
+        return assigned
 
     @staticmethod
     def _is_recorded(dataset: str | None) -> bool:

@@ -31,13 +31,24 @@ def models(given: Given) -> None:
 
 
 @command(
-    *("model", "part", "dataset", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
+    *("model", "dataset", "part", "split", "data_dir", "robustness", "assignments", "store", "as_json", "quiet"),
     *("answers_in", "model_code"),
-    required=("model", "dataset"),
-    epilog="Example: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors fashion-mnist",
+    required=("model",),
+    epilog="Examples: spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors · spikeduel evaluate "
+    "fashion-mnist-vgg-lif other_images/ --part all",
     when_stopped="Nothing was measured.",
 )
-def evaluate(given: Given, part: str = "test") -> None:
+def evaluate(
+    given: Given,
+    dataset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATASET",
+            help="The data to measure it on. (Default: what it was trained on, found where its run had it)",
+        ),
+    ] = None,
+    part: str = "test",
+) -> None:
     """Measure a trained model on a data set: accuracy, precision, recall, F1, by class.
 
     Each test evaluation is logged in the store; choosing models by test score inflates it.
@@ -48,15 +59,19 @@ def evaluate(given: Given, part: str = "test") -> None:
     from spikeduel.results.words import tables
     from spikeduel.trials import evaluating
 
-    experiment = given.experiment()
-    model = given.opened()
-    test = evaluating.evaluate(model, experiment, part, given.progress(), given.store)
+    model, progress = given.opened(), given.progress()
+    if dataset:
+        experiment = given.experiment(dataset)
+    else:
+        experiment = evaluating.trained_on(model, given.changing)
+        evaluating.require_the_same(model.card, experiment, progress)
+    test = evaluating.evaluate(model, experiment, part, progress, given.store)
     if given.as_json:
         print_json(test)
     else:
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
         what = "recordings" if model.card.preprocessing.binning else "images"
-        typer.echo(f"{given.model} on {test.n:,} {what} of {given.settings['dataset']}{in_bf16}\n")
+        typer.echo(f"{given.model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
         typer.echo(tables.render(tables.class_rows(test)))
         if test.robustness:
             typer.echo(f"\n{tables.render(tables.robustness_rows(test.robustness))}")
@@ -189,12 +204,13 @@ def export(
             trained on, as its run's experiment.toml says where the model lies in a run)
     """
     from spikeduel.exchange import exporting
+    from spikeduel.trials import evaluating
 
-    if not dataset and (given.settings or given.assignments):
-        raise InputError("--data-dir and --set are of the data set that is named: add --dataset.")
+    loaded, progress = given.opened(), given.progress()
     experiment = given.experiment(dataset) if dataset else None
-    loaded = given.opened()
-    progress = given.progress()
+    if not dataset and (given.settings or given.assignments):
+        experiment = evaluating.trained_on(loaded, given.changing)
+        evaluating.require_the_same(loaded.card, experiment, progress)
     check = exporting.export(
         loaded, out, to, weights=weights, experiment=experiment, num_images=images, progress=progress, store=given.store
     )

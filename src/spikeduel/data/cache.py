@@ -79,7 +79,9 @@ def fetch(
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
     with suppress(InputError):
-        return read(folder)
+        found = read(folder)
+        files.touch(folder / "manifest.json")  # which says how long nobody needed it
+        return found
     try:
         files.require_writable(root())
     except InputError as error:
@@ -93,6 +95,18 @@ def fetch(
         return read(folder)
     except InputError as error:
         raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
+
+
+def remove(folder: Path, unused_for: float) -> bool:
+    """Removes a prepared set unless it is being made, or was used in so many seconds; whether it is gone."""
+
+    def leave() -> None:
+        raise InputError(f"{folder}: another process is preparing it.")
+
+    with suppress(InputError), files.locked(root() / f".{folder.name}.lock", leave):
+        if files.unused_for(folder) >= unused_for:
+            files.remove(folder)
+    return not folder.exists()
 
 
 def write(folder: Path, prepared: Prepared, source: str = "") -> None:

@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from spikeduel.exchange import nir, onnx
 from spikeduel.exchange.agreement import REQUIRED, Agreement, Required, Runner, as_written, compared, probabilities_of
 from spikeduel.networks.models import Model
+from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files
@@ -60,7 +62,8 @@ class ExportCheck(Frozen):
     """What FILE.check.json holds: the file, the model, and how far each program agreed on `n` test images of `dataset`.
 
     `temperature` is the model's, and `probabilities` says how they come of the file's scores. `accuracy` is the
-    model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`.
+    model's with the weights as written, `accuracy_lost` the difference to `accuracy_float32`. `noun`: what the test
+    images are.
     """
 
     spikeduel: str
@@ -81,6 +84,7 @@ class ExportCheck(Frozen):
     versions: dict[str, str]
     temperature: float | None
     probabilities: str
+    noun: Literal["image", "recording"] = "image"
 
 
 def export(
@@ -110,6 +114,7 @@ def export(
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
     written, dataset = as_written(model, weights), model.card.dataset
+    noun: Literal["image", "recording"] = "recording" if model.card.preprocessing.binning else "image"
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
         # Before any data is loaded: a model that the format cannot express is refused at once.
@@ -118,7 +123,7 @@ def export(
             images, labels, dataset = evaluating.test_images(model, experiment, num_images, progress, store)
         accuracy, programs = compared(written, runners, images, labels, progress)
         if not all(program.ok for program in programs.values()):
-            told = " ".join(_program_lines(programs, len(labels)))
+            told = said_of(" ".join(_program_lines(programs, len(labels))), noun)
             raise ExportDisagrees(f"{path}: not written: it does not give the model's answers. {told} {_REQUIRED}")
         before = accuracy if weights == "float32" else compared(as_written(model), {}, images, labels, Progress())[0]
         check = ExportCheck(
@@ -140,6 +145,7 @@ def export(
             versions={package: known for package in _PACKAGES if (known := package_version(package)) is not None},
             temperature=model.card.temperature,
             probabilities=f"{_WHERE.get(to, 'output probabilities')}: {probabilities_of(model)}",
+            noun=noun,
         )
     write_json(path.with_name(f"{path.name}.check.json"), check)
     return check
@@ -172,7 +178,7 @@ def lines(check: ExportCheck) -> list[str]:
             f"Accuracy on these images: {per_cent(check.accuracy_float32, 2)}, with int8 weights "
             f"{per_cent(check.accuracy, 2)} (lost: {check.accuracy_lost * 100:.2f} points)."
         )
-    return told
+    return [said_of(line, check.noun) for line in told]
 
 
 def _program_lines(programs: Mapping[str, Agreement], n: int) -> list[str]:

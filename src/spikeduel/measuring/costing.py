@@ -24,7 +24,10 @@ from spikeduel.results.court import Case
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.results.words import court as court_words
-from spikeduel.results.words.tables import energy_text, network_text
+from spikeduel.results.words import notebook
+from spikeduel.results.words.costs import amount
+from spikeduel.results.words.numbers import counted
+from spikeduel.results.words.tables import energy_text, layer_rows, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.random_keys import RandomKeys
@@ -124,6 +127,17 @@ class Cost:
 
     def __str__(self) -> str:
         return network_text(self.operations, self.energy(), energy.HEADLINE)
+
+    def __repr__(self) -> str:
+        total = self.operations.totals
+        macs, acs = amount(total.macs.dense.hoisted), amount(total.acs.total)
+        steps = counted(self.operations.num_steps, "time step")
+        return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image, over {steps}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the layers, and the energy by the table that leads."""
+        told = energy_text(self.energy()).splitlines()
+        return notebook.page("What one image takes", layer_rows(self.operations), *told)
 
 
 def cost(

@@ -16,12 +16,14 @@ from torch.func import functional_call
 from spikeduel.data.prepared import Preprocessing
 from spikeduel.networks.plain import as_sequence
 from spikeduel.results.trials import Calling, Temperature
+from spikeduel.results.words import notebook
+from spikeduel.results.words.numbers import counted
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder_of
 from spikeduel.spiking.neurons import Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, visible
 from spikeduel.system.hardware import Compute, Precision
 from spikeduel.system.registry import Family
 
@@ -118,6 +120,34 @@ class Model:
         self.card = card
         self.precision = precision
         self.file = file
+
+    def __repr__(self) -> str:
+        return f"<Model {visible(self.card.title)}: {visible(', '.join(self._facts().values()))}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: what it takes and gives, and its layers."""
+        layers = [
+            {"layer": name, "type": type(layer).__name__, "parameters": _parameters(layer)}
+            for name, layer in self.module.named_children()
+        ]
+        facts = [{"what": what, "is": value} for what, value in self._facts().items()]
+        return notebook.page(f"Model {self.card.title}", facts, layers)
+
+    def _facts(self) -> dict[str, str]:
+        card, (channels, height, width) = self.card, self.card.image_shape
+        binning, steps = card.preprocessing.binning, f"over {counted(card.num_steps or 0, 'time step')}"
+        seen = "events" if binning else f"{card.encoding} encoding"
+        facts = {
+            "kind": "spiking network" if card.family == "snn" else "network without spikes",
+            "sees": f"{seen} {steps}" if card.num_steps else "frames of events" if binning else "images as they are",
+            "takes": f"{height}×{width} pixels, "
+            + (counted(binning.num_frames, "frame") if binning else counted(channels, "channel")),
+            "parameters": f"{_parameters(self.module)} parameters",
+            "classes": counted(len(card.classes), "class"),
+            "trained on": card.dataset,
+            "file": str(self.file or ""),
+        }
+        return {what: value for what, value in facts.items() if value}
 
     @property
     def device(self) -> torch.device:
@@ -289,3 +319,7 @@ def neurons_watched(module: nn.Module, with_mem: bool = False) -> Iterator[dict[
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _parameters(module: nn.Module) -> str:
+    return f"{sum(each.numel() for each in module.parameters()):,}"

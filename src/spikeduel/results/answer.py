@@ -22,7 +22,7 @@ from spikeduel.results.power import LEAD
 from spikeduel.results.rankings import mean_range, with_memory
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.uncertainty import FEWEST_PAIRED_SEEDS
+from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.system.typed import Frozen
 
 ADVISED_FOLDS, ADVISED_TRIALS = 5, 10
@@ -229,7 +229,9 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     ratio = means[over].low / means[best].low if means[best].low else math.inf
     apart = max(each.high for each in taken[best]) < min(each.low for each in taken[over])
     is_shown = quantity == "size" or (ratio >= NOTICEABLE and apart and not (quantity == "answer" and _busy(results)))
-    return structs.replace(lead, by=ratio, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN)
+    # JSON has no word for infinity: no number says how far one that takes nothing leads.
+    by = ratio if math.isfinite(ratio) else None
+    return structs.replace(lead, by=by, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN)
 
 
 def _busy(results: Results) -> bool:
@@ -294,7 +296,7 @@ def _remedy(objection: Any, results: Results) -> tuple[list[str] | None, float |
         case c.FewGroups(folds_help=True) | c.FewTestImages(folds_help=True):
             return ["--folds", str(ADVISED_FOLDS)], a_seed * seeds * ADVISED_FOLDS / folds
         case c.AnotherTraining() | c.EnoughSeeds():
-            return ["--seeds", str(FEWEST_PAIRED_SEEDS)], a_seed * (FEWEST_PAIRED_SEEDS - seeds)
+            return ["--seeds", str(ADVISED_SEEDS)], a_seed * (ADVISED_SEEDS - seeds)
         case c.MoreSeeds(needed=int(needed)) if needed > seeds:
             return ["--seeds", str(needed)], a_seed * (needed - seeds)
         case c.MoreImages():

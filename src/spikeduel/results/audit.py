@@ -6,6 +6,7 @@ from msgspec import field
 
 from spikeduel.results.costs import Count, Share
 from spikeduel.results.file_counts import FileCounts, IgnoredBy
+from spikeduel.results.groups import SuggestedGroups
 from spikeduel.results.statistics import Statistics
 from spikeduel.system.typed import Frozen
 
@@ -18,7 +19,7 @@ FindingKind = Literal[
     "test_in_training", "conflicting_labels", "cut_groups", "leakage", "near_test_in_training", "unreadable_files",
     "groups_joined", "validation_copies", "copies_on_one_side", "near_across_sides", "groups_cut_at_validation",
     "unbalanced_classes", "few_test_images", "few_test_groups", "class_shares_differ", "format_tells_class",
-    "format_tells_side",
+    "format_tells_side", "names_tell_groups",
     "searched_a_sample", "moved_test_in_training", "moved_across_sides", "labels_to_check",
     "pictures_not_opened", "pictures_without_ending", "pictures_outside_classes", "many_files_ignored",
     "stretch_test_in_training", "stretches_elsewhere", "statistics_tell_class", "statistics_tell_side", "hot_pixels",
@@ -301,6 +302,7 @@ class Audit(Frozen):
     groups_tested: Count | None = None
     stretches: SharedStretches | None = None
     statistics: Statistics | None = None
+    suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()
     details: Details = Details()
 
@@ -315,10 +317,21 @@ class Audit(Frozen):
                 "format_tells_class": not formats.intersection(finding.names),
                 "format_tells_side": not formats.intersection(finding.names),
                 "unbalanced_classes": len(known) < 2,
+                "names_tell_groups": len(finding.names) != 3,
                 "class_shares_differ": not known,
             }
             if lacks.get(finding.kind):
                 raise ValueError(f"the finding {finding.kind} has no numbers")
+
+    def __repr__(self) -> str:
+        from spikeduel.results.words.notebook import brief  # words know the types that they are about
+
+        return brief(self)
+
+    def _repr_html_(self) -> str:
+        from spikeduel.results.words.notebook import of_audit
+
+        return of_audit(self)
 
     @property
     def ok(self) -> bool:

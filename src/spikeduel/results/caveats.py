@@ -8,7 +8,7 @@ from typing import Any, Union
 import msgspec
 
 from spikeduel.results.audit import Finding
-from spikeduel.results.costs import Count, Share
+from spikeduel.results.costs import Amount, Count, Share
 
 
 def _kind(name: str, meaning: str, **fields: Any) -> Any:
@@ -94,6 +94,10 @@ BusyMachine = _kind(
     "BusyMachine", "More was running than a run itself while answers were timed, by the load average.",
     load=float, cores=Count,
 )  # fmt: skip
+BusyBudget = _kind(
+    "BusyBudget", "More was running than a run itself while it was timed how many epochs fit into so many `minutes`.",
+    minutes=Amount,
+)  # fmt: skip
 NotTrained = _kind(
     "NotTrained", "Converted networks and their sources.", sources=dict[str, str], num_steps=Count, percentile=float
 )
@@ -144,7 +148,7 @@ CAVEATS = (
     Leakage, FewShared, OneSeed, FewTestImages, FewGroups, AtChance, SometimesAtChance, ControlAtChance,
     BelowNearestNeighbour, SameWeights, StartsFromTwin, Confounded, InFolds, Untuned, OwnSettings, Tuned, StillRising,
     CloseSettings, UnevenTuning, FailedTuning, KeepsSettings, Pretrained,
-    FromNothing, OwnSteps, InFloat32, BusyMachine, NotTrained, NotConverted,
+    FromNothing, OwnSteps, InFloat32, BusyMachine, BusyBudget, NotTrained, NotConverted,
     DifferentEpochs, EpochLimit, Limited, FailedTrials, FailedMeasure, NotCounted, TestUses, TestedEveryEpoch,
     LabelsToCheck, AuditProblem, DataNote,
 )  # fmt: skip

@@ -1,7 +1,6 @@
 """A finished comparison: read from a run's folder, also one of an earlier version, asked, and written down."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,17 @@ from spikeduel.results.controlled import ControlRow
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Conclusions, Results
 from spikeduel.results.significance import reservation
-from spikeduel.results.words import audit, caveats
-from spikeduel.results.words.answer import headline
+from spikeduel.results.words import audit, caveats, notebook
+from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.controls import of_controls, on_time
 from spikeduel.results.words.nouns import said_of
+from spikeduel.results.words.numbers import listed
 from spikeduel.results.words.tables import SCORES, contender_rows, render, score, spread_note
 from spikeduel.results.words.verdict import verdict
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import RENAMED, of_earlier, read_experiment
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, MissingExtra, unknown
+from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 
 if TYPE_CHECKING:
     import pandas
@@ -38,6 +38,16 @@ class Comparison:
     experiment: Experiment
     results: Results
     out: Path
+
+    def __repr__(self) -> str:
+        contenders, name = listed(self.results.contenders), self.results.dataset.name
+        return f"{visible(f'<Comparison of {contenders} on {name}, in {self.out}>')}\n{visible(self.headline())}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the answer, its table, and a chart."""
+        table = rows(self.results)
+        parts = (table, LEGEND if len(table) > 1 else "", notebook.chart(self.results))
+        return notebook.page(self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}")
 
     @property
     def failed(self) -> bool:
@@ -157,37 +167,6 @@ def load_run(run: Path | str) -> Comparison:
         except InputError as error:
             raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
     return Comparison(read_experiment(run / "experiment.toml"), results, run)
-
-
-def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[dict[str, Any]]:
-    """The runs in `folder`, newest first: run, created, dataset, encoding, accuracies and test images by contender,
-    models.
-
-    `say` hears of those that cannot be read.
-    """
-    found = []
-    for path in Path(folder).glob("*/results.json"):
-        try:
-            results = load_run(path.parent).results
-        except InputError as error:
-            say(f"left out: {error}")
-            continue
-        tests = {name: [t.test for t in results.of(name) if t.test] for name in results.contenders}
-        tests = {name: of_one for name, of_one in tests.items() if of_one}
-        found.append(
-            {
-                "run": str(path.parent),
-                "created": results.created,
-                "dataset": results.dataset.name,
-                "encoding": results.experiment.encoding,
-                "seeds": results.experiment.seeds,
-                "epochs": max(trial.epochs for trial in results.trials),
-                "accuracy": {name: [test.accuracy for test in of_one] for name, of_one in tests.items()},
-                "images": {name: [test.n for test in of_one] for name, of_one in tests.items()},
-                "models": [str(path.parent / trial.model) for trial in results.trials if trial.model],
-            }
-        )
-    return sorted(found, key=lambda run: run["created"], reverse=True)
 
 
 # ---- results of schema 1, which had other names, and kept conclusions as sentences alone

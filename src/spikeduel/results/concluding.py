@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from spikeduel.results import caveats as c
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
-from spikeduel.results.run import Dataset, Neither, Pair, TuningRecord, twins
+from spikeduel.results.run import Budget, Dataset, Neither, Pair, TuningRecord, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import MOST_SEEDS
@@ -29,6 +29,7 @@ def find_caveats(
     trials: Sequence[Trial],
     tuning: TuningRecord | None = None,
     not_converted: Mapping[str, str] | None = None,
+    budget: Budget | None = None,
 ) -> list[Caveat]:
     """What a careful reader objects, the gravest first. `not_converted`: contenders, and why they were not."""
     found: list[Caveat] = []
@@ -63,6 +64,8 @@ def find_caveats(
     found += _of_starts(experiment, trials)
     if busy := [trial.latency.machine for trial in trials if trial.latency and trial.latency.machine.busy]:
         found.append(c.BusyMachine(load=max(each.load_average or 0.0 for each in busy), cores=busy[0].cores or 1))
+    if budget and budget.busy:
+        found.append(c.BusyBudget(minutes=budget.minutes))
     found += _of_conversions(experiment, trials, not_converted or {})
     if len({trial.epochs for trial in trials if trial.status == "done"}) > 1:
         timed = any("epochs" in settings for settings in (experiment.per_contender or {}).values())

@@ -4,6 +4,9 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from spikeduel.results.costs import Count
+from spikeduel.system.typed import Frozen
+
 
 def numbered(keys: Sequence[Hashable]) -> np.ndarray:
     """int64 `[N]`: equal keys get equal numbers; 0, 1, … as they appear."""
@@ -23,3 +26,13 @@ def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     edges = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b + offset)), shape=(size, size))
     _, component = connected_components(edges, directed=False)
     return numbered(component[a].tolist())
+
+
+class SuggestedGroups(Frozen):
+    """How the names of files look as if they say which belong together: a `pattern` for `--group-by`, the number of
+    `groups` that it gives, and two files of one.
+    """
+
+    pattern: str
+    groups: Count
+    alike: tuple[str, str]

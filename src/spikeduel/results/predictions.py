@@ -152,7 +152,7 @@ def compare_runs(
     first = read(run)
     second = first if other_run is None else read(other_run)
     if second is not first:
-        if reason := _why_apart(first, second):
+        if reason := why_apart(first, second):
             raise InputError(f"{run} and {other_run} {reason}: nothing to compare.")
         if first.images is not None and second.images is not None:
             first, second = _in_one_order(first, first.images), _in_one_order(second, second.images)
@@ -168,7 +168,7 @@ def compare_runs(
     return significance.compare_predictions(first.labels, *predicted, _groups(first, second), margin, paired)
 
 
-def _why_apart(first: PredictionsFile, second: PredictionsFile) -> str | None:
+def why_apart(first: PredictionsFile, second: PredictionsFile) -> str | None:
     """Why the answers of two runs are not about the same images; None where they are.
 
     Images are known by their files, and where a run of an earlier version does not say, by the prepared data.

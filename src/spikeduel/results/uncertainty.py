@@ -32,6 +32,8 @@ FEWEST_SEEDS = 4
 """Of a contender, for exchanging seeds to reach a p-value below `ALPHA`: 2 of 70 ways."""
 FEWEST_PAIRED_SEEDS = 6
 """Where both are of the same trainings, for flipping the signs of the seeds' differences to do so: 2 of 64 ways."""
+ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
+"""What is advised wherever one seed, or few, leave a question open: enough for either test."""
 MOST_WAYS = 200_000
 """All ways are counted up to ten seeds a contender (184,756); beyond, this many are drawn, always the same."""
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import shutil
 import stat
 import tempfile
@@ -73,13 +74,54 @@ def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0
 
     Only those that were not written to for `seconds`; with 0, hold the lock that all writers of `folder` take.
     """
-    pattern = f".{glob.escape(name) if name else '*'}.????????.part"
-    for path in Path(folder).glob(pattern):
+    for path in left_behind(folder, name, seconds):
         # Another process may be removing the same files.
         with suppress(OSError):
-            newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
-            if time.time() - newest >= seconds:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def left_behind(folder: Path, name: str | None = None, seconds: float = LEFT_BEHIND_SECONDS) -> Iterator[Path]:
+    """What `remove_left_behind` would remove."""
+    for path in Path(folder).glob(f".{glob.escape(name) if name else '*'}.????????.part"):
+        if unused_for(path) >= seconds:
+            yield path
+
+
+def unused_for(path: Path) -> float:
+    """Seconds since `path`, or what is newest in it, was written or `touch`ed; 0 where it is gone meanwhile."""
+    with suppress(OSError):
+        return time.time() - max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    return 0.0
+
+
+def touch(path: Path) -> None:
+    """Notes that `path` is used; not where it may not be changed."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file or folder: at no time is half of it there under its name."""
+    # What an interruption leaves is a temporary file like any other.
+    going = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    path.replace(going)
+    shutil.rmtree(going) if going.is_dir() else going.unlink()
+
+
+def size(path: Path) -> int:
+    """The bytes of a file or folder that go with it: those of a file that lies elsewhere, too (`link`), do not."""
+    found = (each.lstat() for each in (path, *path.rglob("*")))
+    return sum(each.st_size for each in found if stat.S_ISREG(each.st_mode) and each.st_nlink == 1)
+
+
+def link(source: Path, path: Path) -> None:
+    """Puts the content of `source` at `path` as well, atomically: on one disk it is held once for both."""
+    with atomic_path(path) as temporary:
+        temporary.unlink()
+        try:
+            os.link(source, temporary)
+        except OSError:  # another disk, or a file system without such links
+            shutil.copyfile(source, temporary)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -92,7 +92,7 @@ def assemble(
         comparison=Conclusions(
             pairs=pairs,
             controls=[without_unlearned(found, trials) for found in compared if found],
-            caveats=find_caveats(experiment, dataset, trials, tuning, not_converted),
+            caveats=find_caveats(experiment, dataset, trials, tuning, not_converted, budget),
             overturned_by=overturned_by(dataset, pairs, tuned=tuning is not None),
             optimism=optimism.meter(trials),
             neither=neither_twin(trials, pairs),

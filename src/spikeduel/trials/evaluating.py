@@ -1,7 +1,7 @@
 """Trained models on images they have not met: whole data sets, and single files."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -106,15 +106,15 @@ def test_images(
     progress = progress or Progress()
     if experiment is None:
         experiment = trained_on(model)
-        _require_the_same(model.card, experiment, progress)
+        require_the_same(model.card, experiment, progress)
     prepared, split, _ = _test_part(model.card, experiment, progress, store)
     chosen = split.test[np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)]
     return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64), prepared.name
 
 
-def trained_on(model: Model) -> Experiment:
+def trained_on(model: Model, changed: Callable[[Experiment], Experiment] = lambda its: its) -> Experiment:
     """An experiment on the data that `model` was trained on: that of the run in whose folder its file lies, else on
-    the data set, or folder, of the name that its card has.
+    the data set, or folder, of the name that its card has; and `changed`, such as to a new place.
 
     Raises `InputError` where the user has to name it: neither is here, or it is somebody's code. Opening a file must
     never be enough to run that.
@@ -122,22 +122,28 @@ def trained_on(model: Model) -> Experiment:
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
         # How images are grouped is on the card.
-        experiment = replace(read_experiment(of_run), group_by=None)
+        experiment, said_by = replace(read_experiment(of_run), group_by=None, robustness=False), f" ({of_run} says so)"
     else:
-        experiment = Experiment(dataset=model.card.dataset)
-    name = experiment.dataset
-    if name in data.DATASETS or data.home(name) is not None:
-        return experiment
-    raise InputError(
-        f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}, which cannot be found "
-        f"here. {_NAME_IT}"
-    )
+        experiment, said_by = Experiment(dataset=model.card.dataset), ""
+    experiment = changed(experiment)
+    name, place = experiment.dataset, experiment.data_dir
+    of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
+    if name not in data.DATASETS and data.home(name) is None:
+        raise InputError(f"{of}, which cannot be found here{said_by}. {_NAME_IT}")
+    if place is not None and not Path(place).expanduser().exists():
+        raise InputError(
+            f"{of} from {visible(place)[:300]}, where nothing is now{said_by}. Say where its files are now: --data-dir."
+        )
+    return experiment
 
 
-_NAME_IT = "Name the data to check it on with --dataset (in Python: experiment=Experiment(dataset=…))."
+_NAME_IT = (
+    "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in Python: "
+    "experiment=Experiment(dataset=…))."
+)
 
 
-def _require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
+def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
     """Raises `InputError` unless `experiment` has the data that the card tells of; imported networks' tell nothing."""
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     then = [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]

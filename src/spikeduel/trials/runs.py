@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
@@ -230,8 +229,7 @@ def write(
     write_experiment(folder / "experiment.toml", comparison.experiment)
     for each, entry in zip(finished, results.trials, strict=True):
         if entry.model:
-            with files.atomic_path(folder / entry.model) as temporary:
-                shutil.copyfile(store.model_path(each.record.key), temporary)
+            files.link(store.model_path(each.record.key), folder / entry.model)
     if results.tuning:
         typed.write_json(folder / "tuning.json", results.tuning)
     typed.write_json(folder / "results.json", comparison.document())

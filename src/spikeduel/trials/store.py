@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import re
 import shutil
+import uuid
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +90,7 @@ class Store:
     def __init__(self, root: Path | str | None = None) -> None:
         """`root` defaults to the environment's `SPIKEDUEL_STORE`, then `runs/store`."""
         self.root = Path(root or os.environ.get("SPIKEDUEL_STORE") or "runs/store")
+        self._used = False
 
     def folder(self, key: str) -> Path:
         """Where a trial lies."""
@@ -111,10 +115,47 @@ class Store:
     @contextmanager
     def locked(self, key: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Only one process at a time works on trial `key`; others call `waiting`, wait, and then find it done."""
+        self._use()
         with files.locked(self.root / f"{key}.lock", waiting):
             for folder in (self.folder(key), self.folder(key) / "measures", self.folder(key) / "sealed"):
                 files.remove_left_behind(folder)
             yield
+
+    def _use(self) -> None:
+        """From now on, as long as this object lives, nothing is removed (see `alone`): what was trained, or found, is
+        still there when it is needed.
+        """
+        if self._used:
+            return
+        own, held = self.root / "users" / f"{uuid.uuid4().hex}.lock", ExitStack()
+        with files.locked(self.root / "users.lock"):
+            held.enter_context(files.locked(own))
+        self._used = True
+        weakref.finalize(self, _no_longer_used, held, own)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Meanwhile nobody can begin to use the store. Raises `InputError` where somebody does now."""
+
+        def refuse() -> None:
+            raise InputError(f"{self.root}: another process is using this store. Try again when it is done.")
+
+        with files.locked(self.root / "users.lock", refuse):
+            for each in (self.root / "users").glob("*.lock"):
+                with files.locked(each, refuse):
+                    pass
+                with suppress(OSError):
+                    each.unlink()  # that of a process that was killed
+            yield
+
+    def trials(self) -> list[str]:
+        """Those of all trials that something lies there of, finished or not."""
+        return sorted(path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{16}", path.name))
+
+    def remove(self, key: str) -> None:
+        """Removes a trial, for one who is `alone`."""
+        files.remove(self.folder(key))
+        (self.root / f"{key}.lock").unlink(missing_ok=True)
 
     def record(self, key: str) -> TrialRecord | None:
         """The finished trial `key`, or None; a failed or damaged one counts as absent, so that it is trained again."""
@@ -244,6 +285,13 @@ class Store:
             if record.model_digest is not None and files.checksum(model) != record.model_digest:
                 raise InputError(f"{model}: damaged (its checksum is wrong).")
         return record
+
+
+def _no_longer_used(held: ExitStack, own: Path) -> None:
+    held.close()
+    # Who looks whether somebody uses the store may have it open.
+    with suppress(OSError):
+        own.unlink()
 
 
 def _write(path: Path, value: Any) -> None:

@@ -81,7 +81,7 @@ class Loop:
         if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
-            best_weights, training = saved["best_weights"], Training(**saved["training"])
+            best_weights, training = saved["best_weights"] or saved["weights"], Training(**saved["training"])
             self._say(f": goes on after epoch {len(training.history)}")
 
         steps = range(len(training.history) * num_batches, num_epochs * num_batches)
@@ -91,13 +91,14 @@ class Loop:
                 training = self._another_epoch(training, num_epochs, step, ticks)
                 if training.stopped == "nan":
                     break
-                if training.best_epoch == len(training.history) - 1:
+                if is_best := training.best_epoch == len(training.history) - 1:
                     best_weights = {name: value.detach().clone() for name, value in module.state_dict().items()}
                 if self.sealing is not None:
                     # Before the checkpoint, so that no epoch that is gone on from lacks its own.
                     self.sealing.take(len(training.history) - 1)
                 state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
-                state |= {"best_weights": best_weights, "training": asdict(training)}
+                # Of the best epoch they are the same, and are not written twice.
+                state |= {"best_weights": {} if is_best else best_weights, "training": asdict(training)}
                 write_checkpoint(self.checkpoint, state)
                 last, epoch = training.history[-1], len(training.history)
                 accuracies = [each["val_accuracy"] for each in training.history]

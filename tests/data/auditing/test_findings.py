@@ -5,6 +5,7 @@ from made_audits import STATISTICS, audit_with
 from spikeduel.data.auditing.findings import findings
 from spikeduel.results.audit import Counts, FileProperty, Finding, LabelCheck, MovedCopies, SharedStretches
 from spikeduel.results.file_counts import FileCounts, IgnoredFiles
+from spikeduel.results.groups import SuggestedGroups
 
 
 def test_a_high_score_alone_is_no_leak():
@@ -94,6 +95,10 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         ({"exact_duplicates": {"across": 2}}, note("validation_copies", 2)),
         ({"exact_duplicates": {"across_groups": 3}}, note("groups_joined", 3)),
         ({"groups_cut": 2}, note("groups_cut_at_validation", 2)),
+        (
+            {"suggested_groups": SuggestedGroups(pattern="(.)_", groups=9, alike=("a_1", "a_2"))},
+            note("names_tell_groups", 9, names=("(.)_", "a_1", "a_2")),
+        ),
         ({"groups": 9, "groups_tested": 5}, note("few_test_groups", 5)),
         ({"class_sides": FEW_DOGS}, note("unbalanced_classes", names=("cat", "dog"))),
         ({"class_sides": FEW_DOGS}, note("few_test_images", 1, names=("dog",))),

@@ -31,6 +31,7 @@ NAMES = {
     "format_tells_class": ("size",),
     "format_tells_side": ("size",),
     "hot_pixels": ("(3, 4)",),
+    "names_tell_groups": ("([^/_]+)_[^/]*$", "cat/s1_1.png", "cat/s1_2.png"),
 }
 
 

@@ -98,6 +98,11 @@ EXAMPLES = [
         "a trained in float32, the others in bf16. --precision 32 makes epoch times comparable.",
     ),
     (
+        c.BusyBudget(minutes=1.0),
+        "The machine was busy when training steps were timed: the contenders may have got fewer epochs than fit into "
+        "1 minute. Train again when it is idle, or give --epochs.",
+    ),
+    (
         c.BusyMachine(load=5.25, cores=2),
         "The machine was busy when answers were timed (load 5.2 on 2 cores): its times are unreliable.",
     ),

@@ -158,18 +158,3 @@ def test_the_expected_best_of_1_2_4_and_all_trials():
     assert list(row.items())[1:] == [
         ("of 1", "10.00 ± 1.00"), ("of 2", "20.00 ± 1.00"), ("of 4", "40.00 ± 1.00"), ("of 6", "60.00 ± 1.00"),
     ]  # fmt: skip
-
-
-def test_runs():
-    run = {
-        "run": "runs/a", "created": "2001-02-03T04:05:06+00:00", "dataset": "digits", "encoding": "rate", "seeds": 2,
-        "epochs": 3, "accuracy": {"snn": [0.5, 0.75], "cnn": [0.5]},
-            # Folds of unequal size count by their images, as in every other table.
-            "images": {"snn": [300, 100], "cnn": [400]}, "models": ["a", "b"],
-    }  # fmt: skip
-    assert tables.run_rows([run]) == [
-        {
-            "run": "runs/a", "created": "2001-02-03 04:05", "dataset": "digits", "encoding": "rate", "seeds": "2",
-            "epochs": "3", "accuracy": "snn 56.25 ± 17.68, cnn 50.00", "models": "2 in models/",
-        }
-    ]  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, cache, catalogue, socofing
-from spikeduel.data.auditing import duplicates, moved, neighbours, statistics, stretches
+from spikeduel.data.auditing import duplicates, moved, naming, neighbours, statistics, stretches
 from spikeduel.data.auditing import labels as judging
 from spikeduel.data.auditing.file_formats import Format, file_counts, file_formats, file_properties, properties_of
 from spikeduel.data.auditing.findings import findings
@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-VERSION = 12
+VERSION = 13
 """Raised when the same data would give another audit: kept ones are then made anew."""
 NUM_BINS = 5
 NUM_QUANTILES = 201
@@ -70,10 +70,12 @@ def examine(
     """
     progress, unreadable = progress or Progress(), unreadable or {}
     counted = file_counts(experiment, prepared, unreadable)
-    path = files.cache_dir() / "audits" / f"{_key(experiment, prepared, split, unreadable, counted)}.json"
+    path = kept_in() / f"{_key(experiment, prepared, split, unreadable, counted)}.json"
     try:
         # Not msgspec's own JSON: the names of files may be no Unicode.
-        return typed.converted(files.read_json(path), Audit)
+        audit = typed.converted(files.read_json(path), Audit)
+        files.touch(path)
+        return audit
     except InputError:
         audit = _examine(experiment, prepared, split, progress, unreadable, counted)
     try:
@@ -83,6 +85,11 @@ def examine(
     except (InputError, OSError) as error:
         progress.say(f"the audit is not kept for the next time: {error}")
     return audit
+
+
+def kept_in() -> Path:
+    """The folder of the audits that `examine` keeps, a file each."""
+    return files.cache_dir() / "audits"
 
 
 def _key(
@@ -176,6 +183,7 @@ def _examine(
         files=counted,
         labels=checked,
         noun="recording" if recordings else "image",
+        suggested_groups=naming.suggested(names, labels) if names and prepared.groups is None else None,
         stretches=None
         if shared is None
         else audits.SharedStretches(within=int(shared.within.sum()), **across_sides(shared.across, shared.earlier[0])),

@@ -133,6 +133,8 @@ def _peculiarities(audit: Audit) -> Iterator[Finding]:
         yield _note("unbalanced_classes", names=(most, least))
     if few := tuple(name for name in sides if sides[name].test < FEW_TEST_IMAGES):
         yield _note("few_test_images", len(few), few)
+    if guess := audit.suggested_groups:
+        yield _note("names_tell_groups", guess.groups, (guess.pattern, *guess.alike))
     if audit.groups_tested is not None and audit.groups_tested < FEWEST_GROUPS:
         yield _note("few_test_groups", audit.groups_tested)
     train = {name: of.train / max(1, counts.train) for name, of in sides.items()}

@@ -89,6 +89,10 @@ _SENTENCES: dict[FindingKind, str] = {
         "The test images are of {count:group}. What is special to {one:it|them} weighs heavily, and with fewer than "
         f"{FEWEST_GROUPS} nobody can be called better. --folds 5 tests all groups."
     ),
+    "names_tell_groups": (
+        "The names of files form {count:group}, such as {names[1]} with {names[2]}. If these are people or objects, "
+        "keep each on one side: --group-by '{names[0]}'."
+    ),
     "class_shares_differ": (
         "Training and test differ in their classes: {names[0]} is {train_share:.1%} of the training images and "
         "{shared} of the test images."

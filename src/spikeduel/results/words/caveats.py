@@ -9,9 +9,10 @@ from spikeduel.results import caveats as c
 from spikeduel.results.audit import Audit
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.significance import smallest_p
+from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words import audit
 from spikeduel.results.words.audit import filled
-from spikeduel.results.words.numbers import counted, hundredths, listed, per_cent, points
+from spikeduel.results.words.numbers import counted, hundredths, in_minutes, listed, per_cent, points
 
 _SENTENCES: dict[Any, str] = {
     c.Leakage: (
@@ -20,7 +21,7 @@ _SENTENCES: dict[Any, str] = {
         "{official:Divide the data anew.|Use --split default, which keeps groups whole.}"
     ),
     c.FewShared: "{shared:.2%} of the test images have copies in training: at most that share of a score is memory.",
-    c.OneSeed: "One seed: a difference of a point or more can be chance. Use --seeds 6.",
+    c.OneSeed: f"One seed: a difference of a point or more can be chance. Use --seeds {ADVISED_SEEDS}.",
     c.FewTestImages: (
         "{num_test:test image}: one image is worth {worth:.1f} points.{folds_help: --folds 5 tests all images.|}"
     ),
@@ -90,6 +91,10 @@ _SENTENCES: dict[Any, str] = {
     c.BusyMachine: (
         "The machine was busy when answers were timed (load {load:.1f} on {cores:core}): its times are unreliable."
     ),
+    c.BusyBudget: (
+        "The machine was busy when training steps were timed: the contenders may have got fewer epochs than fit into "
+        "{time}. Train again when it is idle, or give --epochs."
+    ),
     c.NotTrained: (
         "Converted, not trained: {origins}, over {num_steps:step}, each layer scaled by percentile {percentile:g} of "
         "its activations. More steps (--set conversion_steps=N) come nearer to the source."
@@ -123,8 +128,8 @@ _COULD_OVERTURN: dict[Any, str] = {
     c.FewGroups: (
         "more groups of test images ({tested}{more: of {known:,}|} tested{folds_help:; --folds 5 tests them all|})"
     ),
-    c.AnotherTraining: "another training (one seed cannot show the variance over seeds; use --seeds 6)",
-    c.EnoughSeeds: "more seeds (fewer than {fewest} cannot make a lead conclusive; use --seeds 6)",
+    c.AnotherTraining: f"another training (one seed cannot show the variance over seeds; use --seeds {ADVISED_SEEDS})",
+    c.EnoughSeeds: f"more seeds (fewer than {{fewest}} cannot make a lead conclusive; use --seeds {ADVISED_SEEDS})",
     c.MoreSeeds: (
         "{is_known:more seeds (about {needed} would show a difference of {margin_points:g} points, if there is one)|"
         "more than {most} seeds (as many as a difference of {margin_points:g} points takes)}"
@@ -172,6 +177,8 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
             return {"close_ones": others, "error_points": 100 * error}
         case c.UnevenTuning(settings=settings):
             return {"numbers": ", ".join(f"{name} {number}" for name, number in settings.items())}
+        case c.BusyBudget(minutes=minutes):
+            return {"time": in_minutes(minutes)}
         case c.NotTrained(sources=sources):
             return {"origins": listed([f"{name} from {source}" for name, source in sources.items()])}
         case c.Pretrained(weights=weights):

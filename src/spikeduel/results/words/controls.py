@@ -7,6 +7,7 @@ from spikeduel.results.controlled import ControlledContender, ControlRow, Lost
 from spikeduel.results.rankings import control_results, joules_of, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.costs import range_in_words
 from spikeduel.results.words.numbers import counted, listed, margin, per_cent, points, signed
 from spikeduel.results.words.report import adjusted_for, brief_conclusion, terms
@@ -16,7 +17,7 @@ from spikeduel.results.words.verdict import conclusion, titled
 _CLAIMS = {
     Claim.FEW_SEEDS: (
         "{seeds} cannot show what spiking, time steps or the order of spikes do: these numbers describe these models "
-        "only. Use --seeds 6."
+        f"only. Use --seeds {ADVISED_SEEDS}."
     ),
     Claim.SPIKING_GAINS: "Spiking over {steps} gains {name} accuracy over its {worse}, at these settings.",
     Claim.BETTER_THAN_TWINS: "{name} is more accurate than its {worse}, at these settings.",
@@ -122,7 +123,7 @@ def on_time(results: Results) -> str:
         f"{per_cent(found.accuracy_without)} ({signed(-found.found.difference)} points, 95 % interval "
         f"{taken(found.found)}). Both were chosen on validation."
     )
-    few = f" These are single trainings; --seeds {found.found.fewest_seeds} shows what others would get."
+    few = f" These are single trainings; --seeds {ADVISED_SEEDS} shows what others would get."
     return text + few * (not found.conclusive)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.run import Budget, Dataset, Results, SetRules
 from spikeduel.results.trials import Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, per_cent
+from spikeduel.results.words.numbers import counted, in_minutes, per_cent
 from spikeduel.results.words.report import as_text
 from spikeduel.settings import Experiment
 
@@ -80,11 +80,10 @@ def _time(budget: Budget | None, equal: str) -> str:
     if budget is None:
         return ""
     why = "as given" if budget.given else "by the size of the set"
-    busy = ", while the machine was busy" if budget.busy else ""
     seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
     shared = "the same time for each" if equal == "time" else "the same epochs for each"
-    minutes = f"{budget.minutes:g} minutes for all contenders together, {why}, {shared}"
-    return f"{minutes}; measured beforehand{busy}: {seconds}"
+    minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}, {shared}"
+    return f"{minutes}; measured beforehand: {seconds}"
 
 
 def _strengths(experiment: Experiment) -> str:

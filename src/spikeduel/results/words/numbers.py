@@ -72,3 +72,8 @@ def counted(number: int, thing: str) -> str:
     """A number and what it counts: "1 seed", "6 seeds"."""
     plural = f"{thing}es" if thing.endswith("s") else f"{thing[:-1]}ies" if thing.endswith("y") else f"{thing}s"
     return f"{number:,} {thing if number == 1 else plural}"
+
+
+def in_minutes(number: float) -> str:
+    """A time that was given in minutes: "1 minute", "2.5 minutes"."""
+    return f"{number:g} minute{'' if number == 1 else 's'}"

@@ -204,38 +204,23 @@ def expected_best_rows(record: TuningRecord) -> list[dict[str, str]]:
     return rows
 
 
-def run_rows(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """`list_runs` as rows of text."""
-    return [
-        {
-            "run": run["run"],
-            "created": run["created"].replace("T", " ")[:16],
-            "dataset": run["dataset"],
-            "encoding": run["encoding"],
-            "seeds": str(run["seeds"]),
-            "epochs": str(run["epochs"]),
-            "accuracy": ", ".join(
-                f"{name} {averaged(values, weights=run['images'][name])}" for name, values in run["accuracy"].items()
-            ),
-            "models": f"{len(run['models'])} in models/",
-        }
-        for run in runs
-    ]
-
-
 def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
     """One network's operations layer by layer, and its estimated energy by the table of this name."""
-    total = operations.totals
-    rows = [_layer_row(each.name or each.type, each.type if each.name else "", each) for each in operations.layers]
     images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
     lines = [
         f"Operations of one image, means over {images}, {steps}",
-        render([*rows, _layer_row("total", "", total)]),
+        render(layer_rows(operations)),
         "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that spikes cause.",
     ]
     if any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers):
         lines.append(f"MACs are per step, hoisted in brackets. {TWO_WAYS}")
     return "\n".join([*lines, energy_text(energy, f"table {table} ({energy.title})")])
+
+
+def layer_rows(operations: Operations) -> list[dict[str, str]]:
+    """One network's operations, a row for each layer, and one for all."""
+    rows = [_layer_row(each.name or each.type, each.type if each.name else "", each) for each in operations.layers]
+    return [*rows, _layer_row("total", "", operations.totals)]
 
 
 def energy_text(energy: TableEnergy, table: str | None = None) -> str:

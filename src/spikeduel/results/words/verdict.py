@@ -8,6 +8,7 @@ from spikeduel.results.controlled import ControlRow
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, Difference, Reservation, smallest_p
 from spikeduel.results.trials import ControlResult
+from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.caveats import reason
 from spikeduel.results.words.numbers import counted, lead, listed, margin, p_value, per_cent, points, signed
 
@@ -94,7 +95,8 @@ def because(found: Difference) -> str:
     """Why neither is better, as a clause: mostly though the interval excludes 0."""
     match found.reservation:
         case Reservation.FEW_SEEDS:
-            why = f"with {found.seeds} seeds p cannot fall below {found.smallest_p:.2g} (--seeds 6 is enough)"
+            enough = f"--seeds {ADVISED_SEEDS} is enough"
+            why = f"with {found.seeds} seeds p cannot fall below {found.smallest_p:.2g} ({enough})"
         case Reservation.FEW_GROUPS:
             groups = found.groups or 0
             if found.seeds == 1 and groups < FEWEST_GROUPS:

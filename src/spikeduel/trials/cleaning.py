@@ -1,0 +1,158 @@
+"""What no run needs, on disk: found, and removed. A run's own files are never touched, nor what a process works on."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from spikeduel.data import cache
+from spikeduel.data.auditing.examining import kept_in
+from spikeduel.results.comparison import load_run
+from spikeduel.results.run import Results, TuningRecord
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
+from spikeduel.trials.store import Store
+
+SECONDS_A_DAY = 24 * 60 * 60
+
+Kind = Literal["trained", "unfinished", "prepared", "left_behind"]
+
+
+class Unneeded(typed.Frozen):
+    """A file or folder that no run needs, its bytes, and a trial's `key`.
+
+    `kind`: "trained", a trial that no run refers to; "unfinished", a training that was interrupted or failed;
+    "prepared", data, or their audit, that nobody used for days; "left_behind", what was being written when a process
+    was killed.
+    """
+
+    kind: Kind
+    path: str
+    bytes: int
+    key: str | None = None
+
+
+class Found(typed.Frozen):
+    """What can be removed, and `kept`: why other things of which that is not known stay."""
+
+    unneeded: list[Unneeded]
+    kept: list[str] = []  # noqa: RUF012 (msgspec copies it)
+
+    @property
+    def bytes(self) -> int:
+        """Of all."""
+        return sum(each.bytes for each in self.unneeded)
+
+
+def find(folders: Sequence[Path], store: Store, days: float) -> Found:
+    """What no run in `folders` needs of `store`, and nobody needed for `days` of the prepared data. Removes nothing."""
+    found, kept = [*_prepared(days), *_left_behind(folders)], []
+    if store.root.is_dir():
+        try:
+            with store.alone():
+                found = [*_of_store(folders, store), *found]
+        except InputError as error:
+            kept.append(str(error))
+    return Found(unneeded=found, kept=kept)
+
+
+def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
+    """Removes what was `found`, less what is needed by now, and returns what went.
+
+    Raises `InputError` where a trial would go while a process uses the store.
+    """
+    gone: list[Unneeded] = []
+    asked = {each.path for each in found.unneeded}
+    if any(Path(path).is_relative_to(store.root) for path in asked):
+        with store.alone():
+            still = [each for each in _of_store(folders, store) if each.path in asked]
+            gone += [each for each in still if _gone(each, store)]
+    still = [each for each in (*_prepared(days), *_left_behind(folders)) if each.path in asked]
+    return Found(unneeded=[*gone, *(each for each in still if _gone(each, store, days))])
+
+
+def _gone(unneeded: Unneeded, store: Store, days: float = 0.0) -> bool:
+    path = Path(unneeded.path)
+    # On Windows what a process has open cannot be removed; and another one may have been faster.
+    with suppress(OSError):
+        if unneeded.kind == "prepared" and path.is_dir():
+            return cache.remove(path, days * SECONDS_A_DAY)
+        if unneeded.key and path == store.folder(unneeded.key):
+            store.remove(unneeded.key)
+        else:
+            files.remove(path)
+        return True
+    return False
+
+
+def _unneeded(kind: Kind, path: Path, key: str | None = None) -> Unneeded:
+    return Unneeded(kind=kind, path=str(path), bytes=files.size(path), key=key)
+
+
+def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
+    """What lies in a store that nobody uses, and what no run in `folders` refers to.
+
+    Raises `InputError` where a run cannot be read, and so may refer to anything.
+    """
+    needed = {key for folder in folders for key in _referred_to(folder)}
+    if not needed and not any(folder.resolve() == store.root.resolve().parent for folder in folders):
+        named = ", ".join(map(str, folders))
+        raise InputError(f"{store.root}: no run in {named} refers to it. Name the folders of its runs: --runs FOLDER.")
+    for key in store.trials():
+        folder, has_checkpoint = store.folder(key), store.checkpoint_path(key).exists()
+        is_done = (folder / "trial.json").exists() and not (has_checkpoint and store.record(key) is None)
+        if key not in needed:
+            # Answers of a nearest neighbour are no training, and small.
+            if is_done or store.split_path(key).exists():
+                yield _unneeded("trained" if is_done else "unfinished", folder, key)
+            continue
+        if has_checkpoint and is_done:
+            yield _unneeded("left_behind", store.checkpoint_path(key))
+        for part in (folder, folder / "measures", folder / "sealed"):
+            yield from (_unneeded("left_behind", path) for path in files.left_behind(part, seconds=0))
+    yield from (_unneeded("left_behind", path) for path in files.left_behind(store.root, seconds=0))
+
+
+def _referred_to(folder: Path) -> Iterator[str]:
+    """The keys of the trials of all runs in `folder`, tunings among them."""
+    for path in (*folder.glob("*/results.json"), *folder.glob("*/tuning.json")):
+        try:
+            if path.name == "tuning.json":
+                yield from _of_tuning(typed.read_json(path, TuningRecord))
+            else:
+                yield from _of_results(load_run(path.parent).results)
+        except InputError as error:
+            raise InputError(
+                f"{error} What a run that cannot be read needs is not known: nothing goes from the store. Mend it, or "
+                f"remove {path.parent}."
+            ) from None
+
+
+def _of_results(results: Results) -> Iterator[str]:
+    for trial in results.trials:
+        yield from filter(None, (trial.key, *(control.key for control in trial.controls.values())))
+    if results.tuning:
+        yield from _of_tuning(results.tuning)
+
+
+def _of_tuning(record: TuningRecord) -> Iterator[str]:
+    yield from (trial.key for each in record.contenders for trial in each.trials if trial.key)
+
+
+def _prepared(days: float) -> Iterator[Unneeded]:
+    """Prepared sets, and audits, that nobody used for `days`."""
+    for path in sorted((*cache.root().glob("[!.]*"), *kept_in().glob("[!.]*.json"))):
+        if files.unused_for(path) >= days * SECONDS_A_DAY:
+            yield _unneeded("prepared", path)
+
+
+def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
+    """What killed processes left in runs and cache, a day after they last wrote to it."""
+    runs = [path for folder in folders for path in folder.glob("*") if (path / "experiment.toml").is_file()]
+    places = [*runs, *(run / part for run in runs for part in ("models", "figures")), cache.root(), kept_in()]
+    for place in (*places, files.cache_dir(), *(files.cache_dir() / "downloads").glob("**")):
+        yield from (_unneeded("left_behind", path) for path in files.left_behind(place))
+    # Where archives are unpacked.
+    for path in files.cache_dir().glob("tmp????????"):
+        if files.unused_for(path) >= files.LEFT_BEHIND_SECONDS:
+            yield _unneeded("left_behind", path)

@@ -1,0 +1,177 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from made_operations import plain, spiking
+from made_times import untimed
+from made_trials import dataset, results, trial, tuning
+from spikeduel.results import between, predictions
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.predictions import PredictionsFile, SeedAnswers
+from spikeduel.results.run import Budget
+from spikeduel.results.significance import Conclusion
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError
+
+EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"), epochs=3, batch_size=8)
+NUM = 400
+HERE = {"cpu": "one", "threads": 2, "device": "cpu"}
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Makes a run's folder: how many answers of each contender and seed are wrong, its settings, what else it says."""
+
+    def make(name, wrong, experiment=EXPERIMENT, images=range(NUM), environment=HERE, about=None, **more):
+        run = tmp_path / "runs" / name
+        write_experiment(run / "experiment.toml", experiment)
+        trials = [
+            trial(
+                contender, 1 - numbers[seed] / NUM, seed=seed, seconds=[2.0, 4.0], latency=untimed(None, None, "cpu"),
+                operations=spiking() if contender == "snn" else plain(),
+            )
+            for contender, numbers in wrong.items()
+            for seed in range(len(numbers))
+        ]  # fmt: skip
+        found = structs.replace(
+            results(trials, experiment=experiment, about=about or dataset(NUM)), environment=environment, **more
+        )
+        (run / "results.json").write_text(json.dumps(Comparison(experiment, found, run).document()))
+        labels = [0] * NUM
+        answers = [
+            SeedAnswers(contender=contender, seed=seed, predicted=[1] * number + [0] * (NUM - number))
+            for contender, numbers in wrong.items()
+            for seed, number in enumerate(numbers)
+        ]
+        file = PredictionsFile(
+            schema=1, dataset="made up", fingerprint="f" * 64, classes=["a", "b"], indices=list(range(NUM)),
+            labels=labels, groups=None, trials=answers, images=[f"{each:016x}" for each in images],
+        )  # fmt: skip
+        typed.write_json(run / predictions.FILE, file)
+        return run
+
+    return make
+
+
+# ---- many
+
+
+def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
+    older = make_run("older", {"snn": [40], "cnn": [80]}, tuning=tuning(4, snn=0.0))
+    newer = make_run(
+        "newer", {"snn": [40, 20]}, replace(EXPERIMENT, augmentation="flip", seeds=2),
+        about=dataset(NUM, image_shape=(1, 32, 32)), created="2021-02-03T04:05:06+00:00",
+    )  # fmt: skip
+    (newer.parent / "store").mkdir()
+    found = between.list_runs(newer.parent)
+    assert [each.run for each in found] == [str(newer), str(older)]
+    assert found[1].accuracy == {"snn": [0.9], "cnn": [0.8]}
+    assert found[0].models == [str(newer / "models" / f"snn-seed{seed}.safetensors") for seed in (0, 1)]
+    # What the set decided counts, and not what was left open: the older run does not say how large its images are.
+    assert list(found[0].settings) == ["image_size", "tuned", "augmentation", "seeds"]
+    assert found[0].settings == {"image_size": 32, "tuned": None, "augmentation": "flip", "seeds": 2}
+    assert found[1].settings == {"image_size": None, "tuned": 4, "augmentation": "auto", "seeds": 1}
+
+
+def test_minutes_are_those_of_the_budget(make_run):
+    budget = Budget(minutes=2.0, given=False, epoch_seconds={}, epochs={})
+    make_run("a", {"snn": [1]}, budget=budget)
+    make_run("b", {"snn": [1]}, budget=structs.replace(budget, minutes=5.0))
+    assert {each.settings["minutes"] for each in between.list_runs(make_run("c", {"snn": [1]}).parent)} == {2, 5, None}
+
+
+def test_one_run_differs_in_nothing(make_run):
+    (found,) = between.list_runs(make_run("a", {"snn": [1]}).parent)
+    assert found.settings == {}
+
+
+def test_a_run_is_named_by_how_its_name_begins(make_run):
+    run = make_run("images-strong-1a", {"snn": [1]})
+    other = make_run("images-strong-1ab", {"snn": [1]})
+    assert between.named(str(run), run.parent) == run
+    assert between.named("images-strong-1ab", run.parent) == other
+    assert between.named("images-strong-1a", run.parent) == run  # whole, though another begins so
+    with pytest.raises(InputError, match="2 runs are called so"):
+        between.named("images", run.parent)
+    with pytest.raises(InputError, match="nowhere: no run here"):
+        between.named("nowhere", run.parent)
+
+
+# ---- two
+
+
+def test_contenders_of_both_are_tested_on_the_same_images(make_run):
+    a = make_run("a", {"snn": [80], "cnn": [10]})
+    b = make_run("b", {"snn": [10], "cnn": [10], "gru": [5]}, replace(EXPERIMENT, epochs=9))
+    found = between.compare(a, b)
+    assert found.settings == {"epochs": (3, 9)}
+    assert found.why_not is None
+    assert found.times_compare
+    snn, cnn, gru = found.contenders
+    assert snn.difference.difference == pytest.approx(-70 / NUM)
+    assert snn.difference.conclusion is Conclusion.B_BETTER
+    assert cnn.difference.difference == 0
+    # Two tests were made.
+    alone = predictions.compare_runs(a, "snn", "snn", b)
+    assert snn.difference.p_value == pytest.approx(2 * alone.p_value_raw)
+    assert (gru.a, gru.difference, gru.why_not) == (None, None, None)
+    assert snn.a.accuracy == pytest.approx(0.8)
+    low, high = snn.a.interval
+    assert low < 0.8 < high
+    assert high - low == pytest.approx(2 * 1.96 * (0.8 * 0.2 / NUM) ** 0.5, rel=0.05)
+    assert snn.a.training.low == pytest.approx(6.0)
+    assert snn.a.answer is None or snn.a.answer.low > 0
+
+
+def test_an_accuracy_of_several_seeds_is_less_certain(make_run):
+    a, b = make_run("a", {"snn": [80, 80]}), make_run("b", {"snn": [40, 120]})
+    (found,) = between.compare(a, b).contenders
+    level, uneven = (np.diff(each.interval)[0] for each in (found.a, found.b))
+    assert (found.a.seeds, found.b.seeds) == (2, 2)
+    assert uneven > 2 * level
+
+
+def test_other_test_images_are_not_tested_and_it_is_said_why(make_run):
+    a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, images=range(1, NUM + 1))
+    found = between.compare(a, b)
+    assert "different test images" in found.why_not
+    (snn,) = found.contenders
+    assert snn.difference is None
+    assert snn.b.interval is not None
+
+
+def test_a_run_without_predictions_is_compared_in_all_else(make_run):
+    a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, replace(EXPERIMENT, epochs=9))
+    (a / predictions.FILE).unlink()
+    found = between.compare(a, b)
+    assert "has no predictions.json" in found.why_not
+    (snn,) = found.contenders
+    assert (snn.a.interval, snn.difference) == (None, None)
+    assert snn.b.interval is not None
+    assert found.settings == {"epochs": (3, 9)}
+
+
+def test_no_seed_in_common_is_said_of_the_contender(make_run):
+    a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]})
+    content = json.loads((b / predictions.FILE).read_text())
+    content["trials"][0]["seed"] = 7
+    (b / predictions.FILE).write_text(json.dumps(content))
+    found = between.compare(a, b)
+    assert found.why_not is None
+    assert "no finished seed in common" in found.contenders[0].why_not
+
+
+@pytest.mark.parametrize("environment", [None, {**HERE, "threads": 4}])
+def test_times_of_other_machines_do_not_compare(environment, make_run):
+    a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, environment=environment)
+    assert not between.compare(a, b).times_compare
+
+
+def test_what_is_no_run_is_named(make_run, tmp_path):
+    with pytest.raises(InputError, match="nowhere: no run here"):
+        between.compare(make_run("a", {"snn": [1]}), tmp_path / "nowhere")

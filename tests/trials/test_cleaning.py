@@ -1,0 +1,204 @@
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from made_trials import results, trial, tuning
+from spikeduel.data import cache
+from spikeduel.data.pictures import Preprocessing
+from spikeduel.data.prepared import RawDataset
+from spikeduel.results.comparison import Comparison
+from spikeduel.results.trials import ControlResult
+from spikeduel.settings import Experiment
+from spikeduel.settings.reading import write_experiment
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
+from spikeduel.trials import cleaning
+from spikeduel.trials.store import Store, TrialRecord
+
+EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
+OWN, CONTROL, OTHER, BEGUN = "1" * 16, "2" * 16, "3" * 16, "4" * 16
+DAY = cleaning.SECONDS_A_DAY
+
+
+def keep(key, done=True, checkpoint=False):
+    """A trial in the store; the store is used for no longer than that."""
+    store = Store("runs/store")
+    with store.locked(key):
+        store.save_split(key, test=np.arange(3))
+        if done:
+            store.model_path(key).write_bytes(b"w" * 1000)
+            store.save(
+                TrialRecord(
+                    key=key,
+                    settings={},
+                    parameters=1,
+                    status="done",
+                    error=None,
+                    best_epoch=None,
+                    stopped="limit",
+                    epoch_seconds=[],
+                    history=[],
+                )
+            )
+        if checkpoint:
+            store.checkpoint_path(key).write_bytes(b"c" * 500)
+
+
+@pytest.fixture
+def runs():
+    """A run with a trial and a trained control, and what else its store gathered."""
+    control = ControlResult(title="twin", meaning="", spikes=False, n=1, accuracy=0.5, key=CONTROL)
+    found = results([trial("snn", 0.9, key=OWN, controls={"relu_twin": control})], experiment=EXPERIMENT)
+    run = Path("runs/made-up")
+    write_experiment(run / "experiment.toml", EXPERIMENT)
+    (run / "results.json").write_text(json.dumps(Comparison(EXPERIMENT, found, run).document()))
+    for key in (OWN, CONTROL, OTHER):
+        keep(key)
+    keep(BEGUN, done=False, checkpoint=True)
+    return Path("runs")
+
+
+def kinds(found):
+    return {Path(each.path).name: each.kind for each in found.unneeded}
+
+
+def clean(runs, days=30.0):
+    store = Store("runs/store")
+    return cleaning.remove(cleaning.find([runs], store, days), [runs], store, days)
+
+
+def test_what_no_run_refers_to_goes_and_all_else_stays(runs):
+    store = Store("runs/store")
+    store.save_measure("5" * 16, "nearest-neighbour", {})
+    budget = store.budget_path("a")
+    budget.parent.mkdir()
+    budget.write_text("{}")
+    before = {path.relative_to(runs) for path in (runs / "made-up").rglob("*")}
+    found = cleaning.find([runs], store, 30)
+    assert kinds(found) == {OTHER: "trained", BEGUN: "unfinished"}
+    assert found.bytes >= 1500
+    assert store.record(OTHER) is not None  # nothing is removed by looking
+    assert cleaning.remove(found, [runs], store, 30).unneeded == found.unneeded
+    assert store.trials() == [OWN, CONTROL, "5" * 16]
+    assert store.record(OWN)
+    assert budget.exists()
+    assert {path.relative_to(runs) for path in (runs / "made-up").rglob("*")} == before
+    assert cleaning.find([runs], store, 30).unneeded == []
+
+
+def test_nothing_goes_from_a_store_that_is_used(runs):
+    store = Store("runs/store")
+    found = cleaning.find([runs], store, 30)
+    user = Store("runs/store")
+    with user.locked(OWN):
+        pass
+    # Between its trials it holds no lock of theirs, and still counts on what it found.
+    refused = cleaning.find([runs], store, 30)
+    assert refused.unneeded == []
+    assert "another process is using this store" in refused.kept[0]
+    with pytest.raises(InputError, match="another process is using"):
+        cleaning.remove(found, [runs], store, 30)
+    assert store.record(OTHER)
+    del user
+    assert kinds(cleaning.find([runs], store, 30))
+
+
+def test_what_came_to_be_needed_since_it_was_shown_stays(runs):
+    store = Store("runs/store")
+    found = cleaning.find([runs], store, 30)
+    path = runs / "made-up" / "results.json"
+    content = json.loads(path.read_text())
+    content["trials"][0]["key"] = OTHER
+    path.write_text(json.dumps(content))
+    assert kinds(cleaning.remove(found, [runs], store, 30)) == {BEGUN: "unfinished"}
+    assert OTHER in store.trials()
+
+
+def test_a_run_that_cannot_be_read_may_need_anything(runs):
+    (runs / "made-up" / "results.json").write_text("{")
+    found = cleaning.find([runs], Store("runs/store"), 30)
+    assert found.unneeded == []
+    assert "made-up" in found.kept[0]
+
+
+def test_a_store_whose_runs_are_elsewhere_is_left_alone(runs, tmp_path):
+    elsewhere = tmp_path / "empty"
+    elsewhere.mkdir()
+    found = cleaning.find([elsewhere], Store("runs/store"), 30)
+    assert found.unneeded == []
+    assert "--runs" in found.kept[0]
+    # The runs' own store may hold nothing but what was interrupted.
+    (runs / "made-up").rename(tmp_path / "away")
+    assert set(kinds(cleaning.find([runs], Store("runs/store"), 30))) == {OWN, CONTROL, OTHER, BEGUN}
+
+
+def test_tunings_need_their_trials(runs):
+    record = tuning(2, snn=0.0)
+    tuned = record.contenders[0]
+    with_key = [structs.replace(each, key=OTHER) for each in tuned.trials]
+    record = structs.replace(record, contenders=[structs.replace(tuned, trials=with_key)])
+    typed.write_json(runs / "tuned" / "tuning.json", record)
+    assert kinds(cleaning.find([runs], Store("runs/store"), 30)) == {BEGUN: "unfinished"}
+
+
+def test_prepared_data_goes_when_nobody_used_it_for_days(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return RawDataset(
+            images=np.zeros((4, 1, 8, 8), np.uint8),
+            labels=np.array([0, 1, 0, 1]),
+            classes=("a", "b"),
+            preprocessing=Preprocessing(1, 8, 8),
+        )
+
+    def age(days):
+        for path in cache.root().rglob("*"):
+            os.utime(path, (time.time() - days * DAY,) * 2)
+
+    cache.fetch("squares", {}, "", make)
+    age(10)
+    assert cleaning.find([tmp_path], Store("none"), 11).unneeded == []
+    found = cleaning.find([tmp_path], Store("none"), 9)
+    assert [each.kind for each in found.unneeded] == ["prepared"]
+    cache.fetch("squares", {}, "", make)  # it is used once more
+    assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == []
+    age(10)
+    (folder,) = cache.root().glob("[!.]*")
+    with files.locked(cache.root() / f".{folder.name}.lock"):
+        assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == []
+    assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == found.unneeded
+    assert made == [1]
+    cache.fetch("squares", {}, "", make)
+    assert made == [1, 1]
+
+
+def test_leftovers_of_killed_processes_go(runs):
+    parts = [runs / "store" / OWN / ".trial.json.abcdefgh.part", runs / "made-up" / "models" / ".a.abcdefgh.part"]
+    for path in parts:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"half")
+    new = runs / "made-up" / ".b.abcdefgh.part"
+    new.write_bytes(b"somebody writes this")
+    os.utime(parts[1], (time.time() - 2 * DAY,) * 2)
+    Path("runs/store", f".{OTHER}.abcdefgh.part").mkdir()  # an interrupted removal
+    gone = {name for name, kind in kinds(clean(runs)).items() if kind == "left_behind"}
+    assert gone == {".trial.json.abcdefgh.part", ".a.abcdefgh.part", f".{OTHER}.abcdefgh.part"}
+    assert new.exists()
+
+
+def test_a_model_is_held_once_for_store_and_run(runs):
+    source, copy = Store("runs/store").model_path(OTHER), runs / "made-up" / "models" / "a.safetensors"
+    files.link(source, copy)
+    assert copy.read_bytes() == source.read_bytes()
+    if source.stat().st_nlink == 2:
+        (of_trial,) = [e for e in cleaning.find([runs], Store("runs/store"), 30).unneeded if e.key == OTHER]
+        assert of_trial.bytes < 1000
+    clean(runs)
+    assert copy.read_bytes() == b"w" * 1000
