@@ -1,9 +1,9 @@
-# make compare: the main job, on the embedded data. make test: everything that is checked.
+# make compare: the main job, on the embedded data. make test: everything that is checked. make docs: the site.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test clean
+.PHONY: compare test docs clean
 
 compare: $(VENV)/.installed
 	$(BIN)/spikeduel compare
@@ -13,7 +13,12 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/sphinx-build -W -q docs build/docs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -W -q docs build/docs
+	@echo "open build/docs/index.html"
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("spikeduel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.11") if sys.version_info < (3, 11) else None'
@@ -27,6 +32,10 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: pyproject.toml | $(VENV)/bin/python
 	@echo "installing spikeduel, PyTorch and what the tests need into $(VENV)/, once: some minutes"
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-docs
+
+$(VENV)/.installed-docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@ $(VENV)/.installed
 
 clean:

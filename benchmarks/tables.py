@@ -1,4 +1,4 @@
-"""Prints the README's tables from benchmarks/results/, or with --write puts them into the README.
+"""Prints the tables of README and docs/ from benchmarks/results/, or with --write puts them where they belong.
 
 python benchmarks/tables.py [--write]
 """
@@ -13,8 +13,15 @@ from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-SECTIONS = ("records", "events", "study", "found", "energy", "speed")
+SECTIONS = {
+    "records": "README.md",
+    "events": "docs/events.md",
+    "study": "docs/study.md",
+    "found": "docs/claims.md",
+    "energy": "docs/energy.md",
+    "speed": "docs/speed.md",
+}
+"""Each table, and the page that has it."""
 
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
@@ -40,7 +47,7 @@ ROWS = [
 
 
 def begin(section: str) -> str:
-    """The line above a table of the README."""
+    """The line above a table."""
     return f"<!-- {section}: made by benchmarks/tables.py -->\n"
 
 
@@ -50,7 +57,7 @@ def end(section: str) -> str:
 
 
 def table(section: str) -> str:
-    """The README's section, Markdown."""
+    """The table of this name, Markdown."""
     return {
         "records": records, "events": events, "study": study, "found": found, "energy": energy, "speed": speed,
     }[section]()  # fmt: skip
@@ -274,7 +281,7 @@ def study() -> str:
     return (
         "\n".join(lines)
         + f"\n\nOne seed each. Machine: {'; '.join(sorted(machines)) or 'not measured'}. The commands:\n\n"
-        + f"```\n{commands}\n```\n"
+        + f"<!-- not run: hours of training, and data that is not here -->\n\n```bash\n{commands}\n```\n"
     )
 
 
@@ -290,12 +297,11 @@ def main() -> None:
     if "--write" not in sys.argv:
         print("\n".join(table(section) for section in SECTIONS))
         return
-    text = README.read_text(encoding="utf-8")
-    for section in SECTIONS:
-        before, rest = text.split(begin(section))
+    for section, name in SECTIONS.items():
+        page = HERE.parent / name
+        before, rest = page.read_text(encoding="utf-8").split(begin(section))
         _, after = rest.split(end(section))
-        text = before + begin(section) + "\n" + table(section) + "\n" + end(section) + after
-    README.write_text(text, encoding="utf-8")
+        page.write_text(f"{before}{begin(section)}\n{table(section)}\n{end(section)}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ PACKAGE = ROOT / "src" / "spikeduel"
 SAYS = {
     "cli": "commands, options, terminal",
     "comparing": "the whole comparison on one page",
+    "playing": "a page to try models on",
     "reporting": "page and figures",
     "exchange": "NIR and ONNX files, in and out",
     "trials": "train, store, control, convert, tune",

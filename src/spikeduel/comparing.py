@@ -126,7 +126,10 @@ def tune(
     files.require_writable(store.root)
     split = data.split(prepared, experiment)
     # Each contender is tuned alone, so that none starts where another ended.
-    experiment = fitting.fit(replace(experiment, start="fresh"), prepared, [split], store, progress).experiment
+    fitted = fitting.fit(replace(experiment, start="fresh"), prepared, [split], store, progress)
+    experiment = fitted.experiment
+    planned = planning.plan(replace(experiment, seeds=1), prepared, split)
+    progress.say(announcing.of_tuning(planned, num_trials, fitted.budget, prepared, store, progress))
     return tuning.search(experiment, prepared, split, num_trials, ranges, store, progress)
 
 

@@ -331,6 +331,12 @@ def test_inspect(finished, picture, desk):
     assert "unknown format 'jpeg'" in refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
 
 
+def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
+    assert "--port must be from 0 to 65535" in refused(desk, "play", "--port", 70_000)
+    assert "nowhere.safetensors" in refused(desk, "play", "nowhere.safetensors")
+    assert "play one each" in refused(desk, "play", model(finished[0]), "fashion-mnist-vgg-relu")
+
+
 def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     planned = spikeduel("plan", "digits", *QUICKEST, "--difference", 20)
     assert planned.exit_code == 0

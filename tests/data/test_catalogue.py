@@ -12,6 +12,7 @@ import made_recordings as made
 from spikeduel.data import (
     DATASETS,
     catalogue,
+    is_at_hand,
     listing,
     load,
     prepare,
@@ -205,6 +206,7 @@ def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
     assert set(before) == set(DATASETS)
     assert all(len(row["description"]) > 20 for row in before.values())
     assert before["socofing"]["prepared"] == "no"
+    assert [is_at_hand(name) for name in ("digits", "mnist", str(image_folder))] == [True, False, True]
     prepare(str(image_folder))
     row = {row["name"]: row for row in listing()}["pets"]
     assert "12 images" in row["prepared"]

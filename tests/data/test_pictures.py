@@ -13,7 +13,7 @@ from PIL import Image
 
 from damage import FUZZED, damaged, problem
 from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
-from spikeduel.data.pictures import Preprocessing, opened, over_pictures, plain
+from spikeduel.data.pictures import Preprocessing, opened, over_pictures, plain, prepared_content
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
 
@@ -143,6 +143,21 @@ def test_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(pictures, "MOST_FILE_BYTES", 50)
     with pytest.raises(InputError, match="larger than"), opened(tmp_path / "a.bmp"):
         pass
+
+
+def test_a_file_and_its_bytes_are_prepared_alike(tmp_path: Path) -> None:
+    path, how = tmp_path / "a.png", Preprocessing(channels=3, height=7, width=9, invert=True)
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(path)
+    np.testing.assert_array_equal(prepared_content(path.read_bytes(), how), prepared_picture(path, how))
+
+
+def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    how = Preprocessing(channels=1, height=4, width=4)
+    with pytest.raises(InputError, match="cannot be read as an image"):
+        prepared_content(b"text", how)
+    monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 3)
+    with pytest.raises(InputError, match="larger than"):
+        prepared_content(b"text", how)
 
 
 def test_of_several_frames_the_first_counts(tmp_path: Path) -> None:

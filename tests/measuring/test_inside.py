@@ -283,3 +283,11 @@ def test_the_neurons_shown_go_from_busy_to_still():
     assert chosen(spk, 3).tolist() == [1, 3, 5]
     assert chosen(spk, 40).tolist() == [1, 4, 3, 0, 5]
     assert chosen(np.zeros((10, 6), bool), 3).tolist() == [0]
+
+
+def test_fewer_points_make_a_coarser_attribution_and_the_same_answer(image):
+    model = spiking()
+    many, few = (seen(model, image, points=points) for points in (32, 8))
+    one, other = (each.attribution.values.ravel() for each in (many, few))
+    assert 0.8 < np.corrcoef(one, other)[0, 1] < 1
+    assert many.probabilities == few.probabilities

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from made_models import make
 from spikeduel.networks import models
+from spikeduel.networks.models import Model, by_name
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
@@ -137,3 +140,14 @@ def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkey
     assert seen == [2, 2, 1]
     monkeypatch.setattr(models, "MOST_VALUES", 1)
     assert model.images_at_once == 1
+
+
+def test_models_beside_one_another_are_told_apart():
+    one, other, conventional = make(seed=1), make(seed=2), make("small-cnn")
+    assert by_name([one, conventional]) == {"dense-snn": one, "small-cnn": conventional}
+    assert list(by_name([one, other, conventional])) == ["dense-snn, seed 1", "dense-snn, seed 2", "small-cnn, seed 4"]
+    files = [Model(one.module, one.card, file=Path(f"{name}.safetensors")) for name in ("first", "second")]
+    assert list(by_name(files)) == ["first", "second"]
+    files = [Model(one.module, one.card, file=Path(name) / "same.safetensors") for name in ("first", "second")]
+    assert list(by_name(files)) == [str(each.file) for each in files]
+    assert list(by_name([one, one]).values()) == [one, one]

@@ -14,8 +14,10 @@ from spikeduel.results.forecast import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.results.trials import Calling
 from spikeduel.settings.recipes import baseline, strong
+from spikeduel.system.progress import Progress
 from spikeduel.trials import announcing, planning
-from spikeduel.trials.announcing import foreign_lines, of_contenders, of_data, of_training, seconds_of_trials
+from spikeduel.trials.announcing import foreign_lines, of_contenders, of_data, of_training, of_tuning, seconds_of_trials
+from spikeduel.trials.store import Store
 
 EXPERIMENT = baseline("pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4)
 PREPARED = Prepared(
@@ -137,3 +139,15 @@ def test_on_a_busy_machine_it_is_said_that_more_may_fit(noon):
     busy = structs.replace(BUDGET, busy=True)
     assert "was busy" in told(planned(), budget=busy)
     assert "was busy" not in told(planned())
+
+
+def test_tuning_is_announced_as_so_many_trainings(noon, tmp_path):
+    trials = planned()
+    told = of_tuning(trials, 4, BUDGET, data.load(trials[0].experiment), Store(tmp_path), Progress())
+    # 300 and 100 seconds, four times: at most as many epochs as the experiment has.
+    assert told == (
+        "Tuning: 4 trials of each of 2 contenders, at most 27 min. It is done by 12:26; what the store has takes no "
+        "time."
+    )
+    few = [replace(each, experiment=replace(each.experiment, epochs=2)) for each in trials]
+    assert "at most 2 epochs each" in of_tuning(few, 4, None, data.load(few[0].experiment), Store(tmp_path), Progress())

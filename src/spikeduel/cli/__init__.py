@@ -204,7 +204,7 @@ def schema(given: Given) -> None:
 
 app.registered_commands += [
     *(duels.compare, duels.plan, duels.tune, duels.train),
-    *(models.models, models.evaluate, models.predict, models.inspect, models.export, models.import_),
+    *(models.models, models.evaluate, models.predict, models.inspect, models.play, models.export, models.import_),
     *(audit, duels.report, duels.test, keeping.runs, keeping.clean, bench, settings, schema),
 ]
 data_app.registered_commands += [data_list, data_prepare]

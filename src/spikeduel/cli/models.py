@@ -154,18 +154,48 @@ def inspect(given: Given, models: list[Path], image: Path, out: Path | None = No
         formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
             last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
     """
+    from spikeduel.networks.models import by_name
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
-    opened = {path: given.opened(path) for path in models}
-    # By the shortest name that tells them apart.
-    ways = [[each.card.contender for each in opened.values()], [path.stem for path in opened], list(map(str, opened))]
-    named = dict(zip(next(way for way in ways if len(set(way)) == len(way)), opened.values(), strict=True))
+    named = by_name([given.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
     wanted = [each.strip() for each in formats.split(",") if each.strip()]
     for path in draw(named, images, folder, calibrated=not given.raw, formats=wanted):
         typer.echo(path)
+
+
+@command(
+    *("answers_in", "model_code", "quiet"),
+    epilog="Examples: spikeduel play · spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
+    when_stopped="Nothing was changed.",
+)
+def play(given: Given, models: list[Path] | None = None, port: int = 8470, no_browser: bool = False) -> None:
+    """Open a page where a sample, an image of yours or a drawing is answered by several models side by side.
+
+    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds or corrupted images
+    change. Images stay on this machine: the page can be reached from it alone, and nothing is kept. Ctrl-C ends it.
+    Needs: pip install 'spikeduel[play]'
+
+    Args:
+        models (MODEL…): One to four model files or names of networks that come with the package, of the same classes.
+            (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)
+        port (--port N): Where on 127.0.0.1 the page is; 0 for any that is free.
+        no_browser (--no-browser): Print the page's address only.
+    """
+    from spikeduel import playing
+
+    if not 0 <= port <= 65535:
+        raise InputError(f"--port must be from 0 to 65535, not {port}.")
+    named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
+    opened = [given.opened(each) for each in named]
+
+    def ready(address: str) -> None:
+        typer.echo(f"{address}\nThis machine alone can open it. Ctrl-C ends it.")
+
+    playing.play(opened, port, ready, not no_browser, given.progress())
+    typer.echo("\nstopped.")
 
 
 @command(

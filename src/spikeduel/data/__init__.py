@@ -1,6 +1,6 @@
 """Data: named sets, folders and lists of images or recordings, prepared as uint8 arrays, split without leaks."""
 
-from spikeduel.data.catalogue import DATASETS, home, listing, load, prepare, resolve
+from spikeduel.data.catalogue import DATASETS, home, is_at_hand, listing, load, prepare, resolve
 from spikeduel.data.folder import files_to_answer
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import Preprocessing, open_picture, prepared_picture
@@ -22,6 +22,7 @@ __all__ = [
     "evaluation_batches",
     "files_to_answer",
     "home",
+    "is_at_hand",
     "listing",
     "load",
     "names_a_file",

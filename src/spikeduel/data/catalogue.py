@@ -175,6 +175,11 @@ def home(name: str) -> Path | None:
     return files.located(name).parent if files.is_file(name) and name.lower().endswith(".csv") else None
 
 
+def is_at_hand(name: str) -> bool:
+    """Whether the data set `name` is on this machine: it is built in, a folder or a CSV, or prepared already."""
+    return name in BUILT_IN or home(name) is not None or any(known.name == name for _, known in cache.cached())
+
+
 def is_recorded(name: str) -> bool:
     """Whether a data set's `name` is known to be one of an event camera's recordings, before they are read."""
     return name in sets.SETS or (home(name) is not None and layout.holds_recordings(files.located(name)))

@@ -36,7 +36,7 @@ _PLUGINS = {"pillow_heif": "register_heif_opener", "pillow_avif": None}
 MOST_FILE_BYTES = 1 << 30
 """Larger picture files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
-"""Larger pictures in zips are refused: they are unpacked into memory."""
+"""Larger pictures in zips, or in bytes, are refused: they lie in memory whole."""
 MOST_PIXELS = 80_000_000
 """Larger pictures are refused: a small file can hold any number of equal pixels. (Pillow only warns at 89 million.)"""
 DEFAULT_SIZE = 64
@@ -178,8 +178,8 @@ def _too_large(padded: str = "") -> InputError:
 
 
 @contextmanager
-def opened(source: Path | zipfile.Path, only: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
-    """The picture in a file, of which only the header is read yet; of several frames, the first.
+def opened(source: Path | zipfile.Path | bytes, only: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+    """The picture in a file, or in a file's bytes, of which only the header is read yet; of several frames, the first.
 
     Its format is one of `only`, by default of `formats()`.
 
@@ -187,7 +187,9 @@ def opened(source: Path | zipfile.Path, only: tuple[str, ...] | None = None) -> 
     whatever Pillow raises for what is no picture of these formats. Large ones wait for one another: each needs much
     memory.
     """
-    if isinstance(source, zipfile.Path):
+    if isinstance(source, bytes):
+        size, most = len(source), MOST_MEMBER_BYTES
+    elif isinstance(source, zipfile.Path):
         size, most = source.root.getinfo(source.at).file_size, MOST_MEMBER_BYTES
     elif files.is_file(source):
         size, most = source.stat().st_size, MOST_FILE_BYTES
@@ -197,7 +199,8 @@ def opened(source: Path | zipfile.Path, only: tuple[str, ...] | None = None) -> 
         raise InputError(f"larger than {most / 1e6:,.0f} MB")
     try:
         # A member of a zip is read whole: only then its checksum is looked at.
-        file = io.BytesIO(source.read_bytes()) if isinstance(source, zipfile.Path) else source
+        content = source.read_bytes() if isinstance(source, zipfile.Path) else source
+        file = io.BytesIO(content) if isinstance(content, bytes) else content
         picture = Image.open(file, formats=only or formats())
     except Image.DecompressionBombError:
         raise _too_large() from None
@@ -263,6 +266,12 @@ def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarr
         return preprocessing(picture)
 
 
+def prepared_content(content: bytes, preprocessing: Preprocessing) -> np.ndarray:
+    """The picture in a file's bytes as a model gets it: uint8 `[C, H, W]`. Raises `InputError`."""
+    with _named(content) as picture:
+        return preprocessing(picture)
+
+
 def events_in(path: Path) -> np.ndarray:
     """The events of the recording in a file (`Events.packed`). Raises `InputError` naming the file."""
     if path.suffix.lower() not in formats_of_recordings.READERS:
@@ -275,15 +284,17 @@ def events_in(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _named(path: Path | str) -> Iterator[Image.Image]:
+def _named(path: Path | str | bytes) -> Iterator[Image.Image]:
     """`opened`, where errors, also of the block, name the file."""
-    if files.is_folder(path):
+    if not isinstance(path, bytes) and files.is_folder(path):
         raise InputError(f"{path}: a folder; name an image file in it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with opened(Path(path)) as picture:
+            with opened(path if isinstance(path, bytes) else Path(path)) as picture:
                 yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
+        if isinstance(path, bytes):
+            raise InputError(f"This file: {reason(error)}. Choose another one.") from None
         raise InputError(f"{path}: {reason(error)}. Remove or replace it.") from None

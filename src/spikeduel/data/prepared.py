@@ -31,15 +31,15 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 class RawDataset:
     """What a data set's function returns, before it is written to the cache.
 
-    images    uint8 [N, C, H, W]; or the recordings of an event camera, which are binned to that when taken
-    labels    integer [N], indices into `classes`
-    groups    integer [N] or None: images of one group never lie on two sides of a split
-    official  uint8 [N] of TRAIN, VALIDATION, TEST, or None where there is no official split
-    samples   pictures as they were before preprocessing, (index into images, uint8 [h, w] or [h, w, 3]), one a class
-    sources   the user's files and folders that were read: if they change, the set is prepared anew
-    names     a name for each image that its user knows, such as its path in the folder, or None
-    content   int64 [N], a hash of the file or record that each image comes from (`pictures.content_of`), by which it is
-              known whatever it is prepared to; None: of its prepared pixels
+    - `images`: uint8 `[N, C, H, W]`; or the recordings of an event camera, which are binned to that when taken.
+    - `labels`: integer `[N]`, indices into `classes`.
+    - `groups`: integer `[N]` or None. Images of one group never lie on two sides of a split.
+    - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST, or None where there is no official split.
+    - `samples`: pictures before preprocessing, (index into images, uint8 `[h, w]` or `[h, w, 3]`), one a class.
+    - `sources`: the user's files and folders that were read. If they change, the set is prepared anew.
+    - `names`: a name for each image that its user knows, such as its path in the folder, or None.
+    - `content`: int64 `[N]`, a hash of the file or record that each image comes from (`pictures.content_of`), by which
+      it is known whatever it is prepared to. None: of its prepared pixels.
     """
 
     images: np.ndarray | Recordings

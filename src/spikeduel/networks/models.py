@@ -1,6 +1,6 @@
 """Trained networks as people use them: asked for labels, stepped through a stream, looked into."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -294,6 +294,22 @@ class Model:
         if not has_type or tuple(given.shape[1:]) != shape:
             got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
             raise InputError(f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. {hint}")
+
+
+def by_name(models: Sequence[Model]) -> dict[str, Model]:
+    """`models` by the shortest name that tells them apart: the contender, also its seed and fold, the file, its path,
+    or else a number.
+    """
+    ways: tuple[Callable[[Model], str], ...] = (
+        lambda model: model.card.contender,
+        lambda model: model.card.title,
+        lambda model: model.file.stem if model.file else "",
+        lambda model: str(model.file),
+    )
+    for called in ways:
+        if len(named := {called(model): model for model in models}) == len(models):
+            return named
+    return {f"{number}: {model.card.title}": model for number, model in enumerate(models, 1)}
 
 
 @contextmanager

@@ -24,7 +24,7 @@ LAST_MAP = 6
 
 
 class ResNetSiLU(nn.Module):
-    """See the module."""
+    """A residual network with smooth activations, the strong CNN that is nobody's twin."""
 
     family: Family = "cnn"
     readout = LogitReadout()

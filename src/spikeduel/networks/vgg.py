@@ -67,7 +67,7 @@ class _VGG(nn.Module):
 
 
 class VGGLIF(SpikingChain, _VGG):
-    """The shape with spiking neurons."""
+    """Convolutions with spiking neurons, in as many stages as the image's size asks for."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class VGGSum(VGGReLU):
 
 
 class VGGGRU(_VGG):
-    """The shape with ReLU, frame by frame, and a gated recurrent unit over its features: uses time, and never spikes.
+    """`VGGReLU`'s shape, frame by frame, and a gated recurrent unit over its features: uses time, and never spikes.
 
     Cho et al. 2014, "Learning Phrase Representations using RNN Encoder–Decoder", as `torch.nn.GRU` defines it.
     """

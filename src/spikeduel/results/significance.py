@@ -76,7 +76,7 @@ class Difference(Frozen):
     """How contenders a and b differ in accuracy on the same `n` test images: fractions, a − b.
 
     `conclusion` is that one is better where `p_value` is at most 0.05; else that they are equivalent where `ci90` lies
-    inside ±`margin` (two one-sided tests at 5 %: Schuirmann 1987); else inconclusive. A difference that is significant
+    inside `±margin` (two one-sided tests at 5 %: Schuirmann 1987); else inconclusive. A difference that is significant
     and yet inside the margin is called better, and is `negligible`. `reservation` says why neither is better though
     `ci95` excludes 0.
 
@@ -152,7 +152,7 @@ def compare_predictions(
     """Compares two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S seeds.
 
     `labels` `[N]` is the truth. `groups` `[N]`, where given, says which images belong together (one person's, say) and
-    are not independent. Differences inside ±`margin` (a fraction: 0.005 is half a point) count as none. `paired`: row s
+    are not independent. Differences inside `±margin` (a fraction: 0.005 is half a point) count as none. `paired`: row s
     of both is one training, asked in two ways; two trainings that share a seed are not. With one seed the answer holds
     for these two trained models only. Raises `InputError`.
     """

@@ -59,15 +59,36 @@ def expect(
     """
     records = [store.record(each.key) for each in trials]
     missing = {each.card.contender for each, record in zip(trials, records, strict=True) if record is None}
-    asked = [
-        (each, record)
-        for each, record in zip(trials, records, strict=True)
-        if each.card.contender in missing and (budget or sum(map(_num_steps, trials)) > FEW_STEPS)
-    ]
-    timed = budget.epoch_seconds if budget else {}
-    times = contender_times([each for each, _ in asked], [record for _, record in asked], timed, prepared, progress)
+    times = _times([each for each in trials if each.card.contender in missing], budget, prepared, store, progress)
     progress.say(of_training(trials, records, times, budget))
     return seconds_of_trials(trials, records, times)
+
+
+def of_tuning(
+    trials: Sequence[Trial],
+    num_trials: int,
+    budget: Budget | None,
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+) -> str:
+    """How long tuning takes at most: so many times as long as `trials`, the first of each contender."""
+    times = _times(trials, budget, prepared, store, progress)
+    text = f"Tuning: {counted(num_trials, 'trial')} of each of {counted(len(trials), 'contender')}"
+    if len(times) < len(trials):
+        return f"{text}, at most {counted(max(each.experiment.num_epochs for each in trials), 'epoch')} each."
+    seconds = num_trials * sum(each.epochs * each.epoch_seconds for each in times)
+    return f"{text}, at most {duration(seconds)}. It is done by {clock(seconds)}; what the store has takes no time."
+
+
+def _times(
+    trials: Sequence[Trial], budget: Budget | None, prepared: Prepared, store: Store, progress: Progress
+) -> list[ContenderTime]:
+    """How long a training of each contender takes; nothing where all are so short that timing would be longer."""
+    if not trials or (budget is None and sum(map(_num_steps, trials)) <= FEW_STEPS):
+        return []
+    records = [store.record(each.key) for each in trials]
+    return contender_times(trials, records, budget.epoch_seconds if budget else {}, prepared, progress)
 
 
 def _num_steps(trial: Trial) -> int:

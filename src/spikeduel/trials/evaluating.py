@@ -17,7 +17,7 @@ from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
-from spikeduel.networks import streaming
+from spikeduel.networks import shipped, streaming
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.results.words.file_counts import described, pictures_left_out
@@ -112,6 +112,33 @@ def test_images(
     return np.array(prepared.images[chosen]), np.array(prepared.labels[chosen], np.int64), prepared.name
 
 
+def examples(model: Model, most: int, progress: Progress | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """At most `most` images to look at, evenly over the classes, of the test part of the data that `model` was trained
+    on: uint8 `[N, C, H, W]`, int64 `[N]`. None where these are not at hand: nothing is downloaded.
+
+    For a network that comes with the package, of the data beside it. No score is made of them, so that this is not
+    noted as a use of the test part.
+    """
+    progress, card = progress or Progress(), model.card
+    origin = shipped.origin_of(model.file) if model.file else None
+    try:
+        experiment = Experiment(dataset=origin.checked.dataset) if origin else trained_on(model)
+        if not data.is_at_hand(experiment.dataset):
+            raise InputError(f"{visible(experiment.dataset)[:80]} is not on this machine.")
+        prepared, split, _ = _split(card, experiment, progress)
+    except InputError as error:
+        progress.say(f"note: no sample images are at hand ({error}) Upload one, or draw.")
+        return np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
+    labels = np.array(prepared.labels[split.test], np.int64)
+    # The first of each class, then the second of each, and so on.
+    places = np.zeros_like(labels)
+    for label in np.unique(labels):
+        places[labels == label] = np.arange((labels == label).sum())
+    chosen = np.sort(np.lexsort((labels, places))[:most])
+    chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    return np.array(prepared.images[split.test[chosen]]), labels[chosen]
+
+
 def trained_on(model: Model, changed: Callable[[Experiment], Experiment] = lambda its: its) -> Experiment:
     """An experiment on the data that `model` was trained on: that of the run in whose folder its file lies, else on
     the data set, or folder, of the name that its card has; and `changed`, such as to a new place.
@@ -177,8 +204,18 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
 def _test_part(
     card: ModelCard, experiment: Experiment, progress: Progress, store: Store | Path | str | None
 ) -> tuple[Prepared, Split, bool]:
+    """What `_split` gives. That the test part was asked is noted."""
+    prepared, split, trained = _split(card, experiment, progress)
+    try:
+        (store if isinstance(store, Store) else Store(store)).note_test_use(AskedImages.of(prepared, split.test))
+    except InputError as error:
+        progress.say(f"this use of the test images is not counted: {error}")
+    return prepared, split, trained
+
+
+def _split(card: ModelCard, experiment: Experiment, progress: Progress) -> tuple[Prepared, Split, bool]:
     """The data as the model of `card` takes them, their split, and whether the model was trained on it: then it is the
-    split that it was trained by. That its test part was asked is noted.
+    split that it was trained by.
     """
     prepared, known = _prepared(card, experiment, progress), card.trained_on
     grouped = prepared
@@ -195,10 +232,6 @@ def _test_part(
         split = data.split(grouped, replace(experiment, **as_then), known.get("fold") or 0)
     else:
         split = data.split(prepared, experiment)
-    try:
-        (store if isinstance(store, Store) else Store(store)).note_test_use(AskedImages.of(prepared, split.test))
-    except InputError as error:
-        progress.say(f"this use of the test images is not counted: {error}")
     return prepared, split, trained
 
 

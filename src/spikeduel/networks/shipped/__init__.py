@@ -22,6 +22,11 @@ def origins() -> list[Origin]:
     return [typed.read_json(FOLDER / f"{name}.json", Origin) for name in names()]
 
 
+def origin_of(file: Path) -> Origin | None:
+    """What is known of the network in `file`, if it comes with the package."""
+    return next((each for each in origins() if file == FOLDER / f"{each.name}.safetensors"), None)
+
+
 def located(path: Path) -> Path:
     """`path`, or the file of the shipped network of that name, unless there is a file of that name."""
     inside = FOLDER / f"{path}.safetensors"

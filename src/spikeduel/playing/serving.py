@@ -1,0 +1,195 @@
+"""The page's server: what it gives out, what it refuses, and whose turn it is."""
+
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import anyio
+import msgspec
+import uvicorn
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from spikeduel.measuring.inside import look_inside
+from spikeduel.playing.table import Table
+from spikeduel.system.errors import InputError
+
+ADDRESS = "127.0.0.1"
+MOST_BYTES = 16 << 20
+"""Larger bodies are refused."""
+SLOWEST = 30
+"""Seconds in which a body has to arrive."""
+MOST_WAITING = 8
+"""Requests that wait for their turn; more are asked to come again."""
+POINTS = 8
+"""Of the attribution, which takes most of an answer's time: fewer than elsewhere, so that a slider answers at once."""
+BODY = "application/octet-stream"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every response."""
+_FILES = {
+    "/": ("playing", "play.html", "text/html"), "/play.js": ("playing", "play.js", "text/javascript"),
+    "/play.css": ("playing", "play.css", "text/css"), "/inside.js": ("reporting", "inside.js", "text/javascript"),
+    "/inside.css": ("reporting", "inside.css", "text/css"),
+}  # fmt: skip
+"""By address: the room, the file and the type of what the page is made of."""
+
+
+class _Refused(Exception):
+    """A request that is answered by a status and a sentence."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        self.status, self.sentence = status, sentence
+
+
+def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
+    """See `playing.play`."""
+    with _listening(port) as listening:
+        # Of proxies nothing is believed, and nothing is logged of who asked what.
+        config = uvicorn.Config(
+            application(table), log_level="error", access_log=False, lifespan="off", ws="none", proxy_headers=False,
+            server_header=False, limit_concurrency=64, timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
+        ready(address)
+        if browser:
+            # A browser in the terminal would not return.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    if sys.platform != "win32":  # where it would let two programs share a port
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((ADDRESS, port))
+        found.listen()
+    except OSError as error:
+        found.close()
+        why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
+        raise InputError(
+            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by --port 0."
+        ) from None
+    return found
+
+
+def application(table: Table) -> Starlette:
+    """The page of `table` as an application of its own, for any ASGI server; see this room's docstring."""
+    pages = {
+        path: Response(resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind)
+        for path, (room, name, kind) in _FILES.items()
+    }
+    pages["/about"] = Response(msgspec.json.encode(table.about()), media_type="application/json")
+
+    async def page(request: Request) -> Response:
+        return pages[request.url.path]
+
+    return Starlette(
+        routes=[
+            *(Route(path, page) for path in pages),
+            Route("/answer", partial(_answer, table, anyio.CapacityLimiter(1)), methods=["POST"]),
+        ],
+        middleware=[
+            Middleware(_WithHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False),
+        ],
+        exception_handlers={_Refused: _refused},
+    )
+
+
+async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -> Response:
+    _require_own(request)
+    try:
+        settings = table.settings(dict(request.query_params))
+        with anyio.fail_after(SLOWEST):
+            content = await _body(request)
+        if turn.statistics().tasks_waiting >= MOST_WAITING:
+            raise _Refused(503, "Others are asking too: this page asks again in a moment.")
+        async with turn:
+            if await request.is_disconnected():
+                return Response(status_code=499)
+            found = await run_sync(_answered, table, content, settings)
+    except InputError as error:
+        raise _Refused(422, str(error)) from None
+    except TimeoutError:
+        raise _Refused(408, "The image took too long to arrive: send it again.") from None
+    except _Refused:
+        raise
+    # Networks may be the user's own code, which can raise anything.
+    except Exception as error:
+        kind = type(error).__name__
+        raise _Refused(500, f"The models could not answer ({kind}): choose another setting or image.") from error
+    return Response(found, media_type="application/json")
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    # What is left of a body is not waited for.
+    said = msgspec.json.encode({"error": error.sentence})
+    return Response(said, error.status, {"Connection": "close"}, "application/json")
+
+
+def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
+    sample = settings.get("sample")
+    truth = None if content or sample is None else table.card.classes[table.labels[sample]]
+    image = table.image(content, settings)
+    return msgspec.json.encode(look_inside(table.players(settings), image, truth, points=POINTS))
+
+
+def _require_own(request: Request) -> None:
+    """Raises `_Refused` for what a page of somebody else's can make a browser send."""
+    own = f"http://{request.headers.get('host')}"
+    if request.headers.get("origin", own) != own or request.headers.get("sec-fetch-site", "none") not in (
+        "same-origin", "none",
+    ):  # fmt: skip
+        raise _Refused(403, "Only the page itself may ask.")
+    if request.headers.get("content-type") != BODY:
+        raise _Refused(415, f"Send an image as {BODY}.")
+
+
+async def _body(request: Request) -> bytes:
+    """The body, of at most `MOST_BYTES`. Raises `_Refused`."""
+    parts, size = [], 0
+    claimed = request.headers.get("content-length", "0")
+    async for part in request.stream():
+        size += len(part)
+        if max(size, int(claimed) if claimed.isdigit() else 0) > MOST_BYTES:
+            raise _Refused(413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one.")
+        parts.append(part)
+    return b"".join(parts)
+
+
+class _WithHeaders:
+    """Adds `HEADERS` to every response of `app`, refusals included."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def sending(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
+            await send(message)
+
+        await self.app(scope, receive, sending)

@@ -1,0 +1,170 @@
+"""What lies on the table: the models that answer, their sample images, and an answer under other settings."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from msgspec import Meta
+from PIL import Image
+
+from spikeduel.data import pictures
+from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
+from spikeduel.networks.building import build
+from spikeduel.networks.models import Model, ModelCard, by_name
+from spikeduel.settings import Experiment
+from spikeduel.settings.fields import parsed
+from spikeduel.spiking.encoders import ENCODERS
+from spikeduel.spiking.neurons import Neuron
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.progress import Progress
+from spikeduel.trials import evaluating
+
+MOST_MODELS = 4
+MOST_STEPS = 64
+"""More time steps are refused, unless a model has more of its own: all who play wait for an answer."""
+MOST_SAMPLES = 20
+SAMPLE_SIDE = 64
+"""Pixels of a sample's picture to choose it by, at most."""
+_OF_NEURONS = ("threshold", "beta")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Models by name, with the same classes and preprocessing; `samples` uint8 `[N, C, H, W]` and `labels` `[N]`.
+
+    Nothing on it is ever changed.
+    """
+
+    models: Mapping[str, Model]
+    samples: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def card(self) -> ModelCard:
+        """Of one of the models: what they have in common."""
+        return next(iter(self.models.values())).card
+
+    @property
+    def most_steps(self) -> int:
+        """So many time steps can be asked for."""
+        return max(MOST_STEPS, *(model.card.num_steps or 1 for model in self.models.values()))
+
+    @cached_property
+    def kinds(self) -> dict[str, Any]:
+        """The settings of an answer, each with the type that limits its values."""
+        as_trained = {field.name: field.type for field in fields(Experiment)}
+        return {
+            "sample": Annotated[int, Meta(ge=0, le=max(0, len(self.samples) - 1))],
+            "num_steps": Annotated[int, Meta(ge=1, le=self.most_steps)],
+            **{name: as_trained[name] for name in _OF_NEURONS},
+            # Never as text alone: a name of the form module:attribute would be imported.
+            "encoding": Literal[tuple(ENCODERS)],
+            "corruption": Literal[tuple(CORRUPTIONS)],
+            "severity": Annotated[int, Meta(ge=SEVERITIES[0], le=SEVERITIES[-1])],
+        }
+
+    def about(self) -> dict[str, Any]:
+        """What the page is told at start: the models, the limits of the settings, and the samples as pictures."""
+        return {
+            "models": [
+                {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
+                for name, model in self.models.items()
+            ],
+            "most_steps": self.most_steps,
+            "encodings": {name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()},
+            "corruptions": list(CORRUPTIONS),
+            "severities": len(SEVERITIES),
+            "samples": [
+                {"picture": _data_uri(image), "label": self.card.classes[label]}
+                for image, label in zip(self.samples, self.labels, strict=True)
+            ],
+            "dark": self._is_dark() != self.card.preprocessing.invert,
+        }
+
+    def _is_dark(self) -> bool:
+        """Whether prepared images are light on dark: at their borders. So it is where there are none to look at."""
+        border = np.concatenate([self.samples[..., 0, :].ravel(), self.samples[..., -1, :].ravel()])
+        return not border.size or bool(np.median(border) < 128)
+
+    def settings(self, given: Mapping[str, str]) -> dict[str, Any]:
+        """`given` texts as the values of settings. Raises `InputError` for an unknown one, or a value out of limits."""
+        for name in given:
+            if name not in self.kinds:
+                raise unknown("setting", visible(name)[:60], self.kinds)
+        return {name: parsed(name, text[:200], self.kinds[name]) for name, text in given.items() if text}
+
+    def image(self, content: bytes, settings: Mapping[str, Any]) -> np.ndarray:
+        """uint8 `[C, H, W]`: of the picture file in `content`, else the sample; corrupted, if `settings` say so.
+
+        Raises `InputError`.
+        """
+        sample = settings.get("sample")
+        if content:
+            image = pictures.prepared_content(content, self.card.preprocessing)
+        elif sample is not None and sample < len(self.samples):
+            image = self.samples[sample]
+        else:
+            raise InputError("no image was given: choose a sample, upload an image, or draw one.")
+        if name := settings.get("corruption"):
+            number = np.array([0 if content else sample])
+            image = corrupt(name, torch.from_numpy(image[None].copy()), settings.get("severity", 3), number)[0].numpy()
+        return image
+
+    def players(self, settings: Mapping[str, Any]) -> dict[str, Model]:
+        """The models, those of them anew that take another of `settings`. Raises `InputError`."""
+        return {name: _with(model, settings) for name, model in self.models.items()}
+
+
+def laid(models: Sequence[Model], progress: Progress | None = None) -> Table:
+    """A table of `models`, with samples where the data that the first was trained on are at hand. Raises `InputError`
+    where they cannot look at the same image.
+    """
+    if not 1 <= len(models) <= MOST_MODELS:
+        raise InputError(f"give from one to {MOST_MODELS} models, not {len(models)}.")
+    first = models[0].card
+    if first.preprocessing.binning is not None:
+        raise InputError(f"{first.contender} takes recordings, which `spikeduel inspect` shows; play is for images.")
+    for model in models[1:]:
+        if model.card.preprocessing != first.preprocessing:
+            raise InputError(f"{model.card.contender} and {first.contender} prepare images differently: play one each.")
+        if model.card.classes != first.classes:
+            raise InputError(f"{model.card.contender} and {first.contender} know other classes: play one each.")
+    return Table(by_name(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
+
+
+def _data_uri(image: np.ndarray) -> str:
+    """A small picture of uint8 `[C, H, W]` as the address of itself."""
+    picture, file = Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)), io.BytesIO()
+    picture.thumbnail((SAMPLE_SIDE, SAMPLE_SIDE))
+    picture.save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+def takes(model: Model) -> dict[str, Any]:
+    """The settings that can be changed in a model, with its own values: none if it does not spike."""
+    card = model.card
+    if card.encoding is None or card.foreign is not None:
+        return {}
+    neurons = [layer for layer in model.module.modules() if isinstance(layer, Neuron)]
+    # One that is learned, or differs between neurons, is a tensor and comes with the weights.
+    same = [name for name in _OF_NEURONS if all(isinstance(getattr(each, name, None), float) for each in neurons)]
+    of_neurons = {name: card.network[name] for name in same if name in card.network}
+    return {"num_steps": card.num_steps, **of_neurons, "encoding": card.encoding}
+
+
+def _with(model: Model, settings: Mapping[str, Any]) -> Model:
+    own = takes(model)
+    changes = {name: value for name, value in settings.items() if name in own and value != own[name]}
+    if not changes:
+        return model
+    network = model.card.network | {name: value for name, value in changes.items() if name in _OF_NEURONS}
+    rest = {name: value for name, value in changes.items() if name not in _OF_NEURONS}
+    card = replace(model.card, network=network, **rest)
+    module = build(card)
+    module.load_state_dict(model.module.state_dict())
+    return Model(module.eval(), card, model.precision, model.file)

@@ -1,0 +1,220 @@
+"""The page in a real browser."""
+
+import io
+import shutil
+import socket
+import threading
+import time
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+
+from spikeduel.networks.model_files import load_model
+from spikeduel.playing.serving import application
+from spikeduel.playing.table import laid
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: chromium")
+ANSWERED = "#inside[aria-busy=false] .sdi-model"
+
+
+@pytest.fixture(scope="module")
+def address():
+    """The page of the default models, served in a thread."""
+    table = laid([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        server = uvicorn.Server(uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none"))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def opened(browser, address):
+    """A function that opens the page for a visitor of their own; at the end nobody's console has errors."""
+    contexts, errors, asked = [], [], []
+
+    def open_page(width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(address)
+        page.wait_for_selector(ANSWERED)
+        return page
+
+    open_page.errors = errors
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not errors
+    assert all(url.startswith((address, "data:")) for url in asked)
+
+
+def summary(page, *said):
+    """The lines of the summary, once `said` are all in it."""
+    for text in said:
+        page.wait_for_function("text => document.querySelector('#summary').innerText.includes(text)", arg=text)
+    return page.inner_text("#summary").split("\n")
+
+
+def lif(page):
+    return next(line for line in summary(page, "vgg-lif: ") if line.startswith("vgg-lif: "))
+
+
+def png(side=40):
+    file = io.BytesIO()
+    Image.fromarray(np.tile(np.arange(side, dtype=np.uint8) * 6, (side, 1))).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload(page, name, content):
+    page.set_input_files("#upload", {"name": name, "mimeType": "image/png", "buffer": content})
+
+
+def move(page, name, value):
+    """Moves a slider, or chooses from a list, as an input of the user's."""
+    page.eval_on_selector(
+        f"#setting-{name}",
+        "(input, value) => { input.value = value; input.dispatchEvent(new Event('input', { bubbles: true })); }",
+        str(value),
+    )
+
+
+def test_an_upload_a_drawing_and_a_slider_are_answered(opened):
+    page = opened()
+    assert summary(page, "vgg-relu: ")[0] == "A sample: T-shirt/top"
+    upload(page, "boot.png", png())
+    summary(page, "Your file: boot.png", "vgg-lif: ", "vgg-relu: ")
+    page.locator("#drawing").scroll_into_view_if_needed()
+    box = page.locator("#drawing").bounding_box()
+    for across in (0.35, 0.65):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + 10)
+        page.mouse.down()
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] - 10, steps=5)
+        page.mouse.up()
+    summary(page, "Your drawing", "of 4 on")
+    move(page, "num_steps", 10)
+    summary(page, "Your drawing", "of 10 on")
+    page.click("#reset")
+    summary(page, "Your drawing", "of 4 on")
+
+
+def test_threshold_and_corruption_reach_the_networks(opened):
+    page = opened()
+    spikes = page.inner_text(".sdi-cost")
+    move(page, "threshold", 1.5)
+    page.wait_for_function("before => document.querySelector('.sdi-cost').innerText !== before", arg=spikes)
+    image = "document.querySelector('#inside canvas').toDataURL()"
+    before = page.evaluate(image)
+    assert page.is_disabled("#setting-severity")
+    move(page, "corruption", "noise")
+    page.wait_for_function(f"before => {image} !== before", arg=before)
+    assert page.is_enabled("#setting-severity")
+
+
+def test_what_does_not_apply_to_the_cnn_is_said(opened):
+    page = opened()
+    groups = {
+        "vgg-lif only": ["num_steps", "threshold", "beta", "encoding"],
+        "All networks": ["corruption", "severity"],
+    }
+    for legend, names in groups.items():
+        group = page.locator("fieldset", has=page.locator("legend", has_text=legend))
+        assert [group.locator(f"#setting-{name}").count() for name in names] == [1] * len(names)
+    assert "vgg-relu does not spike" in page.inner_text("#who")
+
+
+def test_the_step_stays_when_a_setting_is_moved(opened):
+    page = opened()
+    page.press(".sdi-controls input", "Home")
+    move(page, "beta", 0.9)
+    page.wait_for_selector("#inside[aria-busy=true]", state="attached")
+    page.wait_for_selector(ANSWERED)
+    assert page.inner_text(".sdi-controls output") == "step 1 of 4"
+
+
+def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
+    page = opened()
+    upload(page, "broken.png", b"this is no picture")
+    page.wait_for_selector("#error:not([hidden])")
+    assert "cannot be read as an image" in page.inner_text("#error")
+    assert any("422" in error for error in opened.errors)
+    opened.errors.clear()  # the browser's own line on the refusal
+    move(page, "num_steps", 6)
+    summary(page, "A sample: T-shirt/top", "of 6 on")
+    assert page.is_hidden("#error")
+    page.click("#samples button:nth-child(5)")
+    summary(page, "A sample: Pullover", "vgg-lif: ")
+    assert page.is_hidden("#error")
+    page.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([new Uint8Array(17 << 20)], "huge.png"));
+        document.querySelector("#upload-part").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+    }""")
+    assert "16 MB" in page.inner_text("#error")
+
+
+def test_two_visitors_at_once_stay_apart(opened):
+    one, other = opened(), opened()
+    alone = {}
+    for page, number in ((one, 5), (other, 19)):
+        page.click(f"#samples button:nth-child({number})")
+        label = page.get_attribute(f"#samples button:nth-child({number})", "title")
+        summary(page, f"A sample: {label}", "vgg-lif: ")
+        alone[page] = page.inner_text("#summary"), page.inner_text(".sdi-cost")
+    for _ in range(3):
+        for page in (one, other):
+            move(page, "threshold", 1.2)
+        for page in (one, other):
+            page.click("#reset")
+    for page in (one, other):
+        deadline = time.monotonic() + 20
+        while (page.inner_text("#summary"), page.inner_text(".sdi-cost")) != alone[page]:
+            assert time.monotonic() < deadline
+            page.wait_for_timeout(50)
+
+
+def test_it_works_by_keyboard_alone(opened):
+    page = opened()
+    page.focus("#samples button:nth-child(3)")
+    page.keyboard.press("Enter")
+    summary(page, "A sample: Trouser")
+    page.focus("#drawing")
+    page.keyboard.press("Enter")
+    for _ in range(6):
+        page.keyboard.press("ArrowDown")
+    summary(page, "Your drawing")
+    ink = "canvas => canvas.getContext('2d').getImageData(112, 150, 1, 1).data[0]"
+    assert page.eval_on_selector("#drawing", ink) == 255
+    page.focus("#setting-num_steps")
+    page.keyboard.press("ArrowRight")
+    summary(page, "of 5 on")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_and_axe_finds_nothing_serious(opened, width, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page = opened(width, scheme)
+    for part in ("html", "#given", "#image", "#settings", "#answer"):
+        assert page.eval_on_selector(part, "each => each.scrollWidth - each.clientWidth") <= 0, part
+    found = axe.Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []

@@ -1,0 +1,223 @@
+"""What README and docs/ say is true: tables are those of the results files, commands exist, and code runs.
+
+Python runs as it stands on the page, block after block, in a folder with a few pictures. A block that begins with
+`# NAME.py` is written into that file. Of commands each name and option is looked up; blocks below `<!-- run -->` are
+run, with `QUICK` settings and without making the report; others say why they are not.
+"""
+
+import importlib.util
+import json
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer.main
+from PIL import Image
+from typer.testing import CliRunner
+
+import spikeduel as sd
+from spikeduel.cli import app
+from spikeduel.measuring import energy
+from spikeduel.measuring.energy import accounting
+from spikeduel.results.words import answer
+
+ROOT = Path(__file__).parent.parent
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+BLOCK = re.compile(r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+QUICK = {
+    "compare": ["--epochs", "1", "--limit", "60", "--set", "width=8", "--set", "hidden=16"],
+    "export": ["--images", "20"],
+    "plan": ["--epochs", "1", "--limit", "60", "--set", "width=8"],
+}
+
+
+def blocks(page, *languages):
+    """`(mark, code)` of the blocks of these languages on a page."""
+    return [(mark, code) for mark, language, code in BLOCK.findall(PAGES[page]) if language in languages]
+
+
+def having(*languages, mark=None):
+    """The pages that have such blocks."""
+    return [page for page in PAGES if any(mark in (None, found) for found, _ in blocks(page, *languages))]
+
+
+@pytest.fixture
+def folder(tmp_path, random):
+    """Pictures of two classes, and new ones."""
+    for name, side in {"my_images": 30, "other_images": 4}.items():
+        for label, brightest in {"cat": 120, "dog": 255}.items():
+            (tmp_path / name / label).mkdir(parents=True)
+            for index in range(side):
+                picture = Image.fromarray(random.integers(0, brightest, (12, 12), dtype=np.uint8))
+                picture.save(tmp_path / name / label / f"{index}.png")
+    (tmp_path / "new").mkdir()
+    for name in ("new/cat.jpg", "new/dog.jpg", "one.png", "two.png", "shoe.png"):
+        Image.fromarray(random.integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def importing(folder, monkeypatch):
+    """Modules of the folder can be imported, and are forgotten afterwards."""
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(folder))
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+            del sys.modules[name]
+
+
+def write_modules(page, folder):
+    """Writes the blocks that begin with a file's name into that file, and returns the others."""
+    others = []
+    for _, code in blocks(page, "python"):
+        named = re.match(r"# (\w+\.py)", code)
+        if not named:
+            others.append(code)
+            continue
+        with (folder / named[1]).open("a", encoding="utf-8") as file:
+            file.write(code)
+    return others
+
+
+@pytest.mark.parametrize("page", having("python"))
+@pytest.mark.usefixtures("known_data", "unreported", "importing")
+def test_its_python_runs(page, folder):
+    known = set(sd.MEASURES)
+    namespace = {"__name__": page}
+    try:
+        for code in write_modules(page, folder):
+            exec(compile(code, f"{page}.md", "exec"), namespace)
+    finally:
+        for name in set(sd.MEASURES) - known:
+            del sd.MEASURES[name]
+
+
+def commands(code):
+    """The lines of a block that call spikeduel, as words."""
+    lines = [shlex.split(line, comments=True) for line in code.replace("\\\n", "").splitlines()]
+    return [words[1:] for words in lines if words and words[0].endswith("spikeduel") and len(words) > 1]
+
+
+@pytest.mark.parametrize("page", having("bash", mark="run"))
+@pytest.mark.usefixtures("known_data", "unreported", "importing")
+def test_its_commands_run(page, folder):
+    write_modules(page, folder)
+    for mark, code in blocks(page, "bash"):
+        if mark == "run":
+            for words in commands(code):
+                arguments = [path for word in words for path in expanded(word, folder)]
+                result = CliRunner().invoke(app, [*arguments, *QUICK.get(words[0], ())])
+                assert result.exit_code == 0, f"{' '.join(arguments)}\n{result.output}"
+
+
+def expanded(word, folder):
+    """`word`, or the paths that it stands for: … is the end of a run's name, * any name."""
+    pattern = word.replace("…", "*")
+    found = sorted(str(path.relative_to(folder)) for path in folder.glob(pattern)) if "*" in pattern else []
+    return found or [word]
+
+
+def test_every_block_of_commands_is_run_or_says_why_not():
+    for page in PAGES:
+        for mark, code in blocks(page, "bash", "powershell"):
+            assert mark, f"{page}: {code}"
+
+
+def in_the_text(page):
+    """The commands in sentences, between backticks."""
+    return [shlex.split(text)[1:] for text in re.findall(r"`(spikeduel [a-z][^`#]*)`", PAGES[page].replace("\n", " "))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_and_option_it_names_exists(page):
+    root = typer.main.get_command(app)
+    named = [words for _, code in blocks(page, "bash", "powershell") for words in commands(code)]
+    for text in [*named, *in_the_text(page)]:
+        words, command = list(text), root
+        while words and hasattr(command, "commands"):
+            assert words[0] in command.commands or words[0].startswith("--"), text
+            command = command.commands[words.pop(0)] if words[0] in command.commands else words.clear() or command
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options | {"--help"}, text
+
+
+def test_the_names_in_its_python_and_text_exist():
+    for page, text in PAGES.items():
+        for name in set(re.findall(r"\bsd\.(\w+)", text)):
+            assert hasattr(sd, name), f"{page}: {name}"
+
+
+def test_the_api_page_has_every_public_name():
+    named = set(re.findall(r"(?:auto\w+::|entries\}) (?:spikeduel\.)?(\w+)", PAGES["api"]))
+    named |= set(re.findall(r"`sd\.(\w+)", PAGES["api"]))
+    assert set(sd.__all__) - named == {"__version__"}
+
+
+def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():
+    text = " ".join(PAGES["reading"].split())
+    for said in (answer.RULE, *answer.MEANINGS.values(), *answer.TITLES.values()):
+        assert said in text
+
+
+def test_the_page_on_installing_has_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for extra in set(extras) - {"dev", "tune"}:
+        assert f"| `{extra}` |" in PAGES["installing"], extra
+
+
+def test_the_readme_is_two_screens():
+    assert len(PAGES["README"].splitlines()) <= 80
+
+
+@pytest.mark.parametrize(("page", "read"), [("energy-tables", energy.read), ("accountings", accounting.read)])
+def test_its_files_are_read(page, read, tmp_path):
+    found = blocks(page, "toml")
+    assert found
+    for index, (_, code) in enumerate(found):
+        (tmp_path / f"{index}.toml").write_text(code, encoding="utf-8")
+        read(str(tmp_path / f"{index}.toml"))
+
+
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("section", ["records", "events", "study", "found", "energy", "speed"])
+def test_the_tables_are_those_of_the_results_files(section, tables):
+    text = (ROOT / tables.SECTIONS[section]).read_text(encoding="utf-8")
+    between = text.split(tables.begin(section))[1].split(tables.end(section))[0]
+    assert between.strip() == tables.table(section).strip()
+
+
+def test_a_record_of_one_seed_has_no_deviation(tables):
+    assert tables.mean([0.9, 0.92]) == "91.00 ± 1.41"
+    assert tables.mean([0.9]) == "90.00"
+
+
+def test_the_court_is_that_of_its_results_file():
+    (case, *_), *_ = [run["cases"] for run in json.loads((ROOT / "benchmarks/results/court.json").read_text())["runs"]]
+    found, flips = case["cheaper_in"], {each["accounting"]: each["flips"] for each in case["rulings"]}
+    rates = [flip["value"] for name in ("syops", "memory") for flip in flips[name] if flip["axis"] == "rate"]
+    text = " ".join(PAGES["energy"].split())
+    assert (
+        f"in {found['spiking']} of {case['judged']} accountings, dearer in {found['other']}, and {found['open']} leave"
+        in text
+    )
+    for rate in (case["rate"], *rates):
+        assert f"{100 * rate:.1f} %" in text
+
+
+def test_results_files_hold_no_path():
+    paths = list((ROOT / "benchmarks" / "results").glob("*.json"))
+    assert paths
+    for path in paths:
+        assert not re.search(r'"/\w+', path.read_text()), path
