@@ -270,7 +270,7 @@ def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_pa
         assert entry.test.n == 179
     assert Tuned(num_trials=3, most_epochs=1) in comparison.results.comparison.caveats
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "<h2>Tuning</h2>" in page
+    assert '<section id="tuning"' in page
 
 
 def test_a_tuned_runs_folder_leads_to_the_same_again(tuned, tmp_path, unreported):
