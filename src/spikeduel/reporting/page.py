@@ -248,7 +248,7 @@ def _of_results(results: Results, table: energy.Table) -> Drawings:
         recordings = results.comparison.controls[0].of_recordings
         yield "controls", partial(recorded.time_controls if recordings else figures.controls, results)
     yield "pareto", partial(pareto.pareto, results, table)
-    yield "answer", partial(pareto.pareto, results, table, glance=True)
+    yield "answer", partial(pareto.at_a_glance, results)
     if results.court:
         for case in court_words.shown(results.court):
             yield court_words.figure_name(case), partial(court.chart, case, results.court, colours)

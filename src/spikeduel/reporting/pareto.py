@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 
 from spikeduel.measuring import energy
 from spikeduel.reporting import anytime, style
+from spikeduel.results.answer import answer
 from spikeduel.results.costs import MEMORIES, Operations, Range
 from spikeduel.results.rankings import control_results, joules_of, mean, mean_range
 from spikeduel.results.run import Results
@@ -31,6 +32,7 @@ KINDS: dict[str, dict[str, Any]] = {
 """What a point is, and how it is marked."""
 CONTROLS = {"relu_twin": "ReLU twin", "quantised_twin": "quantised twin"}
 """Those of `KINDS` that are controls, by their names in `Trial.controls`."""
+_TIME = "one answer, from input to label (measured on this machine)"
 _BAR = 0.3
 """How faint the bar is that goes to where nothing is skipped."""
 MOST_STEPS = 128
@@ -78,7 +80,7 @@ class Point:
         return {
             "contender": self.contender, "network": self.kind, "accuracy, %": 100 * self.accuracy,
             "standard deviation, points": 100 * self.deviation or None, "energy, J": low,
-            "energy with nothing skipped, J": high if high != low else None, "time, s": self.seconds,
+            "energy at most, J": high if high != low else None, "time, s": self.seconds,
         }  # fmt: skip
 
 
@@ -131,25 +133,22 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
     return kept
 
 
-def pareto(results: Results, table: energy.Table, glance: bool = False) -> Figure | None:
+def pareto(results: Results, table: energy.Table) -> Figure | None:
     """Accuracy against energy as estimated by `table`, and against the measured time of one image.
 
-    None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit
-    takes its images step by step, as a stream, which takes longer a step than
-    all steps in one call. Both axes of cost are logarithmic. A line joins the Pareto `front`; bars are a standard
-    deviation over seeds on either side. A panel shows those whose cost is known. At a
-    `glance` there is the first panel alone, without a legend.
+    None where neither is known. A bar goes from zeros skipped by all to nothing skipped. Early exit takes its images
+    step by step, as a stream, which takes longer a step than all steps in one call. Both axes of cost are logarithmic.
+    A line joins the Pareto `front`; bars are a standard deviation over seeds on either side. A panel shows those whose
+    cost is known.
     """
     known = points(results, table)
-    time = "one answer, from input to label (measured on this machine)"
     panels = [
         ("energy", anytime.energy_label(table), [(point, point.joules) for point in known if point.joules], "J"),
-        ("time", time, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
+        ("time", _TIME, [(point, _exactly(point.seconds)) for point in known if point.seconds], "s"),
     ]
-    panels = [panel for panel in panels if panel[2]][: 1 if glance else None]
+    panels = [panel for panel in panels if panel[2]]
     if not panels:
         return None
-    figure, all_axes = style.new_panels(len(panels), 3.0 if glance else 3.6, sharey=True)
     handles = [
         style.key(kind, marker=look["marker"], linestyle="none", markersize=9 if look["marker"] == "*" else 5.5,
                   markerfacecolor=look.get("facecolors", style.QUIET))
@@ -158,8 +157,34 @@ def pareto(results: Results, table: energy.Table, glance: bool = False) -> Figur
     if panels[0][0] == "energy":
         handles.append(style.key("to nothing skipped", linewidth=2.5, alpha=_BAR))
     handles.append(style.key("Pareto front", linewidth=1.0, linestyle=style.DASHED))
-    if not glance:
-        style.legend(figure, handles, len(handles))
+    return _drawn(panels, 3.6, handles)
+
+
+def at_a_glance(results: Results) -> Figure | None:
+    """Accuracy against cost by the numbers of the answer's table: energy with memory, or where that is not known the
+    time of an answer. None where neither is.
+    """
+    found, colours = answer(results), style.contender_colours(results.trials)
+    costs, x, unit = found.lead("energy").values, "energy of one answer, with memory (estimate)", "J"
+    if not costs:
+        costs, x, unit = found.lead("answer").values, _TIME, "s"
+    shown = []
+    for name, spent in costs.items():
+        trials = results.of(name)
+        kind = "spiking" if trials[0].spiking else "without spikes"
+        over_seeds = _over_seeds([trial.test.accuracy for trial in trials if trial.test])
+        energy_or_time = {"joules": spent} if unit == "J" else {"joules": None, "seconds": spent.low}
+        shown.append((Point(name, kind, name, colours[name], *over_seeds, **energy_or_time), spent))
+    return _drawn([("", x, shown, unit)], 3.0) if shown else None
+
+
+def _drawn(
+    panels: Sequence[tuple[str, str, list[tuple[Point, Range]], str]], height: float, handles: Sequence[Any] = ()
+) -> Figure:
+    """A figure of `panels`: (title, title of the axis, points and what they cost, unit)."""
+    figure, all_axes = style.new_panels(len(panels), height, sharey=True)
+    if handles:
+        style.legend(figure, list(handles), len(handles))
     for axes, (title, x, shown, unit) in zip(all_axes, panels, strict=True):
         style.quiet(axes, title, x=x, y="accuracy on the test set", grid=True)
         _draw(axes, shown)

@@ -1,5 +1,7 @@
 """The answer in one line, in a small table, and what would settle it: for terminal and page alike."""
 
+from typing import NamedTuple
+
 from spikeduel.results import caveats as c
 from spikeduel.results.answer import NOTICEABLE, Answer, Lead, Quantity, Step, Why, answer, case_of
 from spikeduel.results.costs import Range
@@ -95,24 +97,50 @@ def _energy(found: Answer, results: Results) -> str:
     return f" {case.spiking} takes less energy in {cheaper} of {case.judged} published accountings."
 
 
-def rows(results: Results) -> list[dict[str, str]]:
-    """A row for each contender, a star at the one that leads; by how much it leads; and how sure that is."""
-    found = answer(results)
-    table = [
-        {"": name, **{TITLES[lead.quantity]: _cell(results, name, lead) for lead in found.leads}}
-        for name in results.contenders
+class Cell(NamedTuple):
+    """What a contender has of one quantity: a mean as text, its spread over seeds, and whether it leads."""
+
+    mean: str
+    spread: str
+    leads: bool
+
+    def __str__(self) -> str:
+        return f"{self.mean}{f' ± {self.spread}' if self.spread else ''}{' *' if self.leads else ''}"
+
+
+class Row(NamedTuple):
+    """One quantity: the cells of all contenders, by how much the leader leads, and how sure that is."""
+
+    quantity: Quantity
+    cells: dict[str, Cell]
+    by: str
+    sure: str
+
+
+def table(results: Results) -> list[Row]:
+    """The small table, a row a quantity."""
+    return [
+        Row(lead.quantity, {name: _cell(results, name, lead) for name in results.contenders}, by(lead), lead.sure.value)
+        for lead in answer(results).leads
     ]
-    if len(table) > 1:
-        table.append({"": "lead", **{TITLES[lead.quantity]: by(lead) for lead in found.leads}})
-        table.append({"": "how sure", **{TITLES[lead.quantity]: lead.sure.value for lead in found.leads}})
-    return table
 
 
-def _cell(results: Results, name: str, lead: Lead) -> str:
+def rows(results: Results) -> list[dict[str, str]]:
+    """The small table as text, a row a contender, a star at the one that leads; below it by how much, and how sure."""
+    found = table(results)
+    shown = [{"": name, **{TITLES[row.quantity]: str(row.cells[name]) for row in found}} for name in results.contenders]
+    if len(shown) > 1:
+        shown.append({"": "lead", **{TITLES[row.quantity]: row.by for row in found}})
+        shown.append({"": "how sure", **{TITLES[row.quantity]: row.sure for row in found}})
+    return shown
+
+
+def _cell(results: Results, name: str, lead: Lead) -> Cell:
     if name not in lead.values:
-        return "failed" if lead.quantity == "accuracy" else "–"
-    text = str(score(results.of(name), "accuracy")) if lead.quantity == "accuracy" else _value(lead, lead.values[name])
-    return f"{text} *" if name == lead.leader else text
+        return Cell("failed" if lead.quantity == "accuracy" else "–", "", False)
+    if lead.quantity == "accuracy" and (found := score(results.of(name), "accuracy")):
+        return Cell(found.mean, found.spread, name == lead.leader)
+    return Cell(_value(lead, lead.values[name]), "", name == lead.leader)
 
 
 def _value(lead: Lead, value: Range) -> str:
