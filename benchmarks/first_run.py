@@ -1,13 +1,15 @@
 """How long the first run takes and how much memory it needs: `spikeduel compare`, in an empty folder, nothing cached.
 
-    python benchmarks/first_run.py
+    python benchmarks/first_run.py [FOLDER]
 
-Run it on an idle machine. The result goes to benchmarks/results/first-run.json.
+Run it on an idle machine. The result goes to benchmarks/results/first-run.json, the run itself to FOLDER, if one is
+named. `python tools/draw_docs.py FOLDER/runs/RUN/report.html` makes the README's picture of it.
 """
 
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +19,7 @@ from pathlib import Path
 RESULT = Path(__file__).parent / "results" / "first-run.json"
 
 
-def main() -> None:
+def main(kept: str | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "SPIKEDUEL_CACHE": f"{folder}/cache", "NUMBA_CACHE_DIR": f"{folder}/numba"}
         environment.pop("SPIKEDUEL_STORE", None)
@@ -25,12 +27,15 @@ def main() -> None:
         command = [sys.executable, "-m", "spikeduel", "compare", "--json"]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=True)
         seconds = time.perf_counter() - started
+        if kept:
+            shutil.copytree(Path(folder) / "runs", Path(kept) / "runs")
     results = json.loads(done.stdout)
     measured = {
         "command": "spikeduel compare",
         "seconds": round(seconds, 1),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024,
         "environment": results["environment"],
+        "answer": results["comparison"]["answer"],
         "trials": [
             {name: trial[name] for name in ("contender", "epochs", "epoch_seconds")}
             | {"accuracy": trial["test"]["accuracy"]}
@@ -42,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
