@@ -12,6 +12,7 @@ import made_operations
 from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
 from made_operations import both, layer, macs, plain
 from made_pages import told
+from made_results import with_trials
 from spikeduel.measuring import energy
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures import DenseSNN
@@ -245,3 +246,19 @@ def test_a_border_tells_its_rates_at_powers_of_two(operations):
     for row in rows[:8]:
         rate = energy.break_even_rate(operations, twin, table, row["time steps"], MEMORIES[0])
         assert row["break-even rate"] == ("any" if np.isinf(rate) else pytest.approx(rate, rel=1e-5))
+
+
+def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
+    with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
+    rows = told(pareto.at_a_glance(with_trials(results, energy=with_memory)))
+    assert [(row["contender"], row["energy, J"], row["energy at most, J"]) for row in rows] == [
+        ("dense-snn", pytest.approx(20e-6), pytest.approx(90e-6)),
+        ("small-cnn", pytest.approx(20e-6), pytest.approx(90e-6)),
+    ]
+    assert [row["accuracy, %"] for row in rows] == [pytest.approx(85), pytest.approx(70)]
+
+
+def test_where_no_energy_is_known_it_has_the_time_of_an_answer(results):
+    rows = told(pareto.at_a_glance(with_trials(results, energy=None)))
+    assert [(row["contender"], row["time, s"]) for row in rows] == [("dense-snn", 2e-3), ("small-cnn", 5e-4)]
+    assert pareto.at_a_glance(with_trials(results, energy=None, latency=None)) is None
