@@ -58,7 +58,7 @@ def compare(
     refused = conversion.refusals(planning.plan(experiment, prepared, splits[0]))
     # Only now, so that a mistake in the data leaves no empty folders behind.
     files.require_writable(store.root)
-    runs.require_writable(out)
+    runs.require_writable(out, prepared.name)
     progress.say(announcing.of_data(prepared, splits))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)

@@ -190,7 +190,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert (done.exit_code, done.stderr) == (0, "")
     said = " ".join(done.stdout.split())
     assert "vgg-lif against vgg-relu against resnet-silu, 1 seed" in said
-    assert "vgg-lif 2 epochs, vgg-relu 2 epochs and resnet-silu 2 epochs (0.1 min a seed, as given)" in said
+    assert "vgg-lif 2 epochs, vgg-relu 2 epochs and resnet-silu 2 epochs (0.1 min a seed)" in said
     assert "It is done at" in said
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["budget"]["epochs"] == {"vgg-lif": 2, "vgg-relu": 2, "resnet-silu": 2}

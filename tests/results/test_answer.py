@@ -11,7 +11,7 @@ from spikeduel.results.court import Case, Court, Ruling
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.words.answer import headline, rows, settling
 
-SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001}
+SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001, "seeds": 6}
 
 
 def timed(contender, accuracy, ms, **changes):
@@ -30,7 +30,10 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
         (0.90, 0.895, {}, "cnn", Why.FASTER),
         (0.903, 0.9, {**SNN_BETTER, "negligible": True}, "cnn", Why.FASTER),
         (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", Why.FASTER),
-        (0.92, 0.9, {}, "snn", Why.HIGHER),
+        # Two points, and an interval without 0, of one training each: not shown of others, nor level.
+        (0.92, 0.9, {"conclusion": Conclusion.A_BETTER}, "snn", Why.HIGHER),
+        # Two points, and an interval with 0 in it.
+        (0.92, 0.9, {"half": 0.03}, "cnn", Why.FASTER),
     ],
 )
 def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(snn, cnn, made, take, why):
@@ -120,6 +123,9 @@ def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agre
     assert answer(results(slow, [pair(0.0, seeds=2)])).lead("training").sure is Sure.NOT_SHOWN
 
 
+MOST = ["spiking", "spiking", "other"]
+
+
 def ruling(number, cheaper):
     return Ruling(accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper)
 
@@ -134,10 +140,27 @@ def ruling(number, cheaper):
 )
 def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
     case = Case(spiking="snn", other="cnn", num_steps=4, rate=0.1, rulings=list(map(ruling, range(3), sides)))
-    trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
+    trials = [trial("snn", 0.9, energy=energy_of(1e-6)), trial("cnn", 0.9, energy=energy_of(2e-6))]
     found = answer(structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case])))
     energy = found.lead("energy")
     assert (energy.leader, energy.cheaper_in, energy.judged, energy.sure) == (leader, cheaper_in, 3, sure)
+
+
+def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
+    case = Case(spiking="snn", other="cnn", num_steps=4, rate=0.1, rulings=[ruling(n, s) for n, s in enumerate(MOST)])
+    trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
+    energy = answer(structs.replace(results(trials, [pair(0.0)]), court=Court(accountings=[], cases=[case]))).leads[3]
+    assert (energy.leader, energy.cheaper_in) == (None, 2)
+
+
+def test_one_training_each_shows_nothing_of_others():
+    one = pair(0.04, accuracy_a=0.92, conclusion=Conclusion.A_BETTER)
+    assert answer(duel(0.92, 0.88, made=one)).lead("accuracy").sure is Sure.THESE
+
+
+def test_trainings_of_a_moment_show_no_lead_in_time():
+    trials = [trial("snn", 0.9, seconds=[0.4]), trial("cnn", 0.9, seconds=[0.1])]
+    assert answer(results(trials, [pair(0.0)])).lead("training").sure is Sure.NOT_SHOWN
 
 
 # ---- what would settle it
@@ -166,9 +189,22 @@ def test_more_images_have_no_command():
 
 def test_the_line_names_both_and_what_is_shown():
     assert headline(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))) == (
-        "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown), but it answers 4.0 times slower here."
+        "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown; 2,000 test images, 6 seeds), but it answers "
+        "4.0 times slower here."
     )
-    assert headline(duel()).startswith("Take cnn (CNN): no difference in accuracy to snn (SNN) is shown")
+    assert headline(duel()).startswith("Take cnn (CNN): no difference in accuracy from snn (SNN) is shown")
+
+
+def test_the_line_says_that_no_training_does_better():
+    untrained = c.BelowNearestNeighbour(contenders=["snn", "cnn"], accuracy=0.97, first_fold=False)
+    assert headline(duel(caveats=[untrained])).endswith(" But an untrained nearest neighbour is better: 97.0 %.")
+
+
+def test_with_several_it_says_over_whom():
+    three = [timed("snn", 0.9, 3.0), timed("cnn", 0.91, 1.0), timed("other-cnn", 0.92, 2.0)]
+    found = rows(results(three, [pair(-0.02, b="other-cnn")]))
+    assert [row[""] for row in found] == ["snn", "cnn", "other-cnn", "lead", "over", "how sure"]
+    assert (found[4]["accuracy, %"], found[4]["answer"]) == ("snn", "snn")
 
 
 def test_the_table_has_a_star_at_who_leads():

@@ -447,8 +447,8 @@ FEW = {"groups_tested": 5, "groups": 48}
         ({**FOUND, "detectable_at_best": 0.0214}, {}, [c.MoreImages(detectable=0.0214)]),
         ({"conclusion": Conclusion.EQUIVALENT}, {}, []),
         ({"conclusion": Conclusion.A_BETTER, "seeds": 3}, {}, []),
-        ({"seeds": 1}, {}, [c.AnotherTraining()]),
-        ({"seeds": 1, "conclusion": Conclusion.A_BETTER}, {}, [c.AnotherTraining()]),
+        ({"seeds": 1, "n": 10_000}, {}, [c.AnotherTraining()]),
+        ({"seeds": 1, "n": 10_000, "conclusion": Conclusion.A_BETTER}, {}, [c.AnotherTraining()]),
         # Seeds alone are no way out where few groups are tested.
         (
             {"seeds": 1},
@@ -469,6 +469,16 @@ def test_what_would_overturn_it(changes, about, expected):
     pairs = [pair(**{"difference": 0.002, "seeds": 6, **changes})]
     assert overturned_by(dataset(**about), pairs, tuned=False) == [*expected, c.OtherSettings()]
     assert overturned_by(dataset(**about), pairs, tuned=True) == [*expected, c.MoreTuning()]
+
+
+@pytest.mark.parametrize(("num_test", "place"), [(20_000, None), (2_000, 1), (50, 0)])
+def test_of_one_seed_too_few_images_are_said_and_far_too_few_first(num_test, place):
+    found = overturned_by(dataset(), [pair(0.002, seeds=1, n=num_test)], tuned=False)
+    places = [number for number, each in enumerate(found) if isinstance(each, c.MoreImages)]
+    assert places == ([] if place is None else [place])
+    # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's luck.
+    least = 2.8 * (0.037 / num_test) ** 0.5
+    assert all(each.detectable == pytest.approx(least) for each in found if isinstance(each, c.MoreImages))
 
 
 def test_of_several_pairs_the_one_that_needs_most_seeds_counts():

@@ -103,7 +103,7 @@ def told(trials, num_held=0, times=TIMES, budget=BUDGET):
 
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(noon):
     assert told(planned()) == (
-        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed, as given). It is done at "
+        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed). It is done at "
         "12:05; measuring and the report come after it."
     )
     # Six times as long.

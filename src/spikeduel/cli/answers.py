@@ -1,5 +1,7 @@
 """What `compare` prints at its end: the answer, at a glance; with `--verbose` also everything that the report says."""
 
+import shutil
+
 import typer
 
 from spikeduel.cli.given import wrapped
@@ -18,18 +20,22 @@ def told(found: Comparison, verbose: bool = False) -> None:
     typer.echo(f"\n{wrapped(found.headline())}")
     shown = [controls.on_time(found.results)]
     shown += [sentence for each in found.results.comparison.controls for sentence in controls.claimed(each)]
-    if text := " ".join(filter(None, shown)):
+    if text := " ".join(filter(None, dict.fromkeys(shown))):
         typer.echo(wrapped(text))
-    typer.echo(f"\n{render(answer.rows(found.results), gap=2)}")
+    table = render(answer.rows(found.results), gap=2)
+    if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
+        table = render(answer.rows(found.results), gap=1)
+    typer.echo(f"\n{table}")
     if len(found.results.contenders) > 1:
         typer.echo(answer.LEGEND)
     if steps := answer.settling(found.results):
         typer.echo(f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
-            typer.echo(wrapped(shows, f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  "))
+            typer.echo(wrapped(shows, f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  "))
     more = counted(len(found.results.comparison.caveats), "caveat")
-    typer.echo(f"{more} and all numbers are in the report; --verbose prints them.\nreport: {found.out / 'report.html'}")
+    where = "" if verbose else "; --verbose prints them"
+    typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}")
 
 
 def _everything(found: Comparison) -> None:

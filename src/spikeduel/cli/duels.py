@@ -1,5 +1,6 @@
 """Commands that train networks and compare them, and those on what such runs leave."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,13 +43,18 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
         tuned = _tune(start, tune, ranges, given, given.out)
         _compare(tuned.experiment, given, strict, tuned)
         return
+    from spikeduel.settings.reading import read_experiment
     from spikeduel.trials.tuning import read_tuning
 
     if ranges is not None:
         raise InputError("--ranges says what --tune draws: give --tune N as well.")
-    file = given.experiment_file
-    beside = file and (file if file.is_dir() else file.parent) / "tuning.json"
-    _compare(start, given, strict, read_tuning(beside, start) if beside else None)
+    if (file := given.experiment_file) is None:
+        _compare(start, given, strict)
+        return
+    folder = file if file.is_dir() else file.parent
+    if given.out is None and (folder / "results.json").is_file() and start == read_experiment(folder):
+        given = replace(given, out=folder)  # the same run again
+    _compare(start, given, strict, read_tuning(folder / "tuning.json", start))
 
 
 @command(

@@ -1,10 +1,10 @@
 """Whom to take: by a stated rule, who leads in what and how surely, and what would settle it.
 
 The rule, which `words.answer.RULE` says in words. Nobody is taken where test images leak into training. Contenders that
-learned nothing are out, and those that another one is shown to be better than. Of the others, those within one point of
-the highest accuracy are level; of these the one that answers fastest on this machine is taken. The rival that is named
-beside it is the most accurate contender of the other kind, spiking or not; where all are of one kind, the most accurate
-other one.
+learned nothing are out, and those that another one is shown to be better than. Of the others, those are level with the
+most accurate one that lie within one point of it, or whose difference to it has a 95 % interval with 0 in it; of these
+the one that answers fastest on this machine is taken. The rival that is named beside it is the most accurate contender
+of the other kind, spiking or not; where all are of one kind, the most accurate other one.
 """
 
 import math
@@ -29,6 +29,9 @@ ADVISED_FOLDS, ADVISED_TRIALS = 5, 10
 NOTICEABLE = 1.1
 """The ratio of times or bytes below which nobody leads: two measurements of one thing differ as much."""
 
+SHORTEST_TRAINING = 5.0
+"""Seconds below which trainings say more about the machine than about the networks."""
+
 Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
 
 
@@ -36,10 +39,12 @@ class Sure(StrEnum):
     """How sure it is that a leader leads.
 
     `SHOWN` of accuracy: by the test of the pair; of times: in every training, and by more than two measurements differ;
-    of energy: by all accountings.
+    of energy: by all accountings. `THESE`: of these trained networks alone, one of each contender. `SAME` of bytes:
+    they differ by less than a tenth.
     """
 
     SHOWN = "shown"
+    THESE = "these models"
     NOT_SHOWN = "not shown"
     EQUIVALENT = "equivalent"
     SAME = "the same"
@@ -129,17 +134,31 @@ def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str
         return None, Why.NOTHING_LEARNED
     if len(accuracies) == 1:
         return next(iter(learned)), Why.ALONE
-    beaten = {p.other for p in results.comparison.pairs if p.conclusion.better and not p.negligible}
+    beaten = {p.other for p in results.comparison.pairs if is_shown(p)}
     left = {name: accuracy for name, accuracy in learned.items() if name not in beaten} or learned
     if len(left) == 1:
         return next(iter(left)), Why.BETTER
-    level = [name for name, accuracy in left.items() if accuracy >= max(left.values()) - LEAD]
+    best = max(left, key=left.__getitem__)
+    level = [name for name, accuracy in left.items() if accuracy >= left[best] - LEAD or _open(results, best, name)]
     if len(level) == 1 or any(name not in times for name in level):
-        return max(left, key=left.__getitem__), Why.HIGHER
+        return best, Why.HIGHER
     fastest, *others = sorted(level, key=lambda name: times[name].low)
     if all(times[name].low < NOTICEABLE * times[fastest].low for name in others):
-        return max(level, key=left.__getitem__), Why.HIGHER
+        return best, Why.HIGHER
     return fastest, Why.FASTER
+
+
+def is_shown(pair: Pair) -> bool:
+    """Whether one of two contenders is shown to be better, by more than what counts as none, and not of one training
+    each alone.
+    """
+    return pair.conclusion.better and not pair.negligible and pair.seeds > 1
+
+
+def _open(results: Results, best: str, name: str) -> bool:
+    """Whether the interval of the difference of two contenders holds 0."""
+    pair = _pair(results, best, name)
+    return pair is not None and not pair.excludes_zero
 
 
 def _rival(take: str, accuracies: Mapping[str, float], results: Results) -> str | None:
@@ -224,27 +243,30 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
         return _in_accuracy(lead, _pair(results, best, over), means[best].low - means[over].low)
     if quantity == "energy":
         return _in_energy(lead, best, over, results)
-    if means[best] == means[over]:
-        return structs.replace(lead, leader=None, sure=Sure.SAME)
     ratio = means[over].low / means[best].low if means[best].low else math.inf
+    if quantity in ("memory", "size") and ratio < NOTICEABLE:
+        return structs.replace(lead, leader=None, sure=Sure.SAME)
     apart = max(each.high for each in taken[best]) < min(each.low for each in taken[over])
-    is_shown = quantity == "size" or (ratio >= NOTICEABLE and apart and not (quantity == "answer" and _busy(results)))
+    is_timed = quantity in ("training", "answer")
+    is_shown = ratio >= NOTICEABLE and apart and not (is_timed and _busy(results))
+    if quantity == "training" and means[best].low < SHORTEST_TRAINING:
+        is_shown = False
     # JSON has no word for infinity: no number says how far one that takes nothing leads.
     by = ratio if math.isfinite(ratio) else None
     return structs.replace(lead, by=by, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN)
 
 
 def _busy(results: Results) -> bool:
-    return any(isinstance(each, c.BusyMachine) for each in results.comparison.caveats)
+    return any(isinstance(each, c.BusyMachine | c.BusyBudget) for each in results.comparison.caveats)
 
 
 def _in_accuracy(lead: Lead, pair: Pair | None, by: float) -> Lead:
     if pair and (pair.conclusion is Conclusion.EQUIVALENT or pair.negligible):
         return structs.replace(lead, by=by, sure=Sure.EQUIVALENT)
-    is_shown = pair is not None and pair.conclusion.better
-    return structs.replace(
-        lead, leader=lead.leader if by else None, by=by, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN
-    )
+    sure = Sure.NOT_SHOWN
+    if pair and pair.conclusion.better:
+        sure = Sure.SHOWN if is_shown(pair) else Sure.THESE
+    return structs.replace(lead, leader=lead.leader if by else None, by=by, sure=sure)
 
 
 def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
@@ -256,9 +278,12 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
         return structs.replace(lead, leader=None)
     cheaper = {case.spiking: len(case.found("spiking")), case.other: len(case.found("other"))}
     leader, other = sorted(cheaper, key=cheaper.__getitem__, reverse=True)
+    # By most of them, and not against what the table shows.
+    above = lead.values[other].low < lead.values[leader].low and lead.values[other].high < lead.values[leader].high
+    leads = cheaper[leader] == case.judged or (2 * cheaper[leader] > case.judged and not above)
     return structs.replace(
         lead,
-        leader=leader if cheaper[leader] > cheaper[other] else None,
+        leader=leader if leads else None,
         over=other,
         sure=Sure.SHOWN if cheaper[leader] == case.judged else Sure.NOT_SHOWN,
         cheaper_in=cheaper[leader],

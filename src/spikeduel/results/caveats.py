@@ -139,7 +139,11 @@ MoreSeeds = _kind(
     needed=Count | None, most=Count, margin=Share,
 )  # fmt: skip
 MoreImages = _kind(
-    "MoreImages", "These test images show differences from `detectable` up, with any number of seeds.", detectable=Share
+    "MoreImages",
+    "These test images show differences from `detectable` up, with any number of seeds; `assumed` where "
+    "one seed cannot say how often trainings disagree.",
+    detectable=Share,
+    assumed=(bool, False),
 )
 MoreTuning = _kind("MoreTuning", "More trials of tuning, or wider ranges.")
 OtherSettings = _kind("OtherSettings", "Settings that were tuned for nobody.")

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from spikeduel.results import caveats as c
+from spikeduel.results import power
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
 from spikeduel.results.run import Budget, Dataset, Neither, Pair, TuningRecord, twins
@@ -15,6 +16,8 @@ from spikeduel.settings import Experiment
 from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
+FAR_TOO_FEW = 3
+"""Test images that show no lead below so many points have to be more before anything else is worth doing."""
 FEW_GROUPS = 10
 """Groups tested below which what sets the groups apart can pass for what sets the contenders apart."""
 LAST_EPOCHS = 0.25
@@ -41,8 +44,7 @@ def find_caveats(
     if experiment.seeds == 1:
         found.append(c.OneSeed())
     if dataset.counts.test < SMALL_TEST_SET:
-        folds_help = not dataset.folds and dataset.split in ("stratified", "grouped")
-        found.append(c.FewTestImages(num_test=dataset.counts.test, folds_help=folds_help))
+        found.append(c.FewTestImages(num_test=dataset.counts.test, folds_help=dataset.can_fold))
     if few := few_groups(dataset, experiment.seeds):
         found.append(few)
     found += _of_accuracies(dataset, trials, stops=experiment.patience is not None)
@@ -141,12 +143,24 @@ def overturned_by(dataset: Dataset, pairs: Sequence[Pair], tuned: bool) -> list[
         found.append(few)
     undecided = [pair for pair in pairs if pair.conclusion is Conclusion.INCONCLUSIVE]
     if seeds == 1:
-        found.append(c.AnotherTraining())
+        found += _of_one_seed(dataset, pairs, bool(few))
     elif too_few := [pair.fewest_seeds for pair in undecided if pair.seeds < pair.fewest_seeds]:
         found.append(c.EnoughSeeds(fewest=max(too_few)))
     elif undecided:
         found += _seeds_or_images(undecided, bool(few))
     return [*found, c.MoreTuning() if tuned else c.OtherSettings()]
+
+
+def _of_one_seed(dataset: Dataset, pairs: Sequence[Pair], few_groups: bool) -> list[Overturn]:
+    """Another training; and more images, where these show no lead of a point, as trainings usually disagree. They come
+    first where they are far too few.
+    """
+    luck = power.assumed_luck(power.ASSUMED_SPREADS[0], pairs[0].n, dataset.effective_groups_tested)
+    least = min(1.0, power.IN_REACH * luck.images)
+    found: list[Overturn] = [c.AnotherTraining()]
+    if least > power.LEAD and not few_groups:
+        found.insert(0 if least > FAR_TOO_FEW * power.LEAD else 1, c.MoreImages(detectable=least, assumed=True))
+    return found
 
 
 def _seeds_or_images(undecided: Sequence[Pair], few_groups: bool) -> list[Overturn]:
@@ -179,7 +193,7 @@ def few_groups(dataset: Dataset, seeds: int) -> c.FewGroups | None:
     effective = dataset.effective_groups_tested or tested
     if not tested or not known or not effective or effective >= FEW_GROUPS:
         return None
-    folds_help = tested < known and dataset.split == "grouped"
+    folds_help = tested < known and dataset.split == "grouped" and dataset.can_fold
     one_seed = seeds == 1 and tested < FEWEST_GROUPS
     uneven = effective if tested - effective >= 0.5 else None
     return c.FewGroups(tested=tested, known=known, one_seed=one_seed, folds_help=folds_help, effective=uneven)

@@ -38,8 +38,9 @@ class Dataset(Frozen):
     `effective_groups_tested` is how many groups of one size would weigh as much as those of the test images;
     `test_uses` how many models were asked about these test images from this store, `test_uses_here` how many of them
     are this run's, `tested_every_epoch` in how many trainings they were asked after every epoch (`optimism`).
-    `labels`: judged by the trained networks, on images that they were not trained on; `suspect_labels` are the surest
-    of those that look wrong (all stand in labels.csv).
+    `own_validation`: the data have a validation set of their own, and no test set. `labels`: judged by the trained
+    networks, on images that they were not trained on; `suspect_labels` are the surest of those that look wrong (all
+    stand in labels.csv).
     """
 
     name: str
@@ -55,6 +56,7 @@ class Dataset(Frozen):
     effective_groups_tested: float | None = None
     shared_groups: Share | None = None
     notes: list[str] = []
+    own_validation: bool = False
     audit: Audit | None = None
     test_uses: Count | None = None
     test_uses_here: Count | None = None
@@ -67,6 +69,11 @@ class Dataset(Frozen):
     def noun(self) -> str:
         """What is learned from: an "image" or a "recording", by the audit."""
         return self.audit.noun if self.audit else "image"
+
+    @property
+    def can_fold(self) -> bool:
+        """Whether `--folds` would test all images: not where some are set apart already, or it has folds."""
+        return not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
 
     @property
     def leaks(self) -> bool:

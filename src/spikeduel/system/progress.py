@@ -72,7 +72,7 @@ class TerminalProgress(Progress):
 
     def say(self, text: str) -> None:
         """See `Progress.say`."""
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
 
     def detail(self, text: str) -> None:
         """See `Progress.detail`."""

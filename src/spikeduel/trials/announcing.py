@@ -126,7 +126,7 @@ def of_training(
     epochs = listed([f"{each.contender} {counted(round(each.epochs), 'epoch')}" for each in times])
     text = f"Training takes {limit} {duration(seconds)}{held}: {epochs}{_why(budget, trials)}. "
     if budget and budget.busy:
-        text += "The machine was busy when steps were timed: more may fit, and --epochs sets them by hand. "
+        text += "The machine was busy while they were timed: more may fit. "
     text += f"It is done at {clock(seconds)}"
     if not trials[0].experiment.controls:
         return f"{text}; measuring and the report come after it."
@@ -142,8 +142,8 @@ def _why(budget: Budget | None, trials: Sequence[Trial]) -> str:
     if budget is None:
         return ""
     of = "seed and fold" if any(each.split.fold is not None for each in trials) else "seed"
-    why = "as given" if budget.given else "by the size of the set; --minutes changes that"
-    return f" ({budget.minutes:g} min a {of}, {why})"
+    why = "" if budget.given else ", by the size of the set; --minutes changes that"
+    return f" ({budget.minutes:g} min a {of}{why})"
 
 
 def clock(seconds: float) -> str:

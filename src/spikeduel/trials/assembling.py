@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from spikeduel.data import Prepared, Split
+from spikeduel.data import TEST, Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry, with_court
@@ -181,6 +181,7 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
         split=splits[0].kind,
         folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
+        own_validation=prepared.official is not None and not (np.asarray(prepared.official) == TEST).any(),
         events=prepared.images.rates(tested(splits)) if isinstance(prepared.images, Recordings) else None,
         **more,
     )

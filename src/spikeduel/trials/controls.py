@@ -235,7 +235,7 @@ def _of_trial(given: Given) -> Controlled | None:
         return None
     found = Controlled({}, {}, {})
     for name, control in of(given.prepared).items():
-        labelled = replace(given, progress=_Labelled(given.progress, name.replace("_", " ")))
+        labelled = replace(given, progress=_Labelled(given.progress, control.title))
         try:
             if control.ask is None:
                 answered, more = _trained(control, labelled)

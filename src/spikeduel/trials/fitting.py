@@ -18,7 +18,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings import Experiment
-from spikeduel.system import hardware, typed
+from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning
@@ -199,14 +199,16 @@ def _kept(experiment: Experiment, prepared: Prepared, split: Split, store: Store
     planned = planning.plan(replace(experiment, epochs=1, seeds=1), prepared, split)
     asked = {"minutes": experiment.minutes, "equal": experiment.equal}
     path = store.budget_path(typed.digest([asked, [each.settings for each in planned]])[:16])
-    with suppress(InputError):
-        known = typed.read_json(path, Budget)
-        if not known.busy or _is_busy():
-            return known
-        if all(store.record(each.key) for each in planning.plan(_with_epochs(experiment, known), prepared, split)):
-            return known
-    budget = _measured(experiment, planned, prepared, split, progress)
-    typed.write_json(path, budget)
+    # Two at once would time each other, and train for different numbers of epochs.
+    with files.locked(path.with_suffix(".lock"), lambda: progress.say("another process is timing steps; waiting")):
+        with suppress(InputError):
+            known = typed.read_json(path, Budget)
+            if not known.busy or _is_busy():
+                return known
+            if all(store.record(each.key) for each in planning.plan(_with_epochs(experiment, known), prepared, split)):
+                return known
+        budget = _measured(experiment, planned, prepared, split, progress)
+        typed.write_json(path, budget)
     return budget
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -15,7 +16,7 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.measuring import latency
 from spikeduel.results.audit import Audit
-from spikeduel.results.comparison import Comparison
+from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.optimism import Optimism
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
 from spikeduel.results.times import Latency
@@ -91,8 +92,8 @@ def time_answers(
     """The latency of each contender's first finished trial, by its key: answers take other seeds as long.
 
     Kept in the store beside the trial. Where the store has all of them from this machine (processor, threads, device,
-    versions), it is not measured again; where one is missing, all are measured, one after the other, since times
-    compare only within one sitting. Nothing else should be running meanwhile.
+    versions), it is not measured again, unless it was busy then and is not now; where one is missing, all are measured,
+    one after the other, since times compare only within one sitting. Nothing else should be running meanwhile.
     """
     first: dict[str, Trial] = {}
     for each, record in zip(trials, records, strict=True):
@@ -107,7 +108,10 @@ def time_answers(
         known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
         here = latency.machine(timed[0].settings["device"])
         if all(
-            found and structs.replace(found.machine, load_average=here.load_average) == here for found in known.values()
+            found
+            and structs.replace(found.machine, load_average=here.load_average) == here
+            and (not found.machine.busy or here.busy)
+            for found in known.values()
         ):
             return {key: found for key, found in known.items() if found}
         taken = {}
@@ -204,11 +208,25 @@ def located(experiment: Experiment) -> Experiment:
     return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
 
 
-def require_writable(out: Path | str | None) -> None:
-    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds one already."""
+def _dataset_of(folder: Path) -> str | None:
+    """What the data of the run in `folder` are called; None where there is none, or it is damaged."""
+    with suppress(InputError):
+        return load_run(folder).results.dataset.name
+    return None
+
+
+def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
+    """Raises `InputError` unless a run can be written to `out` (None: below `runs`), or it holds one already, on
+    the data set of this name.
+    """
     folder = Path(out or "runs")
     files.require_writable(folder)
-    if out is None or not folder.is_dir() or (folder / "experiment.toml").is_file():
+    if out is None or not folder.is_dir():
+        return
+    if (folder / "experiment.toml").is_file():
+        before = _dataset_of(folder)
+        if dataset and before not in (None, dataset):
+            raise InputError(f"{folder}: holds a run on other data ({before}). Choose another --out, or remove it.")
         return
     # A process that was killed while it wrote its first file leaves these.
     if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):

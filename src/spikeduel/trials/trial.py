@@ -128,8 +128,8 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
 
 def _how_it_went(training: Training) -> str:
     accuracy = training.history[training.best_epoch or 0]["val_accuracy"]
-    epochs, seconds = counted(len(training.history), "epoch"), duration(sum(training.epoch_seconds))
-    return f"{epochs} in {seconds}, accuracy {per_cent(accuracy)} on validation"
+    epochs, seconds = counted(len(training.history), "epoch"), sum(training.epoch_seconds)
+    return f"{epochs} in {duration(seconds)}, accuracy {per_cent(accuracy)} on validation"
 
 
 def _twin(trial: Trial, store: Store) -> Model | None:

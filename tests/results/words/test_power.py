@@ -114,7 +114,7 @@ def test_a_lead_that_cannot_be_found():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.4, "4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")]
+    ("seconds", "text"), [(4.4, "4.4 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h"), (200_000, "2.3 days")]
 )
 def test_durations(seconds, text):
     assert power.duration(seconds) == text

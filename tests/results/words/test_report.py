@@ -211,7 +211,7 @@ def test_the_rules_of_plain_training_stay_what_they_were(results):
     assert not {"time", "made strong by", "chosen for the set"} & set(rules)
 
 
-@pytest.mark.parametrize(("given", "why"), [(True, "as given"), (False, "by the size of the set")])
+@pytest.mark.parametrize(("given", "why"), [(True, ""), (False, "by the size of the set, ")])
 def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     budget = Budget(
         minutes=1.5, given=given, epoch_seconds={"dense-snn": 3.04, "small-cnn": 0.5},
@@ -221,7 +221,7 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     decided = SetRules(num_train=1234, chosen=chosen, mirrored=0.123, moved=0.04, epochs=15)
     rules = strong_rules(lambda made: structs.replace(made, budget=budget, rules=decided))
     assert rules["time"] == (
-        f"1.5 minutes for all contenders together, {why}, the same time for each; measured beforehand: dense-snn 3 s "
+        f"1.5 minutes for all contenders together, {why}the same time for each; measured beforehand: dense-snn 3 s "
         "an epoch, small-cnn 0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (

@@ -7,14 +7,14 @@ from spikeduel.results.answer import NOTICEABLE, Answer, Lead, Quantity, Step, W
 from spikeduel.results.costs import Range
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import amount, range_in_words
-from spikeduel.results.words.numbers import hundredths, points
+from spikeduel.results.words.numbers import counted, hundredths, per_cent, points
 from spikeduel.results.words.power import duration
 from spikeduel.results.words.tables import score
 
 RULE = (
-    "The rule: contenders that another one is shown to be better than are out. Of the others, those within one point "
-    "of the highest accuracy are level, and of these the one that answers fastest on this machine is taken. Nobody is "
-    "taken where test images leak into training."
+    "The rule: contenders that another one is shown to be better than are out. Of the others, those are level with the "
+    "most accurate one that lie within one point of it, or whose difference to it can be 0 (95 % interval). Of these "
+    "the one that answers fastest on this machine is taken. Nobody is taken where test images leak into training."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %", "training": "training", "answer": "answer", "energy": "energy", "memory": "memory",
@@ -30,6 +30,7 @@ MEANINGS: dict[Quantity, str] = {
     "size": "Size of the weights.",
 }
 """What the columns of the table are."""
+LONGEST_NAME = 14
 LEGEND = "* leads, against the best of the other kind (SNN or not)."
 _NOBODY = {
     Why.LEAKAGE: "Take neither yet: test images leak into training, so that these scores measure memory",
@@ -52,8 +53,9 @@ def headline(results: Results) -> str:
     take = _kind(results, found.take)
     if found.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
-    pace = _pace(found.lead("answer"), found.take, found.rival)
-    return f"Take {take}: {_accuracy(found, results)}{pace}.{_energy(found, results)}"
+    busy = any(isinstance(each, c.BusyMachine) for each in results.comparison.caveats)
+    pace = _pace(found.lead("answer"), found.take, found.rival, busy)
+    return f"Take {take}: {_accuracy(found, results)}{pace}.{_energy(found, results)}{_untrained(found, results)}"
 
 
 def _kind(results: Results, name: str) -> str:
@@ -66,22 +68,26 @@ def _accuracy(found: Answer, results: Results) -> str:
     if pair is None:
         return f"the highest accuracy; it has no seed in common with {rival}"
     ahead = pair.difference if pair.a == found.take else -pair.difference
+    asked = f"{counted(pair.n, 'test image')}, {counted(pair.seeds, 'seed')}"
+    scope = "" if pair.seeds > 1 else " for these two trained networks alone"
     if pair.conclusion.better and not pair.negligible:
-        return f"{points(abs(ahead))} {'more' if ahead > 0 else 'less'} accurate than {rival} (shown)"
+        more = "more" if ahead > 0 else "less"
+        return f"{points(abs(ahead))} {more} accurate than {rival} (shown{scope}; {asked})"
     if pair.conclusion == "equivalent" or pair.negligible:
-        return f"as accurate as {rival} (shown within {100 * pair.margin:g} points)"
-    lead = f" ({points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'})" if ahead else ""
-    return f"no difference in accuracy to {rival} is shown{lead}"
+        return f"as accurate as {rival} within {100 * pair.margin:g} points (shown{scope}; {asked})"
+    lead = f"it is {points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}" if ahead else "they are level"
+    return f"no difference in accuracy from {rival} is shown ({lead}; {asked})"
 
 
-def _pace(lead: Lead, take: str, rival: str) -> str:
+def _pace(lead: Lead, take: str, rival: str, busy: bool) -> str:
     if take not in lead.values or rival not in lead.values:
         return ""
     times = lead.values[rival].low / lead.values[take].low
     if 1 / NOTICEABLE < times < NOTICEABLE:
         return ", and it answers as fast here"
     how = ("and", "faster") if times > 1 else ("but", "slower")
-    return f", {how[0]} it answers {_times(max(times, 1 / times))} {how[1]} here"
+    said = f", {how[0]} it answers {_times(max(times, 1 / times))} {how[1]} here"
+    return f"{said}, timed on a busy machine" if busy else said
 
 
 def _times(ratio: float) -> str:
@@ -93,8 +99,17 @@ def _energy(found: Answer, results: Results) -> str:
     case = case_of(results, found.take or "", found.rival or "")
     if case is None or not case.judged:
         return ""
-    cheaper = len(case.found("spiking"))
-    return f" {case.spiking} takes less energy in {cheaper} of {case.judged} published accountings."
+    cheaper, dearer = len(case.found("spiking")), len(case.found("other"))
+    of_all = f"{cheaper} of {case.judged} published accountings"
+    return f" {case.spiking} takes less energy in {of_all}{f', more in {dearer}' if dearer else ''}."
+
+
+def _untrained(found: Answer, results: Results) -> str:
+    """That no training at all does better, where that is so."""
+    below = [each for each in results.comparison.caveats if isinstance(each, c.BelowNearestNeighbour)]
+    if not below or found.take not in below[0].contenders:
+        return ""
+    return f" But an untrained nearest neighbour is better: {per_cent(below[0].accuracy)}."
 
 
 class Cell(NamedTuple):
@@ -109,18 +124,25 @@ class Cell(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One quantity: the cells of all contenders, by how much the leader leads, and how sure that is."""
+    """One quantity: the cells of all contenders, by how much the leader leads `over` whom, and how sure that is."""
 
     quantity: Quantity
     cells: dict[str, Cell]
     by: str
+    over: str
     sure: str
 
 
 def table(results: Results) -> list[Row]:
     """The small table, a row a quantity."""
     return [
-        Row(lead.quantity, {name: _cell(results, name, lead) for name in results.contenders}, by(lead), lead.sure.value)
+        Row(
+            lead.quantity,
+            {name: _cell(results, name, lead) for name in results.contenders},
+            by(lead),
+            (lead.over or "") if by(lead) else "",
+            lead.sure.value,
+        )
         for lead in answer(results).leads
     ]
 
@@ -128,11 +150,20 @@ def table(results: Results) -> list[Row]:
 def rows(results: Results) -> list[dict[str, str]]:
     """The small table as text, a row a contender, a star at the one that leads; below it by how much, and how sure."""
     found = table(results)
-    shown = [{"": name, **{TITLES[row.quantity]: str(row.cells[name]) for row in found}} for name in results.contenders]
-    if len(shown) > 1:
+    shown = [
+        {"": _short(name), **{TITLES[row.quantity]: str(row.cells[name]) for row in found}}
+        for name in results.contenders
+    ]
+    if (several := len(shown)) > 1:
         shown.append({"": "lead", **{TITLES[row.quantity]: row.by for row in found}})
+        if several > 2:
+            shown.append({"": "over", **{TITLES[row.quantity]: _short(row.over) for row in found}})
         shown.append({"": "how sure", **{TITLES[row.quantity]: row.sure for row in found}})
     return shown
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _cell(results: Results, name: str, lead: Lead) -> Cell:
@@ -157,26 +188,26 @@ def _value(lead: Lead, value: Range) -> str:
 
 def by(lead: Lead) -> str:
     """By how much the leader leads; "" where nobody does."""
+    if lead.cheaper_in is not None:
+        return f"{lead.cheaper_in} of {lead.judged}"
     if lead.leader is None:
         return ""
     if lead.quantity == "accuracy":
         return f"{hundredths(lead.by or 0.0)} points"
-    if lead.cheaper_in is not None:
-        return f"{lead.cheaper_in} of {lead.judged}"
     return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
 
 
 def settles(step: Step) -> str:
     """What a step would show."""
     if isinstance(step.answers, c.MoreImages):
-        least = points(step.answers.detectable)
-        return f"more test images: with these, no difference below {least} shows, however many seeds there are"
+        least = f"{'about ' if step.answers.assumed else ''}{points(step.answers.detectable)}"
+        return f"more test images: these show no difference below {least}"
     return _SETTLES[step.options[0]]
 
 
 def minutes(step: Step) -> str:
     """How long its training takes."""
-    return "" if step.minutes is None else f"about {duration(60 * step.minutes)}"
+    return "" if step.minutes is None else f"trains {duration(60 * step.minutes)}"
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:

@@ -98,10 +98,12 @@ def _cells(reached: Reached) -> dict[str, str]:
 
 def sentences(compared: RunsCompared) -> list[str]:
     """What may be concluded of two runs, a sentence for each contender that both have; and of their times."""
+    differences = [(each.contender, each.difference) for each in compared.contenders if each.difference]
     said = [
-        difference_line(each.difference, f"{each.contender} of A", f"{each.contender} of B")
-        for each in compared.contenders
-        if each.difference
+        f"{name}: both runs have the same trained networks."
+        if found.paired and not found.difference
+        else difference_line(found, f"{name} of A", f"{name} of B")
+        for name, found in differences
     ]
     if len(said) > 1:
         said.append(f"p-values are adjusted for {len(said)} contenders (Holm).")

@@ -134,7 +134,7 @@ _COULD_OVERTURN: dict[Any, str] = {
         "{is_known:more seeds (about {needed} would show a difference of {margin_points:g} points, if there is one)|"
         "more than {most} seeds (as many as a difference of {margin_points:g} points takes)}"
     ),
-    c.MoreImages: "more test images (these show differences from {least} up, with any number of seeds)",
+    c.MoreImages: "more test images (these show differences from {about:about |}{least} up, with any number of seeds)",
     c.MoreTuning: "more trials of tuning, or wider ranges for it",
     c.OtherSettings: "other settings, which were tuned for none of them",
 }
@@ -189,8 +189,8 @@ def _derived(given: Caveat | Overturn) -> dict[str, Any]:
             return {"why": why.rstrip(".")}
         case c.MoreSeeds(needed=needed, margin=margin):
             return {"is_known": needed is not None, "margin_points": float(hundredths(margin))}
-        case c.MoreImages(detectable=detectable):
-            return {"least": points(detectable)}
+        case c.MoreImages(detectable=detectable, assumed=assumed):
+            return {"least": points(detectable), "about": assumed}
     return {}
 
 

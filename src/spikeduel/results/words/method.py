@@ -79,10 +79,10 @@ def _start(results: Results) -> str:
 def _time(budget: Budget | None, equal: str) -> str:
     if budget is None:
         return ""
-    why = "as given" if budget.given else "by the size of the set"
+    why = "" if budget.given else "by the size of the set, "
     seconds = ", ".join(f"{name} {each:.2g} s an epoch" for name, each in budget.epoch_seconds.items())
     shared = "the same time for each" if equal == "time" else "the same epochs for each"
-    minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}, {shared}"
+    minutes = f"{in_minutes(budget.minutes)} for all contenders together, {why}{shared}"
     return f"{minutes}; measured beforehand: {seconds}"
 
 
@@ -154,6 +154,8 @@ def _data(dataset: Dataset) -> str:
 
 def _split(dataset: Dataset) -> str:
     text = _SPLITS.get(dataset.split, dataset.split)
+    if dataset.own_validation:
+        text += "; of the training images, since validation images are the data set's own"
     if dataset.groups is None:
         return text
     details = [counted(dataset.groups, "group")]

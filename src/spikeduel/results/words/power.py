@@ -128,7 +128,9 @@ def _of_times(plan: Forecast) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that suits it: "40 s", "12 min", "3.5 h", "2.1 days"."""
+    """A time in the unit that suits it: "0.35 s", "40 s", "12 min", "3.5 h", "2.1 days"."""
+    if 0 < seconds < 10:
+        return f"{seconds:.2g} s"
     for limit, unit, size in ((90, "s", 1), (5400, "min", 60), (36 * 3600, "h", 3600)):
         if seconds < limit:
             return f"{seconds / size:.0f} {unit}" if size < 3600 else f"{seconds / size:.1f} {unit}"
