@@ -237,6 +237,13 @@ def test_a_folder_with_other_things_is_not_written_to(small, tmp_path):
     assert (tmp_path / "mine" / "report.html").read_text() == "precious"
 
 
+def test_the_folder_of_a_run_on_other_data_is_not_written_to(duel):
+    before = (duel.out / "results.json").read_bytes()
+    with pytest.raises(InputError, match=r"holds a run on other data \(digits\)"):
+        compare(replace(EXPERIMENT, dataset="fashion-mnist-mini", limit=100, epochs=1), duel.out)
+    assert (duel.out / "results.json").read_bytes() == before
+
+
 # ---- tuning
 
 

@@ -180,6 +180,8 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unpaint
     rerun = spikeduel("compare", "--experiment", run, "--json", "--verbose")
     assert rerun.stderr.count("found in the store, not trained again") == 2
     assert json.loads(rerun.stdout)["trials"] == results["trials"]
+    # The same run again is the same run: its folder, and no other one.
+    assert [path.name for path in (desk / "runs").iterdir() if path.name != "store"] == [run.name]
 
 
 def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_trains_once(desk, unreported, monkeypatch):

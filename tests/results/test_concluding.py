@@ -481,6 +481,16 @@ def test_of_one_seed_too_few_images_are_said_and_far_too_few_first(num_test, pla
     assert all(each.detectable == pytest.approx(least) for each in found if isinstance(each, c.MoreImages))
 
 
+@pytest.mark.parametrize(
+    ("changes", "can"),
+    [({}, True), ({"split": "official"}, False), ({"own_validation": True}, False), ({"split": "published"}, False)],
+)
+def test_folds_are_advised_only_where_they_can_be(changes, can):
+    about = dataset(20, **{"split": "stratified", **changes})
+    found = find_caveats(baseline(), about, [trial("snn", 0.9)])
+    assert [each.folds_help for each in found if isinstance(each, c.FewTestImages)] == [can]
+
+
 def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
     pairs = [pair(0.002, seeds=6, seeds_needed=number) for number in (14, 33, 8)]
     pairs.append(pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER))
