@@ -60,13 +60,13 @@ def test_unreadable_files_are_named_with_the_remedy(tmp_path):
 def test_a_bomb_is_named_with_the_limit(tmp_path):
     (tmp_path / "bomb.png").write_bytes(png_that_claims(60_000, 60_000))
     for read in (open_picture, lambda path: prepared_picture(path, Preprocessing(1, 8, 8))):
-        with pytest.raises(InputError, match=r"bomb\.png: it has more than the 80,000,000 pixels"):
+        with pytest.raises(InputError, match=r"bomb\.png: has more than the 80,000,000 pixels"):
             read(tmp_path / "bomb.png")
 
 
 def test_a_thin_picture_is_not_padded_to_a_square_of_any_size(tmp_path):
     Image.new("L", (60_000, 1)).save(tmp_path / "thin.png")
-    with pytest.raises(InputError, match=r"thin\.png: padded to 60,000×60,000, it has more than"):
+    with pytest.raises(InputError, match=r"thin\.png: has more than .* padded to 60,000×60,000"):
         prepared_picture(tmp_path / "thin.png", Preprocessing(1, 8, 8))
 
 
@@ -242,6 +242,18 @@ def test_floats_in_the_unit_interval_and_beyond() -> None:
     np.testing.assert_array_equal(AS_IS(bytes_)[0], [[0, 100], [255, 0]])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_picture_without_a_finite_value_is_no_black_one(value: float) -> None:
+    with pytest.raises(InputError, match="finite"):
+        AS_IS(Image.fromarray(np.full((2, 2), value, dtype=np.float32)))
+
+
+def test_what_is_too_wide_to_be_padded_is_not_decoded(tmp_path: Path) -> None:
+    (tmp_path / "wide.png").write_bytes(png_that_claims(79_999, 1_000))
+    with pytest.raises(InputError, match="padded to 79,999×79,999"):
+        prepared_picture(tmp_path / "wide.png", Preprocessing(1, 8, 8))
+
+
 def test_alpha_lies_on_black() -> None:
     colours = np.full((2, 2, 4), 200, dtype=np.uint8)
     colours[..., 3] = [[0, 255], [255, 0]]
@@ -290,7 +302,7 @@ def test_any_size_gives_the_target_shape(size: tuple[int, int], enlarge: bool) -
 
 
 def test_crop_that_leaves_nothing() -> None:
-    with pytest.raises(InputError, match="2×2 pixels is too small"):
+    with pytest.raises(InputError, match="2×2 pixels, and is too small"):
         Preprocessing(1, 2, 2, crop=(1, 0, 1, 0))(Image.fromarray(GREY))
 
 

@@ -49,8 +49,8 @@ def opened(browser, address):
     """A function that opens the page for a visitor of their own; at the end nobody's console has errors."""
     contexts, errors, asked = [], [], []
 
-    def open_page(width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def open_page(width=1280, scheme="light", height=900):
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
@@ -110,11 +110,11 @@ def test_an_upload_a_drawing_and_a_slider_are_answered(opened):
         page.mouse.down()
         page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] - 10, steps=5)
         page.mouse.up()
-    summary(page, "Your drawing", "of 4 on")
+    summary(page, "Your drawing", "after 4 steps")
     move(page, "num_steps", 10)
-    summary(page, "Your drawing", "of 10 on")
+    summary(page, "Your drawing", "after 10 steps")
     page.click("#reset")
-    summary(page, "Your drawing", "of 4 on")
+    summary(page, "Your drawing", "after 4 steps")
 
 
 def test_threshold_and_corruption_reach_the_networks(opened):
@@ -159,7 +159,7 @@ def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
     assert any("422" in error for error in opened.errors)
     opened.errors.clear()  # the browser's own line on the refusal
     move(page, "num_steps", 6)
-    summary(page, "A sample: T-shirt/top", "of 6 on")
+    summary(page, "A sample: T-shirt/top", "after 6 steps")
     assert page.is_hidden("#error")
     page.click("#samples button:nth-child(5)")
     summary(page, "A sample: Pullover", "vgg-lif: ")
@@ -170,6 +170,26 @@ def test_a_broken_upload_is_refused_by_a_sentence_and_the_page_goes_on(opened):
         document.querySelector("#upload-part").dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
     }""")
     assert "16 MB" in page.inner_text("#error")
+    assert summary(page) == ["Still shown: A sample: Pullover"]
+    upload(page, "empty.png", b"")
+    assert "empty" in page.inner_text("#error")
+    assert summary(page) == ["Still shown: A sample: Pullover"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 640), (640, 320)])
+def test_what_has_the_focus_is_not_behind_the_answers(opened, width, height):
+    page = opened(width, height=height)
+    bar = page.locator("#said").bounding_box()
+    assert bar["y"] >= height or bar["height"] < height / 3  # below the fold, or a part of the screen
+    page.focus("#samples button")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        covered = page.evaluate("""() => {
+            const [bar, each] = ["#said", ":focus"].map((one) => document.querySelector(one)?.getBoundingClientRect());
+            const inBar = document.querySelector(":focus")?.closest("#said");
+            return each && !inBar && each.bottom > bar.top + 1 && each.top < bar.bottom - 1;
+        }""")
+        assert not covered, page.evaluate("document.querySelector(':focus').outerHTML")
 
 
 def test_two_visitors_at_once_stay_apart(opened):
@@ -206,7 +226,7 @@ def test_it_works_by_keyboard_alone(opened):
     assert page.eval_on_selector("#drawing", ink) == 255
     page.focus("#setting-num_steps")
     page.keyboard.press("ArrowRight")
-    summary(page, "of 5 on")
+    summary(page, "after 5 steps")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

@@ -104,8 +104,9 @@ def test_values_as_trained_change_nothing(table):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("num_steps", "0"), ("num_steps", str(MOST_STEPS + 1)), ("num_steps", "2.5"), ("num_steps", "9" * 400),
-        ("threshold", "0"), ("threshold", "-1"), ("threshold", "nan"), ("threshold", "inf"), ("beta", "1.01"),
+        ("num_steps", "0"), ("num_steps", "17"), ("num_steps", "2.5"), ("num_steps", "9" * 400),
+        ("threshold", "0"), ("threshold", "-1"), ("threshold", "1e300"), ("threshold", "1e-30"),
+        ("threshold", "nan"), ("threshold", "inf"), ("beta", "1.01"),
         ("encoding", "os:system"), ("encoding", "foo"), ("corruption", "fog"), ("severity", "6"), ("severity", "0"),
         ("sample", "20"), ("sample", "-1"), ("sample", "../../etc/passwd"), ("path", "/etc/passwd"),
     ],
@@ -113,6 +114,16 @@ def test_values_as_trained_change_nothing(table):
 def test_settings_out_of_limits_are_refused(table, name, text):
     with pytest.raises(InputError):
         table.settings({name: text})
+
+
+def test_limits_hold_the_values_as_trained_and_twice_these():
+    long = laid([made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 3.0}, num_steps=24)])
+    assert long.limits == {"num_steps": (1, 48), "threshold": (0.05, 6.0)}
+    longest = laid(
+        [made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 0.01}, num_steps=2 * MOST_STEPS)]
+    )
+    assert longest.limits == {"num_steps": (1, 2 * MOST_STEPS), "threshold": (0.01, 2.0)}
+    assert longest.settings({"num_steps": str(2 * MOST_STEPS), "threshold": "0.01"})
 
 
 def test_an_image_is_corrupted_as_robustness_does_it(table):

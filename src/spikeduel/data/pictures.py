@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import io
+import math
 import sys
 import threading
 import warnings
@@ -82,24 +83,32 @@ class Preprocessing:
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """uint8 `[C, H, W]` from a picture of any mode and size. Raises `InputError` if crop leaves nothing."""
+        # Before it is decoded, which may take long; it may lie on its side (EXIF).
+        _require_room(min(map(self._room_for, (picture.size, picture.size[::-1])), key=math.prod))
         picture = plain(picture).convert("L" if self.channels == 1 else "RGB")
+        width, height = self._room_for(picture.size)
+        _require_room((width, height))
         if any(self.crop):
             left, top, right, bottom = self.crop
             if left + right >= picture.width or top + bottom >= picture.height:
                 size = f"{picture.width}×{picture.height}"
-                raise InputError(f"a picture of {size} pixels is too small: the crop {self.crop} leaves nothing of it.")
+                raise InputError(f"has {size} pixels, and is too small: the crop {self.crop} leaves nothing of it.")
             picture = picture.crop((left, top, picture.width - right, picture.height - bottom))
         if self.invert:
             picture = ImageOps.invert(picture)
-        width = max(picture.width, round(picture.height * self.width / self.height))
-        height = max(picture.height, round(picture.width * self.height / self.width))
-        if width * height > MOST_PIXELS:
-            raise _too_large(f"padded to {width:,}×{height:,}, ")
         picture = _padded(picture, (width, height))
         if width > self.width or height > self.height or self.enlarge:
             picture = picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
         array = np.asarray(_padded(picture, (self.width, self.height)), dtype=np.uint8)
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+    def _room_for(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height of what is left by the crop of a picture of `size`, padded to the shape of the image."""
+        left, top, right, bottom = self.crop
+        width, height = size[0] - left - right, size[1] - top - bottom
+        return max(width, round(height * self.width / self.height)), max(
+            height, round(width * self.height / self.width)
+        )
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "Preprocessing":
@@ -130,14 +139,17 @@ def plain(picture: Image.Image) -> Image.Image:
 
     Transparency is laid on black; an alpha channel that is 0 everywhere says nothing and is ignored. 16-bit
     grey (`I;16`, `I`) is scaled down by 257. `F` is taken as 0 … 1 where all its values lie there, else as
-    0 … 255.
+    0 … 255; NaN is 0. Raises `InputError` where no value is finite.
     """
     picture = ImageOps.exif_transpose(picture)
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.int32).clip(0, 65535)
         return Image.fromarray(((values + 128) // 257).astype(np.uint8))
     if picture.mode == "F":
-        floats = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+        floats = np.asarray(picture, dtype=np.float64)
+        if not np.isfinite(floats).any():
+            raise InputError("has no value that is a finite number")
+        floats = np.nan_to_num(floats)
         if floats.size and floats.min() >= 0 and floats.max() <= 1:
             floats = floats * 255
         return Image.fromarray(np.rint(floats.clip(0, 255)).astype(np.uint8))
@@ -173,17 +185,24 @@ def endings() -> frozenset[str]:
     return frozenset(ending for ending, name in Image.registered_extensions().items() if name in known)
 
 
-def _too_large(padded: str = "") -> InputError:
-    return InputError(f"{padded}it has more than the {MOST_PIXELS:,} pixels that are taken")
+def _too_large(most_pixels: int, padded: str = "") -> InputError:
+    return InputError(f"has more than the {most_pixels:,} pixels that are taken{padded}")
+
+
+def _require_room(padded: tuple[int, int]) -> None:
+    if math.prod(padded) > MOST_PIXELS:
+        raise _too_large(MOST_PIXELS, f", padded to {padded[0]:,}×{padded[1]:,}")
 
 
 @contextmanager
-def opened(source: Path | zipfile.Path | bytes, only: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+def opened(
+    source: Path | zipfile.Path | bytes, only: tuple[str, ...] | None = None, most_pixels: int = MOST_PIXELS
+) -> Iterator[Image.Image]:
     """The picture in a file, or in a file's bytes, of which only the header is read yet; of several frames, the first.
 
     Its format is one of `only`, by default of `formats()`.
 
-    Raises `InputError` for what is no regular file (a pipe would be waited for) and for more than `MOST_PIXELS`, and
+    Raises `InputError` for what is no regular file (a pipe would be waited for) and for more than `most_pixels`, and
     whatever Pillow raises for what is no picture of these formats. Large ones wait for one another: each needs much
     memory.
     """
@@ -194,20 +213,20 @@ def opened(source: Path | zipfile.Path | bytes, only: tuple[str, ...] | None = N
     elif files.is_file(source):
         size, most = source.stat().st_size, MOST_FILE_BYTES
     else:
-        raise InputError("not a regular file")
+        raise InputError("is not a regular file")
     if size > most:
-        raise InputError(f"larger than {most / 1e6:,.0f} MB")
+        raise InputError(f"is larger than {most / 1e6:,.0f} MB")
     try:
         # A member of a zip is read whole: only then its checksum is looked at.
         content = source.read_bytes() if isinstance(source, zipfile.Path) else source
         file = io.BytesIO(content) if isinstance(content, bytes) else content
         picture = Image.open(file, formats=only or formats())
     except Image.DecompressionBombError:
-        raise _too_large() from None
+        raise _too_large(most_pixels) from None
     with picture:
         num_pixels = picture.width * picture.height
-        if num_pixels > MOST_PIXELS:
-            raise _too_large()
+        if num_pixels > most_pixels:
+            raise _too_large(most_pixels)
         with _ONE_LARGE_AT_A_TIME if num_pixels > _LARGE else nullcontext():
             yield picture
 
@@ -266,9 +285,9 @@ def prepared_picture(path: Path | str, preprocessing: Preprocessing) -> np.ndarr
         return preprocessing(picture)
 
 
-def prepared_content(content: bytes, preprocessing: Preprocessing) -> np.ndarray:
+def prepared_content(content: bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """The picture in a file's bytes as a model gets it: uint8 `[C, H, W]`. Raises `InputError`."""
-    with _named(content) as picture:
+    with _named(content, most_pixels) as picture:
         return preprocessing(picture)
 
 
@@ -284,17 +303,17 @@ def events_in(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _named(path: Path | str | bytes) -> Iterator[Image.Image]:
+def _named(path: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
     """`opened`, where errors, also of the block, name the file."""
     if not isinstance(path, bytes) and files.is_folder(path):
         raise InputError(f"{path}: a folder; name an image file in it.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with opened(path if isinstance(path, bytes) else Path(path)) as picture:
+            with opened(path if isinstance(path, bytes) else Path(path), most_pixels=most_pixels) as picture:
                 yield picture
     # Pillow's decoders raise whatever a broken file makes them stumble on.
     except Exception as error:
         if isinstance(path, bytes):
-            raise InputError(f"This file: {reason(error)}. Choose another one.") from None
+            raise InputError(f"This file {reason(error)}. Choose another one.") from None
         raise InputError(f"{path}: {reason(error)}. Remove or replace it.") from None

@@ -14,7 +14,7 @@ Why it is made as it is:
 - No path from a request is ever opened. There is no static folder; page, script and style are read into memory at
   start, and a sample is known by its number. An encoding is chosen from a list, since a name could else import code.
 - Models are shared and never changed: other settings build a network anew from its card, with the same weights.
-- What a request costs is limited: 16 MB of body, 80 million pixels (looked up before decoding), so many time steps.
+- What a request costs is limited: 16 MB of body, 20 million pixels (looked up before decoding), so many time steps.
 - One answer is computed at a time, in a thread beside the loop, in the order of arrival. A visitor's page has one
   request under way, so that visitors take turns. Too many waiting requests are refused, and the page asks again.
 """

@@ -17,9 +17,11 @@
     byId("error").textContent = error;
     byId("error").hidden = !error;
   };
+  /** Says why the last image is not answered. The answers to the one before stay. */
+  const refuse = (why) => say(shown ? [`Still shown: ${answeredLast.name}`] : [], why);
   const answered = (model) => {
-    const last = model.probabilities.at(-1)[model.answer], since = model.decided;
-    const from = since ? `, the same from step ${since} of ${model.probabilities.length} on` : "";
+    const last = model.probabilities.at(-1)[model.answer], since = model.decided, steps = model.probabilities.length;
+    const from = since ? ` after ${steps} ${steps > 1 ? "steps" : "step"}, and this answer since step ${since}` : "";
     return `${model.name}: ${shown.classes[model.answer]}, ${(100 * last).toFixed(1)} %${from}`;
   };
 
@@ -49,12 +51,12 @@
         say([asked.name, ...found.models.map(answered)]);
         answeredLast = asked;
       } else {
-        say(shown ? [`Still shown: ${answeredLast.name}`] : [], found.error);
+        refuse(found.error);
         // Settings go on from what could be answered.
         if (image === asked) { image = answeredLast; mark(); }
       }
     } catch {
-      say([], "spikeduel play does not answer. Is it still running in its terminal?");
+      refuse("spikeduel play does not answer. Is it still running in its terminal?");
     }
     inside.setAttribute("aria-busy", "false");
     asking = false;
@@ -85,7 +87,8 @@
 
   function upload(file) {
     if (!file) return;
-    if (file.size > MOST_BYTES) { say([], `${file.name} is larger than 16 MB: choose a smaller one.`); return; }
+    if (file.size > MOST_BYTES) { refuse(`${file.name} is larger than 16 MB: choose a smaller one.`); return; }
+    if (!file.size) { refuse(`${file.name} is empty: choose another one.`); return; }
     choose({ content: file, name: `Your file: ${file.name}` });
   }
 
@@ -174,15 +177,14 @@
 
   const range = (min, max, step, value) => Object.assign(made("input", { type: "range" }), { min, max, step, value });
   const select = (options) => made("select", {}, ...options.map(([value, text]) => made("option", { value, textContent: text })));
-  const largest = (name, least) => Math.max(least, ...about.models.map((model) => 2 * (model.takes[name] ?? 0)));
 
   function showSettings() {
     const own = about.models.map((model) => model.takes.encoding).filter(Boolean);
     const encodings = [...new Set([...own, ...Object.keys(about.encodings)])];
     const asTrained = (name) => [name, own[0] === name ? `${name}, as trained` : name];
-    const steps = Math.min(about.most_steps, largest("num_steps", 16));
-    control("num_steps", "Time steps", () => "", range(1, steps, 1));
-    control("threshold", "Threshold", () => "What a membrane must pass to spike.", range(0.05, largest("threshold", 2), 0.05));
+    const { num_steps, threshold } = about.limits;
+    control("num_steps", "Time steps", () => "", range(...num_steps, 1));
+    control("threshold", "Threshold", () => "What a membrane must pass to spike.", range(...threshold, 0.05));
     control("beta", "Decay (beta)", () => "What a membrane keeps at each step.", range(0, 1, 0.05));
     control("encoding", "Encoding", (name) => about.encodings[name] ?? "", select(encodings.map(asTrained)));
     const corruptions = [["", "none"], ...about.corruptions.map((name) => [name, name])];
@@ -203,6 +205,10 @@
     showSamples();
     startDrawing();
     showSettings();
+    // What has the focus is scrolled to above the answers, where these stay in sight.
+    new ResizeObserver(() => {
+      document.documentElement.style.setProperty("--said", `${byId("said").offsetHeight}px`);
+    }).observe(byId("said"));
     byId("upload").addEventListener("change", (event) => { upload(event.target.files[0]); event.target.value = ""; });
     byId("upload-part").addEventListener("dragover", (event) => event.preventDefault());
     byId("upload-part").addEventListener("drop", (event) => { event.preventDefault(); upload(event.dataTransfer.files[0]); });

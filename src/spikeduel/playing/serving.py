@@ -28,6 +28,8 @@ from spikeduel.system.errors import InputError
 ADDRESS = "127.0.0.1"
 MOST_BYTES = 16 << 20
 """Larger bodies are refused."""
+MOST_BYTES_READ = 4 * MOST_BYTES
+"""So much of a refused body is read, and thrown away: who is still sending when we close never sees the refusal."""
 SLOWEST = 30
 """Seconds in which a body has to arrive."""
 MOST_WAITING = 8
@@ -144,7 +146,7 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
 
 
 async def _refused(request: Request, error: Any) -> Response:
-    # What is left of a body is not waited for.
+    # What is left of a body is not waited for, so that this connection cannot go on.
     said = msgspec.json.encode({"error": error.sentence})
     return Response(said, error.status, {"Connection": "close"}, "application/json")
 
@@ -169,13 +171,18 @@ def _require_own(request: Request) -> None:
 
 async def _body(request: Request) -> bytes:
     """The body, of at most `MOST_BYTES`. Raises `_Refused`."""
+    length = request.headers.get("content-length", "")
+    claimed = int(length) if length.isdigit() else 0
     parts, size = [], 0
-    claimed = request.headers.get("content-length", "0")
-    async for part in request.stream():
-        size += len(part)
-        if max(size, int(claimed) if claimed.isdigit() else 0) > MOST_BYTES:
-            raise _Refused(413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one.")
-        parts.append(part)
+    if claimed <= MOST_BYTES_READ:
+        async for part in request.stream():
+            size += len(part)
+            if size <= MOST_BYTES:
+                parts.append(part)
+            elif size > MOST_BYTES_READ:
+                break
+    if max(size, claimed) > MOST_BYTES:
+        raise _Refused(413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one.")
     return b"".join(parts)
 
 

@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -16,8 +16,7 @@ from spikeduel.data import pictures
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model, ModelCard, by_name
-from spikeduel.settings import Experiment
-from spikeduel.settings.fields import parsed
+from spikeduel.settings.fields import Fraction, parsed
 from spikeduel.spiking.encoders import ENCODERS
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.system.errors import InputError, unknown, visible
@@ -27,6 +26,8 @@ from spikeduel.trials import evaluating
 MOST_MODELS = 4
 MOST_STEPS = 64
 """More time steps are refused, unless a model has more of its own: all who play wait for an answer."""
+MOST_PIXELS = 20_000_000
+"""Larger pictures are refused, before they are decoded: for as long, everybody waits."""
 MOST_SAMPLES = 20
 SAMPLE_SIDE = 64
 """Pixels of a sample's picture to choose it by, at most."""
@@ -49,19 +50,24 @@ class Table:
         """Of one of the models: what they have in common."""
         return next(iter(self.models.values())).card
 
-    @property
-    def most_steps(self) -> int:
-        """So many time steps can be asked for."""
-        return max(MOST_STEPS, *(model.card.num_steps or 1 for model in self.models.values()))
+    @cached_property
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """The least and the most of what can be moved: up to twice a model's own value, and never less than these."""
+        own = [takes(model) for model in self.models.values()]
+        steps, thresholds = ([its[name] for its in own if name in its] for name in ("num_steps", "threshold"))
+        return {
+            "num_steps": (1, max([16, *steps, *(min(2 * each, MOST_STEPS) for each in steps)])),
+            "threshold": (min([0.05, *thresholds]), max([2.0, *(2 * each for each in thresholds)])),
+        }
 
     @cached_property
     def kinds(self) -> dict[str, Any]:
         """The settings of an answer, each with the type that limits its values."""
-        as_trained = {field.name: field.type for field in fields(Experiment)}
         return {
             "sample": Annotated[int, Meta(ge=0, le=max(0, len(self.samples) - 1))],
-            "num_steps": Annotated[int, Meta(ge=1, le=self.most_steps)],
-            **{name: as_trained[name] for name in _OF_NEURONS},
+            "num_steps": Annotated[int, _between(self.limits["num_steps"])],
+            "threshold": Annotated[float, _between(self.limits["threshold"])],
+            "beta": Fraction,
             # Never as text alone: a name of the form module:attribute would be imported.
             "encoding": Literal[tuple(ENCODERS)],
             "corruption": Literal[tuple(CORRUPTIONS)],
@@ -75,7 +81,7 @@ class Table:
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
                 for name, model in self.models.items()
             ],
-            "most_steps": self.most_steps,
+            "limits": self.limits,
             "encodings": {name: f"{each.help[0].upper()}{each.help[1:]}." for name, each in ENCODERS.items()},
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
@@ -105,11 +111,11 @@ class Table:
         """
         sample = settings.get("sample")
         if content:
-            image = pictures.prepared_content(content, self.card.preprocessing)
+            image = pictures.prepared_content(content, self.card.preprocessing, MOST_PIXELS)
         elif sample is not None and sample < len(self.samples):
             image = self.samples[sample]
         else:
-            raise InputError("no image was given: choose a sample, upload an image, or draw one.")
+            raise InputError("no image was given, or its file is empty: choose a sample, upload an image, or draw one.")
         if name := settings.get("corruption"):
             number = np.array([0 if content else sample])
             image = corrupt(name, torch.from_numpy(image[None].copy()), settings.get("severity", 3), number)[0].numpy()
@@ -135,6 +141,10 @@ def laid(models: Sequence[Model], progress: Progress | None = None) -> Table:
         if model.card.classes != first.classes:
             raise InputError(f"{model.card.contender} and {first.contender} know other classes: play one each.")
     return Table(by_name(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
+
+
+def _between(limits: tuple[float, float]) -> Meta:
+    return Meta(ge=limits[0], le=limits[1])
 
 
 def _data_uri(image: np.ndarray) -> str:
