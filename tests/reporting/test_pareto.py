@@ -248,6 +248,12 @@ def test_a_border_tells_its_rates_at_powers_of_two(operations):
         assert row["break-even rate"] == ("any" if np.isinf(rate) else pytest.approx(rate, rel=1e-5))
 
 
+def test_where_no_rate_is_low_enough_the_table_says_never(operations, monkeypatch):
+    monkeypatch.setattr(energy, "break_even_rate", lambda *_: -6e-6)
+    *rows, _ = told(break_even(operations, "net", "red"))
+    assert {row["break-even rate"] for row in rows if "break-even rate" in row} == {"never"}
+
+
 def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
     with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
     rows = told(pareto.at_a_glance(with_trials(results, energy=with_memory)))

@@ -108,6 +108,7 @@ def test_every_row_is_given_once_and_columns_are_those_of_all(tmp_path):
     ("column", "value", "text"),
     [
         ("accuracy, %", 90.4, "90.4 %"), ("difference, points", -0.5, "−0.5 points"), ("answers", 1200, "1,200"),
+        ("difference, points", -1.0, "−1 point"), ("difference, points", -1e-15, "0 points"),
         ("time, s", 0.0021, "2.10 ms"), ("p", None, ""), ("contender", "a\u202eb", r"a\u202eb"),
     ],
 )  # fmt: skip

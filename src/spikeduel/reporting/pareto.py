@@ -295,6 +295,11 @@ def _covered(axes: Axes, box: Bbox, taken: Sequence[Bbox]) -> float:
     return 3 * outside + sum(each.width * each.height for each in overlaps if each is not None)
 
 
+def _in_words(rate: float) -> str | float:
+    """A break-even rate for a table, where any rate is low enough, or none is, in a word."""
+    return "any" if rate == np.inf else "never" if rate <= 0 else rate
+
+
 def break_even(operations: Operations, name: str, colour: str, trained: Operations | None = None) -> Figure:
     """A panel for each memory model: the spike rate at which network `name` costs as much as its ReLU twin, by steps T.
 
@@ -321,7 +326,7 @@ def break_even(operations: Operations, name: str, colour: str, trained: Operatio
             (drawn,) = axes.plot(steps, border, color=line, linestyle=dashes, linewidth=1.6, label=label)
             style.told(drawn, [
                 {"line": table.title, "counted": MEMORY_TITLES[memory], "time steps": round(steps[k]),
-                 "break-even rate": "any" if np.isinf(known[k]) else known[k]} if k % _FINE == 0 else None
+                 "break-even rate": _in_words(known[k])} if k % _FINE == 0 else None
                 for k in range(len(steps))
             ])  # fmt: skip
         axes.axhspan(1, 3, color=style.FAINT, alpha=0.6, linewidth=0)

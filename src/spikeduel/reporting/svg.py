@@ -110,7 +110,9 @@ def said(column: str, value: str | float | None) -> str:
     unit = column.rpartition(", ")[2] if ", " in column else ""
     if unit in ("J", "s"):
         return EngFormatter(unit, places=2)(value)
-    number = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    # A difference of two sums may leave the smallest of crumbs, or a zero with a sign.
+    number = f"{value:,}" if isinstance(value, int) else f"{round(value, 12) + 0:.4g}"
+    unit = "point" if unit == "points" and number in ("1", "-1") else unit
     return f"{number} {unit}".strip().replace("-", "−")
 
 

@@ -56,6 +56,12 @@ def test_every_remedy_follows_the_sentence(remedy: Remedy) -> None:
     assert with_remedy.startswith(f"{without} ")
 
 
+def test_on_the_page_of_the_audit_the_pairs_are_not_elsewhere() -> None:
+    finding = Finding(kind="near_across_sides", is_problem=False, count=2)
+    assert "report" in sentence(finding, CLEAN)
+    assert "report" not in sentence(finding, CLEAN, here=True)
+
+
 def test_one_and_many() -> None:
     def text(count: int) -> str:
         return sentence(Finding(kind="validation_copies", is_problem=False, count=count), CLEAN)

@@ -97,6 +97,18 @@ def test_of_recordings_it_is_said_after_how_many_milliseconds(results):
     assert confidence.while_it_happens(of(results, leaving(0.9), leaving(0.9))) == []
 
 
+def test_that_the_end_is_the_end_is_not_said(results):
+    received = Received(milliseconds=[100.0, 300.0], events=[40.0, 160.0])
+    rising = Anytime(num_steps=2, n=10, accuracies=[0.1, 0.2], received=received)
+    assert confidence.while_it_happens(with_trials(results, anytime=lambda trial: rising)) == []
+
+
+def test_what_is_the_same_of_several_contenders_is_said_once(results):
+    early = Anytime(num_steps=2, n=10, accuracies=[0.1, 0.2], early_exit=leaving(None))
+    (told,) = confidence.early_exits(with_trials(results, anytime=lambda trial: early))
+    assert told.startswith(" and ".join(results.contenders))
+
+
 def test_what_early_exit_promises(results):
     assert confidence.early_exits(results) == []
     assert confidence.early_exits(of(results, leaving(0.9), leaving(0.8))) == [

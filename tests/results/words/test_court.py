@@ -101,6 +101,12 @@ def test_the_numbers_of_an_accounting_with_unit_and_place(court):
     assert "mac = 4.6 pJ" in numbers
 
 
+def test_a_contender_that_is_the_twin_stands_for_the_control(court):
+    assert [case.other for case in words.tabled(court, [])] == ["cnn", "ReLU twin"]
+    assert [case.other for case in words.tabled(court, [("snn", "cnn")])] == ["cnn"]
+    assert [case.other for case in words.tabled(court, [("another", "cnn")])] == ["cnn", "ReLU twin"]
+
+
 def test_contenders_are_shown_and_controls_where_there_are_no_others(court):
     assert [case.other for case in words.shown(court)] == ["cnn"]
     alone = replace(court, cases=[case for case in court.cases if case.control])

@@ -67,13 +67,13 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "near_across_sides": (
         "{count:image} of validation or test {one:has|have} a near duplicate on another side "
-        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). Look at "
-        "the pairs in the report."
+        "({audit.near_duplicates.test_in_training:,} of the {audit.counts.test:,} test images in training). "
+        "{here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "moved_across_sides": (
         "{count:image} of validation or test {one:looks|look} like the shifted, turned, mirrored, cropped or scaled "
         "copy of one on another side ({moved:,} of the {audit.counts.test:,} test images of one in training). "
-        "Look at the pairs in the report."
+        "{here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "groups_cut_at_validation": (
         "{count:group} {one:lies|lie} on two sides, but not on training and test. Validation scores may be too high."
@@ -112,8 +112,8 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "labels_to_check": (
         "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another "
-        "one. Some pictures only look like another class. Look at them (labels.csv of --out): none was "
-        "changed or left out."
+        "one. Some pictures only look like another class. Look at them: labels.csv, in the folder of a run or of "
+        "audit --out, lists them. Nothing was changed or left out."
     ),
     "pictures_not_opened": (
         "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "
@@ -134,7 +134,7 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "stretches_elsewhere": (
         "Validation is slightly optimistic: {count:recording} {one:shares|share} a stretch of events with a recording "
-        "of another side. Look at the pairs in the report."
+        "of another side. {here:The pairs are below.|Look at the pairs in the report.}"
     ),
     "statistics_tell_class": (
         "A few numbers of a recording tell its class{named}. A classifier of these and the like, without any frame, "
@@ -144,7 +144,7 @@ _SENTENCES: dict[FindingKind, str] = {
     "statistics_tell_side": (
         "Training and test recordings differ in a few numbers{named}. A classifier of these and the like, without any "
         "frame, tells {shared} of them apart (a coin: 50 %). Test recordings are of another kind than training "
-        "recordings; the report has the medians."
+        "recordings. {here:The medians are below.|The medians are in the report.}"
     ),
     "hot_pixels": (
         "{count:pixel} {one:has|have} many times the events of others in most recordings of a side or class, whatever "
@@ -183,8 +183,8 @@ class _Words(Formatter):
 filled = _Words().format
 
 
-def sentence(finding: Finding, audit: Audit) -> str:
-    """What was found, how many, why it matters, what to do."""
+def sentence(finding: Finding, audit: Audit, here: bool = False) -> str:
+    """What was found, how many, why it matters, what to do; `here`: on the page that shows the details below it."""
     classes = [audit.class_sides[name] for name in finding.names if name in audit.class_sides]
     named = listed(finding.names) if len(finding.names) > MOST_NAMED else ", ".join(finding.names)
     sides = {"train": "training", "val": "validation", "test": "test"}
@@ -194,6 +194,7 @@ def sentence(finding: Finding, audit: Audit) -> str:
         audit=audit,
         count=finding.count,
         one=finding.count == 1,
+        here=here,
         shared=_percent(finding.share),
         names=finding.names,
         named=f": {named}" if named else "",
@@ -239,14 +240,14 @@ def _ignored(files: FileCounts) -> str:
     return ", ".join(f"{each.count:,} {each.rule}" for each in files.ignored) or "none"
 
 
-def problems(audit: Audit) -> list[str]:
+def problems(audit: Audit, here: bool = False) -> list[str]:
     """What would invalidate a result, a sentence each."""
-    return [sentence(finding, audit) for finding in audit.problems]
+    return [sentence(finding, audit, here) for finding in audit.problems]
 
 
-def notes(audit: Audit) -> list[str]:
+def notes(audit: Audit, here: bool = False) -> list[str]:
     """What is worth knowing, a sentence each."""
-    return [sentence(finding, audit) for finding in audit.notes]
+    return [sentence(finding, audit, here) for finding in audit.notes]
 
 
 def document(audit: Audit) -> dict[str, Any]:

@@ -61,8 +61,8 @@ def within_chance(measured: Mapping[str, Sequence[Calibration]]) -> list[str]:
 
 
 def early_exits(results: Results) -> list[str]:
-    """What the choice of a threshold for early exit says, a sentence for each contender that has one."""
-    told = []
+    """What the choice of a threshold for early exit says of each contender that has one, each sentence once."""
+    told: dict[str, list[str]] = {}
     for name in results.contenders:
         found = [t.anytime.early_exit for t in results.of(name) if t.anytime and t.anytime.early_exit]
         # Older choices promised nothing.
@@ -74,21 +74,20 @@ def early_exits(results: Results) -> list[str]:
         shown_by = f"{counted(images, 'validation image')}"
         some = f" ({sum(each.threshold is None for each in known)} of {len(known)} trainings leave nobody)"
         if fewest := last.validation.fewest if images < (last.validation.fewest or 0) else None:
-            told.append(
-                f"{name}: nobody leaves early, since {shown_by} cannot show that this costs {cost}; "
-                f"it takes at least {fewest:,}."
-            )
+            enough = f"it takes at least {fewest:,}."
+            text = f"nobody leaves early, since {shown_by} cannot show that this costs {cost}; {enough}"
         elif all(each.threshold is None for each in known):
-            told.append(f"{name}: nobody leaves early; no threshold was shown to cost {cost}.")
+            text = f"nobody leaves early; no threshold was shown to cost {cost}."
         else:
             steps = statistics.fmean(each.mean_steps for each in known)
             part = some if any(each.threshold is None for each in known) else ""
-            told.append(
-                f"{name}: images leave after {steps:.1f} of {len(last.exit_steps)} steps{_recorded(results, name)} on "
+            text = (
+                f"images leave after {steps:.1f} of {len(last.exit_steps)} steps{_recorded(results, name)} on "
                 f"average{part}. That costs "
                 f"{cost}, as {shown_by} show with {100 * (last.confidence or 0):g} % confidence."
             )
-    return told
+        told.setdefault(text, []).append(name)
+    return [f"{listed(names, len(names))}: {text}" for text, names in told.items()]
 
 
 def _recorded(results: Results, name: str) -> str:
@@ -102,7 +101,10 @@ def _recorded(results: Results, name: str) -> str:
 
 
 def while_it_happens(results: Results) -> list[str]:
-    """When each spiking contender has all but a point of the accuracy that it has at the end of recordings."""
+    """When each spiking contender has all but a point of the accuracy that it has at the end of recordings.
+
+    Nothing of one that has it at the very end alone.
+    """
     told = []
     for name in results.contenders:
         known = [trial.anytime for trial in results.of(name) if trial.anytime]
@@ -114,6 +116,8 @@ def while_it_happens(results: Results) -> list[str]:
             for over_time in zip(*((a, r.milliseconds, r.events) for a, r in found), strict=True)
         )
         step = next(step for step, accuracy in enumerate(accuracies) if accuracy >= accuracies[-1] - SOON)
+        if step == len(accuracies) - 1:
+            continue
         told.append(
             f"{name} is right on {per_cent(accuracies[step])} of the recordings after {milliseconds[step]:.0f} of "
             f"{milliseconds[-1]:.0f} ms and {events[step]:,.0f} of {events[-1]:,.0f} events, and on "

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from spikeduel.results.costs import Range
 from spikeduel.results.court import AXES, Accounting, Axis, Case, Court, Flip, Ruling, Side
@@ -9,6 +10,8 @@ from spikeduel.results.words.costs import amount, energy_in_words
 from spikeduel.results.words.numbers import counted, listed, per_cent
 from spikeduel.results.words.tables import render
 
+RELU_TWIN = "relu_twin"
+"""The control that has a contender's weights and no spikes."""
 MOST_SHOWN = 6
 """Cases that have a figure and a sentence of their own: contenders against contenders first."""
 READ = {
@@ -26,6 +29,16 @@ def shown(court: Court | None) -> list[Case]:
         return []
     contenders = [case for case in court.cases if case.control is None]
     return (contenders or court.cases)[:MOST_SHOWN]
+
+
+def tabled(court: Court, twins: Sequence[tuple[str, str]]) -> list[Case]:
+    """The cases to list row by row: no ReLU twin of the controls' where a contender that is shown is that twin."""
+    known = {(case.spiking, case.other) for case in court.cases} & set(twins)
+    return [
+        case
+        for case in court.cases
+        if case.control != RELU_TWIN or not any(spiking == case.spiking for spiking, _ in known)
+    ]
 
 
 def figure_name(case: Case) -> str:

@@ -130,9 +130,9 @@ def _inputs(results: Results, spiking: Sequence[Trial]) -> tuple[list[str], str]
 
 def _frames(experiment: Experiment) -> str:
     """How recordings become frames."""
-    number, part = counted(experiment.num_steps, "frame"), f"a {experiment.num_steps}th of"
-    long = f"{part} the recording's time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
-    of = f"{part} its events" if experiment.bin_by == "events" else long
+    number = counted(experiment.num_steps, "frame")
+    long = "equal time" if experiment.bin_ms is None else f"{experiment.bin_ms:g} ms"
+    of = "equally many events" if experiment.bin_by == "events" else long
     first, last = experiment.first_ms, experiment.last_ms
     end = "" if last is None else f" up to {last:g} ms"
     taken = f", from {first:g} ms on{end}" if first or end else ""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from spikeduel.results.forecast import Case, Forecast
 from spikeduel.results.power import BETWEEN, WITHIN, Luck, Power
-from spikeduel.results.run import Pair, Results
+from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.results.words.numbers import counted, listed
 
@@ -26,7 +26,9 @@ def of_pairs(results: Results) -> str:
     if not found:
         return ""
     lead = _points(found[0][1].lead)
-    told = [f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads(pair, power.luck)})" for pair, power in found]
+    told = [f"{_chance(power)} for {pair.a} and {pair.b} ({_spreads([power.luck])})" for pair, power in found]
+    if len(found) > 1 and len(chances := {_chance(power) for _, power in found}) == 1:
+        told = [f"{chances.pop()} for each of {len(found)} pairs ({_spreads([power.luck for _, power in found])})"]
     pair, hardest = min(found, key=lambda each: each[1].chance)
     return (
         f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in {listed(told)}. "
@@ -38,8 +40,10 @@ def _chance(power: Power) -> str:
     return f"{100 * power.chance:.0f} % of cases"
 
 
-def _spreads(pair: Pair, luck: Luck) -> str:
-    return f"accuracy varies by {100 * luck.seeds_a:.2f} and {100 * luck.seeds_b:.2f} points over seeds"
+def _spreads(lucks: Sequence[Luck]) -> str:
+    of_all = [f"{100 * spread:.2f}" for luck in lucks for spread in (luck.seeds_a, luck.seeds_b)]
+    said = " and ".join(of_all) if len(lucks) == 1 else f"{min(of_all, key=float)} to {max(of_all, key=float)}"
+    return f"accuracy varies by {said} points over seeds"
 
 
 def _points(lead: float) -> str:

@@ -172,12 +172,16 @@ def _by_conclusion(pairs: Sequence[Pair], best: str | None) -> list[str]:
     found: dict[str, list[str]] = {}
     for pair in pairs:
         kind = pair.reservation or ("better" if pair.conclusion.better else pair.conclusion)
-        name = pair.other if best == pair.leader else pair.leader if best else f"{pair.leader} and {pair.other}"
+        link = "and" if kind in (Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE) else "over"
+        name = pair.other if best == pair.leader else pair.leader if best else f"{pair.leader} {link} {pair.other}"
         found.setdefault(kind, []).append(f"{name} ({signed(abs(pair.difference))}; {lead(pair)})")
     words: dict[str, str] = {
-        "better": f"{best} is better than" if best else "The first is better:",
+        "better": f"{best} is better than" if best else "Better:",
         Conclusion.EQUIVALENT: f"{best} is equivalent to" if best else "Equivalent:",
-        **{why: f"{best} leads ({text}) over" if best else f"The first leads ({text}):" for why, text in BRIEF.items()},
+        **{
+            why: f"{best} leads ({text}) over" if best else f"Leads that are not shown ({text}):"
+            for why, text in BRIEF.items()
+        },
         Conclusion.INCONCLUSIVE: f"{best} against the following is inconclusive:" if best else "Inconclusive:",
     }
     return [f"{text} {listed(found[kind])}." for kind, text in words.items() if kind in found]
