@@ -259,7 +259,7 @@ def test_evaluate(finished):
     assert len([line for line in done.stdout.splitlines() if re.match(r" ?\d ", line)]) == 10
 
 
-def test_predict(finished, picture):
+def test_predict(finished, picture, monkeypatch):
     run, _ = finished
     done = spikeduel("predict", model(run), picture, picture, "--json")
     assert done.exit_code == 0
@@ -270,8 +270,13 @@ def test_predict(finished, picture):
     assert first["file"] == str(picture)
     assert list(first["probabilities"]) == list("0123456789")
     assert first["probability"] == max(first["probabilities"].values())
+    monkeypatch.setenv("COLUMNS", "400")
     done = spikeduel("predict", model(run), picture)
     assert done.stdout.split() == [str(picture), first["label"], f"{first['probability']:.1%}"]
+    monkeypatch.setenv("COLUMNS", "40")
+    cut = spikeduel("predict", model(run), picture).stdout.rstrip()
+    assert len(cut) == 40
+    assert cut.split()[0] == f"…{str(picture)[-(len(cut.split()[0]) - 1) :]}"
 
 
 def test_predict_gives_raw_probabilities_and_another_precision_on_request(finished, picture):
@@ -330,6 +335,7 @@ def test_inspect(finished, picture, desk):
     shutil.copy(both[1], desk / "again")
     spikeduel("inspect", both[1], desk / "again" / both[1].name, picture, "--out", "twice", "--formats", "")
     assert [json.dumps(str(each)) in (desk / "twice/inside.html").read_text() for each in both] == [False, True]
+    assert "the image is missing" in refused(desk, "inspect", both[0])
     assert "unknown format 'jpeg'" in refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
 
 

@@ -138,7 +138,7 @@ def test_loose_images_are_noted(image_folder: Path) -> None:
 def test_folders_beside_train_are_noted(tmp_path: Path) -> None:
     for name in ("train/a", "train/b", "extra/a"):
         write_pictures(tmp_path / name, 2, seed=len(name))
-    assert "ignored beside train/: extra" in load(tmp_path).notes[0]
+    assert "Ignored beside train/: extra" in load(tmp_path).notes[0]
 
 
 def test_loops_of_links_end(image_folder: Path) -> None:
@@ -171,7 +171,9 @@ def break_by_emptying(path: Path) -> None:
 def test_unreadable_images_are_named_and_counted(image_folder: Path, damage: object) -> None:
     for name in ("002.png", "004.png"):
         damage(image_folder / "dog" / name)  # type: ignore[operator]
-    with pytest.raises(InputError, match=r"cannot be read as an image.*first of 2 such files.*Remove") as caught:
+    with pytest.raises(
+        InputError, match=r"^2 files cannot be used\. The first is .*002\.png: cannot be read as an image.*Remove"
+    ) as caught:
         load(image_folder)
     assert str(image_folder / "dog" / "002.png") in str(caught.value)
 

@@ -201,7 +201,8 @@ def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):
     evaluate(model, EXPERIMENT, progress=progress)
     assert told == []
     evaluate(model, write_folder(tmp_path / "others", model.card.classes, 8), progress=progress)
-    assert [text.split(",")[0] for text in told if "small-cnn was trained" in text] == ["note: as far as is known"]
+    (note,) = (text for text in told if text.startswith("note: small-cnn was not trained on just these"))
+    assert "10 of 40 are tested; --part all" in note
 
 
 def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):

@@ -54,7 +54,7 @@ _SHARED = """Args:
     model (MODEL): A .safetensors file from a run's models/ folder, or the name of a network that comes with the
         package (`spikeduel models`).
     answers_in (--precision 32|bf16): Precision of the answers. 32 is what reports and exports are about; bf16 is faster
-        where the hardware has it, and gives a few images in a thousand another label. (Default: 32)
+        where the hardware has it, and gives a few images in a thousand another label.
     raw (--raw): Probabilities as the network gives them, without the temperature that was fitted on validation images.
         Labels are the same.
     model_code (--own-code module:attribute): Your own architecture, neuron or encoder that the model needs and that may

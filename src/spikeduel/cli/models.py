@@ -1,6 +1,7 @@
 """Commands on model files."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -112,13 +113,24 @@ def predict(given: Given, images: list[Path], follow: bool = False, frame_ms: fl
     if given.as_json:
         print_json(rows)
     else:
-        width = max((len(visible(row["file"])) for row in rows), default=0)
-        for row in rows:
-            typer.echo(f"{visible(row['file']):<{width}}  {visible(row['label'])}  {row['probability']:.1%}")
+        said = [f"{visible(row['label'])}  {row['probability']:.1%}" for row in rows]
+        names = _fitting([visible(row["file"]) for row in rows], 2 + max(map(len, said), default=0))
+        for name, text in zip(names, said, strict=True):
+            typer.echo(f"{name}  {text}")
     for line in unreadable:
         typer.secho(f"error: {visible(line)}", fg="red", err=True)
     if unreadable:
         raise typer.Exit(InputError.exit_code)
+
+
+def _fitting(names: list[str], beside: int) -> list[str]:
+    """Names in a column of one width; on a terminal their ends, where there is no room `beside` what follows them."""
+    # Without a terminal, such as into a file, nothing is cut.
+    columns = shutil.get_terminal_size((0, 24)).columns
+    width = max(map(len, names), default=0)
+    if columns:
+        width = min(width, max(columns - beside, 16))
+    return [f"{name if len(name) <= width else f'…{name[1 - width :]}':<{width}}" for name in names]
 
 
 def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
@@ -135,11 +147,11 @@ def _follow(given: Given, paths: list[Path], frame_ms: float | None) -> None:
 
 
 @command(
-    *("models", "image", "out", "raw", "model_code"),
+    *("given_files", "out", "raw", "model_code"),
     epilog="Example: spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
     when_stopped="The files written so far are kept.",
 )
-def inspect(given: Given, models: list[Path], image: Path, out: Path | None = None, formats: str = "png") -> None:
+def inspect(given: Given, given_files: list[Path], out: Path | None = None, formats: str = "png") -> None:
     """Show what happens inside one model, or several side by side, for one image: inside.html, and figures.
 
     The page has a time slider: what the network sees, the spikes of its layers, membranes, evidence, spikes and energy
@@ -147,9 +159,9 @@ def inspect(given: Given, models: list[Path], image: Path, out: Path | None = No
     is shown frame by frame.
 
     Args:
-        models (MODEL…): One or several .safetensors files from a run's models/ folder, or names of networks that come
-            with the package (`spikeduel models`). All must know the same classes.
-        image (IMAGE): One image file, or a recording.
+        given_files (MODEL… IMAGE): One or several .safetensors files from a run's models/ folder, or names of networks
+            that come with the package (`spikeduel models`). All must know the same classes. Last, one image file, or a
+            recording.
         out (--out DIR): The folder for the files. (Default: inspect/MODEL-IMAGE)
         formats (--formats png,svg,gif,mp4): What to write beside the page, for papers and slides: png and svg show the
             last step, gif and mp4 all steps. mp4 needs: pip install 'spikeduel[video]'.
@@ -158,6 +170,9 @@ def inspect(given: Given, models: list[Path], image: Path, out: Path | None = No
     from spikeduel.reporting import inspect as draw
     from spikeduel.trials import evaluating
 
+    *models, image = given_files
+    if not models:
+        raise InputError(f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was given.")
     named = by_name([given.opened(path) for path in models])
     images = {name: evaluating.open_for(model, image) for name, model in named.items()}
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"

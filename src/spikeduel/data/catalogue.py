@@ -77,7 +77,11 @@ def load(
         track=track,
         say=say,
     )
-    return regrouped(binned(prepare(name, options), experiment, preprocessing), experiment.group_by)
+    try:
+        prepared = prepare(name, options)
+    except UnreadableFiles as error:
+        raise UnreadableFiles(error.files, name) from None
+    return regrouped(binned(prepared, experiment, preprocessing), experiment.group_by)
 
 
 def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:

@@ -148,7 +148,7 @@ def _scanned(root: Path, is_recorded: bool) -> Layout:
         if len(classes) == 1:
             raise InputError(f"{parent}: has one class only ({classes[0]}); two are needed. {remedy}")
         found += [(path, label, side) for label, paths in enumerate(of_class) for path in paths]
-        notes += [f"loose in {parent.name}, and ignored: {counted(len(loose), its_noun)}."] * bool(loose)
+        notes += [f"Loose in {parent.name}, and ignored: {counted(len(loose), its_noun)}."] * bool(loose)
     paths, labels, codes = zip(*found, strict=True)
     return Layout(
         home=root,
@@ -169,9 +169,9 @@ def _sides(root: Path, is_recorded: bool) -> tuple[list[tuple[int, Path]], list[
     sides, notes = sorted((_SIDES[path.name.lower()], path) for path in below if path.name.lower() in _SIDES), []
     if sides and sides[0][0] == TRAIN:
         if ignored := [path.name for path in below if path.name.lower() not in _SIDES]:
-            notes.append(f"ignored beside train/: {', '.join(ignored)}.")
+            notes.append(f"Ignored beside train/: {', '.join(ignored)}.")
         if TEST not in {side for side, _ in sides}:
-            notes.append("there is no test/ beside train/: a tenth of train/ is the test set.")
+            notes.append("There is no test/ beside train/: a tenth of train/ is the test set.")
         return sides, notes
     if sides and len(sides) == len(below):
         named = ", ".join(f"{path.name}/" for path in below)
@@ -254,9 +254,9 @@ def _notes_on(table: Path, named: Sequence[str], codes: Sequence[int], labels: S
                 f"{table}: the classes for {name} differ from those for train ({told}). Make them the same."
             )
     others = [name for name in named if name and name not in (*LABELS, "group", "split")]
-    notes = [f"columns of {table.name} that are not used: {', '.join(others)}."] * bool(others)
+    notes = [f"Columns of {table.name} that are not used: {', '.join(others)}."] * bool(others)
     if "split" in named and TEST not in classes:
-        notes.append(f"no file of {table.name} is for test: a tenth of those for train is the test set.")
+        notes.append(f"No file of {table.name} is for test: a tenth of those for train is the test set.")
     return tuple(notes)
 
 

@@ -62,8 +62,8 @@ def load_model(
         raise InputError(f"{path}: a folder; a run's models are the .safetensors files in its models/.")
     if not files.is_file(path):
         raise InputError(
-            f"{path}: no such model file. `spikeduel runs` lists the models at hand, `spikeduel models` those that "
-            f"come with the package.{shipped.hint(path)}"
+            f"{path}: no such model file. `spikeduel runs` lists the runs, and each has its models in its folder "
+            f"models/; `spikeduel models` lists those that come with the package.{shipped.hint(path)}"
         )
     try:
         _require_reasonable_header(path)

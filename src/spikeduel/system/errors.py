@@ -22,13 +22,18 @@ class InputError(SpikeduelError, ValueError):
 
 
 class UnreadableFiles(InputError):
-    """Picture files that cannot be decoded. `files` maps the name of each to the reason."""
+    """Picture files, of the data set `of`, that cannot be decoded. `files` maps the name of each to the reason."""
 
-    def __init__(self, files: dict[str, str]) -> None:
+    def __init__(self, files: dict[str, str], of: str = "") -> None:
         self.files = files
         name, reason = next(iter(files.items()))
-        more = f" (the first of {len(files)} such files; `spikeduel audit` lists all)" if len(files) > 1 else ""
-        super().__init__(f"{name}: {reason}{more}. Remove or replace it.")
+        text = f"{name}: {reason}. Remove or replace it."
+        if len(files) > 1:
+            lists = f"`{' '.join(filter(None, ('spikeduel audit', visible(of)[:300])))}` lists all."
+            text = (
+                f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} Remove or replace them."
+            )
+        super().__init__(text)
 
 
 class AuditFailed(SpikeduelError):

@@ -67,9 +67,10 @@ def evaluate(
     else:
         prepared, split, known = _test_part(card, experiment, progress, store)
         if not known:
+            few = f" {len(split.test):,} of {len(prepared):,} are tested; --part all tests all."
             progress.say(
-                f"note: as far as is known, {card.contender} was trained on other data. If some of its training images "
-                "are among these, accuracy is too high."
+                f"note: {card.contender} was not trained on just these images. If some that it was trained on, or "
+                f"chosen by, are among them, accuracy is too high.{few * (len(split.test) < len(prepared))}"
             )
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
