@@ -69,7 +69,7 @@ ROWS = {
         "93.85, chosen on validation; 94.74, the best epoch for the test",
     ),
     "fashion-mnist-cnn": Row(
-        "Fashion-MNIST, the CNN that is nobody's twin",
+        "Fashion-MNIST, the residual CNN",
         {
             "dataset": "fashion-mnist",
             "contenders": ("resnet-silu",),

@@ -1,4 +1,4 @@
-"""`ResNetSiLU`, the strong recipe's CNN that is nobody's twin: with what spiking networks lack, shortcuts and smooth
+"""`ResNetSiLU`, the strong recipe's CNN without a twin: with what spiking networks lack, shortcuts and smooth
 activations, and on maps twice as fine.
 
 {conv 3×3, batch norm, SiLU}, or, for larger images, {conv, max-pooling, batch norm, SiLU} until the maps are small
@@ -24,7 +24,7 @@ LAST_MAP = 6
 
 
 class ResNetSiLU(nn.Module):
-    """A residual network with smooth activations, the strong CNN that is nobody's twin."""
+    """A residual network with smooth activations, the strong CNN without a twin."""
 
     family: Family = "cnn"
     readout = LogitReadout()

@@ -50,7 +50,7 @@ class Experiment:
     recipe: Annotated[Text, duel(
         "The named experiment to start from.",
         "strong: a convolutional network as good as the time allows, with spiking neurons and with ReLU, and the same "
-        "weights, and a residual one that is nobody's twin. events: for recordings of event cameras. baseline: the "
+        "weights, and a residual one without spikes. events: for recordings of event cameras. baseline: the "
         "study's two networks. matched: a small dense and a small convolutional shape, each with both.",
         metavar="strong|events|baseline|matched", default="that of the contenders named, else strong",
     )] = "strong"

@@ -18,7 +18,7 @@ PLAIN: dict[str, Any] = {
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """a convolutional network as good as the time allows, with spiking neurons and with ReLU, and the same weights;
-    beside them a residual one that is nobody's twin, but for the embedded set; direct encoding over 4 steps; how long,
+    beside them a residual one without spikes, but for the embedded set; direct encoding over 4 steps; how long,
     and with which augmentation, follows from the set and `minutes`
     """
     settings: dict[str, Any] = {}
