@@ -131,7 +131,7 @@ def test_an_image_is_corrupted_as_robustness_does_it(table):
     expected = corrupt("noise", torch.from_numpy(table.samples[3:4]), 4, np.array([3]))[0]
     np.testing.assert_array_equal(table.image(b"", settings), expected)
     np.testing.assert_array_equal(table.image(b"", {"sample": 3}), table.samples[3])
-    with pytest.raises(InputError, match="no image"):
+    with pytest.raises(InputError, match="No image"):
         table.image(b"", {})
 
 

@@ -201,7 +201,7 @@ def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):
     evaluate(model, EXPERIMENT, progress=progress)
     assert told == []
     evaluate(model, write_folder(tmp_path / "others", model.card.classes, 8), progress=progress)
-    (note,) = (text for text in told if text.startswith("note: small-cnn was not trained on just these"))
+    (note,) = (text for text in told if text.startswith("note: these data are not those that small-cnn"))
     assert "10 of 40 are tested; --part all" in note
 
 

@@ -115,7 +115,7 @@ class Table:
         elif sample is not None and sample < len(self.samples):
             image = self.samples[sample]
         else:
-            raise InputError("no image was given, or its file is empty: choose a sample, upload an image, or draw one.")
+            raise InputError("No image was given, or its file is empty: choose a sample, upload an image, or draw one.")
         if name := settings.get("corruption"):
             number = np.array([0 if content else sample])
             image = corrupt(name, torch.from_numpy(image[None].copy()), settings.get("severity", 3), number)[0].numpy()

@@ -1,6 +1,7 @@
 """Errors for people: which file or setting, what is wrong, what to do; and text from outside, made harmless to show."""
 
 import difflib
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ class UnreadableFiles(InputError):
         name, reason = next(iter(files.items()))
         text = f"{name}: {reason}. Remove or replace it."
         if len(files) > 1:
-            lists = f"`{' '.join(filter(None, ('spikeduel audit', visible(of)[:300])))}` lists all."
+            lists = f"`spikeduel audit{f' {shlex.quote(visible(of)[:300])}' * bool(of)}` lists all."
             text = (
                 f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} Remove or replace them."
             )

@@ -69,8 +69,9 @@ def evaluate(
         if not known:
             few = f" {len(split.test):,} of {len(prepared):,} are tested; --part all tests all."
             progress.say(
-                f"note: {card.contender} was not trained on just these images. If some that it was trained on, or "
-                f"chosen by, are among them, accuracy is too high.{few * (len(split.test) < len(prepared))}"
+                f"note: these data are not those that {card.contender} was trained on, or only a part of them. If some "
+                f"of its training or validation are among them, accuracy is too high."
+                f"{few * (len(split.test) < len(prepared))}"
             )
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
