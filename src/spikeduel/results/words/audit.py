@@ -112,7 +112,7 @@ _SENTENCES: dict[FindingKind, str] = {
     ),
     "labels_to_check": (
         "{count:label} ({shared} of {audit.labels.examined:,}) may be wrong: the nearest neighbours have another one. "
-        "Look at them: labels.csv, in the folder of a run or of audit --out, lists them. Nothing was changed."
+        "Some only look like another class. labels.csv (of a run, or of audit --out) lists them. Nothing was changed."
     ),
     "pictures_not_opened": (
         "{count:picture} ({shared} of the pictures in the folder) cannot be opened here and {one:was|were} ignored: "
