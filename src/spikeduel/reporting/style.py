@@ -24,7 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from spikeduel.data.events.recordings import picture_of
@@ -205,10 +205,18 @@ def axes_legend(axes: Axes, place: Any = "best") -> None:
     axes.legend(loc=place, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
-def per_cent_axis(axis: Axis, exact: bool = False) -> None:
-    """Shares as per cent: whole ones, or with as many digits as there are."""
-    exactly = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
-    axis.set_major_formatter(exactly if exact else PercentFormatter(1.0, decimals=0, symbol=" %"))
+class _Shares(MaxNLocator):
+    """Round ticks between 0 and 1: an axis may go a little further, so that marks at its ends are seen whole."""
+
+    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
+        ticks = np.asarray(super().tick_values(vmin, vmax))
+        return ticks[(ticks > -1e-9) & (ticks < 1 + 1e-9)]
+
+
+def per_cent_axis(axis: Axis) -> None:
+    """Shares as per cent, with as many digits as there are: a label says where its tick stands."""
+    axis.set_major_locator(_Shares("auto", steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
 
 
 def count_axis(axis: Axis) -> None:
@@ -221,7 +229,13 @@ def accuracy_axis(axes: Axes) -> None:
     low, high = axes.get_ylim()
     missing = max(0.0, SMALLEST_RANGE - (high - low)) / 2
     axes.set_ylim(low - missing, high + missing)
-    per_cent_axis(axes.yaxis, exact=True)
+    per_cent_axis(axes.yaxis)
+
+
+def beneath(place: int, number: int) -> dict[str, float]:
+    """Widths of the line at `place` of so many, each drawn over those before it: what lies beneath an equal one is seen."""
+    wider = (number - 1 - place) / max(number - 1, 2)
+    return {"linewidth": 1.6 + 3.4 * wider, "markersize": 4 + 5 * wider}
 
 
 def cost_axis(axes: Axes, unit: str) -> None:
