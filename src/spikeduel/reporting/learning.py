@@ -46,7 +46,7 @@ def accuracy_over_time(results: Results) -> Figure:
     colours = style.contender_colours(results.trials)
     figure = style.new_figure(3.3)
     longest = max(sum(trial.epoch_seconds) for trial in results.trials)
-    unit, length = ("minutes", 60) if longest > 120 else ("seconds", 1)
+    unit, length = ("minutes", 60) if longest >= 120 else ("seconds", 1)
     axes = style.quiet(figure.subplots(), "", x=f"{unit} of training", y="validation accuracy", grid=True)
     for name, colour in colours.items():
         for trial in results.of(name, tested=False):
@@ -58,7 +58,8 @@ def accuracy_over_time(results: Results) -> Figure:
                 spent[: len(accuracies)], accuracies, color=colour, linewidth=1.4, marker=".", markersize=4
             )  # fmt: skip
             style.told(line, [
-                style.of_training(trial) | {"epoch": epoch, "training, min": at * length / 60, "accuracy, %": 100 * accuracy}
+                style.of_training(trial)
+                | {"epoch": epoch, "training, min": at * length / 60, "accuracy, %": 100 * accuracy}
                 for epoch, (at, accuracy) in enumerate(zip(spent, accuracies, strict=False), 1)
             ])  # fmt: skip
             if source and accuracies:

@@ -36,7 +36,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
     """A reliability diagram for each contender, and below it the share of images in each bin."""
     columns = min(len(measured), 1 if style.canvas().narrow else _BESIDE)
     rows = -(-len(measured) // columns)
-    figure = style.new_figure(0.5 + 3.4 * rows)
+    figure = style.new_figure(0.5 + 2.9 * rows)
     parts = figure.subfigures(rows, columns if style.canvas().narrow else max(columns, 2), squeeze=False).flat
     after_temperature = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "linewidth": 0.9}
     for part, (name, found) in zip(parts, measured.items(), strict=False):
@@ -107,7 +107,7 @@ def robustness(results: Results) -> Figure:
     for axes, corruption in zip(panels, [*CORRUPTIONS, None], strict=True):
         style.quiet(axes, corruption or "mean of all", x="severity", y="accuracy", grid=True)
         for place, (name, found) in enumerate(measured.items()):
-            line = _line(axes, found, corruption, colours[name], **style.beneath(place, len(measured)))
+            line = _line(axes, found, corruption, colours[name], **_beneath(place, len(measured)))
             style.told(line, _by_severity(name, found, corruption))
         if tested:
             line = axes.axhline(share_of_most_frequent(tested), color=style.QUIET, linewidth=0.9, linestyle=":")
@@ -118,6 +118,12 @@ def robustness(results: Results) -> Figure:
     style.per_cent_axis(panels[0].yaxis)
     style.legend(figure, style.keys({name: colours[name] for name in measured}), columns=4)
     return figure
+
+
+def _beneath(place: int, number: int) -> dict[str, Any]:
+    """Widths of the line at `place` of so many, each drawn over those before it: of equal ones all are seen."""
+    wider = (number - 1 - place) / max(number - 1, 2)
+    return {"linewidth": 1.6 + 2.8 * wider, "markersize": 4 + 5 * wider}
 
 
 def _line(axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str, **look: Any) -> Line2D:
@@ -195,7 +201,7 @@ def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
     for place, (name, colour) in enumerate(colours.items()):
         rows = [[b.accuracy if b.accuracy is not None else np.nan for b in row] for who, row in binned if who == name]
         if rows:
-            means, look = np.mean(rows, axis=0), style.beneath(place, len(colours))
+            means, look = np.mean(rows, axis=0), _beneath(place, len(colours))
             (line,) = axes.plot(places, means, color=colour, marker="o", label=name, clip_on=False, **look)
             style.told(line, [
                 {"contender": name, "distance from": b.low, "distance to": b.high, "number": b.n,

@@ -208,9 +208,8 @@ def axes_legend(axes: Axes, place: Any = "best") -> None:
 class _Shares(MaxNLocator):
     """Round ticks between 0 and 1: an axis may go a little further, so that marks at its ends are seen whole."""
 
-    def tick_values(self, vmin: float, vmax: float) -> np.ndarray:
-        ticks = np.asarray(super().tick_values(vmin, vmax))
-        return ticks[(ticks > -1e-9) & (ticks < 1 + 1e-9)]
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        return [tick for tick in super().tick_values(vmin, vmax) if -1e-9 < tick < 1 + 1e-9]
 
 
 def per_cent_axis(axis: Axis) -> None:
@@ -230,12 +229,6 @@ def accuracy_axis(axes: Axes) -> None:
     missing = max(0.0, SMALLEST_RANGE - (high - low)) / 2
     axes.set_ylim(low - missing, high + missing)
     per_cent_axis(axes.yaxis)
-
-
-def beneath(place: int, number: int) -> dict[str, float]:
-    """Widths of the line at `place` of so many, each drawn over those before it: what lies beneath an equal one is seen."""
-    wider = (number - 1 - place) / max(number - 1, 2)
-    return {"linewidth": 1.6 + 3.4 * wider, "markersize": 4 + 5 * wider}
 
 
 def cost_axis(axes: Axes, unit: str) -> None:
@@ -339,15 +332,6 @@ def shortened(text: str, length: int = 18) -> str:
         tail = (length - 1) // 3
         text = text[: length - 1 - tail] + "…" + text[len(text) - tail :]
     return text.replace("$", r"\$")
-
-
-def spike_marks(
-    axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0, height: float = 0.72
-) -> None:
-    """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]`."""
-    steps, neurons = np.nonzero(spikes)
-    rows = positions[neurons]
-    axes.vlines(steps, rows - height / 2, rows + height / 2, color=colour, linewidth=width)
 
 
 def file_name(text: str) -> str:

@@ -39,8 +39,8 @@ class Group:
 class Thumbnails:
     """The pictures of a page. `sprite` has all in one, `columns` in a row, as a data URI; None where there are none.
 
-    `pixelated`: they are so small that each pixel is to be seen. `listed` is what the page's script says of each. `cells` are groups by contender, true class and answer; `classes`
-    the wrong answers by contender and true class.
+    `pixelated`: they are so small that each pixel is to be seen. `listed` is what the page's script says of each.
+    `cells` are groups by contender, true class and answer; `classes` the wrong answers by contender and true class.
     """
 
     sprite: str | None

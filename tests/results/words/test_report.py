@@ -173,7 +173,7 @@ def test_the_rules_name_folds_and_groups(results):
 def test_augmentation_is_a_rule_where_there_is_one(results):
     assert "augmentation" not in dict(method.rules(results))
     shifted = dict(method.rules(make_results(DATA, baseline(augmentation="shift"))))
-    assert shifted["augmentation"] == "shift, of training images"
+    assert shifted["augmentation"] == "training images are moved a little (shift)"
 
 
 def strong_rules(results=lambda made: made, **changes):

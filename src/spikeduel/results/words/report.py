@@ -164,7 +164,7 @@ def as_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         return "; ".join(f"{name}: {assigned(settings)}" for name, settings in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def drawn_from(values: DrawnFrom) -> str:
