@@ -225,7 +225,7 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
         "an epoch, small-cnn 0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (
-        "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
+        "batch size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
         "them look most like another of their class in the mirror (they are flipped where that is surely above 10 %), "
         "4 % like another that is moved (they are moved where that is surely above 10 %, in long training, and "
         "always below 2,000 images)"

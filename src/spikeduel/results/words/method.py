@@ -126,7 +126,8 @@ def _chosen(rules: SetRules | None) -> str:
     """What the set decided, and by what."""
     if rules is None:
         return ""
-    text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
+    chosen = assigned({name.replace("_", " "): value for name, value in rules.chosen.items()})
+    text = f"{chosen}, for {rules.num_train:,} training images"
     if rules.mirrored is None or rules.moved is None or rules.epochs is None:
         return text
     return (
