@@ -232,7 +232,7 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
     )
     by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None)
     rules = strong_rules(lambda made: structs.replace(made, rules=by_size))
-    assert rules["chosen for the set"] == "batch_size 32, for 1,234 training images"
+    assert rules["chosen for the set"] == "batch size 32, for 1,234 training images"
 
 
 def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):
