@@ -84,6 +84,9 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, made):
         assert page.evaluate("getComputedStyle(document.querySelector('dialog .thumb')).backgroundImage").startswith(
             'url("data:image/webp'
         )
+        # Twice as large as beside a table.
+        sides = [page.locator(f"{place} .thumb").first.bounding_box()["width"] for place in ("#disagreement", "dialog")]
+        assert sides == [64, 128]
         page.keyboard.press("Escape")
         assert not dialog.is_visible()
 
@@ -150,10 +153,27 @@ def test_without_a_script_it_is_complete(running, made):
         assert page.locator("button:visible:not([popovertarget])").count() == 0
 
 
-def test_in_print_folds_are_open_and_the_contents_are_left_out(running, made):
+def test_print_keeps_folds_but_for_what_says_in_words_what_was_found(running, made):
     with opened(running, made[0]) as page:
-        numbers = page.locator("#classes details table").first
-        assert not numbers.is_visible()
+        numbers, verdict = (page.locator(place).first for place in ("#classes details table", "#results .printed p"))
+        assert not verdict.is_visible()
         page.emulate_media(media="print")
-        assert numbers.is_visible()
+        assert verdict.is_visible()
+        assert page.locator("#method .printed dl").is_visible()
+        assert not numbers.is_visible()
         assert not page.locator("nav").is_visible()
+        # A fold that a reader has opened is printed.
+        page.locator("#classes details").first.evaluate("fold => { fold.open = true; }")
+        assert numbers.is_visible()
+
+
+def test_captions_and_commands_are_whole_on_a_phone(running, made):
+    cut = """selector => [...document.querySelectorAll(selector)].filter(each =>
+        each.scrollWidth > each.clientWidth + 1 || each.getBoundingClientRect().right > innerWidth).length"""
+    with opened(running, made[0], 360, 740) as page:
+        page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        assert page.locator("caption").count() > 3
+        assert page.evaluate(cut, "caption, pre") == 0
+        # Of a table that goes on at the side, the first column alone lies over others.
+        over = "all => all.filter((one) => getComputedStyle(one).position === 'sticky' && one.cellIndex > 0).length"
+        assert page.locator("td, th").evaluate_all(over) == 0

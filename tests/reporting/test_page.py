@@ -117,6 +117,12 @@ def test_every_figure_of_the_study_is_there(comparison):
     assert all((comparison.out / "figures" / name).stat().st_size > 500 for name in figures_of(comparison))
 
 
+def test_of_one_epoch_there_is_no_curve(comparison, unpainted):
+    once = with_trials(comparison.results, history=lambda trial: trial.history[:1])
+    assert 'id="curves"' in Page(report(comparison)).source
+    assert 'id="curves"' not in Page(report(replace(comparison, results=once))).source
+
+
 def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     assert "Optimism meter" not in Page(report(comparison)).text
     results = with_trials(comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3))

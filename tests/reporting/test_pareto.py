@@ -107,7 +107,7 @@ def test_the_plot(results):
     written = [[text.get_text() for text in axes.texts if isinstance(text, Annotation)] for axes in (joules, times)]
     assert written[0] == ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
     assert written[1] == ["dense-snn", "early exit", "small-cnn"]
-    assert "estimate: 45nm-fp32" in joules.get_xlabel()
+    assert f"estimate: {TABLE.title}" in joules.get_xlabel()
     places = [each.get_offsets()[0] for each in times.collections]
     np.testing.assert_allclose(places, [(2e-3, 0.85), (2e-3, 0.851), (5e-4, 0.7)])
 

@@ -218,6 +218,19 @@ def test_accuracy_by_distance_is_a_mean_over_seeds(make_prepared):
     assert line.get_ydata() == pytest.approx([0.9, 0.3])
 
 
+def test_marks_at_the_ends_are_whole_and_equal_lines_are_both_seen(make_prepared, make_results):
+    bins = [DistanceBin(low=k / 10, high=(k + 1) / 10, n=10, accuracy=1.0) for k in range(5)]
+    made = make_results(make_prepared(), baseline())
+    trials = [structs.replace(each, test=structs.replace(each.test, by_distance=bins)) for each in made.trials]
+    axes = reliability.accuracy_by_distance(trials).axes[0]
+    found = reliability.diagrams({"a": [calibration(0)]}, {"a": "red"}).subfigs[0].axes[0].lines[1]
+    assert not any(line.get_clip_on() for line in (*axes.lines, found))
+    widths = [(line.get_linewidth(), line.get_markersize()) for line in axes.lines]
+    assert len(widths) > 1
+    assert widths == sorted(widths, reverse=True)
+    assert len(set(widths)) == len(widths)
+
+
 def test_the_report_has_the_section_where_the_run_was_audited(planted, make_run, unpainted):
     run = make_run(planted)
     report(run)

@@ -7,6 +7,7 @@ from matplotlib.collections import LineCollection
 from PIL import Image
 
 from spikeduel.reporting import style
+from spikeduel.reporting.spikes import marks
 
 
 def test_a_contender_keeps_its_colour_and_spiking_ones_are_warm():
@@ -27,10 +28,10 @@ def test_a_mark_is_drawn_for_each_spike_in_its_row(random):
     spikes = random.random((30, 4)) < 0.3
     axes = style.new_figure(2).subplots()
 
-    style.spike_marks(axes, spikes, np.array([0, 1, 2, 3]), "black")
+    marks(axes, spikes, np.array([0, 1, 2, 3]), "black")
 
-    (marks,) = [part for part in axes.collections if isinstance(part, LineCollection)]
-    drawn = {(int(segment[0][0]), round(float(segment[:, 1].mean()))) for segment in marks.get_segments()}
+    (found,) = [part for part in axes.collections if isinstance(part, LineCollection)]
+    drawn = {(int(segment[0][0]), round(float(segment[:, 1].mean()))) for segment in found.get_segments()}
     assert drawn == set(zip(*np.nonzero(spikes), strict=True))
 
 
@@ -83,6 +84,26 @@ def test_a_cost_axis_has_a_few_ticks_that_do_not_touch(low, ratio):
     assert 1 <= len(shown) <= 8
     assert all(tick.label1.get_text().endswith("J") for tick in shown)
     assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.82, 0.98), (0.85, 1.0), (0.0, 1.0), (0.9, 0.91), (0.3, 1.0), (0.999, 1.0), (0.0, 0.03)]
+)
+def test_a_label_says_where_its_tick_stands(ends):
+    axes = style.new_figure(3).subplots()
+    axes.plot([1, 2], ends)
+    style.accuracy_axis(axes)
+    axes.figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    shown = [tick for tick in axes.yaxis.get_major_ticks() if low <= tick.get_loc() <= high]
+    places, said = [tick.get_loc() for tick in shown], [tick.label1.get_text() for tick in shown]
+    assert [float(text.removesuffix(" %")) / 100 for text in said] == pytest.approx(places)
+    assert len(set(said)) == len(said) > 1
+    # No share is above all or below none, though marks there have room.
+    assert min(places) >= 0
+    assert max(places) <= 1 + 1e-9
+    assert low < ends[0]
+    assert ends[1] < high
 
 
 def test_small_differences_are_not_blown_up():

@@ -83,6 +83,14 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
+def test_a_picture_in_a_chart_has_itself_as_its_address(tmp_path):
+    figure = style.new_figure(2)
+    axes = style.show_image(figure.subplots(), np.arange(64, dtype=np.uint8).reshape(1, 8, 8))
+    style.told(axes.images[0], [{"class": "boot"}])
+    shown = svg.chart(lambda: figure, figure, tmp_path / "samples.svg")
+    assert all("<image " in each and 'href="data:image/png;base64,' in each for each in (shown.wide, shown.narrow))
+
+
 def test_contenders_can_be_told_from_both_pages():
     for colour, dark in style.IN_THE_DARK.items():
         assert contrast(colour, "#ffffff") >= 3

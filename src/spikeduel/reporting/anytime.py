@@ -42,7 +42,7 @@ def exits_of(trials: Iterable[Trial]) -> list[EarlyExit]:
 
 def energy_label(table: energy.Table) -> str:
     """The title of an axis of estimated energy."""
-    return f"energy of one answer (estimate: {table.name}, zeros skipped)"
+    return f"energy (estimate: {style.shortened(table.title, 34)}, zeros skipped)"
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:

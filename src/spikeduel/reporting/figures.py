@@ -34,24 +34,28 @@ def samples(prepared: Prepared) -> Figure:
     originals = dict(prepared.samples[:MOST_SAMPLES])
     firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
     indices = list(originals) or firsts[:MOST_SAMPLES]
-    columns, rows = max(len(indices), 5), 2 if originals else 1
-    figure = style.new_figure(0.35 + rows * (style.canvas().width / columns) * 0.98)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid[:, len(indices) :].flat:
-        axes.set_visible(False)
-    for column, index in enumerate(indices):
-        title = style.shortened(prepared.classes[int(prepared.labels[index])], max(13, 110 // columns))
-        style.show_image(grid[-1, column], np.asarray(prepared.pictures[index]), "" if originals else title)
-        if originals:
-            style.show_image(grid[0, column], originals[index], title)
-            grid[0, column].title.set_fontsize(style.SMALL if columns < 9 else 7)
+    columns = min(max(len(indices), 2), 4) if style.canvas().narrow else max(len(indices), 5)
+    rows = 2 if originals else 1
+    bands = -(-len(indices) // columns)
+    figure = style.new_figure(0.35 + bands * rows * (style.canvas().width / columns) * 0.98)
+    grid = figure.subplots(bands * rows, columns, squeeze=False)
     _, height, width = prepared.image_shape
-    grid[-1, 0].set_ylabel(f"prepared\n{width}×{height}", fontsize=style.SMALL, color=style.QUIET)
-    if originals:
-        sizes = {original.shape[:2] for original in originals.values()}
-        height, width = min(sizes)
-        size = f"{width}×{height}" if len(sizes) == 1 else "sizes vary"
-        grid[0, 0].set_ylabel(f"original\n{size}", fontsize=style.SMALL, color=style.QUIET)
+    sizes = {original.shape[:2] for original in originals.values()}
+    size = "{1}×{0}".format(*min(sizes)) if len(sizes) == 1 else "sizes vary"
+    labels = (["original\n" + size] if originals else []) + [f"prepared\n{width}×{height}"]
+    for axes in grid.flat:
+        axes.set_visible(False)
+    for place, index in enumerate(indices):
+        name = prepared.classes[int(prepared.labels[index])]
+        shown = ([originals[index]] if originals else []) + [np.asarray(prepared.pictures[index])]
+        for row, (image, label) in enumerate(zip(shown, labels, strict=True)):
+            axes = grid[place // columns * rows + row, place % columns]
+            axes.set_visible(True)
+            style.show_image(axes, image, "" if row else style.shortened(name, max(13, 110 // columns)))
+            axes.title.set_fontsize(style.SMALL if columns < 9 else 7)
+            style.told(axes.images[0], [{"class": name, "image": label.replace("\n", ", ")}])
+            if place % columns == 0:
+                axes.set_ylabel(label, fontsize=style.SMALL, color=style.QUIET)
     return figure
 
 

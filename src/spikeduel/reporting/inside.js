@@ -270,7 +270,7 @@ globalThis.spikeduelInside = (() => {
       if (model.probabilities.length > 1) parts.push(evidenceOf(model));
       parts.push(costOf(model));
       if (model.activations.length) parts.push(mapsOf(model));
-      if (model.layers.length) parts.push(rasterOf(model), membranesOf(model));
+      if (model.layers.length) parts.push(membranesOf(model), rasterOf(model));
       else if (model.foreign && model.spiking)
         parts.push(part("Spikes by layer", "Its neurons are another library's, and cannot be looked into."));
       const shown = [make("h3", {}, model.name), make("p", {}, kind), make("div", { class: "sdi-parts" }, ...parts)];

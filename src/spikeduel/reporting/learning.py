@@ -28,7 +28,7 @@ def learning_curves(results: Results) -> Figure:
                 _curves(axes, trials, part, quantity, colour)
         style.count_axis(axes.xaxis)
     panels[0].set_ylim(bottom=0)
-    style.per_cent_axis(panels[1].yaxis, exact=True)
+    style.per_cent_axis(panels[1].yaxis)
     parts = [
         style.key("validation", linewidth=1.5),
         style.key("training", linewidth=1.5, linestyle=style.DASHED),
@@ -39,34 +39,37 @@ def learning_curves(results: Results) -> Figure:
 
 
 def accuracy_over_time(results: Results) -> Figure:
-    """Validation accuracy against the minutes that were trained, a line a training, dots at the ends of epochs.
+    """Validation accuracy against the time that was trained, a line a training, dots at the ends of epochs.
 
     What starts from a trained twin begins where that one ended: a line joins the two.
     """
     colours = style.contender_colours(results.trials)
     figure = style.new_figure(3.3)
-    axes = style.quiet(figure.subplots(), "", x="minutes of training", y="validation accuracy", grid=True)
+    longest = max(sum(trial.epoch_seconds) for trial in results.trials)
+    unit, length = ("minutes", 60) if longest >= 120 else ("seconds", 1)
+    axes = style.quiet(figure.subplots(), "", x=f"{unit} of training", y="validation accuracy", grid=True)
     for name, colour in colours.items():
         for trial in results.of(name, tested=False):
             source = results.source_of(trial)
             before = sum(source.epoch_seconds) if source else 0.0
-            minutes = (before + np.cumsum(trial.epoch_seconds)) / 60
+            spent = (before + np.cumsum(trial.epoch_seconds)) / length
             accuracies = [epoch.val_accuracy for epoch in trial.history]
             (line,) = axes.plot(
-                minutes[: len(accuracies)], accuracies, color=colour, linewidth=1.4, marker=".", markersize=4
+                spent[: len(accuracies)], accuracies, color=colour, linewidth=1.4, marker=".", markersize=4
             )  # fmt: skip
             style.told(line, [
-                style.of_training(trial) | {"epoch": epoch, "training, min": spent, "accuracy, %": 100 * accuracy}
-                for epoch, (spent, accuracy) in enumerate(zip(minutes, accuracies, strict=False), 1)
+                style.of_training(trial)
+                | {"epoch": epoch, "training, min": at * length / 60, "accuracy, %": 100 * accuracy}
+                for epoch, (at, accuracy) in enumerate(zip(spent, accuracies, strict=False), 1)
             ])  # fmt: skip
             if source and accuracies:
                 axes.plot(
-                    [before / 60, minutes[0]], [source.history[-1].val_accuracy, accuracies[0]], color=colour,
+                    [before / length, spent[0]], [source.history[-1].val_accuracy, accuracies[0]], color=colour,
                     linewidth=0.9, linestyle=style.DASHED,
                 )  # fmt: skip
     style.cost_axis(axes, "")
     axes.xaxis.set_major_formatter("{x:g}")
-    style.per_cent_axis(axes.yaxis, exact=True)
+    style.per_cent_axis(axes.yaxis)
     style.legend(figure, style.keys(colours))
     return figure
 
@@ -170,7 +173,7 @@ def tuning_trials(record: TuningRecord) -> Figure:
         ])  # fmt: skip
     for axes in (left, right):
         style.count_axis(axes.xaxis)
-        style.per_cent_axis(axes.yaxis, exact=True)
+        style.per_cent_axis(axes.yaxis)
     right.tick_params(labelleft=True)
     style.legend(figure, style.keys(colours, marker="o"))
     return figure

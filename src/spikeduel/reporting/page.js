@@ -52,7 +52,8 @@
   const thumb = (place) => {
     const shown = make("span", { class: "thumb", role: "img", "aria-label": said.listed[place].name });
     const [column, row] = [place % said.columns, Math.floor(place / said.columns)];
-    shown.style.backgroundPosition = `${-64 * column}px ${-64 * row}px`;
+    shown.style.setProperty("--column", column);
+    shown.style.setProperty("--row", row);
     return shown;
   };
   const entry = (place) => {
@@ -136,5 +137,4 @@
     }
   }, { rootMargin: "0px 0px -75% 0px" });
   for (const section of document.querySelectorAll("main > section[id]")) seen.observe(section);
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((fold) => { fold.open = true; }));
 })();

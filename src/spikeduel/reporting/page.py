@@ -237,7 +237,8 @@ Drawings = Iterator[tuple[str, Callable[[], Figure | None]]]
 
 def _of_results(results: Results, table: energy.Table) -> Drawings:
     colours = style.contender_colours(results.trials)
-    if any(trial.history for trial in results.trials):
+    # Of a single epoch there is no curve.
+    if any(len(trial.history) > 1 for trial in results.trials):
         yield "learning-curves", partial(learning.learning_curves, results)
         yield "accuracy-over-time", partial(learning.accuracy_over_time, results)
     if any(trial.optimism for trial in results.trials):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
     """A reliability diagram for each contender, and below it the share of images in each bin."""
     columns = min(len(measured), 1 if style.canvas().narrow else _BESIDE)
     rows = -(-len(measured) // columns)
-    figure = style.new_figure(0.5 + 3.4 * rows)
+    figure = style.new_figure(0.5 + 2.9 * rows)
     parts = figure.subfigures(rows, columns if style.canvas().narrow else max(columns, 2), squeeze=False).flat
     after_temperature = {"marker": "o", "markersize": 4, "markerfacecolor": "white", "linewidth": 0.9}
     for part, (name, found) in zip(parts, measured.items(), strict=False):
@@ -54,7 +55,7 @@ def diagrams(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str
         if after := pooled(scaled(found)):
             filled = [each for each in after if each.count]
             points = [(each.confidence, each.accuracy) for each in filled]
-            (line,) = upper.plot(*zip(*points, strict=True), color=style.INK, **after_temperature)
+            (line,) = upper.plot(*zip(*points, strict=True), color=style.INK, clip_on=False, **after_temperature)
             style.told(line, _by_bin(name, "after temperature", filled))
             lower.stairs(_shares(after), [each.low for each in after] + [1], color=style.INK, linewidth=0.9)
         upper.set_ylim(0, 1)
@@ -105,8 +106,9 @@ def robustness(results: Results) -> Figure:
     tested = [trial for trial in results.trials if trial.test]
     for axes, corruption in zip(panels, [*CORRUPTIONS, None], strict=True):
         style.quiet(axes, corruption or "mean of all", x="severity", y="accuracy", grid=True)
-        for name, found in measured.items():
-            style.told(_line(axes, found, corruption, colours[name]), _by_severity(name, found, corruption))
+        for place, (name, found) in enumerate(measured.items()):
+            line = _line(axes, found, corruption, colours[name], **_beneath(place, len(measured)))
+            style.told(line, _by_severity(name, found, corruption))
         if tested:
             line = axes.axhline(share_of_most_frequent(tested), color=style.QUIET, linewidth=0.9, linestyle=":")
             share = 100 * share_of_most_frequent(tested)
@@ -118,9 +120,15 @@ def robustness(results: Results) -> Figure:
     return figure
 
 
-def _line(axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str) -> Line2D:
+def _beneath(place: int, number: int) -> dict[str, Any]:
+    """Widths of the line at `place` of so many, each drawn over those before it: of equal ones all are seen."""
+    wider = (number - 1 - place) / max(number - 1, 2)
+    return {"linewidth": 1.6 + 2.8 * wider, "markersize": 4 + 5 * wider}
+
+
+def _line(axes: Axes, found: Sequence[Robustness], corruption: str | None, colour: str, **look: Any) -> Line2D:
     at, steps = _at_severities(found, corruption), np.array((0, *SEVERITIES))
-    (line,) = axes.plot(steps, at.mean(0), color=colour, linewidth=1.6, marker="o", markersize=2.6)
+    (line,) = axes.plot(steps, at.mean(0), color=colour, marker="o", clip_on=False, **look)
     style.band(axes, steps, at, colour)
     return line
 
@@ -189,11 +197,12 @@ def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
     binned = [(trial.contender, trial.test.by_distance) for trial in trials if trial.test and trial.test.by_distance]
     bins = binned[0][1]
     places = np.arange(len(bins))
-    for name, colour in style.contender_colours(trials).items():
+    colours = style.contender_colours(trials)
+    for place, (name, colour) in enumerate(colours.items()):
         rows = [[b.accuracy if b.accuracy is not None else np.nan for b in row] for who, row in binned if who == name]
         if rows:
-            means = np.mean(rows, axis=0)
-            (line,) = axes.plot(places, means, color=colour, marker="o", linewidth=1.8, markersize=5, label=name)
+            means, look = np.mean(rows, axis=0), _beneath(place, len(colours))
+            (line,) = axes.plot(places, means, color=colour, marker="o", label=name, clip_on=False, **look)
             style.told(line, [
                 {"contender": name, "distance from": b.low, "distance to": b.high, "number": b.n,
                  "accuracy, %": 100 * mean}
@@ -201,8 +210,7 @@ def accuracy_by_distance(trials: Sequence[Trial]) -> Figure:
             ])  # fmt: skip
     wide, narrow = "{0.low:.2f} to {0.high:.2f}\n{0.n:,} answers", "{0.low:.2f}\nto\n{0.high:.2f}"
     axes.set_xticks(places, [(narrow if style.canvas().narrow else wide).format(each) for each in bins])
-    style.per_cent_axis(axes.yaxis)
-    axes.set_ylim(top=1.01)
+    style.accuracy_axis(axes)
     style.axes_legend(axes)
     return figure
 

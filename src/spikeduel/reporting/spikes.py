@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -115,7 +116,7 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     for channel, colour in enumerate(colours):
         # Channels of one pixel lie beside one another within its row.
         places = np.arange(len(rows)) + (channel - (channels - 1) / 2) / channels * 0.9
-        style.spike_marks(middle, spikes[:, channel], places, colour, height=0.72 / channels)
+        marks(middle, spikes[:, channel], places, colour, height=0.72 / channels)
         rates = spikes[:, channel].mean(0)
         right.barh(places, rates, height=0.9 / channels, color=colour, alpha=0.35, linewidth=0)
         right.plot(image[channel, rows, columns] / 255, places, color=colour, linewidth=1.0)
@@ -127,6 +128,15 @@ def raster_of_diagonal(encoded: np.ndarray, image: np.ndarray) -> Figure:
     style.per_cent_axis(right.xaxis)
     right.set_xticks([0, 1])
     return figure
+
+
+def marks(
+    axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0, height: float = 0.72
+) -> None:
+    """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]`."""
+    steps, neurons = np.nonzero(spikes)
+    rows = positions[neurons]
+    axes.vlines(steps, rows - height / 2, rows + height / 2, color=colour, linewidth=width)
 
 
 def diagonal(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import ArrayLike
 
 from spikeduel.data.events.recordings import picture_of
@@ -205,10 +205,17 @@ def axes_legend(axes: Axes, place: Any = "best") -> None:
     axes.legend(loc=place, frameon=False, fontsize=SMALL, labelcolor=INK)
 
 
-def per_cent_axis(axis: Axis, exact: bool = False) -> None:
-    """Shares as per cent: whole ones, or with as many digits as there are."""
-    exactly = FuncFormatter(lambda value, _: f"{100 * value:.4g} %")
-    axis.set_major_formatter(exactly if exact else PercentFormatter(1.0, decimals=0, symbol=" %"))
+class _Shares(MaxNLocator):
+    """Round ticks between 0 and 1: an axis may go a little further, so that marks at its ends are seen whole."""
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        return [tick for tick in super().tick_values(vmin, vmax) if -1e-9 < tick < 1 + 1e-9]
+
+
+def per_cent_axis(axis: Axis) -> None:
+    """Shares as per cent, with as many digits as there are: a label says where its tick stands."""
+    axis.set_major_locator(_Shares("auto", steps=[1, 2, 2.5, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g} %"))
 
 
 def count_axis(axis: Axis) -> None:
@@ -221,7 +228,7 @@ def accuracy_axis(axes: Axes) -> None:
     low, high = axes.get_ylim()
     missing = max(0.0, SMALLEST_RANGE - (high - low)) / 2
     axes.set_ylim(low - missing, high + missing)
-    per_cent_axis(axes.yaxis, exact=True)
+    per_cent_axis(axes.yaxis)
 
 
 def cost_axis(axes: Axes, unit: str) -> None:
@@ -325,15 +332,6 @@ def shortened(text: str, length: int = 18) -> str:
         tail = (length - 1) // 3
         text = text[: length - 1 - tail] + "…" + text[len(text) - tail :]
     return text.replace("$", r"\$")
-
-
-def spike_marks(
-    axes: Axes, spikes: np.ndarray, positions: np.ndarray, colour: str, width: float = 1.0, height: float = 0.72
-) -> None:
-    """A mark for each spike of `spikes` `[T, N]`, at its step, in the rows `positions` `[N]`."""
-    steps, neurons = np.nonzero(spikes)
-    rows = positions[neurons]
-    axes.vlines(steps, rows - height / 2, rows + height / 2, color=colour, linewidth=width)
 
 
 def file_name(text: str) -> str:

@@ -195,7 +195,9 @@ def _renamed(root: ElementTree.Element, prefix: str) -> None:
 
     for element in root.iter():
         if _LINK in element.attrib:
-            element.set("href", "#" + new(element.attrib.pop(_LINK)[1:]))
+            link = element.attrib.pop(_LINK)
+            # A picture has itself as its address.
+            element.set("href", "#" + new(link[1:]) if link.startswith("#") else link)
         for key, value in element.attrib.items():
             if "url(#" in value:
                 element.set(key, re.sub(r"url\(#([^)]+)\)", lambda found: f"url(#{new(found[1])})", value))

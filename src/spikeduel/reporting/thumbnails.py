@@ -22,7 +22,7 @@ MOST_OF_ONE = 12
 """Pictures of one cell of a confusion matrix, or of one side of a disagreement."""
 MOST_IN_ALL = 480
 SIDE = 64
-"""Pixels of a picture at most, in the file and on the page."""
+"""Pixels of a picture at most, in the file."""
 LOSSLESS_SIDE = 32
 """Pictures up to this side are kept pixel by pixel."""
 
@@ -39,12 +39,13 @@ class Group:
 class Thumbnails:
     """The pictures of a page. `sprite` has all in one, `columns` in a row, as a data URI; None where there are none.
 
-    `listed` is what the page's script says of each. `cells` are groups by contender, true class and answer; `classes`
-    the wrong answers by contender and true class.
+    `pixelated`: they are so small that each pixel is to be seen. `listed` is what the page's script says of each.
+    `cells` are groups by contender, true class and answer; `classes` the wrong answers by contender and true class.
     """
 
     sprite: str | None
     columns: int
+    pixelated: bool
     listed: list[dict[str, Any]]
     cells: Mapping[str, Mapping[tuple[int, int], Group]]
     classes: Mapping[str, Mapping[int, Group]]
@@ -77,6 +78,7 @@ def of_run(results: Results, kept: PredictionsFile, prepared: Prepared | None) -
     return Thumbnails(
         sprite=_sprite(pictures, columns) if pictures else None,
         columns=columns,
+        pixelated=all(max(each.shape[:2]) <= LOSSLESS_SIDE for each in pictures),
         listed=[_said(answered, row, prepared) for row in chosen],
         cells={name: {cell: group(rows) for cell, rows in of.items()} for name, of in cells.items()},
         classes={name: {k: group(rows) for k, rows in of.items()} for name, of in classes.items()},

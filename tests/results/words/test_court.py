@@ -1,8 +1,11 @@
+import re
+
 import pytest
 from msgspec.structs import replace
 
 from made_costs import control, results_of, trial
 from made_operations import plain, spiking
+from spikeduel.measuring.energy import amounts
 from spikeduel.measuring.energy.court import hold
 from spikeduel.results.costs import Range
 from spikeduel.results.court import Case, Flip, Ruling
@@ -21,6 +24,13 @@ def ruling(name, low, high=None, cheaper=None, **given):
     return Ruling(
         accounting=name, spiking=bounds, other=Range(low=1, high=1), ratio=bounds, cheaper=cheaper, **given
     )  # fmt: skip
+
+
+def test_every_name_of_a_formula_is_told(court):
+    told = dict(words.amounts(court.accountings))
+    assert set(told) <= set(amounts.NAMES)
+    for law in court.accountings:
+        assert set(re.findall("[A-Za-z_0-9]+", f"{law.spiking} {law.other}")) & set(amounts.NAMES) <= set(told)
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_the_rules_name_folds_and_groups(results):
 def test_augmentation_is_a_rule_where_there_is_one(results):
     assert "augmentation" not in dict(method.rules(results))
     shifted = dict(method.rules(make_results(DATA, baseline(augmentation="shift"))))
-    assert shifted["augmentation"] == "shift, of training images"
+    assert shifted["augmentation"] == "training images are moved a little (shift)"
 
 
 def strong_rules(results=lambda made: made, **changes):
@@ -225,14 +225,14 @@ def test_the_rules_name_the_time_and_what_the_set_decided(given, why):
         "an epoch, small-cnn 0.5 s an epoch"
     )
     assert rules["chosen for the set"] == (
-        "batch_size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
+        "batch size 32, dropout 0.2, augmentation translate-flip, for 1,234 training images and 15 epochs; 12 % of "
         "them look most like another of their class in the mirror (they are flipped where that is surely above 10 %), "
         "4 % like another that is moved (they are moved where that is surely above 10 %, in long training, and "
         "always below 2,000 images)"
     )
     by_size = structs.replace(decided, chosen={"batch_size": 32}, mirrored=None, moved=None, epochs=None)
     rules = strong_rules(lambda made: structs.replace(made, rules=by_size))
-    assert rules["chosen for the set"] == "batch_size 32, for 1,234 training images"
+    assert rules["chosen for the set"] == "batch size 32, for 1,234 training images"
 
 
 def test_the_rules_name_what_spiking_contenders_have_from_their_twins(results):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.run import Budget, Dataset, Results, SetRules
 from spikeduel.results.trials import Trial
 from spikeduel.results.words.caveats import assigned
-from spikeduel.results.words.numbers import counted, in_minutes, per_cent
+from spikeduel.results.words.numbers import counted, in_minutes, listed, per_cent
 from spikeduel.results.words.report import as_text
 from spikeduel.settings import Experiment
 
@@ -49,7 +49,7 @@ def rules(results: Results) -> list[tuple[str, str]]:
         "start": _start(results),
         "time": _time(results.budget, experiment.equal),
         "made strong by": _strengths(experiment),
-        "augmentation": "" if experiment.augmentation == "none" else f"{experiment.augmentation}, of training images",
+        "augmentation": _augmentation(experiment.augmentation),
         "chosen for the set": _chosen(results.rules),
         "own settings": as_text(own),
         "seeds": f"1: {chance}" if number == 1 else f"{number}: {several}",
@@ -59,6 +59,23 @@ def rules(results: Results) -> list[tuple[str, str]]:
 
 
 _OPTIMIZERS = {"adam": "Adam", "adamw": "AdamW", "muon": "Muon, and AdamW for the first and last layer"}
+
+
+_AUGMENTATIONS = {
+    "shift": "moved a little", "translate": "moved a little", "affine": "turned, stretched and moved a little",
+    "flip": "mirrored by turns", "cutout": "covered in a small square", "mixup": "mixed in pairs",
+    "droptime": "left without a stretch of time", "dropplace": "left without a part of the field",
+    "droprandom": "left without events drawn at random", "eventdrop": "left without a time, a part or single events",
+    "jitter": "moved event by event",
+}  # fmt: skip
+
+
+def _augmentation(names: str) -> str:
+    """What is done to training images, and by which names it is set; empty where nothing is."""
+    if names == "none":
+        return ""
+    told = listed([_AUGMENTATIONS.get(name, name) for name in names.split("-")])
+    return f"training images are {told} ({names})"
 
 
 def _schedule(experiment: Experiment) -> str:
@@ -109,7 +126,8 @@ def _chosen(rules: SetRules | None) -> str:
     """What the set decided, and by what."""
     if rules is None:
         return ""
-    text = f"{assigned(rules.chosen)}, for {rules.num_train:,} training images"
+    chosen = assigned({name.replace("_", " "): value for name, value in rules.chosen.items()})
+    text = f"{chosen}, for {rules.num_train:,} training images"
     if rules.mirrored is None or rules.moved is None or rules.epochs is None:
         return text
     return (

@@ -2,7 +2,7 @@
 
 import re
 
-_IMAGE = re.compile(r"(?<![\w/.:-])(?:(an|one|grey) )?(image)(s?)(?![\w-]|/png|/gif|/svg|[.:]\w)", re.IGNORECASE)
+_IMAGE = re.compile(r"(?<![\w/.:<-])(?:(an|one|grey) )?(image)(s?)(?![\w-]|/png|/gif|/svg|[.:]\w)", re.IGNORECASE)
 
 
 def said_of(text: str, noun: str) -> str:

@@ -160,9 +160,11 @@ def settings(values: Any) -> list[tuple[str, str]]:
 
 
 def as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, dict):
         return "; ".join(f"{name}: {assigned(settings)}" for name, settings in value.items())
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else str(value)
 
 
 def drawn_from(values: DrawnFrom) -> str:
