@@ -309,7 +309,9 @@ def test_what_is_handed_over_is_in_the_results():
     assert results.tuning == tuning(a=0.0)
     assert c.Tuned(num_trials=8, most_epochs=6) in results.comparison.caveats
     assert results.comparison.overturned_by[-1] == c.MoreTuning()
-    assert assembled().comparison.overturned_by == [c.AnotherTraining(), c.OtherSettings()]
+    # Ten test images are far too few.
+    images, *others = assembled().comparison.overturned_by
+    assert (images.assumed, others) == (True, [c.AnotherTraining(), c.OtherSettings()])
 
 
 # ---- folds
