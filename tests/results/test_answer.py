@@ -192,7 +192,19 @@ def test_the_line_names_both_and_what_is_shown():
         "Take snn (SNN): 4.00 points more accurate than cnn (CNN) (shown; 2,000 test images, 6 seeds), but it answers "
         "4.0 times slower here."
     )
-    assert headline(duel()).startswith("Take cnn (CNN): no difference in accuracy from snn (SNN) is shown")
+    assert headline(duel()) == (
+        "Take cnn (CNN): it answers 2.0 times faster here, and no difference in accuracy from snn (SNN) is shown (it "
+        "is 1.00 points behind; 2,000 test images, 1 seed)."
+    )
+
+
+def test_too_few_images_give_no_answer_unless_something_is_shown():
+    few = c.MoreImages(detectable=0.11, assumed=True)
+    level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), overturned_by=[few])
+    assert (answer(level).take, answer(level).why) == (None, Why.TOO_FEW)
+    assert headline(level) == "No answer yet: 24 test images cannot show a difference below about 11.00 points."
+    apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), overturned_by=[few])
+    assert answer(apart).take == "snn"
 
 
 def test_the_line_says_that_no_training_does_better():

@@ -135,12 +135,6 @@ def test_without_times_the_limit_is_said(noon):
     assert seconds_of_trials(planned(), [None, None], []) == {"vgg-lif, seed 0": None, "vgg-relu, seed 0": None}
 
 
-def test_on_a_busy_machine_it_is_said_that_more_may_fit(noon):
-    busy = structs.replace(BUDGET, busy=True)
-    assert "was busy" in told(planned(), budget=busy)
-    assert "was busy" not in told(planned())
-
-
 def test_tuning_is_announced_as_so_many_trainings(noon, tmp_path):
     trials = planned()
     told = of_tuning(trials, 4, BUDGET, data.load(trials[0].experiment), Store(tmp_path), Progress())

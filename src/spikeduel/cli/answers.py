@@ -26,7 +26,7 @@ def told(found: Comparison, verbose: bool = False) -> None:
     if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
         table = render(answer.rows(found.results), gap=1)
     typer.echo(f"\n{table}")
-    if len(found.results.contenders) > 1:
+    if len(found.results.contenders) > 2:
         typer.echo(answer.LEGEND)
     if steps := answer.settling(found.results):
         typer.echo(f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}")

@@ -1,14 +1,14 @@
 """Whom to take: by a stated rule, who leads in what and how surely, and what would settle it.
 
-The rule, which `words.answer.RULE` says in words. Nobody is taken where test images leak into training. Contenders that
-learned nothing are out, and those that another one is shown to be better than. Of the others, those are level with the
-most accurate one that lie within one point of it, or whose difference to it has a 95 % interval with 0 in it; of these
-the one that answers fastest on this machine is taken. The rival that is named beside it is the most accurate contender
-of the other kind, spiking or not; where all are of one kind, the most accurate other one.
+The rule, which `words.answer.RULE` says in words. Nobody is taken where test images leak into training, nor where
+several are level and the test images are too few to tell them apart by five points. Contenders that learned nothing are
+out, and those that another one is shown to be better than. Of the others, those are level with the most accurate one
+that lie within one point of it, or whose difference to it has a 95 % interval with 0 in it; of these the one that
+answers fastest on this machine is taken. The rival that is named beside it is the most accurate contender of the other
+kind, spiking or not; where all are of one kind, the most accurate other one.
 """
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal
@@ -22,13 +22,17 @@ from spikeduel.results.power import LEAD
 from spikeduel.results.rankings import mean_range, with_memory
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import minutes_a_seed
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.system.typed import Frozen
 
+MOST_STEPS = 3
 ADVISED_FOLDS, ADVISED_TRIALS = 5, 10
 NOTICEABLE = 1.1
 """The ratio of times or bytes below which nobody leads: two measurements of one thing differ as much."""
 
+TOO_COARSE = 0.05
+"""Test images that show no difference below this say nothing of which network to take: about 100 of them."""
 SHORTEST_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
@@ -57,6 +61,7 @@ class Why(StrEnum):
     BETTER = "better"
     HIGHER = "higher"
     FASTER = "faster"
+    TOO_FEW = "too_few_images"
     LEAKAGE = "leakage"
     NOTHING_LEARNED = "nothing_learned"
     NOT_FINISHED = "not_finished"
@@ -140,12 +145,20 @@ def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str
         return next(iter(left)), Why.BETTER
     best = max(left, key=left.__getitem__)
     level = [name for name, accuracy in left.items() if accuracy >= left[best] - LEAD or _open(results, best, name)]
+    if len(level) > 1 and too_few(results):
+        return None, Why.TOO_FEW
     if len(level) == 1 or any(name not in times for name in level):
         return best, Why.HIGHER
     fastest, *others = sorted(level, key=lambda name: times[name].low)
     if all(times[name].low < NOTICEABLE * times[fastest].low for name in others):
         return best, Why.HIGHER
     return fastest, Why.FASTER
+
+
+def too_few(results: Results) -> c.Overturn | None:
+    """What says that the test images show no difference that is not far too large; None where they do."""
+    found = (each for each in results.comparison.overturned_by if isinstance(each, c.MoreImages))
+    return next((each for each in found if each.detectable > TOO_COARSE), None)
 
 
 def is_shown(pair: Pair) -> bool:
@@ -301,20 +314,20 @@ def case_of(results: Results, one: str, other: str) -> Case | None:
 
 
 def _steps(results: Results) -> list[Step]:
-    """At most one for each kind of options, the gravest objection first."""
+    """At most one for each kind of options, the gravest objections first, and no more than `MOST_STEPS`."""
     found: dict[str, Step] = {}
     objections = [*results.comparison.overturned_by, *results.comparison.caveats]
     for objection in objections:
         options, minutes = _remedy(objection, results)
         if options is not None:
             found.setdefault(options[0] if options else "", Step(options=options, minutes=minutes, answers=objection))
-    return list(found.values())
+    return list(found.values())[:MOST_STEPS]
 
 
 def _remedy(objection: Any, results: Results) -> tuple[list[str] | None, float | None]:
     """The options that answer an objection, and how long they train; None where none is known."""
     folds, seeds = max(1, len(results.dataset.folds or [])), results.experiment.seeds
-    a_seed = minutes_a_seed(results)
+    a_seed = minutes_a_seed(results.trials)
     match objection:
         case c.RelativesApart() | c.Leakage():
             return ["--group-by", "PATTERN"], a_seed * seeds
@@ -333,13 +346,3 @@ def _remedy(objection: Any, results: Results) -> tuple[list[str] | None, float |
             return ["--tune", str(trials)], a_seed * (trials / 2 + seeds)
         case _:
             return None, None
-
-
-def minutes_a_seed(results: Results) -> float:
-    """Minutes that all contenders trained for one seed, in all folds, their trained controls included."""
-    seconds: dict[int, float] = {}
-    for trial in results.trials:
-        controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())
-        own = 0.0 if trial.converted_from else sum(trial.epoch_seconds)
-        seconds[trial.seed] = seconds.get(trial.seed, 0.0) + own + controls
-    return statistics.fmean(seconds.values()) / 60

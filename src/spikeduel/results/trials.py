@@ -1,5 +1,7 @@
 """One trained contender: how its training went, and what was measured of it."""
 
+import statistics
+from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
@@ -297,6 +299,16 @@ class Trial(Frozen):
                 lengths.add(self.operations.num_steps)
             if lengths != {self.anytime.num_steps} or not all(map(any, exits)):
                 raise ValueError("anytime, operations and latency have different numbers of time steps")
+
+
+def minutes_a_seed(trials: Sequence[Trial]) -> float:
+    """Minutes that all of `trials` trained for one seed, in all folds, their trained controls included."""
+    seconds: dict[int, float] = {}
+    for trial in trials:
+        controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())
+        own = 0.0 if trial.converted_from else sum(trial.epoch_seconds)
+        seconds[trial.seed] = seconds.get(trial.seed, 0.0) + own + controls
+    return statistics.fmean(seconds.values()) / 60
 
 
 def _inside(path: str) -> bool:

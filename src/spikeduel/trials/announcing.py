@@ -125,8 +125,6 @@ def of_training(
     seconds, limit = sum(known), "about" if budget else "at most"
     epochs = listed([f"{each.contender} {counted(round(each.epochs), 'epoch')}" for each in times])
     text = f"Training takes {limit} {duration(seconds)}{held}: {epochs}{_why(budget, trials)}. "
-    if budget and budget.busy:
-        text += "The machine was busy while they were timed: more may fit. "
     text += f"It is done at {clock(seconds)}"
     if not trials[0].experiment.controls:
         return f"{text}; measuring and the report come after it."

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from spikeduel.results import caveats as c
-from spikeduel.results.answer import NOTICEABLE, Answer, Lead, Quantity, Step, Why, answer, case_of
+from spikeduel.results.answer import NOTICEABLE, Answer, Lead, Quantity, Step, Why, answer, case_of, too_few
 from spikeduel.results.costs import Range
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import amount, range_in_words
@@ -14,7 +14,8 @@ from spikeduel.results.words.tables import score
 RULE = (
     "The rule: contenders that another one is shown to be better than are out. Of the others, those are level with the "
     "most accurate one that lie within one point of it, or whose difference to it can be 0 (95 % interval). Of these "
-    "the one that answers fastest on this machine is taken. Nobody is taken where test images leak into training."
+    "the one that answers fastest on this machine is taken. Nobody is taken where test images leak into training, nor "
+    "where several are level and the test images are too few to show a difference of five points."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %", "training": "training", "answer": "answer", "energy": "energy", "memory": "memory",
@@ -49,13 +50,16 @@ def headline(results: Results) -> str:
     """Whom to take and why, in one or two sentences."""
     found = answer(results)
     if found.take is None:
-        return f"{_NOBODY[found.why]}."
+        return f"{_NOBODY[found.why]}." if found.why in _NOBODY else _too_few(results)
     take = _kind(results, found.take)
     if found.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
     busy = any(isinstance(each, c.BusyMachine) for each in results.comparison.caveats)
-    pace = _pace(found.lead("answer"), found.take, found.rival, busy)
-    return f"Take {take}: {_accuracy(found, results)}{pace}.{_energy(found, results)}{_untrained(found, results)}"
+    accuracy, (faster, pace) = _accuracy(found, results), _pace(found.lead("answer"), found.take, found.rival, busy)
+    why = f"{accuracy}, {'and' if faster else 'but'} it {pace}" if pace else accuracy
+    if found.why is Why.FASTER and pace and faster:
+        why = f"it {pace}, and {accuracy}"
+    return f"Take {take}: {why}.{_energy(found, results)}{_untrained(found, results)}"
 
 
 def _kind(results: Results, name: str) -> str:
@@ -79,15 +83,22 @@ def _accuracy(found: Answer, results: Results) -> str:
     return f"no difference in accuracy from {rival} is shown ({lead}; {asked})"
 
 
-def _pace(lead: Lead, take: str, rival: str, busy: bool) -> str:
+def _pace(lead: Lead, take: str, rival: str, busy: bool) -> tuple[bool, str]:
+    """Whether the one to take answers faster than its rival, or as fast; and how much, empty where it is not known."""
     if take not in lead.values or rival not in lead.values:
-        return ""
+        return True, ""
     times = lead.values[rival].low / lead.values[take].low
     if 1 / NOTICEABLE < times < NOTICEABLE:
-        return ", and it answers as fast here"
-    how = ("and", "faster") if times > 1 else ("but", "slower")
-    said = f", {how[0]} it answers {_times(max(times, 1 / times))} {how[1]} here"
-    return f"{said}, timed on a busy machine" if busy else said
+        return True, "answers as fast here"
+    how = f"answers {_times(max(times, 1 / times))} {'faster' if times > 1 else 'slower'} here"
+    return times > 1, f"{how} (timed on a busy machine)" if busy else how
+
+
+def _too_few(results: Results) -> str:
+    """That the test images are too few for an answer, and what they show."""
+    found, tested = too_few(results), results.comparison.pairs[0].n
+    least = f"{'about ' if found.assumed else ''}{points(found.detectable)}" if found else ""
+    return f"No answer yet: {counted(tested, 'test image')} cannot show a difference below {least}."
 
 
 def _times(ratio: float) -> str:
@@ -201,7 +212,7 @@ def settles(step: Step) -> str:
     """What a step would show."""
     if isinstance(step.answers, c.MoreImages):
         least = f"{'about ' if step.answers.assumed else ''}{points(step.answers.detectable)}"
-        return f"more test images: these show no difference below {least}"
+        return f"more test images: these cannot show a difference below {least}"
     return _SETTLES[step.options[0]]
 
 
