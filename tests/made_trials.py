@@ -1,20 +1,10 @@
 """Trials, pairs, a tuning and whole results, made up: as much of each as a test needs, and the rest customary."""
 
 from spikeduel.results.audit import Counts
-from spikeduel.results.run import (
-    SCHEMA,
-    Conclusions,
-    Dataset,
-    ExpectedBest,
-    Pair,
-    Results,
-    TunedContender,
-    TunedOn,
-    TuningRecord,
-    TuningTrial,
-)
+from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
+from spikeduel.results.tuned import ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.settings.recipes import baseline
 
 CLASSES = [f"class {k}" for k in range(10)]

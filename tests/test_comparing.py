@@ -19,8 +19,9 @@ from spikeduel.results import predictions
 from spikeduel.results.caveats import FailedMeasure, FailedTrials, OwnSettings, Tuned
 from spikeduel.results.caveats import TestUses as Uses
 from spikeduel.results.comparison import load_run
-from spikeduel.results.run import GroupSizes, TuningRecord
+from spikeduel.results.run import GroupSizes
 from spikeduel.results.trials import Classification
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed

@@ -17,7 +17,8 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.counting import Counter
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import anytime, pareto, style
-from spikeduel.reporting.pareto import break_even, label_points
+from spikeduel.reporting.labels import label_points
+from spikeduel.reporting.pareto import break_even
 from spikeduel.results.costs import MEMORIES
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking import ConstantInput

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from spikeduel.reporting import style
-from spikeduel.results.run import Results, TunedContender, TuningRecord, TuningTrial
+from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
+from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
 
 
 def learning_curves(results: Results) -> Figure:

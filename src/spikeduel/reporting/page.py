@@ -40,8 +40,9 @@ from spikeduel.results import predictions, rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.inside import Inside
-from spikeduel.results.run import Results, TuningRecord
+from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import caveats, confidence
 from spikeduel.results.words import court as court_words

@@ -28,8 +28,8 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import ArrayLike
 
 from spikeduel.data.events.recordings import picture_of
-from spikeduel.results.run import TunedContender
 from spikeduel.results.trials import Trial
+from spikeduel.results.tuned import TunedContender
 from spikeduel.system import files
 from spikeduel.system.errors import visible
 

@@ -8,9 +8,10 @@ from spikeduel.results import caveats as c
 from spikeduel.results import power
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.chance import no_better_than_chance, share_of_most_frequent, unlearned_controls
-from spikeduel.results.run import Budget, Dataset, Neither, Pair, TuningRecord, twins
+from spikeduel.results.run import Budget, Dataset, Neither, Pair, twins
 from spikeduel.results.significance import FEWEST_GROUPS, MARGIN, Conclusion
 from spikeduel.results.trials import Trial
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
 from spikeduel.system.registry import library_of

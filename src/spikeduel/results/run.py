@@ -10,12 +10,13 @@ from msgspec import Meta, structs
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.caveats import Caveat, Overturn
 from spikeduel.results.controlled import ControlledContender, WithoutTime
-from spikeduel.results.costs import Amount, Count, EventRates, Positive
+from spikeduel.results.costs import Amount, Count, EventRates
 from spikeduel.results.court import Court
 from spikeduel.results.optimism import OptimismMeter
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference
-from spikeduel.results.trials import Family, Score, Share, Trial
+from spikeduel.results.trials import Share, Trial
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system.typed import Frozen
 
@@ -165,100 +166,6 @@ class Conclusions(Frozen):
     optimism: OptimismMeter | None = None
     neither: Neither | None = None
     without_time: WithoutTime | None = None
-
-
-class DrawnFrom(Frozen):
-    """Where a setting was drawn from: from `low` to `high` (of its logarithm with `log`), or one of `choices`."""
-
-    low: float | None = None
-    high: float | None = None
-    log: bool = False
-    choices: list[float] = []
-
-    def __post_init__(self) -> None:
-        if not self.choices and (self.low is None or self.high is None):
-            raise ValueError("a range has low and high, or choices")
-
-
-class TuningTrial(Frozen):
-    """One trial: the settings tried, and how its training went."""
-
-    number: Count
-    settings: dict[str, float | None]
-    status: Literal["done", "failed"]
-    error: str | None
-    epochs: Count
-    training_seconds: Amount
-    validation: Score | None
-    key: str | None = None
-    best_epoch: Count | None = None
-    stopped: str | None = None
-
-
-class ExpectedBest(Frozen):
-    """The best validation accuracy that so many trials find: mean, standard deviation and one of it either side."""
-
-    trials: Count
-    mean: float
-    standard_deviation: Amount
-    low: float
-    high: float
-
-
-class TunedContender(Frozen):
-    """One contender's trials; `best` is the number of the chosen one, None where none was finished."""
-
-    contender: str
-    family: Family
-    tuned: list[str]
-    trials: list[TuningTrial]
-    best: Count | None
-    expected_best: list[ExpectedBest]
-    gain_of_last_doubling: float
-
-    def __post_init__(self) -> None:
-        if [trial.number for trial in self.trials] != list(range(len(self.trials))):
-            raise ValueError("the trials are not in order")
-        if len(self.expected_best) != len(self.trials):
-            raise ValueError("expected_best has not as many entries as there are trials")
-        if self.best is not None and (self.best >= len(self.trials) or self.trials[self.best].validation is None):
-            raise ValueError("there is no such best trial")
-
-
-class TunedOn(Frozen):
-    """The data: its fingerprint, a hash of the test images, which were not looked at; `val` validation images."""
-
-    fingerprint: str
-    test: str
-    name: str = ""
-    val: Count | None = None
-
-
-class TuningRecord(Frozen):
-    """The content of tuning.json."""
-
-    schema: Literal[1]
-    dataset: TunedOn
-    experiment: dict[str, Any]
-    num_trials: Positive
-    ranges: dict[str, DrawnFrom]
-    contenders: list[TunedContender]
-    spikeduel: str = ""
-    created: str = ""
-    environment: dict[str, Any] = {}
-    seed: Count = 0
-    sampler: str = "random"
-    per_contender: dict[str, dict[str, float]] | None = None
-
-    def __post_init__(self) -> None:
-        if any(len(each.trials) != self.num_trials for each in self.contenders):
-            raise ValueError(f"a contender has not {self.num_trials} trials")
-
-    @property
-    def most_epochs(self) -> int:
-        """At most how many epochs a trial trained."""
-        given = self.experiment.get("epochs")
-        return given or max(trial.epochs for each in self.contenders for trial in each.trials)
 
 
 class SetRules(Frozen):

@@ -19,18 +19,9 @@ from spikeduel.results.causes import without_unlearned
 from spikeduel.results.concluding import find_caveats, neither_twin, overturned_by
 from spikeduel.results.controlled import ControlledContender, ControlRow
 from spikeduel.results.power import Power
-from spikeduel.results.run import (
-    SCHEMA,
-    Budget,
-    Conclusions,
-    Dataset,
-    GroupSizes,
-    Pair,
-    Results,
-    SetRules,
-    TuningRecord,
-)
+from spikeduel.results.run import SCHEMA, Budget, Conclusions, Dataset, GroupSizes, Pair, Results, SetRules
 from spikeduel.results.trials import AddedMeasure, Calling, Classification, Test, Trial
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed

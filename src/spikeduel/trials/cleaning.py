@@ -8,7 +8,8 @@ from typing import Literal
 from spikeduel.data import cache
 from spikeduel.data.auditing.examining import kept_in
 from spikeduel.results.comparison import load_run
-from spikeduel.results.run import Results, TuningRecord
+from spikeduel.results.run import Results
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.store import Store

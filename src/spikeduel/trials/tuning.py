@@ -17,7 +17,7 @@ import numpy as np
 
 from spikeduel.data import Prepared, Split
 from spikeduel.networks.models import ModelCard
-from spikeduel.results.run import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
+from spikeduel.results.tuned import DrawnFrom, ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.tables import expected_best_rows, render, tuning_rows
 from spikeduel.settings import TUNABLE, Experiment

@@ -5,8 +5,8 @@ import pytest
 from msgspec import structs
 
 from made_trials import DENSE, results, scored, trial, tuning
-from spikeduel.results.run import ExpectedBest
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness
+from spikeduel.results.tuned import ExpectedBest
 from spikeduel.results.words import tables
 
 

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from spikeduel.results.run import Dataset, DrawnFrom, Pair, Results
+from spikeduel.results.run import Dataset, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import Robustness, Score, Trial
+from spikeduel.results.tuned import DrawnFrom
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, hundredths, listed, margin, p_number, signed
 from spikeduel.results.words.tables import Averaged, averaged, percent

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spikeduel.results.costs import WAYS, Layer, Memory, Operations, Range, TableEnergy, Totals, Ways
-from spikeduel.results.run import Results, TuningRecord
+from spikeduel.results.run import Results
 from spikeduel.results.shipped import Origin
 from spikeduel.results.trials import AddedMeasure, ClassScores, Robustness, Scores, Trial
+from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.numbers import counted, hundredths, listed
 from spikeduel.system.errors import visible
