@@ -21,7 +21,7 @@ def told(found: Comparison, verbose: bool = False) -> None:
     shown = [controls.on_time(found.results)]
     shown += [sentence for each in found.results.comparison.controls for sentence in controls.claimed(each)]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
-        typer.echo(wrapped(text))
+        typer.echo(wrapped(found.said(text)))
     table = render(answer.rows(found.results), gap=2)
     if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
         table = render(answer.rows(found.results), gap=1)
@@ -32,7 +32,9 @@ def told(found: Comparison, verbose: bool = False) -> None:
         typer.echo(f"\n{wrapped(f'What would settle it, after spikeduel compare --experiment {found.out}')}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
-            typer.echo(wrapped(shows, f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  "))
+            typer.echo(
+                wrapped(found.said(shows), f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ")
+            )
     more = counted(len(found.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
     typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}")
