@@ -27,7 +27,8 @@ from spikeduel.settings.recipes import strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import fitting, planning, trial
+from spikeduel.trials import fitting, planning
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
 
 RESULTS = Path(__file__).parent / "results"
@@ -141,7 +142,7 @@ def keep(name: str, found: dict[str, Any], experiment: Experiment, split: Split,
 def measured(experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any) -> dict[str, Any]:
     """Each contender's validation accuracies by seed, and its median training minutes, those of its twin included."""
     trials = planning.plan(experiment, prepared, split)
-    records = trial.run_all(trials, prepared, store, progress, test=False)
+    records = Workers().run([Job(each, prepared, progress, test=False) for each in trials], store)
     by_key = {record.key: record for record in records}
     found: dict[str, Any] = {}
     for each, record in zip(trials, records, strict=True):

@@ -32,6 +32,7 @@ from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import fitting, labelling, planning, trial
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
 
@@ -102,7 +103,7 @@ def main() -> None:
             store = Store(folder)
             fitted = fitting.fit(experiment, prepared, splits, store, progress).experiment
             trials = [each for split in splits for each in planning.plan(fitted, prepared, split)]
-            records = trial.run_all(trials, prepared, store, progress)
+            records = Workers().run([Job(each, prepared, progress) for each in trials], store)
             finished = [
                 Finished(record, trial.measured(each, store)) for each, record in zip(trials, records, strict=True)
             ]

@@ -34,6 +34,7 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.trials import fitting, planning, trial
 from spikeduel.trials.assembling import trial_entry
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store
 
@@ -162,7 +163,7 @@ def trained(experiment: Experiment, row: Row, root: Path, threads: int, seed: in
     split = data.split(prepared, experiment)
     fitted = fitting.fit(experiment, prepared, [split], store, progress).experiment
     planned = [each for each in planning.plan(fitted, prepared, split) if each.card.seed == seed]
-    records = trial.run_all(planned, prepared, store, progress)
+    records = Workers().run([Job(each, prepared, progress) for each in planned], store)
     seconds = {record.key: sum(record.epoch_seconds) for record in records}
     found: Found = {}
     for each, record in zip(planned, records, strict=True):

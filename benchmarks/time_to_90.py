@@ -83,7 +83,8 @@ def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = Fa
     from spikeduel.networks.model_files import load_model
     from spikeduel.settings.recipes import EMBEDDED, strong
     from spikeduel.system.progress import Progress
-    from spikeduel.trials import fitting, planning, trial
+    from spikeduel.trials import fitting, planning
+    from spikeduel.trials.jobs import Job, Workers
     from spikeduel.trials.store import Store
 
     changes = {**FASTEST[contender], "contenders": tuple(dict.fromkeys(["vgg-relu", contender]))}
@@ -94,7 +95,7 @@ def one(contender: str, seed: int, data_dir: str | None, kernels_only: bool = Fa
         store, progress = Store(folder), Progress()
         experiment = fitting.fit(experiment, prepared, [split], store, progress).experiment
         planned = [each for each in planning.plan(experiment, prepared, split) if each.card.seed == seed]
-        *_, record = trial.run_all(planned, prepared, store, progress, test=False)
+        *_, record = Workers().run([Job(each, prepared, progress, test=False) for each in planned], store)
         model = load_model(store.model_path(record.key))
         answers = ask(model, EvaluationBatches(*prepared.held, split.test))
     return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}

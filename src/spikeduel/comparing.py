@@ -1,11 +1,11 @@
 """The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikeduel import data
-from spikeduel.data import auditing
+from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
@@ -26,11 +26,36 @@ from spikeduel.trials import (
     labelling,
     planning,
     runs,
-    trial,
     tuning,
 )
-from spikeduel.trials.store import Store
+from spikeduel.trials.controls import Controlled
+from spikeduel.trials.fitting import Fitted
+from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials.planning import Trial
+from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.tuning import Range, Tuning
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A comparison before anything of it is trained: the experiment as `asked` and as the set and the minutes `fitted`
+    it, the data, audited, and the trials; `refused` says which contenders cannot be converted, and why.
+    """
+
+    asked: Experiment
+    fitted: Fitted
+    prepared: Prepared
+    splits: tuple[Split, ...]
+    audit: Audit
+    trials: list[Trial]
+    refused: dict[str, str]
+
+    def jobs(self, progress: Progress, trials: Sequence[Trial] | None = None) -> list[Job]:
+        """What is to be done for `trials`, by default for all."""
+        experiment, prepared = self.fitted.experiment, self.prepared
+        altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in self.splits}
+        chosen = self.trials if trials is None else trials
+        return [Job(each, prepared, progress, altered[each.split.fold]) for each in chosen]
 
 
 def compare(
@@ -40,19 +65,33 @@ def compare(
     progress: Progress | None = None,
     strict: bool = False,
     tuned: Tuning | None = None,
+    workers: Workers | None = None,
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
     twice trains once. The data is audited first; with `strict`, problems found there end it. `tuned`, from `tune`, is
-    where `experiment` has the contenders' own settings from, so that the results can say so. Raises `InputError` for
-    what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
+    where `experiment` has the contenders' own settings from, so that the results can say so. `workers` train; by
+    default this process does. Raises `InputError` for what the user can mend, `AuditFailed`; a trial that fails is
+    recorded as failed.
     """
-    progress = progress or Progress()
+    progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
+    begun = begin(experiment, out, store, progress, strict)
+    progress.say(announcing.of_contenders(begun.fitted.experiment, [each.card for each in begun.trials]))
+    times = announcing.times(begun.trials, begun.fitted.budget, begun.prepared, store, progress)
+    expected = announcing.expect(begun.trials, begun.fitted.budget, times, store, progress, workers.at_once)
+    with progress.trials(expected, workers.at_once):
+        records = workers.run(begun.jobs(progress), store)
+    return conclude(begun, records, out, store, progress, tuned, workers)
+
+
+def begin(
+    experiment: Experiment, out: Path | str | None, store: Store, progress: Progress, strict: bool = False
+) -> Begun:
+    """Checks every name, loads, splits and audits the data, and plans the trials. Raises as `compare` does."""
     planning.check(experiment)
     experiment = runs.located(experiment)
-
     prepared = data.load(experiment, progress.track, say=progress.say)
     splits = data.splits(prepared, experiment)
     refused = conversion.refusals(planning.plan(experiment, prepared, splits[0]))
@@ -62,41 +101,51 @@ def compare(
     progress.say(announcing.of_data(prepared, splits))
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     _heed(audit, strict, progress)
-    asked, fitted = experiment, fitting.fit(experiment, prepared, splits, store, progress)
-    experiment = fitted.experiment
-    trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
-    progress.say(announcing.of_contenders(experiment, [each.card for each in trials]))
-    expected = announcing.expect(trials, fitted.budget, prepared, store, progress)
+    fitted = fitting.fit(experiment, prepared, splits, store, progress)
+    trials = [each for split in splits for each in planning.plan(fitted.experiment, prepared, split)]
+    return Begun(experiment, fitted, prepared, splits, audit, trials, refused)
 
-    altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
-    with progress.trials(expected):
-        records = trial.run_all(trials, prepared, store, progress, altered)
+
+def conclude(
+    begun: Begun,
+    records: list[TrialRecord],
+    out: Path | str | None,
+    store: Store,
+    progress: Progress,
+    tuned: Tuning | None = None,
+    workers: Workers | None = None,
+) -> Comparison:
+    """Converts and controls what is trained (`records` of all trials), measures, compares, writes the run's folder."""
+    workers, experiment, prepared, splits = workers or Workers(), begun.fitted.experiment, begun.prepared, begun.splits
+    trials, refused = begun.trials, dict(begun.refused)
+    with progress.trials({}, workers.at_once):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
-            records += trial.run_all(converted, prepared, store, progress, altered)
-            trials += converted
-        controlled = controls.run(trials, prepared, store, progress) if experiment.controls else [None] * len(trials)
+            records, trials = records + workers.run(begun.jobs(progress, converted), store), trials + converted
+        controlled: list[Controlled | None] = [None] * len(trials)
+        if experiment.controls:
+            controlled = controls.run(trials, prepared, store, progress, workers)
     timed = runs.time_answers(trials, records, prepared, store, progress)
-    finished = runs.gather(trials, records, controlled, timed, store, audit, splits[0])
-    doubted = labelling.check(prepared, splits, finished, audit)
+    finished = runs.gather(trials, records, controlled, timed, store, begun.audit, splits[0])
+    doubted = labelling.check(prepared, splits, finished, begun.audit)
     results = assembling.assemble(
         *(experiment, prepared, splits, finished),
         uses=runs.test_uses(store, prepared, trials, controlled),
         doubted=doubted,
-        audit=audit,
-        tuning=tuning.record_for(tuned, asked, prepared, splits[0]),
-        rules=fitted.rules,
-        budget=fitted.budget,
+        audit=begun.audit,
+        tuning=tuning.record_for(tuned, begun.asked, prepared, splits[0]),
+        rules=begun.fitted.rules,
+        budget=begun.fitted.budget,
         not_converted=refused,
     )
-    folder = Path(out) if out else Path("runs") / runs.default_name(asked, prepared.fingerprint)
+    folder = Path(out) if out else Path("runs") / runs.default_name(begun.asked, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
         runs.write(comparison, prepared, splits, finished, store)
-        write_csv(folder / "labels.csv", audit.details.labels, doubted[1])
-        report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
+        write_csv(folder / "labels.csv", begun.audit.details.labels, doubted[1])
+        report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, begun.audit))
     return comparison
 
 
@@ -106,6 +155,7 @@ def tune(
     ranges: Mapping[str, Range] | None = None,
     store: Store | Path | str | None = None,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> Tuning:
     """Gives each contender `num_trials` trials over `ranges` (default: `RANGES`), and chooses by validation accuracy.
 
@@ -130,7 +180,7 @@ def tune(
     experiment = fitted.experiment
     planned = planning.plan(replace(experiment, seeds=1), prepared, split)
     progress.say(announcing.of_tuning(planned, num_trials, fitted.budget, prepared, store, progress))
-    return tuning.search(experiment, prepared, split, num_trials, ranges, store, progress)
+    return tuning.search(experiment, prepared, split, num_trials, ranges, store, progress, workers)
 
 
 def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:

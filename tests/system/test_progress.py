@@ -5,7 +5,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from spikeduel.system.progress import Progress, TerminalProgress, sparkline
+from spikeduel.system.progress import Labelled, Progress, Relayed, TerminalProgress, sparkline
+from telling import Telling
 
 
 def on_a_terminal():
@@ -111,10 +112,37 @@ def test_the_view_says_what_is_trained_and_how_long_is_left(monkeypatch):
         assert "0 of 2 trials trained, about 2 min left" in shown()
         progress.epoch("a, seed 0", [0.5, 0.75], 4)
         now[0] = 30.0
-        assert "a, seed 0  ▁█  75.0 % on validation" in shown()
+        assert "a, seed 0  epoch 2/4  ▁█  75.0 % on validation" in shown()
         progress.finished("a, seed 0", "4 epochs")
         assert "1 of 2 trials trained, about 50 s left" in shown()
     assert "trials" not in shown()
+
+
+def test_trials_that_train_at_the_same_time_have_a_line_each(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    progress, screen = on_a_terminal()
+    with progress.trials({"a": 100.0, "b": 100.0, "c": 100.0}, at_once=2):
+        progress.epoch("a", [0.5], 2)
+        progress.epoch("b", [0.25], 2)
+        screen.truncate(0)
+        progress.console.print(progress._view())
+    lines = [line.split() for line in screen.getvalue().splitlines()]
+    assert lines[0][:3] == ["a", "epoch", "1/2"]
+    assert lines[1][:3] == ["b", "epoch", "1/2"]
+    assert "about 2 min left" in " ".join(lines[2])
+
+
+def test_what_is_told_elsewhere_is_told_here():
+    told, here = [], Telling()
+    elsewhere = Relayed(lambda method, arguments: told.append((method, arguments)))
+    elsewhere.say("news")
+    elsewhere.detail("more")
+    elsewhere.epoch("a", np.array([0.5]), 2)
+    elsewhere.finished("a", "done")
+    for method, arguments in pickle.loads(pickle.dumps(told)):
+        getattr(Labelled(here, "duel"), method)(*arguments)
+    assert (here.said, here.details) == (["  duel: news"], ["  duel: more"])
+    assert (here.epochs, here.done) == ([("duel: a", [0.5], 2)], [("duel: a", "done")])
 
 
 def test_no_time_is_promised_that_is_not_known():

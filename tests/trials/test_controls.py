@@ -18,9 +18,10 @@ from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import controls, planning, trial
+from spikeduel.trials import controls, planning
 from spikeduel.trials.assembling import compare_with_controls
 from spikeduel.trials.controls import CONTROLS, Controlled
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.runs import Finished
 from spikeduel.trials.store import Store, TrialRecord
 from telling import Telling
@@ -60,8 +61,8 @@ def run(experiment, store, progress=None):
     prepared = data.load(experiment)
     split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
     trials = planning.plan(experiment, prepared, split)
-    trial.run_all(trials, prepared, store, progress)
-    return controls.run(trials, prepared, store, progress)
+    Workers().run([Job(each, prepared, progress) for each in trials], store)
+    return controls.run(trials, prepared, store, progress, Workers())
 
 
 @pytest.mark.parametrize(("num_steps", "bits"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 3), (8, 4), (25, 5)])

@@ -12,6 +12,7 @@ from spikeduel.networks import model_files
 from spikeduel.settings.recipes import matched, strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import planning, trial
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store
 from telling import Telling
 
@@ -31,8 +32,8 @@ def planned_of(experiment):
 
 def run_all(experiment, store="s", progress=None):
     """The records of all trials, in the order of the plan."""
-    prepared = data.load(experiment)
-    return trial.run_all(planned_of(experiment), prepared, Store(store), progress or Progress())
+    prepared, told = data.load(experiment), progress or Progress()
+    return Workers().run([Job(each, prepared, told) for each in planned_of(experiment)], Store(store))
 
 
 def weights(record, store="s"):

@@ -12,10 +12,12 @@ from spikeduel.system.errors import InputError
 
 if TYPE_CHECKING:
     from spikeduel.settings import Experiment
+    from spikeduel.trials.jobs import Workers
     from spikeduel.trials.tuning import Tuning
 
 OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 MACHINE = ("device", "precision")
+WORKERS = ("jobs", "ray", "threads")
 LENGTH = ("epochs", "minutes", "equal")
 
 
@@ -23,7 +25,20 @@ LENGTH = ("epochs", "minutes", "equal")
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", "strict", *MACHINE, *OUTPUT),
+    *(
+        "limit",
+        "split",
+        "folds",
+        "data_dir",
+        "group_by",
+        "image_size",
+        "bin_ms",
+        "bin_by",
+        "strict",
+        *MACHINE,
+        *WORKERS,
+    ),
+    *OUTPUT,
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
@@ -60,7 +75,8 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
+    *("limit", "split", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *WORKERS),
+    *OUTPUT,
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
 def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
@@ -95,7 +111,8 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 @command(
     *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *WORKERS),
+    *OUTPUT,
     required=("dataset", "contenders"),
     epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
 )
@@ -203,6 +220,25 @@ def test(
         typer.echo(wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run))))
 
 
+def _workers(given: Given) -> "Workers":
+    """Who trains: this process, several, or a cluster."""
+    if given.ray is not None and given.jobs is not None:
+        raise InputError(
+            "--jobs is for this machine, and --ray for a cluster, which says itself how many train at once."
+        )
+    if given.ray is not None:
+        from spikeduel.trials.clusters import Cluster
+
+        return Cluster(given.ray, 1 if given.threads is None else given.threads)
+    if given.jobs is not None:
+        from spikeduel.trials.processes import Processes
+
+        return Processes(given.jobs, given.threads)
+    from spikeduel.trials.jobs import ThisProcess, Workers
+
+    return Workers() if given.threads is None else ThisProcess(given.threads)
+
+
 def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Given, out: Path | None) -> "Tuning":
     from spikeduel.comparing import tune
     from spikeduel.trials import runs
@@ -210,14 +246,16 @@ def _tune(start: "Experiment", num_trials: int, ranges: Path | None, given: Give
 
     # Before the trials, which may take hours.
     runs.require_writable(out)
-    return tune(start, num_trials, read_ranges(ranges) if ranges else None, given.store, given.progress())
+    with _workers(given) as workers:
+        return tune(start, num_trials, read_ranges(ranges) if ranges else None, given.store, given.progress(), workers)
 
 
 def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned: "Tuning | None" = None) -> None:
     from spikeduel.cli import answers
     from spikeduel.comparing import compare
 
-    found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
+    with _workers(given) as workers:
+        found = compare(experiment, given.out, given.store, given.progress(), strict, tuned, workers)
     if given.as_json:
         print_json(found.document())
     else:

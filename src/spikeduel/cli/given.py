@@ -26,7 +26,8 @@ from typer.models import CommandInfo, ParameterInfo
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import choices, members, setting_of
 from spikeduel.settings.reading import read_experiment, with_settings
-from spikeduel.settings.recipes import RECIPES, for_contenders
+from spikeduel.settings.recipes import RECIPES, asked
+from spikeduel.settings.recipes import changed as with_changes
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible
 
@@ -49,6 +50,12 @@ _SHARED = """Args:
     store (--store DIR, Output): Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or
         runs/store)
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
+    jobs (--jobs N, Machine): Train N trials at a time, each in a process with its own share of the cores. The same
+        number of --threads gives the same numbers, to the last bit.
+    ray (--ray auto|ADDRESS|local, Machine): Train on a Ray cluster: auto finds the one that runs here, local starts one
+        on this machine. Data go there, and trained models come back. Comes with: pip install 'spikeduel[cluster]'
+    threads (--threads N, Machine): Threads that a trial computes with. (Default: all cores; with --jobs its share; with
+        --ray 1)
     quiet (--quiet -q, Output): No progress.
     verbose (--verbose -v, Output): A line for every epoch, and at the end all that the report says, as text.
     model (MODEL): A .safetensors file from a run's models/ folder, or the name of a network that comes with the
@@ -76,6 +83,9 @@ class Given:
     own_code: list[str] | None = None
     out: Path | None = None
     store: Path | None = None
+    jobs: int | None = None
+    ray: str | None = None
+    threads: int | None = None
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -93,25 +103,17 @@ class Given:
         file from someone else must not be enough to run code.
         """
         assigned, changes = self._assigned(), dict(self.settings)
-        recipe, dataset = changes.pop("recipe", None), changes.pop("dataset", None) or dataset
-        on: dict[str, Any] = {"dataset": dataset} if dataset else {}
+        if dataset := changes.get("dataset") or dataset:
+            changes["dataset"] = dataset
         in_file: tuple[str, ...] = ()
         if self.experiment_file is not None:
-            experiment = replace(read_experiment(self.experiment_file), **on)
+            experiment = read_experiment(self.experiment_file)
             in_file = experiment.own_code
-        elif recipe is None and self._is_recorded(dataset):
-            experiment = RECIPES["events"](**on)
-        elif recipe is None and "contenders" in changes:
-            experiment = for_contenders(changes["contenders"], **on, given={*changes, *assigned})
-        elif recipe is None or recipe in RECIPES:
-            experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
+            changes.pop("recipe", None)
+            experiment = with_changes(experiment, changes, assigned)
         else:
-            raise unknown("recipe", recipe, RECIPES)
-        own = experiment.per_contender or {}
-        if {"epochs", "minutes"} & {*changes, *assigned}:  # in place of those of recipe or file
-            own, experiment = experiment.own_settings, replace(experiment, epochs=None, minutes=None)
-        own = {name: its for name, its in own.items() if name in changes.get("contenders", own)}
-        changed = with_settings(replace(experiment, **{"per_contender": own, **changes}), assigned)
+            experiment = asked(changes, self._is_recorded(dataset), assigned)
+        changed = with_settings(experiment, assigned)
         named = {*(self.own_code or ()), dataset, *assigned.values()}
         named |= {*changes.get("contenders", ()), changes.get("encoding")}
         if unnamed := [name for name in in_file if name in changed.own_code and name not in named]:

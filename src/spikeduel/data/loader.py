@@ -40,6 +40,8 @@ UNKNOWN = 1 << 31
 
 ROOT = Path("/")
 
+_sharing = 1
+
 
 def training_batches(
     images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, seed: int, epoch: int
@@ -124,9 +126,15 @@ def on_device(batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "t
         yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True), indices
 
 
+def share_memory(num_processes: int) -> None:
+    """From now on this process leaves room for others that hold as much."""
+    global _sharing
+    _sharing = num_processes
+
+
 def fits_in_memory(num_bytes: int) -> bool:
     """Whether a data set of this size should be held in memory now."""
-    return num_bytes <= SHARE * available_memory()
+    return num_bytes * _sharing <= SHARE * available_memory()
 
 
 def available_memory() -> int:

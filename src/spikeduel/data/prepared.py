@@ -102,8 +102,16 @@ class Prepared(RawDataset):
             return self.images, labels
         return torch.from_numpy(np.array(self.images)), labels
 
+    def let_go(self) -> None:
+        """Gives back the memory of `held`, which is made anew when it is next asked for."""
+        self.__dict__.pop("held", None)
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process takes its batches from the arrays, not from copies of them.
+        return {name: value for name, value in self.__dict__.items() if name != "held"}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Named experiments. A recipe is a function from a data set to an `Experiment`; a variant changes a few fields."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.system import registry
+from spikeduel.system.errors import unknown
 
 EMBEDDED = "fashion-mnist-mini"
 PLAIN: dict[str, Any] = {
@@ -99,6 +100,34 @@ def for_contenders(contenders: Sequence[str], dataset: str = EMBEDDED, given: Co
     tuned = {name: value for name, value in FINE_TUNING.items() if name not in given}
     by_contender |= {name: tuned for name in contenders if registry.library_of(name)}
     return replace(common, per_contender=by_contender)
+
+
+def asked(settings: Mapping[str, Any], is_recorded: bool = False, also: Collection[str] = ()) -> Experiment:
+    """The experiment of these settings, `recipe` and `dataset` among them if they are given, on top of a recipe.
+
+    Without a recipe it is `events` where the data set `is_recorded`, else each contender brings the settings of its own
+    (`for_contenders`), but for those given here or in `also`. Raises `InputError`.
+    """
+    changes = dict(settings)
+    recipe, on = changes.pop("recipe", None), {name: changes.pop("dataset") for name in ("dataset",) if name in changes}
+    if recipe is None and is_recorded:
+        experiment = events(**on)
+    elif recipe is None and "contenders" in changes:
+        experiment = for_contenders(changes["contenders"], **on, given={*changes, *also})
+    elif recipe is None or recipe in RECIPES:
+        experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
+    else:
+        raise unknown("recipe", recipe, RECIPES)
+    return changed(experiment, changes, also)
+
+
+def changed(experiment: Experiment, changes: Mapping[str, Any], also: Collection[str] = ()) -> Experiment:
+    """`experiment` with `changes`. Epochs or minutes among them, or in `also`, take the place of those that it has."""
+    own = experiment.per_contender or {}
+    if {"epochs", "minutes"} & {*changes, *also}:
+        own, experiment = experiment.own_settings, replace(experiment, epochs=None, minutes=None)
+    own = {name: its for name, its in own.items() if name in changes.get("contenders", own)}
+    return replace(experiment, **{"per_contender": own, **changes})
 
 
 def _home(contender: str) -> Callable[..., Experiment] | None:

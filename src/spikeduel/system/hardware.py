@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -138,6 +138,20 @@ def environment(compute: Compute) -> dict[str, Any]:
         "device": compute.device,
         "precision": compute.precision,
     }
+
+
+def cores() -> list[int]:
+    """The processor cores that this process may use, by number."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def compute_on(threads: int, cores: Collection[int] = ()) -> None:
+    """From now on this process computes with so many threads, on these `cores` alone where the system can do that."""
+    if cores and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cores)
+    torch.set_num_threads(threads)
 
 
 def package_version(package: str) -> str | None:

@@ -1,15 +1,19 @@
 """Progress of long work: nothing for programs, one view and lines for people."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.table import Table
 
 Item = TypeVar("Item")
 BARS = "▁▂▃▄▅▆▇█"
+MOST_SHOWN = 16
+"""Trials that train at the same time and have a line each."""
 
 
 class Progress:
@@ -26,8 +30,10 @@ class Progress:
         """One line for who wants every one (`--verbose`)."""
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
-        """Within, trials are trained: those of these titles, for so many seconds each (None: not known)."""
+    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
+        """Within, trials are trained: those of these titles, for so many seconds each (None: not known), so many of
+        them at once.
+        """
         yield
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
@@ -35,6 +41,65 @@ class Progress:
 
     def finished(self, title: str, text: str) -> None:
         """A trial is finished; `text` says how that went, empty where it was there before."""
+
+
+class Labelled(Progress):
+    """Somebody's progress, each line begun with a label."""
+
+    def __init__(self, inner: Progress, label: str) -> None:
+        self.inner, self.label = inner, label
+
+    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+        """See `Progress.track`."""
+        return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
+
+    def say(self, text: str) -> None:
+        """See `Progress.say`."""
+        self.inner.say(f"  {self.label}: {text.strip()}")
+
+    def detail(self, text: str) -> None:
+        """See `Progress.detail`."""
+        self.inner.detail(f"  {self.label}: {text.strip()}")
+
+    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
+        """See `Progress.epoch`."""
+        self.inner.epoch(f"{self.label}: {title}", accuracies, num_epochs)
+
+    def finished(self, title: str, text: str) -> None:
+        """See `Progress.finished`."""
+        self.inner.finished(f"{self.label}: {title}", text)
+
+
+class Relayed(Progress):
+    """What is told here is told elsewhere: `send` is given the name of a method of `Progress` and its arguments."""
+
+    def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
+        self.send = send
+
+    def say(self, text: str) -> None:
+        """See `Progress.say`."""
+        self.send("say", (text,))
+
+    def detail(self, text: str) -> None:
+        """See `Progress.detail`."""
+        self.send("detail", (text,))
+
+    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
+        """See `Progress.epoch`."""
+        self.send("epoch", (title, list(accuracies), num_epochs))
+
+    def finished(self, title: str, text: str) -> None:
+        """See `Progress.finished`."""
+        self.send("finished", (title, text))
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A trial that trains: since when, its validation accuracies so far, and at most how many epochs."""
+
+    since: float
+    accuracies: Sequence[float]
+    num_epochs: int
 
 
 class TerminalProgress(Progress):
@@ -53,9 +118,8 @@ class TerminalProgress(Progress):
         self._bars = rich.Progress(*columns)
         self._depth = 0
         self._left: dict[str, float | None] = {}
-        self._number = 0
-        self._now, self._since = "", 0.0
-        self._accuracies: Sequence[float] = ()
+        self._number, self._at_once = 0, 1
+        self._running: dict[str, _Running] = {}
 
     def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
         """See `Progress.track`."""
@@ -80,28 +144,27 @@ class TerminalProgress(Progress):
             self.say(text)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
+    def trials(self, seconds: Mapping[str, float | None], at_once: int = 1) -> Iterator[None]:
         """See `Progress.trials`."""
-        self._left, self._number = dict(seconds), len(seconds)
+        self._left, self._number, self._at_once = dict(seconds), len(seconds), at_once
         with self._shown():
             try:
                 yield
             finally:
-                self._left, self._number, self._now = {}, 0, ""
+                self._left, self._number, self._running = {}, 0, {}
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
         """See `Progress.epoch`."""
-        if title != self._now:
-            self._now, self._since = title, time.monotonic()
-        self._accuracies = accuracies
+        since = self._running[title].since if title in self._running else time.monotonic()
+        self._running[title] = _Running(since, accuracies, num_epochs)
 
     def finished(self, title: str, text: str) -> None:
         """See `Progress.finished`."""
-        curve = f"  {sparkline(self._accuracies)}" if self.console.is_terminal and title == self._now else ""
+        ran = self._running.pop(title, None)
+        curve = f"  {sparkline(ran.accuracies)}" if self.console.is_terminal and ran else ""
         if text:
             self.say(f"  {title}: {text}{curve}")
         self._left.pop(title, None)
-        self._now = ""
 
     @contextmanager
     def _shown(self) -> Iterator[None]:
@@ -123,21 +186,32 @@ class TerminalProgress(Progress):
         from rich.text import Text
 
         lines = []
-        if self._now:
-            lines.append(
-                f"  {self._now}  {sparkline(self._accuracies)}  {100 * self._accuracies[-1]:.1f} % on validation"
-            )
         if self._number:
-            lines.append(f"  {self._number - len(self._left)} of {self._number} trials trained{self._time_left()}")
-        return Group(*map(Text, lines), self._bars)
+            trained = f"{self._number - len(self._left):,} of {self._number:,} trials trained"
+            lines.append(Text(f"  {trained}{self._time_left()}"))
+        return Group(self._curves(), *lines, self._bars)
+
+    def _curves(self) -> "Table":
+        """A line for each trial that trains now: its epochs, and its validation accuracy after them."""
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for title, ran in list(self._running.items())[:MOST_SHOWN]:
+            epochs = f"epoch {len(ran.accuracies)}/{ran.num_epochs}"
+            accuracy = f"{100 * ran.accuracies[-1]:.1f} % on validation"
+            table.add_row(f"  {title}", epochs, sparkline(ran.accuracies), accuracy)
+        if (more := len(self._running) - MOST_SHOWN) > 0:
+            table.add_row(f"  and {more} more")
+        return table
 
     def _time_left(self) -> str:
-        """Of those that are left, the running one counted from its first epoch on."""
+        """Of those that are left, the running ones counted from their first epochs on."""
         if not self._left or None in self._left.values():
             return ""
         seconds = sum(each or 0.0 for each in self._left.values())
-        if self._now in self._left:
-            seconds -= min(time.monotonic() - self._since, self._left[self._now] or 0.0)
+        for title, ran in self._running.items():
+            seconds -= min(time.monotonic() - ran.since, self._left.get(title) or 0.0)
+        seconds /= self._at_once
         return f", about {max(1, round(seconds / 60))} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
 
 

@@ -1,7 +1,7 @@
 """What is said before anything is trained: the data, the contenders, how long it takes and when it is done."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from spikeduel.data import Prepared, Split
@@ -51,16 +51,20 @@ def of_contenders(experiment: Experiment, cards: Sequence[ModelCard]) -> str:
 
 
 def expect(
-    trials: Sequence[Trial], budget: Budget | None, prepared: Prepared, store: Store, progress: Progress
+    trials: Sequence[Trial],
+    budget: Budget | None,
+    times: Sequence[ContenderTime],
+    store: Store,
+    progress: Progress,
+    at_once: int = 1,
 ) -> dict[str, float | None]:
-    """Says how long `trials` will train, and returns it, in seconds by title, for those that the store lacks.
-
-    Steps of contenders that neither the store nor a budget knows are timed first, unless they are soon trained.
+    """Says how long `trials` will train by these `times`, and returns it, in seconds by title, for those that the store
+    lacks.
     """
     records = [store.record(each.key) for each in trials]
-    missing = {each.card.contender for each, record in zip(trials, records, strict=True) if record is None}
-    times = _times([each for each in trials if each.card.contender in missing], budget, prepared, store, progress)
     progress.say(of_training(trials, records, times, budget))
+    if at_once > 1 and None in records:
+        progress.say(f"That is one trial after another; {at_once} train at a time, so that it is done sooner.")
     return seconds_of_trials(trials, records, times)
 
 
@@ -73,22 +77,43 @@ def of_tuning(
     progress: Progress,
 ) -> str:
     """How long tuning takes at most: so many times as long as `trials`, the first of each contender."""
-    times = _times(trials, budget, prepared, store, progress)
+    found = _times(trials, budget, prepared, store, progress)
     text = f"Tuning: {counted(num_trials, 'trial')} of each of {counted(len(trials), 'contender')}"
-    if len(times) < len(trials):
+    if len(found) < len(trials):
         return f"{text}, at most {counted(max(each.experiment.num_epochs for each in trials), 'epoch')} each."
-    seconds = num_trials * sum(each.epochs * each.epoch_seconds for each in times)
+    seconds = num_trials * sum(each.epochs * each.epoch_seconds for each in found)
     return f"{text}, at most {duration(seconds)}. It is done by {clock(seconds)}; what the store has takes no time."
 
 
-def _times(
-    trials: Sequence[Trial], budget: Budget | None, prepared: Prepared, store: Store, progress: Progress
+def times(
+    trials: Sequence[Trial],
+    budget: Budget | None,
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+    timed: Mapping[str, float] | None = None,
 ) -> list[ContenderTime]:
-    """How long a training of each contender takes; nothing where all are so short that timing would be longer."""
-    if not trials or (budget is None and sum(map(_num_steps, trials)) <= FEW_STEPS):
+    """How long a training of each contender takes of which the store lacks trials. Steps of those are timed that
+    neither the store nor a budget knows, nor `timed` (seconds an epoch, by contender); without `timed`, not where all
+    are so short that timing would be longer.
+    """
+    missing = {each.card.contender for each in trials if store.record(each.key) is None}
+    return _times([t for t in trials if t.card.contender in missing], budget, prepared, store, progress, timed)
+
+
+def _times(
+    trials: Sequence[Trial],
+    budget: Budget | None,
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+    timed: Mapping[str, float] | None = None,
+) -> list[ContenderTime]:
+    if not trials or (budget is None and timed is None and sum(map(_num_steps, trials)) <= FEW_STEPS):
         return []
     records = [store.record(each.key) for each in trials]
-    return contender_times(trials, records, budget.epoch_seconds if budget else {}, prepared, progress)
+    known = {**(timed or {}), **(budget.epoch_seconds if budget else {})}
+    return contender_times(trials, records, known, prepared, progress)
 
 
 def _num_steps(trial: Trial) -> int:

@@ -1,7 +1,7 @@
 """What does spiking add, and what time? Trials beside controls without spikes, time or timing, under the same rules."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +22,12 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.fields import Change
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Item, Progress
+from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.typed import digest
 from spikeduel.trials import planning, trial
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.planning import Trial
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import Store, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,15 @@ class Given:
     def num_steps(self) -> int:
         """Time steps of the trial."""
         return self.trial.card.num_steps or self.trial.experiment.num_steps
+
+    def told_of(self, control: "Control") -> "Given":
+        """The same, each line of its progress begun with the control's title."""
+        return replace(self, progress=Labelled(self.progress, f"control, {control.title}"))
+
+    def left_out(self, error: InputError) -> str:
+        """Says that a control is left out, and returns why."""
+        self.progress.say(f"  {self.trial.card.title}: left out, {error}")
+        return str(error)
 
     def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
         """What the store holds under `key` and `name`, else what `ask` gives, kept there."""
@@ -200,14 +210,24 @@ class Controlled:
         return [result.key for result in self.results.values() if result.key]
 
 
-def run(trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress) -> list[Controlled | None]:
+def run(
+    trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
+) -> list[Controlled | None]:
     """The controls of each of `trials` that is finished and, on images, has time steps; None for the others.
 
     Those that need a training are trials like any other: stored by their key, found again, never trained twice.
     """
     if not isinstance(prepared.images, Recordings):
         _say_what_is_trained_twice(trials, store, progress)
-    return [_of_trial(Given(each, prepared, store, progress)) for each in trials]
+    given = [Given(each, prepared, store, progress) for each in trials]
+    asked = [(each, *_begun(each)) for each in given if _is_controlled(each)]
+    jobs = [job for _, _, planned in asked for job in planned.values()]
+    records = {record.key: record for record in workers.run(jobs, store)}
+    found = {
+        each.trial.key: _of_trial(each, reasons, {name: records[job.key] for name, job in planned.items()})
+        for each, reasons, planned in asked
+    }
+    return [found.get(each.key) for each in trials]
 
 
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
@@ -226,36 +246,51 @@ def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: 
             )
 
 
-def _of_trial(given: Given) -> Controlled | None:
+def _is_controlled(given: Given) -> bool:
     planned, recorded = given.trial, isinstance(given.prepared.images, Recordings)
     # A converted network's twin is its source, which has been trained.
     if "converted" in planned.settings or not (recorded or planned.card.num_steps):
-        return None
-    if given.store.record(planned.key) is None:
-        return None
-    found = Controlled({}, {}, {})
+        return False
+    return given.store.record(planned.key) is not None
+
+
+def _begun(given: Given) -> tuple[dict[str, str], dict[str, Job]]:
+    """By the control's name: why it is left out, or what is to be trained for it."""
+    reasons, jobs = {}, {}
     for name, control in of(given.prepared).items():
-        labelled = replace(given, progress=_Labelled(given.progress, control.title))
+        if control.train is not None:
+            labelled = given.told_of(control)
+            try:
+                jobs[name] = _planned(control.train, labelled)
+            except InputError as error:
+                reasons[name] = labelled.left_out(error)
+    return reasons, jobs
+
+
+def _of_trial(given: Given, reasons: dict[str, str], records: Mapping[str, TrialRecord]) -> Controlled:
+    """What the controls gave of which `records` were trained, and those that only ask."""
+    found = Controlled({}, {}, reasons)
+    for name, control in of(given.prepared).items():
+        if name in reasons:
+            continue
+        labelled = given.told_of(control)
         try:
             if control.ask is None:
-                answered, more = _trained(control, labelled)
+                answered, more = _trained(control, records[name], given.store)
             else:
                 answered, more = control.ask(labelled), {"num_steps": given.num_steps if control.spikes else None}
         except InputError as error:
-            found.reasons[name] = str(error)
-            labelled.progress.say(f"  {planned.card.title}: left out, {error}")
+            found.reasons[name] = labelled.left_out(error)
             continue
         found.answers[name] = answered
         found.results[name] = ControlResult(**control.about, n=answered.n, accuracy=answered.accuracy, **more)
     return found
 
 
-def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, Any]]:
+def _planned(train: Callable[[Experiment], Experiment], given: Given) -> Job:
+    """The trial of a control, to be trained. Raises `InputError` where there can be none."""
     contender, planned = given.trial.card.contender, given.trial
-    assert control.train is not None
-    changed = control.train(
-        replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False)
-    )
+    changed = train(replace(planned.experiment, contenders=(contender,), num_steps=given.num_steps, optimism=False))
     prepared = binned(given.prepared, changed, None)
     plans = planning.plan(changed, prepared, given.split)
     twin = next(each for each in plans if each.card.seed == planned.card.seed)
@@ -265,16 +300,20 @@ def _trained(control: Control, given: Given) -> tuple[Classification, dict[str, 
         raise InputError(f"{contender} makes its own {twin.card.num_steps} time steps, whatever it is told.")
     if changed.neuron != planned.experiment.neuron:
         _require_given_neuron(twin.card)
-    record = trial.run(twin, prepared, given.store, given.progress)
-    answered = given.store.measure(record.key, "classification", Classification)
+    return Job(twin, prepared, given.progress)
+
+
+def _trained(control: Control, record: TrialRecord, store: Store) -> tuple[Classification, dict[str, Any]]:
+    answered = store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
     # What a network costs on changed recordings says nothing.
-    cost = {} if control.of_recordings else cost_entry(given.store.measure(record.key, "operations", Counted))
+    cost = {} if control.of_recordings else cost_entry(store.measure(record.key, "operations", Counted))
+    settings = record.settings
     return answered, {
         **cost,
-        "num_steps": twin.card.num_steps,
-        "bits": changed.activation_bits if changed.neuron == "quantised-relu" else None,
+        "num_steps": settings["num_steps"],
+        "bits": settings["network"].get("activation_bits"),
         "parameters": record.parameters,
         "epochs": len(record.history),
         "epoch_seconds": record.epoch_seconds,
@@ -298,25 +337,3 @@ def _require_given_neuron(card: ModelCard) -> None:
 
 def _never_spikes(neuron: Neuron) -> bool:
     return isinstance(neuron, LIF) and neuron.threshold == float("inf")
-
-
-class _Labelled(Progress):
-    """Somebody's progress, each line begun with the name of a control."""
-
-    def __init__(self, inner: Progress, label: str) -> None:
-        self.inner, self.label = inner, label
-
-    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
-        return self.inner.track(items, f"  control, {self.label}: {description.strip()}", total)
-
-    def say(self, text: str) -> None:
-        self.inner.say(f"  control, {self.label}: {text.strip()}")
-
-    def detail(self, text: str) -> None:
-        self.inner.detail(f"  control, {self.label}: {text.strip()}")
-
-    def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
-        self.inner.epoch(f"control, {self.label}: {title}", accuracies, num_epochs)
-
-    def finished(self, title: str, text: str) -> None:
-        self.inner.finished(f"control, {self.label}: {title}", text)

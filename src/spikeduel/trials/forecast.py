@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import Prepared
+from spikeduel.data import Prepared, Split
+from spikeduel.networks import building
 from spikeduel.results import power, predictions
 from spikeduel.results.forecast import SEEDS, Case, Forecast, Source
 from spikeduel.results.power import Luck
+from spikeduel.results.survey import DuelSurvey, TrialSurvey
 from spikeduel.results.trials import Classification
 from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
@@ -24,6 +26,10 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.runs import Finished, located, pooled, tested
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.timing import contender_times
+
+
+BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
+"""On the disk: of a test image's answer, and of all of a trial that grows with neither images nor weights."""
 
 
 def forecast(
@@ -54,13 +60,8 @@ def forecast(
     experiment, timed = fitted.experiment, fitted.budget.epoch_seconds if fitted.budget else {}
     every = replace(experiment, seeds=max(SEEDS))
     trials = [each for split in splits for each in planning.plan(every, prepared, split)]
-    # Most of them are not there, and that is soon seen.
     records = [store.record(each.key) for each in trials]
-    finished = [
-        Finished(record, {"classification": answers} if answers else {})
-        for record in records
-        if record and (answers := store.measure(record.key, "classification", Classification)) is not None
-    ]
+    finished = _answered(records, store)
     test = tested(splits)
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
     source, known = _known_luck(experiment, spread, run, finished, groups, len(test))
@@ -86,6 +87,61 @@ def forecast(
         times=contender_times(trials, records, timed, prepared, progress),
         trained=_seeds_in_store(trials, records),
     )
+
+
+def surveyed(
+    label: str,
+    trials: Sequence[Trial],
+    times: Sequence[ContenderTime],
+    prepared: Prepared,
+    splits: Sequence[Split],
+    store: Store,
+) -> DuelSurvey:
+    """What the trials of a duel take, by the `times` of those that are to be trained, and which leads it can find."""
+    experiment, test = trials[0].experiment, tested(splits)
+    records = [store.record(each.key) for each in trials]
+    contenders = list(dict.fromkeys(each.card.contender for each in trials))
+    groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
+    duel = replace(experiment, contenders=tuple(contenders), per_contender=None)
+    source, known = _known_luck(duel, None, None, _answered(records, store), groups, len(test))
+    pairs = max(1, math.comb(len(contenders), 2))
+    leads = [power.smallest_lead(luck, experiment.seeds, pairs) for _, luck in known]
+    found = [each for each in leads if each is not None]
+    seconds = {each.contender: each.epochs * each.epoch_seconds for each in times}
+    parameters = {name: building.num_parameters(planning.tried(_first(trials, name).card)) for name in contenders}
+    return DuelSurvey(
+        label=label,
+        dataset=prepared.name,
+        test_images=len(test),
+        seeds=experiment.seeds,
+        trials=[
+            TrialSurvey(
+                title=each.card.title,
+                key=each.key,
+                stored=record is not None,
+                seconds=seconds.get(each.card.contender),
+                bytes=4 * parameters[each.card.contender]
+                + BYTES_OF_AN_ANSWER * len(each.split.test)
+                + BYTES_OF_A_TRIAL,
+            )
+            for each, record in zip(trials, records, strict=True)
+        ],
+        source=source,
+        leads=(min(found), max(found)) if len(found) == len(leads) else None,
+    )
+
+
+def _first(trials: Sequence[Trial], contender: str) -> Trial:
+    return next(each for each in trials if each.card.contender == contender)
+
+
+def _answered(records: Sequence[TrialRecord | None], store: Store) -> list[Finished]:
+    """Those trials whose answers are known. Most are not there, and that is soon seen."""
+    return [
+        Finished(record, {"classification": answers})
+        for record in records
+        if record and (answers := store.measure(record.key, "classification", Classification)) is not None
+    ]
 
 
 def _known_luck(

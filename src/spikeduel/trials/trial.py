@@ -1,7 +1,7 @@
 """One trial: one contender, one seed: build, train, measure, store."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,22 +27,6 @@ from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
 from spikeduel.trials.training import Loop, Training
-
-
-def run_all(
-    trials: Sequence[Trial],
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-    altered: Mapping[int | None, Mapping[str, EvaluationBatches]] | None = None,
-    test: bool = True,
-) -> list[TrialRecord]:
-    """Each of `trials` finished, see `run`; `altered` by fold. Those that others start from go first."""
-    records = {
-        each.key: run(each, prepared, store, progress, (altered or {}).get(each.split.fold), test)
-        for each in sorted(trials, key=lambda planned: planned.twin is not None)
-    }
-    return [records[each.key] for each in trials]
 
 
 def run(
@@ -179,12 +163,8 @@ def load(trial: Trial, store: Store) -> Model:
 def _measure(
     trial: Trial, prepared: Prepared, store: Store, progress: Progress, altered: Mapping[str, EvaluationBatches]
 ) -> None:
-    title, measures = trial.card.title, dict(MEASURES)
-    if trial.experiment.robustness:
-        taken = robustness.measures(altered, progress, title)
-        measures |= {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
-    known = measured(trial, store)
-    missing = {name: measure for name, measure in measures.items() if name not in known}
+    title, known = trial.card.title, measured(trial, store)
+    missing = {name: each for name, each in _wanted(trial, altered, progress).items() if name not in known}
     if not missing:
         return
     store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key)
@@ -206,6 +186,25 @@ def _measure(
             failed[name] = _reason(failure)
             progress.say(f"  {title}: measure {name} failed: {failed[name]}")
     store.save_failed_measures(trial.key, failed)
+
+
+def is_whole(trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True) -> bool:
+    """Whether the store holds all that `run` would give the trial."""
+    record = store.record(trial.key)
+    if record is None or key_of(record.settings) != trial.key:
+        return False
+    if not test:
+        return True
+    sealed = not trial.experiment.optimism or store.unsealed(trial.key, len(record.history)) is not None
+    return sealed and _wanted(trial, altered, Progress()).keys() <= measured(trial, store).keys()
+
+
+def _wanted(trial: Trial, altered: Mapping[str, EvaluationBatches], progress: Progress) -> dict[str, Measure]:
+    """The measures that are taken of the trial once it is trained, by name."""
+    if not trial.experiment.robustness:
+        return dict(MEASURES)
+    taken = robustness.measures(altered, progress, trial.card.title)
+    return MEASURES | {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:

@@ -6,6 +6,7 @@ work: improved reporting of experimental results", which assumes just that). For
 pruner judges by early epochs, where learning rates and families differ in nothing but haste.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,8 @@ from spikeduel.settings.fields import without_epochs
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, trial
+from spikeduel.trials import planning
+from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord, test_digest
 
 SEED = 0
@@ -180,6 +182,7 @@ def search(
     ranges: Mapping[str, Range] | None = None,
     store: Store | None = None,
     progress: Progress | None = None,
+    workers: Workers | None = None,
 ) -> Tuning:
     """Trains `num_trials` trials of each contender, with seed 0, and chooses the best validation accuracy of each.
 
@@ -187,21 +190,25 @@ def search(
     epoch limit and stopping rule, and no test image is looked at. What the store holds is not trained again. Where
     two are equally good, the earlier is chosen. Raises `InputError`.
     """
-    store, progress = store or Store(), progress or Progress()
+    store, progress, workers = store or Store(), progress or Progress(), workers or Workers()
     require_possible(experiment, prepared, num_trials, ranges)
     cards = _cards(experiment, prepared)
     own = _own_ranges(cards, ranges)
-    found: dict[str, list[TuningTrial]] = {name: [] for name in cards}
+    settings: dict[tuple[int, str], dict[str, Any]] = {}
+    jobs = []
     # Trial by trial, so that contenders are equally far whenever it is interrupted.
-    for number in range(num_trials):
-        for name in cards:
-            given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
-            settings = draw(own[name], number) if number else given
-            progress.say(f"{name}, trial {number + 1} of {num_trials}: {assigned(settings)}")
-            its = {name: {**(experiment.per_contender or {}).get(name, {}), **settings}}
-            alone = replace(experiment, contenders=(name,), seeds=1, per_contender=its)
-            record = trial.run(planning.plan(alone, prepared, split)[0], prepared, store, progress, test=False)
-            found[name].append(_trial_entry(number, settings, record))
+    for number, name in itertools.product(range(num_trials), cards):
+        given = {setting: getattr(experiment.for_contender(name), setting) for setting in own[name]}
+        its = settings[number, name] = draw(own[name], number) if number else given
+        by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **its}}
+        alone = replace(experiment, contenders=(name,), seeds=1, per_contender=by_contender)
+        said = f"{name}, trial {number + 1} of {num_trials}: {assigned(its)}"
+        jobs.append(Job(planning.plan(alone, prepared, split)[0], prepared, progress, test=False, announced=said))
+    records = dict(zip(settings, workers.run(jobs, store), strict=True))
+    found = {
+        name: [_trial_entry(number, settings[number, name], records[number, name]) for number in range(num_trials)]
+        for name in cards
+    }
     contenders = [_contender_entry(name, cards[name].family, list(own[name]), found[name]) for name in cards]
     chosen = dict(experiment.per_contender or {})
     for each in contenders:
@@ -214,7 +221,7 @@ def search(
             schema=1,
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            environment=record.environment,
+            environment=next(reversed(records.values())).environment,
             dataset=TunedOn(
                 name=prepared.name,
                 fingerprint=prepared.fingerprint,

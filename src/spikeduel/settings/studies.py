@@ -1,0 +1,155 @@
+"""A study: every combination of a grid of settings is a duel. Read from a TOML file, checked, expanded."""
+
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import asked
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, naming, unknown
+
+CONTENDER = "contender"
+"""In an exclusion: leaves out one contender, not the whole duel."""
+_KNOWN = {each.name for each in fields(Experiment)}
+
+
+class Tuned(typed.Frozen, forbid_unknown_fields=True):
+    """`[tuning]`: how many trials each contender gets in each duel, and the file of ranges, if not the usual ones."""
+
+    trials: int
+    ranges: str | None = None
+
+
+class StudyFile(typed.Frozen, forbid_unknown_fields=True):
+    """The content of a study's file."""
+
+    grid: dict[str, list[Any]]
+    name: str = ""
+    settings: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
+    exclude: list[dict[str, Any]] = []  # noqa: RUF012
+    tuning: Tuned | None = None
+
+
+@dataclass(frozen=True)
+class PlannedDuel:
+    """A duel of a study: the `values` of the grid that it has, by setting, and what is to be compared."""
+
+    values: dict[str, Any]
+    experiment: Experiment
+
+    def label(self, grid: Collection[str]) -> str:
+        """What it is called in text: its data set, and its values of the settings in `grid` that vary."""
+        dataset = Path(self.experiment.dataset).name
+        return ", ".join(
+            [dataset, *(f"{n} {shown(v)}" for n, v in self.values.items() if n in grid and n != "dataset")]
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """The duels of a study's file, in the order of its grid; `varied` are the settings with several values."""
+
+    name: str
+    duels: tuple[PlannedDuel, ...]
+    varied: tuple[str, ...]
+    tuning: Tuned | None = None
+
+    def label(self, duel: PlannedDuel) -> str:
+        """What one of the duels is called in text."""
+        return duel.label(self.varied)
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        """The `module:attribute` names among the settings of all duels."""
+        return tuple(dict.fromkeys(name for duel in self.duels for name in duel.experiment.own_code))
+
+
+def read_study(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False) -> Study:
+    """The study in a TOML file; `is_recorded` says of which data sets a recipe for recordings is the default.
+
+    Folders are looked for beside the file, then in the current folder. Raises `InputError` naming the file and what in
+    it is wrong. Reading runs nothing.
+    """
+    path = Path(path)
+    content = typed.read_toml(path, StudyFile)
+    with naming(path):
+        _require_settings("[settings]", content.settings)
+        _require_settings("[grid]", content.grid)
+        for name, values in content.grid.items():
+            if name in content.settings:
+                raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
+            if not values:
+                raise InputError(f"[grid] {name}: is empty. Name its values.")
+            if len({typed.digest(each) for each in values}) < len(values):
+                raise InputError(f"[grid] {name}: names a value twice.")
+        used = [False] * len(content.exclude)
+        duels = []
+        for combination in itertools.product(*content.grid.values()):
+            values = dict(zip(content.grid, combination, strict=True))
+            if (duel := _duel(values, content, path.parent, is_recorded, used)) is not None:
+                duels.append(duel)
+        if idle := [each for each, is_used in zip(content.exclude, used, strict=True) if not is_used]:
+            raise InputError(f"[[exclude]] {_said(idle[0])}: no duel is like that. Check its names and values.")
+        if not duels:
+            raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+        varied = tuple(name for name, values in content.grid.items() if len(values) > 1)
+        return Study(content.name or path.stem, tuple(duels), varied, content.tuning)
+
+
+def _require_settings(where: str, given: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in _KNOWN:
+            raise unknown(f"setting in {where}", name, _KNOWN)
+
+
+def _duel(
+    values: dict[str, Any],
+    content: StudyFile,
+    home: Path,
+    is_recorded: Callable[[str], bool],
+    used: list[bool],
+) -> PlannedDuel | None:
+    """The duel of these `values`, None where it is excluded; notes which exclusions were `used`."""
+    settings = {**content.settings, **values}
+    for name in ("dataset", "data_dir", "group_by"):
+        # Beside the file it means the same wherever one stands.
+        if isinstance(text := settings.get(name), str) and (home / text).exists():
+            settings[name] = str((home / text).resolve())
+    with naming(_said(values)):
+        experiment = asked(settings, is_recorded(settings.get("dataset", "")))
+    without = []
+    for number, excluded in enumerate(content.exclude):
+        wanted = {name: value for name, value in excluded.items() if name != CONTENDER}
+        _require_settings("[[exclude]]", wanted)
+        if not all(_is_like(values.get(name, getattr(experiment, name)), value) for name, value in wanted.items()):
+            continue
+        if CONTENDER not in excluded:
+            used[number] = True
+            return None
+        if excluded[CONTENDER] in experiment.contenders:
+            used[number] = True
+            without.append(excluded[CONTENDER])
+    if without:
+        left = [name for name in experiment.contenders if name not in without]
+        if len(left) < 2:
+            raise InputError(f"[[exclude]]: {_said(values)} has fewer than two contenders left. Leave the duel out.")
+        experiment = asked({**settings, "contenders": left}, is_recorded(settings.get("dataset", "")))
+    return PlannedDuel(values, experiment)
+
+
+def _is_like(value: Any, wanted: Any) -> bool:
+    """Whether a setting's `value` is the one `wanted`, or one of a list of them."""
+    plain = typed.plain(value)
+    return plain == wanted or (isinstance(wanted, list) and not isinstance(plain, list) and plain in wanted)
+
+
+def shown(value: Any) -> str:
+    """A value of a grid, in text."""
+    return "+".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {shown(value)}" for name, value in values.items())

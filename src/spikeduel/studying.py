@@ -1,0 +1,148 @@
+"""A whole study, top to bottom: begin every duel, train what the store lacks, conclude each, then all of them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from spikeduel.comparing import Begun, begin, conclude, tune
+from spikeduel.data import Prepared
+from spikeduel.reporting import report_study
+from spikeduel.results import study as results
+from spikeduel.results.study import StudyResults
+from spikeduel.results.survey import Survey
+from spikeduel.results.variants import Duel
+from spikeduel.results.words import survey as words
+from spikeduel.settings.studies import PlannedDuel, Study, shown
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError, naming
+from spikeduel.system.progress import Labelled, Progress
+from spikeduel.trials import announcing, forecast, runs
+from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials.planning import Trial
+from spikeduel.trials.store import Store
+from spikeduel.trials.tuning import Tuning, read_ranges
+
+FILE = "study.json"
+DUELS = "duels"
+"""The folder of the duels' runs, in that of the study."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A duel of a study, begun: its `label` in text, its own settings where it was `tuned`."""
+
+    label: str
+    planned: PlannedDuel
+    begun: Begun
+    tuned: Tuning | None
+
+    @property
+    def folder(self) -> str:
+        """Its run's folder in that of the study."""
+        return f"{DUELS}/{re.sub('[^A-Za-z0-9.]+', '-', self.label).strip('-')}"
+
+
+def study(
+    planned: Study,
+    out: Path | str | None = None,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    strict: bool = False,
+) -> StudyResults:
+    """Trains what the store lacks of all duels, and writes a run's folder for each, and above them study.html and
+    study.json.
+
+    `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before any trial is trained; then the
+    trials of all are trained by `workers`, as one. The same call goes on where it was interrupted. `strict` as in
+    `compare`. Raises `InputError`.
+    """
+    progress, workers = progress or Progress(), workers or Workers()
+    store = store if isinstance(store, Store) else Store(store)
+    folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
+    require_writable(folder)
+    parts = begun(planned, store, progress, workers, strict)
+    found = survey(planned, parts, store, progress, workers)
+    jobs = [job for part in parts for job in _jobs(part, progress)]
+    expected = {f"{duel.label}: {trial.title}": trial.seconds for duel, trial in found.first() if not trial.stored}
+    for text in words.sentences(found):
+        progress.say(text)
+    with progress.trials(expected, workers.at_once):
+        records = dict(zip((job.key for job in jobs), workers.run(jobs, store), strict=True))
+    duels = []
+    for part in progress.track(parts, "duels", len(parts)):
+        labelled = Labelled(progress, part.label)
+        trained = [records[trial.key] for trial in part.begun.trials]
+        run = conclude(part.begun, trained, folder / part.folder, store, labelled, part.tuned, workers)
+        part.begun.prepared.let_go()
+        values = {name: shown(value) for name, value in part.planned.values.items()}
+        duels.append(Duel(part.folder, values.pop("dataset", run.results.dataset.name), values, run.results))
+    margin = max(part.planned.experiment.equivalence_margin for part in parts)
+    concluded = results.conclude(planned.name, duels, margin)
+    with files.locked(folder / runs.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
+        typed.write_json(folder / FILE, concluded)
+        report_study(concluded, folder)
+    return concluded
+
+
+def begun(planned: Study, store: Store, progress: Progress, workers: Workers, strict: bool = False) -> list[Part]:
+    """Every duel of a study, begun; tuned first, where the study asks for that and there are `workers` to do it.
+
+    Duels on the same images share them. Raises `InputError` naming the duel.
+    """
+    known: dict[str, Prepared] = {}
+    ranges = planned.tuning and planned.tuning.ranges
+    parts = []
+    for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
+        label, experiment, tuned = planned.label(duel), duel.experiment, None
+        labelled = Labelled(progress, label)
+        with naming(label):
+            if planned.tuning is not None:
+                drawn = read_ranges(Path(ranges)) if ranges else None
+                tuned = tune(experiment, planned.tuning.trials, drawn, store, labelled, workers)
+                experiment = tuned.experiment
+            its = begin(experiment, None, store, labelled, strict)
+        same = typed.digest([its.prepared.fingerprint, its.prepared.preprocessing.described()])
+        shared = known.setdefault(same, its.prepared)
+        parts.append(Part(label, duel, replace(its, prepared=shared), tuned))
+    return parts
+
+
+def survey(planned: Study, parts: Sequence[Part], store: Store, progress: Progress, workers: Workers) -> Survey:
+    """What a study's trials take, and what they can show; a step of each shape that is not known is timed."""
+    timed: dict[str, float] = {}
+    duels = []
+    for part in progress.track(parts, "timing training steps", len(parts)):
+        begun, budget = part.begun, part.begun.fitted.budget
+        shapes = {each.card.contender: _shape(each) for each in begun.trials}
+        known = {name: timed[shape] for name, shape in shapes.items() if shape in timed}
+        times = announcing.times(begun.trials, budget, begun.prepared, store, progress, known)
+        timed |= {shapes[each.contender]: each.epoch_seconds for each in times}
+        duels.append(forecast.surveyed(part.label, begun.trials, times, begun.prepared, begun.splits, store))
+    tuned = planned.tuning.trials * sum(len(part.begun.asked.contenders) for part in parts) if planned.tuning else 0
+    return Survey(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=tuned)
+
+
+def _shape(trial: Trial) -> str:
+    """What the time of a training step depends on."""
+    card, experiment = trial.card, trial.experiment
+    settings = {name: getattr(experiment, name) for name in ("augmentation", "optimizer", "images_a_step")}
+    of = [card.contender, typed.plain(card.network), card.image_shape, card.num_steps, card.encoding, settings]
+    return typed.digest([*of, len(trial.split.train), len(card.classes), experiment.first_steps])
+
+
+def _jobs(part: Part, progress: Progress) -> list[Job]:
+    return part.begun.jobs(Labelled(progress, part.label))
+
+
+def require_writable(folder: Path) -> None:
+    """Raises `InputError` unless a study can be written there, or it holds one."""
+    files.require_writable(folder)
+    others = {path.name for path in folder.iterdir()} - {DUELS, runs.LOCK} if folder.is_dir() else set()
+    if others and FILE not in others:
+        raise InputError(f"{folder}: holds other things than a study. Choose a new folder, or one that a study made.")
+
+
+def _slug(name: str) -> str:
+    return re.sub("[^A-Za-z0-9.]+", "-", name).strip("-") or "study"

@@ -1,0 +1,153 @@
+"""Trials on a Ray cluster (`--ray`): data go there once, and what is trained comes back; this process writes the store.
+
+Ray (Moritz et al. 2018, "Ray: A Distributed Framework for Emerging AI Applications") finds nodes with free cores and
+memory, starts processes there, and shares arrays between those of a node.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from spikeduel.data.handing import Apart, apart
+from spikeduel.system import hardware
+from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.trials.jobs import Job
+from spikeduel.trials.pools import Data, News, Outcome, Pool, Task
+from spikeduel.trials.store import Packed, Store
+
+PROCESS_BYTES = 1 << 30
+"""Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials than fit."""
+PATIENCE = 0.5
+"""Seconds until the news are asked for again."""
+
+
+class Cluster(Pool):
+    """A Ray cluster: `auto` (one that runs here), an address, or `local` (one that is started for as long as it takes).
+
+    Workers have a store of their own for each trial; what becomes of it is sent back whole. What was trained in epochs
+    that a lost node has not finished is trained again.
+    """
+
+    what = "its worker"
+
+    def __init__(self, address: str, threads: int = 1) -> None:
+        """Each trial with so many `threads`. Raises `MissingExtra`."""
+        try:
+            import ray
+        except ImportError:
+            raise MissingExtra("Ray", "cluster") from None
+        if threads < 1:
+            raise InputError(f"--threads {threads}: give 1 or more.")
+        self.ray, self.address, self.threads = ray, address, threads
+        self._running: dict[Any, tuple[str, Store]] = {}
+        self._data: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    def __enter__(self) -> "Cluster":
+        # Nobody is told who uses it.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        ray, quiet = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
+        try:
+            if self.address == "local":
+                ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
+            else:
+                ray.init(self.address, **quiet)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, or "
+                "give --ray local."
+            ) from None
+        self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
+        here = ray.get_runtime_context().get_node_id()
+        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
+        self._mailbox = ray.remote(_Mailbox).options(num_cpus=0, scheduling_strategy=strategy).remote()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for task in self._running:
+            self.ray.cancel(task, force=True)
+        self._running.clear()
+        self._data.clear()
+        self.ray.shutdown()
+
+    def has_room(self) -> bool:
+        """Ray has all that may begin, and says itself what does."""
+        return True
+
+    def begin(self, job: Job, store: Store) -> None:
+        """See `Pool.begin`."""
+        gpus = 1 if job.trial.settings["device"] == "cuda" else 0
+        memory = PROCESS_BYTES + job.prepared.images.nbytes
+        options: dict[str, Any] = {"num_cpus": self.threads, "num_gpus": gpus, "memory": memory, "max_retries": 0}
+        options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
+        given = [store.packed(key) for key in (job.key, job.trial.twin) if key and store.folder(key).is_dir()]
+        work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
+        data, task = self._data_of(job), Task(job.trial, job.test)
+        self._running[work.remote(job.key, task, data, given, self.threads, self._mailbox)] = job.key, store
+
+    def news(self) -> Sequence[News]:
+        """See `Pool.news`."""
+        done, _ = self.ray.wait(list(self._running), timeout=PATIENCE)
+        told: list[News] = list(self.ray.get(self._mailbox.take.remote()))
+        for task in done:
+            key, store = self._running.pop(task)
+            try:
+                outcome, packed = self.ray.get(task)
+                if packed is not None:
+                    store.unpack(packed)
+            except self.ray.exceptions.RayTaskError as error:
+                outcome = Outcome(broken=str(error))
+            except self.ray.exceptions.RayError as error:
+                outcome = Outcome(lost=type(error).__name__)
+            told.append(News(key, outcome))
+        # What a worker told before it was lost may come in later.
+        known = {key for key, _ in self._running.values()} | {each.key for each in told if each.outcome}
+        return [each for each in told if each.key in known]
+
+    def _data_of(self, job: Job) -> Any:
+        named = id(job.prepared), id(job.altered)
+        if named not in self._data:
+            taken = apart((job.prepared, dict(job.altered)))
+            # As arrays, Ray has them in memory that all processes of a node share.
+            plain = Apart(taken.rest, [np.asarray(array) for array in taken.arrays])
+            self._data[named] = (job.prepared, job.altered), self.ray.put(plain)
+        return self._data[named][1]
+
+
+class _Mailbox:
+    """An actor on the driver's node, which outlives the nodes that write to it."""
+
+    def __init__(self) -> None:
+        self.letters: list[News] = []
+
+    def put(self, news: News) -> None:
+        self.letters.append(news)
+
+    def take(self) -> list[News]:
+        taken, self.letters = self.letters, []
+        return taken
+
+
+def _work(
+    key: str, task: Task, data: Apart, given: list[Packed], threads: int, mailbox: Any
+) -> tuple[Outcome, Packed | None]:
+    """What a worker does: the task, in a store that is removed afterwards."""
+    hardware.compute_on(threads)
+    root = tempfile.mkdtemp(prefix="spikeduel-")
+    try:
+        store = Store(root)
+        for each in given:
+            store.unpack(each)
+
+        def tell(method: str, arguments: tuple[Any, ...]) -> None:
+            mailbox.put.remote(News(key, method=method, arguments=arguments))
+
+        together: Data = data.together()
+        outcome = task.finish(together, store, tell)
+        return outcome, store.packed(key) if outcome.record else None
+    finally:
+        shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,174 @@
+"""Trials at the same time in processes of this machine (`--jobs`), each with threads and cores of its own."""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spikeduel.data import handing, loader
+from spikeduel.data.handing import Apart, Mapped
+from spikeduel.system import hardware
+from spikeduel.system.errors import InputError
+from spikeduel.trials.jobs import Job, require_threads
+from spikeduel.trials.pools import Data, News, Outcome, Pool, Task
+from spikeduel.trials.store import Store
+
+
+class _Order(NamedTuple):
+    """What a process is handed: a task of a job, where its data lie, and its store."""
+
+    key: str
+    task: Task
+    data: Path
+    store: Path
+
+
+@dataclass
+class _Worker:
+    """A process, the pipe to it, and the job that it works on."""
+
+    process: BaseProcess
+    pipe: Connection
+    key: str | None = None
+
+
+class Processes(Pool):
+    """`--jobs N`: so many processes, which write into the store themselves."""
+
+    what = "its process"
+
+    def __init__(self, jobs: int, threads: int | None = None) -> None:
+        """So many at once, each with `threads` threads (None: an equal share). Raises `InputError`."""
+        cores = hardware.cores()
+        if not 1 <= jobs <= len(cores):
+            raise InputError(
+                f"--jobs {jobs}: this machine lends {len(cores)} cores, and each trial needs one of its own. Give 1 to "
+                f"{len(cores)}."
+            )
+        self.at_once, share = jobs, len(cores) // jobs
+        self.threads = share if threads is None else threads
+        require_threads(self.threads, share)
+        self._cores = [cores[first : first + self.threads] for first in range(0, jobs * self.threads, self.threads)]
+        self._workers: list[_Worker | None] = [None] * jobs
+        self._data: dict[tuple[int, int], tuple[Any, Path]] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="spikeduel-")
+
+    def __exit__(self, *error: Any) -> None:
+        for worker in filter(None, self._workers):
+            worker.process.kill()
+            worker.process.join()
+        self._workers = [None] * self.at_once
+        self._folder.cleanup()
+
+    def has_room(self) -> bool:
+        """See `Pool.has_room`."""
+        return any(worker is None or worker.key is None for worker in self._workers)
+
+    def begin(self, job: Job, store: Store) -> None:
+        """See `Pool.begin`."""
+        number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.key is None)
+        worker = self._workers[number] = self._workers[number] or self._started(number)
+        worker.key = job.key
+        # Of a process that has just died, `news` tells.
+        with suppress(OSError):
+            worker.pipe.send(_Order(job.key, Task(job.trial, job.test), self._data_of(job), store.root.absolute()))
+
+    def news(self) -> Sequence[News]:
+        """See `Pool.news`."""
+        told: list[News] = []
+        busy = {worker.pipe: number for number, worker in enumerate(self._workers) if worker and worker.key}
+        for pipe in wait(list(busy)):
+            number = busy[pipe]  # type: ignore[index]
+            worker = self._workers[number]
+            assert worker is not None
+            assert worker.key is not None
+            try:
+                news = worker.pipe.recv()
+            except (EOFError, OSError):
+                worker.process.join()
+                self._workers[number] = None
+                news = News(worker.key, Outcome(lost=_end_of(worker.process)))
+            if news.outcome is not None:
+                worker.key = None
+            told.append(news)
+        return told
+
+    def _started(self, number: int) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self.threads, self._cores[number], self.at_once)
+        process = context.Process(target=_work, args=arguments, name=f"spikeduel-{number}", daemon=True)
+        # Libraries read it once, when they are loaded.
+        before = os.environ.get("OMP_NUM_THREADS")
+        os.environ["OMP_NUM_THREADS"] = str(self.threads)
+        try:
+            process.start()
+        finally:
+            os.environ.pop("OMP_NUM_THREADS")
+            if before is not None:
+                os.environ["OMP_NUM_THREADS"] = before
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _data_of(self, job: Job) -> Path:
+        """The file that says where the arrays of the job's data lie; it is written once for all jobs on them."""
+        named = id(job.prepared), id(job.altered)
+        if named not in self._data:
+            folder = Path(self._folder.name) / str(len(self._data))
+            folder.mkdir()
+            taken = handing.apart((job.prepared, dict(job.altered)))
+            file = folder / "data.pickle"
+            file.write_bytes(pickle.dumps((taken.rest, handing.as_files(taken, folder))))
+            # Held, so that nothing else can come to have these numbers.
+            self._data[named] = (job.prepared, job.altered), file
+        return self._data[named][1]
+
+
+def _end_of(process: BaseProcess) -> str:
+    code = process.exitcode or 0
+    return f"killed by signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> None:
+    """What a process does: orders, one after another, until there are none or its parent is gone."""
+    # Ctrl-C is for the parent, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    hardware.compute_on(threads, cores)
+    loader.share_memory(at_once)
+    known: dict[Path, Data] = {}
+    stores: dict[Path, Store] = {}
+    while True:
+        try:
+            order: _Order = pipe.recv()
+        except EOFError:
+            return
+        if order.data not in known:
+            known = {order.data: _read(order.data)}  # of the last set only: each may take much memory
+        store = stores.setdefault(order.store, Store(order.store))
+
+        def tell(method: str, arguments: tuple[Any, ...], key: str = order.key) -> None:
+            pipe.send(News(key, method=method, arguments=arguments))
+
+        pipe.send(News(order.key, order.task.finish(known[order.data], store, tell)))
+
+
+def _read(file: Path) -> Data:
+    rest, arrays = pickle.loads(file.read_bytes())
+    return Apart(rest, list(map(Mapped.opened, arrays))).together()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

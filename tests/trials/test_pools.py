@@ -1,0 +1,203 @@
+"""Trials by several processes, and on a Ray cluster: the same numbers as one after another, whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from spikeduel import data
+from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
+from spikeduel.system.errors import InputError
+from spikeduel.trials import planning
+from spikeduel.trials.jobs import Job, ThisProcess, Workers
+from spikeduel.trials.pools import MOST_LOSSES, Task
+from spikeduel.trials.processes import Processes
+from spikeduel.trials.store import Store
+from telling import Telling
+
+pytestmark = pytest.mark.usefixtures("known_data")
+
+EXPERIMENT = baseline(
+    dataset="digits", contenders=("dense-lif", "dense-relu"), start="twin", hidden=16, num_steps=2, epochs=2, seeds=2,
+    batch_size=64, learning_rate=5e-3, device="cpu", encoding="direct", limit=300,
+)  # fmt: skip
+TWO_CORES = pytest.mark.skipif(len(hardware.cores()) < 2, reason="this machine lends a single core")
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory):
+    """The store of the trials of `EXPERIMENT`, one after another with one thread."""
+    threads, root = torch.get_num_threads(), tmp_path_factory.mktemp("serial")
+    with ThisProcess(1) as workers:
+        run(workers, root)
+    torch.set_num_threads(threads)
+    return root
+
+
+def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
+    prepared = data.load(experiment)
+    trials = planning.plan(experiment, prepared, data.split(prepared, experiment))
+    progress = progress or Telling()
+    return workers.run([Job(each, prepared, progress) for each in trials], Store(root))
+
+
+def numbers(root: Path) -> dict[str, bytes]:
+    """All files of a store that hold no times."""
+    names = [*root.glob("*/model.safetensors"), *root.glob("*/measures/*.json"), *root.glob("*/split.npz")]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in names if path.name != "latency.json"}
+
+
+@TWO_CORES
+def test_processes_end_in_the_numbers_of_one_after_another(serial, tmp_path):
+    told = Telling()
+    with Processes(2, threads=1) as workers:
+        records = run(workers, tmp_path, told)
+        assert [each.settings["contender"] for each in records] == ["dense-lif", "dense-relu"] * 2
+        assert numbers(tmp_path) == numbers(serial)
+        assert told.trained == 8
+        # What the store has is not handed on.
+        run(workers, tmp_path, told)
+    assert told.trained == 8
+    assert told.found == 4
+    assert Store(tmp_path).trials() == Store(serial).trials()
+    uses = [root / "ledger.jsonl" for root in (tmp_path, serial)]
+    assert len({len(path.read_text().splitlines()) for path in uses}) == 1
+
+
+class Killing(Telling):
+    """Kills the process of a pool that trains, up to so many times."""
+
+    def __init__(self, workers: Processes, times: int):
+        super().__init__()
+        self.workers, self.times = workers, times
+
+    def epoch(self, title, accuracies, num_epochs):
+        super().epoch(title, accuracies, num_epochs)
+        busy = [worker.process for worker in self.workers._workers if worker and worker.key]
+        if self.times and busy[0].is_alive():
+            self.times -= 1
+            busy[0].kill()
+            busy[0].join()
+
+
+def test_a_killed_process_costs_nothing_but_time(serial, tmp_path):
+    with Processes(1, threads=1) as workers:
+        told = Killing(workers, 2)
+        records = run(workers, tmp_path, told)
+    assert [each.status for each in records] == ["done"] * 4
+    assert numbers(tmp_path) == numbers(serial)
+    assert sum("SIGKILL" in line for line in told.said) == 2
+
+
+def test_a_trial_that_costs_process_after_process_is_recorded_as_failed(tmp_path):
+    one = replace(EXPERIMENT, contenders=("dense-relu",), seeds=1, epochs=MOST_LOSSES + 2)
+    with Processes(1, threads=1) as workers:
+        (record,) = run(workers, tmp_path, Killing(workers, MOST_LOSSES), one)
+    assert record.status == "failed"
+    assert "SIGKILL" in record.error
+    assert Store(tmp_path).record(record.key) is None
+
+
+def test_workers_of_another_version_are_refused(serial):
+    prepared = data.load(EXPERIMENT)
+    planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
+    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish((prepared, {}), Store(serial), print)
+    assert "0.0.1" in outcome.refused
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(0, None), (10_000, None), (1, 10_000), (1, 0)])
+def test_more_than_the_cores_is_refused(jobs, threads):
+    with pytest.raises(InputError, match="core"):
+        Processes(jobs, threads)
+
+
+COMMAND = (
+    *(sys.executable, "-m", "spikeduel", "compare", "digits", "--recipe", "baseline", "--epochs", "500"),
+    *("--set", "patience=", "--jobs", "1", "--seeds", "3"),
+)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_running(sent, tmp_path):
+    with subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
+        try:
+            until(lambda: list(tmp_path.glob("runs/store/*/checkpoint.pt")))
+            below = children(command.pid)
+            assert below
+            command.send_signal(sent)
+            command.wait(30)
+            until(lambda: not any(map(is_alive, below)))
+        finally:
+            command.kill()
+    assert list(tmp_path.glob("runs/store/*/checkpoint.pt"))
+
+
+def until(is_so, seconds=300.0):
+    """Waits until `is_so`."""
+    end = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+CLUSTER = """
+import os, sys
+from pathlib import Path
+from ray.cluster_utils import Cluster as Nodes
+sys.path.insert(0, sys.argv[1])
+from test_pools import EXPERIMENT, run
+from telling import Telling
+from spikeduel.trials.clusters import Cluster
+
+node = {"num_cpus": 1, "object_store_memory": 100_000_000}
+nodes = Nodes(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+second = nodes.add_node(**node)
+
+
+class Killing(Telling):
+    def epoch(self, title, accuracies, num_epochs):
+        global second
+        super().epoch(title, accuracies, num_epochs)
+        if second and len(self.done) >= 1:
+            nodes.remove_node(second, allow_graceful=False)
+            second = None
+
+
+told = Killing()
+with Cluster(nodes.address) as workers:
+    assert workers.at_once == 2
+    run(workers, Path(sys.argv[2]), told)
+assert second is None
+print(sum("begins again" in line for line in told.said))
+nodes.shutdown()
+"""
+
+
+def test_a_ray_cluster_that_loses_a_node_ends_in_the_same_numbers(serial, tmp_path):
+    pytest.importorskip("ray", reason="needs the extra [cluster]")
+    given = [sys.executable, "-c", CLUSTER, str(Path(__file__).parent), str(tmp_path)]
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
+    done = subprocess.run(given, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert numbers(tmp_path) == numbers(serial)
+    # What ran on the lost node, and nothing else.
+    assert int(done.stdout.split()[-1]) <= 1
