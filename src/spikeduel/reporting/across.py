@@ -43,10 +43,9 @@ class Look:
 def looks(study: StudyResults) -> dict[str, Look]:
     """Warm colours for variants that spike, cool ones for others; then other markers."""
     palettes = {True: style.SPIKING_COLOURS, False: style.OTHER_COLOURS}
-    every = {
-        kind: itertools.cycle((colour, marker) for marker in MARKERS for colour in palettes[kind]) for kind in palettes
-    }
-    return {variant.name: Look(*next(every[variant.spiking])) for variant in study.variants}
+    every = {kind: itertools.cycle(itertools.product(MARKERS, palettes[kind])) for kind in palettes}
+    drawn = {variant.name: next(every[variant.spiking]) for variant in study.variants}
+    return {name: Look(colour, marker) for name, (marker, colour) in drawn.items()}
 
 
 # ---- what each got where
@@ -66,7 +65,7 @@ def overview(study: StudyResults) -> Figure:
     upright = side < 0.5
     heads = [style.shortened(name, 30) if upright else _in_lines(name, side) for name in names]
     above = 0.07 * max(map(len, heads)) if upright else 0.14 * (1 + max(head.count("\n") for head in heads))
-    figure = style.new_figure(0.45 + above + row * len(datasets), style.canvas().width)
+    figure = style.new_figure(0.45 + above + row * len(datasets), style.canvas().width - room + side * len(names))
     axes = style.quiet(figure.subplots())
     behind = [best[score.dataset].mean - score.mean for score in study.scores]
     darkest = max(LEAST_SHADED, float(np.quantile(behind, 0.9)))
@@ -173,9 +172,12 @@ def _tested(study: StudyResults, score: Score, best: str) -> str:
 
 
 def critical_difference(study: StudyResults) -> Figure | None:
-    """Mean ranks, the best first; bars at the right join variants that Nemenyi's test does not tell apart."""
+    """Mean ranks, the best first; bars at the right join variants that Nemenyi's test does not tell apart.
+
+    Of two variants ranks say no more than who is ahead how often.
+    """
     ranks = study.across.ranks
-    if ranks is None:
+    if ranks is None or len(ranks.means) < 3:
         return None
     colours, count = looks(study), len(ranks.means)
     narrow = style.canvas().narrow
@@ -259,7 +261,7 @@ def against_cost(study: StudyResults) -> Figure | None:
         return None
     quantity = costs[0]
     figure, (axes,) = style.new_panels(1, 3.0 + 0.1 * max(0, len(study.variants) - 4))
-    style.quiet(axes, x=_COSTS[quantity], y="points behind the best, mean", grid=True)
+    style.quiet(axes, x=_COSTS[quantity], y="mean points behind the best", grid=True)
     places = []
     for variant in study.variants:
         look, spent, y = colours[variant.name], variant.costs[quantity], 100 * variant.behind

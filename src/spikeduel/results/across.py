@@ -23,9 +23,9 @@ few lines here, and in `signed_rank`; the tests have scikit-posthocs, baycomp an
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from msgspec import structs
 
 from spikeduel.results import signed_rank
 from spikeduel.results.signed_rank import Posterior
@@ -56,8 +56,8 @@ class PairAcross(Frozen):
     `difference` is the typical one, the median of the means of any two data sets' (Hodges and Lehmann), with the
     intervals that Wilcoxon's test leaves around it: None where so few data sets allow none. `p_value` is after Holm,
     `p_value_raw` before; `p_equivalent` is the larger of the two one-sided tests against the margin, after Holm.
-    `negligible`: better, and `ci90` is inside the margin. `datasets_needed`: as many as would show a typical difference
-    like this one in 80 % of cases if they differ as these do; None where 200 are too few.
+    `datasets_needed`: as many as would show a typical difference like this one in 80 % of cases if they differ as these
+    do; None where 200 are too few.
     """
 
     a: str
@@ -71,10 +71,16 @@ class PairAcross(Frozen):
     p_value_raw: Probability
     p_equivalent: Probability
     conclusion: Conclusion
-    negligible: bool
     posterior: Posterior
     improvement: Improvement
     datasets_needed: int | None
+    margin: Probability
+
+    @property
+    def negligible(self) -> bool:
+        """Whether one is better, and the 90 % interval of the difference is inside the margin."""
+        inside = self.ci90 is not None and -self.margin < self.ci90[0] and self.ci90[1] < self.margin
+        return self.conclusion.better and inside
 
     @property
     def wins(self) -> int:
@@ -176,54 +182,60 @@ def improvement(a: Sequence[Sequence[float]], b: Sequence[Sequence[float]]) -> I
     )
 
 
-def compare(accuracies: Accuracies, margin: float) -> list[PairAcross]:
-    """Every two variants that have a data set in common, by the rule above; the order is that of `accuracies`."""
-    means = {name: {data: float(np.mean(seeds)) for data, seeds in of.items()} for name, of in accuracies.items()}
-    shared = {(a, b): [data for data in means[a] if data in means[b]] for a, b in itertools.combinations(accuracies, 2)}
-    shared = {pair: datasets for pair, datasets in shared.items() if datasets}
-    found = []
-    for (a, b), datasets in shared.items():
-        apart = np.round([means[a][data] - means[b][data] for data in datasets], 12)
-        centre = signed_rank.centre(apart)
-        if (centre, float(apart.mean())) < (0.0, 0.0):
-            a, b, apart, centre = b, a, -apart, -centre
-        of_both = ([accuracies[name][data] for data in datasets] for name in (a, b))
-        found.append((a, b, datasets, apart, centre, improvement(*of_both)))
-    p_values = [signed_rank.wilcoxon(apart) for _, _, _, apart, _, _ in found]
-    p_apart = holm([signed_rank.not_within(apart, margin) for _, _, _, apart, _, _ in found])
+class Tested(NamedTuple):
+    """What the rule makes of one of several pairs."""
+
+    p_value: float
+    p_value_raw: float
+    p_equivalent: float
+    conclusion: Conclusion
+
+
+def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
+    """The rule, for the differences `[N]` of each of several pairs over their data sets."""
+    raw = [signed_rank.wilcoxon(each) for each in differences]
+    equivalent = holm([signed_rank.not_within(each, margin) for each in differences])
     return [
-        _concluded(
-            PairAcross(
-                a=a,
-                b=b,
-                differences=dict(zip(datasets, (apart + 0.0).tolist(), strict=True)),
-                difference=centre + 0.0,
-                mean_difference=float(apart.mean()),
-                ci95=signed_rank.interval(apart, 0.95),
-                ci90=signed_rank.interval(apart, 0.90),
-                p_value=p_value,
-                p_value_raw=p_raw,
-                p_equivalent=p_equivalent,
-                conclusion=Conclusion.INCONCLUSIVE,
-                negligible=False,
-                posterior=signed_rank.posterior(apart, margin),
-                improvement=improved,
-                datasets_needed=signed_rank.needed(apart, len(found)),
-            ),
-            margin,
-        )
-        for (a, b, datasets, apart, centre, improved), p_raw, p_value, p_equivalent in zip(
-            found, p_values, holm(p_values), p_apart, strict=True
-        )
+        Tested(p_value, p_raw, p_equivalent, _concluded(p_value, p_equivalent, signed_rank.centre(each)))
+        for each, p_value, p_raw, p_equivalent in zip(differences, holm(raw), raw, equivalent, strict=True)
     ]
 
 
-def _concluded(pair: PairAcross, margin: float) -> PairAcross:
-    if pair.p_value <= ALPHA:
-        inside = pair.ci90 is not None and -margin < pair.ci90[0] and pair.ci90[1] < margin
-        return structs.replace(pair, conclusion=Conclusion.A_BETTER, negligible=inside)
-    equivalent = pair.p_equivalent <= ALPHA
-    return structs.replace(pair, conclusion=Conclusion.EQUIVALENT if equivalent else Conclusion.INCONCLUSIVE)
+def _concluded(p_value: float, p_equivalent: float, centre: float) -> Conclusion:
+    if p_value <= ALPHA:
+        return Conclusion.A_BETTER if centre > 0 else Conclusion.B_BETTER
+    return Conclusion.EQUIVALENT if p_equivalent <= ALPHA else Conclusion.INCONCLUSIVE
+
+
+def compare(accuracies: Accuracies, margin: float) -> list[PairAcross]:
+    """Every two variants that have a data set in common, by the rule above; the order is that of `accuracies`."""
+    means = {name: {data: float(np.mean(seeds)) for data, seeds in of.items()} for name, of in accuracies.items()}
+    pairs = []
+    for a, b in itertools.combinations(accuracies, 2):
+        if datasets := [data for data in means[a] if data in means[b]]:
+            apart = np.round([means[a][data] - means[b][data] for data in datasets], 12)
+            if (signed_rank.centre(apart), float(apart.mean())) < (0.0, 0.0):
+                a, b, apart = b, a, -apart
+            # And no -0.0.
+            pairs.append((a, b, datasets, apart + 0.0))
+    found = tested([apart for *_, apart in pairs], margin)
+    return [
+        PairAcross(
+            a=a,
+            b=b,
+            differences=dict(zip(datasets, apart.tolist(), strict=True)),
+            difference=signed_rank.centre(apart),
+            mean_difference=float(apart.mean()),
+            ci95=signed_rank.interval(apart, 0.95),
+            ci90=signed_rank.interval(apart, 0.90),
+            **each._asdict(),
+            posterior=signed_rank.posterior(apart, margin),
+            improvement=improvement(*([accuracies[name][data] for data in datasets] for name in (a, b))),
+            datasets_needed=signed_rank.needed(apart, len(pairs)),
+            margin=margin,
+        )
+        for (a, b, datasets, apart), each in zip(pairs, found, strict=True)
+    ]
 
 
 def complete(accuracies: Accuracies) -> tuple[list[str], list[str]]:

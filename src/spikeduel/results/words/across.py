@@ -27,7 +27,7 @@ DEFINITIONS: dict[str, str] = {
     "best on": "On how many of its data sets no variant has a higher mean accuracy.",
     "shown": "How many other variants it is shown to be better than, and how many to be worse than.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: energy of an answer, "
-    "time of an answer or of a training on this machine. Energy is an estimate, with neurons and memory on the chip, "
+    "time of an answer on this machine. Energy is an estimate, with neurons and memory on the chip, "
     "from the cheapest to the dearest way to compute it.",
     "typical difference": "The median of the means of any two data sets' differences (Hodges and Lehmann). Its 95 % "
     "interval is what Wilcoxon's test does not reject; fewer than six data sets leave none.",
@@ -41,7 +41,7 @@ DEFINITIONS: dict[str, str] = {
     "the rule": RULE,
 }
 """What the words of a study's page mean."""
-COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×", "training": "training, ×"}
+COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
 """What a study's page says of costs, and their names."""
 METHOD = (
     "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. More seeds make that "
@@ -59,6 +59,10 @@ METHOD = (
     "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
 )
 """How the numbers of a study are made, with their sources."""
+FEWEST_TELLING = 5
+"""Data sets whose spread says how many would be needed."""
+LEVEL = 0.00005
+"""Below it a difference is shown as 0.00 points."""
 _WHY = {
     Why.LEAKAGE: "nobody: test images leak",
     Why.TOO_FEW: "nobody: too few test images",
@@ -105,7 +109,7 @@ def _of_pair(pair: PairAcross, study: StudyResults) -> str:
         case Conclusion.EQUIVALENT:
             typical = f"{points(abs(pair.difference))}{_between(pair.ci90, 90)}"
             return f"{pair.a} and {pair.b} are as accurate within {_margin(study)}: they differ by {typical}."
-    leads = f"{pair.a} leads {lead}" if pair.difference else "they are level"
+    leads = f"{pair.a} leads {lead}" if abs(pair.difference) >= LEVEL else "they are level"
     if number < study.across.fewest_datasets:
         return f"it is open whether {pair.a} or {pair.b} is more accurate: {_at_least(study)}. So far {leads}."
     first = leads.replace(pair.a, "the first", 1)
@@ -157,10 +161,13 @@ def decided(study: StudyResults) -> str:
         return ""
     better = sum(pair.conclusion.better for pair in pairs)
     equivalent = sum(pair.conclusion is Conclusion.EQUIVALENT for pair in pairs)
-    return (
-        f"Of {counted(len(pairs), 'pair')} of variants, in {better} one is shown to be better, {equivalent} "
-        f"{'is' if equivalent == 1 else 'are'} equivalent, {len(pairs) - better - equivalent} open."
+    found = {"one is shown to be better": better, "the two are equivalent": equivalent}
+    parts = [f"{what} in {number}" for what, number in found.items() if number]
+    left = len(pairs) - better - equivalent
+    parts.append(
+        "none is open" if not left else f"{left} {'is' if left == 1 else 'are'} open" if parts else "all are open"
     )
+    return f"Of {counted(len(pairs), 'pair')} of variants, {listed(parts)}."
 
 
 def standing(variant: Variant, study: StudyResults) -> str:
@@ -227,7 +234,7 @@ def settling(study: StudyResults) -> list[str]:
     if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
         return []
     number, pairs, said = len(pair.differences), len(study.across.pairs), []
-    if number == 1:
+    if number < FEWEST_TELLING:
         said.append(f"At least {counted(study.across.fewest_datasets, 'data set')}.")
     elif pair.datasets_needed is None and pair.difference:
         said.append(
