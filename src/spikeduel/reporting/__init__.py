@@ -5,6 +5,7 @@ from spikeduel.reporting.inside import at_step, inspect
 from spikeduel.reporting.learning import learning_curves, tuning_trials
 from spikeduel.reporting.page import Held, audit_page, report, report_again, report_tuning
 from spikeduel.reporting.spikes import encoded_animation, raster_of_diagonal
+from spikeduel.reporting.study import report_study
 
 __all__ = [
     "Held",
@@ -17,6 +18,7 @@ __all__ = [
     "raster_of_diagonal",
     "report",
     "report_again",
+    "report_study",
     "report_tuning",
     "samples",
     "tuning_trials",

@@ -1,6 +1,8 @@
 """Figures of a run's results: samples, confusions, differences, controls."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -19,7 +21,7 @@ MOST_COUNTED_CLASSES = 20
 MOST_NAMED_CLASSES = 40
 PAIR_HEIGHT = 0.3
 """Inches of a pair of contenders in `forest`."""
-_CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: style.RIGHT, Conclusion.INCONCLUSIVE: style.QUIET}
+CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: style.RIGHT, Conclusion.INCONCLUSIVE: style.QUIET}
 _NARROW = {
     **BRIEF,
     Reservation.FEW_GROUPS: "too few groups",
@@ -99,32 +101,57 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str], colour: str = st
     return figure
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A row of a forest plot: a difference with its intervals, None where there are none, fractions."""
+
+    name: str
+    difference: float
+    ci95: tuple[float, float] | None
+    ci90: tuple[float, float] | None
+    concluded: str
+    colour: str
+    row: style.Row
+
+
 def forest(pairs: Sequence[Pair]) -> Figure:
     """A forest plot of differences in accuracy: points, 95 % and 90 % intervals, the margin shaded.
 
     Each row says at its right what was concluded.
     """
+    rows = [
+        Interval(
+            f"{style.shortened(pair.a, 24)} − {style.shortened(pair.b, 24)}", pair.difference, pair.ci95, pair.ci90,
+            _concluded(pair), CONCLUSION_COLOURS.get(pair.conclusion, style.INK), _told(pair),
+        )
+        for pair in pairs
+    ]  # fmt: skip
+    return intervals(rows, pairs[0].margin)
+
+
+def intervals(rows: Sequence[Interval], margin: float, height: float = PAIR_HEIGHT) -> Figure:
+    """The forest plot of any rows, `height` inches each; the margin is a fraction."""
     narrow = style.canvas().narrow
-    figure = style.new_figure(0.95 + PAIR_HEIGHT * len(pairs) * (2 if narrow else 1))
+    figure = style.new_figure(0.95 + height * len(rows) * (2 if narrow else 1))
     axes = style.quiet(figure.subplots(), x="accuracy difference, points")
-    margin = 100 * pairs[0].margin
-    keys = [style.margin_band(axes, margin)]
-    for row, pair in enumerate(pairs):
-        colour = _CONCLUSION_COLOURS.get(pair.conclusion, style.INK)
-        for interval, width in ((pair.ci95, 1.2), (pair.ci90, 3.4)):
-            low, high = (100 * bound for bound in interval)
-            (line,) = axes.plot([low, high], [row, row], color=colour, linewidth=width, solid_capstyle="butt", zorder=2)
-            style.told(line, [_told(pair)])
-        (dot,) = axes.plot([100 * pair.difference], [row], "o", color=colour, markersize=6, zorder=3)
-        style.told(dot, [_told(pair)])
+    keys = [style.margin_band(axes, 100 * margin)]
+    for place, row in enumerate(rows):
+        for ends, width in ((row.ci95, 1.2), (row.ci90, 3.4)):
+            low, high = (100 * bound for bound in ends or (row.difference, row.difference))
+            look: dict[str, Any] = {"color": row.colour, "linewidth": width, "solid_capstyle": "butt", "zorder": 2}
+            (line,) = axes.plot([low, high], [place, place], **look)
+            style.told(line, [row.row])
+        (dot,) = axes.plot([100 * row.difference], [place], "o", color=row.colour, markersize=6, zorder=3)
+        style.told(dot, [row.row])
         if not narrow:
-            style.beside(axes, row, _concluded(pair), colour, x=1.01)
-    names = [f"{style.shortened(pair.a, 24)} − {style.shortened(pair.b, 24)}" for pair in pairs]
+            style.beside(axes, place, row.concluded, row.colour, x=1.01)
+    names = [row.name for row in rows]
     if narrow:
-        names = [f"{name}:\n{_concluded(pair)}" for name, pair in zip(names, pairs, strict=True)]
-    style.name_rows(axes, range(len(pairs)), names)
-    axes.set_ylim(len(pairs) - 0.4, -0.8 if narrow else -0.6)
-    farthest = 1.08 * max(margin, *(100 * abs(bound) for pair in pairs for bound in pair.ci95))
+        names = [f"{row.name}:\n{row.concluded}" for row in rows]
+    style.name_rows(axes, range(len(rows)), names)
+    axes.set_ylim(len(rows) - 0.4, -0.8 if narrow else -0.6)
+    bounds = [bound for row in rows for bound in (row.difference, *(row.ci95 or ()))]
+    farthest = 1.08 * max(100 * margin, *(100 * abs(bound) for bound in bounds))
     axes.set_xlim(-farthest, farthest)
     style.signed_axis(axes.xaxis)
     axes.spines["left"].set_visible(False)

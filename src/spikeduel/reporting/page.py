@@ -1,6 +1,6 @@
 """The HTML pages: a whole comparison, a tuning or an audit, each on one page that needs nothing else."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
@@ -32,10 +31,9 @@ from spikeduel.reporting import (
     reliability,
     rendering,
     style,
-    svg,
     thumbnails,
 )
-from spikeduel.reporting.rendering import write
+from spikeduel.reporting.rendering import Drawings, saved, write
 from spikeduel.results import predictions, rankings
 from spikeduel.results.caveats import is_leak
 from spikeduel.results.comparison import Comparison, load_run
@@ -104,13 +102,13 @@ def _page_of(
     held = held or _load_data(comparison, progress or Progress(), missing, own_code)
     audit = held.audit if held else results.dataset.audit
     drawn = {
-        **_save(_of_results(results, table), folder),
-        **_save(_of_audit(audit, held.prepared if held else None, results.trials), folder),
+        **saved(_of_results(results, table), folder),
+        **saved(_of_audit(audit, held.prepared if held else None, results.trials), folder),
     }
     page: dict[str, Any] = {"inside": None, "encoded": None}
     if held:
         tests = {name: held.splits[model.card.trained_on.get("fold") or 0].test for name, model in models.items()}
-        drawn |= _save(_of_data(results, held), folder)
+        drawn |= saved(_of_data(results, held), folder)
         page["inside"] = _look_inside(models, held.prepared, tests)
         page["encoded"] = _encoded(models, held.prepared, tests, folder)
     by_caveat = [(each, caveats.sentence(each, results.dataset.audit)) for each in results.comparison.caveats]
@@ -169,7 +167,7 @@ def report_again(
 def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
     """Writes `folder`/tuning.html and its figure; returns the page's path. Raises `InputError`."""
     title = f"Tuning {' and '.join(each.contender for each in tuning.contenders)} on {tuning.dataset.name}"
-    drawn = _save([("tuning", partial(learning.tuning_trials, tuning))], folder / "figures")
+    drawn = saved([("tuning", partial(learning.tuning_trials, tuning))], folder / "figures")
     page = {"title": title, "pictured": None, "run": folder, "results": tuning, "drawn": drawn, "tuning": tuning}
     return write(folder / "tuning.html", "tuning.html.j2", page)
 
@@ -178,7 +176,7 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     """Writes `audit.html`, `audit.json` and the figures into `out`; returns the page. Raises `InputError`."""
     out = Path(out)
     files.require_writable(out)
-    drawn = _save(_of_audit(audit, prepared, []), out / "figures")
+    drawn = saved(_of_audit(audit, prepared, []), out / "figures")
     typed.write_json(out / "audit.json", audit_words.document(audit))
     write_csv(out / "labels.csv", audit.details.labels)
     if audit.details.groups and prepared.names:
@@ -230,10 +228,6 @@ def _load_data(
         return None
     audit = auditing.examine(experiment, prepared, splits[0], progress) if dataset.audit else None
     return Held(prepared, splits, audit)
-
-
-Drawings = Iterator[tuple[str, Callable[[], Figure | None]]]
-"""What draws each figure, by name; charts are drawn twice. What a page says of each stands in its template."""
 
 
 def _of_results(results: Results, table: energy.Table) -> Drawings:
@@ -319,14 +313,3 @@ def _encoded(
     label = prepared.classes[int(prepared.labels[index])]
     encoding = models[spiking[0]].card.encoding
     return {"animation": animation, "diagonal": diagonal, "label": label, "encoding": encoding}
-
-
-def _save(drawings: Iterable[tuple[str, Callable[[], Figure | None]]], folder: Path) -> dict[str, Path | svg.Chart]:
-    """Writes all figures as PNG, and charts as SVG, too; what the page shows of each, by name."""
-    shown: dict[str, Path | svg.Chart] = {}
-    for name, draw in drawings:
-        if figure := draw():
-            shown[name] = style.save(figure, folder / f"{name}.png")
-            if svg.telling(figure):
-                shown[name] = svg.chart(draw, figure, folder / f"{name}.svg")
-    return shown

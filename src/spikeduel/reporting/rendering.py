@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 import msgspec
 from markupsafe import Markup
+from matplotlib.figure import Figure
 from PIL import Image
 
 from spikeduel.reporting import figures, style, svg, thumbnails
@@ -99,3 +100,18 @@ def data_uri(path: Path) -> str:
     """A picture file as the address of itself."""
     content = base64.b64encode(path.read_bytes()).decode("ascii")
     return f"data:{_MEDIA_TYPES[path.suffix]};base64,{content}"
+
+
+Drawings = Iterator[tuple[str, Callable[[], Figure | None]]]
+"""What draws each figure, by name; charts are drawn twice. What a page says of each stands in its template."""
+
+
+def saved(drawings: Iterable[tuple[str, Callable[[], Figure | None]]], folder: Path) -> dict[str, Path | svg.Chart]:
+    """Writes all figures as PNG, and charts as SVG, too; what the page shows of each, by name."""
+    shown: dict[str, Path | svg.Chart] = {}
+    for name, draw in drawings:
+        if figure := draw():
+            shown[name] = style.save(figure, folder / f"{name}.png")
+            if svg.telling(figure):
+                shown[name] = svg.chart(draw, figure, folder / f"{name}.svg")
+    return shown

@@ -192,14 +192,17 @@ def _pair(results: Results, one: str, other: str) -> Pair | None:
 # ---- who leads in what
 
 
-def _accuracies(results: Results, name: str) -> list[Range]:
-    """Of each seed, over the images of all its folds."""
+def accuracy_of_seeds(results: Results, name: str) -> list[float]:
+    """Of each seed of a contender, over the images of all its folds."""
     by_seed: dict[int, list[tuple[float, int]]] = {}
     for trial in results.of(name):
         if trial.test:
             by_seed.setdefault(trial.seed, []).append((trial.test.accuracy, trial.test.n))
-    of_seeds = [sum(accuracy * n for accuracy, n in folds) / sum(n for _, n in folds) for folds in by_seed.values()]
-    return _exact(of_seeds)
+    return [sum(accuracy * n for accuracy, n in folds) / sum(n for _, n in folds) for folds in by_seed.values()]
+
+
+def _accuracies(results: Results, name: str) -> list[Range]:
+    return _exact(accuracy_of_seeds(results, name))
 
 
 def _training(results: Results, name: str) -> list[Range]:

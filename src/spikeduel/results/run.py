@@ -122,8 +122,11 @@ class Pair(Difference, kw_only=True):
     @property
     def led(self) -> "Pair":
         """The same with the leader first: as a pair is named everywhere that people read."""
-        if self.leader == self.a:
-            return self
+        return self if self.leader == self.a else self.turned
+
+    @property
+    def turned(self) -> "Pair":
+        """The same with `b` first."""
         other = {Conclusion.A_BETTER: Conclusion.B_BETTER, Conclusion.B_BETTER: Conclusion.A_BETTER}
         return structs.replace(
             self,

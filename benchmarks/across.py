@@ -1,0 +1,164 @@
+"""Does the verdict over data sets keep its word? Made-up accuracies whose true differences are known.
+
+    python benchmarks/across.py [--repeats 2000] [--only TEXT]
+
+A data set has a number of test images (200 to 10,000, log-uniform) and a standard deviation of accuracy over seeds (0.1
+to 1 point, log-uniform). A training's accuracy is what its variant truly reaches there, and luck of its seed and of the
+images; trainings disagree on images as often as on Fashion-MNIST (`significance.py`). Each variant is trained with
+three seeds. What variants truly reach differs from one data set to the next:
+
+- `equal`: not at all, so that there is nothing but luck;
+- `by data set`: each of two variants is truly better on half of the data sets, by one point (standard deviation);
+- `heavy tails`: the same by Student's t with 3 degrees of freedom, so that a few data sets are far off;
+- `one-sided`: the first differs from the others by an exponential law, a little behind on most data sets and far ahead
+  on a few, so that the typical difference is 0. No test of signs and ranks is exact there;
+- `lead`: the first leads by as much as is said, besides `by data set` of half a point.
+
+Counted are verdicts that are false for any pair of variants, by the rule, and beside it by what it does not rest on:
+Wilcoxon's test without adjusting, Friedman's test, Nemenyi's critical difference, and the Bayesian test where it gives
+one of two variants 95 %. `equivalent` is false where the truth is at the margin, half a point. Results go to
+benchmarks/results/across.json; `--only` leaves those of the other scenarios there. All of it takes half an hour on one
+core.
+"""
+
+import argparse
+import itertools
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from spikeduel.results import across, signed_rank
+from spikeduel.results.power import BETWEEN, WITHIN
+from spikeduel.results.significance import MARGIN, Conclusion
+from spikeduel.results.uncertainty import ALPHA
+from spikeduel.system.progress import TerminalProgress
+
+RESULTS = Path(__file__).parent / "results" / "across.json"
+SEEDS = 3
+DATASETS = (3, 5, 8, 12, 20)
+VARIANTS = (2, 3, 4)
+BAYESIAN_REPEATS = 400
+"""Data are drawn so often where the Bayesian test is asked, which takes longer than all others."""
+TYPICAL_OF_EXPONENTIAL = 0.8391735
+"""The median of the mean of two: half of the median of a gamma law of shape 2."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`truth` is how variants differ over data sets, `between` by how much, `lead` what the first is ahead of all."""
+
+    truth: Literal["equal", "by data set", "heavy tails", "one-sided"]
+    datasets: int
+    variants: int
+    between: float = 0.0
+    lead: float = 0.0
+
+    def __str__(self) -> str:
+        lead = f", lead of {100 * self.lead:g} points" if self.lead else ""
+        return f"{self.truth}{lead}, {self.datasets} data sets, {self.variants} variants"
+
+
+def scenarios() -> list[Scenario]:
+    """All of them."""
+    found = []
+    for datasets, variants in itertools.product(DATASETS, VARIANTS):
+        found += [
+            Scenario("equal", datasets, variants),
+            Scenario("by data set", datasets, variants, 0.01),
+            Scenario("heavy tails", datasets, variants, 0.01),
+            Scenario("one-sided", datasets, variants, 0.01),
+            *(Scenario("by data set", datasets, variants, 0.005, lead) for lead in (MARGIN, 0.01, 0.02)),
+        ]
+    return found
+
+
+def accuracies(scenario: Scenario, random: np.random.Generator) -> np.ndarray:
+    """Of each seed of each variant on each data set: `[V, D, S]`, but for a common level of the data set."""
+    shape = (scenario.variants, scenario.datasets)
+    images = np.exp(random.uniform(np.log(200), np.log(10_000), scenario.datasets))
+    spread = np.exp(random.uniform(np.log(0.001), np.log(0.01), scenario.datasets))
+    match scenario.truth:
+        case "heavy tails":
+            truth = random.standard_t(3, shape) / np.sqrt(2)
+        case "one-sided":
+            truth = np.zeros(shape)
+            truth[0] = random.standard_exponential(scenario.datasets) - TYPICAL_OF_EXPONENTIAL
+        case _:
+            truth = random.standard_normal(shape) / np.sqrt(2)
+    truth = scenario.between * truth
+    truth[0] += scenario.lead
+    of_images = random.standard_normal(shape) * np.sqrt((BETWEEN - WITHIN) / 2 / images)
+    of_seeds = random.standard_normal((*shape, SEEDS)) * np.sqrt(spread**2 + WITHIN / 2 / images)[:, None]
+    return (truth + of_images)[:, :, None] + of_seeds
+
+
+def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> dict[str, object]:
+    """How often which verdict comes, as a share of all draws; `found`: the lead, of any pair with the first."""
+    random = np.random.default_rng(0)
+    counts = dict.fromkeys(
+        ("better", "equivalent", "unadjusted", "friedman", "iman_davenport", "nemenyi", "found", "bayesian"), 0.0
+    )
+    for repeat in progress.track(range(repeats), str(scenario), repeats):
+        means = np.round(accuracies(scenario, random).mean(2), 12)
+        pairs = list(itertools.combinations(range(scenario.variants), 2))
+        apart = [means[a] - means[b] for a, b in pairs]
+        tested = across.tested(apart, MARGIN)
+        with_first = [each for (a, _), each in zip(pairs, tested, strict=True) if a == 0]
+        # With a lead, a verdict on the first is false where it goes against it; on others any is.
+        others = [each for (a, _), each in zip(pairs, tested, strict=True) if a]
+        wrong = Conclusion.B_BETTER if scenario.lead else None
+        counts["better"] += any(each.conclusion.better for each in others) or any(
+            each.conclusion is wrong if wrong else each.conclusion.better for each in with_first
+        )
+        counts["equivalent"] += any(each.conclusion is Conclusion.EQUIVALENT for each in with_first)
+        counts["found"] += any(each.conclusion is Conclusion.A_BETTER for each in with_first)
+        counts["unadjusted"] += any(each.p_value_raw <= ALPHA for each in tested)
+        named = {str(name): {str(d): [value] for d, value in enumerate(row)} for name, row in enumerate(means)}
+        if not scenario.lead:
+            ranks = across.ranks(named)
+            assert ranks is not None
+            ends = ranks.means.values()
+            counts["nemenyi"] += max(ends) - min(ends) >= ranks.critical_difference
+            counts["friedman"] += ranks.friedman is not None and ranks.friedman <= ALPHA
+            counts["iman_davenport"] += ranks.iman_davenport is not None and ranks.iman_davenport <= ALPHA
+            if scenario.variants == 2 and repeat < BAYESIAN_REPEATS:
+                posterior = signed_rank.posterior(apart[0], MARGIN)
+                counts["bayesian"] += max(posterior.a, posterior.b) >= 0.95
+    shares: dict[str, object] = {name: count / repeats for name, count in counts.items()}
+    shares["bayesian"] = counts["bayesian"] / min(repeats, BAYESIAN_REPEATS) if scenario.variants == 2 else None
+    if scenario.lead:
+        shares |= dict.fromkeys(("unadjusted", "nemenyi", "friedman", "iman_davenport", "bayesian"))
+    else:
+        shares["found"] = None
+    return shares
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--only", default="", help="scenarios whose names hold this text")
+    options = parser.parse_args()
+    kept = {}
+    if RESULTS.exists():
+        kept = {row["scenario"]: row for row in json.loads(RESULTS.read_text())["rows"]}
+    for scenario in scenarios():
+        if options.only in str(scenario):
+            shares = measured(scenario, options.repeats, TerminalProgress())
+            kept[str(scenario)] = {"scenario": str(scenario), **asdict(scenario), "repeats": options.repeats, **shares}
+            print(json.dumps(kept[str(scenario)]), flush=True)
+    results = {
+        "seeds": SEEDS,
+        "margin": MARGIN,
+        "disagreement": {"one contender": WITHIN, "two contenders": BETWEEN},
+        "environment": {"python": platform.python_version(), "numpy": np.__version__},
+        "rows": [kept[str(scenario)] for scenario in scenarios() if str(scenario) in kept],
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""What a careful reader objects to a verdict over data sets: each a struct with its numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from spikeduel.results import across, caveats
+from spikeduel.results.across import Across
+from spikeduel.results.costs import Amount, Count
+from spikeduel.results.significance import Conclusion, smallest_p
+from spikeduel.results.variants import Duel, Entry
+from spikeduel.system.typed import Frozen
+
+
+class FewDatasets(Frozen, tag=True):
+    """Too few for any pair to be called better: with `datasets`, p-values, times `pairs`, are at least `smallest_p`."""
+
+    datasets: Count
+    pairs: Count
+    smallest_p: Amount
+    needed: Count
+
+
+class Leaking(Frozen, tag=True):
+    """Data sets whose test images leak into training in a duel; what the main pair's conclusion is without them."""
+
+    datasets: list[str]
+    without: Conclusion | None
+
+
+class Kin(Frozen, tag=True):
+    """Labels of one data set: it counts as often as it has labels."""
+
+    datasets: list[str]
+
+
+class OneSeed(Frozen, tag=True):
+    """Data sets on which a variant was trained once."""
+
+    datasets: list[str]
+
+
+class AtChance(Frozen, tag=True):
+    """Contenders that learned nothing, as (contender, data set)."""
+
+    contenders: list[tuple[str, str]]
+
+
+class Failed(Frozen, tag=True):
+    """Trials that failed, as (run folder, trial)."""
+
+    trials: list[tuple[str, str]]
+
+
+class Missing(Frozen, tag=True):
+    """A variant without a score on some data sets: its pairs are tested on the others."""
+
+    variant: str
+    datasets: list[str]
+
+
+class NotRanked(Frozen, tag=True):
+    """What mean ranks and performance profiles leave out, as these ask for all variants on all data sets."""
+
+    variants: list[str]
+    datasets: list[str]
+
+
+StudyCaveat = FewDatasets | Leaking | Kin | OneSeed | AtChance | Failed | Missing | NotRanked
+
+
+def find(
+    duels: Sequence[Duel],
+    entries: Sequence[Entry],
+    accuracies: Mapping[str, Mapping[str, Sequence[float]]],
+    verdict: Across,
+    margin: float,
+) -> Iterator[StudyCaveat]:
+    """Those of a study, the gravest first; `accuracies` are of each variant on each data set."""
+    most = max((len(pair.differences) for pair in verdict.pairs), default=0)
+    datasets = list(dict.fromkeys(duel.dataset for duel in duels))
+    if 0 < most < verdict.fewest_datasets:
+        number = len(verdict.pairs)
+        smallest = min(1.0, number * smallest_p(most))
+        yield FewDatasets(datasets=most, pairs=number, smallest_p=smallest, needed=verdict.fewest_datasets)
+    if leaking := [each for each in datasets if any(leaks(duel) for duel in duels if duel.dataset == each)]:
+        kept = {name: {d: of[d] for d in of if d not in leaking} for name, of in accuracies.items()}
+        pairs = across.compare({name: of for name, of in kept.items() if of}, margin)
+        main = [pair.conclusion for pair in pairs if {pair.a, pair.b} == set(verdict.main or ())]
+        yield Leaking(datasets=leaking, without=main[0] if main else None)
+    prints = {duel.dataset: duel.results.dataset.fingerprint for duel in duels}
+    for one in dict.fromkeys(prints.values()):
+        if len(kin := [each for each, found in prints.items() if found == one]) > 1:
+            yield Kin(datasets=kin)
+    if once := [d for d in datasets if any(len(of[d]) == 1 for of in accuracies.values() if d in of)]:
+        yield OneSeed(datasets=once)
+    idle = [
+        (entry.variant, entry.duel.dataset)
+        for entry in entries
+        for each in entry.duel.results.comparison.caveats
+        if isinstance(each, caveats.AtChance) and entry.contender in each.contenders
+    ]
+    if idle:
+        yield AtChance(contenders=list(dict.fromkeys(idle)))
+    if failed := [(duel.folder, title) for duel in duels for title in failed_trials(duel)]:
+        yield Failed(trials=failed)
+    for name, of in accuracies.items():
+        if absent := [each for each in datasets if each not in of]:
+            yield Missing(variant=name, datasets=absent)
+    if ranked := verdict.ranks:
+        left_out = [name for name in accuracies if name not in ranked.means]
+        others = [each for each in datasets if each not in ranked.datasets]
+        if left_out or others:
+            yield NotRanked(variants=left_out, datasets=others)
+
+
+def leaks(duel: Duel) -> bool:
+    """Whether test images leak into training."""
+    return any(map(caveats.is_leak, duel.results.comparison.caveats))
+
+
+def failed_trials(duel: Duel) -> list[str]:
+    """The titles of those that failed."""
+    return [trial.title for trial in duel.results.trials if trial.status == "failed"]
