@@ -50,13 +50,13 @@ def study(
     progress: Progress | None = None,
     workers: Workers | None = None,
     strict: bool = False,
-) -> StudyResults:
+) -> tuple[StudyResults, Path]:
     """Trains what the store lacks of all duels, and writes a run's folder for each, and above them study.html and
     study.json.
 
     `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before any trial is trained; then the
     trials of all are trained by `workers`, as one. The same call goes on where it was interrupted. `strict` as in
-    `compare`. Raises `InputError`.
+    `compare`. Returns what it found, and the page. Raises `InputError`, `AuditFailed`.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -82,8 +82,24 @@ def study(
     concluded = results.conclude(planned.name, duels, margin)
     with files.locked(folder / runs.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
         typed.write_json(folder / FILE, concluded)
-        report_study(concluded, folder)
-    return concluded
+        return concluded, report_study(concluded, folder)
+
+
+def plan(
+    planned: Study,
+    store: Store | Path | str | None = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    strict: bool = False,
+) -> Survey:
+    """What a study takes, and what it can show. Looks at the data, and times training steps; trains and tunes nothing.
+
+    Raises as `study` does.
+    """
+    progress, workers = progress or Progress(), workers or Workers()
+    store = store if isinstance(store, Store) else Store(store)
+    parts = begun(replace(planned, tuning=None), store, progress, workers, strict)
+    return survey(planned, parts, store, progress, workers)
 
 
 def begun(planned: Study, store: Store, progress: Progress, workers: Workers, strict: bool = False) -> list[Part]:

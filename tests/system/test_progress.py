@@ -1,7 +1,9 @@
 import io
+import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from rich.console import Console
 

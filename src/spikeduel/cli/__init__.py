@@ -203,7 +203,7 @@ def schema(given: Given) -> None:
 
 
 app.registered_commands += [
-    *(duels.compare, duels.plan, duels.tune, duels.train),
+    *(duels.compare, duels.study, duels.plan, duels.tune, duels.train),
     *(models.models, models.evaluate, models.predict, models.inspect, models.play, models.export, models.import_),
     *(audit, duels.report, duels.test, keeping.runs, keeping.clean, bench, settings, schema),
 ]

@@ -1,12 +1,15 @@
-"""What `compare` prints at its end: the answer, at a glance; with `--verbose` also everything that the report says."""
+"""What `compare` and `study` print: the answer, at a glance; with `--verbose` also everything that the report says."""
 
 import shutil
+from pathlib import Path
 
 import typer
 
 from spikeduel.cli.given import wrapped
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.words import answer, confidence, controls, costs, court, optimism, power, report
+from spikeduel.results.study import StudyResults
+from spikeduel.results.survey import Survey
+from spikeduel.results.words import across, answer, confidence, controls, costs, court, optimism, power, report, survey
 from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.tables import render
 
@@ -38,6 +41,24 @@ def told(found: Comparison, verbose: bool = False) -> None:
     more = counted(len(found.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
     typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {found.out / 'report.html'}")
+
+
+def survey_told(found: Survey) -> None:
+    """Prints what a study takes: a row for each duel, then the whole."""
+    typer.echo(f"\n{render(survey.rows(found), gap=2)}\n")
+    for text in survey.sentences(found):
+        typer.echo(wrapped(text, "  · "))
+
+
+def study_told(found: StudyResults, page: Path) -> None:
+    """Prints the verdict over the data sets, what would settle what is open, and where the rest is."""
+    for leak in across.leaks(found):
+        typer.secho(wrapped(f"Do not trust these scores. {leak}"), fg="red")
+    verdict, *rest = across.sentences(found)
+    typer.echo(f"\n{wrapped(verdict)}\n")
+    for text in rest:
+        typer.echo(wrapped(text, "  · "))
+    typer.echo(f"\nreport: {page}")
 
 
 def _everything(found: Comparison) -> None:

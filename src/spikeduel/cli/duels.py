@@ -122,6 +122,45 @@ def train(given: Given) -> None:
 
 
 @command(
+    *("strict", *WORKERS, *OUTPUT),
+    epilog="Examples: spikeduel study study.toml --dry-run · spikeduel study study.toml --jobs 8",
+)
+def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False) -> None:
+    """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all data sets.
+
+    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to [[exclude]]; the
+    documentation shows one. Every name is checked and all data are looked at before anything is trained. What the
+    store has is not trained again: the same command continues where it stopped. Writes a report above the duels, and
+    one for each.
+
+    Args:
+        file (FILE.toml): The study.
+        dry_run (--dry-run): Train nothing: say how many trials there are, how long they take, how much of the disk, and
+            how large a difference they can show.
+        out (--out DIR, Output): The study's folder: study.html, study.json, and the duels' runs. (Default:
+            runs/study-NAME)
+        strict (--strict, Data): Train nothing and exit with 1 if the audit of a data set finds a problem that would
+            invalidate a result.
+    """
+    from spikeduel import studying
+    from spikeduel.cli import answers
+    from spikeduel.data import catalogue
+    from spikeduel.settings.studies import read_study
+
+    planned = read_study(file, catalogue.is_recorded)
+    given.require_trusted(planned.own_code, file)
+    with _workers(given) as workers:
+        if dry_run:
+            found = studying.plan(planned, given.store, given.progress(on_stderr=True), workers, strict)
+            print_json(found) if given.as_json else answers.survey_told(found)
+            return
+        results, page = studying.study(planned, out, given.store, given.progress(), workers, strict)
+    print_json(results) if given.as_json else answers.study_told(results, page)
+    if any(duel.failed for duel in results.duels):
+        raise typer.Exit(3)
+
+
+@command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
     *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE),

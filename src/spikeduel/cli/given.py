@@ -12,7 +12,7 @@ import signal
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
@@ -29,7 +29,7 @@ from spikeduel.settings.reading import read_experiment, with_settings
 from spikeduel.settings.recipes import RECIPES, asked
 from spikeduel.settings.recipes import changed as with_changes
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, unknown, visible
+from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, visible
 
 if TYPE_CHECKING:
     from spikeduel.networks.models import Model
@@ -116,12 +116,15 @@ class Given:
         changed = with_settings(experiment, assigned)
         named = {*(self.own_code or ()), dataset, *assigned.values()}
         named |= {*changes.get("contenders", ()), changes.get("encoding")}
-        if unnamed := [name for name in in_file if name in changed.own_code and name not in named]:
-            added = " ".join(f"--own-code {name}" for name in unnamed)
-            raise InputError(
-                f"{self.experiment_file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}"
-            )
+        self.require_trusted([name for name in in_file if name in changed.own_code and name not in named])
         return changed
+
+    def require_trusted(self, named: Sequence[str], file: Path | None = None) -> None:
+        """Raises `InputError` where the file names code that neither `own_code` nor an option names."""
+        if unnamed := [name for name in named if name not in (self.own_code or ())]:
+            added = " ".join(f"--own-code {name}" for name in unnamed)
+            file = file or self.experiment_file
+            raise InputError(f"{file}: runs the code {', '.join(unnamed)}. If you trust it, add {added}")
 
     def changing(self, experiment: Experiment) -> Experiment:
         """`experiment` with what the options and `--set` change. Raises `InputError`."""

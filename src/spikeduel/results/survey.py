@@ -20,8 +20,10 @@ class TrialSurvey(Frozen):
 
 
 class DuelSurvey(Frozen):
-    """A duel of a study: its trials, and the smallest true leads in accuracy that it finds in 80 % of cases, at best and
-    at worst, by what is known, from `source`, of how much accuracy varies over seeds. None: no lead would be found.
+    """A duel of a study: its trials, and the smallest true leads in accuracy that it finds in 80 % of cases.
+
+    They are two, at best and at worst, by what `source` says of how much accuracy varies over seeds; None where no
+    lead would be found.
     """
 
     label: str

@@ -88,8 +88,8 @@ def read_study(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: 
         used = [False] * len(content.exclude)
         duels = []
         for combination in itertools.product(*content.grid.values()):
-            values = dict(zip(content.grid, combination, strict=True))
-            if (duel := _duel(values, content, path.parent, is_recorded, used)) is not None:
+            chosen = dict(zip(content.grid, combination, strict=True))
+            if (duel := _duel(chosen, content, path.parent, is_recorded, used)) is not None:
                 duels.append(duel)
         if idle := [each for each, is_used in zip(content.exclude, used, strict=True) if not is_used]:
             raise InputError(f"[[exclude]] {_said(idle[0])}: no duel is like that. Check its names and values.")

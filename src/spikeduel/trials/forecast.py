@@ -13,7 +13,7 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.networks import building
 from spikeduel.results import power, predictions
-from spikeduel.results.forecast import SEEDS, Case, Forecast, Source
+from spikeduel.results.forecast import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.power import Luck
 from spikeduel.results.survey import DuelSurvey, TrialSurvey
 from spikeduel.results.trials import Classification
@@ -26,7 +26,6 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.runs import Finished, located, pooled, tested
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.timing import contender_times
-
 
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
 """On the disk: of a test image's answer, and of all of a trial that grows with neither images nor weights."""
