@@ -39,8 +39,8 @@ class Part:
 
     @property
     def folder(self) -> str:
-        """Its run's folder in that of the study."""
-        return f"{DUELS}/{re.sub('[^A-Za-z0-9.]+', '-', self.label).strip('-')}"
+        """Its run's folder in that of the study, the same whatever other duels there are."""
+        return f"{DUELS}/{_slug(self.label)}-{typed.digest(typed.plain(self.planned.experiment))[:8]}"
 
 
 def study(
@@ -76,8 +76,8 @@ def study(
         trained = [records[trial.key] for trial in part.begun.trials]
         run = conclude(part.begun, trained, folder / part.folder, store, labelled, part.tuned, workers)
         part.begun.prepared.let_go()
-        values = {name: shown(value) for name, value in part.planned.values.items()}
-        duels.append(Duel(part.folder, values.pop("dataset", run.results.dataset.name), values, run.results))
+        values = {name: shown(value) for name, value in part.planned.values.items() if name != "dataset"}
+        duels.append(Duel(part.folder, planned.dataset_of(part.planned), values, run.results))
     margin = max(part.planned.experiment.equivalence_margin for part in parts)
     concluded = results.conclude(planned.name, duels, margin)
     with files.locked(folder / runs.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):

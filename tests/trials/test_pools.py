@@ -120,7 +120,7 @@ def test_more_than_the_cores_is_refused(jobs, threads):
 
 COMMAND = (
     *(sys.executable, "-m", "spikeduel", "compare", "digits", "--recipe", "baseline", "--epochs", "500"),
-    *("--set", "patience=", "--jobs", "1", "--seeds", "3"),
+    *("--set", "patience=", "--jobs", "1", "--seeds", "3", "--store", "trained"),
 )
 
 
@@ -129,7 +129,7 @@ COMMAND = (
 def test_nothing_is_left_running(sent, tmp_path):
     with subprocess.Popen(COMMAND, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
         try:
-            until(lambda: list(tmp_path.glob("runs/store/*/checkpoint.pt")))
+            until(lambda: list(tmp_path.glob("trained/*/checkpoint.pt")))
             below = children(command.pid)
             assert below
             command.send_signal(sent)
@@ -137,7 +137,7 @@ def test_nothing_is_left_running(sent, tmp_path):
             until(lambda: not any(map(is_alive, below)))
         finally:
             command.kill()
-    assert list(tmp_path.glob("runs/store/*/checkpoint.pt"))
+    assert list(tmp_path.glob("trained/*/checkpoint.pt"))
 
 
 def until(is_so, seconds=300.0):

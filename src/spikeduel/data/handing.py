@@ -3,11 +3,15 @@
 import io
 import mmap
 import pickle
+import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from spikeduel.system.errors import InputError
 
 SMALL = 1 << 16
 """Arrays of fewer bytes are handed on with the rest."""
@@ -22,20 +26,32 @@ class Mapped(NamedTuple):
     offset: int
 
     def opened(self) -> np.ndarray:
-        """The array, mapped for reading. Raises `OSError`, `ValueError` where the file is not there, or shorter."""
-        return np.memmap(self.file, np.dtype(self.dtype), "r", self.offset, self.shape)
+        """The array, mapped for reading. Raises `InputError` where the file is not there, or shorter."""
+        try:
+            return np.memmap(self.file, np.dtype(self.dtype), "r", self.offset, self.shape)
+        except (OSError, ValueError):
+            where = f"{platform.node()} does not find {self.file}"
+            raise InputError(f"{where}. Have SPIKEDUEL_CACHE name a folder that all machines share.") from None
 
 
 @dataclass(frozen=True)
 class Apart:
-    """A value taken apart: its large `arrays`, and the `rest`, which says where they belong."""
+    """A value taken apart: its large `arrays`, or where these lie, and the `rest`, which says where they belong."""
 
     rest: bytes
-    arrays: list[np.ndarray]
+    arrays: Sequence[np.ndarray | Mapped]
+
+    def in_files(self, folder: Path) -> "Apart":
+        """The same, its arrays in files: those that they are mapped from, others in new ones in `folder`."""
+        return Apart(self.rest, [_in_file(array, folder / f"{n}.bin") for n, array in enumerate(self.arrays)])
 
     def together(self) -> Any:
-        """The value. Its arrays are `arrays` as they lie; what was a tensor is one again, a copy."""
-        return _Together(io.BytesIO(self.rest), self.arrays).load()
+        """The value. Its arrays are `arrays` as they lie; what was a tensor is one again, a copy.
+
+        Raises `InputError` where a file with an array is not there.
+        """
+        arrays = [array.opened() if isinstance(array, Mapped) else array for array in self.arrays]
+        return _Together(io.BytesIO(self.rest), arrays).load()
 
 
 def apart(value: Any) -> Apart:
@@ -46,18 +62,14 @@ def apart(value: Any) -> Apart:
     return Apart(rest.getvalue(), taking.arrays)
 
 
-def as_files(taken: Apart, folder: Path) -> list[Mapped]:
-    """Where the arrays of `taken` lie: in the file that they are mapped from, else in a new one in `folder`."""
-    found = []
-    for number, array in enumerate(taken.arrays):
-        # A part of a map says of itself that it begins where the whole one does.
-        if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename is not None:
-            found.append(Mapped(str(array.filename), array.dtype.str, array.shape, array.offset))
-        else:
-            file = folder / f"{number}.bin"
-            np.ascontiguousarray(array).tofile(file)
-            found.append(Mapped(str(file), array.dtype.str, array.shape, 0))
-    return found
+def _in_file(array: np.ndarray | Mapped, file: Path) -> Mapped:
+    if isinstance(array, Mapped):
+        return array
+    # A part of a map says of itself that it begins where the whole one does.
+    if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename is not None:
+        return Mapped(str(array.filename), array.dtype.str, array.shape, array.offset)
+    np.ascontiguousarray(array).tofile(file)
+    return Mapped(str(file), array.dtype.str, array.shape, 0)
 
 
 class _Apart(pickle.Pickler):
@@ -82,7 +94,7 @@ class _Apart(pickle.Pickler):
 
 
 class _Together(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, arrays: list[np.ndarray]) -> None:
+    def __init__(self, file: io.BytesIO, arrays: Sequence[np.ndarray]) -> None:
         super().__init__(file)
         self.arrays = arrays
 

@@ -1,7 +1,7 @@
 """A study: every combination of a grid of settings is a duel. Read from a TOML file, checked, expanded."""
 
 import itertools
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -40,13 +40,6 @@ class PlannedDuel:
     values: dict[str, Any]
     experiment: Experiment
 
-    def label(self, grid: Collection[str]) -> str:
-        """What it is called in text: its data set, and its values of the settings in `grid` that vary."""
-        dataset = Path(self.experiment.dataset).name
-        return ", ".join(
-            [dataset, *(f"{n} {shown(v)}" for n, v in self.values.items() if n in grid and n != "dataset")]
-        )
-
 
 @dataclass(frozen=True)
 class Study:
@@ -57,9 +50,17 @@ class Study:
     varied: tuple[str, ...]
     tuning: Tuned | None = None
 
+    def dataset_of(self, duel: PlannedDuel) -> str:
+        """What the data set of one of the duels is called in text: its last part, where no other ends so."""
+        datasets = {each.experiment.dataset for each in self.duels}
+        mine = duel.experiment.dataset
+        alike = [each for each in datasets if Path(each).name == Path(mine).name]
+        return Path(mine).name if len(alike) == 1 else mine
+
     def label(self, duel: PlannedDuel) -> str:
-        """What one of the duels is called in text."""
-        return duel.label(self.varied)
+        """What one of the duels is called in text: its data set, and its values of what else varies."""
+        values = (f"{name} {shown(duel.values[name])}" for name in self.varied if name != "dataset")
+        return ", ".join([self.dataset_of(duel), *values])
 
     @property
     def own_code(self) -> tuple[str, ...]:

@@ -147,6 +147,12 @@ def cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def gpus() -> list[str]:
+    """The CUDA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if visible else [str(number) for number in range(torch.cuda.device_count())]
+
+
 def compute_on(threads: int, cores: Collection[int] = ()) -> None:
     """From now on this process computes with so many threads, on these `cores` alone where the system can do that."""
     if cores and hasattr(os, "sched_setaffinity"):

@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data.handing import Apart, apart
-from spikeduel.system import hardware
+from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials.jobs import Job
-from spikeduel.trials.pools import Data, News, Outcome, Pool, Task
+from spikeduel.trials.pools import News, Outcome, Pool, Task
 from spikeduel.trials.store import Packed, Store
 
 PROCESS_BYTES = 1 << 30
 """Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials than fit."""
+SHARE = 0.5
+"""Data that would take more than this of the memory that a node shares are read from the cache's files, which must lie
+where all nodes see them."""
 PATIENCE = 0.5
 """Seconds until the news are asked for again."""
 
@@ -112,9 +115,13 @@ class Cluster(Pool):
         named = id(job.prepared), id(job.altered)
         if named not in self._data:
             taken = apart((job.prepared, dict(job.altered)))
-            # As arrays, Ray has them in memory that all processes of a node share.
-            plain = Apart(taken.rest, [np.asarray(array) for array in taken.arrays])
-            self._data[named] = (job.prepared, job.altered), self.ray.put(plain)
+            room = [node["Resources"].get("object_store_memory", 0) for node in self.ray.nodes() if node["Alive"]]
+            if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
+                handed = taken.in_files(files.cache_dir())
+            else:
+                # As arrays, Ray has them in memory that all processes of a node share.
+                handed = Apart(taken.rest, [np.asarray(array) for array in taken.arrays])
+            self._data[named] = (job.prepared, job.altered), self.ray.put(handed)
         return self._data[named][1]
 
 
@@ -146,8 +153,7 @@ def _work(
         def tell(method: str, arguments: tuple[Any, ...]) -> None:
             mailbox.put.remote(News(key, method=method, arguments=arguments))
 
-        together: Data = data.together()
-        outcome = task.finish(together, store, tell)
+        outcome = task.finish(data, store, tell)
         return outcome, store.packed(key) if outcome.record else None
     finally:
         shutil.rmtree(root, ignore_errors=True)

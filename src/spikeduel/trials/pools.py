@@ -1,14 +1,17 @@
 """Trials at the same time, by workers elsewhere: who begins when, what is told of it, and what if a worker is lost."""
 
+import os
+import sys
 import traceback
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import spikeduel.system
 from spikeduel.data import Prepared
+from spikeduel.data.handing import Apart
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -33,13 +36,17 @@ class Task:
     trial: Trial
     test: bool
     versions: str = VERSIONS
+    home: str = field(default_factory=os.getcwd)
+    """The folder in which code of the user's own may lie."""
 
-    def finish(self, data: Data, store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
+    def finish(self, data: Apart | Data, store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
         """Finishes the trial in `store`. What is meant for people, or broken, is part of the outcome."""
         if self.versions != VERSIONS:
             return Outcome(refused=f"a worker has {VERSIONS}, and this is {self.versions}. Install the same there.")
+        if self.home not in sys.path:
+            sys.path.append(self.home)
         try:
-            prepared, altered = data
+            prepared, altered = data.together() if isinstance(data, Apart) else data
             return Outcome(trial.run(self.trial, prepared, store, Relayed(tell), altered, self.test))
         except SpikeduelError as error:
             return Outcome(refused=str(error))

@@ -6,8 +6,8 @@ import pickle
 import signal
 import tempfile
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from spikeduel.data import handing, loader
-from spikeduel.data.handing import Apart, Mapped
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.trials.jobs import Job, require_threads
@@ -107,15 +106,12 @@ class Processes(Pool):
         ours, theirs = context.Pipe()
         arguments = (theirs, self.threads, self._cores[number], self.at_once)
         process = context.Process(target=_work, args=arguments, name=f"spikeduel-{number}", daemon=True)
-        # Libraries read it once, when they are loaded.
-        before = os.environ.get("OMP_NUM_THREADS")
-        os.environ["OMP_NUM_THREADS"] = str(self.threads)
-        try:
+        # Libraries read them once, when they are loaded.
+        variables = {"OMP_NUM_THREADS": str(self.threads)}
+        if (gpus := hardware.gpus()) and len(gpus) > 1:
+            variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+        with _environment(variables):
             process.start()
-        finally:
-            os.environ.pop("OMP_NUM_THREADS")
-            if before is not None:
-                os.environ["OMP_NUM_THREADS"] = before
         theirs.close()
         return _Worker(process, ours)
 
@@ -125,12 +121,24 @@ class Processes(Pool):
         if named not in self._data:
             folder = Path(self._folder.name) / str(len(self._data))
             folder.mkdir()
-            taken = handing.apart((job.prepared, dict(job.altered)))
             file = folder / "data.pickle"
-            file.write_bytes(pickle.dumps((taken.rest, handing.as_files(taken, folder))))
+            file.write_bytes(pickle.dumps(handing.apart((job.prepared, dict(job.altered))).in_files(folder)))
             # Held, so that nothing else can come to have these numbers.
             self._data[named] = (job.prepared, job.altered), file
         return self._data[named][1]
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _end_of(process: BaseProcess) -> str:
@@ -153,18 +161,15 @@ def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> Non
         except EOFError:
             return
         if order.data not in known:
-            known = {order.data: _read(order.data)}  # of the last set only: each may take much memory
+            known = {
+                order.data: pickle.loads(order.data.read_bytes()).together()
+            }  # of the last set only: each may take much memory
         store = stores.setdefault(order.store, Store(order.store))
 
         def tell(method: str, arguments: tuple[Any, ...], key: str = order.key) -> None:
             pipe.send(News(key, method=method, arguments=arguments))
 
         pipe.send(News(order.key, order.task.finish(known[order.data], store, tell)))
-
-
-def _read(file: Path) -> Data:
-    rest, arrays = pickle.loads(file.read_bytes())
-    return Apart(rest, list(map(Mapped.opened, arrays))).together()
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,159 @@
+"""How trials get faster with more workers: one after another, `--jobs`, and Ray nodes of one core each; and where the
+time of a trial goes.
+
+    python benchmarks/scale.py                 # about 15 minutes; the machine must do nothing else
+    python benchmarks/scale.py --trials 4      # quickly, to see that it works
+
+24 short trials (12 seeds of two small networks on the embedded set), each with one thread. Everything is trained anew
+each time, in a store of its own; rounds take turns. One after another runs on one core alone. The result goes to
+benchmarks/results/scale.json.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from spikeduel import data
+from spikeduel.settings.recipes import matched
+from spikeduel.system import hardware, typed
+from spikeduel.system.hardware import Compute
+from spikeduel.system.progress import Progress
+from spikeduel.trials import planning
+from spikeduel.trials.jobs import Job, ThisProcess, Workers
+from spikeduel.trials.store import Store
+
+RESULTS = Path(__file__).parent / "results"
+EXPERIMENT: dict[str, Any] = {"contenders": ("conv-lif", "conv-relu"), "device": "cpu"}
+
+
+class Clock(Progress):
+    """When each trial was trained, by its title."""
+
+    def __init__(self) -> None:
+        self.trained: dict[str, float] = {}
+
+    def finished(self, title: str, text: str) -> None:
+        if text:
+            self.trained[title] = time.perf_counter()
+
+
+def main() -> None:
+    """Measures, and writes the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULTS / "scale.json")
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        print(json.dumps(measured(given.way, given.trials, given.epochs)))
+        return
+    ways = ["serial", "jobs 1", *(f"jobs {n}" for n in (2, 4) if n <= len(hardware.cores())), "ray 1", "ray 2", "ray 4"]
+    rows: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    for number in range(given.rounds):
+        for way in ways if number % 2 == 0 else reversed(ways):
+            rows[way].append(alone(way, given))
+            print(f"{way}: {rows[way][-1]['seconds']:.1f} s", file=sys.stderr)
+    serial = [row["seconds"] for row in rows["serial"]]
+    document = {
+        "what": f"{given.trials} trials of {given.epochs} epochs, one thread each; seconds, starting workers included",
+        "experiment": typed.plain(experiment(given.trials, given.epochs)),
+        "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
+        "rounds": given.rounds,
+        "serial_on_one_core": statistics.median(serial),
+        "rows": [
+            {
+                "way": way,
+                "seconds": statistics.median(row["seconds"] for row in its),
+                "of_serial": statistics.median(row["seconds"] / one for row, one in zip(its, serial, strict=True)),
+                "parts": {part: statistics.median(row["parts"][part] for row in its) for part in its[0]["parts"]},
+                "all_seconds": [row["seconds"] for row in its],
+            }
+            for way, its in rows.items()
+        ],
+    }
+    given.out.write_text(f"{json.dumps(document, indent=1)}\n")
+
+
+def alone(way: str, given: argparse.Namespace) -> dict[str, Any]:
+    """What one way takes, in a process of its own."""
+    command = [sys.executable, __file__, "--way", way, "--trials", str(given.trials), "--epochs", str(given.epochs)]
+    if way == "serial" and hasattr(os, "sched_setaffinity"):
+        command = ["taskset", "-c", str(hardware.cores()[-1]), *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def experiment(trials: int, epochs: int) -> Any:
+    """What is trained."""
+    return matched(**EXPERIMENT, seeds=trials // 2, epochs=epochs)
+
+
+def measured(way: str, trials: int, epochs: int) -> dict[str, Any]:
+    """The seconds until all is finished, and what a trial's time is made of, in seconds a trial."""
+    asked = experiment(trials, epochs)
+    prepared = data.load(asked)
+    planned = planning.plan(asked, prepared, data.split(prepared, asked))
+    clock, (name, _, number) = Clock(), way.partition(" ")
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        started = time.perf_counter()
+        with workers(name, int(number or 1)) as pool:
+            ready = time.perf_counter()
+            records = pool.run([Job(each, prepared, clock) for each in planned], store)
+            seconds = time.perf_counter() - started
+    training = statistics.fmean(sum(record.epoch_seconds) for record in records)
+    at_once = 1 if name == "serial" else int(number)
+    whole = (seconds - (ready - started)) * at_once / len(records)
+    parts = {"training": training, "all else, waiting included": whole - training, "starting": ready - started}
+    return {"seconds": seconds, "parts": parts}
+
+
+def workers(name: str, number: int) -> Workers:
+    """Those of a way."""
+    if name == "serial":
+        return ThisProcess(1)
+    if name == "jobs":
+        from spikeduel.trials.processes import Processes
+
+        return Processes(number, threads=1)
+    return Nodes(number)
+
+
+class Nodes(Workers):
+    """A Ray cluster of so many nodes of one core each, on this machine."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __enter__(self) -> "Nodes":
+        from ray.cluster_utils import Cluster as Local
+
+        from spikeduel.trials.clusters import Cluster
+
+        node: Any = {"num_cpus": 1, "object_store_memory": 200_000_000}
+        self.local = Local(initialize_head=True, head_node_args={**node, "include_dashboard": False})
+        for _ in range(self.number - 1):
+            self.local.add_node(**node)
+        self.inner = Cluster(self.local.address).__enter__()
+        return self
+
+    def run(self, jobs: Sequence[Job], store: Store) -> list[Any]:
+        return self.inner.run(jobs, store)
+
+    def __exit__(self, *error: Any) -> None:
+        self.inner.__exit__(*error)
+        self.local.shutdown()
+
+
+if __name__ == "__main__":
+    main()

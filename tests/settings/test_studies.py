@@ -1,0 +1,113 @@
+"""A study's file: its grid, what is left out, and what is wrong with it."""
+
+import pytest
+
+from spikeduel.settings.studies import read_study
+from spikeduel.system.errors import InputError
+
+GRID = """
+[grid]
+dataset = ["digits", "fashion-mnist-mini"]
+encoding = ["direct", "rate"]
+[settings]
+contenders = ["dense-lif", "dense-relu", "conv-relu"]
+epochs = 2
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a study of this text."""
+
+    def of(text, **more):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return read_study(path, **more)
+
+    return of
+
+
+def values(study):
+    return [tuple(duel.values.values()) for duel in study.duels]
+
+
+def test_every_combination_is_a_duel(read):
+    study = read(GRID)
+    assert values(study) == [
+        ("digits", "direct"), ("digits", "rate"), ("fashion-mnist-mini", "direct"), ("fashion-mnist-mini", "rate"),
+    ]  # fmt: skip
+    assert (study.name, study.varied, study.tuning) == ("mine", ("dataset", "encoding"), None)
+    first = study.duels[0].experiment
+    assert (first.dataset, first.encoding, first.epochs) == ("digits", "direct", 2)
+    assert first.contenders == ("dense-lif", "dense-relu", "conv-relu")
+    # As on the command line, contenders bring what their recipe says.
+    assert first.optimizer == "adam"
+    assert [study.label(duel) for duel in study.duels][1] == "digits, encoding rate"
+
+
+def test_a_duel_can_be_left_out_and_so_can_a_contender(read):
+    left_out = '[[exclude]]\ndataset = "digits"\nencoding = ["rate", "latency"]\n'
+    study = read(f'{GRID}{left_out}[[exclude]]\ncontender = "conv-relu"\ndataset = "digits"\n')
+    assert values(study) == [("digits", "direct"), ("fashion-mnist-mini", "direct"), ("fashion-mnist-mini", "rate")]
+    assert [len(duel.experiment.contenders) for duel in study.duels] == [2, 3, 3]
+
+
+def test_a_setting_that_all_share_may_exclude(read):
+    study = read(f'{GRID}[[exclude]]\nepochs = 2\nencoding = "rate"\n')
+    assert values(study) == [("digits", "direct"), ("fashion-mnist-mini", "direct")]
+
+
+def test_recipes_contenders_and_steps_may_vary(read):
+    study = read(
+        '[grid]\nrecipe = ["baseline", "matched"]\nnum_steps = [2, 4]\n[settings]\ndataset = "digits"\nepochs = 1\n'
+        "[tuning]\ntrials = 3\n"
+    )
+    assert [(d.experiment.recipe, d.experiment.num_steps) for d in study.duels] == [
+        ("baseline", 2), ("baseline", 4), ("matched", 2), ("matched", 4),
+    ]  # fmt: skip
+    assert study.tuning.trials == 3
+    pairs = read('[grid]\ncontenders = [["dense-lif", "dense-relu"], ["conv-lif", "conv-relu"]]\n')
+    assert [duel.experiment.contenders[0] for duel in pairs.duels] == ["dense-lif", "conv-lif"]
+
+
+def test_folders_beside_the_file_are_found_from_everywhere(read, tmp_path, monkeypatch):
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    (duel,) = read('[grid]\ndataset = ["photos"]\n').duels
+    assert duel.experiment.dataset == str(tmp_path / "photos")
+
+
+def test_recordings_get_their_recipe(read):
+    (duel,) = read('[grid]\ndataset = ["gestures"]\n', is_recorded=lambda dataset: dataset == "gestures").duels
+    assert duel.experiment.recipe == "events"
+
+
+WRONG = {
+    "no grid": ("[settings]\nepochs = 1\n", "grid"),
+    "a setting that is none": ("[grid]\nencodng = ['rate']\n", "encoding"),
+    "a common one that is none": ("[grid]\nencoding = ['rate']\n[settings]\nepoch = 1\n", "epochs"),
+    "no values": ("[grid]\nencoding = []\n", "empty"),
+    "one value twice": ("[grid]\nencoding = ['rate', 'rate']\n", "twice"),
+    "no list": ("[grid]\nencoding = 'rate'\n", "array"),
+    "in both": ("[grid]\nepochs = [1, 2]\n[settings]\nepochs = 1\n", "Take it out"),
+    "a value that is none": ("[grid]\nnum_steps = [0]\n", "num_steps = 0"),
+    "no duel": ("[grid]\nencoding = ['rate']\n[[exclude]]\nencoding = 'rate'\n", "no duel is left"),
+    "an idle exclusion": (f"{GRID}[[exclude]]\nencoding = 'latency'\n", "encoding = latency"),
+    "an idle contender": (f"{GRID}[[exclude]]\ncontender = 'vgg-lif'\n", "contender = vgg-lif"),
+    "an exclusion that is none": (f"{GRID}[[exclude]]\ncontenders_ = 'vgg-lif'\n", "contenders"),
+    "one contender left": (
+        "[grid]\ncontenders = [['dense-lif', 'dense-relu']]\n[[exclude]]\ncontender = 'dense-lif'\n", "fewer than two",
+    ),
+    "an unknown table": (f"{GRID}[[excluded]]\nencoding = 'rate'\n", "exclude"),
+    "an unknown recipe": ("[grid]\nrecipe = ['strng']\n", "strong"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named_with_its_place(read, name):
+    text, said = WRONG[name]
+    with pytest.raises(InputError, match=r"mine\.toml") as error:
+        read(text)
+    assert said in str(error.value)

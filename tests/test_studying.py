@@ -1,0 +1,113 @@
+"""A study from its file to its page: what is trained, how often, and what is left behind."""
+
+import json
+
+import pytest
+
+from spikeduel import studying
+from spikeduel.results.comparison import load_run
+from spikeduel.settings.studies import read_study
+from spikeduel.system.errors import InputError
+from spikeduel.trials.jobs import Workers
+from spikeduel.trials.store import Store
+from telling import Telling
+
+pytestmark = pytest.mark.usefixtures("known_data")
+
+FILE = """
+name = "two sets"
+[grid]
+dataset = ["digits", "fashion-mnist-mini"]
+encoding = ["direct", "rate"]
+[settings]
+contenders = ["dense-lif", "dense-relu"]
+hidden = 16
+num_steps = 2
+epochs = 1
+seeds = 2
+limit = 200
+[[exclude]]
+dataset = "fashion-mnist-mini"
+encoding = "rate"
+"""
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    path = tmp_path_factory.mktemp("study") / "study.toml"
+    path.write_text(FILE)
+    return read_study(path)
+
+
+@pytest.fixture(scope="module")
+def done(planned, tmp_path_factory):
+    """A finished study: what it found, its page, its folder and what was told."""
+    folder, told = tmp_path_factory.mktemp("done"), Telling()
+    results, page = studying.study(planned, folder / "out", folder / "store", told)
+    return results, page, folder, told
+
+
+def test_trials_that_duels_share_are_trained_once(done):
+    results, _, folder, told = done
+    # Two seeds: on the digits dense-relu, and dense-lif with each encoding; on the other set one of each.
+    assert told.trained == 2 * (3 + 2) == len(Store(folder / "store").trials())
+    assert [(duel.dataset, duel.settings, duel.trials) for duel in results.duels] == [
+        ("digits", {"encoding": "direct"}, 4), ("digits", {"encoding": "rate"}, 4),
+        ("fashion-mnist-mini", {"encoding": "direct"}, 4),
+    ]  # fmt: skip
+    assert {each.name: len(each.datasets) for each in results.variants} == {
+        "dense-relu": 2, "dense-lif (direct)": 2, "dense-lif (rate)": 1,
+    }  # fmt: skip
+
+
+def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
+    results, page, folder, _ = done
+    for duel in results.duels:
+        run = load_run(folder / "out" / duel.folder)
+        assert run.results.dataset.name == duel.dataset
+        assert (run.out / "report.html").is_file()
+        assert f"{duel.folder}/report.html" in page.read_text()
+    assert json.loads((folder / "out" / "study.json").read_text())["name"] == "two sets"
+
+
+def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):
+    class Stopping(Telling):
+        def finished(self, title, text):
+            super().finished(title, text)
+            if self.trained == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        studying.study(planned, tmp_path / "out", tmp_path / "store", Stopping())
+    told = Telling()
+    results, _ = studying.study(planned, tmp_path / "out", tmp_path / "store", told)
+    assert told.trained == 6
+    assert [each.accuracies for each in results.scores] == [each.accuracies for each in done[0].scores]
+
+
+def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path):
+    _, _, folder, _ = done
+    told = Telling()
+    found = studying.plan(planned, tmp_path, told)
+    assert (len(found.trials), len(found.missing), found.datasets) == (10, 10, ["digits", "fashion-mnist-mini"])
+    assert told.trained == 0 == len(Store(tmp_path).trials())
+    assert found.seconds > 0 < found.bytes
+    assert all(duel.leads is None for duel in found.duels)  # two seeds show nothing
+    again = studying.plan(planned, folder / "store")
+    assert again.missing == []
+    assert {duel.source for duel in again.duels} == {"store"}
+
+
+def test_a_mistake_in_one_duel_is_told_before_anything_is_trained(planned, tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text('[grid]\ndataset = ["digits", "nowhere/"]\n[settings]\nepochs = 1\n')
+    with pytest.raises(InputError, match="nowhere"):
+        studying.study(read_study(path), tmp_path / "out", tmp_path / "store")
+    assert not (tmp_path / "out").exists()
+    assert Store(tmp_path / "store").trials() == []
+
+
+def test_a_folder_with_other_things_is_refused(planned, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds other things"):
+        studying.study(planned, tmp_path, tmp_path / "store", workers=Workers())
