@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 MACHINE = ("device", "precision")
+TRAINING = (*MACHINE, "devices")
 LENGTH = ("epochs", "minutes", "equal")
 
 
@@ -23,7 +24,19 @@ LENGTH = ("epochs", "minutes", "equal")
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", "strict", *MACHINE, *OUTPUT),
+    *(
+        "limit",
+        "split",
+        "folds",
+        "data_dir",
+        "group_by",
+        "image_size",
+        "bin_ms",
+        "bin_by",
+        "strict",
+        *TRAINING,
+        *OUTPUT,
+    ),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
@@ -60,7 +73,7 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
+    *("limit", "split", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *TRAINING, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
 def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
@@ -95,7 +108,7 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 @command(
     *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *TRAINING, *OUTPUT),
     required=("dataset", "contenders"),
     epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
 )
