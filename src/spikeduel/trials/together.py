@@ -5,10 +5,10 @@ weights, and the state that is gone on from, are the first one's.
 """
 
 import dataclasses
-import gc
 import os
 import signal
 import socket
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,7 +51,7 @@ def joined(devices: int | None) -> Iterator[None]:
     """
     if not processes.are_started():
         if devices is not None and devices > 1:
-            raise SystemExit(processes.launch(devices))
+            raise SystemExit(processes.launch(devices, "-m", "spikeduel", *sys.argv[1:]))
         yield
         return
     with processes.joined() as rank:
@@ -89,9 +89,8 @@ def _joined(loop: Loop) -> Training:
                 training = dataclasses.replace(loop, team=team).run()
             except Exception as error:
                 failure = error
-                # What it holds of the others' connections goes, so that they notice.
+                # Its frames hold the others' connections, and these wait as long as there are any.
                 traceback.clear_frames(error.__traceback__)
-                gc.collect()
     except RuntimeError as error:
         failure = failure or error
     processes.agree(failure)
