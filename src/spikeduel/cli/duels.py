@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 OUTPUT = ("out", "store", "own_code", "as_json", "quiet", "verbose")
 MACHINE = ("device", "precision")
-WORKERS = ("jobs", "ray", "threads")
+DATA = ("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by")
+TUNED_DATA = tuple(name for name in DATA if name != "folds")
+WORKERS = ("jobs", "ray", "threads", "devices")
 LENGTH = ("epochs", "minutes", "equal")
 
 
@@ -25,20 +27,7 @@ LENGTH = ("epochs", "minutes", "equal")
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *(
-        "limit",
-        "split",
-        "folds",
-        "data_dir",
-        "group_by",
-        "image_size",
-        "bin_ms",
-        "bin_by",
-        "strict",
-        *MACHINE,
-        *WORKERS,
-    ),
-    *OUTPUT,
+    *(*DATA, "strict", *MACHINE, *WORKERS, *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
@@ -75,8 +64,7 @@ def compare(given: Given, tune: int | None = None, ranges: Path | None = None, s
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *WORKERS),
-    *OUTPUT,
+    *(*TUNED_DATA, *MACHINE, *WORKERS, *OUTPUT),
     epilog="Example: spikeduel tune fashion-mnist --trials 20 --out tuned/",
 )
 def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path | None = None) -> None:
@@ -111,8 +99,7 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 @command(
     *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *WORKERS),
-    *OUTPUT,
+    *(*DATA, *MACHINE, *WORKERS, *OUTPUT),
     required=("dataset", "contenders"),
     epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
 )
@@ -163,7 +150,7 @@ def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = No
 @command(
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE),
+    *(*DATA, *MACHINE),
     *("store", "own_code", "as_json", "quiet"),
     epilog="Examples: spikeduel plan my_images/ · spikeduel plan fashion-mnist --difference 0.5 --from runs/…",
     when_stopped="Nothing was trained.",

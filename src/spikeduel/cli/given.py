@@ -6,6 +6,7 @@ has it as a parameter, or, where several do, in `_SHARED`: `parameter (--option 
 
 import inspect
 import json
+import os
 import re
 import shutil
 import signal
@@ -62,6 +63,8 @@ _SHARED = """Args:
         package (`spikeduel models`).
     answers_in (--precision 32|bf16): Precision of the answers. 32 is what reports and exports are about; bf16 is faster
         where the hardware has it, and gives a few images in a thousand another label.
+    devices (--devices N, Machine): Train each network in N processes, each with its part of every batch: on as many
+        GPUs, or on the CPU's cores. The numbers are those of one process, but for rounding. (Default: 1)
     raw (--raw): Probabilities as the network gives them, without the temperature that was fitted on validation images.
         Labels are the same.
     model_code (--own-code module:attribute): Your own architecture, neuron or encoder that the model needs and that may
@@ -93,6 +96,7 @@ class Given:
     model_code: list[str] | None = None
     answers_in: str = "32"
     raw: bool = False
+    devices: int | None = None
 
     def experiment(self, dataset: str | None = None) -> Experiment:
         """The experiment in the file, or of the recipe, on `dataset` or the one given; changed by options and `--set`.
@@ -188,7 +192,7 @@ def command(
         def run(**values: Any) -> None:
             settings = {name: values[name] for name in derived if name in _SETTINGS and values[name] is not None}
             shared = {name: values[name] for name in derived if name in _GIVEN}
-            with for_people(when_stopped):
+            with for_people(when_stopped), _joined(shared):
                 function(Given(settings=settings, **shared), **{name: values[name] for name in own})
 
         # What typer reads.
@@ -197,6 +201,18 @@ def command(
         return CommandInfo(name or function.__name__, callback=run, help=text, epilog=epilog)
 
     return make
+
+
+@contextmanager
+def _joined(shared: Mapping[str, Any]) -> Iterator[None]:
+    """See `trials.together`, which takes torch to start."""
+    if "devices" not in shared or (shared["devices"] is None and "TORCHELASTIC_RUN_ID" not in os.environ):
+        yield
+        return
+    from spikeduel.trials.together import joined
+
+    with joined(shared["devices"]):
+        yield
 
 
 def _described(text: str) -> tuple[str, dict[str, ParameterInfo]]:

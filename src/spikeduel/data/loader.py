@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,20 +44,32 @@ _sharing = 1
 
 
 def training_batches(
-    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, seed: int, epoch: int
+    images: Held,
+    labels: "Tensor",
+    indices: np.ndarray,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    part: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> "Batches":
     """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
     `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed` and `epoch`
-    alone, so that all contenders see the same one, resumed or not.
+    alone, so that all contenders see the same one, resumed or not. Of each batch only `part` of its indices is taken.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
-    return evaluation_batches(images, labels, rng.permutation(indices), batch_size)
+    return evaluation_batches(images, labels, rng.permutation(indices), batch_size, part)
 
 
-def evaluation_batches(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
+def evaluation_batches(
+    images: Held,
+    labels: "Tensor",
+    indices: np.ndarray,
+    batch_size: int,
+    part: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> "Batches":
     """As `training_batches`, in the order of `indices`."""
-    batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size)
+    batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size, part)
     return prefetched(batches, AHEAD) if isinstance(images, np.memmap | Recordings) else batches
 
 
@@ -73,11 +85,18 @@ class EvaluationBatches:
         return evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH)
 
 
-def _gathered(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
+def _gathered(
+    images: Held,
+    labels: "Tensor",
+    indices: np.ndarray,
+    batch_size: int,
+    part: Callable[[np.ndarray], np.ndarray] | None,
+) -> "Batches":
     import torch
 
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
+        batch = batch if part is None else part(batch)
         # A copy, since torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):

@@ -11,12 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 from spikeduel.networks.models import Model
 from spikeduel.networks.optimizers import Optimizer
+from spikeduel.networks.sharing import distributed, shared
 from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import LIF, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import keep_freed_memory
+from spikeduel.system.processes import Share, Team
 
 COUNTED_AT_ONCE = 16
 """Steps whose right answers are counted together: one by one, the many small calls add up beside a short step."""
@@ -30,10 +32,12 @@ class TrainingStep:
     optimizer. Its model is trained in place.
 
     With `chunk_steps`, a spiking network takes its time steps that many at a time, and keeps of those before only the
-    neurons' states: backward computes them again.
+    neurons' states: backward computes them again. A `team` of several processes takes each step together.
     """
 
-    def __init__(self, model: Model, experiment: Experiment, num_steps: int, twin: Model | None = None) -> None:
+    def __init__(
+        self, model: Model, experiment: Experiment, num_steps: int, twin: Model | None = None, team: Team | None = None
+    ) -> None:
         from spikeduel.networks.adam import Bf16Copies  # it takes Numba to start
 
         keep_freed_memory()
@@ -52,8 +56,13 @@ class TrainingStep:
             (norm, norm.momentum) for norm in norms if norm.num_batches_tracked is not None and norm.momentum
         ]
         self.chunk_steps = experiment.chunk_steps if model.card.num_steps is not None else None
-        # The gradients of chunks would be summed up in bf16.
-        copies = Bf16Copies(model) if experiment.optimizer == "adam" and self.chunk_steps is None else None
+        is_alone = team is None or team.size == 1
+        self._share: Share | None = None
+        # First, since copies and averages begin with the weights that all have in common.
+        self._run = self._forward if team is None or is_alone else distributed(self.module, self._forward, team)
+        # The gradients of chunks would be summed up in bf16, and those of processes are added up as those of weights.
+        has_copies = experiment.optimizer == "adam" and self.chunk_steps is None and is_alone
+        copies = Bf16Copies(model) if has_copies else None
         self.optimizer = Optimizer(self.module, experiment, num_steps, copies)
         if self.chunk_steps is not None:
             why = None
@@ -67,21 +76,32 @@ class TrainingStep:
                     "takes less memory."
                 )
 
-    def __call__(self, images: Tensor, labels: Tensor, keys: RandomKeys, targets: Tensor | None = None) -> Tensor:
-        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`.
+    def __call__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        keys: RandomKeys,
+        targets: Tensor | None = None,
+        share: Share | None = None,
+    ) -> Tensor:
+        """Learns from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`: those of a batch that are this
+        process's `share`, or all.
 
         `targets` float `[B, K]` are probabilities of classes to learn in place of the labels. Returns the loss as it
         was before it learned: a tensor, since reading a number would make a device wait.
         """
+        self._share = share
         self._set_surrogates()
         self._average_statistics()
         output = self._output(images, keys)
         readout = self.model.readout
         loss = self._loss(output, self._targets(images, labels if targets is None else targets, keys))
         self.optimizer.zero_grad()
-        loss.backward()
+        (loss if share is None else loss * share.weight).backward()
         self.optimizer.step()
-        if isinstance(readout, SpikingReadout | LogitReadout):
+        if share is not None and not share.counted:
+            pass  # another process counts them
+        elif isinstance(readout, SpikingReadout | LogitReadout):
             detached = tuple(part.detach() for part in output) if isinstance(output, tuple) else output.detach()
             if self._given and _length(self._given[0][0]) != _length(detached):
                 self._count()  # the number of time steps has grown, and these cannot be joined
@@ -153,20 +173,21 @@ class TrainingStep:
         it takes the statistics that it has.
         """
         try:
-            return self._forward(images, keys)
+            return self._run(images, keys)
         except ValueError:
             if len(images) > 1:
                 raise
         self.module.eval()
         try:
-            return self._forward(images, keys)
+            return self._run(images, keys)
         finally:
             self.module.train()
 
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         num_steps = self.model.card.num_steps
         if self.chunk_steps is None or num_steps is None:
-            return self.model.run(self.model.encode(images, keys, self._window_now()), self.optimizer.copies)
+            with shared(self._share):
+                return self.model.run(self.model.encode(images, keys, self._window_now()), self.optimizer.copies)
         outputs: list[Any] = []
         state: dict[str, State] = {}
         for start in range(0, num_steps, self.chunk_steps):
@@ -185,7 +206,7 @@ class TrainingStep:
         return range(min(stages[int(self.optimizer.progress * len(stages))], card.num_steps))
 
     def _window(self, images: Tensor, keys: RandomKeys, window: range, state: dict[str, State]) -> tuple[Any, Any]:
-        with carried_state(self.module, state) as after:
+        with carried_state(self.module, state) as after, shared(self._share):
             output = self.model.run(self.model.encode(images, keys, window))
         return output, after
 

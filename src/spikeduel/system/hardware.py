@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from spikeduel.system import processes
 from spikeduel.system.errors import InputError
 
 Precision = Literal["32", "bf16"]
@@ -124,7 +125,7 @@ def peak_memory_bytes() -> int | None:
 
 
 def environment(compute: Compute) -> dict[str, Any]:
-    """What a measurement depends on: versions, processor, threads, device and precision."""
+    """What a measurement depends on: versions, processor, threads, processes, device and precision."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
@@ -134,6 +135,7 @@ def environment(compute: Compute) -> dict[str, Any]:
         "cpu_features": sorted(cpu_features()),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "processes": processes.count(),
         "gpu": torch.cuda.get_device_name() if compute.device == "cuda" else None,
         "device": compute.device,
         "precision": compute.precision,

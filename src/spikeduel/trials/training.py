@@ -24,6 +24,7 @@ from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
+from spikeduel.system.processes import ALONE, Team
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
 from spikeduel.trials.sealing import Sealing
@@ -65,6 +66,8 @@ class Loop:
     """Tests the model after every epoch, for the optimism meter."""
     twin: Model | None = None
     """Whose answers it learns from, by the experiment's `distillation`."""
+    team: Team = ALONE
+    """The processes that train it together. The first one judges every epoch, and alone keeps a state."""
 
     def run(self) -> Training:
         """Trains to the end and leaves the model with the weights of `Training.best_epoch`.
@@ -75,10 +78,10 @@ class Loop:
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
         num_batches = math.ceil(len(self.split.train) / self.experiment.images_a_step)
-        step = TrainingStep(self.model, self.experiment, num_epochs * num_batches, self.twin)
+        step = TrainingStep(self.model, self.experiment, num_epochs * num_batches, self.twin, self.team)
         best_weights: dict[str, Tensor] = {}
         training = Training(keeps_last=self.experiment.schedule != "constant")
-        if (saved := self._saved()) is not None:
+        if (saved := self.team.decided(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
             step.optimizer.load_state_dict(saved["optimizer"])
             best_weights, training = saved["best_weights"] or saved["weights"], Training(**saved["training"])
@@ -96,10 +99,11 @@ class Loop:
                 if self.sealing is not None:
                     # Before the checkpoint, so that no epoch that is gone on from lacks its own.
                     self.sealing.take(len(training.history) - 1)
-                state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
-                # Of the best epoch they are the same, and are not written twice.
-                state |= {"best_weights": {} if is_best else best_weights, "training": asdict(training)}
-                write_checkpoint(self.checkpoint, state)
+                if self.team.rank == 0:
+                    state = {"weights": module.state_dict(), "optimizer": step.optimizer.state_dict()}
+                    # Of the best epoch they are the same, and are not written twice.
+                    state |= {"best_weights": {} if is_best else best_weights, "training": asdict(training)}
+                    write_checkpoint(self.checkpoint, state)
                 last, epoch = training.history[-1], len(training.history)
                 accuracies = [each["val_accuracy"] for each in training.history]
                 self.progress.epoch(self.model.card.title, accuracies, num_epochs)
@@ -123,8 +127,13 @@ class Loop:
 
     def _another_epoch(self, training: Training, num_epochs: int, step: TrainingStep, ticks: Iterator[int]) -> Training:
         started = time.perf_counter()
-        loss, accuracy = self._epoch(len(training.history), step, ticks)
+        with self.team.threads():
+            loss, accuracy = self._epoch(len(training.history), step, ticks)
         seconds = time.perf_counter() - started
+        return self.team.decided(lambda: self._judged(training, num_epochs, loss, accuracy, seconds))
+
+    def _judged(self, training: Training, num_epochs: int, loss: float, accuracy: float, seconds: float) -> Training:
+        """`training` after an epoch of this training loss and accuracy, and whether it goes on."""
         # NaN weights before a neuron can leave the loss finite: it just never spikes.
         weights = self.model.module.parameters()
         if not (math.isfinite(loss) and all(bool(each.isfinite().all()) for each in weights)):
@@ -159,19 +168,28 @@ class Loop:
         train, batch_size = self.split.train, self.experiment.images_a_step
         total_loss = torch.zeros((), dtype=torch.float64, device=device)
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
+        is_mixed = MIXUP in name.split("-")
         taken = altered(name, self.images, seed, epoch)
-        batches = training_batches(taken, self.labels, train, batch_size, seed, epoch)
+        shares = (self.team.share(min(batch_size, len(train) - at)) for at in range(0, len(train), batch_size))
+        # Each image is mixed with the one before it.
+        part = lambda batch: self.team.share(len(batch)).of(batch, lead=is_mixed)  # noqa: E731
+        batches = training_batches(taken, self.labels, train, batch_size, seed, epoch, part)
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
-            for (images, labels, indices), _ in zip(on_device(batches, device), ticks, strict=False):
+            for (images, labels, indices), share, _ in zip(on_device(batches, device), shares, ticks, strict=False):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
                 images, targets = augment(name, images, keys, is_recorded), None
-                if MIXUP in name.split("-"):
+                if is_mixed:
                     certain = F.one_hot(labels, len(self.model.card.classes)).float()
                     images, targets = mixed(images, certain, RandomKeys.for_mixing(seed, epoch, indices))
+                    rest = slice(len(labels) - (share.stop - share.start), None)
+                    images, targets, labels, indices = images[rest], targets[rest], labels[rest], indices[rest]
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
-                total_loss += step(images, labels, training_keys, targets) * len(labels)
-        return float(total_loss) / len(train), step.num_right() / len(train)
+                loss = step(images, labels, training_keys, targets, share if self.team.size > 1 else None)
+                total_loss += loss * share.counted
+        of_all = self.team.sum(torch.stack([total_loss, total_loss.new_tensor(step.num_right())]))
+        loss, accuracy = (of_all / len(train)).tolist()
+        return loss, accuracy
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:

@@ -23,6 +23,7 @@ from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
+from spikeduel.trials import together
 from spikeduel.trials.planning import Trial, key_of, tried
 from spikeduel.trials.sealing import Sealing
 from spikeduel.trials.store import AskedImages, Store, TrialRecord
@@ -91,7 +92,8 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
             # In the precision of the final answers, not that of the training.
             answering = Model(module, trial.card)
             sealing = Sealing(answering, EvaluationBatches(*prepared.held, trial.split.test), store, trial.key)
-        training = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing, twin).run()
+        loop = Loop(model, *prepared.held, trial.split, trial.experiment, checkpoint, progress, sealing, twin)
+        training = together.train(loop)
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:

@@ -14,6 +14,7 @@ from torch import Tensor
 from spikeduel.spiking.kernels import cpu_normalised_kernels as compiled
 from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks, with_scratch
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
+from spikeduel.system.processes import Share
 
 MOST_UNROLLED = 8
 """Time steps up to which there are kernels for just so many."""
@@ -23,14 +24,18 @@ MOST_UNROLLED = 8
 @np.errstate(all="ignore")
 def forward(
     current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, eps: float, dynamics: Dynamics, num_steps: int,
-    side: int,
+    side: int, share: Share | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     """`(spk [T, B, H / side, W / side, C], mean [C], var [C])` for `current` `[T, B, H, W, C]`, `[1, …]` if constant.
 
-    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance.
+    `current` is float32 or bfloat16 and contiguous, and so is `spk`; `var` is the biased variance. Of a `share`, mean
+    and variance are those of the whole batch.
     """
     _, batch, height, width, channels = current.shape
-    mean, var = _moments(current)
+    mean, var = moments(current)
+    if share is not None:
+        mean, var = (each.numpy() for each in share.moments(torch.from_numpy(mean), torch.from_numpy(var)))
+    mean, var = mean.astype(np.float32), var.astype(np.float32)
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
     rows, columns = height // side, width // side
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
@@ -43,7 +48,7 @@ def forward(
 @np.errstate(all="ignore")
 def backward(
     grad_spk: Tensor, current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, mean: Tensor, var: Tensor,
-    eps: float, dynamics: Dynamics, num_steps: int, side: int, needs_beta: bool,
+    eps: float, dynamics: Dynamics, num_steps: int, side: int, needs_beta: bool, share: Share | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """Gradients of what `forward` was given: of current, weight, bias, and of beta (0 unless `needs_beta`)."""
     shape, middle = tuple(current.shape[1:]), mean.numpy()
@@ -62,15 +67,25 @@ def backward(
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
     inverse = _inverse_deviation(var.numpy(), eps)
-    count = current.numel() // channels
-    coefficients = total / count, middle, product * inverse**2 / count, scale
-    of_channels = np.concatenate([each.astype(np.float32) for each in coefficients])
-    finish = partial(compiled.normalise_gradient, flat(grad), flat(current), of_channels, shape)
-    run_chunks(finish, len(current) * batch, work=grad.numel())
+    count, of_all, by_product = current.numel() // channels, total, product
+    if share is not None:
+        count = share.of_all(count)
+        of_all, by_product = share.team.sum(torch.from_numpy(np.stack([total, product]).astype(np.float64))).numpy()
+    coefficients = of_all / count, middle, by_product * inverse**2 / count, scale
+    take_off(grad, current, np.concatenate([each.astype(np.float32) for each in coefficients]))
     of_weight, of_bias, of_beta = (
         torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
     )
     return grad, of_weight, of_bias, of_beta
+
+
+def take_off(grad: Tensor, current: Tensor, coefficients: np.ndarray) -> None:
+    """Makes `grad` `[…, H, W, C]`, that of the normalised current, the gradient of `current`; see the kernel."""
+    *images, height, width, channels = current.shape
+    num_images = int(np.prod(images))
+    shape = num_images, height, width, channels
+    finish = partial(compiled.normalise_gradient, flat(grad), flat(current), coefficients, shape)
+    run_chunks(finish, num_images, work=grad.numel())
 
 
 def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
@@ -78,8 +93,8 @@ def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
     return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
 
 
-def _moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, as `reference.moments` has them."""
+def moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, float64, as `reference.moments` has them."""
     *images, height, width, channels = current.shape
     num_images = int(np.prod(images))
     values = flat(current)
@@ -90,7 +105,7 @@ def _moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:
     run_chunks(kernel, num_images, work=len(values))
     offset, square = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
     var = np.maximum(square - offset * offset, 0)
-    return (pivot + offset).astype(np.float32), var.astype(np.float32)
+    return pivot + offset, var
 
 
 def _inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:

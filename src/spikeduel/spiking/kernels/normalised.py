@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels.reference import Dynamics
+from spikeduel.system.processes import SHARE, Share
 
 
 def is_fused(
@@ -47,16 +48,18 @@ def normalised_scan(
 
     `current` is `[T, B, C, H, W]`; `norm` takes its statistics over all but the channels, T among them, and its running
     statistics learn of them. Spikes have the type of `current`; what is normalised is never rounded to it. It has to be
-    `is_fused`.
+    `is_fused`. Where the current is of a `SHARE` of a batch, statistics are those of the whole one.
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     rows = value.permute(0, 1, 3, 4, 2)
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
     threshold, reset_mechanism, surrogate, alpha, _ = dynamics
     settings = norm.eps, float(threshold), reset_mechanism, surrogate, float(alpha), current.shape[0], side
-    run = torch.ops.spikeduel.normalised_scan if kernels.is_watched(rows) else _NormalisedScan.apply
+    share, count = SHARE.get(), value.numel() // norm.num_features
+    is_watched = share is None and kernels.is_watched(rows)
+    run = torch.ops.spikeduel.normalised_scan if is_watched else _NormalisedScan.apply
     spk, mean, var = run(rows, norm.weight, norm.bias, decay, *settings)
-    _keep_running(norm, mean, var, value.numel() // norm.num_features)
+    _keep_running(norm, mean, var, count if share is None else share.of_all(count))
     return spk.permute(0, 1, 4, 2, 3)
 
 
@@ -89,10 +92,12 @@ def _told(*settings: Any) -> tuple[float, Dynamics, int, int]:
     return eps, Dynamics(threshold, reset_mechanism, surrogate, alpha), num_steps, side
 
 
-def _forward(current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any) -> tuple[Tensor, ...]:
+def _forward(
+    current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any, share: Share | None = None
+) -> tuple[Tensor, ...]:
     from spikeduel.spiking.kernels import cpu_normalised
 
-    return cpu_normalised.forward(current.contiguous(), weight, bias, beta, *_told(*settings))
+    return cpu_normalised.forward(current.contiguous(), weight, bias, beta, *_told(*settings), share)
 
 
 def _forward_shapes(current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor, *settings: Any) -> tuple[Tensor, ...]:
@@ -102,12 +107,12 @@ def _forward_shapes(current: Tensor, weight: Tensor, bias: Tensor, beta: Tensor,
     return spk, torch.empty_like(weight), torch.empty_like(weight)
 
 
-def _backward(grad_spk: Tensor, current: Tensor, *rest: Any) -> tuple[Tensor, ...]:
+def _backward(grad_spk: Tensor, current: Tensor, *rest: Any, share: Share | None = None) -> tuple[Tensor, ...]:
     from spikeduel.spiking.kernels import cpu_normalised
 
     *statistics, needs_beta = rest
     weight, bias, beta, mean, var, *settings = statistics
-    given = weight, bias, beta, mean, var, *_told(*settings), needs_beta
+    given = weight, bias, beta, mean, var, *_told(*settings), needs_beta, share
     return cpu_normalised.backward(grad_spk.contiguous(), current.contiguous(), *given)
 
 
@@ -159,11 +164,12 @@ class _NormalisedScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        output = _forward(*inputs)
+        ctx.share = SHARE.get()
+        output = _forward(*inputs, share=ctx.share)
         _setup_context(ctx, inputs, output)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return _differentiate(_backward, ctx, *grads)
+        return _differentiate(partial(_backward, share=ctx.share), ctx, *grads)

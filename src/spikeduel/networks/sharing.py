@@ -1,0 +1,146 @@
+"""Networks of which several processes each see a part of a batch, with what is taken over the whole one.
+
+Gradients are added up by PyTorch's DistributedDataParallel. Batch norm takes its statistics, and their gradient, over
+the images of all processes; dropout draws for all images, and each process takes the draws of its own.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from spikeduel.system.processes import SHARE, Share, Team
+
+_BATCH_NORM, _DROPOUT = F.batch_norm, F.dropout
+
+
+def distributed(module: nn.Module, forward: Callable[..., Any], team: Team) -> Callable[..., Any]:
+    """`forward`, which calls `module`, such that gradients are the mean over `team`. All begin with the weights of the
+    first process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of another name for what keeps buffers from being sent
+        # A network of somebody's own may have weights that it does not use.
+        return DistributedDataParallel(
+            _Pass(module, forward), process_group=team.group, broadcast_buffers=False, gradient_as_bucket_view=True,
+            find_unused_parameters=True,
+        )  # fmt: skip
+
+
+class _Pass(nn.Module):
+    def __init__(self, module: nn.Module, run: Callable[..., Any]) -> None:
+        super().__init__()
+        self.module, self._run = module, run
+
+    def forward(self, *given: Any) -> Any:
+        return self._run(*given)
+
+
+@contextmanager
+def shared(share: Share | None) -> Iterator[None]:
+    """Within, a network sees its `share` of a batch; None, or a whole one, is as ever."""
+    if share is None or share.is_whole:
+        yield
+        return
+    token, before = SHARE.set(share), (F.batch_norm, F.dropout)
+    # Whichever layer asks for them. (PyTorch's own way to see such calls sees every other one too: 2 ms a step.)
+    F.batch_norm, F.dropout = partial(_batch_norm, share), partial(_dropout, share)
+    try:
+        yield
+    finally:
+        F.batch_norm, F.dropout = before
+        SHARE.reset(token)
+
+
+def _dropout(share: Share, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`F.dropout` of images along the first axis, or of all time steps of one and then of the next, `[T·B, …]`."""
+    here = share.stop - share.start
+    if not training or p in (0.0, 1.0) or x.dim() < 2 or len(x) % here:
+        return _DROPOUT(x, p, training, inplace)
+    steps = len(x) // here
+    every = torch.empty((steps * share.total, *x.shape[1:]), dtype=x.dtype, device=x.device)
+    kept = every.bernoulli_(1 - p).div_(1 - p).unflatten(0, (steps, share.total))
+    return x * kept[:, share.start : share.stop].flatten(0, 1)
+
+
+def _batch_norm(
+    share: Share, x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
+    bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+) -> Tensor:  # fmt: skip
+    if not training:
+        return _BATCH_NORM(x, running_mean, running_var, weight, bias, False, momentum, eps)
+    one = torch.ones(x.shape[1], device=x.device)
+    y, mean, var = _BatchNorm.apply(x, one if weight is None else weight, one * 0 if bias is None else bias, eps, share)
+    if running_mean is not None and running_var is not None:
+        count = share.of_all(x.numel() // x.shape[1])
+        with torch.no_grad():
+            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
+            running_var.lerp_((var * (count / (count - 1))).to(running_var.dtype), momentum)
+    return y
+
+
+class _BatchNorm(torch.autograd.Function):
+    """`(y, mean, var)` of `x` `[B, C, …]`, its statistics those of all images of the batch."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, share: Share) -> tuple[Tensor, ...]:
+        mean, var = (each.float() for each in share.moments(*_moments(x)))
+        ctx.save_for_backward(x, weight, mean, var)
+        ctx.mark_non_differentiable(mean, var)
+        ctx.eps, ctx.share = eps, share
+        return _BATCH_NORM(x, mean, var, weight, bias, False, 0.0, eps), mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        x, weight, mean, var = ctx.saved_tensors
+        inverse, axes = (var + ctx.eps).rsqrt(), (None, slice(None), *[None] * (x.dim() - 2))
+        given = grad, x, weight, mean, var, mean, inverse, False, ctx.eps
+        _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(*given, [False, True, True])
+        # As the fused kernel adds them up, which another process may use at the same time.
+        total, product = ctx.share.team.sum(torch.stack([of_bias, of_weight / inverse]).double())
+        count = ctx.share.of_all(x.numel() // x.shape[1])
+        total, slope = (total / count).float(), (product / count).float() * inverse**2
+        grad_x = _normalised(grad, x, total, mean, slope, weight.float() * inverse, axes)
+        return grad_x, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None, None
+
+
+def _has_kernel(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dim() == 4
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance `[C]` of `x` `[B, C, …]`."""
+    if _has_kernel(x):
+        from spikeduel.spiking.kernels import cpu_normalised
+
+        found = cpu_normalised.moments(x.permute(0, 2, 3, 1))
+        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+    var, mean = torch.var_mean(x.float(), (0, *range(2, x.dim())), correction=0)
+    return mean, var
+
+
+def _normalised(
+    grad: Tensor, x: Tensor, total: Tensor, mean: Tensor, slope: Tensor, scale: Tensor, axes: tuple[Any, ...]
+) -> Tensor:
+    """The gradient of `x` `[B, C, …]`, by that of what is normalised: `(grad − total − (x − mean) · slope) · scale`."""
+    if _has_kernel(x) and grad.dtype == x.dtype:
+        from spikeduel.spiking.kernels import cpu_normalised
+
+        rows = grad.clone(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        cpu_normalised.take_off(rows, x.permute(0, 2, 3, 1), torch.cat([total, mean, slope, scale]).numpy())
+        return rows.permute(0, 3, 1, 2)
+    total, mean, slope, scale = (each[axes] for each in (total, mean, slope, scale))
+    return ((grad - total - (x - mean) * slope) * scale).to(x.dtype)
