@@ -106,7 +106,7 @@ def time_answers(
     # Two that time answers at once would time each other; the second one finds what the first took.
     with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
         known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
-        here = latency.machine(timed[0].settings["device"])
+        here = latency.machine(timed[0].device)
         if all(
             found
             and structs.replace(found.machine, load_average=here.load_average) == here
@@ -116,7 +116,7 @@ def time_answers(
             return {key: found for key, found in known.items() if found}
         taken = {}
         for each in progress.track(timed, "timing answers", len(timed)):
-            path, device = store.model_path(each.key), each.settings["device"]
+            path, device = store.model_path(each.key), each.device
             found = taken[each.key] = latency.latency(path, images, device, each.experiment.own_code)
             if found.one_image is None:
                 progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
