@@ -1,6 +1,6 @@
 """The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from spikeduel.data import auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
+from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
@@ -40,15 +41,17 @@ def compare(
     progress: Progress | None = None,
     strict: bool = False,
     tuned: Tuning | None = None,
+    loggers: Collection[str] = (),
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
     twice trains once. The data is audited first; with `strict`, problems found there end it. `tuned`, from `tune`, is
-    where `experiment` has the contenders' own settings from, so that the results can say so. Raises `InputError` for
-    what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
+    where `experiment` has the contenders' own settings from, so that the results can say so. `loggers`, of
+    `reporting.loggers.LOGGERS`, are told of it all. Raises `InputError` for what the user can mend, `AuditFailed`; a
+    trial that fails is recorded as failed.
     """
-    progress = progress or Progress()
+    progress = logged = Logged(progress or Progress(), loggers)
     store = store if isinstance(store, Store) else Store(store)
     planning.check(experiment)
     experiment = runs.located(experiment)
@@ -67,6 +70,8 @@ def compare(
     trials = [each for split in splits for each in planning.plan(experiment, prepared, split)]
     progress.say(announcing.of_contenders(experiment, [each.card for each in trials]))
     expected = announcing.expect(trials, fitted.budget, prepared, store, progress)
+    folder = Path(out) if out else Path("runs") / runs.default_name(asked, prepared.fingerprint)
+    logged.begins(folder)
 
     altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
     with progress.trials(expected):
@@ -89,7 +94,6 @@ def compare(
         budget=fitted.budget,
         not_converted=refused,
     )
-    folder = Path(out) if out else Path("runs") / runs.default_name(asked, prepared.fingerprint)
     comparison = Comparison(experiment, results, folder)
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
@@ -97,6 +101,7 @@ def compare(
         runs.write(comparison, prepared, splits, finished, store)
         write_csv(folder / "labels.csv", audit.details.labels, doubted[1])
         report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, audit))
+    logged.ends(comparison, store)
     return comparison
 
 

@@ -23,7 +23,8 @@ LENGTH = ("epochs", "minutes", "equal")
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", "strict", *MACHINE, *OUTPUT),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", "strict", *MACHINE),
+    *("loggers", *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
@@ -95,7 +96,8 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 @command(
     *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
-    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE, *OUTPUT),
+    *("limit", "split", "folds", "data_dir", "group_by", "image_size", "bin_ms", "bin_by", *MACHINE),
+    *("loggers", *OUTPUT),
     required=("dataset", "contenders"),
     epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
 )
@@ -217,7 +219,7 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
     from spikeduel.cli import answers
     from spikeduel.comparing import compare
 
-    found = compare(experiment, given.out, given.store, given.progress(), strict, tuned)
+    found = compare(experiment, given.out, given.store, given.progress(), strict, tuned, given.loggers or ())
     if given.as_json:
         print_json(found.document())
     else:

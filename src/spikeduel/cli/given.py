@@ -49,6 +49,8 @@ _SHARED = """Args:
     store (--store DIR, Output): Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or
         runs/store)
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
+    loggers (--logger tensorboard|mlflow|csv, Output): Log the curves as it trains, then settings, results and figures:
+        tensorboard and csv in the run's folder logs/, mlflow where MLFLOW_TRACKING_URI says; repeatable.
     quiet (--quiet -q, Output): No progress.
     verbose (--verbose -v, Output): A line for every epoch, and at the end all that the report says, as text.
     model (MODEL): A .safetensors file from a run's models/ folder, or the name of a network that comes with the
@@ -76,6 +78,7 @@ class Given:
     own_code: list[str] | None = None
     out: Path | None = None
     store: Path | None = None
+    loggers: list[str] | None = None
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False

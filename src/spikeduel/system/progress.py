@@ -33,6 +33,9 @@ class Progress:
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
         """A trial has trained another epoch: validation accuracy after each so far, of `num_epochs` at most."""
 
+    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """All that is known of each epoch so far of a trial that trains, or was found: numbers by their names."""
+
     def finished(self, title: str, text: str) -> None:
         """A trial is finished; `text` says how that went, empty where it was there before."""
 

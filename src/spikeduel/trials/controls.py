@@ -1,7 +1,7 @@
 """What does spiking add, and what time? Trials beside controls without spikes, time or timing, under the same rules."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -317,6 +317,9 @@ class _Labelled(Progress):
 
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
         self.inner.epoch(f"control, {self.label}: {title}", accuracies, num_epochs)
+
+    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        self.inner.curve(f"control, {self.label}: {title}", epochs)
 
     def finished(self, title: str, text: str) -> None:
         self.inner.finished(f"control, {self.label}: {title}", text)

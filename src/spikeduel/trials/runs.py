@@ -33,6 +33,8 @@ from spikeduel.trials.store import AskedImages, Store, TrialRecord
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
+LOGS = "logs"
+"""Where in a run's folder its logs lie: while it trains they are all that is there."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
             raise InputError(f"{folder}: holds a run on other data ({before}). Choose another --out, or remove it.")
         return
     # A process that was killed while it wrote its first file leaves these.
-    if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
+    if any(path.name not in (LOCK, LOGS) and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
         raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
 
 

@@ -41,6 +41,12 @@ class Training:
     """Whether the weights of the last epoch are kept: where the learning rate falls to 0."""
 
     @property
+    def curve(self) -> list[dict[str, float]]:
+        """Each epoch as `Progress.curve` tells of it."""
+        both = zip(self.history, self.epoch_seconds, strict=True)
+        return [{**epoch, "epoch_seconds": seconds} for epoch, seconds in both]
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch whose weights are kept: the first with the highest validation accuracy, or the last."""
         accuracies = [epoch["val_accuracy"] for epoch in self.history]
@@ -104,6 +110,7 @@ class Loop:
                 last, epoch = training.history[-1], len(training.history)
                 accuracies = [each["val_accuracy"] for each in training.history]
                 self.progress.epoch(self.model.card.title, accuracies, num_epochs)
+                self.progress.curve(self.model.card.title, training.curve)
                 self.progress.detail(
                     f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
                     f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "

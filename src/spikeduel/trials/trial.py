@@ -75,6 +75,7 @@ def run(
             record = _trained_again(record, _train(trial, prepared, store, progress, sealed), store, progress, name)
         elif "converted" not in trial.settings:  # which is never trained
             progress.detail(f"{name}: found in the store, not trained again")
+            progress.curve(trial.card.title, record.curve)
         progress.finished(trial.card.title, "")
         if record.status == "done" and test:
             _measure(trial, prepared, store, progress, altered or {})
