@@ -87,7 +87,9 @@ def _row(*values: Value) -> str:
 
 
 class TensorBoard(Logger):
-    """Event files in the run's folder, below logs/tensorboard, a folder a trial."""
+    """Event files in the run's folder, below logs/tensorboard, a folder a trial. Tags are in groups, as it shows them:
+    epoch/, result/ and figures/.
+    """
 
     def __init__(self) -> None:
         try:
@@ -109,7 +111,7 @@ class TensorBoard(Logger):
         """See `Logger.epoch`."""
         writer = self._writer(trial)
         for name, value in scalars.items():
-            writer.add_scalar(name, value, number)
+            writer.add_scalar(f"epoch/{name}", value, number)
         writer.flush()
 
     def trained(self, trial: str) -> None:
@@ -119,11 +121,11 @@ class TensorBoard(Logger):
 
     def result(self, trial: str, settings: Mapping[str, Value], results: Mapping[str, float]) -> None:
         """See `Logger.result`."""
-        writer = self._writer(trial)
+        writer, found = self._writer(trial), {f"result/{name}": value for name, value in results.items()}
         # `add_hparams` would open a file more.
-        for each in self._summarise(dict(settings), dict(results)):
+        for each in self._summarise(dict(settings), found):
             writer._get_file_writer().add_summary(each)
-        for name, value in results.items():
+        for name, value in found.items():
             writer.add_scalar(name, value)
         self.trained(trial)
 
@@ -135,7 +137,7 @@ class TensorBoard(Logger):
         with self._make(str(self._folder / "figures")) as writer:
             for path in figures:
                 with Image.open(path) as picture:
-                    writer.add_image(path.stem, np.asarray(picture.convert("RGB")), dataformats="HWC")
+                    writer.add_image(f"figures/{path.stem}", np.asarray(picture.convert("RGB")), dataformats="HWC")
 
     def _writer(self, trial: str) -> "SummaryWriter":
         if trial not in self._writers:
@@ -287,7 +289,7 @@ class Logged(Progress):
                 getattr(logger, event)(*given)
             except Exception as error:  # a full disk, a server that is away: whatever it is, training goes on
                 del self._told[name]
-                reason = visible(str(error).partition("\n")[0])[:300]
+                reason = visible(str(error).partition("\n")[0])[:160]
                 self.say(
                     f"--logger {name} failed ({type(error).__name__}: {reason}). This run is logged there no further; "
                     "nothing else is lost. The same command logs all of it again, and trains nothing again."

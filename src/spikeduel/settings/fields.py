@@ -84,8 +84,7 @@ Device = Annotated[
     ],
     machine(
         "Where to compute. auto: a CUDA GPU where there is one, else the CPU.",
-        "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet. Which GPU of several it "
-        "was is no part of a trial's key.",
+        "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet (docs/devices.md).",
         metavar="auto|cpu|cuda|cuda:N|mps|xpu",
     ),
 ]
