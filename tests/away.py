@@ -1,8 +1,8 @@
 """A device that is not there: what torch takes for a GPU of another maker, computed on the CPU, and as strict as one.
 
 Its type is "away". It has no kernels of ours and no float64, takes no operation that torch has no kernel for on Apple's
-GPUs, and lets no tensor of the CPU meet its own. A process that has made it keeps it: tests run it as a program,
-`python away.py FOLDER`, which writes FOLDER/found.json.
+GPUs, or a wrong one, and lets no tensor of the CPU meet its own. A process that has made it keeps it: tests run it as a
+program, `python away.py FOLDER`, which writes FOLDER/found.json.
 """
 
 import functools
@@ -114,8 +114,12 @@ def computed(function, args, kwargs):
     if away and function.overloadpacket.__name__.removesuffix("_") in not_on_apples():
         refuse(f"{function}: not on Apple's GPUs")
     wrapper = {id(each.held): each for each in there}
+    if away and "batch_norm_backward" in str(function) and not all(each.is_contiguous() for each in there):
+        refuse(f"{function}: wrong gradients on Apple's GPUs, of what is not contiguous")
     args, kwargs = tree_map(lambda each: each.held if isinstance(each, Away) else each, (args, kwargs))
     found = function(*args, **(kwargs | {"device": HERE} if kwargs.get("device") else kwargs))
+    if function is torch.ops.aten.convolution.default and not all(each.is_contiguous() for each in there):
+        found = found.contiguous(memory_format=torch.channels_last)  # as GPUs do where weights or images lie so
 
     def back(each):
         if not isinstance(each, torch.Tensor) or not away:
@@ -182,6 +186,8 @@ def main(folder):
         torch.zeros((), dtype=torch.float64, device="away")
         torch.linalg.eigh(torch.ones(2, 2, device="away"))
         torch.ones(2, device="away") + torch.ones(2)
+        images = torch.ones(3, 2, 4, 4).to("away", memory_format=torch.channels_last)
+        torch.nn.BatchNorm2d(2).to("away")(images).sum().backward()
     return found | {"planted": list(REFUSED)}
 
 

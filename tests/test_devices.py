@@ -29,7 +29,7 @@ def found(tmp_path_factory):
 
 def test_nothing_is_asked_of_it_that_apples_gpus_refuse(found):
     assert found["refused"] == {}
-    assert len(found["planted"]) == 3
+    assert len(found["planted"]) == 4
 
 
 def test_it_trains_to_the_numbers_of_the_kernels(found):
