@@ -69,9 +69,7 @@ def main() -> None:
 
 def median(rounds: list[dict[str, Any]], number: int, name: str, what: str) -> float:
     """Of all epochs of a contender with this number of processes, but each training's first."""
-    return statistics.median(
-        each for found in rounds if found["processes"] == number for each in found[name][what][1:]
-    )
+    return statistics.median(each for found in rounds if found["processes"] == number for each in found[name][what][1:])
 
 
 def train(options: argparse.Namespace) -> None:
@@ -79,7 +77,8 @@ def train(options: argparse.Namespace) -> None:
     from spikeduel import data
     from spikeduel.settings.recipes import strong
     from spikeduel.system.progress import Progress
-    from spikeduel.trials import planning, together, trial
+    from spikeduel.trials import planning, together
+    from spikeduel.trials.jobs import Job, Workers
     from spikeduel.trials.store import Store
 
     with together.joined(None), tempfile.TemporaryDirectory() as folder:
@@ -89,7 +88,7 @@ def train(options: argparse.Namespace) -> None:
         )  # fmt: skip
         prepared = data.load(experiment)
         planned = planning.plan(experiment, prepared, data.split(prepared, experiment))
-        records = trial.run_all(planned, prepared, Store(folder), Progress(), test=False)
+        records = Workers().run([Job(each, prepared, Progress(), test=False) for each in planned], Store(folder))
         found = {
             each.settings["contender"]: {
                 "epoch_seconds": each.epoch_seconds,

@@ -1,6 +1,6 @@
 """The whole comparison, top to bottom: load, split, audit, train, measure, compare, report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
+from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
@@ -39,7 +40,8 @@ from spikeduel.trials.tuning import Range, Tuning
 @dataclass(frozen=True)
 class Begun:
     """A comparison before anything of it is trained: the experiment as `asked` and as the set and the minutes `fitted`
-    it, the data, audited, and the trials; `refused` says which contenders cannot be converted, and why.
+    it, the data, audited, and the trials; `refused` says which contenders cannot be converted, and why; the run's
+    `folder` is written at the end.
     """
 
     asked: Experiment
@@ -49,6 +51,7 @@ class Begun:
     audit: Audit
     trials: list[Trial]
     refused: dict[str, str]
+    folder: Path
 
     def jobs(self, progress: Progress, trials: Sequence[Trial] | None = None) -> list[Job]:
         """What is to be done for `trials`, by default for all."""
@@ -66,24 +69,28 @@ def compare(
     strict: bool = False,
     tuned: Tuning | None = None,
     workers: Workers | None = None,
+    loggers: Collection[str] = (),
 ) -> Comparison:
     """Trains what the store lacks, measures, compares and writes the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
     twice trains once. The data is audited first; with `strict`, problems found there end it. `tuned`, from `tune`, is
     where `experiment` has the contenders' own settings from, so that the results can say so. `workers` train; by
-    default this process does. Raises `InputError` for what the user can mend, `AuditFailed`; a trial that fails is
-    recorded as failed.
+    default this process does. `loggers`, of `reporting.loggers.LOGGERS`, are told of it all. Raises `InputError` for
+    what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
-    progress, workers = progress or Progress(), workers or Workers()
+    progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     begun = begin(experiment, out, store, progress, strict)
     progress.say(announcing.of_contenders(begun.fitted.experiment, [each.card for each in begun.trials]))
+    progress.begins(begun.folder)
     times = announcing.times(begun.trials, begun.fitted.budget, begun.prepared, store, progress)
     expected = announcing.expect(begun.trials, begun.fitted.budget, times, store, progress, workers.at_once)
     with progress.trials(expected, workers.at_once):
         records = workers.run(begun.jobs(progress), store)
-    return conclude(begun, records, out, store, progress, tuned, workers)
+    comparison = conclude(begun, records, store, progress, tuned, workers)
+    progress.ends(comparison, store)
+    return comparison
 
 
 def begin(
@@ -103,13 +110,13 @@ def begin(
     _heed(audit, strict, progress)
     fitted = fitting.fit(experiment, prepared, splits, store, progress)
     trials = [each for split in splits for each in planning.plan(fitted.experiment, prepared, split)]
-    return Begun(experiment, fitted, prepared, splits, audit, trials, refused)
+    folder = Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
+    return Begun(experiment, fitted, prepared, splits, audit, trials, refused, folder)
 
 
 def conclude(
     begun: Begun,
     records: list[TrialRecord],
-    out: Path | str | None,
     store: Store,
     progress: Progress,
     tuned: Tuning | None = None,
@@ -138,8 +145,7 @@ def conclude(
         budget=begun.fitted.budget,
         not_converted=refused,
     )
-    folder = Path(out) if out else Path("runs") / runs.default_name(begun.asked, prepared.fingerprint)
-    comparison = Comparison(experiment, results, folder)
+    comparison, folder = Comparison(experiment, results, begun.folder), begun.folder
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):

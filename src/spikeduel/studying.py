@@ -1,13 +1,14 @@
 """A whole study, top to bottom: begin every duel, train what the store lacks, conclude each, then all of them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikeduel.comparing import Begun, begin, conclude, tune
 from spikeduel.data import Prepared
 from spikeduel.reporting import report_study
+from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
@@ -18,7 +19,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.trials import announcing, forecast, runs
-from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials.jobs import Workers
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Tuning, read_ranges
@@ -30,17 +31,13 @@ DUELS = "duels"
 
 @dataclass(frozen=True)
 class Part:
-    """A duel of a study, begun: its `label` in text, its own settings where it was `tuned`."""
+    """A duel of a study, begun: its `label` in text, its own settings where it was `tuned`, who is told of it."""
 
     label: str
     planned: PlannedDuel
     begun: Begun
     tuned: Tuning | None
-
-    @property
-    def folder(self) -> str:
-        """Its run's folder in that of the study, the same whatever other duels there are."""
-        return f"{DUELS}/{_slug(self.label)}-{typed.digest(typed.plain(self.planned.experiment))[:8]}"
+    progress: Logged
 
 
 def study(
@@ -50,21 +47,24 @@ def study(
     progress: Progress | None = None,
     workers: Workers | None = None,
     strict: bool = False,
+    loggers: Collection[str] = (),
 ) -> tuple[StudyResults, Path]:
     """Trains what the store lacks of all duels, and writes a run's folder for each, and above them study.html and
     study.json.
 
     `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before any trial is trained; then the
-    trials of all are trained by `workers`, as one. The same call goes on where it was interrupted. `strict` as in
-    `compare`. Returns what it found, and the page. Raises `InputError`, `AuditFailed`.
+    trials of all are trained by `workers`, as one. The same call goes on where it was interrupted. `strict` and
+    `loggers` as in `compare`. Returns what it found, and the page. Raises `InputError`, `AuditFailed`.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
     require_writable(folder)
-    parts = begun(planned, store, progress, workers, strict)
+    parts = begun(planned, folder, store, progress, workers, strict, loggers)
     found = survey(planned, parts, store, progress, workers)
-    jobs = [job for part in parts for job in _jobs(part, progress)]
+    for part in parts:
+        part.progress.begins(part.begun.folder)
+    jobs = [job for part in parts for job in part.begun.jobs(part.progress)]
     expected = {f"{duel.label}: {trial.title}": trial.seconds for duel, trial in found.first() if not trial.stored}
     for text in words.sentences(found):
         progress.say(text)
@@ -72,12 +72,13 @@ def study(
         records = dict(zip((job.key for job in jobs), workers.run(jobs, store), strict=True))
     duels = []
     for part in progress.track(parts, "duels", len(parts)):
-        labelled = Labelled(progress, part.label)
         trained = [records[trial.key] for trial in part.begun.trials]
-        run = conclude(part.begun, trained, folder / part.folder, store, labelled, part.tuned, workers)
+        run = conclude(part.begun, trained, store, part.progress, part.tuned, workers)
+        part.progress.ends(run, store)
         part.begun.prepared.let_go()
         values = {name: shown(value) for name, value in part.planned.values.items() if name != "dataset"}
-        duels.append(Duel(part.folder, planned.dataset_of(part.planned), values, run.results))
+        place, dataset = run.out.relative_to(folder).as_posix(), planned.dataset_of(part.planned)
+        duels.append(Duel(place, dataset, values, run.results))
     margin = max(part.planned.experiment.equivalence_margin for part in parts)
     concluded = results.conclude(planned.name, duels, margin)
     with files.locked(folder / runs.LOCK, lambda: progress.say(f"another process is writing {folder}; waiting")):
@@ -98,30 +99,39 @@ def plan(
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
-    parts = begun(replace(planned, tuning=None), store, progress, workers, strict)
+    parts = begun(replace(planned, tuning=None), Path(), store, progress, workers, strict)
     return survey(planned, parts, store, progress, workers)
 
 
-def begun(planned: Study, store: Store, progress: Progress, workers: Workers, strict: bool = False) -> list[Part]:
-    """Every duel of a study, begun; tuned first, where the study asks for that and there are `workers` to do it.
-
-    Duels on the same images share them. Raises `InputError` naming the duel.
+def begun(
+    planned: Study,
+    out: Path,
+    store: Store,
+    progress: Progress,
+    workers: Workers,
+    strict: bool = False,
+    loggers: Collection[str] = (),
+) -> list[Part]:
+    """Every duel of a study, begun, its run to be written below `out`; tuned first by `workers`, where the study asks
+    for that. Duels on the same images share them. Raises `InputError` naming the duel.
     """
     known: dict[str, Prepared] = {}
     ranges = planned.tuning and planned.tuning.ranges
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, experiment, tuned = planned.label(duel), duel.experiment, None
-        labelled = Labelled(progress, label)
+        told = Logged(Labelled(progress, label), loggers)
+        # The same whatever other duels there are.
+        folder = out / DUELS / f"{_slug(label)}-{typed.digest(typed.plain(experiment))[:8]}"
         with naming(label):
             if planned.tuning is not None:
                 drawn = read_ranges(Path(ranges)) if ranges else None
-                tuned = tune(experiment, planned.tuning.trials, drawn, store, labelled, workers)
+                tuned = tune(experiment, planned.tuning.trials, drawn, store, told, workers)
                 experiment = tuned.experiment
-            its = begin(experiment, None, store, labelled, strict)
+            its = begin(experiment, folder, store, told, strict)
         same = typed.digest([its.prepared.fingerprint, its.prepared.preprocessing.described()])
         shared = known.setdefault(same, its.prepared)
-        parts.append(Part(label, duel, replace(its, prepared=shared), tuned))
+        parts.append(Part(label, duel, replace(its, prepared=shared), tuned, told))
     return parts
 
 
@@ -146,10 +156,6 @@ def _shape(trial: Trial) -> str:
     settings = {name: getattr(experiment, name) for name in ("augmentation", "optimizer", "images_a_step")}
     of = [card.contender, typed.plain(card.network), card.image_shape, card.num_steps, card.encoding, settings]
     return typed.digest([*of, len(trial.split.train), len(card.classes), experiment.first_steps])
-
-
-def _jobs(part: Part, progress: Progress) -> list[Job]:
-    return part.begun.jobs(Labelled(progress, part.label))
 
 
 def require_writable(folder: Path) -> None:

@@ -796,7 +796,8 @@ def refused(desk, *arguments):
         (["fashion-mnist-mini", "--folds", "3"], "folds: fashion-mnist-mini has a test set of its own"),
         (["digits", "--group-by", "(a)"], "group_by: digits has no files to group by"),
         (["socofing", "--group-by", "(a)"], "group_by: socofing is grouped by person as it is"),
-        (["digits", "--device", "gpu"], "device 'gpu'"),
+        (["digits", "--device", "gpu"], "device must be auto, cpu, cuda, cuda:N, mps or xpu"),
+        (["digits", "--device", "xpu:7"], "no Intel GPU here"),
         (["digits", "--precision", "16"], "precision '16'"),
         (["digits", "--ranges", "r.toml"], "give --tune N as well"),
         (["digits", "--tune", "2", "--ranges", "r.toml"], "r.toml: no such file"),
@@ -1141,3 +1142,14 @@ def test_a_second_ctrl_c_ends_at_once():
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert stderr == ""
+
+
+def test_loggers_are_told_of_a_run(desk):
+    out = desk / "logged"
+    result = spikeduel("train", "digits", *QUICKEST, "--contender", "dense-snn", "--out", out, "--logger", "csv")
+    assert result.exit_code == 0, result.output
+    assert len((out / "logs" / "epochs.csv").read_text().splitlines()) == 2
+    assert "dense-snn, seed 0" in (out / "logs" / "trials.csv").read_text()
+    refused = spikeduel("compare", "digits", *QUICKEST, "--logger", "csv", "--logger", "wandb")
+    assert refused.exit_code == 2
+    assert "unknown logger 'wandb'" in refused.stderr

@@ -362,3 +362,14 @@ def test_elsewhere_the_system_is_asked(system: Path, monkeypatch: pytest.MonkeyP
     assert loader.available_memory() == 30 * 4096
     monkeypatch.delattr(os, "sysconf")
     assert loader.available_memory() == loader.UNKNOWN
+
+
+def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, device, non_blocking: asked.append(non_blocking) or self)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    batch = torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64), np.arange(2)
+    for kind, waits in (("cuda:1", False), ("mps", True), ("xpu", True)):
+        list(on_device([batch], torch.device(kind)))
+        assert asked == [not waits] * 2
+        asked.clear()

@@ -134,7 +134,7 @@ def powercap(tmp_path):
 
 
 def test_each_package_is_counted_once(powercap):
-    found = counters("cpu", powercap.folder)
+    found = counters(torch.device("cpu"), powercap.folder)
     assert [(each.source, each.read()) for each in found] == [("rapl", 1.0), ("rapl", 4.0)]
     powercap("intel-rapl:0", "package-0", 3_500_000)
     assert found[0].since(1.0) == 2.5
@@ -145,10 +145,10 @@ def test_each_package_is_counted_once(powercap):
 
 def test_what_one_may_not_read_or_is_not_there_is_no_counter(powercap, tmp_path):
     (powercap.folder / "intel-rapl:1" / "energy_uj").unlink()
-    assert counters("cpu", powercap.folder) == []
-    assert counters("cpu", tmp_path / "none") == []
+    assert counters(torch.device("cpu"), powercap.folder) == []
+    assert counters(torch.device("cpu"), tmp_path / "none") == []
     powercap("intel-rapl:1", "package-1", "<damaged>")
-    assert counters("cpu", powercap.folder) == []
+    assert counters(torch.device("cpu"), powercap.folder) == []
 
 
 def test_a_gpu_is_found_by_its_identity(monkeypatch):
@@ -170,7 +170,7 @@ def test_a_gpu_is_found_by_its_identity(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", fake)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="abc"))
-    (found,) = counters("cuda")
+    (found,) = counters(torch.device("cuda"))
     assert found.source == "nvml"
     assert found.since(found.read()) == 2.5
 
@@ -178,9 +178,9 @@ def test_a_gpu_is_found_by_its_identity(monkeypatch):
         raise NVMLError("not supported")
 
     fake.nvmlDeviceGetTotalEnergyConsumption = refuses
-    assert counters("cuda") == []
+    assert counters(torch.device("cuda")) == []
 
 
 def test_without_the_package_a_gpu_does_not_tell(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert counters("cuda") == []
+    assert counters(torch.device("cuda")) == []

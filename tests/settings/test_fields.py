@@ -5,6 +5,7 @@ import pytest
 from spikeduel.settings.fields import (
     Count,
     DeclaredFamily,
+    Device,
     Fraction,
     NotNegative,
     Positive,
@@ -32,6 +33,7 @@ Colour = Literal["red", "green", "blue"]
         (NotNegative, "a number of at least 0"),
         (Fraction, "a number from 0 to 1"),
         (tuple[DeclaredFamily, ...], "a list of CONTENDER=snn|cnn|ann"),
+        (Device, "auto, cpu, cuda, cuda:N, mps or xpu"),
     ],
 )
 def test_values_in_words(kind, words):
@@ -91,3 +93,11 @@ def test_long_values_are_cut_in_errors():
     with pytest.raises(InputError) as error:
         checked("name", "x" * 10_000, int)
     assert len(str(error.value)) < 200
+
+
+def test_devices_may_be_numbered():
+    for name in ("auto", "cpu", "cuda", "cuda:1", "mps", "xpu:12"):
+        assert checked("device", name, Device) == name
+    for name in ("gpu", "cuda:", "cuda:one", "cpu:0", "auto:1", "cuda:1\n", "rocm"):
+        with pytest.raises(InputError, match="device must be auto, cpu, cuda, cuda:N, mps or xpu, not"):
+            checked("device", name, Device)

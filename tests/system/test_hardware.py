@@ -7,13 +7,62 @@ import torch
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import Compute
+from spikeduel.system.registry import GPUS
 
 
-def test_no_gpu_is_said(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+@pytest.fixture
+def gpus(monkeypatch):
+    """How many GPUs of each kind torch is made to find."""
+    present = dict.fromkeys(GPUS, 0)
+    monkeypatch.setattr(hardware, "num_gpus", present.__getitem__)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    hardware.has_bf16.cache_clear()
+    yield present
+    hardware.has_bf16.cache_clear()
+
+
+def test_a_gpu_that_is_not_there_is_said(gpus):
     assert hardware.resolve("auto").device == hardware.resolve("cpu").device == "cpu"
-    with pytest.raises(InputError, match="--device cuda: torch finds no CUDA GPU"):
-        hardware.resolve("cuda")
+    for asked, expected in (
+        ("cuda", "no CUDA GPU here"), ("mps", "no Apple GPU here"), ("xpu:1", "no Intel GPU here")
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=rf"--device {asked}: torch .* finds {expected}\. Use --device cpu"):
+            hardware.resolve(asked)
+    gpus |= {"cuda": 2, "xpu": 1}
+    with pytest.raises(InputError, match="2 CUDA GPUs here: cuda:0, cuda:1"):
+        hardware.resolve("cuda:2")
+    with pytest.raises(InputError, match="1 Intel GPU here: xpu:0"):
+        hardware.resolve("xpu:1")
+
+
+def test_auto_takes_a_gpu_that_has_kernels(gpus):
+    gpus |= {"xpu": 1, "mps": 1}
+    assert hardware.resolve("auto").device == "cpu"
+    # Whether bfloat16 is faster on these has not been measured.
+    assert [hardware.resolve(kind) for kind in ("xpu", "mps")] == [Compute("xpu", "32"), Compute("mps", "32")]
+    gpus["cuda"] = 2
+    assert hardware.resolve("auto") == Compute("cuda", "bf16")
+    assert hardware.resolve("cuda:1") == Compute("cuda:1", "bf16")
+    assert hardware.resolve("cuda:1").kind == "cuda"
+
+
+def test_gpus_are_counted_as_torch_does():
+    assert {kind: hardware.num_gpus(kind) for kind in GPUS} == {
+        "cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count(), "mps": torch.mps.device_count()
+    }  # fmt: skip
+
+
+def test_sums_are_as_wide_as_the_device_has():
+    assert hardware.widest(torch.device("cuda:1")) == hardware.widest(torch.device("cpu")) == torch.float64
+    assert hardware.widest(torch.device("mps")) == hardware.widest(torch.device("xpu")) == torch.float32
+
+
+def test_what_a_gpu_is_called_is_its_own_name(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU called {device}")
+    assert hardware.environment(Compute("cuda:1"))["gpu"] == "the GPU called cuda:1"
+    # Times and trials are of a kind of device; which one it was, the name says.
+    assert hardware.environment(Compute("cuda:1"))["device"] == "cuda"
+    assert hardware.environment(Compute("mps"))["gpu"] is None
 
 
 @pytest.mark.parametrize(
@@ -88,6 +137,6 @@ def test_freed_memory_is_kept_and_given_back():
 
 def test_float32_on_a_gpu_is_not_tf32():
     before = torch.backends.cudnn.allow_tf32
-    with hardware.Compute("cuda", "32").autocast():
+    with hardware.Compute("cuda:1", "32").autocast():
         assert not torch.backends.cudnn.allow_tf32
     assert torch.backends.cudnn.allow_tf32 == before

@@ -99,7 +99,7 @@ def planned(key, title):
     """As much of a trial as its timing needs."""
     card, split = SimpleNamespace(contender=key, title=title), SimpleNamespace(test=np.arange(20))
     own = SimpleNamespace(own_code=())
-    return SimpleNamespace(key=key, card=card, settings={"device": "cpu"}, experiment=own, split=split)
+    return SimpleNamespace(key=key, card=card, device="cpu", experiment=own, split=split)
 
 
 def take(trials, images, store, progress):

@@ -155,6 +155,18 @@ def test_what_concerns_everyone_changes_every_key(other, small):
     assert all(before[name] != after[name] for name in before)
 
 
+def test_which_gpu_of_several_it_is_changes_no_key(small, monkeypatch):
+    monkeypatch.setattr(hardware, "num_gpus", lambda kind: 2)
+    small = replace(small, precision="32")
+    on = {name: keys(replace(small, device=name)) for name in ("cpu", "cuda", "cuda:1", "xpu", "xpu:0", "mps")}
+    assert on["cuda"] == on["cuda:1"]
+    assert on["xpu"] == on["xpu:0"]
+    assert len({tuple(its.values()) for its in on.values()}) == 4
+    prepared = data.load(small)
+    (first, *_) = planning.plan(replace(small, device="cuda:1"), prepared, data.split(prepared, small))
+    assert (first.device, first.settings["device"]) == ("cuda:1", "cuda")
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -27,7 +27,7 @@ LENGTH = ("epochs", "minutes", "equal")
     *("dataset", "recipe", "contenders", "pretrained", "family", "encoding", "num_steps", "seeds", *LENGTH),
     *("controls", "convert"),
     *("robustness", "optimism", "experiment_file", "assignments", "tune", "ranges"),
-    *(*DATA, "strict", *MACHINE, *WORKERS, *OUTPUT),
+    *(*DATA, "strict", *MACHINE, *WORKERS, "loggers", *OUTPUT),
     epilog="Examples: spikeduel compare · spikeduel compare fashion-mnist --seeds 6",
 )
 def compare(given: Given, tune: int | None = None, ranges: Path | None = None, strict: bool = False) -> None:
@@ -99,7 +99,7 @@ def tune(given: Given, trials: int = 10, ranges: Path | None = None, out: Path |
 @command(
     *("dataset", "contenders", "pretrained", "family", "recipe", "encoding", "num_steps", "seeds", *LENGTH),
     *("experiment_file", "assignments"),
-    *(*DATA, *MACHINE, *WORKERS, *OUTPUT),
+    *(*DATA, *MACHINE, *WORKERS, "loggers", *OUTPUT),
     required=("dataset", "contenders"),
     epilog="Example: spikeduel train fashion-mnist --contender dense-snn --encoding direct",
 )
@@ -109,7 +109,7 @@ def train(given: Given) -> None:
 
 
 @command(
-    *("strict", *WORKERS, *OUTPUT),
+    *("strict", *WORKERS, "loggers", *OUTPUT),
     epilog="Examples: spikeduel study study.toml --dry-run · spikeduel study study.toml --jobs 8",
 )
 def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False) -> None:
@@ -141,7 +141,9 @@ def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = No
             found = studying.plan(planned, given.store, given.progress(on_stderr=True), workers, strict)
             print_json(found) if given.as_json else answers.survey_told(found)
             return
-        results, page = studying.study(planned, out, given.store, given.progress(), workers, strict)
+        results, page = studying.study(
+            planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
+        )
     print_json(results) if given.as_json else answers.study_told(results, page)
     if any(duel.failed for duel in results.duels):
         raise typer.Exit(3)
@@ -281,7 +283,9 @@ def _compare(experiment: "Experiment", given: Given, strict: bool = False, tuned
     from spikeduel.comparing import compare
 
     with _workers(given) as workers:
-        found = compare(experiment, given.out, given.store, given.progress(), strict, tuned, workers)
+        found = compare(
+            experiment, given.out, given.store, given.progress(), strict, tuned, workers, given.loggers or ()
+        )
     if given.as_json:
         print_json(found.document())
     else:

@@ -57,6 +57,8 @@ _SHARED = """Args:
         on this machine. Data go there, and trained models come back. Comes with: pip install 'spikeduel[cluster]'
     threads (--threads N, Machine): Threads that a trial computes with. (Default: all cores; with --jobs its share; with
         --ray 1)
+    loggers (--logger tensorboard|mlflow|csv, Output): Log the curves as it trains, then settings, results and figures:
+        tensorboard and csv in the run's folder logs/, mlflow where MLFLOW_TRACKING_URI says; repeatable.
     quiet (--quiet -q, Output): No progress.
     verbose (--verbose -v, Output): A line for every epoch, and at the end all that the report says, as text.
     model (MODEL): A .safetensors file from a run's models/ folder, or the name of a network that comes with the
@@ -89,6 +91,7 @@ class Given:
     jobs: int | None = None
     ray: str | None = None
     threads: int | None = None
+    loggers: list[str] | None = None
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False

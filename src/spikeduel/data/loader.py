@@ -138,11 +138,15 @@ def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, Non
 
 
 def on_device(batches: "Iterable[tuple[Tensor, Tensor, np.ndarray]]", device: "torch.device") -> "Batches":
-    """`batches` with images and labels on `device`; a GPU takes them from pinned memory, and nobody waits for that."""
+    """`batches` with images and labels on `device`; CUDA takes them from pinned memory, and nobody waits for that.
+
+    Others are waited for: on Apple's GPUs, what is not arrives with wrong numbers (pytorch/pytorch#139550).
+    """
+    on_cuda = device.type == "cuda"
     for images, labels, indices in batches:
-        if device.type == "cuda" and images.device.type == "cpu":
+        if on_cuda and images.device.type == "cpu":
             images, labels = images.pin_memory(), labels.pin_memory()
-        yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True), indices
+        yield images.to(device, non_blocking=on_cuda), labels.to(device, non_blocking=on_cuda), indices
 
 
 def share_memory(num_processes: int) -> None:

@@ -20,7 +20,7 @@ import torch
 from spikeduel.networks.model_files import load_model
 from spikeduel.networks.models import Model
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import peak_memory_bytes
+from spikeduel.system.hardware import peak_gpu_memory_bytes, peak_memory_bytes
 
 POWERCAP = Path("/sys/class/powercap")
 
@@ -39,14 +39,16 @@ class EnergyCounter:
         return taken + self.wraps_at if taken < 0 else taken
 
 
-def counters(device: str, folder: Path = POWERCAP) -> list[EnergyCounter]:
+def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
     """The counters that tell what work on `device` takes; empty where this machine does not tell.
 
     "cuda": the GPU's own, by NVML (GPUs since Volta; needs the package nvidia-ml-py). "cpu": one for each processor
     package, by Intel's RAPL as Linux shows it in `folder`, which many systems let only root read. Both count all that
     happens there meanwhile, idling included.
     """
-    return _of_gpu() if device == "cuda" else _of_processors(folder)
+    if device.type == "cuda":
+        return _of_gpu(device)
+    return _of_processors(folder) if device.type == "cpu" else []
 
 
 def _of_processors(folder: Path) -> list[EnergyCounter]:
@@ -67,7 +69,7 @@ def _joules(path: Path) -> float:
     return int(path.read_text(encoding="utf-8")) / 1e6
 
 
-def _of_gpu() -> list[EnergyCounter]:
+def _of_gpu(device: torch.device) -> list[EnergyCounter]:
     try:
         import pynvml
     except ImportError:
@@ -75,7 +77,7 @@ def _of_gpu() -> list[EnergyCounter]:
     try:
         pynvml.nvmlInit()
         # By its identity: NVML counts GPUs that CUDA_VISIBLE_DEVICES hides from torch.
-        identity = f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+        identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
         gpu: Any = pynvml.nvmlDeviceGetHandleByUUID(identity)
         pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
     except (pynvml.NVMLError, AttributeError, RuntimeError):
@@ -112,7 +114,7 @@ def main(begun: float, imported: float) -> None:
     memory = {"first_answer": peak_memory_bytes()}
     found = timed(model, images)
     memory[f"batch_{BATCH_SIZES[-1]}"] = peak_memory_bytes()
-    memory["gpu"] = torch.cuda.max_memory_allocated() if model.device.type == "cuda" else None
+    memory["gpu"] = peak_gpu_memory_bytes(model.device)
     start_up = {f"{name}_seconds": seconds for name, seconds in {**parts, "total": sum(parts.values())}.items()}
     with document:
         json.dump({"precision": model.precision, **found, "start_up": start_up, "peak_memory_bytes": memory}, document)
@@ -126,7 +128,7 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     """
     times: dict[int, dict[str, Any]] = {}
     for size in BATCH_SIZES:
-        meters = counters(model.device.type) if size == BATCH_SIZES[-1] else []
+        meters = counters(model.device) if size == BATCH_SIZES[-1] else []
         before = [meter.read() for meter in meters]
         batches = [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
         milliseconds, calls = repeated(model.predict, batches)

@@ -178,7 +178,7 @@ def ask(
         for images, labels, indices in _in_pieces(batches, model.images_at_once):
             x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
             output = counting.run(x, len(images)) if counting else model.run(x)
-            loss += readout.loss(output, labels.to(model.device)).double().cpu() * len(labels)
+            loss += readout.loss(output, labels.to(model.device)).cpu().double() * len(labels)
             truth.append(labels)
             tied.append(readout.ties(output).cpu())
             if stepwise is None:

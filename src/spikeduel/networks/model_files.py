@@ -71,7 +71,7 @@ def load_model(
             card = _card((file.metadata() or {}).get("spikeduel"))
             shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         _require_fitting(card, shapes, own_code)
-        weights = load_file(path, device=str(device))
+        weights = load_file(path)
         with torch.random.fork_rng():
             module = build(card).to(device)
         _require_usable(module, weights, card)

@@ -29,6 +29,8 @@ from spikeduel.system.registry import Family
 
 MOST_IMAGES, MOST_VALUES = 256, 2**28
 """Images answered at once, and numbers in the largest of their layers over all time steps (1 GiB)."""
+CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
+"""Where networks keep the channels of a pixel side by side."""
 Size = Annotated[int, Meta(gt=0)]
 Steps = Annotated[int, Meta(ge=1, le=100_000)]
 """A number of time steps."""
@@ -114,8 +116,10 @@ class Model:
     def __init__(
         self, module: nn.Module, card: ModelCard, precision: Precision = "32", file: Path | None = None
     ) -> None:
-        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view().
-        as_is = card.foreign is not None
+        # Convolutions are faster, and neurons do not mind; a foreign network may, which calls view(). On Apple's GPUs
+        # a batch norm has wrong gradients then (pytorch/pytorch#175189).
+        lies_on = {each.device.type for each in module.parameters()}
+        as_is = card.foreign is not None or not lies_on <= CHANNELS_LAST_ON
         self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.card = card
         self.precision = precision

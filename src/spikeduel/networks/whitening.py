@@ -24,7 +24,7 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     sides = first.kernel_size
     if any(own < side for own, side in zip(images.shape[2:], sides, strict=True)):
         return
-    pixels = images[:MOST_IMAGES].to(first.weight.device).float() / 255
+    pixels = images[:MOST_IMAGES].cpu().float() / 255  # as not every device finds eigenvectors
     patches = F.unfold(pixels, sides, stride=sides).movedim(1, 2).flatten(0, 1)
     values, directions = torch.linalg.eigh(torch.cov(patches.T))
     if not values[-1] > 0:  # NaN of a single patch
@@ -33,5 +33,5 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     filters = (directions * scales).T.flip(0)  # the widest first
     both = torch.stack([filters, -filters], 1).flatten(0, 1)[: len(first.weight)]
     # As large as what a convolution begins with: batch norm takes the scale away, and weight decay does not.
-    both *= first.weight.norm() / len(first.weight) ** 0.5 / both.norm(dim=1).mean()
+    both *= first.weight.norm().cpu() / len(first.weight) ** 0.5 / both.norm(dim=1).mean()
     first.weight[: len(both)] = both.view(-1, *first.weight.shape[1:])

@@ -11,6 +11,7 @@ from spikeduel.settings.fields import (
     Change,
     Count,
     DeclaredFamily,
+    Device,
     Fraction,
     Million,
     NotNegative,
@@ -233,9 +234,7 @@ class Experiment:
     recording_change: Annotated[Change, Meta(title="none or a change"), about(
         "Recordings: none, or time collapsed, reversed, shuffled or redrawn, or polarities merged.",
     )] = "none"
-    alterations: Annotated[tuple[Literal["Easy", "Medium", "Hard"], ...], about(
-        "SOCOFing's altered images to use.",
-    )] = ("Easy",)
+    alterations: Annotated[tuple[Literal["Easy", "Medium", "Hard"], ...], about("SOCOFing's alterations.")] = ("Easy",)
     near_duplicate_ratio: Annotated[float, Meta(gt=0.0, le=1.0), data(
         "Audit: near-duplicates are images nearer than this share of the usual distance.", metavar="SHARE",
         option="--near",
@@ -254,7 +253,7 @@ class Experiment:
         "the store holds without these files is trained again, to the same numbers.", option="--optimism",
     )] = False
 
-    device: Annotated[Literal["auto", "cpu", "cuda"], machine("Where to compute.")] = "auto"
+    device: Device = "auto"
     precision: Annotated[Literal["auto", "32", "bf16"], machine(
         "Precision of training's matrix products and convolutions. auto: bf16 where the hardware has it, else 32.",
         "What is judged, and `predict`, are in float32 in any case.",

@@ -11,7 +11,7 @@ from msgspec import Meta, inspect
 
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown, visible
-from spikeduel.system.registry import FAMILIES
+from spikeduel.system.registry import FAMILIES, GPUS
 
 LONGEST = 4096
 """Characters of a setting that is text."""
@@ -72,6 +72,22 @@ def about(meaning: str, details: str = "", **rest: Any) -> Meta:
 
 duel, data, machine = (partial(about, panel=panel) for panel in (DUEL, DATA, MACHINE))
 """`about` for a setting that has an option, in the panel of this name."""
+
+
+Device = Annotated[
+    Annotated[
+        str,
+        Meta(
+            pattern=rf"^(auto|cpu|({'|'.join(GPUS)})(:[0-9]{{1,3}})?)\Z",
+            title="auto, cpu, cuda, cuda:N, mps or xpu",
+        ),
+    ],
+    machine(
+        "Where to compute. auto: a CUDA GPU where there is one, else the CPU.",
+        "Apple's mps and Intel's xpu are used where they are named: nobody has run them yet (docs/devices.md).",
+        metavar="auto|cpu|cuda|cuda:N|mps|xpu",
+    ),
+]
 
 
 def setting_of(kind: Any) -> Setting:

@@ -5,7 +5,7 @@ import random
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 
 import numpy as np
 import torch
@@ -111,13 +111,22 @@ def seeded(seed: int) -> Iterator[None]:
     from its seed, so that no state of a generator has to be saved. A generator that an object holds is out of reach.
     """
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 (what others draw from)
-    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()):
+    put_back = [
+        partial(module.set_rng_state, module.get_rng_state(number), number)
+        for module in (torch.cuda, torch.xpu)
+        for number in range(module.device_count() if module.is_initialized() else 0)
+    ]
+    if torch.backends.mps.is_available():
+        put_back.append(partial(torch.mps.set_rng_state, torch.mps.get_rng_state()))
+    with torch.random.fork_rng(()):
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
         try:
             yield
         finally:
+            for each in put_back:
+                each()
             random.setstate(of_python)
             np.random.set_state(of_numpy)  # noqa: NPY002
 

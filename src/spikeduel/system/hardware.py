@@ -17,6 +17,7 @@ import torch
 
 from spikeduel.system import processes
 from spikeduel.system.errors import InputError
+from spikeduel.system.registry import GPUS
 
 Precision = Literal["32", "bf16"]
 FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
@@ -26,16 +27,23 @@ CPU_INFO = Path("/proc/cpuinfo")
 
 @dataclass(frozen=True)
 class Compute:
-    """A device ("cpu" or "cuda") and a precision ("32", or "bf16": matrix products and convolutions in bfloat16)."""
+    """A device ("cpu", or one of `GPUS`, perhaps numbered as in "cuda:1") and a precision ("32", or "bf16": matrix
+    products and convolutions in bfloat16).
+    """
 
     device: str = "cpu"
     precision: Precision = "32"
 
+    @property
+    def kind(self) -> str:
+        """What the device is, whatever its number: results depend on that alone."""
+        return self.device.partition(":")[0]
+
     def autocast(self) -> AbstractContextManager[Any]:
         """Within, torch computes in this precision; weights stay float32."""
-        if self.device == "cuda" and self.precision == "32":
+        if self.kind == "cuda" and self.precision == "32":
             return _without_tf32()
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(self.kind, torch.bfloat16, enabled=self.precision == "bf16")
 
 
 @contextmanager
@@ -53,22 +61,40 @@ def _without_tf32() -> Iterator[None]:
 def resolve(device: str = "auto", precision: str = "auto") -> Compute:
     """What `device` and `precision` mean on this machine.
 
-    `auto` is a GPU where there is one, and bfloat16 where the device has it in hardware; float32 elsewhere, where
-    bfloat16 would be slower. Raises `InputError` where CUDA is asked for and absent.
+    `auto` is a CUDA GPU where there is one, else the CPU: other GPUs have no kernels of ours, and are used where they
+    are named. It is bfloat16 where the device is known to have it in hardware; float32 elsewhere, where bfloat16 could
+    be slower. Raises `InputError` for a device that torch does not find, and says which it finds.
     """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch finds no CUDA GPU here. Use --device cpu, or auto.")
-    resolved = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-    wants_bf16 = has_bf16(resolved) if precision == "auto" else precision == "bf16"
-    return Compute(resolved, "bf16" if wants_bf16 else "32")
+    if device == "auto":
+        device = "cuda" if num_gpus("cuda") else "cpu"
+    kind, _, number = device.partition(":")
+    if kind in GPUS and int(number or 0) >= (found := num_gpus(kind)):
+        names = ", ".join(f"{kind}:{each}" for each in range(found))
+        listed = f"{found} {GPUS[kind]}{'s' * (found > 1)} here: {names}" if found else f"no {GPUS[kind]} here"
+        raise InputError(f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or auto.")
+    wants_bf16 = has_bf16(kind) if precision == "auto" else precision == "bf16"
+    return Compute(device, "bf16" if wants_bf16 else "32")
+
+
+def num_gpus(kind: str) -> int:
+    """How many GPUs of one of the kinds of `GPUS` torch finds here."""
+    return int(torch.get_device_module(kind).device_count())
 
 
 @cache
-def has_bf16(device: str) -> bool:
-    """Whether `device` multiplies matrices of bfloat16 in hardware: AMX or AVX512-BF16, tensor cores."""
-    if device == "cuda":
+def has_bf16(kind: str) -> bool:
+    """Whether a kind of device is known to multiply matrices of bfloat16 in hardware: AMX or AVX512-BF16, tensor cores.
+
+    Of Apple's and Intel's GPUs nobody has measured whether that is faster there.
+    """
+    if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(cpu_features() & {"avx512_bf16", "amx_bf16"})
+    return kind == "cpu" and bool(cpu_features() & {"avx512_bf16", "amx_bf16"})
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """In what sums are taken on `device`: float64, which Apple's GPUs and some of Intel's do not have."""
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
 @cache
@@ -124,6 +150,18 @@ def peak_memory_bytes() -> int | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def peak_gpu_memory_bytes(device: torch.device) -> int | None:
+    """The most memory that this process has held on a GPU; None on the CPU, and where torch does not say (Apple's)."""
+    ask = getattr(torch.get_device_module(device), "max_memory_allocated", None)
+    return None if device.type == "cpu" or ask is None else int(ask(device))
+
+
+def _gpu_name(device: str) -> str | None:
+    """As its maker calls it; None on the CPU, and where torch does not say (Apple's)."""
+    ask = getattr(torch.get_device_module(device), "get_device_name", None)
+    return None if device == "cpu" or ask is None else str(ask(device))
+
+
 def environment(compute: Compute) -> dict[str, Any]:
     """What a measurement depends on: versions, processor, threads, processes, device and precision."""
     return {
@@ -136,8 +174,8 @@ def environment(compute: Compute) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "processes": processes.count(),
-        "gpu": torch.cuda.get_device_name() if compute.device == "cuda" else None,
-        "device": compute.device,
+        "gpu": _gpu_name(compute.device),
+        "device": compute.kind,
         "precision": compute.precision,
     }
 

@@ -39,6 +39,9 @@ class Progress:
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
         """A trial has trained another epoch: validation accuracy after each so far, of `num_epochs` at most."""
 
+    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """All that is known of each epoch so far of a trial that trains, or was found: numbers by their names."""
+
     def finished(self, title: str, text: str) -> None:
         """A trial is finished; `text` says how that went, empty where it was there before."""
 
@@ -65,6 +68,10 @@ class Labelled(Progress):
         """See `Progress.epoch`."""
         self.inner.epoch(f"{self.label}: {title}", accuracies, num_epochs)
 
+    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """See `Progress.curve`."""
+        self.inner.curve(f"{self.label}: {title}", epochs)
+
     def finished(self, title: str, text: str) -> None:
         """See `Progress.finished`."""
         self.inner.finished(f"{self.label}: {title}", text)
@@ -87,6 +94,10 @@ class Relayed(Progress):
     def epoch(self, title: str, accuracies: Sequence[float], num_epochs: int) -> None:
         """See `Progress.epoch`."""
         self.send("epoch", (title, list(accuracies), num_epochs))
+
+    def curve(self, title: str, epochs: Sequence[Mapping[str, float]]) -> None:
+        """See `Progress.curve`."""
+        self.send("curve", (title, [dict(epoch) for epoch in epochs]))
 
     def finished(self, title: str, text: str) -> None:
         """See `Progress.finished`."""

@@ -14,6 +14,9 @@ Family = Literal["snn", "cnn", "ann"]
 """What a network is: "snn" spikes; "cnn" does not, and convolves; "ann" does neither."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
+GPUS = {"cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
+"""What can compute beside "cpu", as torch calls it and as people do."""
+
 LIBRARIES = ("torchvision", "timm")
 """Before a colon, these name a library whose networks are taken by their names, and no module of one's own."""
 

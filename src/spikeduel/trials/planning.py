@@ -50,6 +50,11 @@ class Trial:
         return key_of(self.settings)
 
     @property
+    def device(self) -> str:
+        """Where it is computed on this machine. Its key knows only the kind, so that any of several GPUs finds it."""
+        return hardware.resolve(self.experiment.device).device
+
+    @property
     def twin(self) -> str | None:
         """The key of the trial whose trained weights it starts from, or whose answers it learns from."""
         twin: dict[str, str] | None = self.settings.get("twin")
@@ -72,7 +77,7 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     of: dict[str, Any] = {"fingerprint": prepared.fingerprint, "split": hashlib.sha256(b"|".join(indices)).hexdigest()}
     if split.fold is not None:
         of["fold"] = split.fold
-    common = {"data": of, "device": compute.device, "numerics_version": NUMERICS_VERSION}
+    common = {"data": of, "device": compute.kind, "numerics_version": NUMERICS_VERSION}
     planned = []
     for contender in experiment.contenders:
         own = experiment.for_contender(contender)

@@ -33,6 +33,8 @@ from spikeduel.trials.store import AskedImages, Store, TrialRecord
 
 LOCK = ".lock"
 """The file in a run's folder that its writer locks."""
+LOGS = "logs"
+"""Where in a run's folder its logs lie: while it trains they are all that is there."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def time_answers(
     # Two that time answers at once would time each other; the second one finds what the first took.
     with files.locked(store.root / "latency.lock", lambda: progress.say("another process is timing answers; waiting")):
         known = {each.key: store.measure(each.key, "latency", Latency) for each in timed}
-        here = latency.machine(timed[0].settings["device"])
+        here = latency.machine(timed[0].device)
         if all(
             found
             and structs.replace(found.machine, load_average=here.load_average) == here
@@ -116,7 +118,7 @@ def time_answers(
             return {key: found for key, found in known.items() if found}
         taken = {}
         for each in progress.track(timed, "timing answers", len(timed)):
-            path, device = store.model_path(each.key), each.settings["device"]
+            path, device = store.model_path(each.key), each.device
             found = taken[each.key] = latency.latency(path, images, device, each.experiment.own_code)
             if found.one_image is None:
                 progress.say(f"  {each.card.title}: not timed, {found.reasons['process']}")
@@ -229,7 +231,7 @@ def require_writable(out: Path | str | None, dataset: str | None = None) -> None
             raise InputError(f"{folder}: holds a run on other data ({before}). Choose another --out, or remove it.")
         return
     # A process that was killed while it wrote its first file leaves these.
-    if any(path.name != LOCK and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
+    if any(path.name not in (LOCK, LOGS) and not fnmatch(path.name, ".*.part") for path in folder.iterdir()):
         raise InputError(f"{folder}: holds other things than a run. Choose a new folder, or one that a run made.")
 
 

@@ -45,6 +45,12 @@ class TrialRecord(typed.Frozen):
     model_digest: str | None = None
 
     @property
+    def curve(self) -> list[dict[str, float]]:
+        """Each epoch as `Progress.curve` tells of it."""
+        both = zip(self.history, self.epoch_seconds, strict=False)
+        return [{**typed.plain(epoch), "epoch_seconds": seconds} for epoch, seconds in both]
+
+    @property
     def best(self) -> Epoch | None:
         """The epoch whose weights were kept."""
         return None if self.best_epoch is None else self.history[self.best_epoch]

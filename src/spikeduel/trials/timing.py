@@ -90,7 +90,7 @@ def seconds_of_a_step(trial: Trial, prepared: Prepared, split: Split, num_steps:
     card = trial.card if num_steps is None else replace(trial.card, num_steps=num_steps)
     experiment = replace(trial.experiment, first_steps=())
     with seeded(card.seed):
-        model = Model(building.build(card).to(trial.settings["device"]), card, card.precision)
+        model = Model(building.build(card).to(trial.device), card, card.precision)
         step = TrainingStep(model, experiment, WARM_UP + MOST_TIMED)
         model.module.train()
         seconds: list[float] = []

@@ -24,6 +24,7 @@ from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
+from spikeduel.system.hardware import widest
 from spikeduel.system.processes import ALONE, Team
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
@@ -39,6 +40,12 @@ class Training:
     stopped: str | None = None
     keeps_last: bool = False
     """Whether the weights of the last epoch are kept: where the learning rate falls to 0."""
+
+    @property
+    def curve(self) -> list[dict[str, float]]:
+        """Each epoch as `Progress.curve` tells of it."""
+        both = zip(self.history, self.epoch_seconds, strict=True)
+        return [{**epoch, "epoch_seconds": seconds} for epoch, seconds in both]
 
     @property
     def best_epoch(self) -> int | None:
@@ -107,6 +114,7 @@ class Loop:
                 last, epoch = training.history[-1], len(training.history)
                 accuracies = [each["val_accuracy"] for each in training.history]
                 self.progress.epoch(self.model.card.title, accuracies, num_epochs)
+                self.progress.curve(self.model.card.title, training.curve)
                 self.progress.detail(
                     f"  {self.model.card.title}, epoch {epoch}/{num_epochs}: {training.epoch_seconds[-1]:.1f} s, "
                     f"loss {last['train_loss']:.3f}, accuracy {per_cent(last['train_accuracy'])}; "
@@ -147,7 +155,7 @@ class Loop:
 
     def _saved(self) -> dict[str, Any] | None:
         """The checkpoint, where there is one to go on from."""
-        saved = read_checkpoint(self.checkpoint)
+        saved = read_checkpoint(self.checkpoint, self.model.device)
         if saved is None:
             if self.checkpoint.exists():
                 self._say(": its checkpoint is damaged, so it begins anew")
@@ -166,7 +174,7 @@ class Loop:
         """One pass over the training images: mean loss and accuracy, as they were while it trained."""
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.images_a_step
-        total_loss = torch.zeros((), dtype=torch.float64, device=device)
+        total_loss = torch.zeros((), dtype=widest(device), device=device)
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
         is_mixed = MIXUP in name.split("-")
         taken = altered(name, self.images, seed, epoch)
@@ -216,12 +224,12 @@ def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
         file.write(hashlib.sha256(buffer.getbuffer()).digest())
 
 
-def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state after the last finished epoch, or None where there is none or it cannot be read."""
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any] | None:
+    """The state after the last finished epoch, on `device`; None where there is none or it cannot be read."""
     try:
         content = memoryview(path.read_bytes())
         size = hashlib.sha256().digest_size
         whole = hashlib.sha256(content[:-size]).digest() == content[-size:]
-        return torch.load(io.BytesIO(content[:-size]), weights_only=True) if whole else None
+        return torch.load(io.BytesIO(content[:-size]), device, weights_only=True) if whole else None
     except Exception:  # whatever is wrong with it, training anew is right
         return None

@@ -60,6 +60,7 @@ def run(
             record = _trained_again(record, _train(trial, prepared, store, progress, sealed), store, progress, name)
         elif "converted" not in trial.settings:  # which is never trained
             progress.detail(f"{name}: found in the store, not trained again")
+            progress.curve(trial.card.title, record.curve)
         progress.finished(trial.card.title, "")
         if record.status == "done" and test:
             _measure(trial, prepared, store, progress, altered or {})
@@ -76,7 +77,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress, s
         return keep(trial, model, training, store, error)
     try:
         with seeded(trial.card.seed):
-            module = building.started(trial.card).to(trial.settings["device"])
+            module = building.started(trial.card).to(trial.device)
             model = Model(module, trial.card, trial.card.precision)
         if trial.experiment.whitening and not trial.card.network.get("weights"):  # pretrained ones are better
             some = np.sort(trial.split.train[:MOST_IMAGES])
@@ -122,7 +123,7 @@ def _twin(trial: Trial, store: Store) -> Model | None:
     """The trained network that `trial` starts from, or learns from."""
     if trial.twin is None:
         return None
-    model = model_files.load_model(store.model_path(trial.twin), trial.settings["device"], trial.experiment.own_code)
+    model = model_files.load_model(store.model_path(trial.twin), trial.device, trial.experiment.own_code)
     return Model(model.module.eval(), model.card, trial.card.precision)
 
 
@@ -150,7 +151,7 @@ def keep(trial: Trial, model: Model | None, training: Training, store: Store, er
         stopped=training.stopped,
         epoch_seconds=training.epoch_seconds,
         history=typed.converted(training.history, list[Epoch]),
-        environment=hardware.environment(Compute(trial.settings["device"], trial.card.precision)),
+        environment=hardware.environment(Compute(trial.device, trial.card.precision)),
         model_digest=checksum,
     )
     store.save(record)
@@ -159,7 +160,7 @@ def keep(trial: Trial, model: Model | None, training: Training, store: Store, er
 
 def load(trial: Trial, store: Store) -> Model:
     """The trained model of a finished trial."""
-    return model_files.load_model(store.model_path(trial.key), trial.settings["device"], trial.experiment.own_code)
+    return model_files.load_model(store.model_path(trial.key), trial.device, trial.experiment.own_code)
 
 
 def _measure(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spikeduel.measuring.counting.books import REAL, SPIKES, Call, Row, Tag
+from spikeduel.system.hardware import widest
 
 
 def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
@@ -42,7 +43,7 @@ def product(call: Call, x: Tensor, tag: Tag) -> Tag:
         elif right.kind == SPIKES:
             _count(call, row, b, right, rows, dense)
         else:
-            pairs = torch.matmul((a != 0).float(), (b != 0).float()).sum(dtype=torch.float64)
+            pairs = torch.matmul((a != 0).float(), (b != 0).float()).sum(dtype=widest(a.device))
             _count(call, row, a, left, columns, dense, float(pairs))
         return replace(after.real(), encoded=False)
     if left.is_data:
@@ -141,8 +142,8 @@ def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, 
         # A mean of spikes that was rounded (bfloat16) is still a whole number of events.
         x = (x.float() / tag.unit).round()
     if isinstance(fan_out, Tensor):
-        places = x.sum(1, dtype=torch.float32).double().cpu()
+        places = x.sum(1, dtype=torch.float32).cpu().double()
         return places.flatten(1).sum(1), (places * fan_out).flatten(1).sum(1)
     x = x.sum(tuple(range(2, x.dim())), dtype=torch.float32) if x.dim() > 2 else x
-    sums = x.sum(1, dtype=torch.float64).cpu()
+    sums = x.cpu().sum(1, dtype=torch.float64)
     return sums, sums * fan_out

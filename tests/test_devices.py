@@ -1,0 +1,55 @@
+"""Whatever is trained and measured on the CPU is on a GPU of another maker, as strict as any of them (`away.py`)."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch.utils import backend_registration
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
+    reason="this torch has no devices made in Python",
+)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("away")
+    program = Path(__file__).parent / "away.py"
+    run = subprocess.run(
+        [sys.executable, program, folder], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    return json.loads((folder / "found.json").read_text())
+
+
+def test_nothing_is_asked_of_it_that_apples_gpus_refuse(found):
+    assert found["refused"] == {}
+    assert len(found["planted"]) == 4
+
+
+def test_it_trains_to_the_numbers_of_the_kernels(found):
+    assert found["away"].keys() == found["here"].keys()
+    for what, here in found["here"].items():
+        away = found["away"][what]
+        # After the first step the weights differ in their last digits, and so may a spike.
+        assert away["losses"][0] == pytest.approx(here["losses"][0], rel=1e-6), what
+        assert away["losses"][1] == pytest.approx(here["losses"][1], rel=2e-3), what
+        assert away["gradients"] == pytest.approx(here["gradients"], rel=1e-3, abs=1e-5), what
+
+
+def test_all_is_measured_there(found):
+    away = found["compared_away"]
+    assert [each["contender"] for each in away] == ["dense-lif", "vgg-lif", "vgg-relu", "vgg-relu-converted"]
+    for each in away:
+        assert not each["error"]
+        assert not each["failed_measures"]
+        assert each["operations"]
+    # The kernels count nothing otherwise than the reference.
+    (here,) = found["compared_here"]
+    assert away[0]["operations"] == here["operations"]
+    assert away[0]["loss"] == pytest.approx(here["loss"], rel=1e-5)
