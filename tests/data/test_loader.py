@@ -218,9 +218,14 @@ def test_dropped_by_a_consumer_that_fails_the_thread_ends() -> None:
     assert source.made < 1000
 
 
-def test_from_disk_batches_are_gathered_ahead(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("system", ["takes advice", "takes none"])
+def test_a_thread_gathers_ahead_where_the_system_does_not_read_ahead(
+    system: str, make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if system == "takes none":
+        monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    elif not hasattr(os, "posix_fadvise"):
+        pytest.skip("this system takes no such advice")
     cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = cache.read(tmp_path / "set").held
@@ -234,8 +239,78 @@ def test_from_disk_batches_are_gathered_ahead(
     monkeypatch.setattr(np, "take", recorded)
     with closing(training_batches(images, labels, INDICES, 4, 0, 0)) as batches:
         next(batches)
-        assert eventually(lambda: len(takers) == 1 + AHEAD)
-    assert threading.current_thread() not in takers
+        assert eventually(lambda: len(takers) == (1 if system == "takes advice" else 1 + AHEAD))
+    assert (threading.current_thread() in takers) == (system == "takes advice")
+
+
+# ---- shuffled by blocks
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of these tests (4×4 grey) count as many: blocks of 4, of which 3 are mixed."""
+    monkeypatch.setattr(loader, "WHOLE", 10 * 16)
+    monkeypatch.setattr(loader, "BLOCK", 4 * 16)
+    monkeypatch.setattr(loader, "WINDOW", 12 * 16)
+
+
+@pytest.mark.usefixtures("large")
+def test_blocks_come_in_windows_whose_images_are_mixed(prepared: Prepared) -> None:
+    found = order(prepared, 0, 0)
+    assert sorted(found) == INDICES.tolist()
+    assert found != order(prepared, 0, 1)
+    assert found == order(prepared, 0, 0, batch_size=5)
+    for start in range(0, len(found), 12):
+        window = np.sort(found[start : start + 12])
+        assert found[start : start + 12] != window.tolist() or len(window) == 1
+        # Three whole blocks, or two and some that are cut off by the ends of the window, or of the set.
+        assert np.count_nonzero(np.diff(window) != 1) <= 5
+
+
+@pytest.mark.usefixtures("large")
+def test_the_order_is_one_of_size_and_of_no_memory(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_prepared(np.arange(50) % 3)
+    cache.write(tmp_path / "set", made)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
+    assert order(made, 1, 2) == order(cache.read(tmp_path / "set"), 1, 2)
+    assert loader.by_blocks(made.images, 11)
+    assert not loader.by_blocks(made.images, 10)
+
+
+def test_blocks_are_cut_elsewhere_in_another_epoch() -> None:
+    firsts = set()
+    for epoch in range(60):
+        unmixed, _ = loader.shuffled_blocks(np.arange(40), 5, 40, np.random.default_rng(epoch))
+        firsts |= {int(each) % 5 for each in unmixed[1:][np.diff(unmixed) != 1]}
+    assert firsts == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
+def test_blocks_are_asked_for_a_window_ahead_and_only_while_the_disk_is_waited_for(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
+    images, labels = cache.read(tmp_path / "set").held
+    told: list[int] = []
+    waited = [0]
+    monkeypatch.setattr(os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16))
+    monkeypatch.setattr(loader, "_waits", lambda: waited[0])
+    monkeypatch.setattr(loader, "PATIENCE", 2)
+    batches = training_batches(images, labels, INDICES, 4, 0, 0)
+    next(batches)
+    assert sum(told) == 4 + 12
+    assert max(told) == 4
+    next(batches)
+    assert sum(told) == 8 + 12
+    for _ in range(3):
+        next(batches)
+    assert sum(told) == 20
+    list(batches)
+    assert sum(told) == 20
 
 
 def test_on_the_device_of_the_network(prepared: Prepared) -> None:

@@ -1,10 +1,10 @@
-"""Batches of uint8 images, no work per image: from memory, or from a memory map, gathered ahead of their use."""
+"""Batches of uint8 images, no work per image: from memory, or from a memory map whose pages are asked for ahead."""
 
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import torch
@@ -29,8 +34,17 @@ _ORDER = 0x0DE2
 
 EVALUATION_BATCH = 256
 
+WHOLE = 2 << 30
+"""Training images of at most so many bytes are shuffled one by one; of more, by blocks."""
+BLOCK = 128 << 10
+"""Bytes of images in a row that a disk reads at once: in smaller pieces it takes much longer for as many."""
+WINDOW = 256 << 20
+"""Bytes of blocks whose images are mixed."""
+
 AHEAD = 2
-"""Batches gathered ahead of their use where images stay on disk: one could be late, and more only take memory."""
+"""Batches that are asked for, or made, ahead of their use: one could be late, and more only take memory."""
+PATIENCE = 32
+"""Batches that come from memory before the disk is no longer asked ahead."""
 
 SHARE = 0.5
 """A data set is held in memory if it takes at most this share of what is available; the rest is for training."""
@@ -46,17 +60,51 @@ def training_batches(
 ) -> "Batches":
     """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
-    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed` and `epoch`
-    alone, so that all contenders see the same one, resumed or not.
+    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed`, `epoch` and
+    the size of the images alone, so that all contenders see the same one, resumed or not, in memory or not.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
-    return evaluation_batches(images, labels, rng.permutation(indices), batch_size)
+    if not by_blocks(images, len(indices)):
+        return evaluation_batches(images, labels, rng.permutation(indices), batch_size)
+    size = bytes_of_one(images)
+    block, window = max(1, BLOCK // size), max(1, WINDOW // size)
+    unmixed, order = shuffled_blocks(np.sort(indices), block, window, rng)
+    return _batches(images, labels, order, batch_size, _Announced(images, unmixed, window))
+
+
+def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
+    """Whether so many of `images` are shuffled by blocks: a matter of their size, whatever memory there is.
+
+    Never recordings: each is a long piece to read.
+    """
+    return not isinstance(images, Recordings) and count * bytes_of_one(images) > WHOLE
+
+
+def bytes_of_one(images: "Held | np.ndarray") -> int:
+    """The bytes of one image."""
+    return max(1, images.nbytes // max(1, len(images)))
+
+
+def shuffled_blocks(
+    indices: np.ndarray, block: int, window: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """`indices` `[N]` in blocks of `block`, which are shuffled; and these with the images of each `window` mixed.
+
+    Where the first block begins is drawn, so that the same images do not share one in every epoch.
+    """
+    number = (np.arange(len(indices)) + rng.integers(block)) // block
+    place = rng.permutation(int(number[-1]) + 1 if len(number) else 0)
+    unmixed = indices[np.argsort(place[number], kind="stable")]
+    order = unmixed.copy()
+    for start in range(0, len(order), window):
+        rng.shuffle(order[start : start + window])
+    return unmixed, order
 
 
 def evaluation_batches(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
     """As `training_batches`, in the order of `indices`."""
-    batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size)
-    return prefetched(batches, AHEAD) if isinstance(images, np.memmap | Recordings) else batches
+    indices = np.asarray(indices, dtype=np.int64)
+    return _batches(images, labels, indices, batch_size, _Announced(images, indices, AHEAD * batch_size))
 
 
 @dataclass(frozen=True)
@@ -71,7 +119,18 @@ class EvaluationBatches:
         return evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH)
 
 
-def _gathered(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
+def _batches(
+    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, announced: "_Announced"
+) -> "Batches":
+    batches = _gathered(images, labels, indices, batch_size, announced)
+    # Frames of recordings are work. A map is read by the system meanwhile, where it can be told to.
+    is_late = isinstance(images, Recordings) or (isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise"))
+    return prefetched(batches, AHEAD) if is_late else batches
+
+
+def _gathered(
+    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, announced: "_Announced"
+) -> "Batches":
     import torch
 
     for start in range(0, len(indices), batch_size):
@@ -79,9 +138,8 @@ def _gathered(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: i
         # A copy, since torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):
-            _announce(images, batch)
-            # Outside Python's global lock, so that the network computes while the disk is waited for.
-            picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
+            with announced.taking(start, start + batch_size):
+                picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
         elif isinstance(images, Recordings):
             picked = torch.from_numpy(images[batch])
         else:
@@ -89,14 +147,44 @@ def _gathered(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: i
         yield picked, labels.index_select(0, rows.to(labels.device)), batch
 
 
-def _announce(images: np.memmap, batch: np.ndarray) -> None:
-    """Asks the system to read all of `batch` at once: a map alone reads one place after the other, and around each."""
-    if images.filename is not None and hasattr(os, "posix_fadvise"):
+class _Announced:
+    """Tells the system which bytes of a map are needed next, as long as they come from a disk.
+
+    A map alone would be read one place after the other, each when it is taken, and around each. `indices` `[N]` say in
+    which order its images will be taken, about, and `ahead` how many of them beforehand.
+    """
+
+    def __init__(self, images: Held, indices: np.ndarray, ahead: int) -> None:
+        self.images, self.indices, self.ahead = images, indices, ahead
+        self.told, self.patience = 0, PATIENCE
+
+    @contextmanager
+    def taking(self, start: int, stop: int) -> Iterator[None]:
+        """Within, the images from place `start` on, before `stop`, are taken."""
+        if self.patience > 0:
+            self._tell(max(start, self.told), stop + self.ahead)
+        before = _waits()
+        yield
+        self.patience = PATIENCE if _waits() > before else self.patience - 1
+
+    def _tell(self, start: int, stop: int) -> None:
+        images, coming = self.images, self.indices[start:stop]
+        self.told = max(self.told, stop)
+        if not isinstance(images, np.memmap) or images.filename is None or not hasattr(os, "posix_fadvise"):
+            return
+        size, ends = bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1
         # Only a hint: a map can be read even if its file has been replaced since.
         with suppress(OSError), Path(images.filename).open("rb") as file:
-            for index in batch.tolist():
-                size = images[0].nbytes
-                os.posix_fadvise(file.fileno(), images.offset + index * size, size, os.POSIX_FADV_WILLNEED)
+            for run in np.split(coming, ends) if len(coming) else []:
+                first = images.offset + int(run[0]) * size
+                os.posix_fadvise(file.fileno(), first, len(run) * size, os.POSIX_FADV_WILLNEED)
+
+
+def _waits() -> int:
+    """How often this thread has waited for a page from a disk so far."""
+    if resource is None or not hasattr(resource, "RUSAGE_THREAD"):
+        return 0
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
@@ -135,7 +223,17 @@ def available_memory() -> int:
     for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
         with suppress(AttributeError, ValueError, OSError):
             machine = machine or os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    return max(min([machine or UNKNOWN, *_of_control_groups()]), 0)
+    return max(min([machine or UNKNOWN, *_of_control_groups(), *_of_this_process()]), 0)
+
+
+def _of_this_process() -> Iterator[int]:
+    """What the limits leave that are set on this process (`ulimit -d`, `ulimit -v`)."""
+    used = _table(ROOT / "proc/self/status")
+    for limit, name in (("RLIMIT_DATA", "VmData:"), ("RLIMIT_AS", "VmSize:")):
+        if name in used and resource is not None:
+            most = resource.getrlimit(getattr(resource, limit))[0]
+            if most != resource.RLIM_INFINITY:
+                yield most - used[name] * 1024
 
 
 def _of_control_groups() -> Iterator[int]:
