@@ -149,7 +149,7 @@ def test_tunings_need_their_trials(runs):
 def test_prepared_data_goes_when_nobody_used_it_for_days(tmp_path):
     made = []
 
-    def make():
+    def make(place):
         made.append(1)
         return RawDataset(
             images=np.zeros((4, 1, 8, 8), np.uint8),

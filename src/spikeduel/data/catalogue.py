@@ -120,8 +120,8 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     if name in BUILT_IN or options.skip:
         return from_raw(name, source(options))
 
-    def make() -> RawDataset:
-        raw = source(options)
+    def make(place: Path) -> RawDataset:
+        raw = source(replace(options, workplace=place))
         # The user's function depends on all of `data_dir`, unless it says on what it depends.
         if code and isinstance(raw, RawDataset) and not raw.sources and options.data_dir is not None:
             return replace(raw, sources=(Path(options.data_dir),))
