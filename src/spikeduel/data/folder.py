@@ -11,14 +11,12 @@ from spikeduel.data.events import formats
 from spikeduel.data.events.source import Part, recorded
 from spikeduel.data.inventory import inventory
 from spikeduel.data.layout import laid_out, none_in, walk, wanted
-from spikeduel.data.pictures import Preprocessing, opened, plain
+from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import DataOptions, RawDataset
-from spikeduel.data.preparing import Source, keys_of_files, made
+from spikeduel.data.preparing import keys_of_files, made, sample
 from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-
-SAMPLE_SIZE = 1024
 
 
 def folder(options: DataOptions) -> RawDataset:
@@ -56,14 +54,6 @@ def folder(options: DataOptions) -> RawDataset:
         content=found.content,
         **said,
     )
-
-
-def sample(path: Source, preprocessing: Preprocessing) -> np.ndarray:
-    """A picture as it is, at most `SAMPLE_SIZE` wide: uint8 `[h, w]` or `[h, w, 3]`."""
-    with opened(path) as picture:
-        sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
-    sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
-    return np.asarray(sample)
 
 
 def files_to_answer(

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.pictures import DEFAULT_SIZE, LARGE, Packed, Preprocessing, content_of, opened
+from spikeduel.data.pictures import DEFAULT_SIZE, LARGE, Packed, Preprocessing, content_of, opened, plain
 from spikeduel.data.prepared import DataOptions
 from spikeduel.data.rooms import allocated
 from spikeduel.data.workers import in_chunks, reason, warnings_ignored
@@ -34,6 +34,7 @@ AT_ONCE = 128
 FLUSH_SECONDS = 2.0
 """An interrupted preparation loses at most so much."""
 COPIED_AT_ONCE = 1024
+SAMPLE_SIZE = 1024
 
 _TODO, _COLOUR, _GREY, _UNREADABLE = range(4)
 _ENTRY = np.dtype([("key", np.int64), ("content", np.int64), ("state", np.uint8)])
@@ -133,7 +134,8 @@ def _looked(place: Path, sources: Sequence[Source], keys: np.ndarray, options: D
             sides.append(side)
             grey &= is_grey
         reasons |= found.reasons
-    if reasons:
+    # What cannot be opened is named later, with what cannot be decoded.
+    if not sides:
         raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
     size = options.image_size or min(DEFAULT_SIZE, max(sides))
     look = _Look(Preprocessing(1 if grey else 3, size, size), max(sides) ** 2 > LARGE)
@@ -287,3 +289,11 @@ def _one_channel(place: Path) -> Path:
         grey[start : start + COPIED_AT_ONCE] = images[start : start + COPIED_AT_ONCE, :1]
     grey.flush()
     return path
+
+
+def sample(source: Source, preprocessing: Preprocessing) -> np.ndarray:
+    """A picture as it is, at most `SAMPLE_SIZE` wide: uint8 `[h, w]` or `[h, w, 3]`."""
+    with opened(source) as picture:
+        sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
+    sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
+    return np.asarray(sample)
