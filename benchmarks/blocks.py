@@ -128,7 +128,8 @@ def _cold(images: np.memmap) -> dict[str, float | None]:
     """Images a second of one epoch from a file of which the system holds no page, one by one and by blocks."""
     if not hasattr(os, "posix_fadvise"):
         return {"one_by_one": None, "by_blocks": None}
-    labels, found = torch.zeros(len(images), dtype=torch.int64), {}
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    found: dict[str, float | None] = {}
     for name, constants in (("one_by_one", None), ("by_blocks", {"BLOCK": loader.BLOCK, "WINDOW": loader.WINDOW})):
         # Of a file that is mapped, the system keeps the pages.
         path = Path(f"{images.filename}-{name}")
@@ -163,10 +164,9 @@ def _accuracy(seeds: int, epochs: int, data_dir: str | None) -> dict[str, list[f
     experiment = baseline("fashion-mnist", contenders=("small-cnn",), seeds=seeds, epochs=epochs, data_dir=data_dir)
     given = data.load(experiment)
     by_class = np.argsort(np.asarray(given.labels), kind="stable")
-    parts: dict[str, Any] = {
-        name: getattr(given, name) for name in ("images", "labels", "official", "image_ids", "content", "groups")
-    }
-    prepared = replace(given, **{name: None if part is None else part[by_class] for name, part in parts.items()})
+    parts = {each: getattr(given, each) for each in ("images", "labels", "official", "image_ids", "content", "groups")}
+    sorted_parts: dict[str, Any] = {each: None if part is None else part[by_class] for each, part in parts.items()}
+    prepared = replace(given, **sorted_parts)
     split = data.split(prepared, experiment)
     images, labels = prepared.held
     found: dict[str, list[float]] = {name: [] for name in ORDERS}
