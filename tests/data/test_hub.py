@@ -12,7 +12,7 @@ from spikeduel.data.catalogue import absolute, home, is_packed, load, resolve
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
-from synthetic_files import write_pictures
+from synthetic_files import noisy_png, write_pictures, write_table
 
 datasets = pytest.importorskip("datasets")
 
@@ -26,26 +26,6 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(place: Path | str, **more: object) -> RawDataset:
     return hub.hub(DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
-
-
-def png(seed: int) -> bytes:
-    file = io.BytesIO()
-    noise = np.random.default_rng(seed).integers(0, 256, (10, 12, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(file, "PNG")
-    return file.getvalue()
-
-
-def write_table(folder: Path, split: str, labels: list[int], **more: object) -> None:
-    """A split as the hub keeps most: Parquet files with the types of their columns."""
-    columns = {
-        "picture": [{"bytes": png(k), "path": None} for k in range(len(labels))],
-        "kind": labels,
-        **{name: [0] * len(labels) for name in more},
-    }
-    types = {"picture": datasets.Image(), "kind": datasets.ClassLabel(names=["wren", "owl"]), **more}
-    folder.mkdir(parents=True, exist_ok=True)
-    made = datasets.Dataset.from_dict(columns, features=datasets.Features(types))
-    made.to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
 @pytest.fixture
@@ -64,7 +44,7 @@ def test_splits_are_sides_and_columns_are_found_by_their_types(birds: Path) -> N
     assert np.bincount(raw.official).tolist() == [24, 3, 2]
     assert raw.names is not None
     assert (raw.names[0], raw.names[-1]) == ("train/0", "test/1")
-    with Image.open(io.BytesIO(png(3))) as picture:
+    with Image.open(io.BytesIO(noisy_png(3))) as picture:
         np.testing.assert_array_equal(raw.images[3], raw.preprocessing(picture))
     np.testing.assert_array_equal(raw.images[24], raw.images[0])
     assert [row for row, _ in raw.samples] == [0, 1]
@@ -118,7 +98,7 @@ def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest
 
 
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
-    pictures = [{"bytes": png(k) if k != 2 else b"no picture", "path": None} for k in range(4)]
+    pictures = [{"bytes": noisy_png(k) if k != 2 else b"no picture", "path": None} for k in range(4)]
     types = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
     made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1]}, features=types)
     place = tmp_path / "birds"

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from spikeduel.data import auditing, preparing
 from spikeduel.data.catalogue import absolute, is_packed, load
@@ -15,13 +14,7 @@ from spikeduel.data.shards import Member, shards
 from spikeduel.data.splits import split
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, UnreadableFiles
-
-
-def png(seed: int, size: tuple[int, int] = (12, 10)) -> bytes:
-    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(noise).save(file, "PNG")
-    return file.getvalue()
+from synthetic_files import noisy_png
 
 
 def write_shard(path: Path, content: dict[str, bytes | str], mode: str = "w") -> None:
@@ -37,7 +30,7 @@ def write_shard(path: Path, content: dict[str, bytes | str], mode: str = "w") ->
 def samples(first: int, count: int, label: object = lambda k: str(k % 2)) -> dict[str, bytes | str]:
     content: dict[str, bytes | str] = {}
     for k in range(first, first + count):
-        content |= {f"{k:05}.cls": label(k), f"{k:05}.png": png(k)}  # type: ignore[operator]
+        content |= {f"{k:05}.cls": label(k), f"{k:05}.png": noisy_png(k)}  # type: ignore[operator]
     return content
 
 
@@ -70,7 +63,7 @@ def test_the_images_are_those_of_the_same_files_in_folders(place: Path, tmp_path
     for k in range(24):
         path = tmp_path / "loose" / str(k % 2) / f"{k:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(png(k))
+        path.write_bytes(noisy_png(k))
     loose, packed = folder(DataOptions(data_dir=str(tmp_path / "loose"))), shards(DataOptions(data_dir=str(place)))
     order = np.argsort(packed.labels, kind="stable")
     np.testing.assert_array_equal(packed.images[order], loose.images)
@@ -104,7 +97,7 @@ def test_classes_by_number_or_name(tmp_path: Path, label: object, classes: tuple
 def test_json_says_the_class_and_other_endings_are_left(tmp_path: Path) -> None:
     content: dict[str, bytes | str] = {}
     for k in range(4):
-        content |= {f"in/{k}.seg.txt": "…", f"in/{k}.jpg": png(k), f"in/{k}.json": json.dumps({"label": k % 2})}
+        content |= {f"in/{k}.seg.txt": "…", f"in/{k}.jpg": noisy_png(k), f"in/{k}.json": json.dumps({"label": k % 2})}
     write_shard(tmp_path / "x.tar", {**content, "README": "no sample", "no-picture.cls": "3"})
     raw = shards(DataOptions(data_dir=str(tmp_path / "x.tar")))
     assert raw.labels.tolist() == [0, 1, 0, 1]
@@ -113,10 +106,10 @@ def test_json_says_the_class_and_other_endings_are_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ({"a.png": png(0)}, "a.cls"),
-        ({"a.png": png(0), "a.json": "{}"}, "a.json"),
-        ({"a.png": png(0), "a.json": "{"}, "a.json"),
-        ({"a.png": png(0), "a.cls": ""}, "a.cls"),
+        ({"a.png": noisy_png(0)}, "a.cls"),
+        ({"a.png": noisy_png(0), "a.json": "{}"}, "a.json"),
+        ({"a.png": noisy_png(0), "a.json": "{"}, "a.json"),
+        ({"a.png": noisy_png(0), "a.cls": ""}, "a.cls"),
         ({"a.cls": "1"}, "no"),
     ],
 )
@@ -135,7 +128,7 @@ def test_shards_that_are_compressed_cut_off_or_missing(place: Path) -> None:
 
 
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(place: Path) -> None:
-    broken = {**samples(24, 4), "00025.png": png(25)[:60], "00027.png": b"no picture"}
+    broken = {**samples(24, 4), "00025.png": noisy_png(25)[:60], "00027.png": b"no picture"}
     write_shard(place / "birds-003.tar", broken)
     with pytest.raises(UnreadableFiles) as caught:
         read(place)
@@ -152,7 +145,7 @@ def test_a_member_is_read_in_place(place: Path, monkeypatch: pytest.MonkeyPatch)
     )
     read(place)
     assert isinstance(sources[0], Member)
-    assert sources[0].read_bytes() == png(0)
+    assert sources[0].read_bytes() == noisy_png(0)
 
 
 def test_prepared_grouped_split_and_audited_like_a_folder(place: Path) -> None:
