@@ -46,7 +46,7 @@ def read(place: Path | str, **more: object) -> object:
     return shards(DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["", "birds-{000..002}.tar", "birds-*.tar"])
+@pytest.mark.parametrize("name", ["", "birds-{000..002}.tar", "birds-*.tar", "birds-{000,00{1..2}}.tar"])
 def test_a_folder_or_a_pattern(place: Path, name: str) -> None:
     assert is_packed(str(place / name))
     raw = shards(DataOptions(data_dir=str(place / name)))

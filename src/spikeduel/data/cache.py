@@ -16,6 +16,7 @@ import numpy as np
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
+from spikeduel.data.workers import Track
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -74,6 +75,7 @@ def fetch(
     source: str,
     make: Callable[[Path], RawDataset],
     say: Callable[[str], None] = Progress().say,
+    track: Track = Progress().track,
 ) -> Prepared:
     """The prepared set of this name and identity; made by `make` if not cached, or if its files changed.
 
@@ -95,7 +97,7 @@ def fetch(
         with suppress(InputError):
             return read(folder)
         with _working_in(folder.with_name(f".{folder.name}{UNFINISHED}")) as place:
-            write(folder, from_raw(name, make(place)), source, place)
+            write(folder, from_raw(name, make(place), track), source, place)
     try:
         return read(folder)
     except InputError as error:

@@ -147,7 +147,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     if source is folder.folder or source in PACKED:
         # With a plugin for HEIC installed, a folder may have more pictures.
         identity["formats"] = formats()
-    return cache.fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say)
+    return cache.fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say, options.track)
 
 
 def resolve(name: str) -> Source:

@@ -127,12 +127,13 @@ class DataOptions:
     """Tells a line of news."""
 
 
-def from_raw(name: str, raw: RawDataset) -> Prepared:
+def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Prepared:
     """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
     for is_right, demand in _demands(raw):
         if not is_right:
             raise InputError(f"data set '{name}': {demand}")
-    checksums = [checksum_of(raw.images, index) for index in range(len(raw.images))]
+    rows = track(range(len(raw.images)), "looking for equal images", len(raw.images))
+    checksums = [checksum_of(raw.images, index) for index in rows]
     image_ids = numbered(checksums)
     content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -29,7 +29,7 @@ LABELS = ("cls", "cls.txt", "label", "json")
 FIELDS = ("label", "cls", "class", "class_name", "category")
 """Where a sample's JSON says its class."""
 MOST_LABEL_BYTES = 1 << 20
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_BRACES, _RANGE = re.compile(r"\{([^{}]*)\}"), re.compile(r"(\d+)\.\.(\d+)")
 
 
 class Member(NamedTuple):
@@ -125,7 +125,7 @@ def _located(place: str) -> tuple[Path, list[Path]]:
         home = files.located(place)
         return home, _in_folder(home)
     paths: list[Path] = []
-    for text in _expanded(str(files.located(place))):
+    for text in dict.fromkeys(_expanded(str(files.located(place)))):
         if "*" in text:
             paths += sorted(Path(text).parent.glob(Path(text).name))
         elif files.is_file(text):
@@ -138,13 +138,15 @@ def _located(place: str) -> tuple[Path, list[Path]]:
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """The texts that a pattern with ranges such as `{000..012}` stands for."""
-    if (found := _RANGE.search(pattern)) is None:
+    """The texts that a pattern with ranges such as `{000..012}`, or choices such as `{train,test}`, stands for."""
+    if (found := _BRACES.search(pattern)) is None:
         yield pattern
         return
-    first, last = found.groups()
-    for number in range(int(first), int(last) + 1):
-        yield from _expanded(f"{pattern[: found.start()]}{number:0{len(first)}}{pattern[found.end() :]}")
+    texts: Iterable[str] = found[1].split(",")
+    if limits := _RANGE.fullmatch(found[1]):
+        texts = (f"{number:0{len(limits[1])}}" for number in range(int(limits[1]), int(limits[2]) + 1))
+    for text in texts:
+        yield from _expanded(f"{pattern[: found.start()]}{text}{pattern[found.end() :]}")
 
 
 def _samples(home: Path, paths: Sequence[Path], track: Track) -> Iterator[_Sample]:
