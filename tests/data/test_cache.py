@@ -21,7 +21,7 @@ class Maker:
         self.calls = 0
         self.sources = sources
 
-    def __call__(self) -> RawDataset:
+    def __call__(self, place: Path | None = None) -> RawDataset:
         self.calls += 1
         rng = np.random.default_rng(0)
         return RawDataset(
@@ -187,7 +187,7 @@ def test_cached_lists_sets_and_skips_damaged_ones() -> None:
 
 
 def test_failure_leaves_nothing_behind() -> None:
-    def fail() -> RawDataset:
+    def fail(place: Path) -> RawDataset:
         raise InputError("no such data")
 
     with pytest.raises(InputError, match="no such data"):

@@ -218,9 +218,14 @@ def test_dropped_by_a_consumer_that_fails_the_thread_ends() -> None:
     assert source.made < 1000
 
 
-def test_from_disk_batches_are_gathered_ahead(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("system", ["takes advice", "takes none"])
+def test_a_thread_gathers_ahead_where_the_system_does_not_read_ahead(
+    system: str, make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if system == "takes none":
+        monkeypatch.delattr(os, "posix_fadvise", raising=False)
+    elif not hasattr(os, "posix_fadvise"):
+        pytest.skip("this system takes no such advice")
     cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = cache.read(tmp_path / "set").held
@@ -234,8 +239,78 @@ def test_from_disk_batches_are_gathered_ahead(
     monkeypatch.setattr(np, "take", recorded)
     with closing(training_batches(images, labels, INDICES, 4, 0, 0)) as batches:
         next(batches)
-        assert eventually(lambda: len(takers) == 1 + AHEAD)
-    assert threading.current_thread() not in takers
+        assert eventually(lambda: len(takers) == (1 if system == "takes advice" else 1 + AHEAD))
+    assert (threading.current_thread() in takers) == (system == "takes advice")
+
+
+# ---- shuffled by blocks
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of these tests (4×4 grey) count as many: blocks of 4, of which 3 are mixed."""
+    monkeypatch.setattr(loader, "WHOLE", 10 * 16)
+    monkeypatch.setattr(loader, "BLOCK", 4 * 16)
+    monkeypatch.setattr(loader, "WINDOW", 12 * 16)
+
+
+@pytest.mark.usefixtures("large")
+def test_blocks_come_in_windows_whose_images_are_mixed(prepared: Prepared) -> None:
+    found = order(prepared, 0, 0)
+    assert sorted(found) == INDICES.tolist()
+    assert found != order(prepared, 0, 1)
+    assert found == order(prepared, 0, 0, batch_size=5)
+    for start in range(0, len(found), 12):
+        window = np.sort(found[start : start + 12])
+        assert found[start : start + 12] != window.tolist() or len(window) == 1
+        # Three whole blocks, or two and some that are cut off by the ends of the window, or of the set.
+        assert np.count_nonzero(np.diff(window) != 1) <= 5
+
+
+@pytest.mark.usefixtures("large")
+def test_the_order_is_one_of_size_and_of_no_memory(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_prepared(np.arange(50) % 3)
+    cache.write(tmp_path / "set", made)
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
+    assert order(made, 1, 2) == order(cache.read(tmp_path / "set"), 1, 2)
+    assert loader.by_blocks(made.images, 11)
+    assert not loader.by_blocks(made.images, 10)
+
+
+def test_blocks_are_cut_elsewhere_in_another_epoch() -> None:
+    firsts = set()
+    for epoch in range(60):
+        unmixed, _ = loader.shuffled_blocks(np.arange(40), 5, 40, np.random.default_rng(epoch))
+        firsts |= {int(each) % 5 for each in unmixed[1:][np.diff(unmixed) != 1]}
+    assert firsts == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
+def test_blocks_are_asked_for_a_window_ahead_and_only_while_the_disk_is_waited_for(
+    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
+    monkeypatch.setattr(loader, "available_memory", lambda: 0)
+    images, labels = cache.read(tmp_path / "set").held
+    told: list[int] = []
+    waited = [0]
+    monkeypatch.setattr(os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16))
+    monkeypatch.setattr(loader, "_waits", lambda: waited[0])
+    monkeypatch.setattr(loader, "PATIENCE", 2)
+    batches = training_batches(images, labels, INDICES, 4, 0, 0)
+    next(batches)
+    assert sum(told) == 4 + 12
+    assert max(told) == 4
+    next(batches)
+    assert sum(told) == 8 + 12
+    for _ in range(3):
+        next(batches)
+    assert sum(told) == 20
+    list(batches)
+    assert sum(told) == 20
 
 
 def test_on_the_device_of_the_network(prepared: Prepared) -> None:
@@ -250,118 +325,10 @@ def test_on_the_device_of_the_network(prepared: Prepared) -> None:
     assert all(images.is_meta and labels.is_meta for images, labels, _ in moved)
 
 
-MEMINFO = "MemTotal:  1000 kB\nMemFree:  100 kB\nMemAvailable:  600 kB\nHugePages_Total:  0\n"
-UNLIMITED_V1 = "9223372036854771712\n"
-
-
-@pytest.fixture
-def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A system's files, to be written by the test."""
-    root = tmp_path / "system"
-    root.mkdir()
-    monkeypatch.setattr(loader, "ROOT", root)
-    return root
-
-
-def write(root: Path, files: dict[str, str]) -> None:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
-
-
-def test_what_the_machine_has_available(system: Path) -> None:
-    write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/\n"})
-    assert loader.available_memory() == 600 * 1024
-    assert loader.fits_in_memory(300 * 1024)
-    assert not loader.fits_in_memory(300 * 1024 + 1)
-
-
-def test_this_machine_has_some() -> None:
-    assert 1 << 20 < loader.available_memory() < 1 << 50
-
-
-def test_a_limit_of_version_2_counts_what_it_leaves_with_the_cache(system: Path) -> None:
-    write(
-        system,
-        {
-            "proc/meminfo": MEMINFO,
-            "proc/self/cgroup": "0::/box/job\n",
-            "sys/fs/cgroup/box/job/memory.max": "500000\n",
-            "sys/fs/cgroup/box/job/memory.current": "400000\n",
-            "sys/fs/cgroup/box/job/memory.stat": "anon 90000\nfile 310000\ninactive_file 200000\nactive_file 100000\n",
-        },
-    )
-    assert loader.available_memory() == 400_000
-
-
-def test_a_limit_of_version_1(system: Path) -> None:
-    write(
-        system,
-        {
-            "proc/meminfo": MEMINFO,
-            "proc/self/cgroup": "5:cpu,cpuacct:/\n4:blkio,memory:/box\n0::/\n",
-            "sys/fs/cgroup/memory/box/memory.limit_in_bytes": "500000\n",
-            "sys/fs/cgroup/memory/box/memory.usage_in_bytes": "400000\n",
-            # What its children cache can be given back as well, which only the totals count.
-            "sys/fs/cgroup/memory/box/memory.stat": (
-                "inactive_file 1\nactive_file 2\ntotal_inactive_file 30000\ntotal_active_file 20000\n"
-            ),
-            "sys/fs/cgroup/memory/memory.limit_in_bytes": UNLIMITED_V1,
-            "sys/fs/cgroup/memory/memory.usage_in_bytes": "700000\n",
-        },
-    )
-    assert loader.available_memory() == 150_000
-
-
-@pytest.mark.parametrize(
-    ("limits", "expected"),
-    [
-        ({"": "max", "box": "max", "box/job": "max"}, 600 * 1024),
-        ({"": "max", "box": "300000", "box/job": "max"}, 300_000 - 10),
-        ({"": "max", "box": "300000", "box/job": "200000"}, 200_000 - 10),
-        ({"": "100000", "box": "300000", "box/job": "200000"}, 100_000 - 10),
-        ({"": "5", "box": "max", "box/job": "max"}, 0),
-    ],
-    ids=str,
-)
-def test_the_narrowest_limit_above_a_group_holds(limits: dict[str, str], expected: int, system: Path) -> None:
-    write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/box/job\n"})
-    # Whatever lies above the groups is none of them.
-    write(system, {"sys/fs/memory.max": "1\n", "sys/fs/memory.current": "0\n"})
-    for group, limit in limits.items():
-        folder = f"sys/fs/cgroup/{group}"
-        write(system, {f"{folder}/memory.max": f"{limit}\n", f"{folder}/memory.current": "10\n"})
-    assert loader.available_memory() == expected
-
-
-def test_in_a_container_that_sees_its_own_group_as_the_top(system: Path) -> None:
-    # The path is the host's and leads nowhere here.
-    write(
-        system,
-        {
-            "proc/meminfo": MEMINFO,
-            "proc/self/cgroup": "9:memory:/docker/3f2a\n",
-            "sys/fs/cgroup/memory/memory.limit_in_bytes": "50000\n",
-            "sys/fs/cgroup/memory/memory.usage_in_bytes": "20000\n",
-        },
-    )
-    assert loader.available_memory() == 30_000
-
-
-def test_elsewhere_the_system_is_asked(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}
-
-    def sysconf(name: str) -> int:
-        if name not in known:
-            raise ValueError("unrecognized configuration name")
-        return known[name]
-
-    monkeypatch.setattr(os, "sysconf", sysconf)
-    assert loader.available_memory() == 100 * 4096
-    known["SC_AVPHYS_PAGES"] = 30
-    assert loader.available_memory() == 30 * 4096
-    monkeypatch.delattr(os, "sysconf")
-    assert loader.available_memory() == loader.UNKNOWN
+def test_half_of_what_is_available_may_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loader, "available_memory", lambda: 600)
+    assert loader.fits_in_memory(300)
+    assert not loader.fits_in_memory(301)
 
 
 def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):

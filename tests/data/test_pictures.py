@@ -171,7 +171,7 @@ def test_of_several_frames_the_first_counts(tmp_path: Path) -> None:
 
 
 def test_large_pictures_wait_for_one_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "_LARGE", 10)
+    monkeypatch.setattr(pictures, "LARGE", 10)
     Image.new("L", (4, 4)).save(tmp_path / "large.png")
     Image.new("L", (3, 3)).save(tmp_path / "small.png")
     with opened(tmp_path / "large.png"):

@@ -149,7 +149,7 @@ def test_tunings_need_their_trials(runs):
 def test_prepared_data_goes_when_nobody_used_it_for_days(tmp_path):
     made = []
 
-    def make():
+    def make(place):
         made.append(1)
         return RawDataset(
             images=np.zeros((4, 1, 8, 8), np.uint8),
@@ -177,6 +177,23 @@ def test_prepared_data_goes_when_nobody_used_it_for_days(tmp_path):
     assert made == [1]
     cache.fetch("squares", {}, "", make)
     assert made == [1, 1]
+
+
+def test_an_unfinished_preparation_goes_when_nobody_went_on_for_days(tmp_path):
+    def fail(place):
+        (place / "images.npy").write_bytes(bytes(1000))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.fetch("squares", {}, "", fail)
+    (place,) = cache.unfinished()
+    assert cleaning.find([tmp_path], Store("none"), 9).unneeded == []
+    for path in (place, *place.iterdir()):
+        os.utime(path, (time.time() - 10 * DAY,) * 2)
+    found = cleaning.find([tmp_path], Store("none"), 9)
+    assert [(each.kind, each.bytes) for each in found.unneeded] == [("prepared", 1000)]
+    assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == found.unneeded
+    assert cache.unfinished() == []
 
 
 def test_leftovers_of_killed_processes_go(runs):

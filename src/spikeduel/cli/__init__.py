@@ -107,7 +107,8 @@ def data_list(given: Given) -> None:
         print_json(rows)
     else:
         typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
-        typer.echo("\nYour own: any folder with one sub-folder a class, or a CSV of file and label.")
+        typer.echo("\nYour own: a folder with one sub-folder a class, a CSV of file and label, or WebDataset's shards.")
+        typer.echo("The Hugging Face hub's: hf:owner/name.")
 
 
 @command(

@@ -1,6 +1,6 @@
 """Data: named sets, folders and lists of images or recordings, prepared as uint8 arrays, split without leaks."""
 
-from spikeduel.data.catalogue import DATASETS, home, is_at_hand, listing, load, prepare, resolve
+from spikeduel.data.catalogue import DATASETS, absolute, home, is_at_hand, is_packed, listing, load, prepare, resolve
 from spikeduel.data.folder import files_to_answer
 from spikeduel.data.loader import evaluation_batches, on_device, training_batches
 from spikeduel.data.pictures import Preprocessing, open_picture, prepared_picture
@@ -18,11 +18,13 @@ __all__ = [
     "Preprocessing",
     "RawDataset",
     "Split",
+    "absolute",
     "altered",
     "evaluation_batches",
     "files_to_answer",
     "home",
     "is_at_hand",
+    "is_packed",
     "listing",
     "load",
     "names_a_file",

@@ -3,8 +3,9 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,16 @@ import numpy as np
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
+from spikeduel.data.workers import Track
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 FORMAT = 3
 """Raised when the folder's layout, or what a data set's function makes of the same files, changes."""
+
+UNFINISHED = ".making"
+"""What the folder's name ends in while a set is made."""
 
 _ALIKE = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """The fields that a manifest and a `Prepared` have in common."""
@@ -68,13 +73,14 @@ def fetch(
     name: str,
     identity: dict[str, Any],
     source: str,
-    make: Callable[[], RawDataset],
+    make: Callable[[Path], RawDataset],
     say: Callable[[str], None] = Progress().say,
+    track: Track = Progress().track,
 ) -> Prepared:
     """The prepared set of this name and identity; made by `make` if not cached, or if its files changed.
 
-    Where another process is making it, `say` tells so, and it is waited for. Raises `InputError`, also where the cache
-    cannot be written.
+    `make` is given a folder to work in, which stays until it succeeds. Where another process is making the set, `say`
+    tells so, and it is waited for. Raises `InputError`, also where the cache cannot be written.
     """
     slug = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "images"
     folder = root() / f"{slug}-{typed.digest({'name': name, 'format': FORMAT, **identity})[:16]}"
@@ -90,27 +96,52 @@ def fetch(
         files.remove_left_behind(root(), folder.name)
         with suppress(InputError):
             return read(folder)
-        write(folder, from_raw(name, make()), source)
+        with _working_in(folder.with_name(f".{folder.name}{UNFINISHED}")) as place:
+            write(folder, from_raw(name, make(place), track), source, place)
     try:
         return read(folder)
     except InputError as error:
         raise InputError(f"{folder} cannot be read back ({error}): check the disk, or set SPIKEDUEL_CACHE.") from None
 
 
+@contextmanager
+def _working_in(place: Path) -> Iterator[Path]:
+    """The folder `place`, which goes when the block succeeds; else it stays, with what is in it."""
+    with files.writing_to(place):
+        place.mkdir(exist_ok=True)
+    try:
+        yield place
+    finally:
+        with suppress(OSError):
+            place.rmdir()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def unfinished() -> list[Path]:
+    """What interrupted preparations left, to go on with: a folder each."""
+    return sorted(root().glob(f".*{UNFINISHED}"))
+
+
 def remove(folder: Path, unused_for: float) -> bool:
-    """Removes a prepared set unless it is being made, or was used in so many seconds; whether it is gone."""
+    """Removes a prepared set, or an unfinished one, unless it is being made, or was used in so many seconds; whether it
+    is gone.
+    """
+    name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
     def leave() -> None:
         raise InputError(f"{folder}: another process is preparing it.")
 
-    with suppress(InputError), files.locked(root() / f".{folder.name}.lock", leave):
+    with suppress(InputError), files.locked(root() / f".{name}.lock", leave):
         if files.unused_for(folder) >= unused_for:
             files.remove(folder)
     return not folder.exists()
 
 
-def write(folder: Path, prepared: Prepared, source: str = "") -> None:
-    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change."""
+def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None = None) -> None:
+    """Writes `prepared` as `folder`, atomically, with the state of its `sources`, so that `read` sees a change.
+
+    What lies in the folder `place` in the form in which it is kept is not copied.
+    """
     rest = {part: getattr(prepared, part) for part in ("labels", "groups", "official", "image_ids", "content")}
     arrays = {part: array for part, array in {**arrays_of(prepared.images), **rest}.items() if array is not None}
     manifest = Manifest(
@@ -128,7 +159,7 @@ def write(folder: Path, prepared: Prepared, source: str = "") -> None:
     )
     with files.atomic_path(folder, folder=True) as temporary:
         for part, array in arrays.items():
-            _save(temporary / f"{part}.npy", array)
+            _save(temporary / f"{part}.npy", array, place)
         if prepared.names is not None:
             (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
         samples: dict[str, Any] = {str(index): picture for index, picture in prepared.samples}
@@ -136,8 +167,13 @@ def write(folder: Path, prepared: Prepared, source: str = "") -> None:
         (temporary / "manifest.json").write_text(json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8")
 
 
-def _save(path: Path, array: np.ndarray) -> None:
+def _save(path: Path, array: np.ndarray, place: Path | None = None) -> None:
     """What `numpy.save` writes. That, on a full disk, raises an error that does not say so."""
+    made = Path(array.filename) if isinstance(array, np.memmap) and array.filename else None
+    if made is not None and made.parent == place and made.suffix == ".npy":
+        with suppress(OSError):
+            os.link(made, path)
+            return
     array = np.ascontiguousarray(array)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spikeduel.data import cache, folder, layout, mnist_like, socofing, tables
+from spikeduel.data import cache, folder, hub, layout, mnist_like, shards, socofing, tables
 from spikeduel.data.events import sets
 from spikeduel.data.events.framing import binned
 from spikeduel.data.pictures import Preprocessing, formats
@@ -33,6 +34,9 @@ DATASETS: dict[str, Source] = {
     **sets.SETS,
 }
 
+PACKED: tuple[Source, ...] = (shards.shards, hub.hub)
+"""Sets of one's own whose pictures lie in other files."""
+
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets that are read faster than a cache would be, and so need none."""
 
@@ -51,7 +55,7 @@ def load(
     """
     name, events_only = experiment.dataset, is_recorded(experiment.dataset)
     if experiment.group_by is not None:
-        if resolve(name) is not folder.folder:
+        if resolve(name) not in (folder.folder, *PACKED):
             reason = "groups its images itself, by the groups of the RawDataset that it returns"
             if name in DATASETS:
                 reason = (
@@ -62,7 +66,7 @@ def load(
             raise InputError(f"group_by: {name} {reason}, and --group-by is for folders of images; leave it out.")
         # Before hours of decoding.
         group_rule(experiment.group_by)
-        table = layout.labels_file(files.located(name))
+        table = None if is_packed(name) else layout.labels_file(files.located(name))
         if table is not None and "group" in tables.columns(table):
             raise InputError(f"group_by: {table} has a column group, which says it already. Leave one of the two out.")
     if preprocessing and preprocessing.binning and not events_only and (name in DATASETS or home(name) is not None):
@@ -115,13 +119,19 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         path = files.located(name)
         own_name = path.name if files.is_folder(path) else f"{path.parent.name}/{path.name}"
         name, options = own_name or "images", replace(options, data_dir=str(path))
+    elif source in PACKED:
+        if options.data_dir is not None:
+            raise InputError(f"data_dir: the data set {name} says where it is already; leave data_dir unset.")
+        options = replace(options, data_dir=absolute(name).removeprefix(registry.HUB))
+        if source is shards.shards:
+            name = re.sub(r"[^\w.]*[{*].*|\.tar$", "", Path(name).name) or Path(str(options.data_dir)).parent.name
     elif name not in DATASETS:
         code = registry.source_hash(source)
     if name in BUILT_IN or options.skip:
         return from_raw(name, source(options))
 
-    def make() -> RawDataset:
-        raw = source(options)
+    def make(place: Path) -> RawDataset:
+        raw = source(replace(options, workplace=place))
         # The user's function depends on all of `data_dir`, unless it says on what it depends.
         if code and isinstance(raw, RawDataset) and not raw.sources and options.data_dir is not None:
             return replace(raw, sources=(Path(options.data_dir),))
@@ -134,16 +144,20 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "preprocessing": options.preprocessing and options.preprocessing.described(),
         "code": code,
     }
-    if source is folder.folder:
+    if source is folder.folder or source in PACKED:
         # With a plugin for HEIC installed, a folder may have more pictures.
         identity["formats"] = formats()
-    return cache.fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say)
+    return cache.fetch(name, identity, options.data_dir or "downloaded or installed", make, options.say, options.track)
 
 
 def resolve(name: str) -> Source:
     """The function behind `name`, not run: a check of names before anything runs. Raises `InputError`."""
     if name in DATASETS:
         return DATASETS[name]
+    if name.startswith(registry.HUB):
+        return hub.hub
+    if shards.is_sharded(name):
+        return shards.shards
     if home(name) is not None:
         return folder.folder
     if files.is_file(name):
@@ -172,11 +186,24 @@ def _near(name: str) -> str:
 
 def home(name: str) -> Path | None:
     """The folder to which the names of files are relative, of a data set that is a folder or a CSV; None of others."""
-    if name in DATASETS:
+    if name in DATASETS or is_packed(name):
         return None
     if files.is_folder(name):
         return files.located(name)
     return files.located(name).parent if files.is_file(name) and name.lower().endswith(".csv") else None
+
+
+def is_packed(name: str) -> bool:
+    """Whether a data set is one of shards, or of the Hugging Face hub: its pictures are no files of their own."""
+    return name.startswith(registry.HUB) or (name not in DATASETS and shards.is_sharded(name))
+
+
+def absolute(name: str) -> str:
+    """The `name` of a data set by which it is found from every folder: that of files with its whole path."""
+    path = name.removeprefix(registry.HUB)
+    if path != name:
+        return f"{registry.HUB}{files.located(path)}" if files.is_folder(path) else name
+    return str(files.located(name)) if is_packed(name) or home(name) is not None else name
 
 
 def is_at_hand(name: str) -> bool:

@@ -2,25 +2,21 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from spikeduel.data.events import formats
 from spikeduel.data.events.source import Part, recorded
 from spikeduel.data.inventory import inventory
 from spikeduel.data.layout import laid_out, none_in, walk, wanted
-from spikeduel.data.pictures import DEFAULT_SIZE, Preprocessing, content_of, opened, over_pictures, plain, room_for
+from spikeduel.data.pictures import Preprocessing
 from spikeduel.data.prepared import DataOptions, RawDataset
+from spikeduel.data.preparing import keys_of_files, made, sample
 from spikeduel.results.words.file_counts import described, pictures_left_out
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-
-SAMPLE_SIZE = 1024
-_GREY = {"1", "L", "LA", "La", "I", "F"}
 
 
 def folder(options: DataOptions) -> RawDataset:
@@ -49,43 +45,15 @@ def folder(options: DataOptions) -> RawDataset:
         recordings, its_content = recorded(list(map(Part, paths)), options)
         how = Preprocessing.of_recordings(recordings.binning)
         return RawDataset(images=recordings, preprocessing=how, content=its_content, **said)
-    preprocessing = options.preprocessing or _preprocessing(paths, options)
-    images = room_for(len(paths), preprocessing)
-
-    def prepare(row: int, picture: Image.Image) -> int:
-        images[row] = preprocessing(picture)
-        return content_of(paths[row])
-
-    content = over_pictures(prepare, paths, options.track, "reading images")
-    if options.preprocessing is None and preprocessing.channels == 3 and bool((images == images[:, :1]).all()):
-        preprocessing = replace(preprocessing, channels=1)
-        images = np.ascontiguousarray(images[:, :1])
+    found = made(paths, keys_of_files(paths), options)
     firsts = [int(np.argmax(layout.labels == k)) for k in range(len(layout.classes))]
     return RawDataset(
-        images=images,
-        preprocessing=preprocessing,
-        samples=[(row, _sample(paths[row], preprocessing)) for row in firsts],
-        content=np.array(content, dtype=np.int64),
+        images=found.images,
+        preprocessing=found.preprocessing,
+        samples=[(row, sample(paths[row], found.preprocessing)) for row in firsts],
+        content=found.content,
         **said,
     )
-
-
-def _preprocessing(paths: Sequence[Path], options: DataOptions) -> Preprocessing:
-    """The size of the prepared images, and whether all are stored as grey; from the files' headers."""
-
-    def header(row: int, picture: Image.Image) -> tuple[int, bool]:
-        return max(picture.size), picture.mode in _GREY or picture.mode.startswith("I;16")
-
-    headers = over_pictures(header, paths, options.track, "looking at images")
-    size = options.image_size or min(DEFAULT_SIZE, max(side for side, _ in headers))
-    return Preprocessing(channels=1 if all(grey for _, grey in headers) else 3, height=size, width=size)
-
-
-def _sample(path: Path, preprocessing: Preprocessing) -> np.ndarray:
-    with opened(path) as picture:
-        sample = plain(picture).convert("L" if preprocessing.channels == 1 else "RGB")
-    sample.thumbnail((SAMPLE_SIZE, SAMPLE_SIZE))
-    return np.asarray(sample)
 
 
 def files_to_answer(

@@ -22,7 +22,8 @@ DEEPEST = 32
 """Folders nested deeper than this are refused."""
 LABELS = ("file", "label")
 """The columns that make a CSV one of labels; it may also have `group` and `split`."""
-_SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+SIDES = {"train": TRAIN, "val": VALIDATION, "valid": VALIDATION, "validation": VALIDATION, "test": TEST}
+"""What folders, splits and shards are called, and the side that each is."""
 _RECORDINGS = frozenset(formats.READERS)
 
 
@@ -81,7 +82,7 @@ def labels_file(place: Path) -> Path | None:
     if not files.is_folder(place):
         return place
     below, found = _inside(place, frozenset({".csv"}))
-    if len(below) > 1 or any(path.name.lower() in _SIDES for path in below):
+    if len(below) > 1 or any(path.name.lower() in SIDES for path in below):
         return None
     found = [path for path in found if set(LABELS) <= set(tables.columns(path))]
     if len(found) > 1:
@@ -166,9 +167,9 @@ def _scanned(root: Path, is_recorded: bool) -> Layout:
 def _sides(root: Path, is_recorded: bool) -> tuple[list[tuple[int, Path]], list[str]]:
     """The sides of a split and the folder of each, training first; `root` alone where there is no split. And notes."""
     below, _ = _inside(root, wanted(is_recorded))
-    sides, notes = sorted((_SIDES[path.name.lower()], path) for path in below if path.name.lower() in _SIDES), []
+    sides, notes = sorted((SIDES[path.name.lower()], path) for path in below if path.name.lower() in SIDES), []
     if sides and sides[0][0] == TRAIN:
-        if ignored := [path.name for path in below if path.name.lower() not in _SIDES]:
+        if ignored := [path.name for path in below if path.name.lower() not in SIDES]:
             notes.append(f"Ignored beside train/: {', '.join(ignored)}.")
         if TEST not in {side for side, _ in sides}:
             notes.append("There is no test/ beside train/: a tenth of train/ is the test set.")
@@ -187,7 +188,7 @@ def _listed(table: Path, place: Path) -> Layout:
     for line, row in tables.rows(table, LABELS, str(table)):
         if empty := [column for column in (*LABELS, "group") if column in named and not row[column]]:
             raise InputError(f"{line}: has no {empty[0]}.")
-        side = _SIDES.get(row["split"].lower()) if "split" in named else TRAIN
+        side = SIDES.get(row["split"].lower()) if "split" in named else TRAIN
         if side is None:
             raise InputError(f"{line}: the split is '{row['split']}'; train, val and test are known.")
         path = Path(os.path.normpath(table.parent / row["file"]))

@@ -1,10 +1,10 @@
-"""Batches of uint8 images, no work per image: from memory, or from a memory map, gathered ahead of their use."""
+"""Batches of uint8 images, no work per image: from memory, or from a memory map whose pages are asked for ahead."""
 
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -12,6 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.system.memory import available_memory
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 Held: TypeAlias = "Tensor | np.memmap | Recordings"
 """What images are taken from: uint8 `[N, C, H, W]`."""
 
+Part: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""Which indices of a batch one of several processes takes."""
 Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
@@ -29,16 +37,20 @@ _ORDER = 0x0DE2
 
 EVALUATION_BATCH = 256
 
+WHOLE = 2 << 30
+"""Training images of at most so many bytes are shuffled one by one; of more, by blocks."""
+BLOCK = 128 << 10
+"""Bytes of images in a row that a disk reads at once: in smaller pieces it takes much longer for as many."""
+WINDOW = 256 << 20
+"""Bytes of blocks whose images are mixed."""
+
 AHEAD = 2
-"""Batches gathered ahead of their use where images stay on disk: one could be late, and more only take memory."""
+"""Batches that are asked for, or made, ahead of their use: one could be late, and more only take memory."""
+PATIENCE = 32
+"""Batches that come from memory before the disk is no longer asked ahead."""
 
 SHARE = 0.5
 """A data set is held in memory if it takes at most this share of what is available; the rest is for training."""
-
-UNKNOWN = 1 << 31
-"""What is taken to be available, in bytes, where the system does not say."""
-
-ROOT = Path("/")
 
 _sharing = 1
 
@@ -50,27 +62,57 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
-    part: Callable[[np.ndarray], np.ndarray] | None = None,
+    part: Part = lambda batch: batch,
 ) -> "Batches":
     """(images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), shuffled.
 
-    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed` and `epoch`
-    alone, so that all contenders see the same one, resumed or not. Of each batch only `part` of its indices is taken.
+    `images` and `labels` are `Prepared.held`. A smaller last batch is kept. The order depends on `seed`, `epoch` and
+    the size of the images alone, so that all contenders see the same one, resumed or not, in memory or not. Of each
+    batch only the `part` is taken.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
-    return evaluation_batches(images, labels, rng.permutation(indices), batch_size, part)
+    if not by_blocks(images, len(indices)):
+        order = rng.permutation(indices)
+        return _batches(images, labels, order, batch_size, _Announced(images, order, AHEAD * batch_size), part)
+    size = bytes_of_one(images)
+    block, window = max(1, BLOCK // size), max(1, WINDOW // size)
+    unmixed, order = shuffled_blocks(np.sort(indices), block, window, rng)
+    return _batches(images, labels, order, batch_size, _Announced(images, unmixed, window), part)
 
 
-def evaluation_batches(
-    images: Held,
-    labels: "Tensor",
-    indices: np.ndarray,
-    batch_size: int,
-    part: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> "Batches":
+def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
+    """Whether so many of `images` are shuffled by blocks: a matter of their size, whatever memory there is.
+
+    Never recordings: each is a long piece to read.
+    """
+    return not isinstance(images, Recordings) and count * bytes_of_one(images) > WHOLE
+
+
+def bytes_of_one(images: "Held | np.ndarray") -> int:
+    """The bytes of one image."""
+    return max(1, images.nbytes // max(1, len(images)))
+
+
+def shuffled_blocks(
+    indices: np.ndarray, block: int, window: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """`indices` `[N]` in blocks of `block`, which are shuffled; and these with the images of each `window` mixed.
+
+    Where the first block begins is drawn, so that the same images do not share one in every epoch.
+    """
+    number = (np.arange(len(indices)) + rng.integers(block)) // block
+    place = rng.permutation(int(number[-1]) + 1 if len(number) else 0)
+    unmixed = indices[np.argsort(place[number], kind="stable")]
+    order = unmixed.copy()
+    for start in range(0, len(order), window):
+        rng.shuffle(order[start : start + window])
+    return unmixed, order
+
+
+def evaluation_batches(images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int) -> "Batches":
     """As `training_batches`, in the order of `indices`."""
-    batches = _gathered(images, labels, np.asarray(indices, dtype=np.int64), batch_size, part)
-    return prefetched(batches, AHEAD) if isinstance(images, np.memmap | Recordings) else batches
+    indices = np.asarray(indices, dtype=np.int64)
+    return _batches(images, labels, indices, batch_size, _Announced(images, indices, AHEAD * batch_size))
 
 
 @dataclass(frozen=True)
@@ -85,24 +127,32 @@ class EvaluationBatches:
         return evaluation_batches(self.images, self.labels, self.indices, EVALUATION_BATCH)
 
 
-def _gathered(
+def _batches(
     images: Held,
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
-    part: Callable[[np.ndarray], np.ndarray] | None,
+    announced: "_Announced",
+    part: Part = lambda batch: batch,
+) -> "Batches":
+    batches = _gathered(images, labels, indices, batch_size, announced, part)
+    # Frames of recordings are work. A map is read by the system meanwhile, where it can be told to.
+    is_late = isinstance(images, Recordings) or (isinstance(images, np.memmap) and not hasattr(os, "posix_fadvise"))
+    return prefetched(batches, AHEAD) if is_late else batches
+
+
+def _gathered(
+    images: Held, labels: "Tensor", indices: np.ndarray, batch_size: int, announced: "_Announced", part: Part
 ) -> "Batches":
     import torch
 
     for start in range(0, len(indices), batch_size):
-        batch = indices[start : start + batch_size]
-        batch = batch if part is None else part(batch)
+        batch = part(indices[start : start + batch_size])
         # A copy, since torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):
-            _announce(images, batch)
-            # Outside Python's global lock, so that the network computes while the disk is waited for.
-            picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
+            with announced.taking(start, start + batch_size):
+                picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
         elif isinstance(images, Recordings):
             picked = torch.from_numpy(images[batch])
         else:
@@ -110,14 +160,44 @@ def _gathered(
         yield picked, labels.index_select(0, rows.to(labels.device)), batch
 
 
-def _announce(images: np.memmap, batch: np.ndarray) -> None:
-    """Asks the system to read all of `batch` at once: a map alone reads one place after the other, and around each."""
-    if images.filename is not None and hasattr(os, "posix_fadvise"):
+class _Announced:
+    """Tells the system which bytes of a map are needed next, as long as they come from a disk.
+
+    A map alone would be read one place after the other, each when it is taken, and around each. `indices` `[N]` say in
+    which order its images will be taken, about, and `ahead` how many of them beforehand.
+    """
+
+    def __init__(self, images: Held, indices: np.ndarray, ahead: int) -> None:
+        self.images, self.indices, self.ahead = images, indices, ahead
+        self.told, self.patience = 0, PATIENCE
+
+    @contextmanager
+    def taking(self, start: int, stop: int) -> Iterator[None]:
+        """Within, the images from place `start` on, before `stop`, are taken."""
+        if self.patience > 0:
+            self._tell(max(start, self.told), stop + self.ahead)
+        before = _waits()
+        yield
+        self.patience = PATIENCE if _waits() > before else self.patience - 1
+
+    def _tell(self, start: int, stop: int) -> None:
+        images, coming = self.images, self.indices[start:stop]
+        self.told = max(self.told, stop)
+        if not isinstance(images, np.memmap) or images.filename is None or not hasattr(os, "posix_fadvise"):
+            return
+        size, ends = bytes_of_one(images), np.flatnonzero(np.diff(coming) != 1) + 1
         # Only a hint: a map can be read even if its file has been replaced since.
         with suppress(OSError), Path(images.filename).open("rb") as file:
-            for index in batch.tolist():
-                size = images[0].nbytes
-                os.posix_fadvise(file.fileno(), images.offset + index * size, size, os.POSIX_FADV_WILLNEED)
+            for run in np.split(coming, ends) if len(coming) else []:
+                first = images.offset + int(run[0]) * size
+                os.posix_fadvise(file.fileno(), first, len(run) * size, os.POSIX_FADV_WILLNEED)
+
+
+def _waits() -> int:
+    """How often this thread has waited for a page from a disk so far."""
+    if resource is None or not hasattr(resource, "RUSAGE_THREAD"):
+        return 0
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_majflt
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
@@ -158,48 +238,3 @@ def share_memory(num_processes: int) -> None:
 def fits_in_memory(num_bytes: int) -> bool:
     """Whether a data set of this size should be held in memory now."""
     return num_bytes * _sharing <= SHARE * available_memory()
-
-
-def available_memory() -> int:
-    """The bytes that this process may still take: the machine's, or less under a control group's limit."""
-    machine = _table(ROOT / "proc/meminfo").get("MemAvailable:", 0) * 1024
-    for pages in ("SC_AVPHYS_PAGES", "SC_PHYS_PAGES"):
-        with suppress(AttributeError, ValueError, OSError):
-            machine = machine or os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    return max(min([machine or UNKNOWN, *_of_control_groups()]), 0)
-
-
-def _of_control_groups() -> Iterator[int]:
-    """What each limit leaves that is set on this process's group, or on one above it."""
-    for line in _text(ROOT / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if not controllers:
-            top, limit, usage, prefix = ROOT / "sys/fs/cgroup", "memory.max", "memory.current", ""
-        elif "memory" in controllers.split(","):
-            top, limit, usage = ROOT / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-            prefix = "total_"
-        else:
-            continue
-        group = top / path.lstrip("/")
-        for folder in (group, *group.parents):
-            if not folder.is_relative_to(top):
-                break
-            values = _text(folder / limit).strip(), _text(folder / usage).strip()
-            if all(value.isdecimal() for value in values):
-                statistics = _table(folder / "memory.stat")
-                # The kernel gives these pages back when somebody asks for memory.
-                cache = sum(statistics.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive"))
-                yield int(values[0]) - int(values[1]) + cache
-
-
-def _table(path: Path) -> dict[str, int]:
-    """A file of lines that begin with a name and a number."""
-    rows = (line.split() for line in _text(path).splitlines())
-    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdecimal()}
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""

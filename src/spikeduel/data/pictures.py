@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 from msgspec import Meta
@@ -44,11 +44,19 @@ DEFAULT_SIZE = 64
 """Of what has no size of its own: the side of pictures, the longest of recordings."""
 LONGEST_SIDE = 4096
 """Of a prepared image."""
-_LARGE = MOST_PIXELS // 8
+LARGE = MOST_PIXELS // 8
+"""Pictures of more pixels are decoded one at a time."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
 _Pixels = Annotated[int, Meta(ge=0)]
 
 Result = TypeVar("Result")
+
+
+class Packed(Protocol):
+    """A picture's file that lies in another one; as text, what its user calls it."""
+
+    def read_bytes(self) -> bytes:
+        """All of the file."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,11 @@ class Preprocessing:
     invert: bool = False
     enlarge: bool = True
     binning: Binning | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)"""
+        return self.channels, self.height, self.width
 
     @classmethod
     def of_recordings(cls, binning: Binning) -> "Preprocessing":
@@ -196,7 +209,7 @@ def _require_room(padded: tuple[int, int]) -> None:
 
 @contextmanager
 def opened(
-    source: Path | zipfile.Path | bytes, only: tuple[str, ...] | None = None, most_pixels: int = MOST_PIXELS
+    source: "Path | zipfile.Path | Packed | bytes", only: tuple[str, ...] | None = None, most_pixels: int = MOST_PIXELS
 ) -> Iterator[Image.Image]:
     """The picture in a file, or in a file's bytes, of which only the header is read yet; of several frames, the first.
 
@@ -206,14 +219,16 @@ def opened(
     whatever Pillow raises for what is no picture of these formats. Large ones wait for one another: each needs much
     memory.
     """
-    if isinstance(source, bytes):
-        size, most = len(source), MOST_MEMBER_BYTES
-    elif isinstance(source, zipfile.Path):
-        size, most = source.root.getinfo(source.at).file_size, MOST_MEMBER_BYTES
-    elif files.is_file(source):
-        size, most = source.stat().st_size, MOST_FILE_BYTES
+    most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
+    if isinstance(source, zipfile.Path):
+        size = source.root.getinfo(source.at).file_size
+    elif isinstance(source, Path):
+        if not files.is_file(source):
+            raise InputError("is not a regular file")
+        size = source.stat().st_size
     else:
-        raise InputError("is not a regular file")
+        source = source if isinstance(source, bytes) else source.read_bytes()
+        size = len(source)
     if size > most:
         raise InputError(f"is larger than {most / 1e6:,.0f} MB")
     try:
@@ -227,7 +242,7 @@ def opened(
         num_pixels = picture.width * picture.height
         if num_pixels > most_pixels:
             raise _too_large(most_pixels)
-        with _ONE_LARGE_AT_A_TIME if num_pixels > _LARGE else nullcontext():
+        with _ONE_LARGE_AT_A_TIME if num_pixels > LARGE else nullcontext():
             yield picture
 
 
@@ -251,20 +266,10 @@ def over_pictures(
     return over_files(open_and_look, sources, track, description)
 
 
-def content_of(source: Path | zipfile.Path) -> int:
+def content_of(source: Path | zipfile.Path | Packed) -> int:
     """A hash of a file's bytes, a signed number of 64 bits: what `RawDataset.content` holds of its image."""
     digest = hashlib.blake2b(source.read_bytes(), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
-
-
-def room_for(count: int, preprocessing: Preprocessing) -> np.ndarray:
-    """An uninitialised uint8 `[count, C, H, W]`. Raises `InputError` where memory does not suffice."""
-    try:
-        return np.empty((count, preprocessing.channels, preprocessing.height, preprocessing.width), dtype=np.uint8)
-    except (MemoryError, ValueError):
-        raise InputError(
-            f"image_size {preprocessing.width}: {count} images of that size do not fit in memory. Choose a smaller one."
-        ) from None
 
 
 def open_picture(path: Path | str) -> Image.Image:

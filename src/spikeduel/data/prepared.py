@@ -119,7 +119,8 @@ class DataOptions:
     """What a user can say about where data comes from and how it is prepared.
 
     `preprocessing`, where given, is that of a trained model: a folder of images is prepared like it. `skip` holds names
-    of files to leave out, as `UnreadableFiles` gives them.
+    of files to leave out, as `UnreadableFiles` gives them. In the folder `workplace`, what is made can be left for a
+    next attempt; images in a .npy file there are moved, not copied, when the set is kept.
     """
 
     data_dir: str | None = None
@@ -127,18 +128,20 @@ class DataOptions:
     alterations: tuple[str, ...] = ("Easy",)
     preprocessing: Preprocessing | None = None
     skip: frozenset[str] = frozenset()
+    workplace: Path | None = None
     track: Track = Progress().track
     """Wraps a long loop to show its progress."""
     say: Callable[[str], None] = Progress().say
     """Tells a line of news."""
 
 
-def from_raw(name: str, raw: RawDataset) -> Prepared:
+def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Prepared:
     """`raw` checked, its groups joined with exact duplicates, with its fingerprint. Raises `InputError`."""
     for is_right, demand in _demands(raw):
         if not is_right:
             raise InputError(f"data set '{name}': {demand}")
-    checksums = [checksum_of(raw.images, index) for index in range(len(raw.images))]
+    rows = track(range(len(raw.images)), "looking for equal images", len(raw.images))
+    checksums = [checksum_of(raw.images, index) for index in rows]
     image_ids = numbered(checksums)
     content = _content(checksums) if raw.content is None else raw.content
     groups = image_ids if raw.groups is None else join_groups(raw.groups, image_ids)
@@ -146,7 +149,7 @@ def from_raw(name: str, raw: RawDataset) -> Prepared:
     told = "1 image is an exact copy of another" if copies == 1 else f"{copies:,} images are exact copies of others"
     prepared = Prepared(
         name=name,
-        images=raw.images if isinstance(raw.images, Recordings) else np.ascontiguousarray(raw.images),
+        images=raw.images if isinstance(raw.images, Recordings | np.memmap) else np.ascontiguousarray(raw.images),
         labels=np.asarray(raw.labels, dtype=np.int64),
         classes=tuple(raw.classes),
         preprocessing=raw.preprocessing,

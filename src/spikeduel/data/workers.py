@@ -1,12 +1,12 @@
-"""Many files read in a few threads: in order, never far ahead, and each that cannot be read named."""
+"""Many files read in a few threads or processes: in order, never far ahead, each that cannot be read named."""
 
 import os
 import warnings
 import zipfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +17,12 @@ from spikeduel.system.errors import InputError, UnreadableFiles
 
 AHEAD = 4
 """Files read ahead of their use, by each thread."""
+FEWEST = 5_000
+"""Files from which on processes are started, which takes a second or so."""
 
+Task = TypeVar("Task")
 Result = TypeVar("Result")
+Chunk = TypeVar("Chunk", bound=Sized)
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 """Shows the progress of a long loop: (items, description, total) -> items. See `Progress.track`."""
 
@@ -45,14 +49,54 @@ def over_files(
             reasons[row] = reason(error, noun)
             return None
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with closing(_in_turn(attempt, len(sources))) as made:
-            tracked = track(made, description, len(sources))
-            results = [keep(result) for result in tracked if result is not None or not reasons]
+    with warnings_ignored(), closing(_in_turn(attempt, len(sources))) as made:
+        tracked = track(made, description, len(sources))
+        results = [keep(result) for result in tracked if result is not None or not reasons]
     if reasons:
         raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
     return results
+
+
+def in_chunks(
+    work: Callable[[Task], Chunk],
+    tasks: Iterable[Task],
+    count: int,
+    track: Track,
+    description: str,
+    threads: bool = False,
+) -> Iterator[Chunk]:
+    """What `work` makes of each task, in order, a part of `count` files each; where these are many, in processes.
+
+    In processes, `work` and tasks are pickled. With `threads`, or where no processes can be had, in threads.
+    """
+    from joblib import Parallel, delayed
+
+    cores = num_cores()
+    backend = "threading" if threads or count < FEWEST or cores == 1 else "loky"
+    parallel = Parallel(n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None)
+
+    def each_file() -> Generator[Chunk | None, None, None]:
+        """A chunk, and nothing for each further file of it: progress is counted in files."""
+        with closing(parallel(delayed(work)(task) for task in tasks)) as made:
+            for chunk in made:
+                yield chunk
+                yield from [None] * (len(chunk) - 1)
+
+    with closing(each_file()) as numbered:
+        yield from (chunk for chunk in track(numbered, description, count) if chunk is not None)
+
+
+def num_cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def warnings_ignored() -> Iterator[None]:
+    """Within, what Pillow warns of is not told."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _in_turn(look: Callable[[int], Result], count: int) -> Generator[Result, None, None]:

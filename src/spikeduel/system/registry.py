@@ -21,6 +21,10 @@ LIBRARIES = ("torchvision", "timm")
 """Before a colon, these name a library whose networks are taken by their names, and no module of one's own."""
 
 
+HUB = "hf:"
+"""What the names of the Hugging Face hub's data sets begin with."""
+
+
 def library_of(name: str) -> str | None:
     """The library that `name` names a network of, as in `torchvision:resnet18`; None where there is none."""
     library, colon, _ = name.partition(":")
@@ -29,7 +33,7 @@ def library_of(name: str) -> str | None:
 
 def is_own_code(name: str) -> bool:
     """Whether `name` is a `module:attribute` of the user's own."""
-    return ":" in name and library_of(name) is None
+    return ":" in name and library_of(name) is None and not name.startswith(HUB)
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:

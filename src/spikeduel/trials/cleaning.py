@@ -141,8 +141,8 @@ def _of_tuning(record: TuningRecord) -> Iterator[str]:
 
 
 def _prepared(days: float) -> Iterator[Unneeded]:
-    """Prepared sets, and audits, that nobody used for `days`."""
-    for path in sorted((*cache.root().glob("[!.]*"), *kept_in().glob("[!.]*.json"))):
+    """Prepared sets, unfinished ones too, and audits, that nobody used for `days`."""
+    for path in sorted((*cache.root().glob("[!.]*"), *cache.unfinished(), *kept_in().glob("[!.]*.json"))):
         if files.unused_for(path) >= days * SECONDS_A_DAY:
             yield _unneeded("prepared", path)
 

@@ -12,6 +12,7 @@ from spikeduel.data.auditing.neighbours import nearest
 from spikeduel.data.events.framing import binned
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
+from spikeduel.data.rooms import Rows
 from spikeduel.measuring.correctness import classification, classified, shuffled_classification
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks import building
@@ -119,7 +120,7 @@ def _nearest_neighbour(given: Given) -> Classification:
         test, train = given.split.test, given.split.train
         given.progress.say(f"{len(test):,} test images among {len(train):,} training images")
         images, labels = given.prepared.images, np.asarray(given.prepared.labels)
-        index = nearest(np.asarray(images[test]), np.asarray(images[train]))
+        index = nearest(Rows(images, test), Rows(images, train))
         return classified(given.prepared.classes, labels[test], labels[train][index])
 
     # It is the same for every contender and seed.

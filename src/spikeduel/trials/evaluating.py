@@ -157,7 +157,7 @@ def trained_on(model: Model, changed: Callable[[Experiment], Experiment] = lambd
     experiment = changed(experiment)
     name, place = experiment.dataset, experiment.data_dir
     of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
-    if name not in data.DATASETS and data.home(name) is None:
+    if name not in data.DATASETS and data.home(name) is None and not data.is_packed(name):
         raise InputError(f"{of}, which cannot be found here{said_by}. {_NAME_IT}")
     if place is not None and not Path(place).expanduser().exists():
         raise InputError(

@@ -11,6 +11,7 @@ from torch import nn
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
+from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.models import ModelCard
@@ -77,6 +78,8 @@ def plan(experiment: Experiment, prepared: Prepared, split: Split) -> list[Trial
     of: dict[str, Any] = {"fingerprint": prepared.fingerprint, "split": hashlib.sha256(b"|".join(indices)).hexdigest()}
     if split.fold is not None:
         of["fold"] = split.fold
+    if by_blocks(prepared.images, len(split.train)):
+        of["order"] = "blocks"
     common = {"data": of, "device": compute.kind, "numerics_version": NUMERICS_VERSION}
     planned = []
     for contender in experiment.contenders:

@@ -201,8 +201,7 @@ def trainings(finished: Sequence[Finished], contender: str) -> dict[int, list[st
 def located(experiment: Experiment) -> Experiment:
     """`experiment` with absolute paths, so that it means the same in every folder."""
     dataset, data_dir, group_by = experiment.dataset, experiment.data_dir, experiment.group_by
-    if data.home(dataset) is not None:
-        dataset = str(files.located(dataset))
+    dataset = data.absolute(dataset)
     if data_dir is not None:
         data_dir = str(files.located(data_dir))
     if group_by is not None and data.names_a_file(group_by):

@@ -122,7 +122,7 @@ def _examine(
     side = duplicates.sides_of(split, len(prepared))
     formats = file_formats(experiment, prepared, progress.track)
     recordings = prepared.images if isinstance(prepared.images, Recordings) else None
-    names = prepared.names if formats or recordings else None
+    names = prepared.names if formats or recordings or catalogue.is_packed(experiment.dataset) else None
     found = _copies(prepared, same, side, split, near, formats, progress)
     neighbourhood, shared, copies = found.neighbourhood, found.shared, found.moved
     joined = groups if shared is None else shared.joined(groups)

@@ -85,17 +85,22 @@ def votes(
         places[rows] = torch.from_numpy(voters)[found]
         counts[rows] = (torch.isfinite(distance.gather(1, found)) & (torch.arange(nearest) < asked[rows, None])).float()
 
-    def shares(counted: "Tensor") -> "Tensor":
-        total = torch.zeros(len(used), num_classes).scatter_add_(1, own[places], counted)
+    def shares(rows: slice, counted: "Tensor") -> "Tensor":
+        total = torch.zeros(len(counted), num_classes).scatter_add_(1, own[places[rows]], counted)
         return total / total.sum(1, keepdim=True).clamp_min(1)
 
-    first = shares(counts)
-    trusted = first.gather(1, own[:, None])[:, 0] >= TRUSTED * first.amax(1)
-    second = shares(counts * trusted[places])
-    # Where no neighbour is trusted, the first vote stands.
-    last = torch.where(second.sum(1, keepdim=True) > 0, second, first)
-    highest, best = (part.numpy() for part in last.max(1))
-    return last.gather(1, own[:, None])[:, 0].numpy(), best, highest
+    blocks = [slice(start, start + QUERIES_AT_ONCE) for start in starts]
+    trusted = torch.zeros(len(used), dtype=torch.bool)
+    for rows in blocks:
+        first = shares(rows, counts[rows])
+        trusted[rows] = first.gather(1, own[rows, None])[:, 0] >= TRUSTED * first.amax(1)
+    given, highest, best = torch.zeros(len(used)), torch.zeros(len(used)), torch.zeros(len(used), dtype=torch.int64)
+    for rows in blocks:
+        second = shares(rows, counts[rows] * trusted[places[rows]])
+        # Where no neighbour is trusted, the first vote stands.
+        last = torch.where(second.sum(1, keepdim=True) > 0, second, shares(rows, counts[rows]))
+        given[rows], (highest[rows], best[rows]) = last.gather(1, own[rows, None])[:, 0], last.max(1)
+    return given.numpy(), best.numpy(), highest.numpy()
 
 
 def write_csv(path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()) -> Path:

@@ -13,7 +13,8 @@ import numpy as np
 
 from spikeduel.data import Split
 from spikeduel.data.auditing.invariants import LENGTH, MOST_LEARNED, descriptor, invariant, upright
-from spikeduel.data.auditing.neighbours import compared, lowest
+from spikeduel.data.auditing.neighbours import MOST_SCORES, compared, lowest
+from spikeduel.data.rooms import in_parts, room, rows_of
 from spikeduel.results.audit import Counts, Move
 from spikeduel.system.progress import Progress
 
@@ -76,12 +77,15 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
     import torch
     from torch.nn.functional import interpolate
 
-    middles, side = np.array(images), images.shape[-1]
+    middles, side = room(images.shape), images.shape[-1]
     margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
-    for margin in np.unique(margins[margins > 0]):
-        rows = margins == margin
-        part = torch.from_numpy(middles[rows, :, margin:-margin, margin:-margin].astype(np.float32))
-        middles[rows] = interpolate(part, size=side, mode="bilinear").round().clamp(0, 255).byte().numpy()
+    for start in range(0, len(images), BLOCK):
+        block = slice(start, start + BLOCK)
+        middles[block] = images[block]
+        for margin in np.unique(margins[block][margins[block] > 0]):
+            rows = start + np.flatnonzero(margins[block] == margin)
+            part = torch.from_numpy(images[rows, :, margin:-margin, margin:-margin].astype(np.float32))
+            middles[rows] = interpolate(part, size=side, mode="bilinear").round().clamp(0, 255).byte().numpy()
     return middles
 
 
@@ -114,10 +118,13 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, near: float, pro
             described = []
             for measured in (invariant, upright):
                 describe = descriptor(views.whole[torch.from_numpy(np.sort(learned))].float(), measured)
-                described.append(torch.cat([describe(part.float()) for part in views.whole.split(BLOCK)]))
+                described.append(
+                    in_parts(views.whole.numpy(), lambda part, of=describe: of(torch.from_numpy(part).float()))
+                )
             maps = overlays.orientation_maps(views.small.shape[-1])
-        references = [each[torch.from_numpy(earlier)] for each in described]
-        blocks = np.split(asked, range(AT_ONCE, len(asked), AT_ONCE))
+        references = [rows_of(each, earlier) for each in described]
+        at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
+        blocks = np.split(asked, range(at_once, len(asked), at_once))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
             few = earlier[_few([each[torch.from_numpy(block)] for each in described], references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)

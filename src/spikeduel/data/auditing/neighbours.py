@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from spikeduel.data import Split
+from spikeduel.data.rooms import Rows, in_parts, rows_of
 from spikeduel.results.audit import Counts, Probe
 from spikeduel.system.progress import Progress
 
@@ -17,6 +18,8 @@ QUERIES_AT_ONCE = 4096
 PORTION = 1024
 """Rows and columns of a block of distances. Smaller ones are faster on an idle machine, and far slower on a busy one,
 where each product waits for the slowest thread."""
+MOST_SCORES = 1 << 25
+"""Distances that are in memory at once: where references are very many, fewer queries are asked together."""
 TOGETHER = 64
 """Scores of which the lowest is found first, where the few lowest of very many are wanted."""
 SMALL_SIDE = 25
@@ -30,6 +33,10 @@ MOST_PRODUCTS = 4e12
 """Multiplications that one search may take, some 30 seconds on two cores; beyond, its queries are sampled."""
 MOST_PORTIONS = 72
 IMAGES_A_PORTION = 70
+
+
+Vectors: TypeAlias = "Tensor | Rows"
+"""float32 `[N, D]`."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +69,30 @@ class Neighbourhood:
     searched: Counts
 
 
-def nearest(queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
     """For each of `queries` the index of the nearest of `references` by Euclidean distance of pixels: int64 `[M]`.
 
-    Both are uint8 `[M, …]` and `[N, …]` of one shape of image. Of several that are equally near it is any one. Sums of
-    squares up to 2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that are equally far to seven
-    digits may be taken for one another. Raises `ValueError` where shapes do not match or there is no reference.
+    Both are uint8 `[M, …]` and `[N, …]` of one shape of image, in memory or not. Of several that are equally near it is
+    any one. Sums of squares up to 2^24 are exact (28×28 grey: always where it matters); beyond, neighbours that are
+    equally far to seven digits may be taken for one another. Raises `ValueError` where shapes do not match or there is
+    no reference.
     """
     import torch
 
     if queries.shape[1:] != references.shape[1:]:
         raise ValueError(f"queries {queries.shape} and references {references.shape} differ in the shape of an image")
-    # Around zero, products of bytes are small enough to be exact in float32.
-    flat, others = (
-        torch.from_numpy(part.reshape(len(part), -1).astype(np.float32) - 128) for part in (queries, references)
-    )
-    return closest(flat, others, max(1, len(references) // PORTION)).index
+
+    def flat(pixels: np.ndarray) -> "Tensor":
+        # Around zero, products of bytes are small enough to be exact in float32.
+        return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
+
+    asked, others = (Rows(part, np.arange(len(part)), flat) for part in (queries, references))
+    return closest(asked, others, max(1, len(references) // PORTION)).index
 
 
 def closest(
-    queries: "Tensor",
-    references: "Tensor",
+    queries: Vectors,
+    references: Vectors,
     num_portions: int,
     self_at: np.ndarray | None = None,
     progress: Progress | None = None,
@@ -117,7 +127,8 @@ def closest(
                 block[here, place[here]] = float("inf")
             yield rows, block
 
-    blocks = [slice(start, start + QUERIES_AT_ONCE) for start in range(0, len(queries), QUERIES_AT_ONCE)]
+    at_once = max(1, min(QUERIES_AT_ONCE, MOST_SCORES // len(portions[0])))
+    blocks = [slice(start, start + at_once) for start in range(0, len(queries), at_once)]
     lowest = torch.empty(len(queries), num_portions)
     for number in (progress or Progress()).track(range(num_portions), "comparing images", num_portions):
         for rows, block in scores(number, blocks):
@@ -125,9 +136,9 @@ def closest(
     best = lowest.argmin(1)
     index = torch.empty(len(queries), dtype=torch.int64)
     for number, portion in enumerate(portions):
-        for rows, block in scores(number, torch.nonzero(best == number).flatten().split(QUERIES_AT_ONCE)):
+        for rows, block in scores(number, torch.nonzero(best == number).flatten().split(at_once)):
             index[rows] = portion[block.argmin(1)]
-    squares = queries.square().sum(1)
+    squares = torch.cat([queries[rows].square().sum(1) for rows in blocks])
     distance, usual = (
         (squares + 2 * score).clamp_min(0).sqrt().numpy() for score in (lowest.amin(1), lowest.median(1).values)
     )
@@ -149,23 +160,26 @@ def small_grey(images: np.ndarray) -> "Tensor":
     from torch.nn.functional import avg_pool2d
 
     factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
-    parts = []
-    for start in range(0, len(images), 4096):
-        grey = torch.from_numpy(images[start : start + 4096].astype(np.float32)).mean(1, keepdim=True)
+
+    def made(part: np.ndarray) -> "Tensor":
+        grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
         small -= small.mean(1, keepdim=True)
         # A grey level apart is no contrast: without the bound, rounding would be blown up to a picture.
         length = small.norm(dim=1, keepdim=True)
-        parts.append(torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(())))
-    return torch.cat(parts)
+        return torch.where(length > 1e-2, small / length.clamp_min(1e-2), torch.zeros(()))
+
+    return in_parts(images, made)
 
 
 def blurred(pictures: np.ndarray) -> np.ndarray:
     """Pictures of recordings, uint8 `[N, C, H, W]`, blurred: their noise hides who was recorded twice."""
+    import torch
     from scipy.ndimage import gaussian_filter
 
     width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIDE)
-    return gaussian_filter(pictures, (0, 0, width, width))
+    made = in_parts(pictures, lambda part: torch.from_numpy(gaussian_filter(part, (0, 0, width, width))))
+    return made.numpy()
 
 
 def gradients(images: np.ndarray) -> "Tensor":
@@ -178,9 +192,9 @@ def gradients(images: np.ndarray) -> "Tensor":
     from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
     factor = -(-max(images.shape[-2:]) // GRADIENTS_SIDE)
-    parts = []
-    for start in range(0, len(images), 1024):
-        grey = torch.from_numpy(images[start : start + 1024].astype(np.float32)).mean(1, keepdim=True)
+
+    def made(part: np.ndarray) -> "Tensor":
+        grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
         small = pad(avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False), (1, 1, 1, 1), mode="replicate")
         down, right = small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1], small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2]
         place = torch.atan2(down, right) / (2 * torch.pi) * ORIENTATIONS
@@ -188,8 +202,9 @@ def gradients(images: np.ndarray) -> "Tensor":
         nearness = (1 - (from_direction - ORIENTATIONS / 2).abs()).clamp_min(0)
         histograms = adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
         roots = histograms.flatten(1).sqrt()
-        parts.append(roots / roots.norm(dim=1, keepdim=True).clamp_min(1e-3))
-    return torch.cat(parts)
+        return roots / roots.norm(dim=1, keepdim=True).clamp_min(1e-3)
+
+    return in_parts(images, made)
 
 
 @dataclass(frozen=True)
@@ -247,7 +262,7 @@ def search(small: "Tensor", split: Split, progress: Progress) -> Neighbourhood:
     searched = {"train": 0, "val": 0, "test": 0}
     for asked in comparisons(split, small.shape[1]):
         images, others = asked.images, asked.others
-        found = closest(small[images], small[others], num_portions(len(others)), asked.self_at, progress)
+        found = closest(Rows(small, images), Rows(small, others), num_portions(len(others)), asked.self_at, progress)
         kept = [earlier if asked.self_at is None else same_side]
         if asked.others_name == "train":
             searched[asked.name], usual[images] = len(images), found.usual
@@ -285,9 +300,10 @@ def probe(
         has_sibling |= np.isin(numbers[test], numbers[split.train])
     # Whether the nearest training image that is no sibling has the label; not where none is left.
     without = right.copy()
-    references = small[split.train]
-    squares = references.square().sum(1)
-    for rows in np.split(np.flatnonzero(has_sibling), range(256, int(has_sibling.sum()), 256)):
+    at_once = max(1, min(256, MOST_SCORES // len(split.train)))
+    references = rows_of(small, split.train)
+    squares = torch.cat([part.square().sum(1) for part in references.split(QUERIES_AT_ONCE)])
+    for rows in np.split(np.flatnonzero(has_sibling), range(at_once, int(has_sibling.sum()), at_once)):
         images = test[rows]
         distances = squares + small[images].square().sum(1, keepdim=True) - 2 * small[images] @ references.T
         sibling = distances < torch.from_numpy(near * neighbours.usual[images])[:, None].square()
@@ -298,7 +314,9 @@ def probe(
         without[rows] = is_right & torch.isfinite(found.values).numpy()
     ungrouped = None
     if over_files is not None:
-        nearest = closest(small[over_files.test], small[over_files.train], 1 + len(over_files.train) // PORTION).index
+        nearest = closest(
+            Rows(small, over_files.test), Rows(small, over_files.train), 1 + len(over_files.train) // PORTION
+        ).index
         ungrouped = float((labels[over_files.train[nearest]] == labels[over_files.test]).mean())
     most_frequent = np.bincount(labels[split.train]).argmax()
     return Probe(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikeduel.data.auditing.registration import UNRELATED, queries, register
+from spikeduel.data.rooms import tensor_room
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,7 +57,7 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
     shape = max(1, round(height / factor)), max(1, round(width / factor))
     side = max(shape)
     missing = [side - length for length in shape]
-    parts: list[tuple[Tensor, Tensor]] = []
+    made: list[Tensor] = []
     for start in range(0, len(images), AT_ONCE):
         grey = torch.from_numpy(images[start : start + AT_ONCE].astype(np.float32)).mean(1, keepdim=True) / 255
         grey = adaptive_avg_pool2d(grey, shape)
@@ -67,8 +68,12 @@ def views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
         whole = _blurred(grey, 0.6)
         shrink = max(1, round(whole.shape[-1] / SMALL_SIDE))
         small = adaptive_avg_pool2d(_blurred(whole, 0.4 * shrink), -(-whole.shape[-1] // shrink))
-        parts.append((whole[:, 0].half(), small[:, 0]))
-    whole, small = (torch.cat(each) for each in zip(*parts, strict=True))
+        if not made:
+            rooms = ((whole, np.float16), (small, np.float32))
+            made = [tensor_room((len(images), *part.shape[2:]), kind) for part, kind in rooms]
+        for all_of_them, part in zip(made, (whole, small), strict=True):
+            all_of_them[start : start + AT_ONCE] = part[:, 0]
+    whole, small = made
     return Views(images, whole, small, max(images.shape[-2:]) / whole.shape[-1])
 
 

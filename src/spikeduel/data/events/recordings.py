@@ -12,6 +12,7 @@ import numpy as np
 from spikeduel.data.events.altering import Alteration, alteration_of
 from spikeduel.data.events.binning import Binning
 from spikeduel.data.events.events import TIME_SHIFT
+from spikeduel.data.rooms import room
 from spikeduel.results.costs import EventRates
 
 AT_ONCE = 256
@@ -109,7 +110,7 @@ class Recordings:
         whole = replace(
             self.binning, num_frames=parts, by="time", frame_us=None, start_us=0, stop_us=None, binary=False
         )
-        pictures = np.empty((len(self), parts, *whole.shape[1:]), np.uint8)
+        pictures = room((len(self), parts, *whole.shape[1:]))
         for start in range(0, len(self), AT_ONCE):
             rows = np.arange(start, min(start + AT_ONCE, len(self)))
             frames = whole.frames(self.packed, self.offsets, rows)

@@ -1,0 +1,129 @@
+"""Sets of the hub's library, from folders of this machine: there is no network here."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spikeduel.data import auditing, hub
+from spikeduel.data.catalogue import absolute, home, is_packed, load, resolve
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.settings import Experiment
+from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
+from synthetic_files import noisy_png, write_pictures, write_table
+
+datasets = pytest.importorskip("datasets")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()
+
+
+def read(place: Path | str, **more: object) -> RawDataset:
+    return hub.hub(DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    write_table(tmp_path / "birds", "train", [0, 1] * 12)
+    write_table(tmp_path / "birds", "validation", [0, 1, 1])
+    write_table(tmp_path / "birds", "test", [1, 0])
+    return tmp_path / "birds"
+
+
+def test_splits_are_sides_and_columns_are_found_by_their_types(birds: Path) -> None:
+    raw = read(birds)
+    assert raw.classes == ("wren", "owl")
+    assert raw.labels.tolist() == [0, 1] * 12 + [0, 1, 1] + [1, 0]
+    assert raw.official is not None
+    assert np.bincount(raw.official).tolist() == [24, 3, 2]
+    assert raw.names is not None
+    assert (raw.names[0], raw.names[-1]) == ("train/0", "test/1")
+    with Image.open(io.BytesIO(noisy_png(3))) as picture:
+        np.testing.assert_array_equal(raw.images[3], raw.preprocessing(picture))
+    np.testing.assert_array_equal(raw.images[24], raw.images[0])
+    assert [row for row, _ in raw.samples] == [0, 1]
+
+
+def test_a_folder_of_pictures_as_the_library_reads_it(tmp_path: Path) -> None:
+    for side, count in (("train", 5), ("test", 2)):
+        for seed, name in enumerate(("owl", "wren")):
+            write_pictures(tmp_path / "birds" / side / name, count, seed=10 * seed + count)
+    raw = read(tmp_path / "birds")
+    assert raw.classes == ("owl", "wren")
+    assert raw.official is not None
+    assert sorted(raw.official.tolist()) == [TRAIN] * 10 + [TEST] * 4
+    assert raw.images.shape == (14, 1, 20, 20)
+
+
+def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:
+    write_table(tmp_path / "birds", "train", [0, 1, 0])
+    write_table(tmp_path / "birds", "test", [-1, -1])
+    raw = read(tmp_path / "birds")
+    assert len(raw.labels) == 3
+    assert raw.official is None
+    assert any("test" in note for note in raw.notes)
+
+
+def test_of_several_labels_one_is_named(tmp_path: Path) -> None:
+    coarse = datasets.ClassLabel(names=["bird", "other"])
+    write_table(tmp_path / "birds", "train", [0, 1, 0], coarse=coarse)
+    with pytest.raises(InputError, match=r"kind .*, coarse "):
+        read(tmp_path / "birds")
+    assert read(f"{tmp_path}/birds#kind").labels.tolist() == [0, 1, 0]
+    assert read(f"{tmp_path}/birds#coarse").classes == ("bird", "other")
+    with pytest.raises(InputError, match="picture"):
+        read(f"{tmp_path}/birds#picture")
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    datasets.Dataset.from_dict({"text": ["a"], "stars": [1]}).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(InputError, match=r"text \(Value\), stars \(Value\)"):
+        read(tmp_path)
+    with pytest.raises(InputError, match="hf:nobody/nothing"):
+        read("nobody/nothing")
+    with pytest.raises(InputError, match="hf:owner/name:config"):
+        read("a:b:c")
+
+
+def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(MissingExtra, match=r"spikeduel\[hf\]"):
+        read(birds)
+
+
+def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
+    pictures = [{"bytes": noisy_png(k) if k != 2 else b"no picture", "path": None} for k in range(4)]
+    types = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1]}, features=types)
+    place = tmp_path / "birds"
+    place.mkdir()
+    made.to_parquet(place / "train.parquet")
+    with pytest.raises(UnreadableFiles) as caught:
+        read(place)
+    assert list(caught.value.files) == [f"hf:{place}, train, row 2"]
+    assert read(place, skip=frozenset(caught.value.files)).labels.tolist() == [0, 1, 1]
+
+
+def test_a_name_of_the_hub_is_no_code_and_no_folder() -> None:
+    name = "hf:owner/name:small"
+    assert resolve(name) is hub.hub
+    assert home(name) is None
+    assert is_packed(name)
+    assert absolute(name) == name
+    assert Experiment(dataset=name).own_code == ()
+
+
+def test_prepared_and_audited_like_a_folder(birds: Path) -> None:
+    experiment = Experiment(dataset=f"hf:{birds}")
+    prepared = load(experiment)
+    assert isinstance(prepared.images, np.memmap)
+    audit = auditing.audit(experiment)
+    assert audit.fingerprint == prepared.fingerprint
+    assert audit.exact_duplicates.test_in_training == 2
+    assert audit.exact_duplicates.conflicting_files is not None

@@ -1,0 +1,91 @@
+"""A set fetched as from the hub: a server on this machine answers what the hub's library asks."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+
+from synthetic_files import write_table
+
+pytest.importorskip("datasets")
+
+REVISION = "0123456789abcdef" * 2 + "01234567"
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers for the data set owner/name, whose files lie in `root`."""
+
+    root: Path
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing is printed."""
+
+    def do_GET(self) -> None:
+        path = urlparse(self.path).path
+        if "/tree/" in path:
+            below = self.root / path.partition("/tree/")[2].partition("/")[2]
+            self.answer([self.entry(each) for each in below.iterdir()] if below.is_dir() else None)
+        elif path.startswith("/api/datasets/owner/name"):
+            self.answer({"id": "owner/name", "sha": REVISION, "siblings": [], "private": False})
+        elif "/resolve/" in path and (file := self.root / path.partition("/resolve/")[2].partition("/")[2]).is_file():
+            self.answer(file.read_bytes(), {"X-Repo-Commit": REVISION, "ETag": f'"{file.name}"'})
+        else:
+            self.answer(None)
+
+    do_HEAD = do_GET
+
+    def entry(self, path: Path) -> dict[str, Any]:
+        """What the hub says of a file or folder."""
+        kind = "file" if path.is_file() else "directory"
+        return {"type": kind, "path": path.relative_to(self.root).as_posix(), "size": path.stat().st_size, "oid": "0"}
+
+    def answer(self, content: Any, headers: dict[str, str] | None = None) -> None:
+        """Bytes as they are, else JSON; None: there is nothing."""
+        self.send_response(404 if content is None else 200)
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        given = {"Content-Type": "application/json", "Content-Length": str(len(body)), **(headers or {})}
+        for name, value in (given | ({"X-Error-Code": "EntryNotFound"} if content is None else {})).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[str]:
+    for split, labels in (("train", [0, 1] * 12), ("test", [0, 1])):
+        write_table(tmp_path / "hub" / "data", split, labels)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Hub,), {"root": tmp_path / "hub"}))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_set_is_fetched_once(endpoint: str, tmp_path: Path) -> None:
+    def prepared(**more: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "spikeduel", "data", "prepare", "hf:owner/name", "--quiet"],
+            env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", **more},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    first = prepared(HF_ENDPOINT=endpoint)
+    assert "26" in " ".join(first)
+    # Where nobody answers.
+    assert prepared(HF_ENDPOINT="http://127.0.0.1:9") == first

@@ -1,0 +1,174 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikeduel.data import cache, preparing, workers
+from spikeduel.data.catalogue import prepare
+from spikeduel.data.folder import folder
+from spikeduel.data.pictures import Preprocessing
+from spikeduel.data.prepared import DataOptions
+from spikeduel.system.errors import UnreadableFiles
+from synthetic_files import write_pictures
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Path:
+    place = tmp_path / "workplace"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that were made images."""
+    names: list[str] = []
+    content_of = preparing.content_of
+
+    def recorded(source: Path) -> int:
+        names.append(source.name)
+        return content_of(source)
+
+    monkeypatch.setattr(preparing, "content_of", recorded)
+    return names
+
+
+def options(root: Path, place: Path | None = None, **more: object) -> DataOptions:
+    return DataOptions(data_dir=str(root), workplace=place, **more)  # type: ignore[arg-type]
+
+
+class Interrupting:
+    """Progress that ends a preparation when so many images were made."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def __call__(self, items, description, total):  # type: ignore[no-untyped-def]
+        for number, item in enumerate(items):
+            if description == "reading images" and number == self.after:
+                raise KeyboardInterrupt
+            yield item
+
+
+def test_an_interrupted_preparation_goes_on_where_it_ended(
+    image_folder: Path, workplace: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "AT_ONCE", 2)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        folder(options(image_folder, workplace, track=Interrupting(4)))
+    # Later ones may have been made meanwhile; they are not noted.
+    reads.clear()
+    found = folder(options(image_folder, workplace, say=said.append))
+    assert 2 <= len(reads) <= 8
+    whole = folder(options(image_folder))
+    np.testing.assert_array_equal(found.images, whole.images)
+    np.testing.assert_array_equal(found.content, whole.content)
+    assert said
+    assert found.images.shape == (12, 1, 20, 20)
+
+
+def test_what_was_made_of_files_that_are_the_same_is_taken_over(
+    image_folder: Path, workplace: Path, reads: list[str]
+) -> None:
+    broken = image_folder / "cat" / "003.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    with pytest.raises(UnreadableFiles) as caught:
+        folder(options(image_folder, workplace))
+    assert list(caught.value.files) == [str(broken)]
+    broken.unlink()
+    write_pictures(image_folder / "dog", 1, seed=7)  # instead of 000.png
+    reads.clear()
+    found = folder(options(image_folder, workplace))
+    assert reads == ["000.png"]
+    whole = folder(options(image_folder))
+    np.testing.assert_array_equal(found.images, whole.images)
+    np.testing.assert_array_equal(found.content, whole.content)
+
+
+def test_another_size_begins_anew(image_folder: Path, workplace: Path) -> None:
+    folder(options(image_folder, workplace))
+    assert folder(options(image_folder, workplace, image_size=8)).images.shape == (12, 1, 8, 8)
+    given = Preprocessing(3, 8, 8)
+    assert folder(options(image_folder, workplace, preprocessing=given)).images.shape == (12, 3, 8, 8)
+
+
+@pytest.mark.parametrize("part", ["journal.npy", "images.npy", "how.json", "look.json"])
+def test_a_damaged_workplace_is_no_hindrance(part: str, image_folder: Path, workplace: Path) -> None:
+    expected = np.array(folder(options(image_folder, workplace)).images)
+    (workplace / part).write_bytes(b"\x93NUMPY and no more")
+    np.testing.assert_array_equal(folder(options(image_folder, workplace)).images, expected)
+
+
+def test_processes_make_the_same_images(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from joblib.externals.loky import get_reusable_executor
+
+    broken = image_folder / "dog" / "004.png"
+    expected = folder(options(image_folder))
+    monkeypatch.setattr(workers, "FEWEST", 1)
+    monkeypatch.setattr(workers, "num_cores", lambda: 2)
+    monkeypatch.setattr(preparing, "AT_ONCE", 3)
+    try:
+        found = folder(options(image_folder))
+        broken.write_bytes(broken.read_bytes()[:100])
+        with pytest.raises(UnreadableFiles) as caught:
+            folder(options(image_folder))
+    finally:
+        get_reusable_executor().shutdown(wait=True)
+    np.testing.assert_array_equal(found.images, expected.images)
+    np.testing.assert_array_equal(found.content, expected.content)
+    assert list(caught.value.files) == [str(broken)]
+
+
+def test_images_are_not_copied_into_the_cache(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    link = os.link
+    monkeypatch.setattr(
+        os, "link", lambda source, path: (written.append(Path(source).stat().st_ino), link(source, path))
+    )
+    prepared = prepare(str(image_folder))
+    assert isinstance(prepared.images, np.memmap)
+    assert Path(str(prepared.images.filename)).stat().st_ino in written
+    assert cache.unfinished() == []
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from spikeduel.data import preparing
+from spikeduel.data.catalogue import prepare
+from spikeduel.data.prepared import DataOptions
+
+preparing.AT_ONCE, preparing.FLUSH_SECONDS = 2, 0.0
+
+def track(items, description, total):
+    for number, item in enumerate(items):
+        if description == "reading images" and number == 8:
+            Path(sys.argv[2]).touch()
+            time.sleep(60)
+        yield item
+
+prepare(sys.argv[1], DataOptions(track=track))
+"""
+
+
+def test_after_kill_9_the_noted_images_are_not_made_again(image_folder: Path, tmp_path: Path, reads: list[str]) -> None:
+    flag = tmp_path / "flag"
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(image_folder), str(flag)])
+    try:
+        end = time.monotonic() + 60
+        while not flag.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else process.kill()
+        process.wait()
+    assert len(cache.unfinished()) == 1
+    prepared = prepare(str(image_folder))
+    assert len(reads) <= 6
+    assert cache.unfinished() == []
+    np.testing.assert_array_equal(prepared.images, folder(options(image_folder)).images)
