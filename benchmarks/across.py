@@ -17,8 +17,7 @@ three seeds. What variants truly reach differs from one data set to the next:
 Counted are verdicts that are false for any pair of variants, by the rule, and beside it by what it does not rest on:
 Wilcoxon's test without adjusting, Friedman's test, Nemenyi's critical difference, and the Bayesian test where it gives
 one of two variants 95 %. `equivalent` is false where the truth is at the margin, half a point. Results go to
-benchmarks/results/across.json; `--only` leaves those of the other scenarios there. All of it takes half an hour on one
-core.
+benchmarks/results/across.json; `--only` leaves those of the other scenarios there. All of it takes an hour on one core.
 """
 
 import argparse
@@ -139,25 +138,25 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=4000)
     parser.add_argument("--only", default="", help="scenarios whose names hold this text")
     options = parser.parse_args()
     kept = {}
     if RESULTS.exists():
         kept = {row["scenario"]: row for row in json.loads(RESULTS.read_text())["rows"]}
+    about = {
+        "seeds": SEEDS,
+        "margin": MARGIN,
+        "disagreement": {"one contender": WITHIN, "two contenders": BETWEEN},
+        "environment": {"python": platform.python_version(), "numpy": np.__version__},
+    }
     for scenario in scenarios():
         if options.only in str(scenario):
             shares = measured(scenario, options.repeats, TerminalProgress())
             kept[str(scenario)] = {"scenario": str(scenario), **asdict(scenario), "repeats": options.repeats, **shares}
             print(json.dumps(kept[str(scenario)]), flush=True)
-    results = {
-        "seeds": SEEDS,
-        "margin": MARGIN,
-        "disagreement": {"one contender": WITHIN, "two contenders": BETWEEN},
-        "environment": {"python": platform.python_version(), "numpy": np.__version__},
-        "rows": [kept[str(scenario)] for scenario in scenarios() if str(scenario) in kept],
-    }
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+            rows = [kept[str(each)] for each in scenarios() if str(each) in kept]
+            RESULTS.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -72,18 +72,18 @@ def overview(study: StudyResults) -> Figure:
     marks: dict[str, list[tuple[float, float]]] = {"v": [], "o": []}
     for score in study.scores:
         x, y = names.index(score.variant), datasets.index(score.dataset)
-        away = best[score.dataset].mean - score.mean
+        away = max(0.0, round(best[score.dataset].mean - score.mean, 12))
         tested = study.test(score.variant, best[score.dataset].variant, score.dataset)
         cell = Rectangle(
             (x - 0.5, y - 0.5), 1, 1, facecolor=style.WRONG, alpha=DARKEST * min(1.0, away / darkest), linewidth=0
         )
         style.told(axes.add_patch(cell), [_of_cell(score, away, _tested(study, score, best[score.dataset].variant))])
-        if away > 1e-12:
+        if away:
             is_behind = tested is not None and tested.conclusion.better
             marks["v"] += [(x + 0.38, y)] * is_behind
             marks["o"] += [(x + 0.38, y)] * (tested is None)
         if side > 0.33:
-            weight = "bold" if away <= 1e-12 else "normal"
+            weight = "normal" if away else "bold"
             digits = 1 if side < 0.62 else 2
             axes.text(
                 x - 0.05, y, f"{100 * score.mean:.{digits}f}", ha="center", va="center", color=style.INK,
@@ -120,8 +120,7 @@ def overview(study: StudyResults) -> Figure:
 
 def _in_lines(name: str, inches: float) -> str:
     """A variant's name over a column: broken at spaces, but not within "T = 4"."""
-    whole = name.replace(" = ", "\u00a0=\u00a0")
-    return fill(whole, max(7, int(inches / 0.068)), break_long_words=False, break_on_hyphens=False)
+    return fill(words.whole(name), max(7, int(inches / 0.068)), break_long_words=False, break_on_hyphens=False)
 
 
 def _marked(axes: Axes, marks: Mapping[str, Sequence[tuple[float, float]]], side: float) -> None:

@@ -180,11 +180,22 @@ def standing(variant: Variant, study: StudyResults) -> str:
 def conclusion(pair: PairAcross) -> str:
     """What was concluded, in a few words."""
     if pair.conclusion is Conclusion.INCONCLUSIVE:
-        return "open: not after adjusting for the pairs" if pair.after_adjusting else "open"
+        return "open: not after adjusting" if pair.after_adjusting else "open"
     if pair.conclusion is Conclusion.EQUIVALENT:
         return "equivalent"
     better = pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
     return f"{better} better{' (within the margin)' if pair.negligible else ''}"
+
+
+def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
+    """For a table: the surest first, those that are equivalent after those of which one is better."""
+    order = [Conclusion.A_BETTER, Conclusion.B_BETTER, Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE]
+    return sorted(pairs, key=lambda pair: (order.index(pair.conclusion), pair.p_value, -pair.difference))
+
+
+def whole(name: str) -> str:
+    """A variant's name that is not broken within "T = 4"."""
+    return name.replace(" = ", "\u00a0=\u00a0")
 
 
 def interval(pair: PairAcross) -> str:
