@@ -9,6 +9,7 @@ from spikeduel.results.costs import Range
 from spikeduel.results.objections import StudyCaveat
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, StudyResults, Variant
+from spikeduel.results.uncertainty import ALPHA
 from spikeduel.results.variants import said
 from spikeduel.results.words.numbers import counted, hundredths, listed, p_value, per_cent, points, signed
 
@@ -48,9 +49,9 @@ METHOD = (
     "number less noisy; they do not make more data sets.",
     "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data sets by Demšar (2006, "
     "section 3.1.3). It is exact here, also where differences are equal or zero.",
-    "Mean ranks, Friedman's test with the F of Iman and Davenport, and Nemenyi's critical difference: Demšar (2006, "
-    "section 3.2.2). No conclusion rests on them: whether two variants differ by mean ranks depends on the other "
-    "variants (Benavoli, Corani and Mangili 2016).",
+    "Mean ranks, Friedman's test and Nemenyi's critical difference: Demšar (2006, section 3.2.2). Friedman's p-value "
+    "is that of ranks that change places at random within data sets. No conclusion rests on them: whether two variants "
+    "differ by mean ranks depends on the other variants (Benavoli, Corani and Mangili 2016).",
     "Bayesian signed-rank test with a region of practical equivalence, which is the margin: Benavoli, Corani, Mangili, "
     "Zaffalon and Ruggeri (2014); Benavoli, Corani, Demšar and Zaffalon (2017).",
     "Performance profiles, the probability that one training is ahead, and intervals from seeds resampled within each "
@@ -230,12 +231,8 @@ def of_ranks(ranks: Ranks) -> list[str]:
     said = [
         f"{over}, mean ranks that differ by less than {ranks.critical_difference:.2f} do not differ (Nemenyi, 5 %)."
     ]
-    if ranks.iman_davenport is not None and ranks.friedman is not None:
-        says = "some variants differ" if ranks.iman_davenport <= 0.05 else "no variant is shown to differ"
-        said.append(
-            f"Friedman's test: {says} ({p_value(ranks.iman_davenport)} by the F of Iman and Davenport, "
-            f"{p_value(ranks.friedman)} by chi-squared)."
-        )
+    says = "some variants differ" if ranks.friedman <= ALPHA else "no variant is shown to differ"
+    said.append(f"Friedman's test: {says} ({p_value(ranks.friedman)}).")
     return said
 
 
