@@ -237,7 +237,7 @@ def profiles(study: StudyResults) -> Figure | None:
         ends = zip(profile.low or [None] * len(x), profile.high or [None] * len(x), strict=True)  # type: ignore[list-item]
         style.told(line, [
             {
-                "variant": name, "points behind at most": points, "share, %": 100 * share,
+                "variant": name, "behind at most, points": points, "share, %": 100 * share,
                 "95 % interval from, %": style.percent(low), "95 % interval to, %": style.percent(high),
             }
             for points, share, (low, high) in zip(x.tolist(), profile.share, ends, strict=True)

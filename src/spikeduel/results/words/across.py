@@ -315,12 +315,7 @@ def settings(duel: DuelSummary) -> str:
 
 
 def sentences(study: StudyResults) -> list[str]:
-    """The verdict for a terminal: the headline, how many pairs are decided, what would settle it, the objections."""
-    parts: Sequence[str] = (
-        headline(study),
-        in_cost(study),
-        decided(study),
-        *settling(study),
-        *map(caveat, study.caveats),
-    )
+    """The verdict for a terminal: leaks first, then the headline, what would settle it, and the objections."""
+    objections = [caveat(each) for each in study.caveats if not isinstance(each, o.Leaking)]
+    parts = [*leaks(study), headline(study), in_cost(study), decided(study), *settling(study), *objections]
     return [part for part in parts if part]
