@@ -113,6 +113,18 @@ def test_accuracy_against_cost_goes_by_energy_or_else_by_time():
         assert row["behind the best, points"] == pytest.approx(100 * study.variants[0].behind, abs=1e-4)
 
 
+def test_of_many_variants_the_best_for_their_cost_are_named():
+    study = grid(3)
+    variants = [
+        structs.replace(each, costs={"energy": Range(low=1 + (k % 3 or 9), high=12)}, behind=0.01 * k)
+        for k, each in enumerate(study.variants)
+    ]
+    figure = across.against_cost(structs.replace(study, variants=variants))
+    pair = study.across.headline
+    # The first is the best, the second is cheaper; all others are behind one as cheap.
+    assert {text.get_text() for text in figure.axes[0].texts} == {pair.a, pair.b, variants[0].name, variants[1].name}
+
+
 def test_differences_have_the_intervals_of_duels_and_the_one_over_all():
     study = make_study(LEADS)
     rows = {row["data set"]: row for row in told(across.differences(study)) if "data set" in row}

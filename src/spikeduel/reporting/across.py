@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from spikeduel.reporting import figures, style
 from spikeduel.reporting.figures import Interval
 from spikeduel.reporting.labels import label_points
+from spikeduel.reporting.pareto import front
 from spikeduel.results.answer import Quantity
 from spikeduel.results.study import Score, StudyResults
 from spikeduel.results.words import across as words
@@ -25,6 +26,8 @@ MOST_BANDS = 4
 DARKEST = 0.62
 LEAST_SHADED = 0.01
 """The darkest cell of an overview is at least so far behind, that chance does not look like a difference."""
+MOST_NAMED = 6
+"""Variants that all have their names beside them."""
 MOST_ROOMY = 12
 """Data sets whose rows have room to spare."""
 _COSTS: dict[Quantity, str] = {
@@ -253,7 +256,10 @@ def profiles(study: StudyResults) -> Figure | None:
 
 
 def against_cost(study: StudyResults) -> Figure | None:
-    """How far each variant is behind the best, on average, against energy, or where that is not known against time."""
+    """How far each variant is behind the best, on average, against energy, or where that is not known against time.
+
+    Of many, those have their names beside them that no other is better than for less, and the two of the headline.
+    """
     colours = looks(study)
     costs = [each for each in _COSTS if all(each in variant.costs for variant in study.variants)]
     if not costs or not study.variants:
@@ -276,7 +282,13 @@ def against_cost(study: StudyResults) -> Figure | None:
     axes.margins(x=0.16, y=0.14)
     style.cost_axis(axes, "")
     axes.invert_yaxis()
-    label_points(axes, places, [style.shortened(variant.name, 30) for variant in study.variants])
+    named = set(range(len(places)))
+    if len(places) > MOST_NAMED:
+        pair = study.across.headline
+        of_headline = {k for k, each in enumerate(study.variants) if pair and each.name in (pair.a, pair.b)}
+        named = of_headline | set(front([cost for cost, _ in places], [-behind for _, behind in places]))
+    shown = sorted(named)
+    label_points(axes, [places[k] for k in shown], [style.shortened(study.variants[k].name, 30) for k in shown])
     return figure
 
 

@@ -98,7 +98,7 @@ def test_relative_costs(low, high, says):
 
 def test_what_would_settle_an_open_question():
     assert words.settling(make_study(SURE)) == []
-    assert words.settling(make_study([0.01])) == ["At least 6 data sets."]
+    assert words.settling(make_study([0.01])) == ["More data sets: at least 6 in all."]
     (about,) = words.settling(make_study([*SURE[:3], -0.01, 0.02]))
     assert about.startswith("About 9 data sets in all")
     (many,) = words.settling(make_study([0.03, -0.03, 0.02, -0.02, 0.002, 0.001]))

@@ -7,6 +7,7 @@ from spikeduel.results.across import PairAcross, Ranks
 from spikeduel.results.answer import NOTICEABLE, Quantity, Why
 from spikeduel.results.costs import Range
 from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.signed_rank import fewest
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, StudyResults, Variant
 from spikeduel.results.uncertainty import ALPHA
@@ -243,7 +244,7 @@ def settling(study: StudyResults) -> list[str]:
         return []
     number, pairs, said = len(pair.differences), len(study.across.pairs), []
     if number < FEWEST_TELLING:
-        said.append(f"At least {counted(study.across.fewest_datasets, 'data set')}.")
+        said.append(f"More data sets: at least {study.across.fewest_datasets} in all.")
     elif pair.datasets_needed is None and pair.difference:
         said.append(
             "More than 200 data sets would be needed to show a lead as small as this one: take it that the two do not "
@@ -257,7 +258,7 @@ def settling(study: StudyResults) -> list[str]:
     if pairs > 1:
         said.append(
             f"Fewer variants: each of the {pairs} pairs has to hold against all others. Two variants alone need "
-            "6 data sets at least."
+            f"{fewest()} data sets at least."
         )
     return said
 
