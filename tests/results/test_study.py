@@ -6,6 +6,8 @@ import pytest
 from msgspec import structs
 
 import made_costs
+from made_audits import audit_with
+from made_results import with_dataset
 from made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.results import caveats, objections
 from spikeduel.results.costs import Range
@@ -136,6 +138,13 @@ def test_a_variant_that_is_missing_somewhere_is_left_out_of_what_needs_it():
     assert objection(study, objections.NotRanked) == objections.NotRanked(variants=[direct], datasets=[])
     assert set(study.across.ranks.means) == {OTHER, f"{SPIKING} (rate)"}
     assert [variant.name for variant in study.variants][-1] == direct
+
+
+def test_a_study_of_recordings_alone_speaks_of_recordings():
+    duels = [make_duel(data, LEAD) for data in "xy"]
+    recorded = [replace(duel, results=with_dataset(duel.results, audit=audit_with(noun="recording"))) for duel in duels]
+    assert conclude("mixed", [duels[0], recorded[1]], 0.005).noun == "image"
+    assert conclude("recorded", recorded, 0.005).noun == "recording"
 
 
 def test_a_study_without_a_score_concludes_nothing():

@@ -29,7 +29,7 @@ def report_study(study: StudyResults, folder: Path) -> Path:
         "most_shown": MOST_SHOWN,
         "most_named": across.MOST_NAMED,
     }
-    return write(folder / "study.html", "study.html.j2", page)
+    return write(folder / "study.html", "study.html.j2", page, study.noun)
 
 
 def _drawings(study: StudyResults) -> Iterator[tuple[str, Callable[[], Figure | None]]]:

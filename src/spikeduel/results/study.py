@@ -86,12 +86,14 @@ class OnDataset(Frozen):
 
 
 class StudyResults(Frozen):
-    """The content of study.json. `margin` is what counts as no difference; `per_dataset` holds each duel's own tests of
-    variants, which `across` leaves alone.
+    """The content of study.json. `noun` is what is learned from: "recording" where all duels are about recordings, else
+    "image". `margin` is what counts as no difference; `per_dataset` holds each duel's own tests of variants, which
+    `across` leaves alone.
     """
 
     schema: Literal[1]
     name: str
+    noun: str
     margin: Share
     datasets: list[str]
     duels: list[DuelSummary]
@@ -128,6 +130,7 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     return StudyResults(
         schema=1,
         name=name,
+        noun="recording" if {duel.results.dataset.noun for duel in duels} == {"recording"} else "image",
         margin=margin,
         datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
         duels=[_summary(duel) for duel in duels],

@@ -12,6 +12,7 @@ from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, StudyResults, Variant
 from spikeduel.results.uncertainty import ALPHA
 from spikeduel.results.variants import said
+from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.numbers import counted, hundredths, listed, p_value, per_cent, points, signed
 
 RULE = (
@@ -319,4 +320,4 @@ def sentences(study: StudyResults) -> list[str]:
     """The verdict for a terminal: leaks first, then the headline, what would settle it, and the objections."""
     objections = [caveat(each) for each in study.caveats if not isinstance(each, o.Leaking)]
     parts = [*leaks(study), headline(study), in_cost(study), decided(study), *settling(study), *objections]
-    return [part for part in parts if part]
+    return [said_of(part, study.noun) for part in parts if part]
