@@ -44,8 +44,8 @@ def test_variants_and_scores_by_hand():
     other, spiking = study.variants
     assert (other.name, other.spiking, other.datasets, other.best) == (OTHER, False, ["x", "y", "z"], 2)
     assert (spiking.accuracy, spiking.behind) == pytest.approx(((0.81 + 0.7 + 0.5) / 3, (0.10 + 0.05) / 3))
-    assert study.score(SPIKING, "x").accuracies == [0.80, 0.82]
-    assert study.score(SPIKING, "x").images == 20
+    score = study.scores[0]
+    assert (score.variant, score.dataset, score.accuracies, score.images) == (SPIKING, "x", [0.80, 0.82], 20)
     assert study.across.headline.differences == pytest.approx({"x": 0.10, "y": -0.09, "z": 0.05})
 
 
@@ -67,6 +67,7 @@ def test_variants_of_different_duels_are_compared_and_not_tested_on_a_data_set()
         for data in "xy" for encoding, score in (("rate", 0.7), ("direct", 0.8))
     ]  # fmt: skip
     study = conclude("grid", duels, 0.005)
+    assert study.trainings == 6
     rate, direct = f"{SPIKING} (rate)", f"{SPIKING} (direct)"
     assert [variant.name for variant in study.variants] == [OTHER, direct, rate]
     assert study.across.pair(rate, direct).difference == pytest.approx(0.1)

@@ -76,10 +76,9 @@ _WHY = {
 
 def title(study: StudyResults) -> str:
     """What was asked, in numbers."""
-    trials = sum(duel.trials for duel in study.duels)
     numbers = [
         counted(len(study.datasets), "data set"), counted(len(study.variants), "variant"),
-        counted(len(study.duels), "duel"), counted(trials, "training"),
+        counted(len(study.duels), "duel"), counted(study.trainings, "training"),
     ]  # fmt: skip
     return f"Study {study.name}: {', '.join(numbers)}"
 
