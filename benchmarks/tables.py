@@ -20,6 +20,7 @@ SECTIONS = {
     "found": "docs/claims.md",
     "energy": "docs/energy.md",
     "speed": "docs/speed.md",
+    "across": "docs/studies.md",
 }
 """Each table, and the page that has it."""
 
@@ -60,6 +61,7 @@ def table(section: str) -> str:
     """The table of this name, Markdown."""
     return {
         "records": records, "events": events, "study": study, "found": found, "energy": energy, "speed": speed,
+        "across": across,
     }[section]()  # fmt: skip
 
 
@@ -167,6 +169,46 @@ def _uj(number: float) -> str:
 def _span(joules: dict) -> str:
     low, high = map(_uj, joules["range"].values())
     return low if low == high else f"{low} to {high}"
+
+
+def across() -> str:
+    """How often a verdict over data sets is false, and how often a true lead is found, by the number of data sets."""
+    rows = json.loads((HERE / "results" / "across.json").read_text())["rows"]
+    numbers = sorted({row["datasets"] for row in rows})
+
+    def worst(measure: str, lead: float | None = None, skewed: bool = False, **wanted: int) -> list[str]:
+        cells = []
+        for number in numbers:
+            found = [
+                row[measure]
+                for row in rows
+                if row["datasets"] == number and row[measure] is not None
+                if lead is None or row["lead"] == lead
+                if (row["truth"] == "one-sided") == skewed
+                if all(row[name] == value for name, value in wanted.items())
+            ]
+            cells.append(f"{100 * max(found):.1f}" if found else "–")
+        return cells
+
+    lines = {
+        "a false lead, at worst": worst("better"),
+        "the same, where the law is one-sided": worst("better", skewed=True),
+        "called equivalent, a true lead of half a point": worst("equivalent", 0.005),
+        "a true lead of one point found, 2 variants": worst("found", 0.01, variants=2),
+        "a true lead of one point found, 4 variants": worst("found", 0.01, variants=4),
+        "a true lead of two points found, 2 variants": worst("found", 0.02, variants=2),
+        "a true lead of two points found, 4 variants": worst("found", 0.02, variants=4),
+        "*a false lead by what the rule does not rest on, at worst:*": [""] * len(numbers),
+        "Wilcoxon's test without adjusting": worst("unadjusted", 0.0),
+        "Nemenyi's critical difference": worst("nemenyi", 0.0),
+        "Friedman's test, ranks changing places": worst("friedman", 0.0),
+        "Friedman's test by chi-squared": worst("chi_squared", 0.0),
+        "Friedman's test by the F of Iman and Davenport": worst("iman_davenport", 0.0),
+        "95 % by the Bayesian test, 2 variants": worst("bayesian", 0.0),
+    }
+    head = f"| % of simulated studies, by data sets | {' | '.join(map(str, numbers))} |"
+    body = [f"| {name} | {' | '.join(cells)} |" for name, cells in lines.items()]
+    return "\n".join([head, "|---|" + "---|" * len(numbers), *body]) + "\n"
 
 
 def speed() -> str:

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 from spikeduel.reporting import figures, style
 from spikeduel.reporting.figures import Interval
 from spikeduel.reporting.labels import label_points
+from spikeduel.reporting.pareto import front
 from spikeduel.results.answer import Quantity
 from spikeduel.results.study import Score, StudyResults
 from spikeduel.results.words import across as words
@@ -25,6 +26,8 @@ MOST_BANDS = 4
 DARKEST = 0.62
 LEAST_SHADED = 0.01
 """The darkest cell of an overview is at least so far behind, that chance does not look like a difference."""
+MOST_NAMED = 6
+"""Variants that all have their names beside them."""
 MOST_ROOMY = 12
 """Data sets whose rows have room to spare."""
 _COSTS: dict[Quantity, str] = {
@@ -72,18 +75,18 @@ def overview(study: StudyResults) -> Figure:
     marks: dict[str, list[tuple[float, float]]] = {"v": [], "o": []}
     for score in study.scores:
         x, y = names.index(score.variant), datasets.index(score.dataset)
-        away = best[score.dataset].mean - score.mean
+        away = max(0.0, round(best[score.dataset].mean - score.mean, 12))
         tested = study.test(score.variant, best[score.dataset].variant, score.dataset)
         cell = Rectangle(
             (x - 0.5, y - 0.5), 1, 1, facecolor=style.WRONG, alpha=DARKEST * min(1.0, away / darkest), linewidth=0
         )
         style.told(axes.add_patch(cell), [_of_cell(score, away, _tested(study, score, best[score.dataset].variant))])
-        if away > 1e-12:
+        if away:
             is_behind = tested is not None and tested.conclusion.better
             marks["v"] += [(x + 0.38, y)] * is_behind
             marks["o"] += [(x + 0.38, y)] * (tested is None)
         if side > 0.33:
-            weight = "bold" if away <= 1e-12 else "normal"
+            weight = "normal" if away else "bold"
             digits = 1 if side < 0.62 else 2
             axes.text(
                 x - 0.05, y, f"{100 * score.mean:.{digits}f}", ha="center", va="center", color=style.INK,
@@ -120,8 +123,7 @@ def overview(study: StudyResults) -> Figure:
 
 def _in_lines(name: str, inches: float) -> str:
     """A variant's name over a column: broken at spaces, but not within "T = 4"."""
-    whole = name.replace(" = ", "\u00a0=\u00a0")
-    return fill(whole, max(7, int(inches / 0.068)), break_long_words=False, break_on_hyphens=False)
+    return fill(words.whole(name), max(7, int(inches / 0.068)), break_long_words=False, break_on_hyphens=False)
 
 
 def _marked(axes: Axes, marks: Mapping[str, Sequence[tuple[float, float]]], side: float) -> None:
@@ -238,7 +240,7 @@ def profiles(study: StudyResults) -> Figure | None:
         ends = zip(profile.low or [None] * len(x), profile.high or [None] * len(x), strict=True)  # type: ignore[list-item]
         style.told(line, [
             {
-                "variant": name, "points behind at most": points, "share, %": 100 * share,
+                "variant": name, "behind at most, points": points, "share, %": 100 * share,
                 "95 % interval from, %": style.percent(low), "95 % interval to, %": style.percent(high),
             }
             for points, share, (low, high) in zip(x.tolist(), profile.share, ends, strict=True)
@@ -254,7 +256,10 @@ def profiles(study: StudyResults) -> Figure | None:
 
 
 def against_cost(study: StudyResults) -> Figure | None:
-    """How far each variant is behind the best, on average, against energy, or where that is not known against time."""
+    """How far each variant is behind the best, on average, against energy, or where that is not known against time.
+
+    Of many, those have their names beside them that no other is better than for less, and the two of the headline.
+    """
     colours = looks(study)
     costs = [each for each in _COSTS if all(each in variant.costs for variant in study.variants)]
     if not costs or not study.variants:
@@ -277,7 +282,13 @@ def against_cost(study: StudyResults) -> Figure | None:
     axes.margins(x=0.16, y=0.14)
     style.cost_axis(axes, "")
     axes.invert_yaxis()
-    label_points(axes, places, [style.shortened(variant.name, 30) for variant in study.variants])
+    named = set(range(len(places)))
+    if len(places) > MOST_NAMED:
+        pair = study.across.headline
+        of_headline = {k for k, each in enumerate(study.variants) if pair and each.name in (pair.a, pair.b)}
+        named = of_headline | set(front([cost for cost, _ in places], [-behind for _, behind in places]))
+    shown = sorted(named)
+    label_points(axes, [places[k] for k in shown], [style.shortened(study.variants[k].name, 30) for k in shown])
     return figure
 
 

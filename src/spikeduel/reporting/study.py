@@ -23,12 +23,13 @@ def report_study(study: StudyResults, folder: Path) -> Path:
         "study": study,
         "said": words,
         "definitions": words.DEFINITIONS,
-        "variants": [{"name": each.name, "colour": looks[each.name].colour, "of": each} for each in study.variants],
+        "variants": [{"of": each, "look": looks[each.name]} for each in study.variants],
         "drawn": saved(_drawings(study), folder / "figures"),
         "costs_known": [cost for cost in words.COSTS if any(cost in each.costs for each in study.variants)],
         "most_shown": MOST_SHOWN,
+        "most_named": across.MOST_NAMED,
     }
-    return write(folder / "study.html", "study.html.j2", page)
+    return write(folder / "study.html", "study.html.j2", page, study.noun)
 
 
 def _drawings(study: StudyResults) -> Iterator[tuple[str, Callable[[], Figure | None]]]:

@@ -11,9 +11,10 @@ its level however much the spread differs from one data set to the next. Each pa
 both. The rule leaves the mean ranks aside: whether two variants differ by those depends on which others are in the
 study (Benavoli, Corani and Mangili 2016), and with two variants they are no more than a count of wins.
 
-Beside the rule stand what other readers ask for. Friedman's test with the F of Iman and Davenport and Nemenyi's
-critical difference are as in Demšar 2006 (section 3.2.2), whose section 3.1.3 advises Wilcoxon's test for two.
-`Improvement` and `Profile` are after Agarwal and others 2021.
+Beside the rule stand what other readers ask for. Friedman's test and Nemenyi's critical difference are as in Demšar
+2006 (section 3.2.2), whose section 3.1.3 advises Wilcoxon's test for two. Friedman's p-value is that of ranks that
+change places at random within data sets: with few of them the F of Iman and Davenport does not hold its level
+(`benchmarks/across.py`). `Improvement` and `Profile` are after Agarwal and others 2021.
 
 scipy is all that this needs. rliable brings pandas, arch and statsmodels for a mean and a percentile, and cannot be
 imported beside the present versions of these; baycomp (2023) samples the same posterior draw by draw. Each formula is a
@@ -23,6 +24,7 @@ few lines here, and in `signed_rank`; the tests have scikit-posthocs, baycomp an
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -101,14 +103,13 @@ class PairAcross(Frozen):
 class Ranks(Frozen):
     """Mean ranks (1 is the best) over the data sets that have all these variants, the best first.
 
-    `friedman` and `iman_davenport` are p-values that no variant differs, None of two variants. Means that lie less than
-    `critical_difference` apart do not differ by Nemenyi's test, and stand in one of `groups`.
+    `friedman` is the p-value of no difference between any of them. Means that lie less than `critical_difference` apart
+    do not differ by Nemenyi's test, and stand in one of `groups`.
     """
 
     datasets: list[str]
     means: dict[str, float]
-    friedman: Probability | None
-    iman_davenport: Probability | None
+    friedman: Probability
     critical_difference: float
     groups: list[list[str]]
 
@@ -262,28 +263,37 @@ def ranks(accuracies: Accuracies) -> Ranks | None:
     if len(datasets) < 2:
         return None
     table = np.round([[np.mean(accuracies[name][data]) for name in names] for data in datasets], 12)
-    means = stats.rankdata(-table, axis=1).mean(0)
-    number, count = table.shape
-    friedman = iman_davenport = None
-    if count > 2 and np.ptp(table, axis=1).any():
-        # No p-value is smaller than the share of one order among all that the data sets could have had.
-        least = float(math.factorial(count)) ** (1 - number)
-        statistic = float(stats.friedmanchisquare(*table.T).statistic)
-        friedman = max(least, float(stats.chi2.sf(statistic, count - 1)))
-        left = number * (count - 1) - statistic
-        ratio = (number - 1) * statistic / left if left > 1e-9 else math.inf
-        iman_davenport = max(least, float(stats.f.sf(ratio, count - 1, (count - 1) * (number - 1))))
-    quantile = float(stats.studentized_range.ppf(1 - ALPHA, count, np.inf)) / math.sqrt(2)
-    critical = quantile * math.sqrt(count * (count + 1) / (6 * number))
+    ranked = stats.rankdata(-table, axis=1)
+    means, (number, count) = ranked.mean(0), table.shape
+    critical = _nemenyi(count) * math.sqrt(count * (count + 1) / (6 * number))
     by_rank = {names[place]: float(means[place]) for place in np.argsort(means, kind="stable")}
     return Ranks(
         datasets=datasets,
         means=by_rank,
-        friedman=friedman,
-        iman_davenport=iman_davenport,
+        friedman=_friedman(ranked),
         critical_difference=critical,
         groups=_alike(by_rank, critical),
     )
+
+
+def _friedman(ranked: np.ndarray) -> float:
+    """The p-value of Friedman's test for ranks `[N, V]`, which change places at random within each data set."""
+
+    def spread(means: np.ndarray) -> np.ndarray:
+        return np.square(means - ranked.mean()).sum(-1)
+
+    random = np.random.default_rng(0)
+    shuffled = random.permuted(np.repeat(ranked[None], RESAMPLES, axis=0), axis=2)
+    as_far = int((spread(shuffled.mean(1)) >= spread(ranked.mean(0)) - 1e-9).sum())
+    return (1 + as_far) / (1 + RESAMPLES)
+
+
+@cache
+def _nemenyi(count: int) -> float:
+    """The quantile of the Studentized range of so many variants, by √2 (Demšar 2006, table 5)."""
+    from scipy import stats
+
+    return float(stats.studentized_range.ppf(1 - ALPHA, count, np.inf)) / math.sqrt(2)
 
 
 def _alike(means: Mapping[str, float], critical: float) -> list[list[str]]:

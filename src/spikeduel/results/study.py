@@ -86,24 +86,23 @@ class OnDataset(Frozen):
 
 
 class StudyResults(Frozen):
-    """The content of study.json. `margin` is what counts as no difference; `per_dataset` holds each duel's own tests of
-    variants, which `across` leaves alone.
+    """The content of study.json. `noun` is what is learned from: "recording" where all duels are about recordings, else
+    "image". `margin` is what counts as no difference. `trainings` counts those that several duels share once.
+    `per_dataset` holds each duel's own tests of variants, which `across` leaves alone.
     """
 
     schema: Literal[1]
     name: str
+    noun: str
     margin: Share
     datasets: list[str]
+    trainings: Count
     duels: list[DuelSummary]
     variants: list[Variant]
     scores: list[Score]
     per_dataset: list[OnDataset]
     across: Across
     caveats: list[StudyCaveat]
-
-    def score(self, variant: str, dataset: str) -> Score | None:
-        """The one of a variant on a data set."""
-        return next((each for each in self.scores if (each.variant, each.dataset) == (variant, dataset)), None)
 
     def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
         """What a duel found of two variants on a data set."""
@@ -128,8 +127,10 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     return StudyResults(
         schema=1,
         name=name,
+        noun="recording" if {duel.results.dataset.noun for duel in duels} == {"recording"} else "image",
         margin=margin,
         datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
+        trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
         variants=[_variant(firsts[each], scores, best) for each in (*by_rank, *others)],
         scores=scores,
@@ -154,14 +155,14 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
         entry = those[most]
         tests = [trial.test for trial in entry.trials if trial.test]
         if tests:
-            costs = {lead.quantity: lead.values.get(entry.contender) for lead in leads[id(entry.duel)][1:]}
+            costs = {lead.quantity: lead.values.get(entry.contender) for lead in leads[id(entry.duel)]}
             yield Score(
                 dataset=dataset,
                 variant=variant,
                 accuracies=accuracies[most],
                 images=sum(test.n for test in tests) // len(accuracies[most]),
                 parameters=entry.trials[0].parameters,
-                costs={quantity: cost for quantity, cost in costs.items() if cost},
+                costs={quantity: cost for quantity in COSTS if (cost := costs[quantity])},
             )
 
 

@@ -187,7 +187,9 @@ def sign_flips(sums: np.ndarray) -> float:
     chances, farthest = np.ones(1), 0
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         before, chances = chances, np.zeros(len(chances) + 2 * size * count)
-        for positive, chance in enumerate(stats.binom.pmf(np.arange(count + 1), count, 0.5).tolist()):
+        # Most sizes come once, and a coin needs no library.
+        ways = stats.binom.pmf(np.arange(count + 1), count, 0.5).tolist() if count > 1 else [0.5, 0.5]
+        for positive, chance in enumerate(ways):
             start = 2 * size * positive
             chances[start : start + len(before)] += chance * before
         farthest += size * count

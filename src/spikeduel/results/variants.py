@@ -56,20 +56,19 @@ def entries(duels: Sequence[Duel]) -> list[Entry]:
 
 def said(axis: str, value: str) -> str:
     """A varied setting in words: "rate", "T = 8", "recipe strong"."""
-    return (
-        value if axis == "encoding" else f"T = {value}" if axis == "num_steps" else f"{axis.replace('_', ' ')} {value}"
-    )
+    if axis == "encoding":
+        return value
+    return f"T = {value}" if axis == "num_steps" else f"{axis.replace('_', ' ')} {value}"
 
 
 def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
     """Whether trials differ with a setting: they do not where duels that differ in nothing else have the same ones."""
     same = []
     for (one, trials), (other, others) in itertools.combinations(of_duels, 2):
-        values = one.settings.get(axis), other.settings.get(axis)
         apart = {
             name for name in (*one.settings, *other.settings) if one.settings.get(name) != other.settings.get(name)
         }
-        if one.dataset == other.dataset and values[0] != values[1] and apart == {axis}:
+        if one.dataset == other.dataset and apart == {axis}:
             first, second = _identities(trials), _identities(others)
             same += [first[place] == second[place] for place in first.keys() & second.keys()]
     if same:

@@ -7,9 +7,12 @@ from spikeduel.results.across import PairAcross, Ranks
 from spikeduel.results.answer import NOTICEABLE, Quantity, Why
 from spikeduel.results.costs import Range
 from spikeduel.results.objections import StudyCaveat
+from spikeduel.results.signed_rank import fewest
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelSummary, StudyResults, Variant
+from spikeduel.results.uncertainty import ALPHA
 from spikeduel.results.variants import said
+from spikeduel.results.words.nouns import said_of
 from spikeduel.results.words.numbers import counted, hundredths, listed, p_value, per_cent, points, signed
 
 RULE = (
@@ -48,9 +51,9 @@ METHOD = (
     "number less noisy; they do not make more data sets.",
     "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data sets by Demšar (2006, "
     "section 3.1.3). It is exact here, also where differences are equal or zero.",
-    "Mean ranks, Friedman's test with the F of Iman and Davenport, and Nemenyi's critical difference: Demšar (2006, "
-    "section 3.2.2). No conclusion rests on them: whether two variants differ by mean ranks depends on the other "
-    "variants (Benavoli, Corani and Mangili 2016).",
+    "Mean ranks, Friedman's test and Nemenyi's critical difference: Demšar (2006, section 3.2.2). Friedman's p-value "
+    "is that of ranks that change places at random within data sets. No conclusion rests on them: whether two variants "
+    "differ by mean ranks depends on the other variants (Benavoli, Corani and Mangili 2016).",
     "Bayesian signed-rank test with a region of practical equivalence, which is the margin: Benavoli, Corani, Mangili, "
     "Zaffalon and Ruggeri (2014); Benavoli, Corani, Demšar and Zaffalon (2017).",
     "Performance profiles, the probability that one training is ahead, and intervals from seeds resampled within each "
@@ -73,10 +76,9 @@ _WHY = {
 
 def title(study: StudyResults) -> str:
     """What was asked, in numbers."""
-    trials = sum(duel.trials for duel in study.duels)
     numbers = [
         counted(len(study.datasets), "data set"), counted(len(study.variants), "variant"),
-        counted(len(study.duels), "duel"), counted(trials, "training"),
+        counted(len(study.duels), "duel"), counted(study.trainings, "training"),
     ]  # fmt: skip
     return f"Study {study.name}: {', '.join(numbers)}"
 
@@ -180,11 +182,22 @@ def standing(variant: Variant, study: StudyResults) -> str:
 def conclusion(pair: PairAcross) -> str:
     """What was concluded, in a few words."""
     if pair.conclusion is Conclusion.INCONCLUSIVE:
-        return "open: not after adjusting for the pairs" if pair.after_adjusting else "open"
+        return "open: not after adjusting" if pair.after_adjusting else "open"
     if pair.conclusion is Conclusion.EQUIVALENT:
         return "equivalent"
     better = pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
     return f"{better} better{' (within the margin)' if pair.negligible else ''}"
+
+
+def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
+    """For a table: the surest first, those that are equivalent after those of which one is better."""
+    order = [Conclusion.A_BETTER, Conclusion.B_BETTER, Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE]
+    return sorted(pairs, key=lambda pair: (order.index(pair.conclusion), pair.p_value, -pair.difference))
+
+
+def whole(name: str) -> str:
+    """A variant's name that is not broken within "T = 4"."""
+    return name.replace(" = ", "\u00a0=\u00a0")
 
 
 def interval(pair: PairAcross) -> str:
@@ -219,12 +232,8 @@ def of_ranks(ranks: Ranks) -> list[str]:
     said = [
         f"{over}, mean ranks that differ by less than {ranks.critical_difference:.2f} do not differ (Nemenyi, 5 %)."
     ]
-    if ranks.iman_davenport is not None and ranks.friedman is not None:
-        says = "some variants differ" if ranks.iman_davenport <= 0.05 else "no variant is shown to differ"
-        said.append(
-            f"Friedman's test: {says} ({p_value(ranks.iman_davenport)} by the F of Iman and Davenport, "
-            f"{p_value(ranks.friedman)} by chi-squared)."
-        )
+    says = "some variants differ" if ranks.friedman <= ALPHA else "no variant is shown to differ"
+    said.append(f"Friedman's test: {says} ({p_value(ranks.friedman)}).")
     return said
 
 
@@ -235,7 +244,7 @@ def settling(study: StudyResults) -> list[str]:
         return []
     number, pairs, said = len(pair.differences), len(study.across.pairs), []
     if number < FEWEST_TELLING:
-        said.append(f"At least {counted(study.across.fewest_datasets, 'data set')}.")
+        said.append(f"More data sets: at least {study.across.fewest_datasets} in all.")
     elif pair.datasets_needed is None and pair.difference:
         said.append(
             "More than 200 data sets would be needed to show a lead as small as this one: take it that the two do not "
@@ -249,7 +258,7 @@ def settling(study: StudyResults) -> list[str]:
     if pairs > 1:
         said.append(
             f"Fewer variants: each of the {pairs} pairs has to hold against all others. Two variants alone need "
-            "6 data sets at least."
+            f"{fewest()} data sets at least."
         )
     return said
 
@@ -307,12 +316,7 @@ def settings(duel: DuelSummary) -> str:
 
 
 def sentences(study: StudyResults) -> list[str]:
-    """The verdict for a terminal: the headline, how many pairs are decided, what would settle it, the objections."""
-    parts: Sequence[str] = (
-        headline(study),
-        in_cost(study),
-        decided(study),
-        *settling(study),
-        *map(caveat, study.caveats),
-    )
-    return [part for part in parts if part]
+    """The verdict for a terminal: leaks first, then the headline, what would settle it, and the objections."""
+    objections = [caveat(each) for each in study.caveats if not isinstance(each, o.Leaking)]
+    parts = [*leaks(study), headline(study), in_cost(study), decided(study), *settling(study), *objections]
+    return [said_of(part, study.noun) for part in parts if part]

@@ -1,0 +1,80 @@
+"""study.html: the answer first, every pair and duel behind it, links to the duels, nobody shut out."""
+
+import re
+
+import pytest
+
+from browser import browser, opened
+from made_pages import undrawn, unpainted
+from made_studies import OTHER, SPIKING, make_duel, make_study
+from spikeduel.reporting import report_study
+from spikeduel.results import caveats
+from spikeduel.results.study import conclude
+from spikeduel.results.words import across as words
+
+LEADS = [0.03, 0.012, -0.04, 0.009, 0.1, 0.011]
+
+
+@pytest.fixture
+def unpictured(monkeypatch):
+    """Figures that take no time."""
+    monkeypatch.setattr("spikeduel.reporting.style.save", unpainted)
+    monkeypatch.setattr("spikeduel.reporting.svg.chart", undrawn)
+
+
+def text_of(page):
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_stands_beside_its_figures_and_says_the_answer(tmp_path, unpictured):
+    study = make_study(LEADS)
+    page = report_study(study, tmp_path)
+    assert page == tmp_path / "study.html"
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "study-overview.png", "study-differences.png", "study-profiles.png",
+    }  # fmt: skip
+    (heading,) = re.findall(r"<h1[^>]*>(.*?)</h1>", text_of(page), re.S)
+    assert heading.strip() == words.headline(study)
+
+
+def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_path, unpictured):
+    duels = [
+        make_duel(f"set {n}", {SPIKING: [0.7], OTHER: [0.8]}, encoding=encoding)
+        for n in range(7) for encoding in ("rate", "direct")
+    ]  # fmt: skip
+    study = conclude("many", duels, 0.005)
+    page = text_of(report_study(study, tmp_path))
+    rows = re.findall(r'<th scope="row">', page)
+    assert len(rows) == len(study.variants) + len(study.across.pairs) + len(study.duels)
+    links = re.findall(r'href="([^"#]+)"', page)
+    assert links == [f"{duel.folder.replace(' ', '%20')}/report.html" for duel in study.duels]
+
+
+def test_names_are_text_and_leaks_are_said_first(tmp_path, unpictured):
+    leak = [caveats.Leakage(shared=0.4, official=False)]
+    duels = [make_duel("<b>x</b>", {SPIKING: [0.7, 0.7], OTHER: [0.8, 0.8]}, caveats=leak)]
+    page = text_of(report_study(conclude("a <i>study", duels, 0.005), tmp_path))
+    assert "<b>x</b>" not in page
+    assert "<i>study" not in page
+    assert 0 < page.index('role="alert"') < page.index("<h1")
+
+
+@pytest.mark.parametrize("duels", [[], [make_duel("x", {SPIKING: [None], OTHER: [None]})]])
+def test_a_study_without_results_has_a_page(tmp_path, unpictured, duels):
+    assert words.headline(conclude("none", duels, 0.005)) in text_of(
+        report_study(conclude("none", duels, 0.005), tmp_path)
+    )
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_in_a_browser_and_shuts_nobody_out(tmp_path, width, scheme):
+    page_of = report_study(make_study(LEADS), tmp_path)
+    with browser() as running, opened(running, page_of, width, 800, scheme, bypass_csp=True) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("#answer-heading").bounding_box()["y"] < 400
+        assert page.locator(".drawing").count() == 3
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+        page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+        found = axe.run(page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []

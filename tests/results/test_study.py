@@ -1,0 +1,155 @@
+"""study.json: variants with their scores and costs, what duels found, and what a careful reader objects."""
+
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+import made_costs
+from made_audits import audit_with
+from made_results import with_dataset
+from made_studies import OTHER, SPIKING, make_duel, make_study
+from spikeduel.results import caveats, objections
+from spikeduel.results.costs import Range
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.study import StudyResults, conclude
+from spikeduel.system import typed
+
+LEAD = {SPIKING: [0.80, 0.81], OTHER: [0.90, 0.91]}
+
+
+def objection(study, kind):
+    """The only one of its kind."""
+    (found,) = [each for each in study.caveats if isinstance(each, kind)]
+    return found
+
+
+def kinds(study):
+    return {type(each) for each in study.caveats}
+
+
+def test_a_study_is_read_as_it_was_written(tmp_path):
+    study = make_study([0.01, 0.02, -0.01, 0.03, 0.0, 0.02, 0.01])
+    typed.write_json(tmp_path / "study.json", study)
+    assert typed.read_json(tmp_path / "study.json", StudyResults) == study
+
+
+def test_variants_and_scores_by_hand():
+    duels = [
+        make_duel("x", {SPIKING: [0.80, 0.82], OTHER: [0.90, 0.92]}),
+        make_duel("y", {SPIKING: [0.70, 0.70], OTHER: [0.60, 0.62]}),
+        make_duel("z", {SPIKING: [0.50, 0.50], OTHER: [0.55, 0.55]}),
+    ]
+    study = conclude("hand", duels, 0.005)
+    other, spiking = study.variants
+    assert (other.name, other.spiking, other.datasets, other.best) == (OTHER, False, ["x", "y", "z"], 2)
+    assert (spiking.accuracy, spiking.behind) == pytest.approx(((0.81 + 0.7 + 0.5) / 3, (0.10 + 0.05) / 3))
+    score = study.scores[0]
+    assert (score.variant, score.dataset, score.accuracies, score.images) == (SPIKING, "x", [0.80, 0.82], 20)
+    assert study.across.headline.differences == pytest.approx({"x": 0.10, "y": -0.09, "z": 0.05})
+
+
+def test_what_a_duel_found_stays_as_it_is():
+    study = conclude("one", [make_duel("x", LEAD), make_duel("y", {SPIKING: [0.9, 0.9], OTHER: [0.8, 0.8]})], 0.005)
+    first, second = study.duels
+    assert (first.take, first.rival, first.lead, first.conclusion) == (
+        OTHER, SPIKING, pytest.approx(0.10), Conclusion.A_BETTER,
+    )  # fmt: skip
+    assert second.take == SPIKING
+    test = study.test(OTHER, SPIKING, "x")
+    assert (test.a, test.conclusion) == (SPIKING, Conclusion.B_BETTER)
+    assert study.test(OTHER, SPIKING, "elsewhere") is None
+
+
+def test_variants_of_different_duels_are_compared_and_not_tested_on_a_data_set():
+    duels = [
+        make_duel(data, {SPIKING: [score], OTHER: [0.9]}, encoding=encoding)
+        for data in "xy" for encoding, score in (("rate", 0.7), ("direct", 0.8))
+    ]  # fmt: skip
+    study = conclude("grid", duels, 0.005)
+    assert study.trainings == 6
+    rate, direct = f"{SPIKING} (rate)", f"{SPIKING} (direct)"
+    assert [variant.name for variant in study.variants] == [OTHER, direct, rate]
+    assert study.across.pair(rate, direct).difference == pytest.approx(0.1)
+    assert study.test(rate, direct, "x") is None
+    assert study.test(rate, OTHER, "x") is not None
+
+
+def test_costs_are_times_the_cheapest_of_the_same_data_set():
+    duels = []
+    for data, faster in (("x", 2.0), ("y", 8.0)):
+        duel = make_duel(data, LEAD)
+        trials = [
+            structs.replace(trial, latency=made_costs.latency(10 if trial.spiking else 10 / faster))
+            for trial in duel.results.trials
+        ]
+        duels.append(replace(duel, results=structs.replace(duel.results, trials=trials)))
+    other, spiking = conclude("costs", duels, 0.005).variants
+    assert other.costs["answer"] == Range(low=1, high=1)
+    assert spiking.costs["answer"].low == pytest.approx(4)
+    assert "energy" not in spiking.costs
+
+
+def test_few_data_sets_are_said_to_be_few():
+    found = objection(make_study([0.1] * 5), objections.FewDatasets)
+    assert (found.datasets, found.pairs, found.needed) == (5, 1, 6)
+    assert found.smallest_p == pytest.approx(0.0625)
+    assert objections.FewDatasets not in kinds(make_study([0.1] * 6))
+
+
+def test_leaking_data_sets_are_named_with_what_is_left_without_them():
+    leads = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
+    leak = [caveats.Leakage(shared=0.4, official=False)]
+    duels = [
+        make_duel(f"set {n}", {SPIKING: [0.8], OTHER: [0.8 + lead]}, caveats=leak if n < 1 else ())
+        for n, lead in enumerate(leads)
+    ]
+    study = conclude("leaks", duels, 0.005)
+    assert study.across.headline.conclusion is Conclusion.A_BETTER
+    found = objection(study, objections.Leaking)
+    assert (found.datasets, found.without) == (["set 0"], Conclusion.INCONCLUSIVE)
+    assert [duel.leaks for duel in study.duels] == [True, False, False, False, False, False]
+    assert objection(conclude("all", duels[:1], 0.005), objections.Leaking).without is None
+
+
+def test_one_data_set_under_two_names_is_one():
+    duels = [make_duel(name, LEAD, fingerprint="the same") for name in ("small", "large")] + [make_duel("other", LEAD)]
+    assert objection(conclude("kin", duels, 0.005), objections.Kin).datasets == ["small", "large"]
+
+
+def test_failed_single_and_idle_trainings_are_named():
+    duels = [
+        make_duel("x", {SPIKING: [0.8, None], OTHER: [0.9, 0.91]}),
+        make_duel("y", LEAD, caveats=[caveats.AtChance(contenders=[SPIKING], stopped_early=False)]),
+    ]
+    study = conclude("troubles", duels, 0.005)
+    assert objection(study, objections.Failed).trials == [("x", f"{SPIKING}, seed 1")]
+    assert objection(study, objections.OneSeed).datasets == ["x"]
+    assert objection(study, objections.AtChance).contenders == [(SPIKING, "y")]
+    assert study.duels[0].failed == [f"{SPIKING}, seed 1"]
+
+
+def test_a_variant_that_is_missing_somewhere_is_left_out_of_what_needs_it():
+    duels = [make_duel(data, LEAD) for data in "xyz"]
+    duels += [make_duel("x", {SPIKING: [0.7, 0.7]}, encoding="direct")]
+    duels = [replace(duel, settings=duel.settings or {"encoding": "rate"}) for duel in duels]
+    study = conclude("gaps", duels, 0.005)
+    direct = f"{SPIKING} (direct)"
+    assert objection(study, objections.Missing) == objections.Missing(variant=direct, datasets=["y", "z"])
+    assert objection(study, objections.NotRanked) == objections.NotRanked(variants=[direct], datasets=[])
+    assert set(study.across.ranks.means) == {OTHER, f"{SPIKING} (rate)"}
+    assert [variant.name for variant in study.variants][-1] == direct
+
+
+def test_a_study_of_recordings_alone_speaks_of_recordings():
+    duels = [make_duel(data, LEAD) for data in "xy"]
+    recorded = [replace(duel, results=with_dataset(duel.results, audit=audit_with(noun="recording"))) for duel in duels]
+    assert conclude("mixed", [duels[0], recorded[1]], 0.005).noun == "image"
+    assert conclude("recorded", recorded, 0.005).noun == "recording"
+
+
+def test_a_study_without_a_score_concludes_nothing():
+    study = conclude("nothing", [make_duel("x", {SPIKING: [None], OTHER: [None]})], 0.005)
+    assert (study.variants, study.across.pairs, study.across.main) == ([], [], None)
+    assert len(objection(study, objections.Failed).trials) == 2
+    assert conclude("empty", [], 0.005).duels == []

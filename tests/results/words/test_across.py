@@ -1,0 +1,142 @@
+"""The sentences of a study: one test each, by its numbers."""
+
+import pytest
+from msgspec import structs
+
+from made_studies import OTHER, SPIKING, make_duel, make_study
+from spikeduel.results import objections as o
+from spikeduel.results.costs import Range
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.study import conclude
+from spikeduel.results.words import across as words
+
+SURE = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
+
+
+def with_costs(study, **costs):
+    """A study whose variants have these costs, the best one's first."""
+    changed = [
+        structs.replace(variant, costs={name: Range(low=of[n][0], high=of[n][1]) for name, of in costs.items()})
+        for n, variant in enumerate(study.variants)
+    ]
+    return structs.replace(study, variants=changed)
+
+
+def test_the_title_counts():
+    assert words.title(make_study(SURE)) == "Study made up: 6 data sets, 2 variants, 6 duels, 24 trainings"
+
+
+@pytest.mark.parametrize(
+    ("leads", "says"),
+    [
+        (SURE, f"Over 6 data sets, {OTHER} is more accurate than {SPIKING}: by 1.45 points on a typical one (95 % "
+               "interval 0.90 to 3.00), on 6 of 6."),
+        ([0.1 * lead for lead in SURE], f"Over 6 data sets, {OTHER} is more accurate than {SPIKING}: by 0.15 points on "
+         "a typical one (95 % interval 0.09 to 0.30), on 6 of 6. That is within what counts as none, ±0.5 points."),
+        (SURE[:5], f"Over 5 data sets, it is open whether {OTHER} or {SPIKING} is more accurate: it takes at least 6 "
+         f"data sets to show that. So far {OTHER} leads by 1.50 points on a typical one, on 5 of 5."),
+        ([0.03, -0.03, 0.02, -0.02, 0.002, 0.001], f"Over 6 data sets, {OTHER} and {SPIKING} show no difference in "
+         "accuracy: the first leads by 0.10 points on a typical one (95 % interval −3.00 to 3.00), on 4 of 6."),
+        ([0.001, -0.001, 0.0005, -0.0007, 0.0012, -0.0002, 0.0003], f"Over 7 data sets, {OTHER} and {SPIKING} are as "
+         "accurate within ±0.5 points: they differ by 0.02 points (90 % interval −0.06 to 0.09)."),
+        ([0.02], f"One data set says nothing of others. On set 0, {OTHER} is 2.00 points ahead of {SPIKING}."),
+        ([0.0] * 3, f"Over 3 data sets, it is open whether {SPIKING} or {OTHER} is more accurate: it takes at least 6 "
+         "data sets to show that. So far they are level."),
+    ],
+)  # fmt: skip
+def test_the_headline_says_what_was_concluded(leads, says):
+    assert words.headline(make_study(leads)) == says
+
+
+def test_a_headline_without_two_variants():
+    assert words.headline(conclude("one", [make_duel("x", {OTHER: [0.9]})], 0.005)) == (
+        f"Nothing to compare: {OTHER} 90.0 %."
+    )
+    assert words.headline(conclude("none", [], 0.005)) == "No answer: no trial was finished."
+
+
+def test_costs_of_the_two_of_the_headline():
+    study = make_study(SURE)
+    assert words.in_cost(study) == ""
+    costly = with_costs(study, answer=[(1, 1), (2.5, 2.5)], energy=[(3, 4), (1, 2)])
+    assert words.in_cost(costly) == f"{OTHER} answers 2.5 times faster than {SPIKING} and takes more energy."
+    alike = with_costs(study, answer=[(1.05, 1.05), (1, 1)], energy=[(1, 4), (1, 2)])
+    assert words.in_cost(alike) == f"{OTHER} answers as fast as {SPIKING}."
+
+
+def test_how_many_pairs_are_decided():
+    assert words.decided(make_study(SURE)) == ""
+    scores = {"rate": 0.7, "direct": 0.8}
+    duels = [
+        make_duel(f"set {n}", {SPIKING: [score + 0.001 * n], OTHER: [0.8]}, encoding=encoding)
+        for n in range(8) for encoding, score in scores.items()
+    ]  # fmt: skip
+    study = conclude("grid", duels, 0.02)
+    assert words.decided(study) == ("Of 3 pairs of variants, one is shown to be better in 3 and none is open.")
+    assert [words.standing(variant, study) for variant in study.variants] == ["2, 0", "1, 1", "0, 2"]
+
+
+def test_cells_of_a_pair():
+    pair = make_study(SURE).across.headline
+    assert words.conclusion(pair) == f"{OTHER} better"
+    assert words.interval(pair) == "0.90 to 3.00"
+    assert words.improved(pair) == "100 (100 to 100)"
+    assert words.bayes(pair).endswith(" / 0")
+    opened = structs.replace(pair, conclusion=Conclusion.INCONCLUSIVE, ci95=None)
+    assert words.conclusion(opened) == "open: not after adjusting"
+    assert words.conclusion(structs.replace(opened, p_value_raw=0.2)) == "open"
+    assert words.conclusion(structs.replace(pair, conclusion=Conclusion.EQUIVALENT)) == "equivalent"
+    assert words.interval(opened) == "too few data sets"
+    assert words.settled_first([opened, pair]) == [pair, opened]
+
+
+@pytest.mark.parametrize(("low", "high", "says"), [(1, 1, "1"), (1.261, 2.94, "1.3–2.9"), (12.4, 300.2, "12–300")])
+def test_relative_costs(low, high, says):
+    assert words.times(Range(low=low, high=high)) == says
+    assert words.times(None) == "–"
+
+
+def test_what_would_settle_an_open_question():
+    assert words.settling(make_study(SURE)) == []
+    assert words.settling(make_study([0.01])) == ["More data sets: at least 6 in all."]
+    (about,) = words.settling(make_study([*SURE[:3], -0.01, 0.02]))
+    assert about.startswith("About 9 data sets in all")
+    (many,) = words.settling(make_study([0.03, -0.03, 0.02, -0.02, 0.002, 0.001]))
+    assert many.startswith("More than 200 data sets")
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (o.FewDatasets(datasets=5, pairs=1, smallest_p=0.0625, needed=6), "reach is 0.0625, so that no variant"),
+        (o.FewDatasets(datasets=5, pairs=3, smallest_p=0.1875, needed=7), "reach, times 3 pairs, is 0.188"),
+        (o.Leaking(datasets=["x", "y"], without=None), "x and y: scores there measure memory; without them nothing"),
+        (o.Leaking(datasets=["x"], without=Conclusion.A_BETTER), "one of the two of the headline is better, too"),
+        (o.Leaking(datasets=["x"], without=Conclusion.INCONCLUSIVE), "the question of the headline is open"),
+        (o.Leaking(datasets=["x"], without=Conclusion.EQUIVALENT), "the two of the headline are equivalent"),
+        (o.Kin(datasets=["x", "y"]), "x and y are the same images: they count as 2 data sets, and are one."),
+        (o.OneSeed(datasets=["x"]), "One training of a variant on x"),
+        (o.AtChance(contenders=[("a", "x")]), "Not better than chance: a on x."),
+        (o.Failed(trials=[("folder", "a, seed 1")]), "Trainings that failed: a, seed 1 (folder)."),
+        (o.Missing(variant="a", datasets=["x"]), "a has no score on x: its pairs are tested on the other data sets."),
+        (o.NotRanked(variants=["a"], datasets=["x"]), "performance profiles leave out a and x."),
+    ],
+)
+def test_objections(found, says):
+    assert says in words.caveat(found)
+
+
+def test_a_duel_in_a_table():
+    study = conclude("x", [make_duel("x", {SPIKING: [0.8, 0.8], OTHER: [0.9, 0.9]}, num_steps="8")], 0.005)
+    (duel,) = study.duels
+    assert (words.taken(duel), words.lead(duel), words.settings(duel)) == (
+        OTHER, f"+10.00 (8.00 to 12.00) to {SPIKING}", "T = 8",
+    )  # fmt: skip
+    (failed,) = conclude("x", [make_duel("x", {SPIKING: [None], OTHER: [None]})], 0.005).duels
+    assert (words.taken(failed), words.lead(failed), words.settings(failed)) == ("no trial was finished", "–", "–")
+
+
+def test_a_terminal_hears_all_of_it():
+    said = words.sentences(make_study([0.02, 0.01]))
+    assert len(said) == 3
+    assert said[0].startswith("Over 2 data sets")
