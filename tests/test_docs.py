@@ -72,8 +72,11 @@ def importing(folder, monkeypatch):
 
 
 def write_modules(page, folder):
-    """Writes the blocks that begin with a file's name into that file, and returns the others."""
+    """Writes the blocks that begin with a file's name into that file, and returns the others of Python."""
     others = []
+    for _, code in blocks(page, "toml"):
+        if named := re.match(r"# (\w+\.toml)", code):
+            (folder / named[1]).write_text(code, encoding="utf-8")
     for _, code in blocks(page, "python"):
         named = re.match(r"# (\w+\.py)", code)
         if not named:

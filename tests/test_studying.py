@@ -6,7 +6,7 @@ import pytest
 
 from spikeduel import studying
 from spikeduel.results.comparison import load_run
-from spikeduel.settings.studies import read_study
+from spikeduel.studying import read_study
 from spikeduel.system.errors import InputError
 from spikeduel.trials.jobs import Workers
 from spikeduel.trials.store import Store

@@ -28,17 +28,22 @@ if TYPE_CHECKING:
     from spikeduel.settings import Experiment, recipes
     from spikeduel.settings.reading import read_experiment
     from spikeduel.settings.recipes import RECIPES
+    from spikeduel.settings.studies import Study
     from spikeduel.spiking import ConstantInput, kernels
     from spikeduel.spiking.encoders import ENCODERS, Encoder
     from spikeduel.spiking.kernels.reference import SURROGATES, Surrogate
     from spikeduel.spiking.neurons import ALIF, IF, LIF, NEURONS, PLIF, LeakyReadout, Neuron, carried_state
     from spikeduel.spiking.random_keys import RandomKeys
     from spikeduel.spiking.readouts import LogitReadout, MeanReadout, MembraneReadout, SpikeCountReadout
+    from spikeduel.studying import read_study, study
     from spikeduel.system.errors import InputError, SpikeduelError
     from spikeduel.system.progress import Progress, TerminalProgress
     from spikeduel.trials.augmenting import AUGMENTATIONS
+    from spikeduel.trials.clusters import Cluster
     from spikeduel.trials.controls import CONTROLS, Control
     from spikeduel.trials.forecast import forecast
+    from spikeduel.trials.jobs import ThisProcess, Workers
+    from spikeduel.trials.processes import Processes
     from spikeduel.trials.tuning import RANGES, Range, Tuning, read_ranges
 
 _NAMES = {
@@ -60,6 +65,7 @@ _NAMES = {
     "settings": "Experiment",
     "settings.reading": "read_experiment",
     "settings.recipes": "RECIPES",
+    "settings.studies": "Study",
     "spiking": "ConstantInput",
     "spiking.encoders": "ENCODERS Encoder",
     "spiking.kernels.reference": "SURROGATES Surrogate",
@@ -67,10 +73,14 @@ _NAMES = {
     "spiking.random_keys": "RandomKeys",
     "spiking.readouts": "LogitReadout MeanReadout MembraneReadout SpikeCountReadout",
     "system.errors": "InputError SpikeduelError",
+    "studying": "read_study study",
     "system.progress": "Progress TerminalProgress",
     "trials.augmenting": "AUGMENTATIONS",
     "trials.controls": "CONTROLS Control",
+    "trials.clusters": "Cluster",
     "trials.forecast": "forecast",
+    "trials.jobs": "ThisProcess Workers",
+    "trials.processes": "Processes",
     "trials.tuning": "RANGES Range Tuning read_ranges",
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

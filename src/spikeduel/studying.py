@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from spikeduel.comparing import Begun, begin, conclude, tune
-from spikeduel.data import Prepared
+from spikeduel.data import Prepared, catalogue
 from spikeduel.reporting import report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
@@ -14,6 +14,7 @@ from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
 from spikeduel.results.variants import Duel
 from spikeduel.results.words import survey as words
+from spikeduel.settings import studies
 from spikeduel.settings.studies import PlannedDuel, Study, shown
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
@@ -38,6 +39,11 @@ class Part:
     begun: Begun
     tuned: Tuning | None
     progress: Logged
+
+
+def read_study(path: Path | str) -> Study:
+    """The study in a TOML file; see docs/studies.md. Reading runs nothing. Raises `InputError`."""
+    return studies.read(Path(path), catalogue.is_recorded)
 
 
 def study(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spikeduel.settings.studies import read_study
+from spikeduel.settings import studies
 from spikeduel.system.errors import InputError
 
 GRID = """
@@ -22,7 +22,7 @@ def read(tmp_path):
     def of(text, **more):
         path = tmp_path / "mine.toml"
         path.write_text(text)
-        return read_study(path, **more)
+        return studies.read(path, **more)
 
     return of
 

@@ -131,10 +131,8 @@ def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = No
     """
     from spikeduel import studying
     from spikeduel.cli import answers
-    from spikeduel.data import catalogue
-    from spikeduel.settings.studies import read_study
 
-    planned = read_study(file, catalogue.is_recorded)
+    planned = studying.read_study(file)
     given.require_trusted(planned.own_code, file)
     with _workers(given) as workers:
         if dry_run:

@@ -68,7 +68,7 @@ class Study:
         return tuple(dict.fromkeys(name for duel in self.duels for name in duel.experiment.own_code))
 
 
-def read_study(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False) -> Study:
+def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False) -> Study:
     """The study in a TOML file; `is_recorded` says of which data sets a recipe for recordings is the default.
 
     Folders are looked for beside the file, then in the current folder. Raises `InputError` naming the file and what in
