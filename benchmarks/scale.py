@@ -5,8 +5,9 @@ time of a trial goes.
     python benchmarks/scale.py --trials 4      # quickly, to see that it works
 
 24 short trials (12 seeds of two small networks on the embedded set), each with one thread. Everything is trained anew
-each time, in a store of its own; rounds take turns. One after another runs on one core alone. The result goes to
-benchmarks/results/scale.json.
+each time, in a store of its own; rounds take turns. One after another runs on one core alone. Of each trial it is also
+told what the process that hands them out spends on it, which limits how many workers it can feed; and of the serial
+way, what it takes to conclude the duel. The result goes to benchmarks/results/scale.json.
 """
 
 import argparse
@@ -21,28 +22,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spikeduel import data
+from spikeduel.comparing import begin, conclude
 from spikeduel.settings.recipes import matched
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
 from spikeduel.trials.store import Store
 
 RESULTS = Path(__file__).parent / "results"
 EXPERIMENT: dict[str, Any] = {"contenders": ("conv-lif", "conv-relu"), "device": "cpu"}
-
-
-class Clock(Progress):
-    """When each trial was trained, by its title."""
-
-    def __init__(self) -> None:
-        self.trained: dict[str, float] = {}
-
-    def finished(self, title: str, text: str) -> None:
-        if text:
-            self.trained[title] = time.perf_counter()
 
 
 def main() -> None:
@@ -73,7 +62,7 @@ def main() -> None:
         "rows": [
             {
                 "way": way,
-                "seconds": statistics.median(row["seconds"] for row in its),
+                **{each: statistics.median(row[each] for row in its) for each in its[0] if each != "parts"},
                 "of_serial": statistics.median(row["seconds"] / one for row, one in zip(its, serial, strict=True)),
                 "parts": {part: statistics.median(row["parts"][part] for row in its) for part in its[0]["parts"]},
                 "all_seconds": [row["seconds"] for row in its],
@@ -100,22 +89,27 @@ def experiment(trials: int, epochs: int) -> Any:
 
 def measured(way: str, trials: int, epochs: int) -> dict[str, Any]:
     """The seconds until all is finished, and what a trial's time is made of, in seconds a trial."""
-    asked = experiment(trials, epochs)
-    prepared = data.load(asked)
-    planned = planning.plan(asked, prepared, data.split(prepared, asked))
-    clock, (name, _, number) = Clock(), way.partition(" ")
+    name, _, number = way.partition(" ")
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(folder)
+        store = Store(Path(folder) / "store")
+        begun = begin(experiment(trials, epochs), Path(folder) / "out", store, Progress())
+        jobs = begun.jobs(Progress())
         started = time.perf_counter()
         with workers(name, int(number or 1)) as pool:
-            ready = time.perf_counter()
-            records = pool.run([Job(each, prepared, clock) for each in planned], store)
+            ready, spent = time.perf_counter(), time.process_time()
+            records = pool.run(jobs, store)
             seconds = time.perf_counter() - started
-    training = statistics.fmean(sum(record.epoch_seconds) for record in records)
-    at_once = 1 if name == "serial" else int(number)
-    whole = (seconds - (ready - started)) * at_once / len(records)
-    parts = {"training": training, "all else, waiting included": whole - training, "starting": ready - started}
-    return {"seconds": seconds, "parts": parts}
+            spent = time.process_time() - spent
+        at_once, starting = int(number or 1), ready - started
+        training = statistics.fmean(sum(record.epoch_seconds) for record in records)
+        whole = (seconds - starting) * at_once / len(records)
+        parts = {"training": training, "measuring, sending, waiting": whole - training}
+        found = {"seconds": seconds, "starting": starting, "parts": parts}
+        if name != "serial":
+            return {**found, "handing_out": spent / len(records)}
+        started = time.perf_counter()
+        conclude(begun, records, store, Progress())
+        return {**found, "concluding": time.perf_counter() - started}
 
 
 def workers(name: str, number: int) -> Workers:
