@@ -9,7 +9,7 @@ from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.data.auditing.labels import write_csv
 from spikeduel.reporting import Held, report, report_tuning
-from spikeduel.reporting.loggers import Logged
+from spikeduel.reporting.logged import Logged
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment
@@ -76,7 +76,7 @@ def compare(
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or `runs/store`. The same call
     twice trains once. The data is audited first; with `strict`, problems found there end it. `tuned`, from `tune`, is
     where `experiment` has the contenders' own settings from, so that the results can say so. `workers` train; by
-    default this process does. `loggers`, of `reporting.loggers.LOGGERS`, are told of it all. Raises `InputError` for
+    default this process does. `loggers` ("tensorboard", "mlflow", "csv") are told of it all. Raises `InputError` for
     what the user can mend, `AuditFailed`; a trial that fails is recorded as failed.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()

@@ -8,7 +8,7 @@ from pathlib import Path
 from spikeduel.comparing import Begun, begin, conclude, tune
 from spikeduel.data import Prepared, catalogue
 from spikeduel.reporting import report_study
-from spikeduel.reporting.loggers import Logged
+from spikeduel.reporting.logged import Logged
 from spikeduel.results import study as results
 from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey

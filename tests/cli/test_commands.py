@@ -737,7 +737,10 @@ def test_a_real_ctrl_c(desk):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr.strip() == "stopped. Finished epochs are saved: the same command goes on from there."
+    assert (
+        stderr.strip()
+        == "stopped. Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
+    )
     assert list(desk.glob("runs/store/*/checkpoint.pt"))
 
 

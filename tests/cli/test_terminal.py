@@ -13,7 +13,11 @@ from spikeduel.system.errors import InputError, SpikeduelError
     [
         (InputError("a\n  file is missing"), 2, "error: a file is missing\n"),
         (SpikeduelError("no"), 1, "error: no\n"),
-        (KeyboardInterrupt(), 130, "\nstopped. Finished epochs are saved: the same command goes on from there.\n"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "\nstopped. Finished epochs are saved (with --ray, finished trials): the same command goes on from there.\n",
+        ),
     ],
 )
 def test_errors_become_one_line_and_a_code(error, code, says, capsys):

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from spikeduel.comparing import compare
-from spikeduel.reporting.loggers import LOGGERS, SCALARS, Logged, Logger
+from spikeduel.reporting.logged import Logged
+from spikeduel.reporting.loggers import LOGGERS, SCALARS, Logger
 from spikeduel.results.rankings import with_memory
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError, MissingExtra
@@ -165,7 +166,7 @@ def test_mlflow_has_a_run_with_one_below_it_for_each_trial(run, client):
 class Failing(Logger):
     """Raises at the first epoch, as a full disk does."""
 
-    def epoch(self, trial, number, scalars):
+    def epochs(self, trial, epochs):
         raise OSError("No space left on device")
 
     def ends(self, folder, figures):
@@ -249,3 +250,16 @@ def test_whoever_shows_progress_is_still_told():
         logged.finished("a", "done")
     assert told.lines == ["said", "a detail", "  a: done"]
     assert told.epochs == [("a", [0.5], 2)]
+
+
+def test_long_curves_go_to_mlflow_in_few_requests(client, tmp_path):
+    logged = Logged(Progress(), ["mlflow"])
+    logged.begins(tmp_path / "long")
+    curve = [dict.fromkeys(SCALARS, float(number)) for number in range(1, 411)]
+    logged.curve("a, seed 0", curve[:400])
+    logged.curve("a, seed 0", curve)
+    (found,) = client.search_runs(
+        [client.get_experiment_by_name("spikeduel").experiment_id], "tags.`mlflow.runName` = 'a, seed 0'"
+    )
+    history = client.get_metric_history(found.info.run_id, "val_loss")
+    assert [(point.step, point.value) for point in history] == [(number, number) for number in range(1, 411)]
