@@ -69,9 +69,7 @@ def main() -> None:
 
 def median(rounds: list[dict[str, Any]], number: int, name: str, what: str) -> float:
     """Of all epochs of a contender with this number of processes, but each training's first."""
-    return statistics.median(
-        each for found in rounds if found["processes"] == number for each in found[name][what][1:]
-    )
+    return statistics.median(each for found in rounds if found["processes"] == number for each in found[name][what][1:])
 
 
 def train(options: argparse.Namespace) -> None:

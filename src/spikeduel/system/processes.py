@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -204,23 +203,28 @@ def joined() -> Iterator[int]:
 
     It ends when torchrun does.
     """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    dist.init_process_group("gloo", timeout=WAITED_FOR_WORK)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    left = threading.Event()
+    watching = threading.Thread(target=_end_with, args=(os.getppid(), left))
+    watching.start()
     try:
+        dist.init_process_group("gloo", timeout=WAITED_FOR_WORK)
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         yield dist.get_rank()
     finally:
         with suppress(ProcessLost):
-            if dist.get_rank() == 0:
+            if dist.is_initialized() and dist.get_rank() == 0:
                 call(None)
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        left.set()
+        watching.join()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(LOOKED_AFTER)
-    os.kill(os.getpid(), signal.SIGTERM)
+def _end_with(parent: int, left: threading.Event) -> None:
+    while not left.wait(LOOKED_AFTER):
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def call(task: Any) -> None:
