@@ -27,7 +27,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.system.shared_sums import MOST_NUMBERS, SharedSums, shared_sums
+from spikeduel.system.shared_sums import MOST_NUMBERS, OthersLeft, SharedSums, shared_sums
 
 T = TypeVar("T")
 
@@ -210,15 +210,24 @@ def joined() -> Iterator[int]:
         dist.init_process_group("gloo", timeout=WAITED_FOR_WORK)
         if torch.cuda.is_available():
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-        yield dist.get_rank()
+        try:
+            yield dist.get_rank()
+        except Exception:
+            _dismiss()
+            raise
+        _dismiss()
     finally:
-        with suppress(ProcessLost):
-            if dist.is_initialized() and dist.get_rank() == 0:
-                call(None)
+        # After Ctrl-C without a word: the others may be in the middle of a training.
         if dist.is_initialized():
             dist.destroy_process_group()
         left.set()
         watching.join()
+
+
+def _dismiss() -> None:
+    with suppress(ProcessLost):
+        if dist.get_rank() == 0:
+            call(None)
 
 
 def _end_with(parent: int, left: threading.Event) -> None:
@@ -245,7 +254,7 @@ def agree(failure: Exception | None) -> None:
     told: list[Any] = [None] * count()
     own = failure if failure is None or isinstance(failure, SpikeduelError) else f"{type(failure).__name__}: {failure}"
     try:
-        dist.all_gather_object(told, None if isinstance(failure, Abandoned | ProcessLost) else own)
+        dist.all_gather_object(told, None if failure is not None and _is_lost(failure) else own)
     except RuntimeError:
         raise ProcessLost("a process that trained with this one has ended.") from None
     others = {rank: each for rank, each in enumerate(told) if each is not None and rank != dist.get_rank()}
@@ -257,7 +266,7 @@ def agree(failure: Exception | None) -> None:
 
 def _is_lost(failure: Exception) -> bool:
     """Whether this process failed for want of another one."""
-    return isinstance(failure, Abandoned | ProcessLost) or "gloo" in str(failure) or "Connection" in str(failure)
+    return isinstance(failure, Abandoned | OthersLeft | dist.DistError) or "gloo" in str(failure)
 
 
 @contextmanager
