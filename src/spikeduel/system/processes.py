@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.system.shared_sums import MOST_NUMBERS, SharedSums, shared_sums
+from spikeduel.system.shared_sums import MOST_NUMBERS, OthersLeft, SharedSums, shared_sums
 
 T = TypeVar("T")
 
@@ -204,23 +203,37 @@ def joined() -> Iterator[int]:
 
     It ends when torchrun does.
     """
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    dist.init_process_group("gloo", timeout=WAITED_FOR_WORK)
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    left = threading.Event()
+    watching = threading.Thread(target=_end_with, args=(os.getppid(), left))
+    watching.start()
     try:
-        yield dist.get_rank()
+        dist.init_process_group("gloo", timeout=WAITED_FOR_WORK)
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+        try:
+            yield dist.get_rank()
+        except Exception:
+            _dismiss()
+            raise
+        _dismiss()
     finally:
-        with suppress(ProcessLost):
-            if dist.get_rank() == 0:
-                call(None)
-        dist.destroy_process_group()
+        # After Ctrl-C without a word: the others may be in the middle of a training.
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        left.set()
+        watching.join()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(LOOKED_AFTER)
-    os.kill(os.getpid(), signal.SIGTERM)
+def _dismiss() -> None:
+    with suppress(ProcessLost):
+        if dist.get_rank() == 0:
+            call(None)
+
+
+def _end_with(parent: int, left: threading.Event) -> None:
+    while not left.wait(LOOKED_AFTER):
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def call(task: Any) -> None:
@@ -241,7 +254,7 @@ def agree(failure: Exception | None) -> None:
     told: list[Any] = [None] * count()
     own = failure if failure is None or isinstance(failure, SpikeduelError) else f"{type(failure).__name__}: {failure}"
     try:
-        dist.all_gather_object(told, None if isinstance(failure, Abandoned | ProcessLost) else own)
+        dist.all_gather_object(told, None if failure is not None and _is_lost(failure) else own)
     except RuntimeError:
         raise ProcessLost("a process that trained with this one has ended.") from None
     others = {rank: each for rank, each in enumerate(told) if each is not None and rank != dist.get_rank()}
@@ -253,7 +266,7 @@ def agree(failure: Exception | None) -> None:
 
 def _is_lost(failure: Exception) -> bool:
     """Whether this process failed for want of another one."""
-    return isinstance(failure, Abandoned | ProcessLost) or "gloo" in str(failure) or "Connection" in str(failure)
+    return isinstance(failure, Abandoned | OthersLeft | dist.DistError) or "gloo" in str(failure)
 
 
 @contextmanager

@@ -23,18 +23,18 @@ SLEEP = 1e-4
 
 
 class SharedSums:
-    """Adds up arrays of float64 over `size` processes, which all call it in the same order, in `memory` `[2, size, 1 +
-    MOST_NUMBERS]`: numbers of a call behind what its caller has got to. Calls take turns in two halves, so that nobody
-    writes what another one still reads.
+    """Adds up arrays of float64 over `size` processes, which all call it in the same order, in `memory` `[2, size, 2 +
+    MOST_NUMBERS]`: numbers of a call, before them what their process has got to, and whether it has left. Calls take
+    turns in two halves, so that nobody writes what another one still reads.
     """
 
     def __init__(self, memory: np.ndarray, rank: int, patience: float) -> None:
-        self._reached, self._numbers = memory[:, :, 0], memory[:, :, 1:]
+        self._reached, self._left, self._numbers = memory[:, :, 0], memory[0, :, 1], memory[:, :, 2:]
         self._rank, self._patience = rank, patience
         self._calls, self._lock = 0, Lock()
 
     def sum(self, x: np.ndarray) -> np.ndarray:
-        """The sum of all processes' `x` float64 `[N]`, in their order: the same bits for all. Raises `TimeoutError`."""
+        """The sum of all processes' `x` float64 `[N]`, in their order: the same bits for all. Raises `OthersLeft`."""
         self._calls += 1
         numbers, reached = self._numbers[self._calls % 2], self._reached[self._calls % 2]
         numbers[self._rank, : len(x)] = x
@@ -49,17 +49,29 @@ class SharedSums:
         total: np.ndarray = numbers[:, : len(x)].sum(0)
         return total
 
+    def leave(self) -> None:
+        """Says that this process takes part in no more sums."""
+        self._left[self._rank] = 1
+
     def _wait(self, reached: np.ndarray) -> None:
-        looks, since = 0, 0.0
+        looks, since = 0, time.monotonic()
         while reached.min() < self._calls:
             looks += 1
+            if looks <= SPINS:
+                continue
+            # Who has left may have come here before.
+            if self._left.any() and reached.min() < self._calls:
+                raise OthersLeft("a process that trained with this one has given up.")
+            if time.monotonic() - since > self._patience:
+                raise OthersLeft("a process that trained with this one has not come to the same place.")
             if looks > LOOKS:
-                since = since or time.monotonic()
-                if time.monotonic() - since > self._patience:
-                    raise TimeoutError("a process that trained with this one has not come to the same place.")
                 time.sleep(SLEEP)
-            elif looks > SPINS:
+            else:
                 os.sched_yield()
+
+
+class OthersLeft(RuntimeError):
+    """A sum that another process takes no part in."""
 
 
 @contextmanager
@@ -67,11 +79,15 @@ def shared_sums(rank: int, size: int, told: Callable[[Any], Any], patience: floa
     """Memory of `size` processes of this machine, of which this is number `rank`, as long as it is used. `told` gives
     all of them what the first says.
     """
-    shape = 2, size, 1 + MOST_NUMBERS
+    shape = 2, size, 2 + MOST_NUMBERS
     with tempfile.TemporaryDirectory(prefix="spikeduel-") as own:
         path = Path(told(str(Path(own, "sums")) if rank == 0 else None))
         if rank == 0:
             np.memmap(path, np.float64, "w+", shape=shape)
         told(None)
         memory = np.memmap(path, np.float64, "r+", shape=shape)
-        yield SharedSums(np.asarray(memory), rank, patience)
+        sums = SharedSums(np.asarray(memory), rank, patience)
+        try:
+            yield sums
+        finally:
+            sums.leave()
