@@ -19,6 +19,8 @@ AHEAD = 4
 """Files read ahead of their use, by each thread."""
 FEWEST = 5_000
 """Files from which on processes are started, which takes a second or so."""
+IDLE_SECONDS = 30
+"""A process that has nothing to do for so long gives its memory back."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -71,9 +73,11 @@ def in_chunks(
     """
     from joblib import Parallel, delayed
 
-    cores = num_cores()
-    backend = "threading" if threads or count < FEWEST or cores == 1 else "loky"
-    parallel = Parallel(n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None)
+    cores, backend = num_cores(), "loky"
+    idle: dict[str, float] = {"idle_worker_timeout": IDLE_SECONDS}
+    if threads or count < FEWEST or cores == 1:
+        backend, idle = "threading", {}
+    parallel = Parallel(n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None, **idle)
 
     def each_file() -> Generator[Chunk | None, None, None]:
         """A chunk, and nothing for each further file of it: progress is counted in files."""
