@@ -69,7 +69,7 @@ def in_chunks(
 ) -> Iterator[Chunk]:
     """What `work` makes of each task, in order, a part of `count` files each; where these are many, in processes.
 
-    In processes, `work` and tasks are pickled. With `threads`, or where no processes can be had, in threads.
+    In processes, `work` and tasks are pickled. With `threads` always in threads.
     """
     from joblib import Parallel, delayed
 
