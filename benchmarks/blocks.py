@@ -7,8 +7,8 @@ system holds, in turns; of other maps whose pages it does not hold, how many ima
 asked for alone, and by blocks. (The system drops pages of a file when it is told to; the disk under it may hold them.)
 
 Accuracy: Fashion-MNIST sorted by class, as a folder is, with `small-cnn`; every order of training images with the same
-seeds. "all": one by one. "window as large": blocks of 10 images, of which as many are mixed as of 3×64×64 images.
-"window as small": blocks of 10, 64 windows an epoch, as in a set of 16 GB. "not mixed": for comparison, blocks alone.
+seeds. "all": one by one. "window as large": blocks of 5 images, of which as many are mixed as of 3×64×64 images.
+"window as small": blocks of 5, 32 windows an epoch, as in a set of 16 GB. "not mixed": for comparison, blocks alone.
 Results go to benchmarks/results/blocks.json.
 """
 
@@ -49,11 +49,12 @@ SHAPES = {"28×28": (1, 28, 28), "3×64×64": (3, 64, 64)}
 NUM_IMAGES = 40_000
 CONTENDERS = ("dense-relu", "small-cnn")
 ROUNDS = 7
+IN_A_BLOCK = loader.BLOCK // (3 * 64 * 64)
 ORDERS: dict[str, dict[str, int] | None] = {
     "all": None,
-    "window as large": {"BLOCK": 10 * 784, "WINDOW": (256 << 20) // (3 * 64 * 64) * 784},
-    "window as small": {"BLOCK": 10 * 784, "WINDOW": 54_000 // 64 * 784},
-    "not mixed": {"BLOCK": 10 * 784, "WINDOW": 784},
+    "window as large": {"BLOCK": IN_A_BLOCK * 784, "WINDOW": loader.WINDOW // (3 * 64 * 64) * 784},
+    "window as small": {"BLOCK": IN_A_BLOCK * 784, "WINDOW": 54_000 // 32 * 784},
+    "not mixed": {"BLOCK": IN_A_BLOCK * 784, "WINDOW": 784},
 }
 
 

@@ -116,6 +116,7 @@ def test_a_name_of_the_hub_is_no_code_and_no_folder() -> None:
     assert home(name) is None
     assert is_packed(name)
     assert absolute(name) == name
+    assert absolute("hf:") == "hf:"
     assert Experiment(dataset=name).own_code == ()
 
 

@@ -115,7 +115,7 @@ def data_list(given: Given) -> None:
     *("dataset", "data_dir", "image_size", "assignments", "quiet"),
     name="prepare",
     required=("dataset",),
-    when_stopped="Sets that were prepared and files that were downloaded whole are kept.",
+    when_stopped="What was prepared and downloaded is kept; the same command goes on.",
 )
 def data_prepare(given: Given) -> None:
     """Download and decode a data set now, so that later commands start at once."""

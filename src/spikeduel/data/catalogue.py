@@ -202,7 +202,7 @@ def absolute(name: str) -> str:
     """The `name` of a data set by which it is found from every folder: that of files with its whole path."""
     path = name.removeprefix(registry.HUB)
     if path != name:
-        return f"{registry.HUB}{files.located(path)}" if files.is_folder(path) else name
+        return f"{registry.HUB}{files.located(path)}" if path and files.is_folder(path) else name
     return str(files.located(name)) if is_packed(name) or home(name) is not None else name
 
 

@@ -39,10 +39,10 @@ EVALUATION_BATCH = 256
 
 WHOLE = 2 << 30
 """Training images of at most so many bytes are shuffled one by one; of more, by blocks."""
-BLOCK = 128 << 10
+BLOCK = 64 << 10
 """Bytes of images in a row that a disk reads at once: in smaller pieces it takes much longer for as many."""
-WINDOW = 256 << 20
-"""Bytes of blocks whose images are mixed."""
+WINDOW = 512 << 20
+"""Bytes of blocks whose images are mixed: thousands of places, for the images of one folder are all of one class."""
 
 AHEAD = 2
 """Batches that are asked for, or made, ahead of their use: one could be late, and more only take memory."""

@@ -1,5 +1,6 @@
 """Room for large arrays: in memory where there is enough of it, else in a file of the cache; and parts of them."""
 
+import errno
 import math
 import os
 import tempfile
@@ -94,7 +95,7 @@ class Rows:
 
 
 def allocated(path: Path, shape: Sequence[int], dtype: np.dtype) -> np.memmap:
-    """A new .npy file of zeros, mapped, with its bytes on the disk: a full one would end the process later."""
+    """A new .npy file of zeros, mapped. Raises the system's error where the disk is full."""
     array: np.memmap = np.lib.format.open_memmap(path, "w+", dtype, tuple(shape))
     with path.open("rb+") as file:
         _reserve(file.fileno(), path.stat().st_size)
@@ -102,5 +103,10 @@ def allocated(path: Path, shape: Sequence[int], dtype: np.dtype) -> np.memmap:
 
 
 def _reserve(descriptor: int, size: int) -> None:
+    """Takes the bytes of a file on its disk, where that can be asked for: a map of a full one kills the process."""
     if hasattr(os, "posix_fallocate") and size:
-        os.posix_fallocate(descriptor, 0, size)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # as of a file system that copies on write
+                raise

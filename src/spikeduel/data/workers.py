@@ -19,6 +19,8 @@ AHEAD = 4
 """Files read ahead of their use, by each thread."""
 FEWEST = 5_000
 """Files from which on processes are started, which takes a second or so."""
+IDLE_SECONDS = 30
+"""A process that has nothing to do for so long gives its memory back."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -67,13 +69,15 @@ def in_chunks(
 ) -> Iterator[Chunk]:
     """What `work` makes of each task, in order, a part of `count` files each; where these are many, in processes.
 
-    In processes, `work` and tasks are pickled. With `threads`, or where no processes can be had, in threads.
+    In processes, `work` and tasks are pickled. With `threads` always in threads.
     """
     from joblib import Parallel, delayed
 
-    cores = num_cores()
-    backend = "threading" if threads or count < FEWEST or cores == 1 else "loky"
-    parallel = Parallel(n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None)
+    cores, backend = num_cores(), "loky"
+    idle: dict[str, float] = {"idle_worker_timeout": IDLE_SECONDS}
+    if threads or count < FEWEST or cores == 1:
+        backend, idle = "threading", {}
+    parallel = Parallel(n_jobs=cores, backend=backend, return_as="generator", batch_size=1, max_nbytes=None, **idle)
 
     def each_file() -> Generator[Chunk | None, None, None]:
         """A chunk, and nothing for each further file of it: progress is counted in files."""
