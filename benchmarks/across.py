@@ -1,6 +1,6 @@
 """Does the verdict over data sets keep its word? Made-up accuracies whose true differences are known.
 
-    python benchmarks/across.py [--repeats 2000] [--only TEXT]
+    python benchmarks/across.py [--repeats 4000] [--only TEXT]
 
 A data set has a number of test images (200 to 10,000, log-uniform) and a standard deviation of accuracy over seeds (0.1
 to 1 point, log-uniform). A training's accuracy is what its variant truly reaches there, and luck of its seed and of the
@@ -11,14 +11,14 @@ three seeds. What variants truly reach differs from one data set to the next:
 - `by data set`: each of two variants is truly better on half of the data sets, by one point (standard deviation);
 - `heavy tails`: the same by Student's t with 3 degrees of freedom, so that a few data sets are far off;
 - `one-sided`: the first differs from the others by an exponential law, a little behind on most data sets and far ahead
-  on a few, so that the typical difference is 0. No test of signs and ranks is exact there;
+  on a few, so that the typical difference is about 0. No test of signs and ranks is exact there;
 - `lead`: the first leads by as much as is said, besides `by data set` of half a point.
 
 Counted are verdicts that are false for any pair of variants, by the rule, and beside it by what it does not rest on:
 Wilcoxon's test without adjusting, Friedman's test (in places of ranks, as it is made here, by chi-squared and by the F
 of Iman and Davenport), Nemenyi's critical difference, and the Bayesian test where it gives one of two variants 95 %.
 `equivalent` is false where the truth is at the margin, half a point. Results go to benchmarks/results/across.json;
-`--only` leaves those of the other scenarios there. All of it takes an hour on one core.
+`--only` leaves those of the other scenarios there. All of it takes half an hour on one core.
 """
 
 import argparse
