@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from spikeduel.cli.given import EPOCHS_ARE_SAVED
 from spikeduel.results.caveats import BusyMachine
 from spikeduel.results.run import Results
 from spikeduel.system import typed
@@ -68,8 +69,5 @@ def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, 
             assert broken["said"][-1].startswith("error: cannot write to "), broken["said"]
             assert broken["said"][-1].endswith("make room.")
         if way == "interrupt":
-            assert (
-                broken["said"][-1]
-                == "stopped. Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
-            )
+            assert broken["said"][-1] == f"stopped. {EPOCHS_ARE_SAVED}"
         assert not any("Traceback" in line for line in broken["said"]), broken["said"]

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from made_pages import unreported
 from spikeduel.cli import app
+from spikeduel.cli.given import EPOCHS_ARE_SAVED
 from spikeduel.data import mnist_like
 from spikeduel.networks.model_files import load_model
 from spikeduel.results.comparison import load_run
@@ -737,10 +738,7 @@ def test_a_real_ctrl_c(desk):
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert (
-        stderr.strip()
-        == "stopped. Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
-    )
+    assert stderr.strip() == f"stopped. {EPOCHS_ARE_SAVED}"
     assert list(desk.glob("runs/store/*/checkpoint.pt"))
 
 

@@ -4,7 +4,7 @@ import signal
 import pytest
 import typer
 
-from spikeduel.cli.given import Given, for_people, print_json, wrapped
+from spikeduel.cli.given import EPOCHS_ARE_SAVED, Given, for_people, print_json, wrapped
 from spikeduel.system.errors import InputError, SpikeduelError
 
 
@@ -16,7 +16,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
         (
             KeyboardInterrupt(),
             130,
-            "\nstopped. Finished epochs are saved (with --ray, finished trials): the same command goes on from there.\n",
+            f"\nstopped. {EPOCHS_ARE_SAVED}\n",
         ),
     ],
 )
