@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikeduel.cli.given import Given, command, fraction, print_json, wrapped
+from spikeduel.cli.given import Given, command, print_json, wrapped
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -236,7 +236,7 @@ def test(
 
     if second is not None:
         raise InputError(f"name two contenders by --a and --b, and another run by --against, not as {second}.")
-    share = None if margin is None else fraction("--margin", margin)
+    share = None if margin is None else _fraction("--margin", margin)
     a, b = predictions.names(run, a, b, against)
     difference = predictions.compare_runs(run, a, b, against, share)
     if given.as_json:
@@ -244,6 +244,22 @@ def test(
     else:
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
         typer.echo(wrapped(difference_line(difference, *names, num_folds=predictions.num_folds(run))))
+
+
+FEWEST_POINTS = 0.05
+"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a point."""
+
+
+def _fraction(option: str, points: float) -> float:
+    """`points` in accuracy, as an option takes them, as a fraction of one. Raises `InputError`."""
+    if 0 < points < FEWEST_POINTS:
+        raise InputError(
+            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, and at least "
+            f"{FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} points."
+        )
+    if not 0 <= points <= 100:
+        raise InputError(f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}.")
+    return points / 100
 
 
 def _workers(given: Given) -> "Workers":

@@ -289,22 +289,6 @@ def shown(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-FEWEST_POINTS = 0.05
-"""A smaller margin is most likely a fraction, as this option once took it: 0.005 for half a point."""
-
-
-def fraction(option: str, points: float) -> float:
-    """`points` in accuracy, as an option takes them, as a fraction of one. Raises `InputError`."""
-    if 0 < points < FEWEST_POINTS:
-        raise InputError(
-            f"{option} {points:g}: give it in percentage points, such as 0.5 for half a point, and at least "
-            f"{FEWEST_POINTS:g}. As a fraction, {points:g} is {100 * points:g} points."
-        )
-    if not 0 <= points <= 100:
-        raise InputError(f"{option} must be percentage points from 0 to 100, such as 0.5, not {points:g}.")
-    return points / 100
-
-
 @contextmanager
 def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     """Errors meant for people become one line on standard error and an exit code.

@@ -201,10 +201,6 @@ def accuracy_of_seeds(results: Results, name: str) -> list[float]:
     return [sum(accuracy * n for accuracy, n in folds) / sum(n for _, n in folds) for folds in by_seed.values()]
 
 
-def _accuracies(results: Results, name: str) -> list[Range]:
-    return _exact(accuracy_of_seeds(results, name))
-
-
 def _training(results: Results, name: str) -> list[Range]:
     """How long each network was trained, with the one that it started from."""
     trained = [trial for trial in results.of(name) if trial.converted_from is None]
@@ -238,7 +234,7 @@ def _exact(values: Iterable[float]) -> list[Range]:
 
 
 _VALUES: dict[Quantity, Callable[[Results, str], list[Range]]] = {
-    "accuracy": _accuracies, "training": _training, "answer": _answering,
+    "accuracy": lambda results, name: _exact(accuracy_of_seeds(results, name)), "training": _training, "answer": _answering,
     "energy": _joules, "memory": _memory, "size": _size,
 }  # fmt: skip
 

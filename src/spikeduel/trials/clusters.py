@@ -16,8 +16,9 @@ from spikeduel.data.handing import Apart, apart
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials.jobs import Job
+from spikeduel.trials.packing import Packed
 from spikeduel.trials.pools import News, Outcome, Pool, Task
-from spikeduel.trials.store import Packed, Store
+from spikeduel.trials.store import Store
 
 PROCESS_BYTES = 1 << 30
 """Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials than fit."""
@@ -87,7 +88,7 @@ class Cluster(Pool):
         memory = PROCESS_BYTES + job.prepared.images.nbytes
         options: dict[str, Any] = {"num_cpus": self.threads, "num_gpus": gpus, "memory": memory, "max_retries": 0}
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
-        given = [store.packed(key) for key in (job.key, job.trial.twin) if key and store.folder(key).is_dir()]
+        given = [Packed.of(store, key) for key in (job.key, job.trial.twin) if key and store.folder(key).is_dir()]
         work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
         data, task = self._data_of(job), Task(job.trial, job.test)
         self._running[work.remote(job.key, task, data, given, self.threads, self._mailbox)] = job.key, store
@@ -101,7 +102,7 @@ class Cluster(Pool):
             try:
                 outcome, packed = self.ray.get(task)
                 if packed is not None:
-                    store.unpack(packed)
+                    packed.into(store)
             except self.ray.exceptions.RayTaskError as error:
                 outcome = Outcome(broken=str(error))
             except self.ray.exceptions.RayError as error:
@@ -148,12 +149,12 @@ def _work(
     try:
         store = Store(root)
         for each in given:
-            store.unpack(each)
+            each.into(store)
 
         def tell(method: str, arguments: tuple[Any, ...]) -> None:
             mailbox.put.remote(News(key, method=method, arguments=arguments))
 
         outcome = task.finish(data, store, tell)
-        return outcome, store.packed(key) if outcome.record else None
+        return outcome, Packed.of(store, key) if outcome.record else None
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -90,15 +90,6 @@ class AskedImages:
         return (entry.get("data"), entry.get("test")) == (self.data, self.test)
 
 
-@dataclass(frozen=True)
-class Packed:
-    """A trial for another store: what its `files` hold, by their paths; the test images asked, and if every epoch."""
-
-    key: str
-    files: dict[str, bytes]
-    uses: list[tuple[AskedImages, bool]]
-
-
 class Store:
     """The folder of trials. Safe for several processes: each trial is locked while it is trained."""
 
@@ -162,26 +153,6 @@ class Store:
                 with suppress(OSError):
                     each.unlink()  # that of a process that was killed
             yield
-
-    def packed(self, key: str) -> Packed:
-        """All that is kept of trial `key`."""
-        folder = self.folder(key)
-        found = [path for path in folder.rglob("[!.]*") if path.is_file()]
-        content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-        uses = [use for use in self._ledger() if use.get("trial") == key and "images" in use]
-        asked = [AskedImages(use["images"], use["data"], use["test"]) for use in uses]
-        return Packed(
-            key, content, [(each, bool(use.get("every_epoch"))) for each, use in zip(asked, uses, strict=True)]
-        )
-
-    def unpack(self, packed: Packed) -> None:
-        """Takes in a trial from another store. Its record comes last: from then on it is found."""
-        with self.locked(packed.key):
-            for name in sorted(packed.files, key=lambda name: name == "trial.json"):
-                with files.atomic_path(self.folder(packed.key) / name) as temporary:
-                    temporary.write_bytes(packed.files[name])
-        for asked, every_epoch in packed.uses:
-            self.note_test_use(asked, packed.key, every_epoch)
 
     def trials(self) -> list[str]:
         """Those of all trials that something lies there of, finished or not."""
@@ -289,6 +260,12 @@ class Store:
     def tested_every_epoch(self, asked: AskedImages) -> int:
         """How many trainings were asked about these test images after every epoch."""
         return len({use.get("trial") for use in self._uses(asked) if use.get("every_epoch")})
+
+    def uses_by(self, trial: str) -> list[tuple[AskedImages, bool]]:
+        """About which test images a trial was asked, and whether after every epoch."""
+        entries = [use for use in self._ledger() if use.get("trial") == trial and "images" in use]
+        asked = [AskedImages(use["images"], use["data"], use["test"]) for use in entries]
+        return [(each, bool(use.get("every_epoch"))) for each, use in zip(asked, entries, strict=True)]
 
     def _uses(self, asked: AskedImages) -> list[dict[str, Any]]:
         return [entry for entry in self._ledger() if asked.are_in(entry)]
