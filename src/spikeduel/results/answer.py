@@ -234,8 +234,8 @@ def _exact(values: Iterable[float]) -> list[Range]:
 
 
 _VALUES: dict[Quantity, Callable[[Results, str], list[Range]]] = {
-    "accuracy": lambda results, name: _exact(accuracy_of_seeds(results, name)), "training": _training, "answer": _answering,
-    "energy": _joules, "memory": _memory, "size": _size,
+    "accuracy": lambda results, name: _exact(accuracy_of_seeds(results, name)), "training": _training,
+    "answer": _answering, "energy": _joules, "memory": _memory, "size": _size,
 }  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
         return structs.replace(lead, leader=None, sure=Sure.SAME)
     apart = max(each.high for each in taken[best]) < min(each.low for each in taken[over])
     is_timed = quantity in ("training", "answer")
-    is_shown = ratio >= NOTICEABLE and apart and not (is_timed and _busy(results))
+    is_shown = ratio >= NOTICEABLE and apart and not (is_timed and timed_while_busy(results))
     if quantity == "training" and means[best].low < SHORTEST_TRAINING:
         is_shown = False
     # JSON has no word for infinity: no number says how far one that takes nothing leads.
@@ -268,7 +268,7 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     return structs.replace(lead, by=by, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN)
 
 
-def _busy(results: Results) -> bool:
+def timed_while_busy(results: Results) -> bool:
     return any(isinstance(each, c.BusyMachine | c.BusyBudget) for each in results.comparison.caveats)
 
 

@@ -11,7 +11,7 @@ RECORD = "trial.json"
 
 @dataclass(frozen=True)
 class Packed:
-    """What the `files` of trial `key` hold, by their paths; which test images it was asked about, and if every epoch."""
+    """What the `files` of trial `key` hold, by their paths; which test images it was asked about, and how often."""
 
     key: str
     files: dict[str, bytes]

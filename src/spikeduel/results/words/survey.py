@@ -1,5 +1,8 @@
 """What a study takes, in tables and sentences."""
 
+import math
+
+from spikeduel.results import signed_rank
 from spikeduel.results.survey import DuelSurvey, Survey
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.numbers import counted
@@ -47,6 +50,13 @@ def sentences(survey: Survey) -> list[str]:
         found.append(f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports come on top.")
     if any(duel.leads is None for duel in survey.duels):
         found.append(f"A single duel shows no lead with fewer than {FEWEST_SEEDS} seeds.")
+    contenders = {trial.title.partition(",")[0] for trial in survey.trials.values()}
+    needed = signed_rank.fewest(math.comb(max(2, len(contenders)), 2))
+    if len(survey.datasets) < needed:
+        found.append(
+            f"Over all data sets nobody can be shown to be better: with {counted(len(contenders), 'contender')} that "
+            f"takes {needed} data sets at least."
+        )
     assumed = any(duel.source == "assumed" for duel in survey.duels)
     how = "assumed as measured on Fashion-MNIST" if assumed else "as in the trials that are in the store"
     found.append(f"Leads are true ones, found in 80 % of cases; how accuracy varies over seeds is {how}.")

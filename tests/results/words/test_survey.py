@@ -1,0 +1,47 @@
+"""What is said of a study before it is trained."""
+
+from spikeduel.results.survey import DuelSurvey, Survey, TrialSurvey
+from spikeduel.results.words import survey as words
+
+
+def trial(key, stored=False, seconds=20.0):
+    return TrialSurvey(title=f"{key}, seed 0", key=key, stored=stored, seconds=seconds, bytes=1_000_000)
+
+
+def duel(label, *trials, leads=(0.01, 0.02), source="assumed"):
+    return DuelSurvey(
+        label=label, dataset=label, test_images=1000, seeds=4, trials=list(trials), source=source, leads=leads
+    )
+
+
+def test_shared_trials_count_once_in_the_whole_and_in_each_row():
+    found = Survey(name="s", at_once=2, duels=[duel("a", trial("x"), trial("y")), duel("b", trial("x"), trial("z"))])
+    assert list(found.trials) == ["x", "y", "z"]
+    assert (found.seconds, found.bytes) == (60.0, 3_000_000)
+    assert [row["trials"] for row in words.rows(found)] == ["2", "2"]
+    text = " ".join(words.sentences(found))
+    assert "3 trials of 2 duels on 2 data sets; 3 are to be trained." in text
+    assert "2 at a time, that is at best 30 s" in text
+
+
+def test_what_is_stored_takes_nothing():
+    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x", stored=True, seconds=None))])
+    assert (found.seconds, found.bytes, found.missing) == (0, 0, [])
+    assert words.rows(found)[0]["training"] == "–"
+
+
+def test_an_unknown_time_is_not_a_short_one():
+    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y", seconds=None))])
+    assert found.seconds is None
+    assert words.rows(found)[0]["training"] == "?"
+    assert "not known" in " ".join(words.sentences(found))
+
+
+def test_it_says_what_cannot_be_shown():
+    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y"), leads=None)])
+    text = " ".join(words.sentences(found))
+    assert "fewer than 4 seeds" in text
+    assert "6 data sets at least" in text
+    assert words.rows(found)[0]["finds a lead of"] == "none"
+    many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
+    assert "data sets at least" not in " ".join(words.sentences(many))
