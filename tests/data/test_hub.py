@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spikeduel.data import auditing, hub
-from spikeduel.data.catalogue import absolute, home, is_packed, load, resolve
+from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, resolve
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
@@ -122,7 +122,9 @@ def test_a_name_of_the_hub_is_no_code_and_no_folder() -> None:
 
 def test_prepared_and_audited_like_a_folder(birds: Path) -> None:
     experiment = Experiment(dataset=f"hf:{birds}")
+    assert not is_at_hand(experiment.dataset)
     prepared = load(experiment)
+    assert is_at_hand(experiment.dataset)
     assert isinstance(prepared.images, np.memmap)
     audit = auditing.audit(experiment)
     assert audit.fingerprint == prepared.fingerprint
