@@ -98,15 +98,16 @@ def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest
 
 
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
-    pictures = [{"bytes": noisy_png(k) if k != 2 else b"no picture", "path": None} for k in range(4)]
+    pictures: list[object] = [{"bytes": noisy_png(k), "path": None} for k in range(5)]
+    pictures[2], pictures[4] = {"bytes": b"no picture", "path": None}, None
     types = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
-    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1]}, features=types)
+    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1, 1]}, features=types)
     place = tmp_path / "birds"
     place.mkdir()
     made.to_parquet(place / "train.parquet")
     with pytest.raises(UnreadableFiles) as caught:
         read(place)
-    assert list(caught.value.files) == [f"hf:{place}, train, row 2"]
+    assert list(caught.value.files) == [f"hf:{place}, train, row {row}" for row in (2, 4)]
     assert read(place, skip=frozenset(caught.value.files)).labels.tolist() == [0, 1, 1]
 
 
