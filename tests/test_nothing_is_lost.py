@@ -48,11 +48,13 @@ def found(tmp_path_factory):
 @pytest.mark.parametrize("way", ENDS)
 def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, found):
     whole, cases = found["whole"], found["cases"][way]
-    # The prepared set and its audit, with hashes in their names, and then each file of the store and of the run.
-    assert whole["written"][0].startswith("pictures-")
-    assert whole["written"][1].endswith(".json")
-    assert whole["written"][2:] == WRITTEN
-    assert len(cases) == 2 + len(WRITTEN)
+    # What a preparation works with, the prepared set and its audit, with hashes in their names, and then each file of
+    # the store and of the run.
+    assert whole["written"][:4] == ["look.json", "images.npy", "how.json", "journal.npy"]
+    assert whole["written"][4].startswith("pictures-")
+    assert whole["written"][5].endswith(".json")
+    assert whole["written"][6:] == WRITTEN
+    assert len(cases) == 6 + len(WRITTEN)
     for case in cases:
         broken, again = case["broken"], case["again"]
         assert broken["code"] == ENDS[way], (case["at"], broken["said"])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spikeduel.data import auditing, hub
-from spikeduel.data.catalogue import absolute, home, is_packed, load, resolve
+from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, resolve
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
@@ -98,15 +98,16 @@ def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest
 
 
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
-    pictures = [{"bytes": noisy_png(k) if k != 2 else b"no picture", "path": None} for k in range(4)]
+    pictures: list[object] = [{"bytes": noisy_png(k), "path": None} for k in range(5)]
+    pictures[2], pictures[4] = {"bytes": b"no picture", "path": None}, None
     types = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
-    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1]}, features=types)
+    made = datasets.Dataset.from_dict({"image": pictures, "label": [0, 1, 0, 1, 1]}, features=types)
     place = tmp_path / "birds"
     place.mkdir()
     made.to_parquet(place / "train.parquet")
     with pytest.raises(UnreadableFiles) as caught:
         read(place)
-    assert list(caught.value.files) == [f"hf:{place}, train, row 2"]
+    assert list(caught.value.files) == [f"hf:{place}, train, row {row}" for row in (2, 4)]
     assert read(place, skip=frozenset(caught.value.files)).labels.tolist() == [0, 1, 1]
 
 
@@ -122,7 +123,9 @@ def test_a_name_of_the_hub_is_no_code_and_no_folder() -> None:
 
 def test_prepared_and_audited_like_a_folder(birds: Path) -> None:
     experiment = Experiment(dataset=f"hf:{birds}")
+    assert not is_at_hand(experiment.dataset)
     prepared = load(experiment)
+    assert is_at_hand(experiment.dataset)
     assert isinstance(prepared.images, np.memmap)
     audit = auditing.audit(experiment)
     assert audit.fingerprint == prepared.fingerprint

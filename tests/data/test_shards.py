@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spikeduel.data import auditing, preparing
-from spikeduel.data.catalogue import absolute, is_packed, load
+from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.data.shards import Member, shards
@@ -49,6 +49,7 @@ def read(place: Path | str, **more: object) -> object:
 @pytest.mark.parametrize("name", ["", "birds-{000..002}.tar", "birds-*.tar", "birds-{000,00{1..2}}.tar"])
 def test_a_folder_or_a_pattern(place: Path, name: str) -> None:
     assert is_packed(str(place / name))
+    assert is_at_hand(str(place / name))
     raw = shards(DataOptions(data_dir=str(place / name)))
     assert raw.classes == ("0", "1")
     assert raw.labels.tolist() == [0, 1] * 12

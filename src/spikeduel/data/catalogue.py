@@ -207,8 +207,9 @@ def absolute(name: str) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Whether the data set `name` is on this machine: it is built in, a folder or a CSV, or prepared already."""
-    return name in BUILT_IN or home(name) is not None or any(known.name == name for _, known in cache.cached())
+    """Whether the data set `name` is on this machine: it is built in, a folder, a CSV, shards, or prepared before."""
+    is_here = name in BUILT_IN or home(name) is not None or shards.is_sharded(name)
+    return is_here or any(known.name == name for _, known in cache.cached())
 
 
 def is_recorded(name: str) -> bool:

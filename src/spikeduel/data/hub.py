@@ -65,7 +65,7 @@ class _Pictures(Sequence[Source]):
 
     def __getitem__(self, index: Any) -> Any:
         split, row = self.splits[self.of[index]], int(self.rows[index])
-        stored = split.table[row][self.column]
+        stored = split.table[row][self.column] or {"bytes": b""}  # a picture that is missing
         return Path(stored["path"]) if stored["bytes"] is None else Blob(stored["bytes"], self.name(index))
 
     def name(self, index: int) -> str:

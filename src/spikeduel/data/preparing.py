@@ -64,7 +64,7 @@ def made(sources: Sequence[Source], keys: np.ndarray, options: DataOptions) -> M
     `preprocessing` among the `options`, headers decide: they become squares of `image_size` pixels, or of 64 or of the
     longest side where all are smaller; grey if all are, stored as grey or in colour with equal channels.
     """
-    with _workplace(options) as place:
+    with _workplace(options) as place, files.writing_to(place):
         look = _looked(place, sources, keys, options)
         journal = _journal(place, keys, look.preprocessing)
         if before := int((journal["state"] > _TODO).sum()):
@@ -266,17 +266,16 @@ def _make(place: Path, sources: Sequence[Source], journal: np.memmap, look: _Loo
 
     work = _Images(place / "images.npy", look.preprocessing)
     chunks = (_of_sources(sources, rows) for rows in _chunks(todo))
-    with files.writing_to(place):
-        try:
-            # Large pictures wait for one another, which processes could not.
-            for found in in_chunks(work, chunks, len(todo), options.track, "reading images", threads=look.has_large):
-                pending.append(found)
-                reasons |= found.reasons
-                if time.monotonic() - last > FLUSH_SECONDS:
-                    note()
-                    last = time.monotonic()
-        finally:
-            note()
+    try:
+        # Large pictures wait for one another, which processes could not.
+        for found in in_chunks(work, chunks, len(todo), options.track, "reading images", threads=look.has_large):
+            pending.append(found)
+            reasons |= found.reasons
+            if time.monotonic() - last > FLUSH_SECONDS:
+                note()
+                last = time.monotonic()
+    finally:
+        note()
     if reasons:
         raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
 
