@@ -4,6 +4,7 @@ python benchmarks/tables.py [--write]
 """
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ SECTIONS = {
     "energy": "docs/energy.md",
     "speed": "docs/speed.md",
     "across": "docs/studies.md",
+    "scale": "docs/scale.md",
+    "limits": "docs/scale.md",
 }
 """Each table, and the page that has it."""
 
@@ -61,7 +64,7 @@ def table(section: str) -> str:
     """The table of this name, Markdown."""
     return {
         "records": records, "events": events, "study": study, "found": found, "energy": energy, "speed": speed,
-        "across": across,
+        "across": across, "scale": scale, "limits": limits,
     }[section]()  # fmt: skip
 
 
@@ -209,6 +212,52 @@ def across() -> str:
     head = f"| % of simulated studies, by data sets | {' | '.join(map(str, numbers))} |"
     body = [f"| {name} | {' | '.join(cells)} |" for name, cells in lines.items()]
     return "\n".join([head, "|---|" + "---|" * len(numbers), *body]) + "\n"
+
+
+def scale() -> str:
+    """How long 24 trials take in each way, and where the time of one goes."""
+    document = json.loads((HERE / "results" / "scale.json").read_text())
+    names = {
+        "serial": "one after another, one core",
+        "jobs": "`--jobs {}`",
+        "ray": "Ray, {} node{} of one core",
+    }
+    lines = []
+    for row in document["rows"]:
+        way, _, number = row["way"].partition(" ")
+        parts = row["parts"]
+        handing = f"{1000 * row['handing_out']:.0f} ms" if "handing_out" in row else "–"
+        cells = [
+            names[way].format(number, "s" * (number != "1")), f"{row['seconds']:.0f} s", f"{row['of_serial']:.2f}",
+            f"{row['starting']:.1f} s", f"{parts['training']:.1f} s", f"{parts['measuring, sending, waiting']:.1f} s",
+            handing,
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    head = (
+        "| | 24 trials | of serial | starting | a trial: training | measuring, sending, waiting | handing it out |\n"
+        "|---|---|---|---|---|---|---|\n"
+    )
+    return head + "\n".join(lines) + "\n"
+
+
+DUELS, TRIALS = 40, 24
+"""Of the study on paper, and of each duel in it."""
+
+
+def limits() -> str:
+    """The speed-up of a study with 8, 64 and 512 workers, by the times that `scale` shows."""
+    rows = {row["way"]: row for row in json.loads((HERE / "results" / "scale.json").read_text())["rows"]}
+    starting, handing = rows["ray 2"]["starting"], rows["ray 2"]["handing_out"]
+    concluding, number = DUELS * rows["serial"]["concluding"], DUELS * TRIALS
+    lines = []
+    for name, trial in (("10 s", 10), ("1 min", 60), ("10 min", 600), ("1 h", 3600)):
+        cells = []
+        for workers in (8, 64, 512):
+            seconds = starting + max(math.ceil(number / workers) * trial, number * handing) + concluding
+            times = (number * trial + concluding) / seconds
+            cells.append(f"{times:.1f} ({100 * times / workers:.0f} %)")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "| a trial takes | 8 workers | 64 | 512 |\n|---|---|---|---|\n" + "\n".join(lines) + "\n"
 
 
 def speed() -> str:
