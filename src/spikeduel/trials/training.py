@@ -195,9 +195,10 @@ class Loop:
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
                 loss = step(images, labels, training_keys, targets, share if self.team.size > 1 else None)
                 total_loss += loss * share.counted
-        of_all = self.team.sum(torch.stack([total_loss, total_loss.new_tensor(step.num_right())]))
-        loss, accuracy = (of_all / len(train)).tolist()
-        return loss, accuracy
+        sums = [float(total_loss), float(step.num_right())]
+        if self.team.size > 1:
+            sums = self.team.sum(torch.tensor(sums, dtype=torch.float64, device=device)).tolist()
+        return sums[0] / len(train), sums[1] / len(train)
 
 
 def stopped(history: list[dict[str, float]], experiment: Experiment, num_epochs: int) -> str | None:
