@@ -46,8 +46,7 @@ class Experiment:
     # fmt: off
     dataset: Annotated[Text, about(
         "A data set's name, a folder with one sub-folder a class, or a CSV of file and label (and group, and split).",
-        "`spikeduel data list` shows the names. Also WebDataset's shards (a tar, a pattern, a folder of them) and "
-        "hf:owner/name of the Hugging Face hub.", metavar="DATASET",
+        "`spikeduel data list` shows the names. Also WebDataset's shards, and hf:owner/name.", metavar="DATASET",
     )] = "fashion-mnist-mini"
     recipe: Annotated[Text, duel(
         "The named experiment to start from.",
