@@ -702,8 +702,8 @@ def test_bench_knows_its_workloads():
 def test_interrupted_it_says_how_to_go_on_and_does(desk, monkeypatch, unreported):
     batches = training.training_batches
 
-    def interrupted(images, labels, indices, batch_size, seed, epoch):
-        for number, batch in enumerate(batches(images, labels, indices, batch_size, seed, epoch)):
+    def interrupted(images, labels, indices, batch_size, seed, epoch, part):
+        for number, batch in enumerate(batches(images, labels, indices, batch_size, seed, epoch, part)):
             if (epoch, number) == (1, 1):
                 raise KeyboardInterrupt
             yield batch

@@ -6,6 +6,7 @@ its connections with it, so that nobody waits for it: waiting has no short limit
 measure or draw for hours between two trainings.
 """
 
+import atexit
 import gc
 import logging
 import os
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.errors import InputError, Interrupted, SpikeduelError
 from spikeduel.system.shared_sums import MOST_NUMBERS, OthersLeft, SharedSums, shared_sums
 
 T = TypeVar("T")
@@ -217,11 +218,19 @@ def joined() -> Iterator[int]:
             raise
         _dismiss()
     finally:
-        # After Ctrl-C without a word: the others may be in the middle of a training.
-        if dist.is_initialized():
-            dist.destroy_process_group()
         left.set()
         watching.join()
+        if isinstance(sys.exception(), KeyboardInterrupt):
+            # Gloo would wait for sums that are under way, and the others may be anywhere.
+            atexit.register(_exit_at_once)
+        elif dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def _exit_at_once() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Interrupted.exit_code)
 
 
 def _dismiss() -> None:
@@ -281,9 +290,10 @@ def training(device: torch.device) -> Iterator[Team]:
             with shared_sums(rank, size, _told, WAITED_FOR_SUMS.total_seconds()) as sums:
                 yield Team(group, rank, size, sums)
     finally:
-        # What is left of DistributedDataParallel holds the group's threads, and its connections.
-        gc.collect()
-        dist.destroy_process_group(group)
+        if not isinstance(sys.exception(), KeyboardInterrupt):  # see `joined`
+            # What is left of DistributedDataParallel holds the group's threads, and its connections.
+            gc.collect()
+            dist.destroy_process_group(group)
 
 
 def _told(value: Any) -> Any:
