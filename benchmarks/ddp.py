@@ -34,7 +34,7 @@ def main() -> None:
         train(options)
         return
     os.environ["OMP_NUM_THREADS"] = "1"
-    from spikeduel.system import hardware, processes
+    from spikeduel.system import hardware, teams
 
     busy = hardware.load_average()
     rounds = []
@@ -42,7 +42,7 @@ def main() -> None:
         for number in options.processes:
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder, "seconds.json")
-                processes.launch(number, __file__, *sys.argv[1:], "--worker", str(out))
+                teams.launch(number, __file__, *sys.argv[1:], "--worker", str(out))
                 rounds.append({"processes": number, **json.loads(out.read_text())})
                 print(rounds[-1], flush=True)
     seconds = {

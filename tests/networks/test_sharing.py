@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from spikeduel.networks import sharing
 from spikeduel.spiking.kernels import normalised
 from spikeduel.spiking.kernels.reference import Dynamics
-from spikeduel.system.processes import SHARE, Team
 from spikeduel.system.shared_sums import MOST_NUMBERS, SharedSums
+from spikeduel.system.teams import SHARE, Team
 
 
 def in_parts(size, total, work):

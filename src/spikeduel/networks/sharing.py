@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-from spikeduel.system.processes import SHARE, Share, Team
+from spikeduel.system.teams import SHARE, Share, Team
 
 _BATCH_NORM, _DROPOUT = F.batch_norm, F.dropout
 

@@ -18,7 +18,7 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import keep_freed_memory
-from spikeduel.system.processes import Share, Team
+from spikeduel.system.teams import Share, Team
 
 COUNTED_AT_ONCE = 16
 """Steps whose right answers are counted together: one by one, the many small calls add up beside a short step."""

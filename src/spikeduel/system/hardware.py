@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from spikeduel.system import processes
 from spikeduel.system.errors import InputError
 from spikeduel.system.registry import GPUS
 
@@ -173,7 +172,7 @@ def environment(compute: Compute) -> dict[str, Any]:
         "cpu_features": sorted(cpu_features()),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processes": processes.count(),
+        "processes": num_processes(),
         "gpu": _gpu_name(compute.device),
         "device": compute.kind,
         "precision": compute.precision,
@@ -185,6 +184,12 @@ def cores() -> list[int]:
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
+
+
+def num_processes() -> int:
+    """How many processes train together with this one (`teams`); 1 where it is alone."""
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
 
 
 def gpus() -> list[str]:

@@ -23,7 +23,7 @@ from spikeduel.data import Prepared, Split
 from spikeduel.networks import building
 from spikeduel.networks.models import Model, ModelCard
 from spikeduel.settings import Experiment
-from spikeduel.system import processes
+from spikeduel.system import hardware, teams
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.training import Loop, Training
@@ -49,25 +49,27 @@ def joined(devices: int | None) -> Iterator[None]:
     They never get there: they exit when it ends. Nor does one that starts `devices` processes, which run the command in
     its place. Raises `InputError`, and `ProcessLost`.
     """
-    if not processes.are_started():
+    if not teams.are_started():
         if devices is not None and devices > 1:
-            raise SystemExit(processes.launch(devices, "-m", "spikeduel", *sys.argv[1:]))
+            raise SystemExit(teams.launch(devices, "-m", "spikeduel", *sys.argv[1:]))
         yield
         return
-    with processes.joined() as rank:
+    with teams.joined() as rank:
         if rank > 0:
             # Ctrl-C is the first one's to speak of.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             _follow()
             raise SystemExit
-        if devices is not None and devices != processes.count():
-            raise InputError(f"--devices {devices}: torchrun has started {processes.count()}. Leave --devices out.")
+        if devices is not None and devices != hardware.num_processes():
+            raise InputError(
+                f"--devices {devices}: torchrun has started {hardware.num_processes()}. Leave --devices out."
+            )
         yield
 
 
 def train(loop: Loop) -> Training:
     """`loop.run()`, in all processes that were started. Raises what it raises, in any of them, and `ProcessLost`."""
-    if processes.count() == 1:
+    if hardware.num_processes() == 1:
         return loop.run()
     if loop.model.device.type not in ("cpu", "cuda"):
         raise InputError(f"--devices: several processes train on CPUs or CUDA GPUs, not on {loop.model.device.type}.")
@@ -75,8 +77,8 @@ def train(loop: Loop) -> Training:
     if loop.twin is not None:
         twin = loop.twin.card, {name: each.cpu() for name, each in loop.twin.module.state_dict().items()}
     task = Task(loop.model.card, loop.experiment, loop.split, loop.model.device.type, twin)
-    processes.call(task)
-    processes.agree(_failure_of_device(task.device))
+    teams.call(task)
+    teams.agree(_failure_of_device(task.device))
     return _joined(loop)
 
 
@@ -84,7 +86,7 @@ def _joined(loop: Loop) -> Training:
     """`loop.run()` in a team of all processes, which agree that it has ended well."""
     training, failure = Training(), None
     try:
-        with processes.training(loop.model.device) as team:
+        with teams.training(loop.model.device) as team:
             try:
                 training = dataclasses.replace(loop, team=team).run()
             except Exception as error:
@@ -93,14 +95,14 @@ def _joined(loop: Loop) -> Training:
                 traceback.clear_frames(error.__traceback__)
     except RuntimeError as error:
         failure = failure or error
-    processes.agree(failure)
+    teams.agree(failure)
     return training
 
 
 def _follow() -> None:
     """Trains whenever the first process does, until it ends."""
     prepared: Prepared | None = None
-    while isinstance(task := processes.called(), Task):
+    while isinstance(task := teams.called(), Task):
         loop, failure = None, _failure_of_device(task.device)
         try:
             prepared = _data_of(task, prepared)
@@ -108,10 +110,10 @@ def _follow() -> None:
         except Exception as error:
             failure = failure or error
         try:
-            processes.agree(failure)
+            teams.agree(failure)
             if loop is not None:
                 _joined(loop)
-        except processes.ProcessLost:
+        except teams.ProcessLost:
             return
         except Exception:
             pass  # the first process has heard of it

@@ -25,8 +25,8 @@ from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files
 from spikeduel.system.hardware import widest
-from spikeduel.system.processes import ALONE, Team
 from spikeduel.system.progress import Progress
+from spikeduel.system.teams import ALONE, Team
 from spikeduel.trials.augmenting import MIXUP, altered, augment, mixed
 from spikeduel.trials.sealing import Sealing
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from spikeduel.spiking.kernels import cpu_normalised_kernels as compiled
 from spikeduel.spiking.kernels.cpu import empty, flat, run_chunks, with_scratch
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
-from spikeduel.system.processes import Share
+from spikeduel.system.teams import Share
 
 MOST_UNROLLED = 8
 """Time steps up to which there are kernels for just so many."""

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels.reference import Dynamics
-from spikeduel.system.processes import SHARE, Share
+from spikeduel.system.teams import SHARE, Share
 
 
 def is_fused(

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError
 from spikeduel.system.shared_sums import MOST_NUMBERS, OthersLeft, SharedSums, shared_sums
 
@@ -133,7 +134,7 @@ class Team:
     def threads(self) -> Iterator[None]:
         """Within, this process computes in its part of the threads: more of them than cores wait for one another."""
         before, local = torch.get_num_threads(), int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if self.size > 1 else 1
-        torch.set_num_threads(max(1, min(before, _cores() // local)) if local > 1 else before)
+        torch.set_num_threads(max(1, min(before, len(hardware.cores()) // local)) if local > 1 else before)
         try:
             yield
         finally:
@@ -154,11 +155,6 @@ class ProcessLost(SpikeduelError):
         super().__init__(f"{what} Finished epochs are saved: the same command goes on from there.")
 
 
-def count() -> int:
-    """How many processes this one belongs to; 1 where it is alone."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
-
-
 def are_started() -> bool:
     """Whether torchrun has started this process with others."""
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", 1)) > 1
@@ -168,7 +164,7 @@ def launch(number: int, *command: str) -> int:
     """Runs Python with `command` in `number` processes, by torchrun, and returns the exit code of the first. Raises
     `InputError`, and `ProcessLost`.
     """
-    if number > (cores := _cores()) and number > torch.cuda.device_count():
+    if number > (cores := len(hardware.cores())) and number > torch.cuda.device_count():
         raise InputError(f"--devices {number}: there are {cores} cores here, and each process needs one of its own.")
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -260,7 +256,7 @@ def called() -> Any:
 
 def agree(failure: Exception | None) -> None:
     """Waits for all processes to come here. Raises `failure`, this one's, or that of another one, or `ProcessLost`."""
-    told: list[Any] = [None] * count()
+    told: list[Any] = [None] * hardware.num_processes()
     own = failure if failure is None or isinstance(failure, SpikeduelError) else f"{type(failure).__name__}: {failure}"
     try:
         dist.all_gather_object(told, None if failure is not None and _is_lost(failure) else own)
@@ -270,7 +266,11 @@ def agree(failure: Exception | None) -> None:
     if failure is not None and not (others and _is_lost(failure)):
         raise failure
     for rank, each in others.items():
-        raise each if isinstance(each, SpikeduelError) else RuntimeError(f"process {rank + 1} of {count()}: {each}")
+        raise (
+            each
+            if isinstance(each, SpikeduelError)
+            else RuntimeError(f"process {rank + 1} of {hardware.num_processes()}: {each}")
+        )
 
 
 def _is_lost(failure: Exception) -> bool:
@@ -306,7 +306,3 @@ def _told(value: Any) -> Any:
             raise ProcessLost("a process that trained with this one has ended.") from None
         raise
     return held[0]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

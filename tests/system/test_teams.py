@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spikeduel.system.processes import Team
+from spikeduel.system.teams import Team
 
 
 @given(total=st.integers(1, 300), size=st.integers(1, 9), lead=st.integers(0, 1))
