@@ -256,7 +256,8 @@ def called() -> Any:
 
 def agree(failure: Exception | None) -> None:
     """Waits for all processes to come here. Raises `failure`, this one's, or that of another one, or `ProcessLost`."""
-    told: list[Any] = [None] * hardware.num_processes()
+    number = hardware.num_processes()
+    told: list[Any] = [None] * number
     own = failure if failure is None or isinstance(failure, SpikeduelError) else f"{type(failure).__name__}: {failure}"
     try:
         dist.all_gather_object(told, None if failure is not None and _is_lost(failure) else own)
@@ -266,11 +267,7 @@ def agree(failure: Exception | None) -> None:
     if failure is not None and not (others and _is_lost(failure)):
         raise failure
     for rank, each in others.items():
-        raise (
-            each
-            if isinstance(each, SpikeduelError)
-            else RuntimeError(f"process {rank + 1} of {hardware.num_processes()}: {each}")
-        )
+        raise (each if isinstance(each, SpikeduelError) else RuntimeError(f"process {rank + 1} of {number}: {each}"))
 
 
 def _is_lost(failure: Exception) -> bool:
