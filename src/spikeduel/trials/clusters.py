@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class Cluster(Pool):
         self.ray, self.address, self.threads = ray, address, threads
         self._running: dict[Any, tuple[str, Store]] = {}
         self._data: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "Cluster":
         # Nobody is told who uses it.
@@ -77,6 +79,8 @@ class Cluster(Pool):
         self._running.clear()
         self._data.clear()
         self.ray.shutdown()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     def has_room(self) -> bool:
         """Ray has all that may begin, and says itself what does."""
@@ -118,12 +122,19 @@ class Cluster(Pool):
             taken = apart((job.prepared, dict(job.altered)))
             room = [node["Resources"].get("object_store_memory", 0) for node in self.ray.nodes() if node["Alive"]]
             if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
-                handed = taken.in_files(files.cache_dir())
+                handed = taken.in_files(self._shared_folder())
             else:
                 # As arrays, Ray has them in memory that all processes of a node share.
                 handed = Apart(taken.rest, [np.asarray(array) for array in taken.arrays])
             self._data[named] = (job.prepared, job.altered), self.ray.put(handed)
         return self._data[named][1]
+
+    def _shared_folder(self) -> Path:
+        """A new folder where the cache is, for what does not lie there as a file."""
+        if self._folder is None:
+            files.cache_dir().mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(prefix=".handed.", suffix=".part", dir=files.cache_dir())
+        return Path(tempfile.mkdtemp(dir=self._folder.name))
 
 
 class _Mailbox:
