@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "spikeduel"
 SAYS = {
     "cli": "commands, options, terminal",
+    "studying": "many duels, one verdict",
     "comparing": "the whole comparison on one page",
     "playing": "a page to try models on",
     "reporting": "page and figures",
