@@ -1,6 +1,5 @@
 import errno
 import json
-import multiprocessing
 import os
 import re
 import shutil
@@ -87,21 +86,22 @@ def test_the_cache_follows_the_environment(tmp_path, monkeypatch):
     assert files.cache_dir().name == "spikeduel"
 
 
-def _count(folder: Path, times: int) -> None:
-    for _ in range(times):
-        with files.locked(folder / "x.lock"):
-            number = int((folder / "n").read_text())
-            (folder / "n").write_text(str(number + 1))
+COUNTING = """
+import sys
+from pathlib import Path
+from spikeduel.system import files
+folder = Path(sys.argv[1])
+for _ in range(50):
+    with files.locked(folder / "x.lock"):
+        number = int((folder / "n").read_text())
+        (folder / "n").write_text(str(number + 1))
+"""
 
 
 def test_locks_exclude_other_processes(tmp_path):
     (tmp_path / "n").write_text("0")
-    context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_count, args=(tmp_path, 50)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
+    workers = [subprocess.Popen([sys.executable, "-c", COUNTING, str(tmp_path)]) for _ in range(2)]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
     assert (tmp_path / "n").read_text() == "100"
 
 

@@ -50,7 +50,7 @@ def shared(share: Share | None) -> Iterator[None]:
         yield
         return
     token, before = SHARE.set(share), (F.batch_norm, F.dropout)
-    # Whichever layer asks for them. (PyTorch's own way to see such calls sees every other one too: 2 ms a step.)
+    # Whichever layer asks for them. (PyTorch's own way to see such calls sees every other call too.)
     F.batch_norm, F.dropout = partial(_batch_norm, share), partial(_dropout, share)
     try:
         yield

@@ -5,6 +5,7 @@ weights, and the state that is gone on from, are the first one's.
 """
 
 import dataclasses
+import gc
 import os
 import signal
 import socket
@@ -86,17 +87,19 @@ def _joined(loop: Loop) -> Training:
     """`loop.run()` in a team of all processes, which agree that it has ended well."""
     training, failure = Training(), None
     try:
-        with teams.training(loop.model.device) as team:
-            try:
-                training = dataclasses.replace(loop, team=team).run()
-            except Exception as error:
-                failure = error
-                # Its frames hold the others' connections, and these wait as long as there are any.
-                traceback.clear_frames(error.__traceback__)
-    except RuntimeError as error:
-        failure = failure or error
+        training = _in_a_team(loop)
+    except Exception as error:
+        failure = error
+        # Its frames hold connections on which others may wait: without them they notice.
+        traceback.clear_frames(error.__traceback__)
+        gc.collect()
     teams.agree(failure)
     return training
+
+
+def _in_a_team(loop: Loop) -> Training:
+    with teams.training(loop.model.device) as team:
+        return dataclasses.replace(loop, team=team).run()
 
 
 def _follow() -> None:
