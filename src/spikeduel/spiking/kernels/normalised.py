@@ -55,7 +55,9 @@ def normalised_scan(
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
     threshold, reset_mechanism, surrogate, alpha, _ = dynamics
     settings = norm.eps, float(threshold), reset_mechanism, surrogate, float(alpha), current.shape[0], side
-    share, count = SHARE.get(), value.numel() // norm.num_features
+    # torch.compile cannot follow the question, and what it compiles sees whole batches.
+    share = None if torch.compiler.is_compiling() else SHARE.get()
+    count = value.numel() // norm.num_features
     is_watched = share is None and kernels.is_watched(rows)
     run = torch.ops.spikeduel.normalised_scan if is_watched else _NormalisedScan.apply
     spk, mean, var = run(rows, norm.weight, norm.bias, decay, *settings)
