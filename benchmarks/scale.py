@@ -1,8 +1,8 @@
 """How trials get faster with more workers: one after another, `--jobs`, and Ray nodes of one core each; and where the
 time of a trial goes.
 
-    python benchmarks/scale.py                 # about 15 minutes; the machine must do nothing else
-    python benchmarks/scale.py --trials 4      # quickly, to see that it works
+    python benchmarks/scale.py [--rounds 3]    # about 20 minutes a round; the machine must do nothing else
+    python benchmarks/scale.py --trials 4 --out /tmp/scale.json      # quickly, to see that it works
 
 24 short trials (12 seeds of two small networks on the embedded set), each with one thread. Everything is trained anew
 each time, in a store of its own; rounds take turns. One after another runs on one core alone. Of each trial it is also
@@ -38,7 +38,7 @@ def main() -> None:
     """Measures, and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=24)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS / "scale.json")
     parser.add_argument("--way", help=argparse.SUPPRESS)
