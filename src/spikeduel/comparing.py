@@ -8,6 +8,7 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split, auditing
 from spikeduel.data.auditing import Audit
 from spikeduel.data.auditing.labels import write_csv
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.reporting import Held, report, report_tuning
 from spikeduel.reporting.logged import Logged
 from spikeduel.results.comparison import Comparison
@@ -40,8 +41,8 @@ from spikeduel.trials.tuning import Range, Tuning
 @dataclass(frozen=True)
 class Begun:
     """A comparison before anything of it is trained: the experiment as `asked` and as the set and the minutes `fitted`
-    it, the data, audited, and the trials; `refused` says which contenders cannot be converted, and why; the run's
-    `folder` is written at the end.
+    it, the data, audited, and the trials; `refused` says which contenders cannot be converted, and why; `altered`
+    are further test images of each fold, by name; the run's `folder` is written at the end.
     """
 
     asked: Experiment
@@ -51,14 +52,13 @@ class Begun:
     audit: Audit
     trials: list[Trial]
     refused: dict[str, str]
+    altered: dict[int | None, dict[str, EvaluationBatches]]
     folder: Path
 
     def jobs(self, progress: Progress, trials: Sequence[Trial] | None = None) -> list[Job]:
         """What is to be done for `trials`, by default for all."""
-        experiment, prepared = self.fitted.experiment, self.prepared
-        altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in self.splits}
         chosen = self.trials if trials is None else trials
-        return [Job(each, prepared, progress, altered[each.split.fold]) for each in chosen]
+        return [Job(each, self.prepared, progress, self.altered[each.split.fold]) for each in chosen]
 
 
 def compare(
@@ -84,7 +84,8 @@ def compare(
     begun = begin(experiment, out, store, progress, strict)
     progress.say(announcing.of_contenders(begun.fitted.experiment, [each.card for each in begun.trials]))
     progress.begins(begun.folder)
-    times = announcing.times(begun.trials, begun.fitted.budget, begun.prepared, store, progress)
+    lacking = announcing.lacking(begun.trials, store)
+    times = announcing.times(lacking, begun.fitted.budget, begun.prepared, store, progress)
     expected = announcing.expect(begun.trials, begun.fitted.budget, times, store, progress, workers.at_once)
     with progress.trials(expected, workers.at_once):
         records = workers.run(begun.jobs(progress), store)
@@ -111,7 +112,8 @@ def begin(
     fitted = fitting.fit(experiment, prepared, splits, store, progress)
     trials = [each for split in splits for each in planning.plan(fitted.experiment, prepared, split)]
     folder = Path(out) if out else Path("runs") / runs.default_name(experiment, prepared.fingerprint)
-    return Begun(experiment, fitted, prepared, splits, audit, trials, refused, folder)
+    altered = {each.fold: evaluating.altered(experiment, prepared, each, progress) for each in splits}
+    return Begun(experiment, fitted, prepared, splits, audit, trials, refused, altered, folder)
 
 
 def conclude(

@@ -149,7 +149,8 @@ def survey(planned: Study, parts: Sequence[Part], store: Store, progress: Progre
         begun, budget = part.begun, part.begun.fitted.budget
         shapes = {each.card.contender: _shape(each) for each in begun.trials}
         known = {name: timed[shape] for name, shape in shapes.items() if shape in timed}
-        times = announcing.times(begun.trials, budget, begun.prepared, store, progress, known)
+        lacking = announcing.lacking(begun.trials, store)
+        times = announcing.times(lacking, budget, begun.prepared, store, progress, known)
         timed |= {shapes[each.contender]: each.epoch_seconds for each in times}
         duels.append(forecast.surveyed(part.label, begun.trials, times, begun.prepared, begun.splits, store))
     tuned = planned.tuning.trials * sum(len(part.begun.asked.contenders) for part in parts) if planned.tuning else 0

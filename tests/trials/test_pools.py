@@ -62,6 +62,8 @@ def test_processes_end_in_the_numbers_of_one_after_another(serial, tmp_path):
         assert [each.settings["contender"] for each in records] == ["dense-lif", "dense-relu"] * 2
         assert numbers(tmp_path) == numbers(serial)
         assert told.trained == 8
+        # The data are handed on once for all jobs.
+        assert len(workers._handed) == 1
         # What the store has is not handed on.
         run(workers, tmp_path, told)
     assert told.trained == 8

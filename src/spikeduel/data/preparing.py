@@ -36,7 +36,7 @@ FLUSH_SECONDS = 2.0
 COPIED_AT_ONCE = 1024
 SAMPLE_SIZE = 1024
 
-_TODO, _COLOUR, _GREY, _UNREADABLE = range(4)
+_NOT_MADE, _COLOUR, _GREY, _UNREADABLE = range(4)
 _ENTRY = np.dtype([("key", np.int64), ("content", np.int64), ("state", np.uint8)])
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
@@ -67,7 +67,7 @@ def made(sources: Sequence[Source], keys: np.ndarray, options: DataOptions) -> M
     with _workplace(options) as place, files.writing_to(place):
         look = _looked(place, sources, keys, options)
         journal = _journal(place, keys, look.preprocessing)
-        if before := int((journal["state"] > _TODO).sum()):
+        if before := int((journal["state"] > _NOT_MADE).sum()):
             options.say(f"{before:,} of {len(sources):,} images were made before an interruption; going on")
         _make(place, sources, journal, look, options)
         content, is_grey = np.array(journal["content"]), bool((journal["state"] == _GREY).all())
@@ -250,7 +250,7 @@ def _taken_over(before: np.ndarray, images: np.ndarray, journal: np.ndarray, new
 
 def _make(place: Path, sources: Sequence[Source], journal: np.memmap, look: _Look, options: DataOptions) -> None:
     """Makes the images that the journal does not have. Raises `UnreadableFiles`."""
-    todo = np.flatnonzero((journal["state"] == _TODO) | (journal["state"] == _UNREADABLE))
+    todo = np.flatnonzero((journal["state"] == _NOT_MADE) | (journal["state"] == _UNREADABLE))
     images: np.memmap = np.load(place / "images.npy", mmap_mode="r+")
     reasons: dict[int, str] = {}
     pending: list[_Found] = []

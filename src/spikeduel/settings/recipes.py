@@ -109,7 +109,7 @@ def asked(settings: Mapping[str, Any], is_recorded: bool = False, also: Collecti
     (`for_contenders`), but for those given here or in `also`. Raises `InputError`.
     """
     changes = dict(settings)
-    recipe, on = changes.pop("recipe", None), {name: changes.pop("dataset") for name in ("dataset",) if name in changes}
+    recipe, on = changes.pop("recipe", None), {"dataset": changes.pop("dataset")} if "dataset" in changes else {}
     if recipe is None and is_recorded:
         experiment = events(**on)
     elif recipe is None and "contenders" in changes:

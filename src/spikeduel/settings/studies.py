@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
@@ -96,8 +98,11 @@ def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False)
             raise InputError(f"[[exclude]] {_said(idle[0])}: no duel is like that. Check its names and values.")
         if not duels:
             raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+        tuning = content.tuning
+        if tuning is not None and tuning.ranges is not None and (path.parent / tuning.ranges).exists():
+            tuning = structs.replace(tuning, ranges=str((path.parent / tuning.ranges).resolve()))
         varied = tuple(name for name, values in content.grid.items() if len(values) > 1)
-        return Study(content.name or path.stem, tuple(duels), varied, content.tuning)
+        return Study(content.name or path.stem, tuple(duels), varied, tuning)
 
 
 def _require_settings(where: str, given: Mapping[str, Any]) -> None:

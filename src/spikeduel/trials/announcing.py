@@ -77,12 +77,18 @@ def of_tuning(
     progress: Progress,
 ) -> str:
     """How long tuning takes at most: so many times as long as `trials`, the first of each contender."""
-    found = _times(trials, budget, prepared, store, progress)
+    found = times(trials, budget, prepared, store, progress)
     text = f"Tuning: {counted(num_trials, 'trial')} of each of {counted(len(trials), 'contender')}"
     if len(found) < len(trials):
         return f"{text}, at most {counted(max(each.experiment.num_epochs for each in trials), 'epoch')} each."
     seconds = num_trials * sum(each.epochs * each.epoch_seconds for each in found)
     return f"{text}, at most {duration(seconds)}. It is done by {clock(seconds)}; what the store has takes no time."
+
+
+def lacking(trials: Sequence[Trial], store: Store) -> list[Trial]:
+    """Those of the contenders of which the store lacks a trial."""
+    missing = {each.card.contender for each in trials if store.record(each.key) is None}
+    return [each for each in trials if each.card.contender in missing]
 
 
 def times(
@@ -93,22 +99,10 @@ def times(
     progress: Progress,
     timed: Mapping[str, float] | None = None,
 ) -> list[ContenderTime]:
-    """How long a training of each contender takes of which the store lacks trials. Steps of those are timed that
-    neither the store nor a budget knows, nor `timed` (seconds an epoch, by contender); without `timed`, not where all
-    are so short that timing would be longer.
+    """How long a training of each contender takes. Steps of those are timed that neither the store nor a budget knows,
+    nor `timed` (seconds an epoch, by contender); without `timed`, not where all are so short that timing would be
+    longer.
     """
-    missing = {each.card.contender for each in trials if store.record(each.key) is None}
-    return _times([t for t in trials if t.card.contender in missing], budget, prepared, store, progress, timed)
-
-
-def _times(
-    trials: Sequence[Trial],
-    budget: Budget | None,
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-    timed: Mapping[str, float] | None = None,
-) -> list[ContenderTime]:
     if not trials or (budget is None and timed is None and sum(map(_num_steps, trials)) <= FEW_STEPS):
         return []
     records = [store.record(each.key) for each in trials]

@@ -8,12 +8,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from spikeduel.data.handing import Apart, apart
+from spikeduel.data.handing import Apart
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials.jobs import Job
@@ -41,6 +42,7 @@ class Cluster(Pool):
 
     def __init__(self, address: str, threads: int = 1) -> None:
         """Each trial with so many `threads`. Raises `MissingExtra`."""
+        super().__init__()
         try:
             import ray
         except ImportError:
@@ -49,7 +51,6 @@ class Cluster(Pool):
             raise InputError(f"--threads {threads}: give 1 or more.")
         self.ray, self.address, self.threads = ray, address, threads
         self._running: dict[Any, tuple[str, Store]] = {}
-        self._data: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def __enter__(self) -> "Cluster":
@@ -77,7 +78,7 @@ class Cluster(Pool):
         for task in self._running:
             self.ray.cancel(task, force=True)
         self._running.clear()
-        self._data.clear()
+        self._handed.clear()
         self.ray.shutdown()
         if self._folder is not None:
             self._folder.cleanup()
@@ -94,7 +95,9 @@ class Cluster(Pool):
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
         given = [Packed.of(store, key) for key in (job.key, job.trial.twin) if key and store.folder(key).is_dir()]
         work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
-        data, task = self._data_of(job), Task(job.trial, job.test)
+        # Ray shows a task the GPU that is its own, whatever its number is.
+        experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
+        data, task = self.data_of(job), Task(replace(job.trial, experiment=experiment), job.test)
         self._running[work.remote(job.key, task, data, given, self.threads, self._mailbox)] = job.key, store
 
     def news(self) -> Sequence[News]:
@@ -116,18 +119,13 @@ class Cluster(Pool):
         known = {key for key, _ in self._running.values()} | {each.key for each in told if each.outcome}
         return [each for each in told if each.key in known]
 
-    def _data_of(self, job: Job) -> Any:
-        named = id(job.prepared), id(job.altered)
-        if named not in self._data:
-            taken = apart((job.prepared, dict(job.altered)))
-            room = [node["Resources"].get("object_store_memory", 0) for node in self.ray.nodes() if node["Alive"]]
-            if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
-                handed = taken.in_files(self._shared_folder())
-            else:
-                # As arrays, Ray has them in memory that all processes of a node share.
-                handed = Apart(taken.rest, [np.asarray(array) for array in taken.arrays])
-            self._data[named] = (job.prepared, job.altered), self.ray.put(handed)
-        return self._data[named][1]
+    def hand(self, taken: Apart) -> Any:
+        """See `Pool.hand`: a reference to what Ray holds."""
+        room = [node["Resources"].get("object_store_memory", 0) for node in self.ray.nodes() if node["Alive"]]
+        if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
+            return self.ray.put(taken.in_files(self._shared_folder()))
+        # As arrays, Ray has them in memory that all processes of a node share.
+        return self.ray.put(Apart(taken.rest, [np.asarray(array) for array in taken.arrays]))
 
     def _shared_folder(self) -> Path:
         """A new folder where the cache is, for what does not lie there as a file."""

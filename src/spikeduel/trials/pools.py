@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import spikeduel.system
 from spikeduel.data import Prepared
-from spikeduel.data.handing import Apart
+from spikeduel.data.handing import Apart, apart
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -81,6 +81,21 @@ class Pool(Workers):
 
     what: ClassVar[str]
     """What a worker is called."""
+
+    def __init__(self) -> None:
+        self._handed: dict[tuple[int, int], tuple[Any, Any]] = {}
+
+    @abstractmethod
+    def hand(self, taken: Apart) -> Any:
+        """Puts data where all workers find them, and returns where that is."""
+
+    def data_of(self, job: Job) -> Any:
+        """What `hand` returned for the job's data: once for all jobs on them."""
+        named = id(job.prepared), id(job.altered) if job.altered else 0
+        if named not in self._handed:
+            # Held, so that nothing else can come to have these numbers.
+            self._handed[named] = (job.prepared, job.altered), self.hand(apart((job.prepared, dict(job.altered))))
+        return self._handed[named][1]
 
     @abstractmethod
     def begin(self, job: Job, store: Store) -> None:

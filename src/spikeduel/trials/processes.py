@@ -14,7 +14,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from spikeduel.data import handing, loader
+from spikeduel.data import loader
+from spikeduel.data.handing import Apart
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.trials.jobs import Job, require_threads
@@ -47,10 +48,11 @@ class Processes(Pool):
 
     def __init__(self, jobs: int, threads: int | None = None) -> None:
         """So many at once, each with `threads` threads (None: an equal share). Raises `InputError`."""
+        super().__init__()
         cores = hardware.cores()
         if not 1 <= jobs <= len(cores):
             raise InputError(
-                f"--jobs {jobs}: this machine lends {len(cores)} cores, and each trial needs one of its own. Give 1 to "
+                f"--jobs {jobs}: {len(cores)} cores can be used here, and each trial needs one of its own. Give 1 to "
                 f"{len(cores)}."
             )
         self.at_once, share = jobs, len(cores) // jobs
@@ -58,7 +60,6 @@ class Processes(Pool):
         require_threads(self.threads, share)
         self._cores = [cores[first : first + self.threads] for first in range(0, jobs * self.threads, self.threads)]
         self._workers: list[_Worker | None] = [None] * jobs
-        self._data: dict[tuple[int, int], tuple[Any, Path]] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="spikeduel-")
 
     def __exit__(self, *error: Any) -> None:
@@ -75,11 +76,11 @@ class Processes(Pool):
     def begin(self, job: Job, store: Store) -> None:
         """See `Pool.begin`."""
         number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.key is None)
-        worker = self._workers[number] = self._workers[number] or self._started(number)
+        worker = self._workers[number] = self._workers[number] or self._started(number, job.trial.device)
         worker.key = job.key
         # Of a process that has just died, `news` tells.
         with suppress(OSError):
-            worker.pipe.send(_Order(job.key, Task(job.trial, job.test), self._data_of(job), store.root.absolute()))
+            worker.pipe.send(_Order(job.key, Task(job.trial, job.test), self.data_of(job), store.root.absolute()))
 
     def news(self) -> Sequence[News]:
         """See `Pool.news`."""
@@ -101,31 +102,26 @@ class Processes(Pool):
             told.append(news)
         return told
 
-    def _started(self, number: int) -> _Worker:
+    def _started(self, number: int, device: str) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         arguments = (theirs, self.threads, self._cores[number], self.at_once)
         process = context.Process(target=_work, args=arguments, name=f"spikeduel-{number}", daemon=True)
         # Libraries read them once, when they are loaded.
         variables = {"OMP_NUM_THREADS": str(self.threads)}
-        if (gpus := hardware.gpus()) and len(gpus) > 1:
+        if device == "cuda" and len(gpus := hardware.gpus()) > 1:
             variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
         with _environment(variables):
             process.start()
         theirs.close()
         return _Worker(process, ours)
 
-    def _data_of(self, job: Job) -> Path:
-        """The file that says where the arrays of the job's data lie; it is written once for all jobs on them."""
-        named = id(job.prepared), id(job.altered)
-        if named not in self._data:
-            folder = Path(self._folder.name) / str(len(self._data))
-            folder.mkdir()
-            file = folder / "data.pickle"
-            file.write_bytes(pickle.dumps(handing.apart((job.prepared, dict(job.altered))).in_files(folder)))
-            # Held, so that nothing else can come to have these numbers.
-            self._data[named] = (job.prepared, job.altered), file
-        return self._data[named][1]
+    def hand(self, taken: Apart) -> Path:
+        """See `Pool.hand`: the file that says where the arrays lie."""
+        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+        file = folder / "data.pickle"
+        file.write_bytes(pickle.dumps(taken.in_files(folder)))
+        return file
 
 
 @contextmanager
@@ -161,9 +157,8 @@ def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> Non
         except EOFError:
             return
         if order.data not in known:
-            known = {
-                order.data: pickle.loads(order.data.read_bytes()).together()
-            }  # of the last set only: each may take much memory
+            # Of the last set only: each may take much memory.
+            known = {order.data: pickle.loads(order.data.read_bytes()).together()}
         store = stores.setdefault(order.store, Store(order.store))
 
         def tell(method: str, arguments: tuple[Any, ...], key: str = order.key) -> None:

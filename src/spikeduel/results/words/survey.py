@@ -54,8 +54,8 @@ def sentences(survey: Survey) -> list[str]:
     needed = signed_rank.fewest(math.comb(max(2, len(contenders)), 2))
     if len(survey.datasets) < needed:
         found.append(
-            f"Over all data sets nobody can be shown to be better: with {counted(len(contenders), 'contender')} that "
-            f"takes {needed} data sets at least."
+            f"No contender can be shown to be better over all data sets: with {counted(len(contenders), 'contender')} "
+            f"that takes {needed} data sets at least."
         )
     assumed = any(duel.source == "assumed" for duel in survey.duels)
     how = "assumed as measured on Fashion-MNIST" if assumed else "as in the trials that are in the store"
