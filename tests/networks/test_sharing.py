@@ -11,13 +11,13 @@ from torch.nn import functional as F
 from spikeduel.networks import sharing
 from spikeduel.spiking.kernels import normalised
 from spikeduel.spiking.kernels.reference import Dynamics
-from spikeduel.system.shared_sums import MOST_NUMBERS, SharedSums
+from spikeduel.system.shared_sums import SharedSums
 from spikeduel.system.teams import SHARE, Team
 
 
 def in_parts(size, total, work):
     """What `work(share)` gives for the share of each of `size` processes."""
-    memory = np.zeros((2, size, 2 + MOST_NUMBERS))
+    memory = np.zeros(SharedSums.shape(size))
     teams = [Team(None, rank, size, SharedSums(memory, rank, 60.0)) for rank in range(size)]
 
     def of(team):
@@ -34,7 +34,7 @@ def in_parts(size, total, work):
 
 
 @pytest.mark.parametrize("size", [2, 3])
-@pytest.mark.parametrize("shape", [(7, 5, 6, 4), (7, 5), (8, 5, 9)], ids=["images", "vectors", "sequences"])
+@pytest.mark.parametrize("shape", [(7, 5, 6, 4), (7, 24, 6, 4), (7, 5), (8, 5, 9)], ids=str)
 @pytest.mark.parametrize("kernel", [False, True], ids=["torch", "kernel"])
 def test_batch_norm_is_that_of_the_whole_batch(size, shape, kernel):
     generator = torch.Generator().manual_seed(0)
@@ -43,17 +43,18 @@ def test_batch_norm_is_that_of_the_whole_batch(size, shape, kernel):
         if len(shape) < 4:
             pytest.skip("there is one for images")
         x = x.to(memory_format=torch.channels_last)
-    weight, bias = torch.rand(5, generator=generator) + 0.5, torch.rand(5, generator=generator)
+    channels = shape[1]
+    weight, bias = torch.rand(channels, generator=generator) + 0.5, torch.rand(channels, generator=generator)
 
     exact = [each.double().requires_grad_() for each in (x, weight, bias)]
-    mean, var = torch.zeros(5).double(), torch.ones(5).double()
+    mean, var = torch.zeros(channels).double(), torch.ones(channels).double()
     expected = F.batch_norm(exact[0], mean, var, *exact[1:], True, 0.3)
     expected.backward(incoming.double())
 
     def work(share):
         part = slice(share.start, share.stop)
         given = [x[part].detach().requires_grad_(), weight.clone().requires_grad_(), bias.clone().requires_grad_()]
-        running = torch.zeros(5), torch.ones(5)
+        running = torch.zeros(channels), torch.ones(channels)
         y = sharing._batch_norm(share, given[0], *running, *given[1:], True, 0.3)
         y.backward(incoming[part])
         return y.detach(), given[0].grad, *running, given[1].grad, given[2].grad

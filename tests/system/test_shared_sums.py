@@ -1,22 +1,30 @@
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 
 import numpy as np
 import pytest
 
-from spikeduel.system.shared_sums import MOST_NUMBERS, OthersLeft, SharedSums
+from spikeduel.system.shared_sums import MOST_BYTES, OthersLeft, SharedSums
 
 
 def made(size, patience=60.0):
-    memory = np.zeros((2, size, 2 + MOST_NUMBERS))
+    memory = np.zeros(SharedSums.shape(size))
     return [SharedSums(memory, rank, patience) for rank in range(size)]
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_all_get_the_same_sum_of_all(size, random):
-    calls = [random.normal(size=(size, length)) for length in (1, 7, 100, MOST_NUMBERS, 3) * 40]
+    lengths = (1, 7, 100, MOST_BYTES // 8, MOST_BYTES // 4 + 9, 3) * 20
+    calls = [
+        random.normal(size=(size, length)).astype(dtype)
+        for length, dtype in zip(lengths, cycle([np.float64, np.float32, np.float64, np.float64]), strict=False)
+    ]
 
     def work(rank, sums):
-        return [sums.sum(numbers[rank]) for numbers in calls]
+        own = [numbers[rank].copy() for numbers in calls]
+        for each in own:
+            sums.sum(each)
+        return own
 
     with ThreadPoolExecutor(size) as pool:
         found = list(pool.map(work, range(size), made(size)))
@@ -34,11 +42,13 @@ def test_who_has_left_is_waited_for_no_more():
 
 def test_who_has_left_after_its_part_is_no_loss():
     one, other = made(2)
+    its, own = np.ones(3), np.ones(3)
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(one.sum, np.ones(3))
-        assert np.array_equal(other.sum(np.ones(3)), [2, 2, 2])
+        coming = pool.submit(one.sum, its)
+        other.sum(own)
         other.leave()
-        assert np.array_equal(coming.result(), [2, 2, 2])
+        coming.result()
+    assert its.tolist() == own.tolist() == [2, 2, 2]
 
 
 def test_patience_has_an_end():

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
@@ -25,13 +26,24 @@ def distributed(module: nn.Module, forward: Callable[..., Any], team: Team) -> C
     """`forward`, which calls `module`, such that gradients are the mean over `team`. All begin with the weights of the
     first process.
     """
+    # What somebody else made may have weights that it does not use, others each time.
+    is_own = all(type(each).__module__.partition(".")[0] in ("spikeduel", "torch") for each in module.modules())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of another name for what keeps buffers from being sent
-        # A network of somebody's own may have weights that it does not use.
-        return DistributedDataParallel(
+        found = DistributedDataParallel(
             _Pass(module, forward), process_group=team.group, broadcast_buffers=False, gradient_as_bucket_view=True,
-            find_unused_parameters=True,
+            find_unused_parameters=not is_own,
         )  # fmt: skip
+    if is_own and team.sums is not None:
+        found.register_comm_hook(team, _averaged)
+    return found
+
+
+def _averaged(team: Team, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+    """The mean of some gradients over `team`, through the memory that its processes share."""
+    done: torch.futures.Future[Tensor] = torch.futures.Future()
+    done.set_result(team.sum(bucket.buffer()).div_(team.size))
+    return done
 
 
 class _Pass(nn.Module):
@@ -76,13 +88,16 @@ def _batch_norm(
 ) -> Tensor:  # fmt: skip
     if not training:
         return _BATCH_NORM(x, running_mean, running_var, weight, bias, False, momentum, eps)
-    one = torch.ones(x.shape[1], device=x.device)
-    y, mean, var = _BatchNorm.apply(x, one if weight is None else weight, one * 0 if bias is None else bias, eps, share)
+    if weight is None:
+        weight = torch.ones(x.shape[1], device=x.device)
+    if bias is None:
+        bias = torch.zeros(x.shape[1], device=x.device)
+    y, mean, var = _BatchNorm.apply(x, weight, bias, eps, share)
     if running_mean is not None and running_var is not None:
         count = share.of_all(x.numel() // x.shape[1])
         with torch.no_grad():
-            running_mean.lerp_(mean.to(running_mean.dtype), momentum)
-            running_var.lerp_((var * (count / (count - 1))).to(running_var.dtype), momentum)
+            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
+            running_var.mul_(1 - momentum).add_(var, alpha=momentum * count / (count - 1))
     return y
 
 
@@ -91,24 +106,29 @@ class _BatchNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float, share: Share) -> tuple[Tensor, ...]:
-        mean, var = (each.float() for each in share.moments(*_moments(x)))
+        if _has_kernel(x):
+            from spikeduel.spiking.kernels import cpu_normalised
+
+            mean, var = map(torch.from_numpy, cpu_normalised.statistics(x.permute(0, 2, 3, 1), share))
+        else:
+            var, mean = torch.var_mean(x.float(), (0, *range(2, x.dim())), correction=0)
+            mean, var = share.moments(torch.stack([mean, var]).double()).float()
         ctx.save_for_backward(x, weight, mean, var)
         ctx.mark_non_differentiable(mean, var)
+        ctx.set_materialize_grads(False)
         ctx.eps, ctx.share = eps, share
         return _BATCH_NORM(x, mean, var, weight, bias, False, 0.0, eps), mean, var
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        if grad is None:
+            return (None,) * 5
         x, weight, mean, var = ctx.saved_tensors
-        inverse, axes = (var + ctx.eps).rsqrt(), (None, slice(None), *[None] * (x.dim() - 2))
+        inverse = (var + ctx.eps).rsqrt()
         given = grad, x, weight, mean, var, mean, inverse, False, ctx.eps
         _, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(*given, [False, True, True])
-        # As the fused kernel adds them up, which another process may use at the same time.
-        total, product = ctx.share.team.sum(torch.stack([of_bias, of_weight / inverse]).double())
-        count = ctx.share.of_all(x.numel() // x.shape[1])
-        total, slope = (total / count).float(), (product / count).float() * inverse**2
-        grad_x = _normalised(grad, x, total, mean, slope, weight.float() * inverse, axes)
+        grad_x = _through_statistics(grad, x, of_bias, of_weight / inverse, mean, inverse, weight * inverse, ctx.share)
         return grad_x, of_weight.to(weight.dtype), of_bias.to(weight.dtype), None, None
 
 
@@ -121,26 +141,21 @@ def _has_kernel(x: Tensor) -> bool:
     )
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance `[C]` of `x` `[B, C, …]`."""
-    if _has_kernel(x):
-        from spikeduel.spiking.kernels import cpu_normalised
-
-        found = cpu_normalised.moments(x.permute(0, 2, 3, 1))
-        return torch.from_numpy(found[0]), torch.from_numpy(found[1])
-    var, mean = torch.var_mean(x.float(), (0, *range(2, x.dim())), correction=0)
-    return mean, var
-
-
-def _normalised(
-    grad: Tensor, x: Tensor, total: Tensor, mean: Tensor, slope: Tensor, scale: Tensor, axes: tuple[Any, ...]
+def _through_statistics(
+    grad: Tensor, x: Tensor, total: Tensor, product: Tensor, mean: Tensor, inverse: Tensor, scale: Tensor, share: Share
 ) -> Tensor:
-    """The gradient of `x` `[B, C, …]`, by that of what is normalised: `(grad − total − (x − mean) · slope) · scale`."""
-    if _has_kernel(x) and grad.dtype == x.dtype:
+    """The gradient of `x` `[B, C, …]` by `grad`, that of what it is normalised to; see `cpu_normalised`."""
+    of_channels = total, product, mean, inverse, scale
+    if _has_kernel(x) and _has_kernel(grad) and grad.dtype == x.dtype:
         from spikeduel.spiking.kernels import cpu_normalised
 
-        rows = grad.clone(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-        cpu_normalised.take_off(rows, x.permute(0, 2, 3, 1), torch.cat([total, mean, slope, scale]).numpy())
-        return rows.permute(0, 3, 1, 2)
-    total, mean, slope, scale = (each[axes] for each in (total, mean, slope, scale))
-    return ((grad - total - (x - mean) * slope) * scale).to(x.dtype)
+        out = torch.empty_like(grad)
+        grad, x, rows = (each.permute(0, 2, 3, 1) for each in (grad, x, out))
+        numbers = (each.detach().numpy() for each in of_channels)
+        cpu_normalised.through_statistics(grad, x, rows, share, *numbers)
+        return out
+    # As the kernel adds them up, which another process may use at the same time.
+    total, product = share.team.sum(torch.stack([total, product]).double())
+    count, axes = share.of_all(x.numel() // x.shape[1]), (slice(None), *[None] * (x.dim() - 2))
+    mean_grad, slope = ((each / count).float()[axes] for each in (total, product * inverse**2))
+    return ((grad - mean_grad - (x - mean[axes]) * slope) * scale[axes]).to(x.dtype)

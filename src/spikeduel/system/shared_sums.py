@@ -1,7 +1,8 @@
 """Sums over the processes of one machine, in memory that they share.
 
-Batch norm asks for two small sums a layer in every step. Over gloo's sockets most of such a sum's time goes to waking a
-process. Through memory nobody sleeps: processes that take part have a core each, and are at the same place.
+Batch norm asks for two small sums a layer in every step, and gradients for a larger one. Over gloo's sockets most of
+such a sum's time goes to waking a process. Through memory nobody sleeps: processes that take part have a core each, and
+are at the same place.
 """
 
 import os
@@ -15,29 +16,40 @@ from typing import Any
 
 import numpy as np
 
-MOST_NUMBERS = 1 << 14
-"""Of a sum; larger ones are for gloo, which does not go through them in Python."""
+MOST_BYTES = 1 << 20
+"""That a process hands on at once; longer sums are taken in parts."""
 SPINS, LOOKS = 200, 2_000
 """Looks for the others without leaving the core to whoever wants it, and before sleeping in between."""
 SLEEP = 1e-4
 
 
 class SharedSums:
-    """Adds up arrays of float64 over `size` processes, which all call it in the same order, in `memory` `[2, size, 2 +
-    MOST_NUMBERS]`: numbers of a call, before them what their process has got to, and whether it has left. Calls take
-    turns in two halves, so that nobody writes what another one still reads.
+    """Adds up arrays over processes, which all call it in the same order, in `memory` of this `shape`.
+
+    It holds numbers of a call, before them what their process has got to, and whether it has left. Calls take turns in
+    two halves, so that nobody writes what another one still reads.
     """
+
+    @staticmethod
+    def shape(size: int) -> tuple[int, int, int]:
+        """Of the memory of `size` processes, float64 zeros to begin with."""
+        return 2, size, 2 + MOST_BYTES // 8
 
     def __init__(self, memory: np.ndarray, rank: int, patience: float) -> None:
         self._reached, self._left, self._numbers = memory[:, :, 0], memory[0, :, 1], memory[:, :, 2:]
         self._rank, self._patience = rank, patience
         self._calls, self._lock = 0, Lock()
 
-    def sum(self, x: np.ndarray) -> np.ndarray:
-        """The sum of all processes' `x` float64 `[N]`, in their order: the same bits for all. Raises `OthersLeft`."""
+    def sum(self, x: np.ndarray) -> None:
+        """Makes `x` `[N]` the sum of all processes', in their order: the same bits for all. Raises `OthersLeft`."""
+        size = MOST_BYTES // x.itemsize
+        for start in range(0, len(x), size):
+            self._sum(x[start : start + size])
+
+    def _sum(self, x: np.ndarray) -> None:
         self._calls += 1
-        numbers, reached = self._numbers[self._calls % 2], self._reached[self._calls % 2]
-        numbers[self._rank, : len(x)] = x
+        numbers, reached = self._numbers[self._calls % 2].view(x.dtype)[:, : len(x)], self._reached[self._calls % 2]
+        numbers[self._rank] = x
         # On processors that reorder writes, what comes before a release is seen before what comes after an acquire.
         for _ in range(2):
             with self._lock:
@@ -46,8 +58,7 @@ class SharedSums:
         self._wait(reached)
         with self._lock:
             pass
-        total: np.ndarray = numbers[:, : len(x)].sum(0)
-        return total
+        np.add.reduce(numbers, 0, out=x)
 
     def leave(self) -> None:
         """Says that this process takes part in no more sums."""
@@ -79,13 +90,12 @@ def shared_sums(rank: int, size: int, told: Callable[[Any], Any], patience: floa
     """Memory of `size` processes of this machine, of which this is number `rank`, as long as it is used. `told` gives
     all of them what the first says.
     """
-    shape = 2, size, 2 + MOST_NUMBERS
     with tempfile.TemporaryDirectory(prefix="spikeduel-") as own:
         path = Path(told(str(Path(own, "sums")) if rank == 0 else None))
         if rank == 0:
-            np.memmap(path, np.float64, "w+", shape=shape)
+            np.memmap(path, np.float64, "w+", shape=SharedSums.shape(size))
         told(None)
-        memory = np.memmap(path, np.float64, "r+", shape=shape)
+        memory = np.memmap(path, np.float64, "r+", shape=SharedSums.shape(size))
         sums = SharedSums(np.asarray(memory), rank, patience)
         try:
             yield sums

@@ -29,9 +29,10 @@ from torch import distributed as dist
 
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError, Interrupted, SpikeduelError
-from spikeduel.system.shared_sums import MOST_NUMBERS, OthersLeft, SharedSums, shared_sums
+from spikeduel.system.shared_sums import OthersLeft, SharedSums, shared_sums
 
 T = TypeVar("T")
+Numbers = TypeVar("Numbers", np.ndarray, Tensor)
 
 WAITED_FOR_WORK = timedelta(days=365)
 """For a call of the first process, or its word after an epoch."""
@@ -76,12 +77,13 @@ class Share:
         """What `count` numbers of its images are in the whole batch."""
         return count // (self.stop - self.start) * self.total
 
-    def moments(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and biased variance `[C]` of the whole batch, float64, by those of its images."""
-        mean, var = mean.double(), var.double()
-        sums = torch.stack([mean, var + mean * mean]) * ((self.stop - self.start) / self.total)
-        mean, square = self.team.sum(sums)
-        return mean, (square - mean * mean).clamp(min=0)
+    def moments(self, found: Numbers) -> Numbers:
+        """`found` float64 `[2, C]`, mean and biased variance of its images, which become those of the whole batch."""
+        found[1] += found[0] ** 2
+        found *= (self.stop - self.start) / self.total
+        self.team.sum(found)
+        found[1] = (found[1] - found[0] ** 2).clip(0)
+        return found
 
 
 SHARE: ContextVar[Share | None] = ContextVar("share", default=None)
@@ -105,12 +107,12 @@ class Team:
             return Share(0, total, total, self)
         return Share(total * self.rank // self.size, total * (self.rank + 1) // self.size, total, self)
 
-    def sum(self, x: Tensor) -> Tensor:
-        """`x`, which becomes the sum over all."""
-        if self.sums is not None and x.dtype == torch.float64 and x.numel() <= MOST_NUMBERS:
-            x.copy_(torch.from_numpy(self.sums.sum(x.flatten().numpy())).view_as(x))
+    def sum(self, x: Numbers) -> Numbers:
+        """`x`, contiguous, which becomes the sum over all."""
+        if self.sums is not None:
+            self.sums.sum(np.asarray(x).reshape(-1))
         elif self.size > 1:
-            dist.all_reduce(x, group=self.group)
+            dist.all_reduce(torch.as_tensor(x), group=self.group)
         return x
 
     def decided(self, function: Callable[[], T]) -> T:

@@ -4,6 +4,7 @@ A part of the work is a row of windows of one image, over all time steps. Sums o
 over the rows of an image, then over images: an order that no number of threads changes.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -32,10 +33,7 @@ def forward(
     and variance are those of the whole batch.
     """
     _, batch, height, width, channels = current.shape
-    mean, var = moments(current)
-    if share is not None:
-        mean, var = (each.numpy() for each in share.moments(torch.from_numpy(mean), torch.from_numpy(var)))
-    mean, var = mean.astype(np.float32), var.astype(np.float32)
+    mean, var = statistics(current, share)
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
     rows, columns = height // side, width // side
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
@@ -66,26 +64,46 @@ def backward(
     run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
-    inverse = _inverse_deviation(var.numpy(), eps)
-    count, of_all, by_product = current.numel() // channels, total, product
-    if share is not None:
-        count = share.of_all(count)
-        of_all, by_product = share.team.sum(torch.from_numpy(np.stack([total, product]).astype(np.float64))).numpy()
-    coefficients = of_all / count, middle, by_product * inverse**2 / count, scale
-    take_off(grad, current, np.concatenate([each.astype(np.float32) for each in coefficients]))
+    inverse = inverse_deviation(var.numpy(), eps)
+    through_statistics(grad, current, grad, share, total, product, middle, inverse, scale)
     of_weight, of_bias, of_beta = (
         torch.from_numpy(np.asarray(each, np.float32)) for each in (product * inverse, total, np.sum(about_beta))
     )
     return grad, of_weight, of_bias, of_beta
 
 
-def take_off(grad: Tensor, current: Tensor, coefficients: np.ndarray) -> None:
-    """Makes `grad` `[…, H, W, C]`, that of the normalised current, the gradient of `current`; see the kernel."""
+def statistics(current: Tensor, share: Share | None) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, float32; of a `share`, those of the whole batch."""
+    found = moments(current)
+    mean, var = (found if share is None else share.moments(found)).astype(np.float32)
+    return mean, var
+
+
+def through_statistics(
+    grad: Tensor, current: Tensor, out: Tensor, share: Share | None, total: np.ndarray, product: np.ndarray,
+    mean: np.ndarray, inverse: np.ndarray, scale: np.ndarray,
+) -> None:  # fmt: skip
+    """Fills `out` with the gradient of `current` `[…, H, W, C]` by `grad`, that of the normalised current.
+
+    Of `grad` `[…, H, W, C]`, `total` `[C]` is the sum, and `product` that times what `current` lies above `mean`; both
+    are of a `share`, if there is one. `inverse` is the inverse deviation, `scale` the weight times it.
+    """
     *images, height, width, channels = current.shape
-    num_images = int(np.prod(images))
-    shape = num_images, height, width, channels
-    finish = partial(compiled.normalise_gradient, flat(grad), flat(current), coefficients, shape)
-    run_chunks(finish, num_images, work=grad.numel())
+    num_images = math.prod(images)
+    count = num_images * height * width
+    if share is not None:
+        count = share.of_all(count)
+        total, product = share.team.sum(np.array([total, product], np.float64))
+    coefficients = np.empty((4, channels), np.float32)
+    for row, each in zip(coefficients, (total / count, mean, product * inverse**2 / count, scale), strict=True):
+        row[:] = each
+    # Rows of several pixels fill vectors that those of one would leave partly empty.
+    pixels = compiled.LANES // math.gcd(channels, compiled.LANES)
+    if height * width % pixels:
+        pixels = 1
+    shape = num_images, height * width // pixels, pixels * channels
+    given = flat(grad), flat(current), np.tile(coefficients, pixels).reshape(-1), shape, flat(out)
+    run_chunks(partial(compiled.normalise_gradient, *given), num_images, work=grad.numel())
 
 
 def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
@@ -93,22 +111,24 @@ def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
     return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
 
 
-def moments(current: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance `[C]` of `current` `[…, H, W, C]`, float64, as `reference.moments` has them."""
+def moments(current: Tensor) -> np.ndarray:
+    """Mean and biased variance, `[2, C]`, of `current` `[…, H, W, C]`, float64, as `reference.moments` has them."""
     *images, height, width, channels = current.shape
-    num_images = int(np.prod(images))
+    num_images = math.prod(images)
     values = flat(current)
     # Sums of squares of what lies far from 0 would cancel; the first value of a channel lies near all others.
     pivot = current.reshape(-1, channels)[0].detach().float().numpy()
     above = np.zeros((num_images, 2, channels), np.float32)
     kernel = partial(compiled.sums, values, pivot, (num_images, height, width, channels), above.reshape(-1))
     run_chunks(kernel, num_images, work=len(values))
-    offset, square = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
-    var = np.maximum(square - offset * offset, 0)
-    return pivot + offset, var
+    found: np.ndarray = above.sum(axis=0, dtype=np.float64) / (num_images * height * width)
+    offset, square = found
+    found[1] = np.maximum(square - offset * offset, 0)
+    found[0] += pivot
+    return found
 
 
-def _inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
+def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
     """float64 `[C]`."""
     return 1 / np.sqrt(var.astype(np.float64) + eps)
 
@@ -117,7 +137,7 @@ def _scale_and_shift(
     mean: np.ndarray, var: np.ndarray, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """What normalises: `current · scale + shift`, float32 `[C]`."""
-    scale = weight.detach().numpy() * _inverse_deviation(var, eps).astype(np.float32)
+    scale = weight.detach().numpy() * inverse_deviation(var, eps).astype(np.float32)
     return scale, bias.detach().numpy() - mean * scale
 
 

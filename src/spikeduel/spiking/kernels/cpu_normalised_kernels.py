@@ -186,14 +186,14 @@ def backward(
 
 
 @njit(**UNCOUNTED)
-def normalise_gradient(grad, current, coefficients, shape, start, stop):
-    """Turns images `start` to `stop` of `grad`, of the normalised current, into the gradient of `current`, in place.
+def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
+    """Fills images `start` to `stop` of `out` with the gradient of `current`, by `grad`, of the normalised current.
 
     `coefficients` `[4, C]` are the mean gradient, the mean current, what is taken off for a current above it, and the
-    scale.
+    scale. `out` may be `grad`. All others are `[images, pixels, C]`.
     """
-    _, height, width, channels = shape
-    for pixel in range(start * height * width * channels, stop * height * width * channels, channels):
+    _, pixels, channels = shape
+    for pixel in range(start * pixels * channels, stop * pixels * channels, channels):
         for channel in range(0, channels, LANES):
             left = channels - channel
             a, middle = read(coefficients, channel, left), read(coefficients, channels + channel, left)
@@ -202,4 +202,4 @@ def normalise_gradient(grad, current, coefficients, shape, start, stop):
                 read(coefficients, 3 * channels + channel, left),
             )
             at = pixel + channel
-            put(((read(grad, at, left) - a) - (read(current, at, left) - middle) * slope) * scale, grad, at, left)
+            put(((read(grad, at, left) - a) - (read(current, at, left) - middle) * slope) * scale, out, at, left)
