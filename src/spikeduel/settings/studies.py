@@ -9,13 +9,14 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.settings import Experiment
+from spikeduel.settings.fields import checked
 from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming, unknown
 
 CONTENDER = "contender"
 """In an exclusion: leaves out one contender, not the whole duel."""
-_KNOWN = {each.name for each in fields(Experiment)}
+_KNOWN = {each.name: each.type for each in fields(Experiment)}
 
 
 class Tuned(typed.Frozen, forbid_unknown_fields=True):
@@ -79,9 +80,10 @@ def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False)
     path = Path(path)
     content = typed.read_toml(path, StudyFile)
     with naming(path):
-        _require_settings("[settings]", content.settings)
-        _require_settings("[grid]", content.grid)
+        for name, value in content.settings.items():
+            _require("[settings]", name, [value])
         for name, values in content.grid.items():
+            _require("[grid]", name, values)
             if name in content.settings:
                 raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
             if not values:
@@ -105,10 +107,13 @@ def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False)
         return Study(content.name or path.stem, tuple(duels), varied, tuning)
 
 
-def _require_settings(where: str, given: Mapping[str, Any]) -> None:
-    for name in given:
-        if name not in _KNOWN:
-            raise unknown(f"setting in {where}", name, _KNOWN)
+def _require(where: str, name: str, values: Sequence[Any]) -> None:
+    """Raises `InputError` unless there is a setting of this `name` that can have all these `values`."""
+    if name not in _KNOWN:
+        raise unknown(f"setting in {where}", name, _KNOWN)
+    with naming(where):
+        for value in values:
+            checked(name, value, _KNOWN[name])
 
 
 def _duel(
@@ -129,7 +134,8 @@ def _duel(
     without = []
     for number, excluded in enumerate(content.exclude):
         wanted = {name: value for name, value in excluded.items() if name != CONTENDER}
-        _require_settings("[[exclude]]", wanted)
+        for name, value in wanted.items():
+            _require("[[exclude]]", name, value if isinstance(value, list) else [value])
         if not all(_is_like(values.get(name, getattr(experiment, name)), value) for name, value in wanted.items()):
             continue
         if CONTENDER not in excluded:
