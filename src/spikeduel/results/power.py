@@ -117,6 +117,11 @@ def on_images(luck: Luck, num_images: int, now: int) -> Luck:
     )
 
 
+def spread(luck: Luck, num_seeds: int) -> float:
+    """The standard deviation of the difference that is measured, of means over so many seeds."""
+    return math.sqrt((luck.seeds_a**2 + luck.seeds_b**2) / num_seeds + luck.images**2)
+
+
 def chance(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> float:
     """The chance that the contender which truly leads by `lead` is called better.
 
@@ -133,7 +138,7 @@ def chance(luck: Luck, lead: float, num_seeds: int, comparisons: int = 1) -> flo
     variances = np.square([luck.seeds_a, luck.seeds_b]) / num_seeds
     tail, freedom = ALPHA / 2 / comparisons, num_seeds - 1
     by_images = float(uncertainty.student(tail, luck.image_freedom or math.inf)) ** 2 * luck.images**2
-    off = math.sqrt(variances.sum() + luck.images**2)
+    off = spread(luck, num_seeds)
     levels = (np.arange(LEVELS) + 0.5) / LEVELS
     # With four seeds, exchanging them is the harder test: drawn, since it asks for the order of all seeds.
     if num_seeds == FEWEST_SEEDS:

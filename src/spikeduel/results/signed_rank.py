@@ -70,12 +70,35 @@ def centre(differences: np.ndarray) -> float:
 
 def interval(differences: np.ndarray, level: float) -> tuple[float, float] | None:
     """What the signed-rank test does not reject as the centre of `differences` `[N]`; None where it rejects nothing."""
-    chances = np.ones(1)
-    for rank in range(1, len(differences) + 1):
-        chances = np.convolve(chances, [0.5, *[0.0] * (rank - 1), 0.5])
-    outside = int((np.cumsum(chances) <= (1 - level) / 2 + 1e-12).sum())
-    means = averages(differences)
+    outside, means = _outside(len(differences), (1 - level) / 2), averages(differences)
     return (float(means[outside - 1]), float(means[-outside])) if outside else None
+
+
+def _outside(number: int, tail: float) -> int:
+    """How many sums of the ranks of so many differences' rarer sign, from 0 on, have a chance of `tail` together."""
+    chances = np.ones(1)
+    for rank in range(1, number + 1):
+        chances = np.convolve(chances, [0.5, *[0.0] * (rank - 1), 0.5])
+    return int((np.cumsum(chances) <= tail + 1e-12).sum())
+
+
+def smallest_lead(spreads: np.ndarray, pairs: int = 1) -> float | None:
+    """The smallest difference that is found in 80 % of cases, to 0.01 points, where what is measured on the data sets
+    lies around it by the normal law with these standard deviations `[N]`; None where none would be.
+    """
+    outside = _outside(len(spreads), ALPHA / 2 / pairs)
+    if not outside:
+        return None
+    off = np.random.default_rng(0).standard_normal((DRAWS, len(spreads))) * spreads
+    low, high = 0.0, 1.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        ranks = np.abs(off + middle).argsort(1).argsort(1) + 1
+        if (((off + middle < 0) * ranks).sum(1) < outside).mean() >= POWER:
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def posterior(differences: np.ndarray, margin: float) -> Posterior:

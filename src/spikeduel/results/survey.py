@@ -1,17 +1,25 @@
 """What a study's trials take and can show, before anything is trained, as types: `spikeduel study --dry-run`."""
 
+import math
 from collections.abc import Iterator
 
+import numpy as np
+
+from spikeduel.results import signed_rank
 from spikeduel.results.costs import Amount, Count, Positive, Share
 from spikeduel.results.forecast import Source
 from spikeduel.system.typed import Frozen
 
+VARIES = 0.005
+"""Assumed of the standard deviation of a lead over data sets, as in the simulations of benchmarks/across.py."""
+
 
 class TrialSurvey(Frozen):
-    """A trial of a duel: its `title` and `key`, whether it is `stored`, how many seconds it trains (None: not known),
-    and how many bytes it takes on the disk.
+    """A trial of a duel: its `contender`, `title` and `key`, whether it is `stored`, how many seconds it trains (None:
+    not known), and how many bytes it takes on the disk.
     """
 
+    contender: str
     title: str
     key: str
     stored: bool
@@ -23,7 +31,7 @@ class DuelSurvey(Frozen):
     """A duel of a study: its trials, and the smallest true leads in accuracy that it finds in 80 % of cases.
 
     They are two, at best and at worst, by what `source` says of how much accuracy varies over seeds; None where no
-    lead would be found.
+    lead would be found. `spreads`, at best and at worst, are standard deviations of the difference that is measured.
     """
 
     label: str
@@ -33,6 +41,7 @@ class DuelSurvey(Frozen):
     trials: list[TrialSurvey]
     source: Source
     leads: tuple[Share, Share] | None
+    spreads: tuple[Amount, Amount]
 
 
 class Survey(Frozen):
@@ -77,3 +86,23 @@ class Survey(Frozen):
     def datasets(self) -> list[str]:
         """The data sets, each once."""
         return list(dict.fromkeys(duel.dataset for duel in self.duels))
+
+    @property
+    def pairs(self) -> int:
+        """The pairs of variants on the data set that has most of these: what shares its trials is one variant."""
+        variants: dict[str, set[tuple[str, ...]]] = {}
+        for duel in self.duels:
+            keys: dict[str, list[str]] = {}
+            for trial in duel.trials:
+                keys.setdefault(trial.contender, []).append(trial.key)
+            variants.setdefault(duel.dataset, set()).update(map(tuple, keys.values()))
+        return math.comb(max(map(len, variants.values())), 2)
+
+    @property
+    def leads(self) -> tuple[float, float] | None:
+        """The smallest typical leads over all data sets that are found in 80 % of cases, at best and at worst, if leads
+        vary over them by `VARIES`; None where none would be found.
+        """
+        spreads = np.hypot([*{duel.dataset: duel.spreads for duel in self.duels}.values()], VARIES)
+        best, worst = (signed_rank.smallest_lead(each, self.pairs) for each in spreads.T)
+        return None if best is None or worst is None else (best, worst)

@@ -106,6 +106,7 @@ def surveyed(
     pairs = max(1, math.comb(len(contenders), 2))
     leads = [power.smallest_lead(luck, experiment.seeds, pairs) for _, luck in known]
     found = [each for each in leads if each is not None]
+    spreads = [power.spread(luck, experiment.seeds) for _, luck in known]
     seconds = {each.contender: each.epochs * each.epoch_seconds for each in times}
     parameters = {name: building.num_parameters(planning.tried(_first(trials, name).card)) for name in contenders}
     return DuelSurvey(
@@ -115,6 +116,7 @@ def surveyed(
         seeds=experiment.seeds,
         trials=[
             TrialSurvey(
+                contender=each.card.contender,
                 title=each.card.title,
                 key=each.key,
                 stored=record is not None,
@@ -127,6 +129,7 @@ def surveyed(
         ],
         source=source,
         leads=(min(found), max(found)) if len(found) == len(leads) else None,
+        spreads=(min(spreads), max(spreads)),
     )
 
 

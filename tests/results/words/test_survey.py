@@ -5,13 +5,14 @@ from spikeduel.results.words import survey as words
 
 
 def trial(key, stored=False, seconds=20.0):
-    return TrialSurvey(title=f"{key}, seed 0", key=key, stored=stored, seconds=seconds, bytes=1_000_000)
+    return TrialSurvey(contender=key, title=f"{key}, seed 0", key=key, stored=stored, seconds=seconds, bytes=1_000_000)
 
 
-def duel(label, *trials, leads=(0.01, 0.02), source="assumed"):
+def duel(label, *trials, leads=(0.01, 0.02), source="assumed", dataset=None):
     return DuelSurvey(
-        label=label, dataset=label, test_images=1000, seeds=4, trials=list(trials), source=source, leads=leads
-    )
+        label=label, dataset=dataset or label, test_images=1000, seeds=4, trials=list(trials), source=source,
+        leads=leads, spreads=(0.003, 0.004),
+    )  # fmt: skip
 
 
 def test_shared_trials_count_once_in_the_whole_and_in_each_row():
@@ -45,3 +46,13 @@ def test_it_says_what_cannot_be_shown():
     assert words.rows(found)[0]["finds a lead of"] == "none"
     many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
     assert "data sets at least" not in " ".join(words.sentences(many))
+
+
+def test_variants_are_what_shares_no_trials():
+    one = [duel(f"{n}, rate", trial("x"), trial("y"), dataset=str(n)) for n in range(6)]
+    other = [duel(f"{n}, direct", trial("z"), trial("y"), dataset=str(n)) for n in range(6)]
+    pair, three = (Survey(name="s", at_once=1, duels=duels) for duels in (one, [*one, *other]))
+    assert (pair.pairs, three.pairs) == (1, 3)
+    assert three.leads is None
+    best, worst = pair.leads
+    assert 0.005 < best < worst < 0.03

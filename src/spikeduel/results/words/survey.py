@@ -1,9 +1,7 @@
 """What a study takes, in tables and sentences."""
 
-import math
-
 from spikeduel.results import signed_rank
-from spikeduel.results.survey import DuelSurvey, Survey
+from spikeduel.results.survey import VARIES, DuelSurvey, Survey
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.numbers import counted
 from spikeduel.results.words.power import duration
@@ -29,9 +27,11 @@ def _row(duel: DuelSurvey) -> dict[str, str]:
 
 
 def _leads(duel: DuelSurvey) -> str:
-    if duel.leads is None:
-        return "none"
-    low, high = (f"{100 * lead:.1f}" for lead in duel.leads)
+    return "none" if duel.leads is None else _points(duel.leads)
+
+
+def _points(leads: tuple[float, float]) -> str:
+    low, high = (f"{100 * lead:.1f}" for lead in leads)
     return f"{low} points" if low == high else f"{low} to {high} points"
 
 
@@ -50,12 +50,16 @@ def sentences(survey: Survey) -> list[str]:
         found.append(f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports come on top.")
     if any(duel.leads is None for duel in survey.duels):
         found.append(f"A single duel shows no lead with fewer than {FEWEST_SEEDS} seeds.")
-    contenders = {trial.title.partition(",")[0] for trial in survey.trials.values()}
-    needed = signed_rank.fewest(math.comb(max(2, len(contenders)), 2))
-    if len(survey.datasets) < needed:
+    if survey.leads is None:
+        needed = signed_rank.fewest(survey.pairs)
         found.append(
-            f"No contender can be shown to be better over all data sets: with {counted(len(contenders), 'contender')} "
-            f"that takes {needed} data sets at least."
+            f"Nothing can be shown over all data sets: {counted(survey.pairs, 'pair')} of variants "
+            f"{'takes' if survey.pairs == 1 else 'take'} {needed} data sets at least."
+        )
+    else:
+        found.append(
+            f"Over all data sets, it finds a lead of {_points(survey.leads)}, if that varies over them by "
+            f"{100 * VARIES:g} points."
         )
     assumed = any(duel.source == "assumed" for duel in survey.duels)
     how = "assumed as measured on Fashion-MNIST" if assumed else "as in the trials that are in the store"
