@@ -98,6 +98,20 @@ def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path)
     assert {duel.source for duel in again.duels} == {"store"}
 
 
+def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkeypatch):
+    results, _, folder, _ = done
+    first, second, third = (folder / "out" / duel.folder for duel in results.duels)
+    (first / "report.html").unlink()
+    changed = json.loads((second / "results.json").read_text())
+    changed["environment"]["torch"] = "of before"
+    (second / "results.json").write_text(json.dumps(changed))
+    before = {run: (run / "results.json").stat().st_mtime_ns for run in (first, second, third)}
+    studying.study(planned, folder / "out", folder / "store")
+    written = {run for run in before if (run / "results.json").stat().st_mtime_ns != before[run]}
+    assert written == {first, second}
+    assert (first / "report.html").is_file()
+
+
 def test_a_mistake_in_one_duel_is_told_before_anything_is_trained(planned, tmp_path):
     path = tmp_path / "study.toml"
     path.write_text('[grid]\ndataset = ["digits", "nowhere/"]\n[settings]\nepochs = 1\n')

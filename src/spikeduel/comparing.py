@@ -123,8 +123,11 @@ def conclude(
     progress: Progress,
     tuned: Tuning | None = None,
     workers: Workers | None = None,
+    again: bool = True,
 ) -> Comparison:
-    """Converts and controls what is trained (`records` of all trials), measures, compares, writes the run's folder."""
+    """Converts and controls what is trained (`records` of all trials), measures, compares, writes the run's folder:
+    `again`, too, if it holds just this.
+    """
     workers, experiment, prepared, splits = workers or Workers(), begun.fitted.experiment, begun.prepared, begun.splits
     trials, refused = begun.trials, dict(begun.refused)
     with progress.trials({}, workers.at_once):
@@ -151,9 +154,11 @@ def conclude(
     waiting = f"another process is writing {folder}; waiting"
     # One writer at a time, so that a folder never holds one run's settings beside another's results.
     with files.locked(folder / runs.LOCK, lambda: progress.say(waiting)):
-        runs.write(comparison, prepared, splits, finished, store)
-        write_csv(folder / "labels.csv", begun.audit.details.labels, doubted[1])
-        report(comparison, progress=progress, own_code=experiment.own_code, held=Held(prepared, splits, begun.audit))
+        if again or not runs.is_written(comparison):
+            runs.write(comparison, prepared, splits, finished, store)
+            write_csv(folder / "labels.csv", begun.audit.details.labels, doubted[1])
+            held = Held(prepared, splits, begun.audit)
+            report(comparison, progress=progress, own_code=experiment.own_code, held=held)
     return comparison
 
 

@@ -59,8 +59,9 @@ def study(
     study.json.
 
     `out` defaults to `runs/study-<name>`. All duels are begun, and so checked, before any trial is trained; then the
-    trials of all are trained by `workers`, as one. The same call goes on where it was interrupted. `strict` and
-    `loggers` as in `compare`. Returns what it found, and the page. Raises `InputError`, `AuditFailed`.
+    trials of all are trained by `workers`, as one. The same call goes on where it was interrupted, and leaves alone
+    what stands. `strict` and `loggers` as in `compare`. Returns what it found, and the page. Raises `InputError`,
+    `AuditFailed`.
     """
     progress, workers = progress or Progress(), workers or Workers()
     store = store if isinstance(store, Store) else Store(store)
@@ -79,7 +80,7 @@ def study(
     duels = []
     for part in progress.track(parts, "duels", len(parts)):
         trained = [records[trial.key] for trial in part.begun.trials]
-        run = conclude(part.begun, trained, store, part.progress, part.tuned, workers)
+        run = conclude(part.begun, trained, store, part.progress, part.tuned, workers, again=False)
         part.progress.ends(run, store)
         part.begun.prepared.let_go()
         values = {name: shown(value) for name, value in part.planned.values.items() if name != "dataset"}

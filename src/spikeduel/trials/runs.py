@@ -256,6 +256,18 @@ def write(
     write_predictions(folder, prepared, splits, finished)
 
 
+def is_written(comparison: Comparison) -> bool:
+    """Whether its folder holds just this, written by this version, and the page that is written last."""
+    results, page = comparison.out / "results.json", comparison.out / "report.html"
+    try:
+        before = json.loads(results.read_text())
+        is_whole = page.stat().st_mtime_ns >= results.stat().st_mtime_ns
+    except (OSError, ValueError):
+        return False
+    now = {**json.loads(json.dumps(comparison.document())), "created": before.get("created")}
+    return is_whole and before == now
+
+
 def write_predictions(folder: Path, prepared: Prepared, splits: Sequence[Split], finished: Sequence[Finished]) -> None:
     """Writes a run's `predictions.json`, whole or not at all."""
     test = tested(splits)
