@@ -12,12 +12,12 @@ from spikeduel.settings.recipes import baseline
 SPIKING, OTHER = "dense-snn", "small-cnn"
 
 
-def make_duel(dataset, accuracies, fingerprint=None, caveats=(), **settings):
+def make_duel(dataset, accuracies, caveats=(), **settings):
     """A duel on a data set in which each contender's seeds got `accuracies`; a network without spikes is known by the
     same keys whatever the settings are.
     """
     seeds = max(map(len, accuracies.values()))
-    prepared = SimpleNamespace(name=dataset, fingerprint=fingerprint or dataset, classes=("a", "b", "c"))
+    prepared = SimpleNamespace(name=dataset, fingerprint=dataset, classes=("a", "b", "c"))
     experiment = baseline(
         dataset, contenders=tuple(accuracies), seeds=seeds, encoding=settings.get("encoding", "rate"),
         num_steps=int(settings.get("num_steps", 25)),

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from spikeduel import studying
 from spikeduel.results.comparison import load_run
@@ -119,6 +121,27 @@ def test_a_mistake_in_one_duel_is_told_before_anything_is_trained(planned, tmp_p
         studying.study(read_study(path), tmp_path / "out", tmp_path / "store")
     assert not (tmp_path / "out").exists()
     assert Store(tmp_path / "store").trials() == []
+
+
+def test_names_are_checked_before_any_data_are_looked_at(tmp_path):
+    path, told = tmp_path / "study.toml", Telling()
+    path.write_text('[grid]\ndataset = ["digits", "nowhere/"]\nencoding = ["rate", "rtae"]\n')
+    with pytest.raises(InputError, match="rtae"):
+        studying.plan(read_study(path), tmp_path / "store", told)
+    assert told.lines == []
+
+
+def test_one_data_set_under_two_names_is_refused(tmp_path):
+    for name in ("one", "two"):
+        for label in "ab":
+            (tmp_path / name / label).mkdir(parents=True)
+            for n in range(12):
+                pixels = np.random.default_rng([ord(label), n]).integers(0, 256, (8, 8), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / name / label / f"{n}.png")
+    path = tmp_path / "study.toml"
+    path.write_text('[grid]\ndataset = ["one", "two"]\n[settings]\nepochs = 1\n')
+    with pytest.raises(InputError, match="one and two are the same images"):
+        studying.plan(read_study(path), tmp_path / "store")
 
 
 def test_a_folder_with_other_things_is_refused(planned, tmp_path):

@@ -14,12 +14,13 @@ from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
 from spikeduel.results.variants import Duel
 from spikeduel.results.words import survey as words
+from spikeduel.results.words.numbers import counted
 from spikeduel.settings import studies
 from spikeduel.settings.studies import PlannedDuel, Study, shown
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
-from spikeduel.system.progress import Labelled, Progress
-from spikeduel.trials import announcing, forecast, runs
+from spikeduel.system.progress import Labelled, Once, Progress
+from spikeduel.trials import announcing, forecast, planning, runs
 from spikeduel.trials.jobs import Workers
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store
@@ -78,6 +79,7 @@ def study(
     with progress.trials(expected, workers.at_once):
         records = dict(zip((job.key for job in jobs), workers.run(jobs, store), strict=True))
     duels = []
+    progress.say(f"measuring, and writing {counted(len(parts), 'report')}")
     for part in progress.track(parts, "duels", len(parts)):
         trained = [records[trial.key] for trial in part.begun.trials]
         run = conclude(part.begun, trained, store, part.progress, part.tuned, workers, again=False)
@@ -120,10 +122,16 @@ def begun(
     loggers: Collection[str] = (),
 ) -> list[Part]:
     """Every duel of a study, begun, its run to be written below `out`; tuned first by `workers`, where the study asks
-    for that. Duels on the same images share them. Raises `InputError` naming the duel.
+    for that. Duels on the same images share them. Raises `InputError` naming the duel: what takes no time is checked
+    first.
     """
+    for duel in planned.duels:
+        with naming(planned.label(duel)):
+            planning.check(duel.experiment)
+            catalogue.resolve(duel.experiment.dataset)
     known: dict[str, Prepared] = {}
-    ranges = planned.tuning and planned.tuning.ranges
+    called: dict[str, str] = {}
+    ranges, once = planned.tuning and planned.tuning.ranges, Once(progress)
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, experiment, tuned = planned.label(duel), duel.experiment, None
@@ -135,7 +143,12 @@ def begun(
                 drawn = read_ranges(Path(ranges)) if ranges else None
                 tuned = tune(experiment, planned.tuning.trials, drawn, store, told, workers)
                 experiment = tuned.experiment
-            its = begin(experiment, folder, store, told, strict)
+            its = begin(experiment, folder, store, once, strict)
+        dataset = planned.dataset_of(duel)
+        if (other := called.setdefault(its.prepared.fingerprint, dataset)) != dataset:
+            raise InputError(
+                f"{other} and {dataset} are the same images: one data set. Take one out of [grid] dataset."
+            )
         same = typed.digest([its.prepared.fingerprint, its.prepared.preprocessing.described()])
         shared = known.setdefault(same, its.prepared)
         parts.append(Part(label, duel, replace(its, prepared=shared), tuned, told))
@@ -153,7 +166,8 @@ def survey(planned: Study, parts: Sequence[Part], store: Store, progress: Progre
         lacking = announcing.lacking(begun.trials, store)
         times = announcing.times(lacking, budget, begun.prepared, store, progress, known)
         timed |= {shapes[each.contender]: each.epoch_seconds for each in times}
-        duels.append(forecast.surveyed(part.label, begun.trials, times, begun.prepared, begun.splits, store))
+        named = part.label, planned.dataset_of(part.planned)
+        duels.append(forecast.surveyed(*named, begun.trials, times, begun.prepared, begun.splits, store))
     tuned = planned.tuning.trials * sum(len(part.begun.asked.contenders) for part in parts) if planned.tuning else 0
     return Survey(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=tuned)
 

@@ -101,6 +101,9 @@ def test_by_how_much_and_how_sure():
 def test_times_on_a_busy_machine_show_nothing():
     busy = c.BusyMachine(load=4.0, cores=2)
     assert answer(duel(snn_ms=4.0, caveats=[busy])).lead("answer").sure is Sure.NOT_SHOWN
+    idle, disturbed = (answer(duel(0.901, 0.9, 4.0, 1.0, caveats=of)) for of in ([], [busy]))
+    assert (idle.take, idle.why) == ("cnn", Why.FASTER)
+    assert (disturbed.take, disturbed.why) == ("snn", Why.HIGHER)
 
 
 def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agree():

@@ -112,11 +112,6 @@ def test_leaking_data_sets_are_named_with_what_is_left_without_them():
     assert objection(conclude("all", duels[:1], 0.005), objections.Leaking).without is None
 
 
-def test_one_data_set_under_two_names_is_one():
-    duels = [make_duel(name, LEAD, fingerprint="the same") for name in ("small", "large")] + [make_duel("other", LEAD)]
-    assert objection(conclude("kin", duels, 0.005), objections.Kin).datasets == ["small", "large"]
-
-
 def test_failed_single_and_idle_trainings_are_named():
     duels = [
         make_duel("x", {SPIKING: [0.8, None], OTHER: [0.9, 0.91]}),

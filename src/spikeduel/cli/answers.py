@@ -53,7 +53,7 @@ def survey_told(found: Survey) -> None:
 def study_told(found: StudyResults, page: Path) -> None:
     """Prints the verdict over the data sets, what would settle what is open, and where the rest is."""
     for leak in across.leaks(found):
-        typer.secho(wrapped(f"Do not trust these scores. {leak}"), fg="red")
+        typer.secho(wrapped(f"Do not trust all of these scores. {leak}"), fg="red")
     verdict, *rest = across.sentences(found)
     typer.echo(f"\n{wrapped(verdict)}\n")
     for text in rest:

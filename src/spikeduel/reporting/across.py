@@ -28,6 +28,8 @@ LEAST_SHADED = 0.01
 """The darkest cell of an overview is at least so far behind, that chance does not look like a difference."""
 MOST_NAMED = 6
 """Variants that all have their names beside them."""
+MOST_REACH = 3
+"""How many times as far as the largest difference a chart of differences goes."""
 MOST_ROOMY = 12
 """Data sets whose rows have room to spare."""
 _COSTS: dict[Quantity, str] = {
@@ -314,7 +316,9 @@ def differences(study: StudyResults) -> Figure | None:
         rows.append(_interval(dataset, difference, ci95, ci90, concluded, colour))
     colour = figures.CONCLUSION_COLOURS.get(pair.conclusion, style.INK)
     rows.insert(0, _interval("all data sets", pair.difference, pair.ci95, pair.ci90, words.conclusion(pair), colour))
-    figure = figures.intervals(rows, study.margin, 0.3 if len(rows) <= MOST_ROOMY else 0.2)
+    # A few test images give intervals beside which nothing else would be seen.
+    reach = MOST_REACH * max(study.margin, *map(abs, [*pair.differences.values(), *(pair.ci95 or ())]))
+    figure = figures.intervals(rows, study.margin, 0.3 if len(rows) <= MOST_ROOMY else 0.2, reach)
     figure.axes[0].axhline(0.25 if style.canvas().narrow else 0.5, color=style.QUIET, linewidth=0.6)
     return figure
 

@@ -1,5 +1,6 @@
 """Figures of a run's results: samples, confusions, differences, controls."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,8 +130,8 @@ def forest(pairs: Sequence[Pair]) -> Figure:
     return intervals(rows, pairs[0].margin)
 
 
-def intervals(rows: Sequence[Interval], margin: float, height: float = PAIR_HEIGHT) -> Figure:
-    """The forest plot of any rows, `height` inches each; the margin is a fraction."""
+def intervals(rows: Sequence[Interval], margin: float, height: float = PAIR_HEIGHT, reach: float = math.inf) -> Figure:
+    """The forest plot of any rows, `height` inches each; the margin is a fraction. Intervals end at `reach`."""
     narrow = style.canvas().narrow
     figure = style.new_figure(0.95 + height * len(rows) * (2 if narrow else 1))
     axes = style.quiet(figure.subplots(), x="accuracy difference, points")
@@ -151,7 +152,7 @@ def intervals(rows: Sequence[Interval], margin: float, height: float = PAIR_HEIG
     style.name_rows(axes, range(len(rows)), names)
     axes.set_ylim(len(rows) - 0.4, -0.8 if narrow else -0.6)
     bounds = [bound for row in rows for bound in (row.difference, *(row.ci95 or ()))]
-    farthest = 1.08 * max(100 * margin, *(100 * abs(bound) for bound in bounds))
+    farthest = 108 * min(reach, max(margin, *map(abs, bounds)))
     axes.set_xlim(-farthest, farthest)
     style.signed_axis(axes.xaxis)
     axes.spines["left"].set_visible(False)

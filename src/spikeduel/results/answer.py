@@ -4,8 +4,9 @@ The rule, which `words.answer.RULE` says in words. Nobody is taken where test im
 several are level and the test images are too few to tell them apart by five points. Contenders that learned nothing are
 out, and those that another one is shown to be better than. Of the others, those are level with the most accurate one
 that lie within one point of it, or whose difference to it has a 95 % interval with 0 in it; of these the one that
-answers fastest on this machine is taken. The rival that is named beside it is the most accurate contender of the other
-kind, spiking or not; where all are of one kind, the most accurate other one.
+answers fastest on this machine is taken, or the most accurate one where the machine was busy. The rival that is named
+beside it is the most accurate contender of the other kind, spiking or not; where all are of one kind, the most accurate
+other one.
 """
 
 import math
@@ -147,7 +148,7 @@ def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str
     level = [name for name, accuracy in left.items() if accuracy >= left[best] - LEAD or _open(results, best, name)]
     if len(level) > 1 and too_few(results):
         return None, Why.TOO_FEW
-    if len(level) == 1 or any(name not in times for name in level):
+    if len(level) == 1 or any(name not in times for name in level) or answered_while_busy(results):
         return best, Why.HIGHER
     fastest, *others = sorted(level, key=lambda name: times[name].low)
     if all(times[name].low < NOTICEABLE * times[fastest].low for name in others):
@@ -268,7 +269,13 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     return structs.replace(lead, by=by, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN)
 
 
+def answered_while_busy(results: Results) -> bool:
+    """Whether other work disturbed the times of answers."""
+    return any(isinstance(each, c.BusyMachine) for each in results.comparison.caveats)
+
+
 def timed_while_busy(results: Results) -> bool:
+    """Whether other work disturbed any times."""
     return any(isinstance(each, c.BusyMachine | c.BusyBudget) for each in results.comparison.caveats)
 
 

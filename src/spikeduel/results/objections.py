@@ -26,12 +26,6 @@ class Leaking(Frozen, tag=True):
     without: Conclusion | None
 
 
-class Kin(Frozen, tag=True):
-    """Labels of one data set: it counts as often as it has labels."""
-
-    datasets: list[str]
-
-
 class OneSeed(Frozen, tag=True):
     """Data sets on which a variant was trained once."""
 
@@ -64,7 +58,7 @@ class NotRanked(Frozen, tag=True):
     datasets: list[str]
 
 
-StudyCaveat = FewDatasets | Leaking | Kin | OneSeed | AtChance | Failed | Missing | NotRanked
+StudyCaveat = FewDatasets | Leaking | OneSeed | AtChance | Failed | Missing | NotRanked
 
 
 def find(
@@ -86,10 +80,6 @@ def find(
         pairs = across.compare({name: of for name, of in kept.items() if of}, margin)
         main = [pair.conclusion for pair in pairs if {pair.a, pair.b} == set(verdict.main or ())]
         yield Leaking(datasets=leaking, without=main[0] if main else None)
-    prints = {duel.dataset: duel.results.dataset.fingerprint for duel in duels}
-    for one in dict.fromkeys(prints.values()):
-        if len(kin := [each for each, found in prints.items() if found == one]) > 1:
-            yield Kin(datasets=kin)
     if once := [d for d in datasets if any(len(of[d]) == 1 for of in accuracies.values() if d in of)]:
         yield OneSeed(datasets=once)
     idle = [

@@ -41,9 +41,10 @@ class DuelSummary(Frozen):
 class Variant(Frozen):
     """A contender under those of the varied settings that concern it, over its `datasets`.
 
-    `accuracy` and `behind` (how far below the best variant of the same data set) are means over them; on `best` of them
-    no variant has a higher mean accuracy. `costs`: how many times as much as the cheapest variant of the same data set,
-    the geometric mean over those where it is known.
+    `accuracy` and `behind` (how far below the best variant of the same data set) are means over those that have all
+    ranked variants, of one without a rank over its own; on `best` of its own no variant has a higher mean accuracy.
+    `costs`: how many times as much as the cheapest variant of the same data set, the geometric mean over those where it
+    is known.
     """
 
     name: str
@@ -132,7 +133,10 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
         trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
-        variants=[_variant(firsts[each], scores, best) for each in (*by_rank, *others)],
+        variants=[
+            *(_variant(firsts[each], scores, best, verdict.ranks.datasets) for each in by_rank if verdict.ranks),
+            *(_variant(firsts[each], scores, best) for each in others),
+        ],
         scores=scores,
         per_dataset=list(_per_dataset(entries)),
         across=verdict,
@@ -179,18 +183,21 @@ def _mean(of: Mapping[str, Sequence[float]]) -> float:
     return statistics.fmean(statistics.fmean(seeds) for seeds in of.values())
 
 
-def _variant(entry: Entry, scores: Sequence[Score], best: Mapping[str, float]) -> Variant:
+def _variant(
+    entry: Entry, scores: Sequence[Score], best: Mapping[str, float], compared: Sequence[str] | None = None
+) -> Variant:
     means = {each.dataset: each.mean for each in scores if each.variant == entry.variant}
-    behind = [round(best[dataset] - mean, 12) for dataset, mean in means.items()]
+    behind = {dataset: round(best[dataset] - mean, 12) for dataset, mean in means.items()}
+    compared = compared or list(means)
     return Variant(
         name=entry.variant,
         contender=entry.contender,
         settings=entry.settings,
         spiking=entry.trials[0].spiking,
         datasets=list(means),
-        accuracy=statistics.fmean(means.values()),
-        behind=statistics.fmean(behind),
-        best=sum(not each for each in behind),
+        accuracy=statistics.fmean(means[each] for each in compared),
+        behind=statistics.fmean(behind[each] for each in compared),
+        best=sum(not each for each in behind.values()),
         costs={quantity: cost for quantity in COSTS if (cost := _relative(quantity, entry.variant, scores))},
     )
 

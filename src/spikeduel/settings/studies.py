@@ -29,9 +29,9 @@ class Tuned(typed.Frozen, forbid_unknown_fields=True):
 class StudyFile(typed.Frozen, forbid_unknown_fields=True):
     """The content of a study's file."""
 
-    grid: dict[str, list[Any]]
+    grid: dict[str, list[Any]] = {}  # noqa: RUF012 (msgspec copies it)
     name: str = ""
-    settings: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
+    settings: dict[str, Any] = {}  # noqa: RUF012
     exclude: list[dict[str, Any]] = []  # noqa: RUF012
     tuning: Tuned | None = None
 
@@ -54,11 +54,12 @@ class Study:
     tuning: Tuned | None = None
 
     def dataset_of(self, duel: PlannedDuel) -> str:
-        """What the data set of one of the duels is called in text: its last part, where no other ends so."""
-        datasets = {each.experiment.dataset for each in self.duels}
-        mine = duel.experiment.dataset
-        alike = [each for each in datasets if Path(each).name == Path(mine).name]
-        return Path(mine).name if len(alike) == 1 else mine
+        """What the data set of one of the duels is called in text: as many of its last parts as no other ends with."""
+        others = {Path(each.experiment.dataset) for each in self.duels} - {mine := Path(duel.experiment.dataset)}
+        for number in range(1, len(mine.parts)):
+            if all(each.parts[-number:] != mine.parts[-number:] for each in others):
+                return "/".join(mine.parts[-number:])
+        return duel.experiment.dataset
 
     def label(self, duel: PlannedDuel) -> str:
         """What one of the duels is called in text: its data set, and its values of what else varies."""
@@ -80,6 +81,8 @@ def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False)
     path = Path(path)
     content = typed.read_toml(path, StudyFile)
     with naming(path):
+        if not content.grid:
+            raise InputError('has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].')
         for name, value in content.settings.items():
             _require("[settings]", name, [value])
         for name, values in content.grid.items():

@@ -2,11 +2,14 @@
 
 import ctypes
 import importlib.metadata
+import math
 import os
 import platform
+import statistics
 import sys
+import time
 from collections.abc import Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -214,5 +217,19 @@ def package_version(package: str) -> str | None:
 
 
 def load_average() -> float | None:
-    """Processes that were running or waiting to run in the last minute, on average; None if the system has no such."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    """Threads that were running or waiting to run in the last minute, on average; None if the system has no such.
+
+    Or now, where these are fewer and the system says so: what has ended disturbs nobody. It looks for 0.2 seconds.
+    """
+    if not hasattr(os, "getloadavg"):
+        return None
+    return min(os.getloadavg()[0], _running_now())
+
+
+def _running_now() -> float:
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        for _ in range(10):
+            found.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+            time.sleep(0.02)
+    return statistics.median(found) if found else math.inf

@@ -77,6 +77,28 @@ class Labelled(Progress):
         self.inner.finished(f"{self.label}: {title}", text)
 
 
+class Once(Progress):
+    """Somebody's progress, to whom nothing is said twice."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.inner = inner
+        self._said: set[str] = set()
+
+    def track(self, items: Iterable[Item], description: str, total: int | None = None) -> Iterable[Item]:
+        """See `Progress.track`."""
+        return self.inner.track(items, description, total)
+
+    def say(self, text: str) -> None:
+        """See `Progress.say`."""
+        if text not in self._said:
+            self._said.add(text)
+            self.inner.say(text)
+
+    def detail(self, text: str) -> None:
+        """See `Progress.detail`."""
+        self.inner.detail(text)
+
+
 class Relayed(Progress):
     """What is told here is told elsewhere: `send` is given the name of a method of `Progress` and its arguments."""
 

@@ -90,6 +90,7 @@ def forecast(
 
 def surveyed(
     label: str,
+    dataset: str,
     trials: Sequence[Trial],
     times: Sequence[ContenderTime],
     prepared: Prepared,
@@ -111,7 +112,7 @@ def surveyed(
     parameters = {name: building.num_parameters(planning.tried(_first(trials, name).card)) for name in contenders}
     return DuelSurvey(
         label=label,
-        dataset=prepared.name,
+        dataset=dataset,
         test_images=len(test),
         seeds=experiment.seeds,
         trials=[

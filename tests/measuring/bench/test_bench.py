@@ -205,7 +205,7 @@ def test_a_description_names_hardware_versions_and_load():
     assert found.threads == 3
     assert found.torch == torch.__version__
     assert set(found.peers) == {"snntorch", "spikingjelly"}
-    assert found.load_average == pytest.approx(load_average(), abs=0.5)
+    assert (found.load_average is None) == (load_average() is None)
 
 
 def test_a_busy_machine_is_warned_of(monkeypatch):

@@ -8,9 +8,9 @@ def trial(key, stored=False, seconds=20.0):
     return TrialSurvey(contender=key, title=f"{key}, seed 0", key=key, stored=stored, seconds=seconds, bytes=1_000_000)
 
 
-def duel(label, *trials, leads=(0.01, 0.02), source="assumed", dataset=None):
+def duel(label, *trials, leads=(0.01, 0.02), source="assumed", dataset=None, seeds=4):
     return DuelSurvey(
-        label=label, dataset=dataset or label, test_images=1000, seeds=4, trials=list(trials), source=source,
+        label=label, dataset=dataset or label, test_images=1000, seeds=seeds, trials=list(trials), source=source,
         leads=leads, spreads=(0.003, 0.004),
     )  # fmt: skip
 
@@ -39,11 +39,11 @@ def test_an_unknown_time_is_not_a_short_one():
 
 
 def test_it_says_what_cannot_be_shown():
-    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y"), leads=None)])
+    found = Survey(name="s", at_once=1, duels=[duel("a", trial("x"), trial("y"), leads=None, seeds=2)])
     text = " ".join(words.sentences(found))
     assert "fewer than 4 seeds" in text
     assert "6 data sets at least" in text
-    assert words.rows(found)[0]["finds a lead of"] == "none"
+    assert words.rows(found)[0]["finds leads from"] == "–"
     many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
     assert "data sets at least" not in " ".join(words.sentences(many))
 

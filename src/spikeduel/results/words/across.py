@@ -25,8 +25,10 @@ DEFINITIONS: dict[str, str] = {
     "variant, whatever the encoding and the number of steps are.",
     "mean rank": "The place by accuracy among all variants on a data set, 1 the best, averaged over the data sets that "
     "have all of them.",
-    "accuracy": "Mean over seeds, then over data sets. It says little alone where data sets differ in difficulty.",
-    "behind": "How far below the best variant of the same data set, in points of accuracy, averaged over data sets.",
+    "accuracy": "Mean over seeds, then over the data sets that have all variants. It says little alone where data sets "
+    "differ in difficulty.",
+    "behind": "How far below the best variant of the same data set, in points of accuracy, averaged over the same data "
+    "sets.",
     "best on": "On how many of its data sets no variant has a higher mean accuracy.",
     "shown": "How many other variants it is shown to be better than, and how many to be worse than.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: energy of an answer, "
@@ -41,6 +43,8 @@ DEFINITIONS: dict[str, str] = {
     "first, for no difference beyond the margin, for the second.",
     "ahead": "How often a training of the first is more accurate than one of the second, in per cent, averaged over "
     "data sets; in brackets where 95 % of resampled seeds lie.",
+    "why": "By the rule of a single duel, which asks for accuracy first and then for the time of an answer: the one to "
+    "take is shown to be better, is ahead, or is level and answers faster.",
     "the rule": RULE,
 }
 """What the words of a study's page mean."""
@@ -84,38 +88,47 @@ def title(study: StudyResults) -> str:
 
 
 def headline(study: StudyResults) -> str:
-    """The verdict on the two that matter most, in one or two sentences."""
+    """The verdict on the two that matter most, in a sentence."""
     pair = study.across.headline
     if pair is None:
         found = listed([f"{each.name} {per_cent(each.accuracy)}" for each in study.variants])
         return f"Nothing to compare: {found}." if found else "No answer: no trial was finished."
-    number = len(pair.differences)
-    if number == 1:
+    a, b = _with_kinds(pair, study)
+    if len(pair.differences) == 1:
         (dataset,) = pair.differences
-        ahead = f"{pair.a} is {points(pair.difference)} ahead of {pair.b}" if pair.difference else _level(pair)
+        ahead = f"{a} is {points(pair.difference)} ahead of {b}" if pair.difference else f"{a} and {b} are level"
         return f"One data set says nothing of others. On {dataset}, {ahead}."
-    return f"Over {counted(number, 'data set')}, {_of_pair(pair, study)}"
-
-
-def _level(pair: PairAcross) -> str:
-    return f"{pair.a} and {pair.b} are level"
-
-
-def _of_pair(pair: PairAcross, study: StudyResults) -> str:
-    number = len(pair.differences)
-    lead = f"by {points(pair.difference)} on a typical one{_between(pair.ci95, 95)}, on {pair.wins} of {number}"
     match pair.conclusion:
         case Conclusion.A_BETTER | Conclusion.B_BETTER:
-            small = f" That is within what counts as none, {_margin(study)}." if pair.negligible else ""
-            return f"{pair.a} is more accurate than {pair.b}: {lead}.{small}"
+            small = f", though within what counts as none, {_margin(study)}" if pair.negligible else ""
+            found = f"{a} is more accurate than {b}{small}"
         case Conclusion.EQUIVALENT:
-            typical = f"{points(abs(pair.difference))}{_between(pair.ci90, 90)}"
-            return f"{pair.a} and {pair.b} are as accurate within {_margin(study)}: they differ by {typical}."
-    leads = f"{pair.a} leads {lead}" if abs(pair.difference) >= LEVEL else "they are level"
-    if number < study.across.fewest_datasets:
-        return f"it is open whether {pair.a} or {pair.b} is more accurate: {_at_least(study)}. So far {leads}."
-    first = leads.replace(pair.a, "the first", 1)
-    return f"{pair.a} and {pair.b} show no difference in accuracy: {first}."
+            found = f"{a} and {b} are as accurate within {_margin(study)}"
+        case _:
+            found = f"it is open whether {a} or {b} is more accurate"
+    return f"Over {counted(len(pair.differences), 'data set')}, {found}."
+
+
+def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
+    """What the two are called where it has to be said which one spikes."""
+    spiking = {each.name for each in study.variants if each.spiking}
+    differ = len(spiking & {pair.a, pair.b}) == 1
+    a, b = (f"the spiking {name}" if differ and name in spiking else name for name in (pair.a, pair.b))
+    return a, b
+
+
+def in_accuracy(study: StudyResults) -> str:
+    """By how much one of the two of the headline leads on a typical data set, and on how many; "" on a single one."""
+    pair = study.across.headline
+    if pair is None or (number := len(pair.differences)) == 1:
+        return ""
+    if pair.conclusion is Conclusion.EQUIVALENT:
+        return f"They differ by {points(abs(pair.difference))} on a typical data set{_between(pair.ci90, 90)}."
+    lead = f"{points(pair.difference)} on a typical data set{_between(pair.ci95, 95)}"
+    leads = f"{pair.a} leads by {lead}, on {pair.wins} of {number}"
+    if abs(pair.difference) < LEVEL:
+        leads = "They are level"
+    return f"{_at_least(study)}. {leads}." if number < study.across.fewest_datasets else f"{leads}."
 
 
 def _between(interval: tuple[float, float] | None, level: int) -> str:
@@ -132,8 +145,8 @@ def _margin(study: StudyResults) -> str:
 
 def _at_least(study: StudyResults) -> str:
     pairs = len(study.across.pairs)
-    asked = f"with {counted(pairs, 'pair')} of variants it takes" if pairs > 1 else "it takes"
-    return f"{asked} at least {counted(study.across.fewest_datasets, 'data set')} to show that"
+    asked = f"With {counted(pairs, 'pair')} of variants it takes" if pairs > 1 else "It takes"
+    return f"{asked} at least {counted(study.across.fewest_datasets, 'data set')} to show a lead"
 
 
 def in_cost(study: StudyResults) -> str:
@@ -233,7 +246,7 @@ def of_ranks(ranks: Ranks) -> list[str]:
         f"{over}, mean ranks that differ by less than {ranks.critical_difference:.2f} do not differ (Nemenyi, 5 %)."
     ]
     says = "some variants differ" if ranks.friedman <= ALPHA else "no variant is shown to differ"
-    said.append(f"Friedman's test: {says} ({p_value(ranks.friedman)}).")
+    said.append(f"Friedman's test: {says} ({p_value(ranks.friedman)}). No conclusion of this page rests on ranks.")
     return said
 
 
@@ -256,10 +269,10 @@ def settling(study: StudyResults) -> list[str]:
             "differ as these do."
         )
     if pairs > 1:
-        said.append(
-            f"Fewer variants: each of the {pairs} pairs has to hold against all others. Two variants alone need "
-            f"{fewest()} data sets at least."
+        alone = (
+            f" Two variants alone need {fewest()} data sets at least." if number < study.across.fewest_datasets else ""
         )
+        said.append(f"Fewer variants: each of the {pairs} pairs has to hold against all others.{alone}")
     return said
 
 
@@ -279,8 +292,6 @@ def caveat(found: StudyCaveat) -> str:
                 Conclusion.INCONCLUSIVE: "without them the question of the headline is open",
             }.get(without, "without them one of the two of the headline is better, too")
             return f"Test images leak into training on {listed(datasets)}: scores there measure memory; {said}."
-        case o.Kin(datasets=datasets):
-            return f"{listed(datasets)} are the same images: they count as {len(datasets)} data sets, and are one."
         case o.OneSeed(datasets=datasets):
             return f"One training of a variant on {listed(datasets)}: nothing says how others would differ."
         case o.AtChance(contenders=contenders):
@@ -303,6 +314,11 @@ def taken(duel: DuelSummary) -> str:
     return duel.take or _WHY.get(duel.why, "nobody")
 
 
+def why(duel: DuelSummary) -> str:
+    """For what a duel advises it."""
+    return {Why.BETTER: "better", Why.HIGHER: "ahead", Why.FASTER: "faster"}.get(duel.why, "–")
+
+
 def lead(duel: DuelSummary) -> str:
     """How far the one to take is from its rival, with the 95 % interval: "+0.48 (−0.1 to 1.1) to vgg-relu"."""
     if duel.lead is None or duel.ci95 is None:
@@ -316,7 +332,7 @@ def settings(duel: DuelSummary) -> str:
 
 
 def sentences(study: StudyResults) -> list[str]:
-    """The verdict for a terminal: leaks first, then the headline, what would settle it, and the objections."""
+    """The verdict for a terminal, but for `leaks`: the headline, what would settle it, and the objections."""
     objections = [caveat(each) for each in study.caveats if not isinstance(each, o.Leaking)]
-    parts = [*leaks(study), headline(study), in_cost(study), decided(study), *settling(study), *objections]
+    parts = [headline(study), in_accuracy(study), in_cost(study), decided(study), *settling(study), *objections]
     return [said_of(part, study.noun) for part in parts if part]

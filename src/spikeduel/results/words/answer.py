@@ -3,7 +3,18 @@
 from typing import NamedTuple
 
 from spikeduel.results import caveats as c
-from spikeduel.results.answer import NOTICEABLE, Answer, Lead, Quantity, Step, Why, answer, case_of, too_few
+from spikeduel.results.answer import (
+    NOTICEABLE,
+    Answer,
+    Lead,
+    Quantity,
+    Step,
+    Why,
+    answer,
+    answered_while_busy,
+    case_of,
+    too_few,
+)
 from spikeduel.results.costs import Range
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import amount, range_in_words
@@ -14,8 +25,9 @@ from spikeduel.results.words.tables import score
 RULE = (
     "The rule: contenders that another one is shown to be better than are out. Of the others, those are level with the "
     "most accurate one that lie within one point of it, or whose difference to it can be 0 (95 % interval). Of these "
-    "the one that answers fastest on this machine is taken. Nobody is taken where test images leak into training, nor "
-    "where several are level and the test images are too few to show a difference of five points."
+    "the one that answers fastest on this machine is taken, or the most accurate one if the machine was busy when they "
+    "were timed. Nobody is taken where test images leak into training, nor where several are level and the test images "
+    "are too few to show a difference of five points."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %", "training": "training", "answer": "answer", "energy": "energy", "memory": "memory",
@@ -54,8 +66,9 @@ def headline(results: Results) -> str:
     take = _kind(results, found.take)
     if found.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
-    busy = any(isinstance(each, c.BusyMachine) for each in results.comparison.caveats)
-    accuracy, (faster, pace) = _accuracy(found, results), _pace(found.lead("answer"), found.take, found.rival, busy)
+    accuracy, (faster, pace) = _accuracy(found, results), (True, "")
+    if not answered_while_busy(results):
+        faster, pace = _pace(found.lead("answer"), found.take, found.rival)
     why = f"{accuracy}, {'and' if faster else 'but'} it {pace}" if pace else accuracy
     if found.why is Why.FASTER and pace and faster:
         why = f"it {pace}, and {accuracy}"
@@ -83,15 +96,14 @@ def _accuracy(found: Answer, results: Results) -> str:
     return f"no difference in accuracy from {rival} is shown ({lead}; {asked})"
 
 
-def _pace(lead: Lead, take: str, rival: str, busy: bool) -> tuple[bool, str]:
+def _pace(lead: Lead, take: str, rival: str) -> tuple[bool, str]:
     """Whether the one to take answers faster than its rival, or as fast; and how much, empty where it is not known."""
     if take not in lead.values or rival not in lead.values:
         return True, ""
     times = lead.values[rival].low / lead.values[take].low
     if 1 / NOTICEABLE < times < NOTICEABLE:
         return True, "answers as fast here"
-    how = f"answers {_times(max(times, 1 / times))} {'faster' if times > 1 else 'slower'} here"
-    return times > 1, f"{how} (timed on a busy machine)" if busy else how
+    return times > 1, f"answers {_times(max(times, 1 / times))} {'faster' if times > 1 else 'slower'} here"
 
 
 def _too_few(results: Results) -> str:

@@ -22,12 +22,12 @@ def _row(duel: DuelSurvey) -> dict[str, str]:
         "trials": f"{len(duel.trials)}",
         "to train": f"{len(missing)}",
         "training": "?" if seconds is None else duration(seconds) if missing else "–",
-        "finds a lead of": _leads(duel),
+        "finds leads from": _leads(duel),
     }
 
 
 def _leads(duel: DuelSurvey) -> str:
-    return "none" if duel.leads is None else _points(duel.leads)
+    return "–" if duel.leads is None else _points(duel.leads)
 
 
 def _points(leads: tuple[float, float]) -> str:
@@ -40,16 +40,19 @@ def sentences(survey: Survey) -> list[str]:
     trials, missing = survey.trials, survey.missing
     text = f"{counted(len(trials), 'trial')} of {counted(len(survey.duels), 'duel')} on "
     found = [f"{text}{counted(len(survey.datasets), 'data set')}; {len(missing):,} are to be trained."]
+    if sum(len(duel.trials) for duel in survey.duels) > len(trials):
+        found.append("Duels share trials: these are counted once here, and in the row of each duel.")
     if survey.tuning_trials:
         found.append(f"Before them, {counted(survey.tuning_trials, 'trial')} of tuning; their time is not in these.")
     if survey.seconds is None:
         found.append("How long that takes is not known: a training step of some contender failed.")
     elif missing:
         found.append(f"One after another, they train for about {duration(survey.seconds)}.{_at_once(survey)}")
+        found.append("Every duel is then measured and gets its report, one after another: some seconds each.")
     if missing:
         found.append(f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports come on top.")
-    if any(duel.leads is None for duel in survey.duels):
-        found.append(f"A single duel shows no lead with fewer than {FEWEST_SEEDS} seeds.")
+    if any(duel.seeds < FEWEST_SEEDS for duel in survey.duels):
+        found.append(f"A single duel finds no lead with fewer than {FEWEST_SEEDS} seeds.")
     if survey.leads is None:
         needed = signed_rank.fewest(survey.pairs)
         found.append(
@@ -61,8 +64,10 @@ def sentences(survey: Survey) -> list[str]:
             f"Over all data sets, it finds a lead of {_points(survey.leads)}, if that varies over them by "
             f"{100 * VARIES:g} points."
         )
-    assumed = any(duel.source == "assumed" for duel in survey.duels)
+    assumed = sum(duel.source == "assumed" for duel in survey.duels)
     how = "assumed as measured on Fashion-MNIST" if assumed else "as in the trials that are in the store"
+    if 0 < assumed < len(survey.duels):
+        how += f" for {counted(assumed, 'duel')}, and taken from the store for the others"
     found.append(f"Leads are true ones, found in 80 % of cases; how accuracy varies over seeds is {how}.")
     return found
 
