@@ -1,13 +1,14 @@
 """How trials get faster with more workers: one after another, `--jobs`, and Ray nodes of one core each; and where the
 time of a trial goes.
 
-    python benchmarks/scale.py [--rounds 3]    # about 20 minutes a round; the machine must do nothing else
+    python benchmarks/scale.py [--rounds 3]    # about 23 minutes a round; the machine must do nothing else
     python benchmarks/scale.py --trials 4 --out /tmp/scale.json      # quickly, to see that it works
 
 24 short trials (12 seeds of two small networks on the embedded set), each with one thread. Everything is trained anew
 each time, in a store of its own; rounds take turns. One after another runs on one core alone. Of each trial it is also
 told what the process that hands them out spends on it, which limits how many workers it can feed; and of the serial
-way, what it takes to conclude the duel. The result goes to benchmarks/results/scale.json.
+way, what it takes to conclude the duel. The result goes to benchmarks/results/scale.json, way after way: the same
+command goes on where it stopped, on the same machine.
 """
 
 import argparse
@@ -47,30 +48,34 @@ def main() -> None:
         print(json.dumps(measured(given.way, given.trials, given.epochs)))
         return
     ways = ["serial", "jobs 1", *(f"jobs {n}" for n in (2, 4) if n <= len(hardware.cores())), "ray 1", "ray 2", "ray 4"]
-    rows: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-    for number in range(given.rounds):
-        for way in ways if number % 2 == 0 else reversed(ways):
-            rows[way].append(alone(way, given))
-            print(f"{way}: {rows[way][-1]['seconds']:.1f} s", file=sys.stderr)
-    serial = [row["seconds"] for row in rows["serial"]]
-    document = {
+    asked = {
         "what": f"{given.trials} trials of {given.epochs} epochs, one thread each; seconds, starting workers included",
         "experiment": typed.plain(experiment(given.trials, given.epochs)),
         "environment": hardware.environment(Compute("cpu", hardware.resolve().precision)),
-        "rounds": given.rounds,
-        "serial_on_one_core": statistics.median(serial),
-        "rows": [
-            {
-                "way": way,
-                **{each: statistics.median(row[each] for row in its) for each in its[0] if each != "parts"},
-                "of_serial": statistics.median(row["seconds"] / one for row, one in zip(its, serial, strict=True)),
-                "parts": {part: statistics.median(row["parts"][part] for row in its) for part in its[0]["parts"]},
-                "all_seconds": [row["seconds"] for row in its],
-            }
-            for way, its in rows.items()
-        ],
     }
-    given.out.write_text(f"{json.dumps(document, indent=1)}\n")
+    before = json.loads(given.out.read_text()) if given.out.is_file() else {}
+    goes_on = all(before.get(name) == json.loads(json.dumps(value)) for name, value in asked.items())
+    rounds: dict[str, list[dict[str, Any]]] = {way: before["measured"][way] if goes_on else [] for way in ways}
+    for number in range(given.rounds):
+        for way in ways if number % 2 == 0 else reversed(ways):
+            if len(rounds[way]) > number:
+                continue
+            rounds[way].append(alone(way, given))
+            print(f"{way}: {rounds[way][-1]['seconds']:.1f} s", file=sys.stderr)
+            whole = min(map(len, rounds.values()))
+            rows = [row_of(way, its[:whole], rounds["serial"][:whole]) for way, its in rounds.items() if whole]
+            document = {**asked, "rounds": whole, "rows": rows, "measured": rounds}
+            given.out.write_text(f"{json.dumps(document, indent=1)}\n")
+
+
+def row_of(way: str, its: Sequence[dict[str, Any]], serial: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The medians of a way over its rounds, and of its share of what one after another took in the same round."""
+    return {
+        "way": way,
+        **{each: statistics.median(row[each] for row in its) for each in its[0] if each != "parts"},
+        "of_serial": statistics.median(row["seconds"] / one["seconds"] for row, one in zip(its, serial, strict=True)),
+        "parts": {part: statistics.median(row["parts"][part] for row in its) for part in its[0]["parts"]},
+    }
 
 
 def alone(way: str, given: argparse.Namespace) -> dict[str, Any]:
