@@ -1,3 +1,4 @@
+import dataclasses
 import inspect
 from functools import partial
 
@@ -7,6 +8,8 @@ from torch.nn import functional as F
 
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.building import num_parameters
+from spikeduel.settings import Experiment
+from spikeduel.settings.fields import setting_of
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
@@ -24,6 +27,12 @@ def make(name, shape=(1, 28, 28), num_classes=10, **settings):
 
 def test_the_registry_holds_the_studys_shapes():
     assert {"dense-snn", "small-cnn"} <= set(ARCHITECTURES)
+
+
+def test_the_setting_names_all_contenders():
+    (setting,) = (each for each in dataclasses.fields(Experiment) if each.name == "contenders")
+    about = setting_of(setting.type)
+    assert all(name in about.details for name in ARCHITECTURES if name != "sequential")
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,10 @@ class Experiment:
         metavar="strong|events|baseline|matched", default="that of the contenders named, else strong",
     )] = "strong"
     contenders: Annotated[tuple[Text, ...], duel(
-        "The networks to train: architectures by name, torchvision:NAME, timm:NAME, or module:function.",
-        "Repeatable. Those of torchvision and timm get a new head and are fine-tuned (--pretrained). Each brings the "
-        "settings of its recipe, unless they are given.", metavar="NAME",
+        "The networks to train, by name; torchvision:NAME, timm:NAME, or module:function.",
+        "With spikes: vgg-lif, conv-lif, dense-lif, dense-snn. Without: vgg-relu, resnet-silu, conv-relu, dense-relu, "
+        "small-cnn; of recordings also vgg-sum, vgg-gru. Repeatable. Those of torchvision and timm get a new head and "
+        "are fine-tuned (--pretrained). Each brings the settings of its recipe, unless they are given.", metavar="NAME",
         option="--contender", default="those of the recipe; of strong vgg-lif, vgg-relu, resnet-silu",
     )] = ("vgg-lif", "vgg-relu", "resnet-silu")
     family: Annotated[tuple[DeclaredFamily, ...], duel(
