@@ -1,5 +1,7 @@
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -126,6 +128,50 @@ def test_shards_that_are_compressed_cut_off_or_missing(place: Path) -> None:
         read(place)
     with pytest.raises(InputError, match=r"birds-004\.tar"):
         read(place / "birds-{000..004}.tar")
+
+
+def test_a_shard_that_is_cut_off_anywhere_is_no_shorter_shard(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    write_shard(path, samples(0, 3) | {f"{'long' * 40}.png": noisy_png(3), f"{'long' * 40}.cls": "0"})
+    whole = path.read_bytes()
+    with tarfile.open(path) as opened:
+        opened.getmembers()
+        end = opened.offset
+    between = np.random.default_rng(0).integers(0, end + 512, 50).tolist()
+    for size in [*range(0, end + 512, 512), end + 511, *between]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match=r"x\.tar: cannot be read as a tar file"):
+            read(path)
+    # One block of zeros is an end.
+    path.write_bytes(whole[: end + 512])
+    assert len(shards(DataOptions(data_dir=str(path))).labels) == 4
+
+
+def test_a_shard_whose_second_header_is_damaged_is_no_shorter_shard(tmp_path: Path) -> None:
+    write_shard(tmp_path / "x.tar", samples(0, 3))
+    with (tmp_path / "x.tar").open("r+b") as file:
+        file.seek(2 * 512)
+        file.write(b"not a name")
+    with pytest.raises(InputError, match=r"x\.tar: cannot be read as a tar file .*1,024"):
+        read(tmp_path / "x.tar")
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("blocks", [1, 20, 64])
+def test_what_the_system_packs_is_whole(tmp_path: Path, blocks: int) -> None:
+    for name, data in samples(0, 4).items():
+        (tmp_path / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    subprocess.run(["tar", "-c", "-b", str(blocks), "-f", "x.tar", *names], cwd=tmp_path, check=True)
+    assert len(shards(DataOptions(data_dir=str(tmp_path / "x.tar"))).labels) == 4
+
+
+def test_what_the_library_packs_is_whole(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.ShardWriter(str(tmp_path / "%02d.tar"), maxcount=3, verbose=0) as writer:
+        for k in range(5):
+            writer.write({"__key__": str(k), "png": noisy_png(k), "cls": str(k % 2).encode()})
+    assert len(shards(DataOptions(data_dir=str(tmp_path))).labels) == 5
 
 
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(place: Path) -> None:

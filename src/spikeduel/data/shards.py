@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikeduel.data.archives import Whole
 from spikeduel.data.layout import SIDES
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
@@ -175,7 +176,7 @@ def _grouped(path: Path) -> Iterator[tuple[str, dict[str, Member]]]:
     """The samples of a shard: a name, and the file of each ending. Raises `InputError`."""
     key, members = None, {}
     try:
-        with tarfile.open(path, "r:") as opened:
+        with tarfile.open(path, "r:", tarinfo=Whole) as opened:
             for member in opened:
                 # The tar keeps all that it has seen.
                 opened.members = []  # type: ignore[attr-defined]
