@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from spikeduel.data import auditing, preparing
-from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load
+from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load, prepare
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.data.shards import Member, shards
@@ -113,7 +113,8 @@ def test_json_says_the_class_and_other_endings_are_left(tmp_path: Path) -> None:
         ({"a.png": noisy_png(0), "a.json": "{}"}, "a.json"),
         ({"a.png": noisy_png(0), "a.json": "{"}, "a.json"),
         ({"a.png": noisy_png(0), "a.cls": ""}, "a.cls"),
-        ({"a.cls": "1"}, "no"),
+        ({"a.cls": "1"}, r"x\.tar"),
+        ({}, r"x\.tar"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, content: dict[str, bytes | str], told: str) -> None:
@@ -128,6 +129,37 @@ def test_shards_that_are_compressed_cut_off_or_missing(place: Path) -> None:
         read(place)
     with pytest.raises(InputError, match=r"birds-004\.tar"):
         read(place / "birds-{000..004}.tar")
+
+
+def test_a_shard_without_samples_among_others_is_named(place: Path) -> None:
+    write_shard(place / "birds-003.tar", {})
+    with pytest.raises(InputError, match=r"birds-003\.tar"):
+        read(place)
+
+
+@pytest.mark.parametrize("name", ["birds-003.tar.gz", "birds-003.TGZ"])
+def test_a_compressed_shard_beside_others_is_named(place: Path, name: str) -> None:
+    write_shard(place / name, samples(24, 4), "w:gz")
+    with pytest.raises(InputError, match=f"{name}.*gunzip"):
+        prepare(str(place))
+
+
+def test_compressed_shards_alone_are_named(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a" / "train" / "0.tar", samples(0, 4))
+    for path in ("a/test/0.tar.gz", "b/train/0.tar.gz", "b/test/0.tar.gz", "c/0.tgz"):
+        write_shard(tmp_path / path, samples(4, 2), "w:gz")
+    for name in ("a", "b", "c", "c/0.tgz", "c/*.tgz"):
+        with pytest.raises(InputError, match=r"0\.t.*gunzip"):
+            prepare(str(tmp_path / name))
+
+
+def test_a_compressed_archive_beside_listed_pictures_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "birds"
+    write_shard(place / "backup.tar.gz", samples(4, 2), "w:gz")
+    for k in range(4):
+        (place / f"{k}.png").write_bytes(noisy_png(k))
+    (place / "labels.csv").write_text("file,label\n" + "".join(f"{k}.png,{k % 2}\n" for k in range(4)))
+    assert len(prepare(str(place)).labels) == 4
 
 
 def test_a_shard_that_is_cut_off_anywhere_is_no_shorter_shard(tmp_path: Path) -> None:
@@ -210,4 +242,5 @@ def test_prepared_grouped_split_and_audited_like_a_folder(place: Path) -> None:
 
 def test_a_folder_of_pictures_beside_an_archive_stays_a_folder(image_folder: Path) -> None:
     write_shard(image_folder / "backup.tar", samples(0, 2))
+    write_shard(image_folder / "backup.tar.gz", samples(0, 2), "w:gz")
     assert not is_packed(str(image_folder))
