@@ -64,3 +64,14 @@ def test_a_damaged_archive_is_named(mine: Path) -> None:
     for name in ("three.tar.gz", "Two.zip"):
         with pytest.raises(InputError, match=rf"{name}: cannot be read as an archive"):
             contents(mine, name.lower())
+
+
+def test_a_tar_that_is_cut_off_between_its_files_is_not_a_shorter_one(tmp_path: Path) -> None:
+    place = tmp_path / "two.tar"
+    with tarfile.open(place, "w") as packed:
+        for name in ("1.bin", "2.bin"):
+            packed.addfile(tarfile.TarInfo(name))
+    assert len(contents(place)) == 2
+    place.write_bytes(place.read_bytes()[:512])
+    with pytest.raises(InputError, match=r"two\.tar: cannot be read as an archive"):
+        contents(place)

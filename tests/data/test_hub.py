@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from spikeduel.data import auditing, hub
-from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, resolve
+from spikeduel.data.catalogue import absolute, home, is_at_hand, is_packed, load, prepare, resolve
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError, MissingExtra, UnreadableFiles
@@ -89,6 +89,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         read("nobody/nothing")
     with pytest.raises(InputError, match="hf:owner/name:config"):
         read("a:b:c")
+    with pytest.raises(InputError, match=r"'hf:'.*hf:owner/name"):
+        prepare("hf:")
 
 
 def test_without_the_library_its_extra_is_named(birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:

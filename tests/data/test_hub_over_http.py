@@ -72,20 +72,36 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_a_set_is_fetched_once(endpoint: str, tmp_path: Path) -> None:
-    def prepared(**more: str) -> list[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "spikeduel", "data", "prepare", "hf:owner/name", "--quiet"],
-            env={**os.environ, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", **more},
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.splitlines()
+def prepare(place: Path, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "spikeduel", "data", "prepare", "hf:owner/name", "--quiet", *options],
+        env={**os.environ, "HF_HOME": str(place / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", **more},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=place,
+    )
 
-    first = prepared(HF_ENDPOINT=endpoint)
-    assert "26" in " ".join(first)
-    # Where nobody answers.
-    assert prepared(HF_ENDPOINT="http://127.0.0.1:9") == first
+
+NOBODY = "http://127.0.0.1:9"
+"""Where nobody answers."""
+
+
+def test_a_set_is_fetched_once(endpoint: str, tmp_path: Path) -> None:
+    first = prepare(tmp_path, HF_ENDPOINT=endpoint)
+    assert first.returncode == 0, first.stderr
+    assert "26" in first.stdout
+    assert prepare(tmp_path, HF_ENDPOINT=NOBODY).stdout == first.stdout
+    # Prepared anew, of what the library has.
+    smaller = prepare(tmp_path, "--image-size", "8", HF_ENDPOINT=NOBODY)
+    assert smaller.returncode == 0, smaller.stderr
+    assert "26" in smaller.stdout
+
+
+@pytest.mark.parametrize(("how", "told"), [({"HF_ENDPOINT": NOBODY}, NOBODY), ({"HF_HUB_OFFLINE": "1"}, "OFFLINE")])
+def test_without_a_network_one_line_says_so(tmp_path: Path, how: dict[str, str], told: str) -> None:
+    done = prepare(tmp_path, **how)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert told in line.removeprefix("error: hf:owner/name")
+    assert str(tmp_path / "home") in line

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,10 @@ def test_what_was_made_of_files_that_are_the_same_is_taken_over(
     with pytest.raises(UnreadableFiles) as caught:
         folder(options(image_folder, workplace))
     assert list(caught.value.files) == [str(broken)]
+    said: list[str] = []
+    with pytest.raises(UnreadableFiles):
+        folder(options(image_folder, workplace, say=said.append))
+    assert [re.findall(r"\d+", line) for line in said] == [["11", "12"]]
     broken.unlink()
     write_pictures(image_folder / "dog", 1, seed=7)  # instead of 000.png
     reads.clear()

@@ -1,5 +1,7 @@
 import io
 import json
+import shutil
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -7,7 +9,7 @@ import numpy as np
 import pytest
 
 from spikeduel.data import auditing, preparing
-from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load
+from spikeduel.data.catalogue import absolute, is_at_hand, is_packed, load, prepare
 from spikeduel.data.folder import folder
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.data.shards import Member, shards
@@ -111,7 +113,8 @@ def test_json_says_the_class_and_other_endings_are_left(tmp_path: Path) -> None:
         ({"a.png": noisy_png(0), "a.json": "{}"}, "a.json"),
         ({"a.png": noisy_png(0), "a.json": "{"}, "a.json"),
         ({"a.png": noisy_png(0), "a.cls": ""}, "a.cls"),
-        ({"a.cls": "1"}, "no"),
+        ({"a.cls": "1"}, r"x\.tar"),
+        ({}, r"x\.tar"),
     ],
 )
 def test_what_is_missing_is_named(tmp_path: Path, content: dict[str, bytes | str], told: str) -> None:
@@ -126,6 +129,81 @@ def test_shards_that_are_compressed_cut_off_or_missing(place: Path) -> None:
         read(place)
     with pytest.raises(InputError, match=r"birds-004\.tar"):
         read(place / "birds-{000..004}.tar")
+
+
+def test_a_shard_without_samples_among_others_is_named(place: Path) -> None:
+    write_shard(place / "birds-003.tar", {})
+    with pytest.raises(InputError, match=r"birds-003\.tar"):
+        read(place)
+
+
+@pytest.mark.parametrize("name", ["birds-003.tar.gz", "birds-003.TGZ"])
+def test_a_compressed_shard_beside_others_is_named(place: Path, name: str) -> None:
+    write_shard(place / name, samples(24, 4), "w:gz")
+    with pytest.raises(InputError, match=f"{name}.*gunzip"):
+        prepare(str(place))
+
+
+def test_compressed_shards_alone_are_named(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a" / "train" / "0.tar", samples(0, 4))
+    for path in ("a/test/0.tar.gz", "b/train/0.tar.gz", "b/test/0.tar.gz", "c/0.tgz"):
+        write_shard(tmp_path / path, samples(4, 2), "w:gz")
+    for name in ("a", "b", "c", "c/0.tgz", "c/*.tgz"):
+        with pytest.raises(InputError, match=r"0\.t.*gunzip"):
+            prepare(str(tmp_path / name))
+
+
+def test_a_compressed_archive_beside_listed_pictures_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "birds"
+    write_shard(place / "backup.tar.gz", samples(4, 2), "w:gz")
+    for k in range(4):
+        (place / f"{k}.png").write_bytes(noisy_png(k))
+    (place / "labels.csv").write_text("file,label\n" + "".join(f"{k}.png,{k % 2}\n" for k in range(4)))
+    assert len(prepare(str(place)).labels) == 4
+
+
+def test_a_shard_that_is_cut_off_anywhere_is_no_shorter_shard(tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    write_shard(path, samples(0, 3) | {f"{'long' * 40}.png": noisy_png(3), f"{'long' * 40}.cls": "0"})
+    whole = path.read_bytes()
+    with tarfile.open(path) as opened:
+        opened.getmembers()
+        end = opened.offset
+    between = np.random.default_rng(0).integers(0, end + 512, 50).tolist()
+    for size in [*range(0, end + 512, 512), end + 511, *between]:
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputError, match=r"x\.tar: cannot be read as a tar file"):
+            read(path)
+    # One block of zeros is an end.
+    path.write_bytes(whole[: end + 512])
+    assert len(shards(DataOptions(data_dir=str(path))).labels) == 4
+
+
+def test_a_shard_whose_second_header_is_damaged_is_no_shorter_shard(tmp_path: Path) -> None:
+    write_shard(tmp_path / "x.tar", samples(0, 3))
+    with (tmp_path / "x.tar").open("r+b") as file:
+        file.seek(2 * 512)
+        file.write(b"not a name")
+    with pytest.raises(InputError, match=r"x\.tar: cannot be read as a tar file .*1,024"):
+        read(tmp_path / "x.tar")
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("blocks", [1, 20, 64])
+def test_what_the_system_packs_is_whole(tmp_path: Path, blocks: int) -> None:
+    for name, data in samples(0, 4).items():
+        (tmp_path / name).write_bytes(data.encode() if isinstance(data, str) else data)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    subprocess.run(["tar", "-c", "-b", str(blocks), "-f", "x.tar", *names], cwd=tmp_path, check=True)
+    assert len(shards(DataOptions(data_dir=str(tmp_path / "x.tar"))).labels) == 4
+
+
+def test_what_the_library_packs_is_whole(tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.ShardWriter(str(tmp_path / "%02d.tar"), maxcount=3, verbose=0) as writer:
+        for k in range(5):
+            writer.write({"__key__": str(k), "png": noisy_png(k), "cls": str(k % 2).encode()})
+    assert len(shards(DataOptions(data_dir=str(tmp_path))).labels) == 5
 
 
 def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(place: Path) -> None:
@@ -164,4 +242,5 @@ def test_prepared_grouped_split_and_audited_like_a_folder(place: Path) -> None:
 
 def test_a_folder_of_pictures_beside_an_archive_stays_a_folder(image_folder: Path) -> None:
     write_shard(image_folder / "backup.tar", samples(0, 2))
+    write_shard(image_folder / "backup.tar.gz", samples(0, 2), "w:gz")
     assert not is_packed(str(image_folder))

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from spikeduel.data.layout import walk
 from spikeduel.data.workers import Track
@@ -15,6 +15,22 @@ from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
 ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
+
+
+class Whole(tarfile.TarInfo):
+    """Reads the headers of a tar. One that is cut off or damaged between two files is refused: by itself tarfile ends
+    there, as if no more files came.
+    """
+
+    @classmethod
+    def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
+        """The next header. Raises `tarfile.ReadError` where there is neither one nor the zeros that end a tar."""
+        try:
+            return super().fromtarfile(opened)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"cut off or damaged at byte {opened.offset:,}: {error}") from None
 
 
 class Found(NamedTuple):
@@ -84,7 +100,7 @@ def _in_zip(file: Path | zipfile.Path, unpacked: Path, stack: ExitStack) -> dict
 def _unpacked(archive: Found, folder: Path, track: Track) -> dict[str, Path | zipfile.Path]:
     """The members of a tar, unpacked into `folder` under numbers: what they are called cannot lead out of it."""
     members: dict[str, Path | zipfile.Path] = {}
-    with tarfile.open(str(archive.file)) as opened:
+    with tarfile.open(str(archive.file), tarinfo=Whole) as opened:
         for member in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):
             if member.isfile() and (packed := opened.extractfile(member)) is not None:
                 target = folder / f"{len(members)}{PurePosixPath(member.name).suffix}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _NAME = re.compile(r"(?P<path>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<label>[^#]+))?")
+SECONDS = 10
+"""So long the hub is waited for before the set is looked for in the library's cache."""
 HOW = (
     "hf:owner/name, hf:owner/name:config where a set has several, or hf:owner/name#column to say which column is the "
     "class"
@@ -84,7 +86,7 @@ def hub(options: DataOptions) -> RawDataset:
     """
     place = f"{HUB}{options.data_dir}"
     if (asked := _NAME.fullmatch(str(options.data_dir))) is None:
-        raise InputError(f"{place}: write it as {HOW}.")
+        raise InputError(f"data set '{place}': write it as {HOW}.")
     splits, column, classes, notes = _splits(place, asked["path"], asked["config"], asked["label"])
     lengths = [len(split.table) for split in splits]
     of, rows = np.repeat(np.arange(len(splits)), lengths), np.concatenate([np.arange(length) for length in lengths])
@@ -148,12 +150,40 @@ def _loaded(place: str, path: str, config: str | None) -> "dict[str, Dataset]":
         import datasets
     except ImportError:
         raise MissingExtra("datasets", "hf") from None
+    before = datasets.config.HF_HUB_OFFLINE
+    # Offline the library looks in its cache at once; else it asks six times, in half a minute, and tells of each.
+    datasets.config.HF_HUB_OFFLINE = before or not (files.is_folder(path) or _is_answered(path))
     try:
         return {str(name): table for name, table in datasets.load_dataset(path, config).items()}
+    except ConnectionError:
+        where = "HF_HUB_OFFLINE is set" if before else f"{datasets.config.HF_ENDPOINT} cannot be reached"
+        remedy = "Unset it" if before else "Try again with a network"
+        raise InputError(
+            f"{place}: {where}, and the set is not in the library's cache ({datasets.config.HF_DATASETS_CACHE}). "
+            f"{remedy}, or say with HF_HOME where the set lies."
+        ) from None
     # The library raises whatever network, hub and files make it stumble on.
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(f"{place}: cannot be loaded ({reason}). Write it as {HOW}.") from None
+    finally:
+        datasets.config.HF_HUB_OFFLINE = before
+
+
+def _is_answered(path: str) -> bool:
+    """Whether the hub answers, be it that it has no such set."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import HfHubHTTPError
+
+    try:
+        HfApi().dataset_info(path, timeout=SECONDS)
+    # No such set, or not for everybody; or no such name.
+    except (HfHubHTTPError, ValueError):
+        return True
+    # The library's clients for HTTP, which changed, each raise errors of their own.
+    except Exception:
+        return False
+    return True
 
 
 def _columns(place: str, table: "Dataset", label: str | None) -> tuple[str, str]:

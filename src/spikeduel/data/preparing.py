@@ -67,8 +67,8 @@ def made(sources: Sequence[Source], keys: np.ndarray, options: DataOptions) -> M
     with _workplace(options) as place, files.writing_to(place):
         look = _looked(place, sources, keys, options)
         journal = _journal(place, keys, look.preprocessing)
-        if before := int((journal["state"] > _NOT_MADE).sum()):
-            options.say(f"{before:,} of {len(sources):,} images were made before an interruption; going on")
+        if before := int(_is_made(journal).sum()):
+            options.say(f"{before:,} of {len(sources):,} images are there from before; going on")
         _make(place, sources, journal, look, options)
         content, is_grey = np.array(journal["content"]), bool((journal["state"] == _GREY).all())
         preprocessing = look.preprocessing
@@ -237,9 +237,14 @@ def _journal(place: Path, keys: np.ndarray, preprocessing: Preprocessing) -> np.
     return np.load(journal, mmap_mode="r+")
 
 
+def _is_made(journal: np.ndarray) -> np.ndarray:
+    """bool `[N]`"""
+    return (journal["state"] == _COLOUR) | (journal["state"] == _GREY)
+
+
 def _taken_over(before: np.ndarray, images: np.ndarray, journal: np.ndarray, new_images: np.ndarray) -> None:
     """Copies the images that were made of sources that are the same still: files were added, removed or mended."""
-    usable = np.flatnonzero((before["state"] == _COLOUR) | (before["state"] == _GREY))
+    usable = np.flatnonzero(_is_made(before))
     _, places, rows = np.intersect1d(before["key"][usable], journal["key"], return_indices=True)
     order = np.argsort(rows)
     old, rows = usable[places[order]], rows[order]
@@ -250,7 +255,7 @@ def _taken_over(before: np.ndarray, images: np.ndarray, journal: np.ndarray, new
 
 def _make(place: Path, sources: Sequence[Source], journal: np.memmap, look: _Look, options: DataOptions) -> None:
     """Makes the images that the journal does not have. Raises `UnreadableFiles`."""
-    todo = np.flatnonzero((journal["state"] == _NOT_MADE) | (journal["state"] == _UNREADABLE))
+    todo = np.flatnonzero(~_is_made(journal))
     images: np.memmap = np.load(place / "images.npy", mmap_mode="r+")
     reasons: dict[int, str] = {}
     pending: list[_Found] = []

@@ -4,6 +4,7 @@ They are read in place, by where each picture lies in its tar: so an interrupted
 shard, and processes take pictures from all of them. The webdataset library reads shards from begin to end.
 """
 
+import itertools
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spikeduel.data.archives import Whole
 from spikeduel.data.layout import SIDES
 from spikeduel.data.pictures import endings
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
@@ -29,6 +31,8 @@ LABELS = ("cls", "cls.txt", "label", "json")
 FIELDS = ("label", "cls", "class", "class_name", "category")
 """Where a sample's JSON says its class."""
 MOST_LABEL_BYTES = 1 << 20
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Endings of tar files; all but the first are of compressed ones, which are refused."""
 _BRACES, _RANGE = re.compile(r"\{([^{}]*)\}"), re.compile(r"(\d+)\.\.(\d+)")
 
 
@@ -60,29 +64,50 @@ class _Sample:
 
 
 def is_sharded(name: str) -> bool:
-    """Whether `name` is a tar file, a pattern of several (`shards-{000..099}.tar`, `*.tar`), or a folder of them."""
-    if name.lower().endswith(".tar"):
+    """Whether `name` is a tar file, a pattern of several (`shards-{000..099}.tar`, `*.tar`), or a folder of them:
+    compressed ones, too, which are refused with a remedy later.
+    """
+    if name.lower().endswith(TARS):
         return "{" in name or "*" in name or files.is_file(name)
     return files.is_folder(name) and bool(_in_folder(files.located(name)))
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    """The tar files in a folder that holds no other folders, or has them in train/, val/ and test/."""
-    try:
-        with os.scandir(folder) as entries:
-            visible = sorted(each.name for each in entries if not each.name.startswith("."))
-    except OSError:
-        return []
-    found = [folder / name for name in visible if name.lower().endswith(".tar")]
-    below = [folder / name for name in visible if files.is_folder(folder / name)]
+    """The tar files in a folder that holds no other folders, or has them in train/, val/ and test/.
+
+    Compressed ones alone are taken for shards only where there is nothing else to read.
+    """
+    visible = _visible(folder)
+    below = [path for path in visible if files.is_folder(path)]
     if any(path.name.lower() not in SIDES for path in below):
         return []
-    for path in below:
-        inside = sorted(each for each in path.glob("*.tar") if not each.name.startswith("."))
-        if not inside:
+    inside = [_visible(path) for path in below]
+    if not all(any(map(_is_tar, paths)) for paths in inside):
+        return []
+    within = list(itertools.chain(*inside))
+    found = [path for path in visible + within if _is_tar(path)]
+    if all(map(_is_compressed, found)):
+        readable = {*endings(), ".csv"}
+        if any(path.suffix.lower() in readable for path in visible + within) or any(map(files.is_folder, within)):
             return []
-        found += inside
     return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, less what is hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            return [folder / name for name in sorted(each.name for each in entries if not each.name.startswith("."))]
+    except OSError:
+        return []
+
+
+def _is_tar(path: Path) -> bool:
+    return path.name.lower().endswith(TARS)
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.suffix.lower() != ".tar"
 
 
 def shards(options: DataOptions) -> RawDataset:
@@ -91,6 +116,11 @@ def shards(options: DataOptions) -> RawDataset:
     """
     place = options.data_dir or "."
     home, paths = _located(place)
+    if packed := [path for path in paths if _is_compressed(path)]:
+        raise InputError(
+            f"{packed[0]}: is compressed, and shards are read in place. Unpack it (as with gunzip), or take it out of "
+            "the folder."
+        )
     samples = list(_samples(home, paths, options.track))
     samples = [each for each in samples if str(each.picture) not in options.skip]
     if not samples:
@@ -152,6 +182,7 @@ def _expanded(pattern: str) -> Iterator[str]:
 def _samples(home: Path, paths: Sequence[Path], track: Track) -> Iterator[_Sample]:
     for path in track(paths, "looking into shards", len(paths)):
         side = _side(path.relative_to(home))
+        num_samples = 0
         for key, members in _grouped(path):
             picture = next((members[each] for each in members if f".{each.rpartition('.')[2]}" in endings()), None)
             if picture is None:
@@ -162,7 +193,10 @@ def _samples(home: Path, paths: Sequence[Path], track: Track) -> Iterator[_Sampl
                     f"{path}/{key}: has {listed(sorted(members))}, and nothing that says its class: a file {key}.cls, "
                     f"or {key}.json with one of the fields {', '.join(FIELDS)}."
                 )
+            num_samples += 1
             yield _Sample(picture, _label(label), side)
+        if not num_samples:
+            raise InputError(f"{path}: holds no picture that can be read here. Make it anew, or take it out.")
 
 
 def _side(path: Path) -> int:
@@ -175,7 +209,7 @@ def _grouped(path: Path) -> Iterator[tuple[str, dict[str, Member]]]:
     """The samples of a shard: a name, and the file of each ending. Raises `InputError`."""
     key, members = None, {}
     try:
-        with tarfile.open(path, "r:") as opened:
+        with tarfile.open(path, "r:", tarinfo=Whole) as opened:
             for member in opened:
                 # The tar keeps all that it has seen.
                 opened.members = []  # type: ignore[attr-defined]
