@@ -188,6 +188,15 @@ def test_a_shard_whose_second_header_is_damaged_is_no_shorter_shard(tmp_path: Pa
         read(tmp_path / "x.tar")
 
 
+def test_shards_that_were_joined_are_no_single_shard(tmp_path: Path) -> None:
+    for n in range(2):
+        write_shard(tmp_path / f"{n}.tar", samples(2 * n, 2 * n + 2))
+    joined = tmp_path / "x.tar"
+    joined.write_bytes(b"".join((tmp_path / f"{n}.tar").read_bytes() for n in range(2)))
+    with pytest.raises(InputError, match=r"x\.tar: cannot be read as a tar file .*joined"):
+        read(joined)
+
+
 @pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
 @pytest.mark.parametrize("blocks", [1, 20, 64])
 def test_what_the_system_packs_is_whole(tmp_path: Path, blocks: int) -> None:

@@ -18,16 +18,21 @@ ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 
 
 class Whole(tarfile.TarInfo):
-    """Reads the headers of a tar. One that is cut off or damaged between two files is refused: by itself tarfile ends
-    there, as if no more files came.
+    """Reads the headers of a tar. One that is cut off or damaged between two files is refused, and so is one that
+    another follows in the same file: by itself tarfile ends there, as if no more files came.
     """
 
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
-        """The next header. Raises `tarfile.ReadError` where there is neither one nor the zeros that end a tar."""
+        """The next header. Raises `tarfile.ReadError` where there is neither one nor the zeros that end a tar, or where
+        something follows these.
+        """
         try:
             return super().fromtarfile(opened)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            rest = iter(lambda: opened.fileobj.read(1 << 16), b"")
+            if any(part.strip(b"\0") for part in rest):
+                raise tarfile.ReadError("another one follows its end; keep joined tars in files of their own") from None
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(f"cut off or damaged at byte {opened.offset:,}: {error}") from None
