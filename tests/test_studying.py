@@ -131,6 +131,19 @@ def test_names_are_checked_before_any_data_are_looked_at(tmp_path):
     assert told.lines == []
 
 
+def test_all_data_are_looked_at_before_anything_is_tuned(tmp_path):
+    (tmp_path / "broken" / "a").mkdir(parents=True)
+    (tmp_path / "broken" / "a" / "1.png").write_bytes(b"no picture")
+    path, told = tmp_path / "study.toml", Telling()
+    path.write_text(
+        '[grid]\ndataset = ["digits", "broken"]\n[settings]\nepochs = 1\nlimit = 100\nrecipe = "baseline"\n'
+        "[tuning]\ntrials = 1\n"
+    )
+    with pytest.raises(InputError, match="broken"):
+        studying.study(read_study(path), tmp_path / "out", tmp_path / "store", told)
+    assert told.trained == 0
+
+
 def test_one_data_set_under_two_names_is_refused(tmp_path):
     for name in ("one", "two"):
         for label in "ab":

@@ -87,6 +87,8 @@ def compare(
     lacking = announcing.lacking(begun.trials, store)
     times = announcing.times(lacking, begun.fitted.budget, begun.prepared, store, progress)
     expected = announcing.expect(begun.trials, begun.fitted.budget, times, store, progress, workers.at_once)
+    if workers.at_once > 1:
+        begun.prepared.let_go()  # others train
     with progress.trials(expected, workers.at_once):
         records = workers.run(begun.jobs(progress), store)
     comparison = conclude(begun, records, store, progress, tuned, workers)

@@ -29,6 +29,8 @@ from spikeduel.trials.tuning import Tuning, read_ranges
 FILE = "study.json"
 DUELS = "duels"
 """The folder of the duels' runs, in that of the study."""
+MOST_LETTERS = 60
+"""Of a folder's name."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Part:
 
 def read_study(path: Path | str) -> Study:
     """The study in a TOML file; see docs/studies.md. Reading runs nothing. Raises `InputError`."""
-    return studies.read(Path(path), catalogue.is_recorded)
+    return studies.read(Path(path), catalogue.is_recorded, catalogue.DATASETS.__contains__)
 
 
 def study(
@@ -69,7 +71,7 @@ def study(
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
     require_writable(folder)
     parts = begun(planned, folder, store, progress, workers, strict, loggers)
-    found = survey(planned, parts, store, progress, workers)
+    found = survey(replace(planned, tuning=None), parts, store, progress, workers)  # it has been tuned
     for part in parts:
         part.progress.begins(part.begun.folder)
     jobs = [job for part in parts for job in part.begun.jobs(part.progress)]
@@ -121,9 +123,10 @@ def begun(
     strict: bool = False,
     loggers: Collection[str] = (),
 ) -> list[Part]:
-    """Every duel of a study, begun, its run to be written below `out`; tuned first by `workers`, where the study asks
-    for that. Duels on the same images share them. Raises `InputError` naming the duel: what takes no time is checked
-    first.
+    """Every duel of a study, begun, its run to be written below `out`. Duels on the same images share them.
+
+    What takes no time is checked first, then all data are looked at, and then each duel is tuned by `workers`, where
+    the study asks for that. Raises `InputError`, and `AuditFailed` with `strict`, naming the duel.
     """
     for duel in planned.duels:
         with naming(planned.label(duel)):
@@ -131,28 +134,35 @@ def begun(
             catalogue.resolve(duel.experiment.dataset)
     known: dict[str, Prepared] = {}
     called: dict[str, str] = {}
-    ranges, once = planned.tuning and planned.tuning.ranges, Once(progress)
+    heard: dict[str, Once] = {}
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
-        label, experiment, tuned = planned.label(duel), duel.experiment, None
-        told = Logged(Labelled(progress, label), loggers)
+        label, dataset = planned.label(duel), planned.dataset_of(duel)
         # The same whatever other duels there are.
-        folder = out / DUELS / f"{_slug(label)}-{typed.digest(typed.plain(experiment))[:8]}"
+        folder = out / DUELS / f"{_slug(label)}-{typed.digest(typed.plain(duel.experiment))[:8]}"
         with naming(label):
-            if planned.tuning is not None:
-                drawn = read_ranges(Path(ranges)) if ranges else None
-                tuned = tune(experiment, planned.tuning.trials, drawn, store, told, workers)
-                experiment = tuned.experiment
-            its = begin(experiment, folder, store, once, strict)
-        dataset = planned.dataset_of(duel)
+            told = heard.setdefault(dataset, Once(Labelled(progress, dataset)))
+            its = begin(duel.experiment, folder, store, told, strict)
         if (other := called.setdefault(its.prepared.fingerprint, dataset)) != dataset:
             raise InputError(
                 f"{other} and {dataset} are the same images: one data set. Take one out of [grid] dataset."
             )
         same = typed.digest([its.prepared.fingerprint, its.prepared.preprocessing.described()])
-        shared = known.setdefault(same, its.prepared)
-        parts.append(Part(label, duel, replace(its, prepared=shared), tuned, told))
-    return parts
+        its = replace(its, prepared=known.setdefault(same, its.prepared))
+        parts.append(Part(label, duel, its, None, Logged(Labelled(progress, label), loggers)))
+    if planned.tuning is None:
+        return parts
+    tuned = progress.track(parts, "tuning", len(parts))
+    return [_tuned(part, planned.tuning, store, workers, strict) for part in tuned]
+
+
+def _tuned(part: Part, tuning: studies.Tuned, store: Store, workers: Workers, strict: bool) -> Part:
+    """`part` as its duel is with what tuning found."""
+    with naming(part.label):
+        drawn = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
+        found = tune(part.planned.experiment, tuning.trials, drawn, store, part.progress, workers)
+        its = begin(found.experiment, part.begun.folder, store, Progress(), strict)
+    return replace(part, begun=replace(its, prepared=part.begun.prepared), tuned=found)
 
 
 def survey(planned: Study, parts: Sequence[Part], store: Store, progress: Progress, workers: Workers) -> Survey:
@@ -168,6 +178,7 @@ def survey(planned: Study, parts: Sequence[Part], store: Store, progress: Progre
         timed |= {shapes[each.contender]: each.epoch_seconds for each in times}
         named = part.label, planned.dataset_of(part.planned)
         duels.append(forecast.surveyed(*named, begun.trials, times, begun.prepared, begun.splits, store))
+        begun.prepared.let_go()
     tuned = planned.tuning.trials * sum(len(part.begun.asked.contenders) for part in parts) if planned.tuning else 0
     return Survey(name=planned.name, duels=duels, at_once=workers.at_once, tuning_trials=tuned)
 
@@ -183,10 +194,11 @@ def _shape(trial: Trial) -> str:
 def require_writable(folder: Path) -> None:
     """Raises `InputError` unless a study can be written there, or it holds one."""
     files.require_writable(folder)
-    others = {path.name for path in folder.iterdir()} - {DUELS, runs.LOCK} if folder.is_dir() else set()
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    others = {name for name in names - {DUELS, runs.LOCK} if not name.startswith(".")}
     if others and FILE not in others:
         raise InputError(f"{folder}: holds other things than a study. Choose a new folder, or one that a study made.")
 
 
 def _slug(name: str) -> str:
-    return re.sub("[^A-Za-z0-9.]+", "-", name).strip("-") or "study"
+    return re.sub(r"[^\w.]+", "-", name)[:MOST_LETTERS].strip("-") or "study"

@@ -79,6 +79,14 @@ def test_folders_beside_the_file_are_found_from_everywhere(read, tmp_path, monke
     assert duel.experiment.dataset == str(tmp_path / "photos")
 
 
+def test_a_folder_beside_the_file_hides_no_set_of_its_name(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('[grid]\ndataset = ["digits"]\n')
+    (tmp_path / "digits").mkdir()
+    (duel,) = studies.read(path, is_known=lambda dataset: dataset == "digits").duels
+    assert duel.experiment.dataset == "digits"
+
+
 def test_recordings_get_their_recipe(read):
     (duel,) = read('[grid]\ndataset = ["gestures"]\n', is_recorded=lambda dataset: dataset == "gestures").duels
     assert duel.experiment.recipe == "events"
@@ -95,6 +103,8 @@ WRONG = {
     "a value that is none": ("[grid]\nnum_steps = [0]\n", "[grid]: num_steps must be"),
     "a data set that is none": ("[grid]\ndataset = [3]\n", "[grid]: dataset must be"),
     "contenders that are none": ("[grid]\nencoding = ['rate']\n[settings]\ncontenders = 3\n", "[settings]: contenders"),
+    "what is measured of a trial": ("[grid]\nrobustness = [true, false]\n", "[grid] robustness"),
+    "two places of one set": ("[grid]\ndata_dir = ['a', 'b']\n[settings]\ndataset = 'mnist'\n", "mnist has several"),
     "an exclusion of what is no setting": (f"{GRID}[[exclude]]\ngrid = []\n", "grid"),
     "no duel": ("[grid]\nencoding = ['rate']\n[[exclude]]\nencoding = 'rate'\n", "no duel is left"),
     "an idle exclusion": (f"{GRID}[[exclude]]\nencoding = 'latency'\n", "encoding = latency"),

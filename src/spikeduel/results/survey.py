@@ -32,6 +32,7 @@ class DuelSurvey(Frozen):
 
     They are two, at best and at worst, by what `source` says of how much accuracy varies over seeds; None where no
     lead would be found. `spreads`, at best and at worst, are standard deviations of the difference that is measured.
+    `controls`: as many networks more may be trained for controls.
     """
 
     label: str
@@ -42,6 +43,7 @@ class DuelSurvey(Frozen):
     source: Source
     leads: tuple[Share, Share] | None
     spreads: tuple[Amount, Amount]
+    controls: Count = 0
 
 
 class Survey(Frozen):
@@ -101,8 +103,10 @@ class Survey(Frozen):
     @property
     def leads(self) -> tuple[float, float] | None:
         """The smallest typical leads over all data sets that are found in 80 % of cases, at best and at worst, if leads
-        vary over them by `VARIES`; None where none would be found.
+        vary over them by `VARIES`; None where none would be found, and of a single variant.
         """
+        if not self.pairs:
+            return None
         spreads = np.hypot([*{duel.dataset: duel.spreads for duel in self.duels}.values()], VARIES)
         best, worst = (signed_rank.smallest_lead(each, self.pairs) for each in spreads.T)
         return None if best is None or worst is None else (best, worst)

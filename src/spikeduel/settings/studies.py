@@ -16,6 +16,8 @@ from spikeduel.system.errors import InputError, naming, unknown
 
 CONTENDER = "contender"
 """In an exclusion: leaves out one contender, not the whole duel."""
+OF_ALL = ("robustness", "optimism")
+"""Settings that decide what is measured of a trial, which duels may share."""
 _KNOWN = {each.name: each.type for each in fields(Experiment)}
 
 
@@ -72,11 +74,15 @@ class Study:
         return tuple(dict.fromkeys(name for duel in self.duels for name in duel.experiment.own_code))
 
 
-def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False) -> Study:
+def read(
+    path: Path,
+    is_recorded: Callable[[str], bool] = lambda dataset: False,
+    is_known: Callable[[str], bool] = lambda dataset: False,
+) -> Study:
     """The study in a TOML file; `is_recorded` says of which data sets a recipe for recordings is the default.
 
-    Folders are looked for beside the file, then in the current folder. Raises `InputError` naming the file and what in
-    it is wrong. Reading runs nothing.
+    Folders are looked for beside the file, then in the current folder, but for data sets that have a name of their own
+    (`is_known`). Raises `InputError` naming the file and what in it is wrong. Reading runs nothing.
     """
     path = Path(path)
     content = typed.read_toml(path, StudyFile)
@@ -91,18 +97,23 @@ def read(path: Path, is_recorded: Callable[[str], bool] = lambda dataset: False)
                 raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
             if not values:
                 raise InputError(f"[grid] {name}: is empty. Name its values.")
+            if name in OF_ALL:
+                raise InputError(f"[grid] {name}: trials are measured alike in all duels. Set it in [settings].")
             if len({typed.digest(each) for each in values}) < len(values):
                 raise InputError(f"[grid] {name}: names a value twice.")
         used = [False] * len(content.exclude)
         duels = []
         for combination in itertools.product(*content.grid.values()):
             chosen = dict(zip(content.grid, combination, strict=True))
-            if (duel := _duel(chosen, content, path.parent, is_recorded, used)) is not None:
+            if duel := _duel(chosen, _located(content, chosen, path.parent, is_known), content, is_recorded, used):
                 duels.append(duel)
         if idle := [each for each, is_used in zip(content.exclude, used, strict=True) if not is_used]:
             raise InputError(f"[[exclude]] {_said(idle[0])}: no duel is like that. Check its names and values.")
         if not duels:
             raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+        for name in {each.experiment.dataset for each in duels}:
+            if len({each.experiment.data_dir for each in duels if each.experiment.dataset == name}) > 1:
+                raise InputError(f"[grid] data_dir: {name} has several. A study tells data sets apart by their names.")
         tuning = content.tuning
         if tuning is not None and tuning.ranges is not None and (path.parent / tuning.ranges).exists():
             tuning = structs.replace(tuning, ranges=str((path.parent / tuning.ranges).resolve()))
@@ -119,19 +130,26 @@ def _require(where: str, name: str, values: Sequence[Any]) -> None:
             checked(name, value, _KNOWN[name])
 
 
+def _located(
+    content: StudyFile, values: Mapping[str, Any], home: Path, is_known: Callable[[str], bool]
+) -> dict[str, Any]:
+    """The settings of the duel of these `values`. What lies beside the file means the same wherever one stands."""
+    settings = {**content.settings, **values}
+    for name in ("dataset", "data_dir", "group_by"):
+        text = settings.get(name)
+        if text is not None and (home / text).exists() and not (name == "dataset" and is_known(text)):
+            settings[name] = str((home / text).resolve())
+    return settings
+
+
 def _duel(
     values: dict[str, Any],
+    settings: Mapping[str, Any],
     content: StudyFile,
-    home: Path,
     is_recorded: Callable[[str], bool],
     used: list[bool],
 ) -> PlannedDuel | None:
     """The duel of these `values`, None where it is excluded; notes which exclusions were `used`."""
-    settings = {**content.settings, **values}
-    for name in ("dataset", "data_dir", "group_by"):
-        # Beside the file it means the same wherever one stands.
-        if isinstance(text := settings.get(name), str) and (home / text).exists():
-            settings[name] = str((home / text).resolve())
     with naming(_said(values)):
         experiment = asked(settings, is_recorded(settings.get("dataset", "")))
     without = []

@@ -56,11 +56,12 @@ class Interrupted(SpikeduelError):
 
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
-    """Puts `place` (a file, a setting) before the text of an `InputError` that is raised within."""
+    """Puts `place` (a file, a setting) before the text of an `InputError` or `AuditFailed` that is raised within."""
     try:
         yield
-    except InputError as error:
-        raise InputError(f"{place}: {error}") from None
+    except (InputError, AuditFailed) as error:
+        kind = AuditFailed if isinstance(error, AuditFailed) else InputError
+        raise kind(f"{place}: {error}") from None
 
 
 def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> InputError:

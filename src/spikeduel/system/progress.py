@@ -58,7 +58,7 @@ class Labelled(Progress):
 
     def say(self, text: str) -> None:
         """See `Progress.say`."""
-        self.inner.say(f"  {self.label}: {text.strip()}")
+        self.inner.say(f"  {self.label}: {text.strip().removeprefix(f'{self.label}: ')}")
 
     def detail(self, text: str) -> None:
         """See `Progress.detail`."""

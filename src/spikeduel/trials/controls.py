@@ -231,6 +231,13 @@ def run(
     return [found.get(each.key) for each in trials]
 
 
+def num_trained(trial: Trial, prepared: Prepared) -> int:
+    """How many networks are trained for the controls of a trial as planned, if its experiment has controls."""
+    if not trial.experiment.controls or not (isinstance(prepared.images, Recordings) or trial.card.num_steps):
+        return 0
+    return sum(control.train is not None for control in of(prepared).values())
+
+
 def _say_what_is_trained_twice(trials: Sequence[Trial], store: Store, progress: Progress) -> None:
     """Says of which contenders a ReLU twin is the likeness: their code differs, so that only training shows it.
 

@@ -21,7 +21,7 @@ from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import fitting, planning
+from spikeduel.trials import controls, fitting, planning
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.runs import Finished, located, pooled, tested
 from spikeduel.trials.store import Store, TrialRecord
@@ -131,6 +131,7 @@ def surveyed(
         source=source,
         leads=(min(found), max(found)) if len(found) == len(leads) else None,
         spreads=(min(spreads), max(spreads)),
+        controls=sum(controls.num_trained(each, prepared) for each in trials),
     )
 
 

@@ -1,5 +1,7 @@
 """What is said of a study before it is trained."""
 
+from msgspec import structs
+
 from spikeduel.results.survey import DuelSurvey, Survey, TrialSurvey
 from spikeduel.results.words import survey as words
 
@@ -46,6 +48,17 @@ def test_it_says_what_cannot_be_shown():
     assert words.rows(found)[0]["finds leads from"] == "–"
     many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
     assert "data sets at least" not in " ".join(words.sentences(many))
+
+
+def test_a_single_variant_is_compared_with_nothing():
+    found = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x")) for n in range(6)])
+    assert (found.pairs, found.leads) == (0, None)
+    assert "data sets at least" not in " ".join(words.sentences(found))
+
+
+def test_networks_of_controls_are_not_forgotten():
+    found = Survey(name="s", at_once=1, duels=[structs.replace(duel("a", trial("x")), controls=3)])
+    assert "Controls may train 3 networks more" in " ".join(words.sentences(found))
 
 
 def test_variants_are_what_shares_no_trials():

@@ -44,6 +44,8 @@ def sentences(survey: Survey) -> list[str]:
         found.append("Duels share trials: these are counted once here, and in the row of each duel.")
     if survey.tuning_trials:
         found.append(f"Before them, {counted(survey.tuning_trials, 'trial')} of tuning; their time is not in these.")
+    if more := sum(duel.controls for duel in survey.duels):
+        found.append(f"Controls may train {counted(more, 'network')} more; their time is not in these.")
     if survey.seconds is None:
         found.append("How long that takes is not known: a training step of some contender failed.")
     elif missing:
@@ -53,15 +55,16 @@ def sentences(survey: Survey) -> list[str]:
         found.append(f"Models and answers take about {survey.bytes / 1e6:,.0f} MB in the store; reports come on top.")
     if any(duel.seeds < FEWEST_SEEDS for duel in survey.duels):
         found.append(f"A single duel finds no lead with fewer than {FEWEST_SEEDS} seeds.")
-    if survey.leads is None:
+    leads = survey.leads
+    if leads is None and survey.pairs:
         needed = signed_rank.fewest(survey.pairs)
         found.append(
             f"Nothing can be shown over all data sets: {counted(survey.pairs, 'pair')} of variants "
             f"{'takes' if survey.pairs == 1 else 'take'} {needed} data sets at least."
         )
-    else:
+    elif leads is not None:
         found.append(
-            f"Over all data sets, it finds a lead of {_points(survey.leads)}, if that varies over them by "
+            f"Over all data sets, it finds a lead of {_points(leads)}, if that varies over them by "
             f"{100 * VARIES:g} points."
         )
     assumed = sum(duel.source == "assumed" for duel in survey.duels)
