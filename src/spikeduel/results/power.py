@@ -164,16 +164,7 @@ def seeds_needed(luck: Luck, lead: float, comparisons: int = 1) -> int | None:
 
 def smallest_lead(luck: Luck, num_seeds: int, comparisons: int = 1) -> float | None:
     """The smallest lead that is found in 80 % of cases, to 0.01 points; None where none would be."""
-    low, high = 0.0, 1.0
-    if chance(luck, high, num_seeds, comparisons) < POWER:
-        return None
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        if chance(luck, middle, num_seeds, comparisons) >= POWER:
-            high = middle
-        else:
-            low = middle
-    return high
+    return uncertainty.smallest_found(lambda lead: chance(luck, lead, num_seeds, comparisons))
 
 
 def _half_width(a: np.ndarray, b: np.ndarray, freedom: int, tail: float, by_images: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from spikeduel.results.significance import Probability, smallest_p
-from spikeduel.results.uncertainty import ALPHA, POWER, sign_flips
+from spikeduel.results.uncertainty import ALPHA, POWER, sign_flips, smallest_found
 from spikeduel.system.typed import Frozen
 
 DRAWS = 10_000
@@ -90,15 +90,12 @@ def smallest_lead(spreads: np.ndarray, pairs: int = 1) -> float | None:
     if not outside:
         return None
     off = np.random.default_rng(0).standard_normal((DRAWS, len(spreads))) * spreads
-    low, high = 0.0, 1.0
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        ranks = np.abs(off + middle).argsort(1).argsort(1) + 1
-        if (((off + middle < 0) * ranks).sum(1) < outside).mean() >= POWER:
-            high = middle
-        else:
-            low = middle
-    return high
+
+    def chance(lead: float) -> float:
+        ranks = np.abs(off + lead).argsort(1).argsort(1) + 1
+        return float((((off + lead < 0) * ranks).sum(1) < outside).mean())
+
+    return smallest_found(chance)
 
 
 def posterior(differences: np.ndarray, margin: float) -> Posterior:
