@@ -5,12 +5,12 @@ such a sum's time goes to waking a process. Through memory nobody sleeps: proces
 are at the same place.
 """
 
+import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Any
 
@@ -86,18 +86,20 @@ class OthersLeft(RuntimeError):
 
 
 @contextmanager
-def shared_sums(rank: int, size: int, told: Callable[[Any], Any], patience: float) -> Iterator[SharedSums]:
+def shared_sums(
+    rank: int, size: int, told: Callable[[Any], Any], all_here: Callable[[], Any], patience: float
+) -> Iterator[SharedSums]:
     """Memory of `size` processes of this machine, of which this is number `rank`, as long as it is used. `told` gives
-    all of them what the first says.
+    all of them what the first says, `all_here` waits for all.
     """
-    with tempfile.TemporaryDirectory(prefix="spikeduel-") as own:
-        path = Path(told(str(Path(own, "sums")) if rank == 0 else None))
-        if rank == 0:
-            np.memmap(path, np.float64, "w+", shape=SharedSums.shape(size))
-        told(None)
-        memory = np.memmap(path, np.float64, "r+", shape=SharedSums.shape(size))
-        sums = SharedSums(np.asarray(memory), rank, patience)
-        try:
-            yield sums
-        finally:
-            sums.leave()
+    with NamedTemporaryFile(prefix="spikeduel-") if rank == 0 else nullcontext() as file:
+        if file is not None:
+            file.truncate(8 * math.prod(SharedSums.shape(size)))
+        memory = np.memmap(told(file and file.name), np.float64, "r+", shape=SharedSums.shape(size))
+        all_here()
+    # Who has the file open does not need its name: nothing stays, however a process ends.
+    sums = SharedSums(np.asarray(memory), rank, patience)
+    try:
+        yield sums
+    finally:
+        sums.leave()
