@@ -98,9 +98,10 @@ def are_gone(*ids):
         (0, signal.SIGKILL, 1, "process 1 of 2 was killed (SIGKILL)"),
         (0, signal.SIGINT, 130, "stopped. Finished epochs are saved"),
         (None, signal.SIGINT, 130, "stopped. Finished epochs are saved"),
+        (None, signal.SIGTERM, 143, "stopped. Finished epochs are saved"),
         (None, signal.SIGKILL, -9, ""),
     ],
-    ids=["a follower killed", "the first killed", "the first interrupted", "interrupted", "torchrun killed"],
+    ids=["a follower killed", "the first killed", "the first interrupted", "interrupted", "ended", "torchrun killed"],
 )
 def test_the_end_of_one_process_is_that_of_all(whom, number, code, said, tmp_path, monkeypatch):
     (temporary := tmp_path / "temporary").mkdir()

@@ -27,8 +27,9 @@ from torch import Tensor
 from torch import distributed as dist
 
 from spikeduel.system import hardware
-from spikeduel.system.errors import InputError, Interrupted, SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.shared_sums import OthersLeft, SharedSums, shared_sums
+from spikeduel.system.signals import Stopped
 
 T = TypeVar("T")
 Numbers = TypeVar("Numbers", np.ndarray, Tensor)
@@ -163,7 +164,7 @@ def are_started() -> bool:
 
 def launch(number: int, *command: str) -> int:
     """Runs Python with `command` in `number` processes, by torchrun, and returns the exit code of the first. Raises
-    `InputError`, and `ProcessLost`.
+    `InputError`, `ProcessLost`, and `Stopped`.
     """
     if number > (cores := len(hardware.cores())) and number > torch.cuda.device_count():
         raise InputError(f"--devices {number}: there are {cores} cores here, and each process needs one of its own.")
@@ -181,7 +182,9 @@ def launch(number: int, *command: str) -> int:
     try:
         elastic_launch(config, sys.executable)(*command)
     except SignalException as stopped:
-        return 128 + stopped.sigval.value
+        if stopped.sigval == signal.SIGTERM:
+            raise Stopped(signal.SIGTERM) from None
+        return Stopped(stopped.sigval).exit_code  # the first process has spoken
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
         if codes.get(0, 0) > 0:
@@ -226,7 +229,7 @@ def joined() -> Iterator[int]:
 def _exit_at_once() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(Interrupted.exit_code)
+    os._exit(Stopped().exit_code)
 
 
 def _dismiss() -> None:

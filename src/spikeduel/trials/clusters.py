@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data.handing import Apart
-from spikeduel.system import files, hardware
+from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials.jobs import Job
 from spikeduel.trials.packing import Packed
@@ -58,10 +58,11 @@ class Cluster(Pool):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray, quiet = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            if self.address == "local":
-                ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
-            else:
-                ray.init(self.address, **quiet)
+            with signals.kept():
+                if self.address == "local":
+                    ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
+                else:
+                    ray.init(self.address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise InputError(

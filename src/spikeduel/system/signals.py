@@ -1,0 +1,58 @@
+"""Signals that end the program: Ctrl-C (SIGINT), and SIGTERM, which Slurm, `docker stop` and `timeout` send."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Stopped(KeyboardInterrupt):
+    """The user pressed Ctrl-C, or SIGTERM asks this process to end; finished epochs are saved."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        """By the signal of this `number`."""
+        self.exit_code = 128 + number
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Within, both raise `Stopped`. A second Ctrl-C does not wait for what the first has to put away.
+
+    Processes that torchrun has started are ended by its SIGTERM at once, and only the first of them hears Ctrl-C: one
+    process speaks for all.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        # A second SIGTERM says nothing new: `timeout` sends one to the process, and one to its group.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if number == signal.SIGTERM else signal.SIG_DFL)
+        raise Stopped(number)
+
+    handlers: dict[int, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop}
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        handlers = {signal.SIGINT: stop if os.environ.get("RANK") == "0" else signal.SIG_DFL}
+    # Only the main thread may set handlers; and who had a signal ignored, as nohup does, wants it so.
+    usual: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: usual[number] for number in handlers if signal.getsignal(number) is usual[number]}
+    if threading.current_thread() is not threading.main_thread():
+        before.clear()
+    for number in before:
+        signal.signal(number, handlers[number])
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """After it SIGTERM is handled as before, whatever a library has set within."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)

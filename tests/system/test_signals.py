@@ -1,0 +1,50 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from spikeduel.system.signals import Stopped, heard, kept
+
+ENDED = """
+import os, signal, sys
+from spikeduel.system.signals import heard
+with heard():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_both_stop_a_command(number, code):
+    with pytest.raises(Stopped) as stopped, heard():
+        os.kill(os.getpid(), number)
+        signal.pause()
+    assert stopped.value.exit_code == code
+    assert signal.getsignal(number) is {130: signal.default_int_handler, 143: signal.SIG_DFL}[code]
+
+
+def test_a_second_sigterm_says_nothing_new():
+    with pytest.raises(Stopped), heard():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGTERM), (1, signal.SIGTERM), (1, signal.SIGINT)])
+def test_processes_of_torchrun_end_at_once(rank, number):
+    variables = {**os.environ, "TORCHELASTIC_RUN_ID": "1", "RANK": str(rank)}
+    command = [sys.executable, "-c", ENDED, str(int(number))]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-number, "")
+
+
+def test_a_library_keeps_no_handler():
+    with heard():
+        ours = signal.getsignal(signal.SIGTERM)
+        with kept():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        assert signal.getsignal(signal.SIGTERM) is ours
