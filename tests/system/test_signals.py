@@ -1,11 +1,13 @@
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
-from spikeduel.system.signals import Stopped, heard, kept
+from spikeduel.system.signals import Stopped, heard, hidden_from_children, kept
 
 ENDED = """
 import os, signal, sys
@@ -40,6 +42,19 @@ def test_processes_of_torchrun_end_at_once(rank, number):
     command = [sys.executable, "-c", ENDED, str(int(number))]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (-number, "")
+
+
+def test_what_is_started_hears_no_ctrl_c_while_it_loads():
+    context = multiprocessing.get_context("spawn")
+    with hidden_from_children():
+        child = context.Process(target=time.sleep, args=(1,), daemon=True)
+        child.start()
+    os.kill(child.pid, signal.SIGINT)
+    child.join()
+    assert child.exitcode == 0
+    # This process is not deaf, and hears what came in between.
+    with pytest.raises(KeyboardInterrupt), hidden_from_children():
+        os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_library_keeps_no_handler():
