@@ -7,6 +7,7 @@ memory, starts processes there, and shares arrays between those of a node.
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,7 @@ class Cluster(Pool):
                 else:
                     ray.init(self.address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = textwrap.shorten(str(error), 200, placeholder=" …")
             raise InputError(
                 f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, or "
                 "give --ray local."
