@@ -43,15 +43,14 @@ _SHARED = """Args:
         another option, names it too.
     assignments (--set key=value, Duel): Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable.
         See `spikeduel settings`.
-    own_code (--own-code module:attribute, Duel): Code that the file of --experiment names and that may be run;
-        repeatable.
+    own_code (--own-code module:attribute, Duel): Code that the given file, or run, names and that may be run; repeatable.
     out (--out DIR, Output): The run's folder: report.html, results.json, models/, figures/. (Default:
         runs/DATASET-RECIPE-…)
     store (--store DIR, Output): Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or
         runs/store)
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
     jobs (--jobs N, Machine): Train N trials at a time, each in a process with its own share of the cores. The same
-        number of --threads gives the same numbers, to the last bit.
+        number of --threads gives the same numbers, to the last bit. (Default: one after another, in this process)
     ray (--ray auto|ADDRESS|local, Machine): Train on a Ray cluster: auto finds the one that runs here, local starts one
         on this machine. Data go there, and trained models come back. Comes with: pip install 'spikeduel[cluster]'
     threads (--threads N, Machine): Threads that a trial computes with. (Default: all cores; with --jobs its share; with
