@@ -27,6 +27,16 @@ def test_both_stop_a_command(number, code):
     assert signal.getsignal(number) is {130: signal.default_int_handler, 143: signal.SIG_DFL}[code]
 
 
+def test_a_library_that_raises_its_own_does_not_hide_which_signal_it_was():
+    with pytest.raises(Stopped) as stopped, heard():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None
+    assert stopped.value.exit_code == 143
+
+
 def test_a_second_sigterm_says_nothing_new():
     with pytest.raises(Stopped), heard():
         try:

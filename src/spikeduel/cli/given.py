@@ -43,7 +43,8 @@ _SHARED = """Args:
         another option, names it too.
     assignments (--set key=value, Duel): Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable.
         See `spikeduel settings`.
-    own_code (--own-code module:attribute, Duel): Code that the given file, or run, names and that may be run; repeatable.
+    own_code (--own-code module:attribute, Duel): Code that the given file, or run, names and that may be run;
+        repeatable.
     out (--out DIR, Output): The run's folder: report.html, results.json, models/, figures/. (Default:
         runs/DATASET-RECIPE-…)
     store (--store DIR, Output): Where trained trials are kept and found again. (Default: $SPIKEDUEL_STORE, or
@@ -304,8 +305,7 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     except SpikeduelError as error:
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt as interruption:
-        stopped = interruption if isinstance(interruption, Stopped) else Stopped()
+    except Stopped as stopped:
         typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
         raise typer.Exit(stopped.exit_code) from None
 

@@ -19,16 +19,21 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def heard() -> Iterator[None]:
-    """Within, both raise `Stopped`. A second Ctrl-C does not wait for what the first has to put away.
+    """Within, both raise `Stopped`, and any `KeyboardInterrupt` becomes one. A second Ctrl-C does not wait for what the
+    first has to put away.
 
     Processes that torchrun has started are ended by its SIGTERM at once, and only the first of them hears Ctrl-C: one
     process speaks for all.
     """
 
+    last = int(signal.SIGINT)
+
     def stop(number: int, frame: Any) -> None:
+        nonlocal last
+        last = number
         # A second SIGTERM says nothing new: `timeout` sends one to the process, and one to its group.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if number == signal.SIGTERM else signal.SIG_DFL)
+        for each in before:
+            signal.signal(each, signal.SIG_IGN if each == number == signal.SIGTERM else signal.SIG_DFL)
         raise Stopped(number)
 
     handlers: dict[int, Any] = {signal.SIGINT: stop, signal.SIGTERM: stop}
@@ -43,6 +48,11 @@ def heard() -> Iterator[None]:
         signal.signal(number, handlers[number])
     try:
         yield
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        # Some libraries, such as Ray, raise their own in its place.
+        raise Stopped(last) from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
