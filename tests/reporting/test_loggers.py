@@ -239,6 +239,18 @@ def test_an_unknown_logger_is_refused():
         Logged(Progress(), ["tensorbord"])
 
 
+def test_a_long_error_is_cut_at_a_word(monkeypatch, tmp_path):
+    class Long(Logger):
+        def begins(self, folder):
+            raise OSError("retries exceeded " * 20)
+
+    monkeypatch.setitem(LOGGERS, "long", Long)
+    told = Telling()
+    Logged(told, ["long"]).begins(tmp_path)
+    reason = told.said[0].partition("OSError: ")[2].partition(")")[0]
+    assert set(reason.split()) == {"retries", "exceeded", "…"}
+
+
 def test_whoever_shows_progress_is_still_told():
     told = Telling()
     logged = Logged(told, ["csv"])

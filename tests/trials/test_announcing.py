@@ -18,6 +18,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import announcing, planning
 from spikeduel.trials.announcing import foreign_lines, of_contenders, of_data, of_training, of_tuning, seconds_of_trials
 from spikeduel.trials.store import Store
+from telling import Telling
 
 EXPERIMENT = baseline("pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4)
 PREPARED = Prepared(
@@ -133,6 +134,20 @@ def test_what_the_store_holds_takes_no_time(noon):
 def test_without_times_the_limit_is_said(noon):
     assert told(planned(), times=[], budget=None) == "2 trials to train, at most 100 epochs each."
     assert seconds_of_trials(planned(), [None, None], []) == {"vgg-lif, seed 0": None, "vgg-relu, seed 0": None}
+
+
+@pytest.mark.parametrize(
+    ("number", "times", "last"),
+    [
+        (2, TIMES, "That is one trial after another; 2 train at a time, so that it is done sooner."),
+        (2, [], "2 train at a time."),
+        (1, [], "1 trial to train, at most 100 epochs each."),
+    ],
+)
+def test_no_more_train_at_a_time_than_there_are(number, times, last, tmp_path):
+    told = Telling()
+    announcing.expect(planned()[:number], None, times, Store(tmp_path), told, at_once=4)
+    assert told.said[-1] == last
 
 
 def test_tuning_is_announced_as_so_many_trainings(noon, tmp_path):

@@ -98,11 +98,14 @@ def are_gone(*ids):
         (0, signal.SIGKILL, 1, "process 1 of 2 was killed (SIGKILL)"),
         (0, signal.SIGINT, 130, "stopped. Finished epochs are saved"),
         (None, signal.SIGINT, 130, "stopped. Finished epochs are saved"),
+        (None, signal.SIGTERM, 143, "stopped. Finished epochs are saved"),
         (None, signal.SIGKILL, -9, ""),
     ],
-    ids=["a follower killed", "the first killed", "the first interrupted", "interrupted", "torchrun killed"],
+    ids=["a follower killed", "the first killed", "the first interrupted", "interrupted", "ended", "torchrun killed"],
 )
-def test_the_end_of_one_process_is_that_of_all(whom, number, code, said):
+def test_the_end_of_one_process_is_that_of_all(whom, number, code, said, tmp_path, monkeypatch):
+    (temporary := tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     command = [*COMMAND, "--contender", "small-cnn", "--epochs", "100000", "--devices", "2", "--verbose"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -119,6 +122,7 @@ def test_the_end_of_one_process_is_that_of_all(whom, number, code, said):
     assert process.returncode == code
     assert said in errors
     assert are_gone(*started.values())
+    assert not list(temporary.iterdir())
 
 
 @needs_two_cores

@@ -115,8 +115,18 @@ def train(given: Given) -> None:
 def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = None, strict: bool = False) -> None:
     """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all data sets.
 
-    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to [[exclude]]; the
-    documentation shows one. Every name is checked and all data are looked at before anything is trained. What the
+    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to [[exclude]]. For example:
+
+    ```toml
+    name = "encodings"
+    [grid]
+    dataset = ["digits", "my_images/"]
+    encoding = ["direct", "rate"]
+    [settings]
+    contenders = ["vgg-lif", "vgg-relu"]
+    ```
+
+    Every name is checked and all data are looked at before anything is trained. What the
     store has is not trained again: the same command continues where it stopped. Writes a report above the duels, and
     one for each.
 

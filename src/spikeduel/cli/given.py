@@ -9,10 +9,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
@@ -30,7 +28,8 @@ from spikeduel.settings.reading import read_experiment, with_settings
 from spikeduel.settings.recipes import RECIPES, asked
 from spikeduel.settings.recipes import changed as with_changes
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError, Interrupted, SpikeduelError, visible
+from spikeduel.system.errors import InputError, SpikeduelError, visible
+from spikeduel.system.signals import Stopped, heard
 
 if TYPE_CHECKING:
     from spikeduel.networks.models import Model
@@ -44,7 +43,7 @@ _SHARED = """Args:
         another option, names it too.
     assignments (--set key=value, Duel): Any setting, such as learning_rate=1e-3 or reset_mechanism=zero; repeatable.
         See `spikeduel settings`.
-    own_code (--own-code module:attribute, Duel): Code that the file of --experiment names and that may be run;
+    own_code (--own-code module:attribute, Duel): Code that the given file, or run, names and that may be run;
         repeatable.
     out (--out DIR, Output): The run's folder: report.html, results.json, models/, figures/. (Default:
         runs/DATASET-RECIPE-…)
@@ -52,7 +51,7 @@ _SHARED = """Args:
         runs/store)
     as_json (--json, Output): Print one JSON document and nothing else on standard output.
     jobs (--jobs N, Machine): Train N trials at a time, each in a process with its own share of the cores. The same
-        number of --threads gives the same numbers, to the last bit.
+        number of --threads gives the same numbers, to the last bit. (Default: one after another, in this process)
     ray (--ray auto|ADDRESS|local, Machine): Train on a Ray cluster: auto finds the one that runs here, local starts one
         on this machine. Data go there, and trained models come back. Comes with: pip install 'spikeduel[cluster]'
     threads (--threads N, Machine): Threads that a trial computes with. (Default: all cores; with --jobs its share; with
@@ -212,6 +211,11 @@ def _joined(shared: Mapping[str, Any]) -> Iterator[None]:
     if "devices" not in shared or (shared["devices"] is None and "TORCHELASTIC_RUN_ID" not in os.environ):
         yield
         return
+    if shared["devices"] != 1 and (shared["jobs"] is not None or shared["ray"] is not None):
+        raise InputError(
+            "--devices, or torchrun, trains one network in several processes; --jobs and --ray train several "
+            "networks at a time. Give one of them."
+        )
     from spikeduel.trials.together import joined
 
     with joined(shared["devices"]):
@@ -293,36 +297,17 @@ def shown(value: Any) -> str:
 def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     """Errors meant for people become one line on standard error and an exit code.
 
-    `when_stopped` says after Ctrl-C what is kept. A second Ctrl-C does not wait for what the first has to put away.
+    `when_stopped` says after Ctrl-C, or SIGTERM, what is kept.
     """
     try:
-        with _stopped_at_once_by_a_second_ctrl_c():
+        with heard():
             yield
     except SpikeduelError as error:
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except Stopped as stopped:
         typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
-        raise typer.Exit(Interrupted.exit_code) from None
-
-
-@contextmanager
-def _stopped_at_once_by_a_second_ctrl_c() -> Iterator[None]:
-    # Only the main thread may set handlers; and who had Ctrl-C ignored, as nohup does, wants it so.
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+        raise typer.Exit(stopped.exit_code) from None
 
 
 def wrapped(text: str, bullet: str = "") -> str:

@@ -1,5 +1,6 @@
 """What loggers are told of a run, and when: curves as it trains; then settings, results and figures."""
 
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,7 @@ class Logged(Progress):
                 getattr(logger, event)(*given)
             except Exception as error:  # a full disk, a server that is away: whatever it is, training goes on
                 del self._told[name]
-                reason = visible(str(error).partition("\n")[0])[:160]
+                reason = textwrap.shorten(visible(str(error).partition("\n")[0]), 160, placeholder=" …")
                 self.say(
                     f"--logger {name} failed ({type(error).__name__}: {reason}). This run is logged there no further; "
                     "nothing else is lost. The same command logs all of it again, and trains nothing again."

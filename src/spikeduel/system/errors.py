@@ -48,12 +48,6 @@ class MissingExtra(InputError):
         super().__init__(f"{package} is not installed: pip install 'spikeduel[{extra}]'")
 
 
-class Interrupted(SpikeduelError):
-    """The user pressed Ctrl-C; finished epochs are saved."""
-
-    exit_code = 130
-
-
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
     """Puts `place` (a file, a setting) before the text of an `InputError` or `AuditFailed` that is raised within."""

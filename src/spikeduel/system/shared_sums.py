@@ -5,12 +5,12 @@ such a sum's time goes to waking a process. Through memory nobody sleeps: proces
 are at the same place.
 """
 
+import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
+from tempfile import NamedTemporaryFile
 from threading import Lock
 from typing import Any
 
@@ -50,15 +50,17 @@ class SharedSums:
         self._calls += 1
         numbers, reached = self._numbers[self._calls % 2].view(x.dtype)[:, : len(x)], self._reached[self._calls % 2]
         numbers[self._rank] = x
-        # On processors that reorder writes, what comes before a release is seen before what comes after an acquire.
+        self._in_order()
+        reached[self._rank] = self._calls
+        self._wait(reached)
+        self._in_order()
+        np.add.reduce(numbers, 0, out=x)
+
+    def _in_order(self) -> None:
+        """On processors that reorder: what comes before a release is done before what comes after an acquire."""
         for _ in range(2):
             with self._lock:
                 pass
-        reached[self._rank] = self._calls
-        self._wait(reached)
-        with self._lock:
-            pass
-        np.add.reduce(numbers, 0, out=x)
 
     def leave(self) -> None:
         """Says that this process takes part in no more sums."""
@@ -86,18 +88,22 @@ class OthersLeft(RuntimeError):
 
 
 @contextmanager
-def shared_sums(rank: int, size: int, told: Callable[[Any], Any], patience: float) -> Iterator[SharedSums]:
+def shared_sums(
+    rank: int, size: int, told: Callable[[Any], Any], all_here: Callable[[], Any], patience: float
+) -> Iterator[SharedSums]:
     """Memory of `size` processes of this machine, of which this is number `rank`, as long as it is used. `told` gives
-    all of them what the first says.
+    all of them what the first says, `all_here` waits for all.
     """
-    with tempfile.TemporaryDirectory(prefix="spikeduel-") as own:
-        path = Path(told(str(Path(own, "sums")) if rank == 0 else None))
-        if rank == 0:
-            np.memmap(path, np.float64, "w+", shape=SharedSums.shape(size))
-        told(None)
-        memory = np.memmap(path, np.float64, "r+", shape=SharedSums.shape(size))
-        sums = SharedSums(np.asarray(memory), rank, patience)
-        try:
-            yield sums
-        finally:
-            sums.leave()
+    with NamedTemporaryFile(prefix="spikeduel-") if rank == 0 else nullcontext() as file:
+        if file is not None:
+            # Written whole: where a disk is full, what is only promised would end the process when it is used.
+            file.write(bytes(8 * math.prod(SharedSums.shape(size))))
+            file.flush()
+        memory = np.memmap(told(file and file.name), np.float64, "r+", shape=SharedSums.shape(size))
+        all_here()
+    # Who has the file open does not need its name: nothing stays, however a process ends.
+    sums = SharedSums(np.asarray(memory), rank, patience)
+    try:
+        yield sums
+    finally:
+        sums.leave()

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -28,8 +27,9 @@ from torch import Tensor
 from torch import distributed as dist
 
 from spikeduel.system import hardware
-from spikeduel.system.errors import InputError, Interrupted, SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.shared_sums import OthersLeft, SharedSums, shared_sums
+from spikeduel.system.signals import Stopped
 
 T = TypeVar("T")
 Numbers = TypeVar("Numbers", np.ndarray, Tensor)
@@ -164,7 +164,7 @@ def are_started() -> bool:
 
 def launch(number: int, *command: str) -> int:
     """Runs Python with `command` in `number` processes, by torchrun, and returns the exit code of the first. Raises
-    `InputError`, and `ProcessLost`.
+    `InputError`, `ProcessLost`, and `Stopped`.
     """
     if number > (cores := len(hardware.cores())) and number > torch.cuda.device_count():
         raise InputError(f"--devices {number}: there are {cores} cores here, and each process needs one of its own.")
@@ -174,25 +174,26 @@ def launch(number: int, *command: str) -> int:
 
     logging.disable()  # torchrun's, of what is said here
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    with tempfile.TemporaryDirectory(prefix="spikeduel-") as folder:
-        config = LaunchConfig(
-            min_nodes=1, max_nodes=1, nproc_per_node=number, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0", local_addr="localhost", max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=folder),
-        )  # fmt: skip
-        try:
-            elastic_launch(config, sys.executable)(*command)
-        except SignalException as stopped:
-            return 128 + stopped.sigval.value
-        except ChildFailedError as error:
-            codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-            if codes.get(0, 0) > 0:
-                return codes[0]  # it has said why
-            # Those that torchrun ended for the sake of another one come last.
-            rank, code = min(codes.items(), key=lambda item: (item[1] == -signal.SIGTERM, item[1] >= 0, item[0]))
-            how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
-            how += ", as systems do where memory runs out" if code == -signal.SIGKILL else ""
-            raise ProcessLost(f"process {rank + 1} of {number} {how}.") from None
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=number, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", local_addr="localhost", max_restarts=0,
+        logs_specs=DefaultLogsSpecs(log_dir=os.devnull),
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)(*command)
+    except SignalException as stopped:
+        if stopped.sigval == signal.SIGTERM:
+            raise Stopped(signal.SIGTERM) from None
+        return Stopped(stopped.sigval).exit_code  # the first process has spoken
+    except ChildFailedError as error:
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        if codes.get(0, 0) > 0:
+            return codes[0]  # it has said why
+        # Those that torchrun ended for the sake of another one come last.
+        rank, code = min(codes.items(), key=lambda item: (item[1] == -signal.SIGTERM, item[1] >= 0, item[0]))
+        how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with exit code {code}"
+        how += ", as systems do where memory runs out" if code == -signal.SIGKILL else ""
+        raise ProcessLost(f"process {rank + 1} of {number} {how}.") from None
     return 0
 
 
@@ -228,7 +229,7 @@ def joined() -> Iterator[int]:
 def _exit_at_once() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(Interrupted.exit_code)
+    os._exit(Stopped().exit_code)
 
 
 def _dismiss() -> None:
@@ -286,7 +287,8 @@ def training(device: torch.device) -> Iterator[Team]:
         if device.type == "cuda" or size > int(os.environ["LOCAL_WORLD_SIZE"]) or not hasattr(os, "sched_yield"):
             yield Team(group, rank, size)
         else:
-            with shared_sums(rank, size, _told, WAITED_FOR_SUMS.total_seconds()) as sums:
+            patience = WAITED_FOR_SUMS.total_seconds()
+            with shared_sums(rank, size, _told, lambda: dist.barrier(group), patience) as sums:
                 yield Team(group, rank, size, sums)
     finally:
         if not isinstance(sys.exception(), KeyboardInterrupt):  # see `joined`

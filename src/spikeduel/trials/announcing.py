@@ -63,9 +63,12 @@ def expect(
     """
     records = [store.record(each.key) for each in trials]
     progress.say(of_training(trials, records, times, budget))
-    if at_once > 1 and None in records:
-        progress.say(f"That is one trial after another; {at_once} train at a time, so that it is done sooner.")
-    return seconds_of_trials(trials, records, times)
+    missing = seconds_of_trials(trials, records, times)
+    if (at_once := min(at_once, len(missing))) > 1:
+        timed = None not in missing.values()
+        before, after = ("That is one trial after another; ", ", so that it is done sooner") if timed else ("", "")
+        progress.say(f"{before}{at_once} train at a time{after}.")
+    return missing
 
 
 def of_tuning(

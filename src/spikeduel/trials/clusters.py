@@ -7,6 +7,7 @@ memory, starts processes there, and shares arrays between those of a node.
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data.handing import Apart
-from spikeduel.system import files, hardware
+from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials.jobs import Job
 from spikeduel.trials.packing import Packed
@@ -58,12 +59,13 @@ class Cluster(Pool):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray, quiet = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
         try:
-            if self.address == "local":
-                ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
-            else:
-                ray.init(self.address, **quiet)
+            with signals.kept():
+                if self.address == "local":
+                    ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
+                else:
+                    ray.init(self.address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = textwrap.shorten(str(error), 200, placeholder=" …")
             raise InputError(
                 f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, or "
                 "give --ray local."

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from spikeduel.data import loader
 from spikeduel.data.handing import Apart
-from spikeduel.system import hardware
+from spikeduel.system import hardware, signals
 from spikeduel.system.errors import InputError
 from spikeduel.trials.jobs import Job, require_threads
 from spikeduel.trials.pools import Data, News, Outcome, Pool, Task
@@ -111,7 +111,7 @@ class Processes(Pool):
         variables = {"OMP_NUM_THREADS": str(self.threads)}
         if device == "cuda" and len(gpus := hardware.gpus()) > 1:
             variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
-        with _environment(variables):
+        with _environment(variables), signals.hidden_from_children():
             process.start()
         theirs.close()
         return _Worker(process, ours)

@@ -7,7 +7,6 @@ weights, and the state that is gone on from, are the first one's.
 import dataclasses
 import gc
 import os
-import signal
 import socket
 import sys
 import traceback
@@ -57,8 +56,6 @@ def joined(devices: int | None) -> Iterator[None]:
         return
     with teams.joined() as rank:
         if rank > 0:
-            # Ctrl-C is the first one's to speak of.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
             _follow()
             raise SystemExit
         if devices is not None and devices != hardware.num_processes():
