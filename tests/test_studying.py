@@ -45,7 +45,7 @@ def planned(tmp_path_factory):
 def done(planned, tmp_path_factory):
     """A finished study: what it found, its page, its folder and what was told."""
     folder, told = tmp_path_factory.mktemp("done"), Telling()
-    results, page = studying.study(planned, folder / "out", folder / "store", told)
+    results, page = studying.study(planned, folder / "out", folder / "store", told, loggers=["csv"])
     return results, page, folder, told
 
 
@@ -70,6 +70,13 @@ def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
         assert (run.out / "report.html").is_file()
         assert f"{duel.folder}/report.html" in page.read_text()
     assert json.loads((folder / "out" / "study.json").read_text())["name"] == "two sets"
+
+
+def test_each_duel_logs_what_another_one_trained(done):
+    results, _, folder, _ = done
+    for run in (load_run(folder / "out" / duel.folder) for duel in results.duels):
+        rows = [line.rsplit(",", 6)[0] for line in (run.out / "logs" / "epochs.csv").read_text().splitlines()[1:]]
+        assert sorted(rows) == sorted(f'"{trial.title}"' for trial in run.results.trials)
 
 
 def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):

@@ -10,6 +10,7 @@ from spikeduel.data import Prepared, catalogue
 from spikeduel.reporting import report_study
 from spikeduel.reporting.logged import Logged
 from spikeduel.results import study as results
+from spikeduel.results.comparison import DUELS
 from spikeduel.results.study import StudyResults
 from spikeduel.results.survey import Survey
 from spikeduel.results.variants import Duel
@@ -27,8 +28,6 @@ from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import Tuning, read_ranges
 
 FILE = "study.json"
-DUELS = "duels"
-"""The folder of the duels' runs, in that of the study."""
 MOST_LETTERS = 60
 """Of a folder's name."""
 

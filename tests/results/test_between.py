@@ -90,6 +90,14 @@ def test_one_run_differs_in_nothing(make_run):
     assert found.settings == {}
 
 
+def test_the_duels_of_a_study_are_listed_and_named(make_run):
+    run, duel = make_run("images-a", {"snn": [1]}), make_run("study-x/duels/digits-b", {"snn": [1]})
+    runs, study = run.parent, duel.parent.parent
+    assert {each.run for each in between.list_runs(runs)} == {str(run), str(duel)}
+    assert [each.run for each in between.list_runs(study)] == [str(duel)]
+    assert [between.named("digits", folder) for folder in (runs, study, duel.parent)] == [duel] * 3
+
+
 def test_a_run_is_named_by_how_its_name_begins(make_run):
     run = make_run("images-strong-1a", {"snn": [1]})
     other = make_run("images-strong-1ab", {"snn": [1]})

@@ -75,6 +75,18 @@ def test_variants_of_different_duels_are_compared_and_not_tested_on_a_data_set()
     assert study.test(rate, OTHER, "x") is not None
 
 
+def test_a_pair_is_tested_where_it_has_the_most_seeds():
+    duels = [
+        replace(
+            make_duel("x", {SPIKING: [0.9, 0.7, 0.5][:seeds], OTHER: [0.6] * seeds}), settings={"seeds": f"{seeds}"}
+        )
+        for seeds in (1, 3)
+    ]
+    study = conclude("seeds", duels, 0.005)
+    means = {score.variant: score.mean for score in study.scores}
+    assert study.test(SPIKING, OTHER, "x").difference == pytest.approx(means[SPIKING] - means[OTHER]) == 0.1
+
+
 def test_costs_are_times_the_cheapest_of_the_same_data_set():
     duels = []
     for data, faster in (("x", 2.0), ("y", 8.0)):

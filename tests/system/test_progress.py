@@ -132,6 +132,20 @@ def test_trials_that_train_at_the_same_time_have_a_line_each(monkeypatch):
     assert "0 of 3 trials trained, about 2 min left" in shown
 
 
+def test_what_is_left_takes_as_long_as_the_longest_trial(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress, screen = on_a_terminal()
+    with progress.trials({"a": 3600.0, "b": 60.0}, at_once=4):
+        progress.epoch("a", [0.5], 2)
+        progress.console.print(progress._view())
+        assert "about 60 min left" in screen.getvalue()
+        progress.finished("b", "done")
+        now[0] = 600.0
+        progress.console.print(progress._view())
+        assert "about 50 min left" in screen.getvalue()
+
+
 def test_what_is_told_elsewhere_is_told_here():
     told, here = [], Telling()
     elsewhere = Relayed(lambda method, arguments: told.append((method, arguments)))

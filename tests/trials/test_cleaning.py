@@ -146,6 +146,17 @@ def test_tunings_need_their_trials(runs):
     assert kinds(cleaning.find([runs], Store("runs/store"), 30)) == {BEGUN: "unfinished"}
 
 
+@pytest.mark.parametrize("duel", ["runs/study-x/duels/made-up", "runs/duels/made-up"])
+def test_the_duels_of_a_study_need_their_trials(runs, duel):
+    Path(duel).parent.mkdir(parents=True)
+    (runs / "made-up").rename(duel)
+    part = Path(duel) / ".a.abcdefgh.part"
+    part.write_bytes(b"half")
+    os.utime(part, (time.time() - 2 * DAY,) * 2)
+    assert kinds(clean(runs)) == {OTHER: "trained", BEGUN: "unfinished", part.name: "left_behind"}
+    assert Store("runs/store").trials() == [OWN, CONTROL]
+
+
 def test_prepared_data_goes_when_nobody_used_it_for_days(tmp_path):
     made = []
 

@@ -85,8 +85,8 @@ def clean(
     """Free what no run needs: it says what, how many and how large, and asks.
 
     That is, in the store, trained networks that no run refers to (other settings, interrupted trainings, trials of a
-    run that was removed); prepared data that nothing used for 30 days; and what interrupted writes left. Runs keep
-    their models and results. Nothing is removed from a store that another process is using.
+    run that was removed or not finished); prepared data that nothing used for 30 days; and what interrupted writes
+    left. Runs keep their models and results. Nothing is removed from a store that another process is using.
 
     Args:
         folders (--runs FOLDER): A folder of runs that need the store; repeatable. (Default: runs)

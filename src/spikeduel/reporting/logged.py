@@ -36,8 +36,11 @@ class Logged(Progress):
     def ends(self, comparison: Comparison, store: Store) -> None:
         """The run has ended; `store` has its trials."""
         for title, named, entry in _entries(comparison.results.trials):
-            settings = _settings(named, store.record(entry.key) if entry.key else None)
-            self._tell("result", title, settings, _results(entry))
+            record = store.record(entry.key) if entry.key else None
+            if record is not None:
+                # Of a trial that another duel trained, nothing was told here.
+                self._log(title, record.curve)
+            self._tell("result", title, _settings(named, record), _results(entry))
         figures = sorted((comparison.out / "figures").glob("*.png"))
         self._tell("ends", comparison.out, figures)
 
@@ -66,6 +69,10 @@ class Logged(Progress):
     def curve(self, title: str, epochs: Sequence[Scalars]) -> None:
         """See `Progress.curve`."""
         self.inner.curve(title, epochs)
+        self._log(title, epochs)
+
+    def _log(self, title: str, epochs: Sequence[Scalars]) -> None:
+        """Logs those of `epochs` that are not logged yet."""
         known = self._logged.get(title, 0)
         if len(epochs) > known:
             self._tell("epochs", title, dict(enumerate(epochs[known:], known + 1)))

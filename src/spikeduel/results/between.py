@@ -11,7 +11,7 @@ from msgspec import structs
 from spikeduel.results import predictions, significance, uncertainty
 from spikeduel.results.answer import answer
 from spikeduel.results.caveats import BusyMachine
-from spikeduel.results.comparison import load_run
+from spikeduel.results.comparison import load_run, runs_in
 from spikeduel.results.costs import Range
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
@@ -53,9 +53,9 @@ class RunSummary(Frozen):
 def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) -> list[RunSummary]:
     """The runs in `folder`, newest first. `say` hears of those that cannot be read."""
     found: list[tuple[Path, Results]] = []
-    for path in Path(folder).glob("*/results.json"):
+    for run in runs_in(Path(folder)):
         try:
-            found.append((path.parent, load_run(path.parent).results))
+            found.append((run, load_run(run).results))
         except InputError as error:
             say(f"left out: {error}")
     found.sort(key=lambda each: each[1].created, reverse=True)
@@ -113,7 +113,7 @@ def named(name: str, folder: Path) -> Path:
     """The run's folder that `name` means: its path, or how the name of one in `folder` begins. Raises `InputError`."""
     if (Path(name) / "results.json").is_file():
         return Path(name)
-    known = [path.parent for path in sorted(folder.glob("*/results.json"))]
+    known = runs_in(folder)
     found = [run for run in known if run.name == name] or [run for run in known if run.name.startswith(name)]
     if len(found) == 1:
         return found[0]

@@ -30,6 +30,9 @@ from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 if TYPE_CHECKING:
     import pandas
 
+DUELS = "duels"
+"""The folder of the runs of a study's duels, in that of the study."""
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -147,6 +150,12 @@ def _pandas() -> Any:
     except ModuleNotFoundError:
         raise MissingExtra("pandas", "pandas") from None
     return pandas
+
+
+def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
+    """The folders that have this file of a run: those in `folder`, and those of the duels of a study there."""
+    places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")
+    return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))
 
 
 def load_run(run: Path | str) -> Comparison:

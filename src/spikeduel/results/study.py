@@ -230,7 +230,7 @@ def _summary(duel: Duel) -> DuelSummary:
         dataset=duel.dataset,
         settings=duel.settings,
         counts=results.dataset.counts,
-        seeds=len({trial.seed for trial in results.trials}),
+        seeds=_seeds(duel),
         trials=len(results.trials),
         failed=objections.failed_trials(duel),
         leaks=objections.leaks(duel),
@@ -243,11 +243,16 @@ def _summary(duel: Duel) -> DuelSummary:
     )
 
 
+def _seeds(duel: Duel) -> int:
+    return len({trial.seed for trial in duel.results.trials})
+
+
 def _per_dataset(entries: Sequence[Entry]) -> Iterator[OnDataset]:
-    """Each pair of variants once a data set, by the first duel that has both."""
+    """Each pair of variants once a data set, by the duel with the most seeds that has both."""
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()
-    for duel in {id(entry.duel): entry.duel for entry in entries}.values():
+    duels = {id(entry.duel): entry.duel for entry in entries}.values()
+    for duel in sorted(duels, key=lambda duel: -_seeds(duel)):
         for pair in duel.results.comparison.pairs:
             a, b = names[id(duel), pair.a], names[id(duel), pair.b]
             if (place := (duel.dataset, frozenset((a, b)))) not in seen:

@@ -238,13 +238,13 @@ class TerminalProgress(Progress):
         return table
 
     def _time_left(self) -> str:
-        """Of those that are left, the running ones counted from their first epochs on."""
+        """Of those that are left, the running ones counted from their first epochs on: no less than the longest."""
         if not self._left or None in self._left.values():
             return ""
-        seconds = sum(each or 0.0 for each in self._left.values())
-        for title, ran in self._running.items():
-            seconds -= min(time.monotonic() - ran.since, self._left.get(title) or 0.0)
-        seconds /= self._at_once
+        left = {title: each or 0.0 for title, each in self._left.items()}
+        for title, ran in list(self._running.items()):
+            left[title] = max(0.0, left.get(title, 0.0) - (time.monotonic() - ran.since))
+        seconds = max(sum(left.values()) / self._at_once, *left.values())
         return f", about {max(1, round(seconds / 60))} min left" if seconds >= 90 else f", about {seconds:.0f} s left"
 
 

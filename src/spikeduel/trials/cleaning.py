@@ -7,7 +7,7 @@ from typing import Literal
 
 from spikeduel.data import cache
 from spikeduel.data.auditing.examining import kept_in
-from spikeduel.results.comparison import load_run
+from spikeduel.results.comparison import load_run, runs_in
 from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.system import files, typed
@@ -116,17 +116,18 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
 
 def _referred_to(folder: Path) -> Iterator[str]:
     """The keys of the trials of all runs in `folder`, tunings among them."""
-    for path in (*folder.glob("*/results.json"), *folder.glob("*/tuning.json")):
-        try:
-            if path.name == "tuning.json":
-                yield from _of_tuning(typed.read_json(path, TuningRecord))
-            else:
-                yield from _of_results(load_run(path.parent).results)
-        except InputError as error:
-            raise InputError(
-                f"{error} What a run that cannot be read needs is not known: nothing goes from the store. Mend it, or "
-                f"remove {path.parent}."
-            ) from None
+    for file in ("results.json", "tuning.json"):
+        for run in runs_in(folder, file):
+            try:
+                if file == "tuning.json":
+                    yield from _of_tuning(typed.read_json(run / file, TuningRecord))
+                else:
+                    yield from _of_results(load_run(run).results)
+            except InputError as error:
+                raise InputError(
+                    f"{error} What a run that cannot be read needs is not known: nothing goes from the store. Mend it, "
+                    f"or remove {run}."
+                ) from None
 
 
 def _of_results(results: Results) -> Iterator[str]:
@@ -149,7 +150,7 @@ def _prepared(days: float) -> Iterator[Unneeded]:
 
 def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
     """What killed processes left in runs and cache, a day after they last wrote to it."""
-    runs = [path for folder in folders for path in folder.glob("*") if (path / "experiment.toml").is_file()]
+    runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
     places = [*runs, *(run / part for run in runs for part in ("models", "figures")), cache.root(), kept_in()]
     for place in (*places, files.cache_dir(), *(files.cache_dir() / "downloads").glob("**")):
         yield from (_unneeded("left_behind", path) for path in files.left_behind(place))

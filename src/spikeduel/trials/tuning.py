@@ -25,7 +25,7 @@ from spikeduel.settings import TUNABLE, Experiment
 from spikeduel.settings.fields import without_epochs
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
-from spikeduel.system.progress import Progress
+from spikeduel.system.progress import Labelled, Progress
 from spikeduel.trials import planning
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord, test_digest
@@ -202,8 +202,8 @@ def search(
         its = settings[number, name] = draw(own[name], number) if number else given
         by_contender = {name: {**(experiment.per_contender or {}).get(name, {}), **its}}
         alone = replace(experiment, contenders=(name,), seeds=1, per_contender=by_contender)
-        said = f"{name}, trial {number + 1} of {num_trials}: {assigned(its)}"
-        jobs.append(Job(planning.plan(alone, prepared, split)[0], prepared, progress, test=False, announced=said))
+        told, said = Labelled(progress, f"trial {number + 1} of {num_trials}"), f"{name}: {assigned(its)}"
+        jobs.append(Job(planning.plan(alone, prepared, split)[0], prepared, told, test=False, announced=said))
     records = dict(zip(settings, workers.run(jobs, store), strict=True))
     found = {
         name: [_trial_entry(number, settings[number, name], records[number, name]) for number in range(num_trials)]

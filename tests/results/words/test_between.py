@@ -30,6 +30,12 @@ def test_a_run_has_a_line_for_each_contender():
     ]
 
 
+def test_a_duel_says_where_its_study_lies():
+    text, _ = between.table([summary("study-x/duels/digits-1a")])
+    assert [line.split()[0] for line in text.splitlines()[2:4]] == ["digits-1a", "2001-02-03"]
+    assert "study-x/duels" in text
+
+
 def test_only_settings_that_fit_have_a_column_and_the_others_are_named():
     many = {f"setting_{number}": "a value" for number in range(9)}
     own = {"vgg-lif": {"threshold": 0.7, "beta": 0.9}}

@@ -36,6 +36,7 @@ def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_a
     again = searched(experiment, 2, progress=told)
     assert sum("not trained again" in line for line in told.lines) == 4
     assert not any(", epoch " in line for line in told.lines)
+    assert len({title for title, _ in told.done}) == 4  # a line each, where they train at the same time
     assert again.experiment == found.experiment
     assert again.record.contenders == found.record.contenders
     for each in found.record.contenders:

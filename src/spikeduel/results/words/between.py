@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.results.between import Reached, RunsCompared, RunSummary
+from spikeduel.results.comparison import DUELS
 from spikeduel.results.words.caveats import assigned
 from spikeduel.results.words.costs import range_in_words
 from spikeduel.results.words.numbers import listed
@@ -39,7 +40,9 @@ def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str,
         about = {title(name): value(run.settings[name]) for name in settings}
         its = [(name, averaged(run.accuracy.get(name, []), weights=run.images.get(name))) for name in run.contenders]
         cells = [(name, str(accuracy or "failed")) for name, accuracy in its]
-        first = [Path(run.run).name, f"  {moment(run.created)}"]
+        path = Path(run.run)
+        place = f", in {path.parent.parent.name}/{DUELS}" if path.parent.name == DUELS else ""
+        first = [path.name, f"  {moment(run.created)}{place}"]
         for number, (called, cell) in enumerate(zip_longest(first, cells)):
             shown = dict.fromkeys(about, "") if number else about
             name, accuracy = cell or ("", "")
