@@ -52,11 +52,14 @@ def known_data(_own_folders, _common_cache, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _untimed():
-    """Comparisons take made-up times; `tests/measuring/test_latency.py` starts real processes."""
+    """Comparisons take made-up times, on a machine that does nothing else; `tests/measuring/test_latency.py` starts real
+    processes.
+    """
     from made_times import untimed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikeduel.measuring.latency.latency", untimed)
+        patch.setattr("spikeduel.system.hardware.load_average", lambda: 0.5)
         yield
 
 

@@ -1,12 +1,14 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
-from spikeduel.system.hardware import Compute
+from spikeduel.system.hardware import Compute, load_average
 from spikeduel.system.registry import GPUS
 
 
@@ -130,6 +132,15 @@ assert after + 1000 < again < before, (after, again)
 
 
 @pytest.mark.skipif(not hardware.keep_freed_memory(), reason="another C library than glibc")
+@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="the system does not tell")
+def test_load_that_has_ended_is_no_load(monkeypatch):
+    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
+    if Path("/proc/loadavg").exists():
+        assert 0 < load_average() < 1000
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
+    assert load_average() == 0
+
+
 def test_freed_memory_is_kept_and_given_back():
     run = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, timeout=60)
     assert run.returncode == 0, run.stderr
