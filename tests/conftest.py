@@ -52,7 +52,7 @@ def known_data(_own_folders, _common_cache, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _untimed():
-    """Comparisons take made-up times, on a machine that does nothing else; `tests/measuring/test_latency.py` starts real
+    """Comparisons take made-up times, on a machine that is idle; `tests/measuring/test_latency.py` starts real
     processes.
     """
     from made_times import untimed
