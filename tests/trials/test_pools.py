@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,23 @@ def test_workers_of_another_version_are_refused(serial):
     planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
     outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish((prepared, {}), Store(serial), print)
     assert "0.0.1" in outcome.refused
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
+def test_a_full_temporary_folder_ends_the_run_and_is_named(tmp_path, monkeypatch):
+    made = tempfile.mkdtemp
+
+    def without_room(*args, **kwargs):
+        folder = made(*args, **kwargs)
+        for file in ("0.bin", "data.pickle"):
+            Path(folder, file).symlink_to("/dev/full")
+        return folder
+
+    with Processes(1, threads=1) as workers:
+        monkeypatch.setattr(tempfile, "mkdtemp", without_room)
+        with pytest.raises(InputError, match="TMPDIR") as error:
+            run(workers, tmp_path)
+    assert workers._folder.name in str(error.value)
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(0, None), (10_000, None), (1, 10_000), (1, 0)])

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from spikeduel.data import loader
 from spikeduel.data.handing import Apart
-from spikeduel.system import hardware
-from spikeduel.system.errors import InputError
+from spikeduel.system import files, hardware
+from spikeduel.system.errors import InputError, naming
 from spikeduel.trials.jobs import Job, require_threads
 from spikeduel.trials.pools import Data, News, Outcome, Pool, Task
 from spikeduel.trials.store import Store
@@ -77,10 +77,11 @@ class Processes(Pool):
         """See `Pool.begin`."""
         number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.key is None)
         worker = self._workers[number] = self._workers[number] or self._started(number, job.trial.device)
+        order = _Order(job.key, Task(job.trial, job.test), self.data_of(job), store.root.absolute())
         worker.key = job.key
         # Of a process that has just died, `news` tells.
         with suppress(OSError):
-            worker.pipe.send(_Order(job.key, Task(job.trial, job.test), self.data_of(job), store.root.absolute()))
+            worker.pipe.send(order)
 
     def news(self) -> Sequence[News]:
         """See `Pool.news`."""
@@ -117,10 +118,11 @@ class Processes(Pool):
         return _Worker(process, ours)
 
     def hand(self, taken: Apart) -> Path:
-        """See `Pool.hand`: the file that says where the arrays lie."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
-        file = folder / "data.pickle"
-        file.write_bytes(pickle.dumps(taken.in_files(folder)))
+        """See `Pool.hand`: the file that says where the arrays lie. Raises `InputError` where it cannot be written."""
+        with naming("--jobs, by way of the folder that TMPDIR names"), files.writing_to(Path(self._folder.name)):
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            file = folder / "data.pickle"
+            file.write_bytes(pickle.dumps(taken.in_files(folder)))
         return file
 
 
