@@ -1,6 +1,7 @@
 """Trials by several processes, and on a Ray cluster: the same numbers as one after another, whatever happens."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.trials import planning
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
-from spikeduel.trials.pools import MOST_LOSSES, Task
+from spikeduel.trials.pools import MOST_LOSSES, Outcome, Task
 from spikeduel.trials.processes import Processes
 from spikeduel.trials.store import Store
 from telling import Telling
@@ -108,6 +109,18 @@ def test_a_trial_that_costs_process_after_process_is_recorded_as_failed(tmp_path
     assert record.status == "failed"
     assert "SIGKILL" in record.error
     assert Store(tmp_path).record(record.key) is None
+
+
+def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_training(serial, tmp_path):
+    store = Store(shutil.copytree(serial, tmp_path / "store"))
+    prepared = data.load(EXPERIMENT)
+    planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
+    store.measure_path(planned.key, "classification").unlink()
+    with Processes(1, threads=1) as workers:
+        job = Job(planned, prepared, Telling())
+        record = workers._concluded(job, Outcome(lost="killed"), MOST_LOSSES, store)
+    assert record == store.record(planned.key) == Store(serial).record(planned.key)
+    assert store.failed_measures(planned.key).keys() == {"classification"}
 
 
 def test_workers_of_another_version_are_refused(serial):

@@ -20,7 +20,6 @@ from spikeduel.trials import trial
 from spikeduel.trials.jobs import Job, Workers, in_order
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.training import Training
 
 MOST_LOSSES = 3
 """A trial whose worker is lost so often is recorded as failed: most likely it is the trial that costs the worker."""
@@ -151,5 +150,6 @@ class Pool(Workers):
             job.progress.finished(title, "")
             return None
         error = f"{self.what} was lost {losses} times ({outcome.lost}). Is there too little memory for so many at once?"
-        job.progress.finished(title, f"failed, {error}")
-        return trial.keep(job.trial, None, Training(), store, error)
+        record = trial.given_up(job.trial, job.altered, store, error, job.test)
+        job.progress.finished(title, f"{'failed' if record.error else 'trained, but not measured'}, {error}")
+        return record
