@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from spikeduel import data
+from spikeduel.data.handing import Apart, Mapped
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
@@ -123,10 +124,22 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
     assert store.failed_measures(planned.key).keys() == {"classification"}
 
 
+class Misplacing(Processes):
+    """Hands on where files lay that are gone."""
+
+    def hand(self, taken):
+        return super().hand(Apart(taken.rest, [Mapped("gone.npy", "|u1", (1,), 0)] * len(taken.arrays)))
+
+
+def test_data_that_a_process_does_not_find_are_named(tmp_path):
+    with Misplacing(1, threads=1) as workers, pytest.raises(InputError, match="gone"):
+        run(workers, tmp_path)
+
+
 def test_workers_of_another_version_are_refused(serial):
     prepared = data.load(EXPERIMENT)
     planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
-    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish((prepared, {}), Store(serial), print)
+    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish(lambda: (prepared, {}), Store(serial), print)
     assert "0.0.1" in outcome.refused
 
 

@@ -38,14 +38,16 @@ class Task:
     home: str = field(default_factory=os.getcwd)
     """The folder in which code of the user's own may lie."""
 
-    def finish(self, data: Apart | Data, store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
-        """Finishes the trial in `store`. What is meant for people, or broken, is part of the outcome."""
+    def finish(self, data: Callable[[], Data], store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
+        """Finishes the trial in `store`, on what `data` returns. What is meant for people, or broken, is part of the
+        outcome.
+        """
         if self.versions != VERSIONS:
             return Outcome(refused=f"a worker has {VERSIONS}, and this is {self.versions}. Install the same there.")
         if self.home not in sys.path:
             sys.path.append(self.home)
         try:
-            prepared, altered = data.together() if isinstance(data, Apart) else data
+            prepared, altered = data()
             return Outcome(trial.run(self.trial, prepared, store, Relayed(tell), altered, self.test))
         except SpikeduelError as error:
             return Outcome(refused=str(error))

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -158,15 +159,20 @@ def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> Non
             order: _Order = pipe.recv()
         except EOFError:
             return
-        if order.data not in known:
-            # Of the last set only: each may take much memory.
-            known = {order.data: pickle.loads(order.data.read_bytes()).together()}
         store = stores.setdefault(order.store, Store(order.store))
 
         def tell(method: str, arguments: tuple[Any, ...], key: str = order.key) -> None:
             pipe.send(News(key, method=method, arguments=arguments))
 
-        pipe.send(News(order.key, order.task.finish(known[order.data], store, tell)))
+        pipe.send(News(order.key, order.task.finish(partial(_data_at, order.data, known), store, tell)))
+
+
+def _data_at(file: Path, known: dict[Path, Data]) -> Data:
+    """What `Processes.hand` left; `known` is the last set only, for each may take much memory."""
+    if file not in known:
+        known.clear()
+        known[file] = pickle.loads(files.read_bytes(file)).together()
+    return known[file]
 
 
 def _end_with_parent() -> None:
