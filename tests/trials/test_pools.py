@@ -10,11 +10,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import made_recordings as moving
 from spikeduel import data
+from spikeduel.data.events.framing import binned
 from spikeduel.data.handing import Apart, Mapped
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
@@ -122,6 +127,23 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
         record = workers._concluded(job, Outcome(lost="killed"), MOST_LOSSES, store)
     assert record == store.record(planned.key) == Store(serial).record(planned.key)
     assert store.failed_measures(planned.key).keys() == {"classification"}
+
+
+def test_equal_sets_are_handed_on_once(tmp_path):
+    moving.directions(tmp_path / "bars", 4)
+    recorded = Experiment(dataset=str(tmp_path / "bars"))
+    prepared = data.load(recorded)
+    planned, *_ = planning.plan(EXPERIMENT, known := data.load(EXPERIMENT), data.split(known, EXPERIMENT))
+    with Processes(1, threads=1) as workers:
+
+        def place(change, altered=None):
+            job = Job(planned, binned(prepared, replace(recorded, recording_change=change), None), Telling())
+            return workers.data_of(replace(job, altered=altered or {}))
+
+        altered = {"noise": EvaluationBatches(*prepared.held, np.arange(2))}
+        assert place("merged") == place("merged")
+        assert place("merged", altered) == place("merged", altered)
+        assert len({place("merged"), place("collapsed"), place("merged", altered)}) == 3
 
 
 class Misplacing(Processes):

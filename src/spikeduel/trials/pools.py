@@ -16,6 +16,7 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Relayed
+from spikeduel.system.typed import digest
 from spikeduel.trials import trial
 from spikeduel.trials.jobs import Job, Workers, in_order
 from spikeduel.trials.planning import Trial
@@ -84,18 +85,20 @@ class Pool(Workers):
     """What a worker is called."""
 
     def __init__(self) -> None:
-        self._handed: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._handed: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     @abstractmethod
     def hand(self, taken: Apart) -> Any:
         """Puts data where all workers find them, and returns where that is."""
 
     def data_of(self, job: Job) -> Any:
-        """What `hand` returned for the job's data: once for all jobs on them."""
-        named = id(job.prepared), id(job.altered) if job.altered else 0
+        """What `hand` returned for the job's data: once for all jobs on equal ones."""
+        # The fingerprint of recordings does not say how they are binned.
+        how = digest(job.prepared.preprocessing.described())
+        named = job.prepared.fingerprint, how, id(job.altered) if job.altered else 0
         if named not in self._handed:
-            # Held, so that nothing else can come to have these numbers.
-            self._handed[named] = (job.prepared, job.altered), self.hand(apart((job.prepared, dict(job.altered))))
+            # Held, so that nothing else can come to have its number.
+            self._handed[named] = job.altered, self.hand(apart((job.prepared, dict(job.altered))))
         return self._handed[named][1]
 
     @abstractmethod
