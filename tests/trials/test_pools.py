@@ -9,6 +9,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.trials import planning
+from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
 from spikeduel.trials.pools import MOST_LOSSES, Outcome, Task
 from spikeduel.trials.processes import Processes
@@ -227,6 +229,39 @@ def is_alive(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+GB = 10**9
+NODES = [
+    {"Alive": True, "Resources": {"CPU": 2.0, "memory": 16.0 * GB}},
+    {"Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0, "memory": 4.0 * GB}},
+    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0, "memory": 500.0 * GB}},
+]
+"""What Ray says of two nodes that live and one that does not."""
+
+
+@pytest.mark.parametrize(
+    ("threads", "device", "size", "asked"),
+    [
+        (2, "cpu", 3 * GB, 3 * GB + PROCESS_BYTES),
+        # A loader leaves it in its file: wherever it is, or on those nodes that have a GPU.
+        (2, "cpu", 100 * GB, PROCESS_BYTES),
+        (1, "cuda", 3 * GB, PROCESS_BYTES),
+        (3, "cpu", GB, None),
+        (2, "cuda", GB, None),
+    ],
+)
+def test_ray_is_not_asked_for_what_no_node_has(threads, device, size, asked):
+    pytest.importorskip("ray", reason="needs the extra [cluster]")
+    workers = Cluster("local", threads)
+    workers.ray = SimpleNamespace(nodes=lambda: NODES)
+    prepared = SimpleNamespace(images=SimpleNamespace(nbytes=size))
+    job = SimpleNamespace(trial=SimpleNamespace(settings={"device": device}), prepared=prepared)
+    if asked is None:
+        with pytest.raises(InputError, match="--threads"):
+            workers.begin(job, Store())
+    else:
+        assert workers._needs(job) == {"CPU": threads, "GPU": int(device == "cuda"), "memory": asked}
 
 
 CLUSTER = """
