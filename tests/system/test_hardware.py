@@ -48,6 +48,14 @@ def test_auto_takes_a_gpu_that_has_kernels(gpus):
     assert hardware.resolve("cuda:1").kind == "cuda"
 
 
+def test_a_numbered_gpu_is_refused_where_several_processes_train(gpus, monkeypatch):
+    gpus["cuda"] = 2
+    monkeypatch.setattr(hardware, "num_processes", lambda: 2)
+    assert hardware.resolve("cuda").device == "cuda"
+    with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES"):
+        hardware.resolve("cuda:1")
+
+
 def test_gpus_are_counted_as_torch_does():
     assert {kind: hardware.num_gpus(kind) for kind in GPUS} == {
         "cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count(), "mps": torch.mps.device_count()

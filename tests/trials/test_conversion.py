@@ -5,12 +5,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.networks import model_files
 from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.caveats import NotConverted, NotTrained
 from spikeduel.settings.recipes import matched
 from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import conversion, planning, trial
 from spikeduel.trials.store import Store
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -37,6 +40,16 @@ def experiment():
         "digits", contenders=("dense-relu",), epochs=2, limit=300, hidden=16, device="cpu", convert=True,
         conversion_steps=6,
     )  # fmt: skip
+
+
+def test_there_is_nothing_of_its_training_to_test_after_every_epoch(experiment, tmp_path, unreported):
+    store, asked = Store(tmp_path / "s"), replace(experiment, optimism=True)
+    compare(asked, tmp_path / "out", store)
+    prepared = data.load(asked)
+    plans = planning.plan(asked, prepared, data.split(prepared, asked))
+    made = conversion.run(plans, {}, prepared, store, Progress())
+    assert made
+    assert all(trial.is_whole(each, {}, store) for each in made)
 
 
 def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported):

@@ -1,23 +1,33 @@
 """Trials by several processes, and on a Ray cluster: the same numbers as one after another, whatever happens."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+import made_recordings as moving
 from spikeduel import data
+from spikeduel.data.events.framing import binned
+from spikeduel.data.handing import Apart, Mapped
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.trials import planning
+from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
-from spikeduel.trials.pools import MOST_LOSSES, Task
+from spikeduel.trials.pools import MOST_LOSSES, Outcome, Task
 from spikeduel.trials.processes import Processes
 from spikeduel.trials.store import Store
 from telling import Telling
@@ -109,11 +119,69 @@ def test_a_trial_that_costs_process_after_process_is_recorded_as_failed(tmp_path
     assert Store(tmp_path).record(record.key) is None
 
 
+def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_training(serial, tmp_path):
+    store = Store(shutil.copytree(serial, tmp_path / "store"))
+    prepared = data.load(EXPERIMENT)
+    planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
+    store.measure_path(planned.key, "classification").unlink()
+    with Processes(1, threads=1) as workers:
+        job = Job(planned, prepared, Telling())
+        record = workers._concluded(job, Outcome(lost="killed"), MOST_LOSSES, store)
+    assert record == store.record(planned.key) == Store(serial).record(planned.key)
+    assert store.failed_measures(planned.key).keys() == {"classification"}
+
+
+def test_equal_sets_are_handed_on_once(tmp_path):
+    moving.directions(tmp_path / "bars", 4)
+    recorded = Experiment(dataset=str(tmp_path / "bars"))
+    prepared = data.load(recorded)
+    planned, *_ = planning.plan(EXPERIMENT, known := data.load(EXPERIMENT), data.split(known, EXPERIMENT))
+    with Processes(1, threads=1) as workers:
+
+        def place(change, altered=None):
+            job = Job(planned, binned(prepared, replace(recorded, recording_change=change), None), Telling())
+            return workers.data_of(replace(job, altered=altered or {}))
+
+        altered = {"noise": EvaluationBatches(*prepared.held, np.arange(2))}
+        assert place("merged") == place("merged")
+        assert place("merged", altered) == place("merged", altered)
+        assert len({place("merged"), place("collapsed"), place("merged", altered)}) == 3
+
+
+class Misplacing(Processes):
+    """Hands on where files lay that are gone."""
+
+    def hand(self, taken):
+        return super().hand(Apart(taken.rest, [Mapped("gone.npy", "|u1", (1,), 0)] * len(taken.arrays)))
+
+
+def test_data_that_a_process_does_not_find_are_named(tmp_path):
+    with Misplacing(1, threads=1) as workers, pytest.raises(InputError, match="gone"):
+        run(workers, tmp_path)
+
+
 def test_workers_of_another_version_are_refused(serial):
     prepared = data.load(EXPERIMENT)
     planned, *_ = planning.plan(EXPERIMENT, prepared, data.split(prepared, EXPERIMENT))
-    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish((prepared, {}), Store(serial), print)
+    outcome = Task(planned, test=True, versions="spikeduel 0.0.1").finish(lambda: (prepared, {}), Store(serial), print)
     assert "0.0.1" in outcome.refused
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk is played by /dev/full")
+def test_a_full_temporary_folder_ends_the_run_and_is_named(tmp_path, monkeypatch):
+    made = tempfile.mkdtemp
+
+    def without_room(*args, **kwargs):
+        folder = made(*args, **kwargs)
+        for file in ("0.bin", "data.pickle"):
+            Path(folder, file).symlink_to("/dev/full")
+        return folder
+
+    with Processes(1, threads=1) as workers:
+        monkeypatch.setattr(tempfile, "mkdtemp", without_room)
+        with pytest.raises(InputError, match="TMPDIR") as error:
+            run(workers, tmp_path)
+    assert workers._folder.name in str(error.value)
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(0, None), (10_000, None), (1, 10_000), (1, 0)])
@@ -161,6 +229,39 @@ def is_alive(pid: int) -> bool:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return False
+
+
+GB = 10**9
+NODES = [
+    {"Alive": True, "Resources": {"CPU": 2.0, "memory": 16.0 * GB}},
+    {"Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0, "memory": 4.0 * GB}},
+    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0, "memory": 500.0 * GB}},
+]
+"""What Ray says of two nodes that live and one that does not."""
+
+
+@pytest.mark.parametrize(
+    ("threads", "device", "size", "asked"),
+    [
+        (2, "cpu", 3 * GB, 3 * GB + PROCESS_BYTES),
+        # A loader leaves it in its file: wherever it is, or on those nodes that have a GPU.
+        (2, "cpu", 100 * GB, PROCESS_BYTES),
+        (1, "cuda", 3 * GB, PROCESS_BYTES),
+        (3, "cpu", GB, None),
+        (2, "cuda", GB, None),
+    ],
+)
+def test_ray_is_not_asked_for_what_no_node_has(threads, device, size, asked):
+    pytest.importorskip("ray", reason="needs the extra [cluster]")
+    workers = Cluster("local", threads)
+    workers.ray = SimpleNamespace(nodes=lambda: NODES)
+    prepared = SimpleNamespace(images=SimpleNamespace(nbytes=size))
+    job = SimpleNamespace(trial=SimpleNamespace(settings={"device": device}), prepared=prepared)
+    if asked is None:
+        with pytest.raises(InputError, match="--threads"):
+            workers.begin(job, Store())
+    else:
+        assert workers._needs(job) == {"CPU": threads, "GPU": int(device == "cuda"), "memory": asked}
 
 
 CLUSTER = """

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import made_together
+from spikeduel.system import hardware, teams
 from spikeduel.system.progress import Progress
+from spikeduel.trials import together
 from spikeduel.trials.store import Store
 
 TESTS = Path(made_together.__file__).parent
@@ -68,6 +71,24 @@ def test_several_processes_train_to_the_numbers_of_one(number, alone, tmp_path):
         difference = np.subtract(found[name]["weights"], expected["weights"])
         allowed = 10 * CLOSE.get(name, 1e-4)
         assert np.linalg.norm(difference) < allowed * np.linalg.norm(expected["weights"]), name
+
+
+def test_all_processes_compute_with_as_many_threads(tmp_path, monkeypatch):
+    told, found = [], []
+    monkeypatch.setattr(hardware, "num_processes", lambda: 2)
+    monkeypatch.setattr(together, "_joined", lambda loop: None)
+    monkeypatch.setattr(teams, "call", told.append)
+    monkeypatch.setattr(teams, "agree", lambda failure: found.append((failure, torch.get_num_threads())))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        together.train(made_together.loop("bf16", tmp_path / "checkpoint.pt"))
+        torch.set_num_threads(1)
+        monkeypatch.setattr(teams, "called", iter([*told, None]).__next__)
+        together._follow()
+    finally:
+        torch.set_num_threads(before)
+    assert found == [(None, 3), (None, 3)]
 
 
 def processes_of(parent):

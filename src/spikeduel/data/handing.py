@@ -68,7 +68,8 @@ def _in_file(array: np.ndarray | Mapped, file: Path) -> Mapped:
     # A part of a map says of itself that it begins where the whole one does.
     if isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename is not None:
         return Mapped(str(array.filename), array.dtype.str, array.shape, array.offset)
-    np.ascontiguousarray(array).tofile(file)
+    # `tofile` would not say that a disk is full.
+    file.write_bytes(np.ascontiguousarray(array).data)
     return Mapped(str(file), array.dtype.str, array.shape, 0)
 
 

@@ -65,7 +65,8 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
 
     `auto` is a CUDA GPU where there is one, else the CPU: other GPUs have no kernels of ours, and are used where they
     are named. It is bfloat16 where the device is known to have it in hardware; float32 elsewhere, where bfloat16 could
-    be slower. Raises `InputError` for a device that torch does not find, and says which it finds.
+    be slower. Raises `InputError` for a device that torch does not find, and says which it finds; and for a numbered
+    one where several processes train together.
     """
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
@@ -74,6 +75,11 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
         names = ", ".join(f"{kind}:{each}" for each in range(found))
         listed = f"{found} {GPUS[kind]}{'s' * (found > 1)} here: {names}" if found else f"no {GPUS[kind]} here"
         raise InputError(f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or auto.")
+    if number and num_processes() > 1:
+        raise InputError(
+            f"--device {device}: with --devices each process has a GPU of its own. Give --device {kind}, and name the "
+            "GPUs to use in CUDA_VISIBLE_DEVICES."
+        )
     wants_bf16 = has_bf16(kind) if precision == "auto" else precision == "bf16"
     return Compute(device, "bf16" if wants_bf16 else "32")
 

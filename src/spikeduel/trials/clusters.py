@@ -8,14 +8,16 @@ import os
 import shutil
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spikeduel.data import loader
 from spikeduel.data.handing import Apart
+from spikeduel.results.words.numbers import counted
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials.jobs import Job
@@ -25,6 +27,12 @@ from spikeduel.trials.store import Store
 
 PROCESS_BYTES = 1 << 30
 """Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials than fit."""
+REMEDIES = {
+    "CPU": "Give fewer --threads.",
+    "GPU": "Give --device cpu, or start nodes with `ray start --num-gpus`.",
+    "memory": "Start nodes with more memory.",
+}
+"""What to do where no node has so much of what Ray calls so."""
 SHARE = 0.5
 """Data that would take more than this of the memory that a node shares are read from the cache's files, which must lie
 where all nodes see them."""
@@ -91,16 +99,43 @@ class Cluster(Pool):
 
     def begin(self, job: Job, store: Store) -> None:
         """See `Pool.begin`."""
-        gpus = 1 if job.trial.settings["device"] == "cuda" else 0
-        memory = PROCESS_BYTES + job.prepared.images.nbytes
-        options: dict[str, Any] = {"num_cpus": self.threads, "num_gpus": gpus, "memory": memory, "max_retries": 0}
+        needs = self._needs(job)
+        cpus, gpus, memory = needs.values()
+        # What a node has too little memory for must not be held by all its trials, each of which sees it free.
+        sharing = self.at_once if memory == PROCESS_BYTES else 1
+        options: dict[str, Any] = {"num_cpus": cpus, "num_gpus": gpus, "memory": memory, "max_retries": 0}
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
         given = [Packed.of(store, key) for key in (job.key, job.trial.twin) if key and store.folder(key).is_dir()]
         work = self.ray.remote(_work).options(name=job.trial.card.title, **options)
         # Ray shows a task the GPU that is its own, whatever its number is.
         experiment = replace(job.trial.experiment, device=job.trial.settings["device"])
         data, task = self.data_of(job), Task(replace(job.trial, experiment=experiment), job.test)
-        self._running[work.remote(job.key, task, data, given, self.threads, self._mailbox)] = job.key, store
+        begun = work.remote(job.key, task, data, given, (self.threads, sharing), self._mailbox)
+        self._running[begun] = job.key, store
+
+    def _needs(self, job: Job) -> dict[str, int]:
+        """The cores, GPUs and bytes that a trial needs, as Ray names them. Raises `InputError` where no node has them:
+        Ray would wait for one.
+        """
+        needs = {"CPU": self.threads, "GPU": int(job.trial.settings["device"] == "cuda"), "memory": PROCESS_BYTES}
+        nodes = [{name: node.get(name, 0) for name in needs} for node in self._living()]
+        rooms = [node["memory"] for node in nodes if all(node[name] >= needs[name] for name in needs)]
+        if not rooms:
+            most = {name: max(node[name] for node in nodes) for name in needs}
+            lacking = [name for name in needs if most[name] < needs[name]] or [name for name in needs if needs[name]]
+            raise InputError(
+                f"--ray {self.address}: a trial needs {_told(needs)}, and no node of the cluster has all of that. The "
+                f"most that one has is {_told(most)}. {' '.join(REMEDIES[name] for name in lacking)}"
+            )
+        # What does not fit, a loader leaves in its file.
+        size = job.prepared.images.nbytes
+        if size <= min(loader.SHARE * max(rooms), max(rooms) - PROCESS_BYTES):
+            needs["memory"] += size
+        return needs
+
+    def _living(self) -> list[dict[str, float]]:
+        """What each node has."""
+        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
 
     def news(self) -> Sequence[News]:
         """See `Pool.news`."""
@@ -123,7 +158,7 @@ class Cluster(Pool):
 
     def hand(self, taken: Apart) -> Any:
         """See `Pool.hand`: a reference to what Ray holds."""
-        room = [node["Resources"].get("object_store_memory", 0) for node in self.ray.nodes() if node["Alive"]]
+        room = [node.get("object_store_memory", 0) for node in self._living()]
         if sum(np.asarray(array).nbytes for array in taken.arrays) > SHARE * min(room):
             return self.ray.put(taken.in_files(self._shared_folder()))
         # As arrays, Ray has them in memory that all processes of a node share.
@@ -151,11 +186,20 @@ class _Mailbox:
         return taken
 
 
+def _told(amounts: Mapping[str, float]) -> str:
+    cores, gpus = counted(int(amounts["CPU"]), "core"), counted(int(amounts["GPU"]), "GPU")
+    return f"{cores}, {gpus} and {amounts['memory'] / 1e9:.1f} GB of memory"
+
+
 def _work(
-    key: str, task: Task, data: Apart, given: list[Packed], threads: int, mailbox: Any
+    key: str, task: Task, data: Apart, given: list[Packed], limits: tuple[int, int], mailbox: Any
 ) -> tuple[Outcome, Packed | None]:
-    """What a worker does: the task, in a store that is removed afterwards."""
+    """What a worker does: the task, in a store that is removed afterwards. `limits`: its threads, and how many share
+    the memory that it sees.
+    """
+    threads, sharing = limits
     hardware.compute_on(threads)
+    loader.share_memory(sharing)
     root = tempfile.mkdtemp(prefix="spikeduel-")
     try:
         store = Store(root)
@@ -165,7 +209,7 @@ def _work(
         def tell(method: str, arguments: tuple[Any, ...]) -> None:
             mailbox.put.remote(News(key, method=method, arguments=arguments))
 
-        outcome = task.finish(data, store, tell)
+        outcome = task.finish(data.together, store, tell)
         return outcome, Packed.of(store, key) if outcome.record else None
     finally:
         shutil.rmtree(root, ignore_errors=True)

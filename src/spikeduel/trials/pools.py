@@ -16,11 +16,11 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Relayed
+from spikeduel.system.typed import digest
 from spikeduel.trials import trial
 from spikeduel.trials.jobs import Job, Workers, in_order
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.training import Training
 
 MOST_LOSSES = 3
 """A trial whose worker is lost so often is recorded as failed: most likely it is the trial that costs the worker."""
@@ -39,14 +39,16 @@ class Task:
     home: str = field(default_factory=os.getcwd)
     """The folder in which code of the user's own may lie."""
 
-    def finish(self, data: Apart | Data, store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
-        """Finishes the trial in `store`. What is meant for people, or broken, is part of the outcome."""
+    def finish(self, data: Callable[[], Data], store: Store, tell: Callable[[str, tuple[Any, ...]], None]) -> "Outcome":
+        """Finishes the trial in `store`, on what `data` returns. What is meant for people, or broken, is part of the
+        outcome.
+        """
         if self.versions != VERSIONS:
             return Outcome(refused=f"a worker has {VERSIONS}, and this is {self.versions}. Install the same there.")
         if self.home not in sys.path:
             sys.path.append(self.home)
         try:
-            prepared, altered = data.together() if isinstance(data, Apart) else data
+            prepared, altered = data()
             return Outcome(trial.run(self.trial, prepared, store, Relayed(tell), altered, self.test))
         except SpikeduelError as error:
             return Outcome(refused=str(error))
@@ -83,18 +85,20 @@ class Pool(Workers):
     """What a worker is called."""
 
     def __init__(self) -> None:
-        self._handed: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._handed: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     @abstractmethod
     def hand(self, taken: Apart) -> Any:
         """Puts data where all workers find them, and returns where that is."""
 
     def data_of(self, job: Job) -> Any:
-        """What `hand` returned for the job's data: once for all jobs on them."""
-        named = id(job.prepared), id(job.altered) if job.altered else 0
+        """What `hand` returned for the job's data: once for all jobs on equal ones."""
+        # The fingerprint of recordings does not say how they are binned.
+        how = digest(job.prepared.preprocessing.described())
+        named = job.prepared.fingerprint, how, id(job.altered) if job.altered else 0
         if named not in self._handed:
-            # Held, so that nothing else can come to have these numbers.
-            self._handed[named] = (job.prepared, job.altered), self.hand(apart((job.prepared, dict(job.altered))))
+            # Held, so that nothing else can come to have its number.
+            self._handed[named] = job.altered, self.hand(apart((job.prepared, dict(job.altered))))
         return self._handed[named][1]
 
     @abstractmethod
@@ -151,5 +155,6 @@ class Pool(Workers):
             job.progress.finished(title, "")
             return None
         error = f"{self.what} was lost {losses} times ({outcome.lost}). Is there too little memory for so many at once?"
-        job.progress.finished(title, f"failed, {error}")
-        return trial.keep(job.trial, None, Training(), store, error)
+        record = trial.given_up(job.trial, job.altered, store, error, job.test)
+        job.progress.finished(title, f"{'failed' if record.error else 'trained, but not measured'}, {error}")
+        return record

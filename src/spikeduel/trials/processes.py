@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any, NamedTuple
 
 from spikeduel.data import loader
 from spikeduel.data.handing import Apart
-from spikeduel.system import hardware, signals
-from spikeduel.system.errors import InputError
+from spikeduel.system import files, hardware, signals
+from spikeduel.system.errors import InputError, naming
 from spikeduel.trials.jobs import Job, require_threads
 from spikeduel.trials.pools import Data, News, Outcome, Pool, Task
 from spikeduel.trials.store import Store
@@ -77,10 +78,11 @@ class Processes(Pool):
         """See `Pool.begin`."""
         number = next(n for n, worker in enumerate(self._workers) if worker is None or worker.key is None)
         worker = self._workers[number] = self._workers[number] or self._started(number, job.trial.device)
+        order = _Order(job.key, Task(job.trial, job.test), self.data_of(job), store.root.absolute())
         worker.key = job.key
         # Of a process that has just died, `news` tells.
         with suppress(OSError):
-            worker.pipe.send(_Order(job.key, Task(job.trial, job.test), self.data_of(job), store.root.absolute()))
+            worker.pipe.send(order)
 
     def news(self) -> Sequence[News]:
         """See `Pool.news`."""
@@ -117,10 +119,11 @@ class Processes(Pool):
         return _Worker(process, ours)
 
     def hand(self, taken: Apart) -> Path:
-        """See `Pool.hand`: the file that says where the arrays lie."""
-        folder = Path(tempfile.mkdtemp(dir=self._folder.name))
-        file = folder / "data.pickle"
-        file.write_bytes(pickle.dumps(taken.in_files(folder)))
+        """See `Pool.hand`: the file that says where the arrays lie. Raises `InputError` where it cannot be written."""
+        with naming("--jobs, by way of the folder that TMPDIR names"), files.writing_to(Path(self._folder.name)):
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            file = folder / "data.pickle"
+            file.write_bytes(pickle.dumps(taken.in_files(folder)))
         return file
 
 
@@ -156,15 +159,20 @@ def _work(pipe: Connection, threads: int, cores: list[int], at_once: int) -> Non
             order: _Order = pipe.recv()
         except EOFError:
             return
-        if order.data not in known:
-            # Of the last set only: each may take much memory.
-            known = {order.data: pickle.loads(order.data.read_bytes()).together()}
         store = stores.setdefault(order.store, Store(order.store))
 
         def tell(method: str, arguments: tuple[Any, ...], key: str = order.key) -> None:
             pipe.send(News(key, method=method, arguments=arguments))
 
-        pipe.send(News(order.key, order.task.finish(known[order.data], store, tell)))
+        pipe.send(News(order.key, order.task.finish(partial(_data_at, order.data, known), store, tell)))
+
+
+def _data_at(file: Path, known: dict[Path, Data]) -> Data:
+    """What `Processes.hand` left; `known` is the last set only, for each may take much memory."""
+    if file not in known:
+        known.clear()
+        known[file] = pickle.loads(files.read_bytes(file)).together()
+    return known[file]
 
 
 def _end_with_parent() -> None:

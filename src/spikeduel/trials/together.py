@@ -31,14 +31,15 @@ from spikeduel.trials.training import Loop, Training
 
 @dataclass(frozen=True)
 class Task:
-    """A training as one process tells it to another: what is trained on what, in which way, on which kind of device;
-    and the network that it learns from, with its weights.
+    """A training as one process tells it to another: what is trained on what, in which way, on which kind of device
+    with how many threads; and the network that it learns from, with its weights.
     """
 
     card: ModelCard
     experiment: Experiment
     split: Split
     device: str
+    threads: int
     twin: tuple[ModelCard, dict[str, Tensor]] | None
 
 
@@ -74,7 +75,8 @@ def train(loop: Loop) -> Training:
     twin = None
     if loop.twin is not None:
         twin = loop.twin.card, {name: each.cpu() for name, each in loop.twin.module.state_dict().items()}
-    task = Task(loop.model.card, loop.experiment, loop.split, loop.model.device.type, twin)
+    device, threads = loop.model.device.type, torch.get_num_threads()
+    task = Task(loop.model.card, loop.experiment, loop.split, device, threads, twin)
     teams.call(task)
     teams.agree(_failure_of_device(task.device))
     return _joined(loop)
@@ -103,6 +105,7 @@ def _follow() -> None:
     """Trains whenever the first process does, until it ends."""
     prepared: Prepared | None = None
     while isinstance(task := teams.called(), Task):
+        torch.set_num_threads(task.threads)
         loop, failure = None, _failure_of_device(task.device)
         try:
             prepared = _data_of(task, prepared)

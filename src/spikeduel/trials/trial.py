@@ -45,13 +45,12 @@ def run(
     experiment's `optimism`, a trial that was trained without is trained again, to the same numbers: what the test
     images would have said after each epoch can only be had while it trains.
     """
-    name, sealed = f"  {trial.card.title}", trial.experiment.optimism and test and "converted" not in trial.settings
+    name, sealed = f"  {trial.card.title}", test and _is_sealed(trial)
     with store.locked(trial.key, lambda: progress.say(f"{name}: another process is training this trial; waiting")):
         if not store.split_path(trial.key).is_file():
             store.save_split(trial.key, train=trial.split.train, val=trial.split.val, test=trial.split.test)
-        record = store.record(trial.key)
-        # Its settings are its key, unless the file was changed by hand.
-        if record is None or key_of(record.settings) != trial.key:
+        record = _found(trial, store)
+        if record is None:
             if damage := store.damage(trial.key):
                 progress.say(f"{name}: trained again, for what the store holds is of no use: {damage}")
             record = _train(trial, prepared, store, progress, sealed)
@@ -166,8 +165,7 @@ def load(trial: Trial, store: Store) -> Model:
 def _measure(
     trial: Trial, prepared: Prepared, store: Store, progress: Progress, altered: Mapping[str, EvaluationBatches]
 ) -> None:
-    title, known = trial.card.title, measured(trial, store)
-    missing = {name: each for name, each in _wanted(trial, altered, progress).items() if name not in known}
+    title, missing = trial.card.title, _missing(trial, altered, store, progress)
     if not missing:
         return
     store.note_test_use(AskedImages.of(prepared, trial.split.test), trial.key)
@@ -193,21 +191,50 @@ def _measure(
 
 def is_whole(trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True) -> bool:
     """Whether the store holds all that `run` would give the trial."""
+    record = _found(trial, store)
+    if record is None or not test:
+        return record is not None
+    sealed = not _is_sealed(trial) or store.unsealed(trial.key, len(record.history)) is not None
+    return sealed and not _missing(trial, altered, store)
+
+
+def given_up(
+    trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, error: str, test: bool = True
+) -> TrialRecord:
+    """The record of a trial that `run` does not come to the end of, for this `error`: failed, unless it was trained.
+
+    Then the measures that it lacks are noted as failed.
+    """
+    with store.locked(trial.key):
+        record = _found(trial, store)
+        if record is None:
+            return keep(trial, None, Training(), store, error)
+        if test:
+            store.save_failed_measures(trial.key, dict.fromkeys(_missing(trial, altered, store), error))
+    return record
+
+
+def _found(trial: Trial, store: Store) -> TrialRecord | None:
+    """What the store holds of a trial that has been trained."""
     record = store.record(trial.key)
-    if record is None or key_of(record.settings) != trial.key:
-        return False
-    if not test:
-        return True
-    sealed = not trial.experiment.optimism or store.unsealed(trial.key, len(record.history)) is not None
-    return sealed and _wanted(trial, altered, Progress()).keys() <= measured(trial, store).keys()
+    # Its settings are its key, unless the file was changed by hand.
+    return record if record is not None and key_of(record.settings) == trial.key else None
 
 
-def _wanted(trial: Trial, altered: Mapping[str, EvaluationBatches], progress: Progress) -> dict[str, Measure]:
-    """The measures that are taken of the trial once it is trained, by name."""
-    if not trial.experiment.robustness:
-        return dict(MEASURES)
-    taken = robustness.measures(altered, progress, trial.card.title)
-    return MEASURES | {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
+def _is_sealed(trial: Trial) -> bool:
+    """Whether it is tested after every epoch, if it is tested: what was converted was never trained."""
+    return trial.experiment.optimism and "converted" not in trial.settings
+
+
+def _missing(
+    trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, progress: Progress = Progress()
+) -> dict[str, Measure]:
+    """The measures that are to be taken of the trial once it is trained, by name, and that the store does not hold."""
+    wanted, known = dict(MEASURES), measured(trial, store)
+    if trial.experiment.robustness:
+        taken = robustness.measures(altered, progress, trial.card.title)
+        wanted |= {name: Measure(take, CorruptedAccuracies) for name, take in taken.items()}
+    return {name: each for name, each in wanted.items() if name not in known}
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:
