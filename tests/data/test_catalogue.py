@@ -116,8 +116,8 @@ def test_folder_with_data_dir_as_well(image_folder: Path) -> None:
     ("name", "problem"),
     [
         ("fashion-mnits", "unknown data set 'fashion-mnits': did you mean 'fashion-mnist'"),
-        ("./nowhere", r"'\./nowhere': no such folder .*current folder .*study"),
-        ("some/where", "'some/where': no such folder .*current folder .*study"),
+        ("./nowhere", r"'\./nowhere': no such folder .*current folder"),
+        ("some/where", "'some/where': no such folder .*current folder"),
         ("/nowhere", r"'/nowhere': no such folder or CSV\. "),
         ("~/nowhere", r"'~/nowhere': no such folder or CSV\. "),
         ("a_file", "'a_file': is a file; name a folder of images, or a CSV of file and label.$"),

@@ -164,8 +164,7 @@ def resolve(name: str) -> Source:
         or_its = f", or a set and --data-dir {name}" if zipfile.is_zipfile(files.located(name)) else ""
         raise InputError(f"data set '{name}': is a file; name a folder of images, or a CSV of file and label{or_its}.")
     if "/" in name or os.sep in name or name.startswith((".", "~")):
-        is_relative = not (name.startswith("~") or Path(name).is_absolute())
-        where = " in the current folder (a study looks beside its file before)" if is_relative else ""
+        where = "" if name.startswith("~") or Path(name).is_absolute() else " in the current folder"
         raise InputError(f"data set '{name}': no such folder or CSV{where}. Known sets: {', '.join(sorted(DATASETS))}.")
     hint = "A folder of images or your own module:function can be named too."
     if ":" not in name:

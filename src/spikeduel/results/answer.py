@@ -12,6 +12,7 @@ other one.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from types import UnionType
 from typing import Any, Literal
 
 from msgspec import structs
@@ -148,7 +149,7 @@ def _taken(results: Results, accuracies: Mapping[str, float], times: Mapping[str
     level = [name for name, accuracy in left.items() if accuracy >= left[best] - LEAD or _open(results, best, name)]
     if len(level) > 1 and too_few(results):
         return None, Why.TOO_FEW
-    if len(level) == 1 or any(name not in times for name in level) or answered_while_busy(results):
+    if len(level) == 1 or any(name not in times for name in level) or was_busy(results):
         return best, Why.HIGHER
     fastest, *others = sorted(level, key=lambda name: times[name].low)
     if all(times[name].low < NOTICEABLE * times[fastest].low for name in others):
@@ -261,7 +262,7 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
         return structs.replace(lead, leader=None, sure=Sure.SAME)
     apart = max(each.high for each in taken[best]) < min(each.low for each in taken[over])
     is_timed = quantity in ("training", "answer")
-    is_shown = ratio >= NOTICEABLE and apart and not (is_timed and timed_while_busy(results))
+    is_shown = ratio >= NOTICEABLE and apart and not (is_timed and was_busy(results, c.BusyMachine | c.BusyBudget))
     if quantity == "training" and means[best].low < SHORTEST_TRAINING:
         is_shown = False
     # JSON has no word for infinity: no number says how far one that takes nothing leads.
@@ -269,14 +270,9 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
     return structs.replace(lead, by=by, sure=Sure.SHOWN if is_shown else Sure.NOT_SHOWN)
 
 
-def answered_while_busy(results: Results) -> bool:
-    """Whether other work disturbed the times of answers."""
-    return any(isinstance(each, c.BusyMachine) for each in results.comparison.caveats)
-
-
-def timed_while_busy(results: Results) -> bool:
-    """Whether other work disturbed any times."""
-    return any(isinstance(each, c.BusyMachine | c.BusyBudget) for each in results.comparison.caveats)
+def was_busy(results: Results, found_by: type | UnionType = c.BusyMachine) -> bool:
+    """Whether other work disturbed the times of answers, or what another kind of caveat speaks of."""
+    return any(isinstance(each, found_by) for each in results.comparison.caveats)
 
 
 def _in_accuracy(lead: Lead, pair: Pair | None, by: float) -> Lead:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from spikeduel.results import across, objections, variants
 from spikeduel.results.across import Across
-from spikeduel.results.answer import Quantity, Why, accuracy_of_seeds, answer, timed_while_busy
+from spikeduel.results.answer import Quantity, Why, accuracy_of_seeds, answer, was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Count, Range, Share
 from spikeduel.results.objections import StudyCaveat
@@ -160,7 +160,7 @@ def _scores(entries: Sequence[Entry]) -> Iterator[Score]:
         tests = [trial.test for trial in entry.trials if trial.test]
         if tests:
             costs = {lead.quantity: lead.values.get(entry.contender) for lead in leads[id(entry.duel)]}
-            if timed_while_busy(entry.duel.results):
+            if was_busy(entry.duel.results):
                 costs["answer"] = None
             yield Score(
                 dataset=dataset,

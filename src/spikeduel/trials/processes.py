@@ -120,7 +120,7 @@ class Processes(Pool):
 
     def hand(self, taken: Apart) -> Path:
         """See `Pool.hand`: the file that says where the arrays lie. Raises `InputError` where it cannot be written."""
-        with naming("--jobs, by way of the folder that TMPDIR names"), files.writing_to(Path(self._folder.name)):
+        with naming("--jobs hands data on in the folder that TMPDIR names"), files.writing_to(Path(self._folder.name)):
             folder = Path(tempfile.mkdtemp(dir=self._folder.name))
             file = folder / "data.pickle"
             file.write_bytes(pickle.dumps(taken.in_files(folder)))

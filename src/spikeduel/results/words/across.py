@@ -44,7 +44,8 @@ DEFINITIONS: dict[str, str] = {
     "ahead": "How often a training of the first is more accurate than one of the second, in per cent, averaged over "
     "data sets; in brackets where 95 % of resampled seeds lie.",
     "why": "By the rule of a single duel, which asks for accuracy first and then for the time of an answer: the one to "
-    "take is shown to be better, is ahead, or is level and answers faster.",
+    "take is shown to be better, is ahead, or is level and answers faster. The others are out where they learned "
+    "nothing.",
     "the rule": RULE,
 }
 """What the words of a study's page mean."""
@@ -316,6 +317,8 @@ def taken(duel: DuelSummary) -> str:
 
 def why(duel: DuelSummary) -> str:
     """For what a duel advises it."""
+    if duel.why is Why.BETTER and not (duel.conclusion and duel.conclusion.better):
+        return "the others are out"
     return {Why.BETTER: "better", Why.HIGHER: "ahead", Why.FASTER: "faster"}.get(duel.why, "–")
 
 

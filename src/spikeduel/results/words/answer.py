@@ -11,9 +11,9 @@ from spikeduel.results.answer import (
     Step,
     Why,
     answer,
-    answered_while_busy,
     case_of,
     too_few,
+    was_busy,
 )
 from spikeduel.results.costs import Range
 from spikeduel.results.run import Results
@@ -67,7 +67,7 @@ def headline(results: Results) -> str:
     if found.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
     accuracy, (faster, pace) = _accuracy(found, results), (True, "")
-    if not answered_while_busy(results):
+    if not was_busy(results):
         faster, pace = _pace(found.lead("answer"), found.take, found.rival)
     why = f"{accuracy}, {'and' if faster else 'but'} it {pace}" if pace else accuracy
     if found.why is Why.FASTER and pace and faster:
