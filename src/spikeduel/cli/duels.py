@@ -1,5 +1,8 @@
 """Commands that train networks and compare them, and those on what such runs leave."""
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -147,11 +150,13 @@ def study(given: Given, file: Path, dry_run: bool = False, out: Path | None = No
     with _workers(given) as workers:
         if dry_run:
             found = studying.plan(planned, given.store, given.progress(on_stderr=True), workers, strict)
-            print_json(found) if given.as_json else answers.survey_told(found)
-            return
-        results, page = studying.study(
-            planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
-        )
+        else:
+            results, page = studying.study(
+                planned, out, given.store, given.progress(), workers, strict, given.loggers or ()
+            )
+    if dry_run:
+        print_json(found) if given.as_json else answers.survey_told(found)
+        return
     print_json(results) if given.as_json else answers.study_told(results, page)
     if any(duel.failed for duel in results.duels):
         raise typer.Exit(3)
@@ -272,8 +277,15 @@ def _fraction(option: str, points: float) -> float:
     return points / 100
 
 
-def _workers(given: Given) -> "Workers":
-    """Who trains: this process, several, or a cluster."""
+@contextmanager
+def _workers(given: Given) -> "Iterator[Workers]":
+    """Who trains. What Ray itself prints meanwhile is no result: with --json it goes to stderr."""
+    with redirect_stdout(sys.stderr) if given.as_json else nullcontext(), _asked(given) as workers:
+        yield workers
+
+
+def _asked(given: Given) -> "Workers":
+    """This process, several, or a cluster."""
     if given.ray is not None and given.jobs is not None:
         raise InputError(
             "--jobs is for this machine, and --ray for a cluster, which says itself how many train at once."

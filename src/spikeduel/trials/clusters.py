@@ -6,6 +6,7 @@ memory, starts processes there, and shares arrays between those of a node.
 
 import os
 import shutil
+import socket
 import tempfile
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,8 @@ SHARE = 0.5
 where all nodes see them."""
 PATIENCE = 0.5
 """Seconds until the news are asked for again."""
+SECONDS = 10
+"""So long an address is tried."""
 
 
 class Cluster(Pool):
@@ -67,13 +70,17 @@ class Cluster(Pool):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         ray, quiet = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
         try:
+            _require_answer(self.address)
             with signals.kept():
                 if self.address == "local":
                     ray.init("local", num_cpus=len(hardware.cores()), include_dashboard=False, **quiet)
                 else:
                     ray.init(self.address, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        # Ray raises plain ones where its processes do not start.
+        except Exception as error:
             reason = textwrap.shorten(str(error), 200, placeholder=" …")
+            if self.address == "local":
+                raise InputError(f"--ray local: Ray did not start ({reason}). Try again, or give --jobs.") from None
             raise InputError(
                 f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, set "
                 "RAY_AUTH_MODE=token if it asks for a token, or give --ray local."
@@ -194,6 +201,13 @@ class _Mailbox:
     def take(self) -> list[News]:
         taken, self.letters = self.letters, []
         return taken
+
+
+def _require_answer(address: str) -> None:
+    """Raises `OSError` where nobody listens at a host and port: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS).close()
 
 
 def _told(amounts: Mapping[str, float]) -> str:
