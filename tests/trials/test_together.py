@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -160,6 +161,16 @@ def test_what_fails_in_one_process_fails_the_trial_and_no_other(rank, tmp_path):
     assert records["small-cnn"].environment["processes"] == 2
     assert records["failing:Net"].status == "failed"
     assert "ValueError: planted" in records["failing:Net"].error
+
+
+@needs_two_cores
+def test_a_full_temporary_folder_ends_all_of_them_and_is_named():
+    command = [*COMMAND, "--contender", "small-cnn", "--epochs", "1", "--limit", "300", "--devices", "2"]
+    # No file may become larger than 1 MiB, which is less than the processes share.
+    small = ["bash", "-c", 'ulimit -f 1024; exec "$@"', "bash"]
+    done = subprocess.run([*small, *command], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2, done.stderr
+    assert f"cannot write to {tempfile.gettempdir()}" in done.stderr
 
 
 @needs_two_cores
