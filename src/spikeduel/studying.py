@@ -137,8 +137,9 @@ def begun(
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, dataset = planned.label(duel), planned.dataset_of(duel)
-        # The same whatever other duels there are.
-        folder = out / DUELS / f"{_slug(label)}-{typed.digest(typed.plain(duel.experiment))[:8]}"
+        own = typed.digest(typed.plain(duel.experiment))[:8]
+        # Its label says what varies: it may lie there by another one, of before the study grew.
+        folder = next((out / DUELS).glob(f"*-{own}"), out / DUELS / f"{_slug(label)}-{own}")
         with naming(label):
             told = heard.setdefault(dataset, Once(Labelled(progress, dataset)))
             its = begin(duel.experiment, folder, store, told, strict)
