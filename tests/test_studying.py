@@ -107,6 +107,21 @@ def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path)
     assert {duel.source for duel in again.duels} == {"store"}
 
 
+def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
+    def timed(trial, prepared, split):
+        found.append((trial.card.contender, trial.card.precision))
+        return 1.0
+
+    found, path = [], tmp_path / "study.toml"
+    monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", timed)
+    path.write_text(
+        '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\ndataset = "digits"\n'
+        'limit = 100\nepochs = 1\ncontenders = ["dense-lif", "dense-relu"]\n'
+    )
+    studying.plan(read_study(path), tmp_path / "store")
+    assert sorted(found) == [(name, each) for name in ("dense-lif", "dense-relu") for each in ("32", "bf16")]
+
+
 def test_a_duel_stays_where_it_lies_when_the_study_grows(done, tmp_path):
     results, _, folder, _ = done
     path = tmp_path / "study.toml"

@@ -187,8 +187,8 @@ def _shape(trial: Trial) -> str:
     """What the time of a training step depends on."""
     card, experiment = trial.card, trial.experiment
     settings = {name: getattr(experiment, name) for name in ("augmentation", "optimizer", "images_a_step")}
-    of = [card.contender, typed.plain(card.network), card.image_shape, card.num_steps, card.encoding, settings]
-    return typed.digest([*of, len(trial.split.train), len(card.classes), experiment.first_steps])
+    of = [card.contender, typed.plain(card.network), card.image_shape, card.num_steps, card.encoding, card.precision]
+    return typed.digest([*of, settings, len(trial.split.train), len(card.classes), experiment.first_steps])
 
 
 def require_writable(folder: Path) -> None:
