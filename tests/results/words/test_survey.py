@@ -45,7 +45,7 @@ def test_it_says_what_cannot_be_shown():
     text = " ".join(words.sentences(found))
     assert "fewer than 4 seeds" in text
     assert "6 data sets at least" in text
-    assert words.rows(found)[0]["finds leads from"] == "–"
+    assert words.rows(found)[0]["smallest lead"] == "–"
     many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
     assert "data sets at least" not in " ".join(words.sentences(many))
 
