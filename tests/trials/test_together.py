@@ -12,9 +12,17 @@ import pytest
 import torch
 
 import made_together
+from spikeduel import data
+from spikeduel.networks import building, sharing
+from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings.recipes import baseline
+from spikeduel.spiking.neurons import NEURONS
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware, teams
 from spikeduel.system.progress import Progress
-from spikeduel.trials import together
+from spikeduel.trials import planning, together
 from spikeduel.trials.store import Store
 
 TESTS = Path(made_together.__file__).parent
@@ -72,6 +80,22 @@ def test_several_processes_train_to_the_numbers_of_one(number, alone, tmp_path):
         difference = np.subtract(found[name]["weights"], expected["weights"])
         allowed = 10 * CLOSE.get(name, 1e-4)
         assert np.linalg.norm(difference) < allowed * np.linalg.norm(expected["weights"]), name
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_which_networks_use_all_their_weights_is_known(name, neuron):
+    experiment = baseline(
+        "digits", contenders=(name,), neuron=neuron, num_steps=1, hidden=16, limit=50, device="cpu", precision="32"
+    )  # fmt: skip
+    prepared = data.load(experiment)
+    card = planning.describe(name, experiment, prepared)
+    model = Model(building.build(card), card, card.precision)
+    model.module.train()
+    images, labels = (torch.as_tensor(np.asarray(each[:8])) for each in prepared.held)
+    TrainingStep(model, experiment, 1)(images, labels, RandomKeys.for_training(0, 0, np.arange(8)))
+    unused = [weights for weights in model.module.parameters() if weights.grad is None]
+    assert sharing.has_use_for_all(model.module) == (not unused)
 
 
 def test_all_processes_compute_with_as_many_threads(tmp_path, monkeypatch):
