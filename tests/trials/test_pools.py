@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import hardware
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.trials import planning
 from spikeduel.trials.clusters import PROCESS_BYTES, Cluster
 from spikeduel.trials.jobs import Job, ThisProcess, Workers
@@ -262,6 +263,22 @@ def test_ray_is_not_asked_for_what_no_node_has(threads, device, size, asked):
             workers.begin(job, Store())
     else:
         assert workers._needs(job) == {"CPU": threads, "GPU": int(device == "cuda"), "memory": asked}
+
+
+def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
+    exceptions = pytest.importorskip("ray", reason="needs the extra [cluster]").exceptions
+    workers = Cluster("auto")
+    workers._mailbox = MagicMock()
+    workers.ray = SimpleNamespace(
+        exceptions=exceptions,
+        wait=lambda *given, **more: ([], []),
+        get=MagicMock(side_effect=exceptions.ActorUnavailableError("gone", None)),
+    )
+    monkeypatch.setattr(workers, "begin", lambda job, store: None)
+    monkeypatch.setattr("spikeduel.trials.trial.is_whole", lambda *given: False)
+    job = SimpleNamespace(key="a", trial=SimpleNamespace(twin=None), altered={}, test=True, announce=lambda: None)
+    with pytest.raises(SpikeduelError, match="ActorUnavailableError"):
+        workers.run([job], Store())
 
 
 CLUSTER = """

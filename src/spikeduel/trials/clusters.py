@@ -19,11 +19,11 @@ from spikeduel.data import loader
 from spikeduel.data.handing import Apart
 from spikeduel.results.words.numbers import counted
 from spikeduel.system import files, hardware, signals
-from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
 from spikeduel.trials.jobs import Job
 from spikeduel.trials.packing import Packed
 from spikeduel.trials.pools import News, Outcome, Pool, Task
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import Store, TrialRecord
 
 PROCESS_BYTES = 1 << 30
 """Memory that a trial takes beside its data; the cluster is told, so that no node gets more trials than fit."""
@@ -75,8 +75,8 @@ class Cluster(Pool):
         except (ConnectionError, ValueError, RuntimeError) as error:
             reason = textwrap.shorten(str(error), 200, placeholder=" …")
             raise InputError(
-                f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, or "
-                "give --ray local."
+                f"--ray {self.address}: no Ray cluster was found ({reason}). Start one with `ray start --head`, set "
+                "RAY_AUTH_MODE=token if it asks for a token, or give --ray local."
             ) from None
         self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.threads)
         here = ray.get_runtime_context().get_node_id()
@@ -92,6 +92,16 @@ class Cluster(Pool):
         self.ray.shutdown()
         if self._folder is not None:
             self._folder.cleanup()
+
+    def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
+        """See `Pool.run`. Raises `SpikeduelError` where the whole cluster has ended."""
+        try:
+            return super().run(jobs, store)
+        except self.ray.exceptions.RayError as error:
+            raise SpikeduelError(
+                f"--ray {self.address}: the cluster does not answer any more ({type(error).__name__}). Trials that are "
+                "finished are saved: the same command trains the others."
+            ) from None
 
     def has_room(self) -> bool:
         """Ray has all that may begin, and says itself what does."""
