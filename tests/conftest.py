@@ -59,7 +59,7 @@ def _untimed():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikeduel.measuring.latency.latency", untimed)
-        patch.setattr("spikeduel.system.hardware.load_average", lambda: 0.5)
+        patch.setattr("spikeduel.system.hardware.load_average", lambda own_threads=0: 0.5)
         yield
 
 

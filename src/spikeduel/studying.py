@@ -137,8 +137,9 @@ def begun(
     parts = []
     for duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
         label, dataset = planned.label(duel), planned.dataset_of(duel)
-        # The same whatever other duels there are.
-        folder = out / DUELS / f"{_slug(label)}-{typed.digest(typed.plain(duel.experiment))[:8]}"
+        own = typed.digest(typed.plain(duel.experiment))[:8]
+        # Its label says what varies: it may lie there by another one, of before the study grew.
+        folder = next((out / DUELS).glob(f"*-{own}"), out / DUELS / f"{_slug(label)}-{own}")
         with naming(label):
             told = heard.setdefault(dataset, Once(Labelled(progress, dataset)))
             its = begin(duel.experiment, folder, store, told, strict)
@@ -186,8 +187,8 @@ def _shape(trial: Trial) -> str:
     """What the time of a training step depends on."""
     card, experiment = trial.card, trial.experiment
     settings = {name: getattr(experiment, name) for name in ("augmentation", "optimizer", "images_a_step")}
-    of = [card.contender, typed.plain(card.network), card.image_shape, card.num_steps, card.encoding, settings]
-    return typed.digest([*of, len(trial.split.train), len(card.classes), experiment.first_steps])
+    of = [card.contender, typed.plain(card.network), card.image_shape, card.num_steps, card.encoding, card.precision]
+    return typed.digest([*of, settings, len(trial.split.train), len(card.classes), experiment.first_steps])
 
 
 def require_writable(folder: Path) -> None:

@@ -52,6 +52,12 @@ def test_a_duel_can_be_left_out_and_so_can_a_contender(read):
     assert [len(duel.experiment.contenders) for duel in study.duels] == [2, 3, 3]
 
 
+def test_what_is_a_list_itself_is_left_out_as_it_is(read):
+    lists = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfirst_steps = [[], [1, 2]]\n'
+    study = read(f'{lists}[[exclude]]\ndataset = "digits"\nfirst_steps = [1, 2]\n')
+    assert values(study) == [("digits", []), ("fashion-mnist-mini", []), ("fashion-mnist-mini", [1, 2])]
+
+
 def test_a_setting_that_all_share_may_exclude(read):
     study = read(f'{GRID}[[exclude]]\nepochs = 2\nencoding = "rate"\n')
     assert values(study) == [("digits", "direct"), ("fashion-mnist-mini", "direct")]

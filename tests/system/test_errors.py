@@ -1,6 +1,21 @@
+import pickle
+
 import pytest
 
-from spikeduel.system.errors import unknown, visible
+from spikeduel.system.errors import AuditFailed, InputError, MissingExtra, UnreadableFiles, unknown, visible
+from spikeduel.system.teams import ProcessLost
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InputError("no such folder."), AuditFailed("2 copies."), MissingExtra("Ray", "cluster"),
+        UnreadableFiles({"a.png": "cut off", "b.png": "empty"}, "cats"), ProcessLost("process 2 was killed."),
+    ],
+)  # fmt: skip
+def test_another_process_is_told_the_same(error):
+    told = pickle.loads(pickle.dumps(error))
+    assert (type(told), str(told), vars(told)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize(("name", "offered"), [("fold", "did you mean 'folds'?"), ("foo", "choose from folds, seeds.")])

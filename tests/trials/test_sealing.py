@@ -10,7 +10,7 @@ from spikeduel.comparing import compare, tune
 from spikeduel.results.caveats import TestedEveryEpoch as EveryEpoch
 from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
-from spikeduel.trials import planning, sealing, trial
+from spikeduel.trials import announcing, forecast, planning, sealing, trial
 from spikeduel.trials.store import SealedEpoch, Store
 from telling import Telling
 
@@ -62,6 +62,21 @@ def run(experiment, store, progress=None, **more):
     prepared = data.load(experiment)
     planned = planning.plan(experiment, prepared, data.split(prepared, experiment))
     return [trial.run(each, prepared, store, progress or Progress(), **more) for each in planned]
+
+
+def test_what_is_trained_again_for_it_is_announced(short, measured, tmp_path):
+    store = Store(tmp_path)
+    run(short, store)
+    prepared = data.load(short)
+    split = data.split(prepared, short)
+    for experiment, number in ((short, 0), (measured, len(short.contenders) * short.seeds)):
+        planned = planning.plan(experiment, prepared, split)
+        lacking = announcing.lacking(planned, store)
+        times = announcing.times(lacking, None, prepared, store, Progress(), {})
+        assert len(announcing.expect(planned, None, times, store, Progress())) == number
+        its = forecast.surveyed("a", "a", planned, times, prepared, [split], store)
+        assert [each.stored for each in its.trials].count(False) == number
+        assert all(each.seconds for each in its.trials if not each.stored)
 
 
 def training_of(record):

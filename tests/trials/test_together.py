@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,9 +12,17 @@ import pytest
 import torch
 
 import made_together
+from spikeduel import data
+from spikeduel.networks import building, sharing
+from spikeduel.networks.architectures import ARCHITECTURES
+from spikeduel.networks.models import Model
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings.recipes import baseline
+from spikeduel.spiking.neurons import NEURONS
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import hardware, teams
 from spikeduel.system.progress import Progress
-from spikeduel.trials import together
+from spikeduel.trials import planning, together
 from spikeduel.trials.store import Store
 
 TESTS = Path(made_together.__file__).parent
@@ -71,6 +80,22 @@ def test_several_processes_train_to_the_numbers_of_one(number, alone, tmp_path):
         difference = np.subtract(found[name]["weights"], expected["weights"])
         allowed = 10 * CLOSE.get(name, 1e-4)
         assert np.linalg.norm(difference) < allowed * np.linalg.norm(expected["weights"]), name
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_which_networks_use_all_their_weights_is_known(name, neuron):
+    experiment = baseline(
+        "digits", contenders=(name,), neuron=neuron, num_steps=1, hidden=16, limit=50, device="cpu", precision="32"
+    )  # fmt: skip
+    prepared = data.load(experiment)
+    card = planning.describe(name, experiment, prepared)
+    model = Model(building.build(card), card, card.precision)
+    model.module.train()
+    images, labels = (torch.as_tensor(np.asarray(each[:8])) for each in prepared.held)
+    TrainingStep(model, experiment, 1)(images, labels, RandomKeys.for_training(0, 0, np.arange(8)))
+    unused = [weights for weights in model.module.parameters() if weights.grad is None]
+    assert sharing.has_use_for_all(model.module) == (not unused)
 
 
 def test_all_processes_compute_with_as_many_threads(tmp_path, monkeypatch):
@@ -160,6 +185,16 @@ def test_what_fails_in_one_process_fails_the_trial_and_no_other(rank, tmp_path):
     assert records["small-cnn"].environment["processes"] == 2
     assert records["failing:Net"].status == "failed"
     assert "ValueError: planted" in records["failing:Net"].error
+
+
+@needs_two_cores
+def test_a_full_temporary_folder_ends_all_of_them_and_is_named():
+    command = [*COMMAND, "--contender", "small-cnn", "--epochs", "1", "--limit", "300", "--devices", "2"]
+    # No file may become larger than 1 MiB, which is less than the processes share.
+    small = ["bash", "-c", 'ulimit -f 1024; exec "$@"', "bash"]
+    done = subprocess.run([*small, *command], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2, done.stderr
+    assert f"cannot write to {tempfile.gettempdir()}" in done.stderr
 
 
 @needs_two_cores

@@ -71,5 +71,6 @@ def latency(
 
 def machine(device: str) -> Machine:
     """Where it is measured, and how busy that is."""
-    surroundings = {**hardware.environment(Compute(device)), "load_average": hardware.load_average()}
+    surroundings = hardware.environment(Compute(device))
+    surroundings["load_average"] = hardware.load_average(surroundings["threads"])
     return Machine(**{name: surroundings[name] for name in Machine.__struct_fields__})

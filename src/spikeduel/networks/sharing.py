@@ -17,6 +17,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
+from spikeduel.networks.chains import SpikingChain
+from spikeduel.spiking.neurons import QuantisedReLU
 from spikeduel.system.teams import SHARE, Share, Team
 
 _BATCH_NORM, _DROPOUT = F.batch_norm, F.dropout
@@ -26,17 +28,25 @@ def distributed(module: nn.Module, forward: Callable[..., Any], team: Team) -> C
     """`forward`, which calls `module`, such that gradients are the mean over `team`. All begin with the weights of the
     first process.
     """
-    # What somebody else made may have weights that it does not use, others each time.
-    is_own = all(type(each).__module__.partition(".")[0] in ("spikeduel", "torch") for each in module.modules())
+    uses_all = has_use_for_all(module)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of another name for what keeps buffers from being sent
         found = DistributedDataParallel(
             _Pass(module, forward), process_group=team.group, broadcast_buffers=False, gradient_as_bucket_view=True,
-            find_unused_parameters=not is_own,
+            find_unused_parameters=not uses_all,
         )  # fmt: skip
-    if is_own and team.sums is not None:
+    if uses_all and team.sums is not None:
         found.register_comm_hook(team, _averaged)
     return found
+
+
+def has_use_for_all(module: nn.Module) -> bool:
+    """Whether a network is known to use all its weights in every step. What somebody else made may not, and use others
+    each time; and where the membrane of the last neurons is the answer, nobody asks for the levels of quantised ones.
+    """
+    if isinstance(module, SpikingChain) and isinstance(module.layers()[-1], QuantisedReLU):
+        return False
+    return all(type(each).__module__.partition(".")[0] in ("spikeduel", "torch") for each in module.modules())
 
 
 def _averaged(team: Team, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:

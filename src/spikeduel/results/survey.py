@@ -91,22 +91,24 @@ class Survey(Frozen):
 
     @property
     def pairs(self) -> int:
-        """The pairs of variants on the data set that has most of these: what shares its trials is one variant."""
-        variants: dict[str, set[tuple[str, ...]]] = {}
+        """The pairs of variants on the data set that has most of these: what has the same first trial is one variant,
+        of however many seeds.
+        """
+        variants: dict[str, set[str]] = {}
         for duel in self.duels:
-            keys: dict[str, list[str]] = {}
-            for trial in duel.trials:
-                keys.setdefault(trial.contender, []).append(trial.key)
-            variants.setdefault(duel.dataset, set()).update(map(tuple, keys.values()))
+            firsts = {trial.contender: trial.key for trial in reversed(duel.trials)}
+            variants.setdefault(duel.dataset, set()).update(firsts.values())
         return math.comb(max(map(len, variants.values())), 2)
 
     @property
     def leads(self) -> tuple[float, float] | None:
         """The smallest typical leads over all data sets that are found in 80 % of cases, at best and at worst, if leads
-        vary over them by `VARIES`; None where none would be found, and of a single variant.
+        vary over them by `VARIES`; None where none would be found, and of a single variant. Of each data set the duel
+        with the most seeds counts.
         """
         if not self.pairs:
             return None
-        spreads = np.hypot([*{duel.dataset: duel.spreads for duel in self.duels}.values()], VARIES)
+        ordered = sorted(self.duels, key=lambda duel: duel.seeds)
+        spreads = np.hypot([*{duel.dataset: duel.spreads for duel in ordered}.values()], VARIES)
         best, worst = (signed_rank.smallest_lead(each, self.pairs) for each in spreads.T)
         return None if best is None or worst is None else (best, worst)

@@ -47,7 +47,9 @@ def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
 
 
 class Machine(Frozen):
-    """Where times were taken, and how busy that was: `load_average` over the last minute."""
+    """Where times were taken, and how busy that was: `load_average` over the last minute, or of the own threads and the
+    others that ran just then, if that was less.
+    """
 
     cpu: str
     cores: int | None

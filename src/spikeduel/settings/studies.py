@@ -156,7 +156,9 @@ def _duel(
     for number, excluded in enumerate(content.exclude):
         wanted = {name: value for name, value in excluded.items() if name != CONTENDER}
         for name, value in wanted.items():
-            _require("[[exclude]]", name, value if isinstance(value, list) else [value])
+            # A list is one value of what is a list itself, else several.
+            several = isinstance(value, list) and not isinstance(getattr(experiment, name, None), tuple)
+            _require("[[exclude]]", name, value if several else [value])
         if not all(_is_like(values.get(name, getattr(experiment, name)), value) for name, value in wanted.items()):
             continue
         if CONTENDER not in excluded:

@@ -1,10 +1,12 @@
 """Errors for people: which file or setting, what is wrong, what to do; and text from outside, made harmless to show."""
 
+import copyreg
 import difflib
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 MOST_LISTED = 8
 """So many choices are listed beside the nearest one."""
@@ -14,6 +16,10 @@ class SpikeduelError(Exception):
     """Base of all errors that spikeduel raises on purpose; its text is one line for the user."""
 
     exit_code = 1
+
+    def __reduce__(self) -> Any:
+        """For another process it is made of its text, whatever its kind is made of here."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class InputError(SpikeduelError, ValueError):

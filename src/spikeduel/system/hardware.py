@@ -222,20 +222,23 @@ def package_version(package: str) -> str | None:
         return None
 
 
-def load_average() -> float | None:
-    """Threads that were running or waiting to run in the last minute, on average; None if the system has no such.
+def load_average(own_threads: int = 0) -> float | None:
+    """Threads that were running or waiting to run in the last minute, on average, `own_threads` of them this process's;
+    None if the system has no such.
 
-    Or now, where these are fewer and the system says so: what has ended disturbs nobody. It looks for 0.2 seconds.
+    Or these and the others that run now, where that is less and the system says so: what has ended disturbs nobody. It
+    looks for 0.2 seconds.
     """
     if not hasattr(os, "getloadavg"):
         return None
-    return min(os.getloadavg()[0], _running_now())
+    return min(os.getloadavg()[0], own_threads + _others_now())
 
 
-def _running_now() -> float:
+def _others_now() -> float:
     found = []
     with suppress(OSError, ValueError, IndexError):
         for _ in range(10):
-            found.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+            # Who looks is running, too.
+            found.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]) - 1)
             time.sleep(0.02)
     return statistics.median(found) if found else math.inf

@@ -7,14 +7,17 @@ are at the same place.
 
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from tempfile import NamedTemporaryFile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
+
+from spikeduel.system import files
 
 MOST_BYTES = 1 << 20
 """That a process hands on at once; longer sums are taken in parts."""
@@ -89,17 +92,24 @@ class OthersLeft(RuntimeError):
 
 @contextmanager
 def shared_sums(
-    rank: int, size: int, told: Callable[[Any], Any], all_here: Callable[[], Any], patience: float
+    rank: int, size: int, decided: Callable[[Callable[[], str]], str], all_here: Callable[[], Any], patience: float
 ) -> Iterator[SharedSums]:
-    """Memory of `size` processes of this machine, of which this is number `rank`, as long as it is used. `told` gives
-    all of them what the first says, `all_here` waits for all.
+    """Memory of `size` processes of this machine, of which this is number `rank`, as long as it is used. `decided`
+    gives all of them what a function returns in the first, `all_here` waits for all. Raises `InputError` where there is
+    no room for the memory.
     """
-    with NamedTemporaryFile(prefix="spikeduel-") if rank == 0 else nullcontext() as file:
-        if file is not None:
-            # Written whole: where a disk is full, what is only promised would end the process when it is used.
-            file.write(bytes(8 * math.prod(SharedSums.shape(size))))
-            file.flush()
-        memory = np.memmap(told(file and file.name), np.float64, "r+", shape=SharedSums.shape(size))
+    shape = SharedSums.shape(size)
+    with ExitStack() as held:
+
+        def new() -> str:
+            with files.writing_to(Path(tempfile.gettempdir())):
+                file = held.enter_context(tempfile.NamedTemporaryFile(prefix="spikeduel-"))
+                # Written whole: where a disk is full, what is only promised would end the process when it is used.
+                file.write(bytes(8 * math.prod(shape)))
+                file.flush()
+            return file.name
+
+        memory = np.memmap(decided(new), np.float64, "r+", shape=shape)
         all_here()
     # Who has the file open does not need its name: nothing stays, however a process ends.
     sums = SharedSums(np.asarray(memory), rank, patience)

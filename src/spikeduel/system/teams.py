@@ -287,8 +287,8 @@ def training(device: torch.device) -> Iterator[Team]:
         if device.type == "cuda" or size > int(os.environ["LOCAL_WORLD_SIZE"]) or not hasattr(os, "sched_yield"):
             yield Team(group, rank, size)
         else:
-            patience = WAITED_FOR_SUMS.total_seconds()
-            with shared_sums(rank, size, _told, lambda: dist.barrier(group), patience) as sums:
+            patience, decided = WAITED_FOR_SUMS.total_seconds(), Team(group, rank, size).decided
+            with shared_sums(rank, size, decided, lambda: dist.barrier(group), patience) as sums:
                 yield Team(group, rank, size, sums)
     finally:
         if not isinstance(sys.exception(), KeyboardInterrupt):  # see `joined`

@@ -19,6 +19,7 @@ from spikeduel.trials.controls import CONTROLS
 from spikeduel.trials.planning import Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.timing import contender_times
+from spikeduel.trials.trial import trained
 
 FEW_STEPS = 500
 """Training steps in all that are not worth being timed beforehand."""
@@ -61,7 +62,7 @@ def expect(
     """Says how long `trials` will train by these `times`, and returns it, in seconds by title, for those that the store
     lacks.
     """
-    records = [store.record(each.key) for each in trials]
+    records = [trained(each, store) for each in trials]
     progress.say(of_training(trials, records, times, budget))
     missing = seconds_of_trials(trials, records, times)
     if (at_once := min(at_once, len(missing))) > 1:
@@ -89,8 +90,8 @@ def of_tuning(
 
 
 def lacking(trials: Sequence[Trial], store: Store) -> list[Trial]:
-    """Those of the contenders of which the store lacks a trial."""
-    missing = {each.card.contender for each in trials if store.record(each.key) is None}
+    """Those of the contenders of which a trial is to be trained."""
+    missing = {each.card.contender for each in trials if trained(each, store) is None}
     return [each for each in trials if each.card.contender in missing]
 
 

@@ -26,6 +26,7 @@ from spikeduel.trials.planning import Trial
 from spikeduel.trials.runs import Finished, located, pooled, tested
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.timing import contender_times
+from spikeduel.trials.trial import trained
 
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
 """On the disk: of a test image's answer, and of all of a trial that grows with neither images nor weights."""
@@ -120,13 +121,13 @@ def surveyed(
                 contender=each.card.contender,
                 title=each.card.title,
                 key=each.key,
-                stored=record is not None,
+                stored=trained(each, store) is not None,
                 seconds=seconds.get(each.card.contender),
                 bytes=4 * parameters[each.card.contender]
                 + BYTES_OF_AN_ANSWER * len(each.split.test)
                 + BYTES_OF_A_TRIAL,
             )
-            for each, record in zip(trials, records, strict=True)
+            for each in trials
         ],
         source=source,
         leads=(min(found), max(found)) if len(found) == len(leads) else None,

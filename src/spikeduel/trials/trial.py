@@ -191,11 +191,17 @@ def _measure(
 
 def is_whole(trial: Trial, altered: Mapping[str, EvaluationBatches], store: Store, test: bool = True) -> bool:
     """Whether the store holds all that `run` would give the trial."""
+    if not test:
+        return _found(trial, store) is not None
+    return trained(trial, store) is not None and not _missing(trial, altered, store)
+
+
+def trained(trial: Trial, store: Store) -> TrialRecord | None:
+    """What the store holds of a trial that `run`, with its test, would not train again."""
     record = _found(trial, store)
-    if record is None or not test:
-        return record is not None
-    sealed = not _is_sealed(trial) or store.unsealed(trial.key, len(record.history)) is not None
-    return sealed and not _missing(trial, altered, store)
+    if record and _is_sealed(trial) and store.unsealed(trial.key, len(record.history)) is None:
+        return None
+    return record
 
 
 def given_up(

@@ -45,7 +45,7 @@ def test_it_says_what_cannot_be_shown():
     text = " ".join(words.sentences(found))
     assert "fewer than 4 seeds" in text
     assert "6 data sets at least" in text
-    assert words.rows(found)[0]["finds leads from"] == "–"
+    assert words.rows(found)[0]["smallest lead"] == "–"
     many = Survey(name="s", at_once=1, duels=[duel(str(n), trial("x"), trial("y")) for n in range(6)])
     assert "data sets at least" not in " ".join(words.sentences(many))
 
@@ -69,3 +69,14 @@ def test_variants_are_what_shares_no_trials():
     assert three.leads is None
     best, worst = pair.leads
     assert 0.005 < best < worst < 0.03
+
+
+def test_more_seeds_make_no_other_variant():
+    few, more = [], []
+    for n in range(6):
+        few.append(duel(f"{n}, 4 seeds", trial("x"), trial("y"), dataset=str(n)))
+        seeds = (structs.replace(trial(key), contender=key[0]) for key in ("x", "y", "x1", "y1"))
+        more.append(structs.replace(duel(f"{n}, 8 seeds", *seeds, dataset=str(n), seeds=8), spreads=(0.001, 0.002)))
+    alone, *both = (Survey(name="s", at_once=1, duels=duels) for duels in (more, [*few, *more], [*more, *few]))
+    assert [each.pairs for each in both] == [1, 1]
+    assert [each.leads for each in both] == [alone.leads] * 2

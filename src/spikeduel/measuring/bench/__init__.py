@@ -146,7 +146,7 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
     with closing(measured()) as visits:
         for _ in (progress or Progress()).track(visits, "bench", turns):
             pass
-    after = load_average()
+    after = load_average(plan.threads)
     keep(
         machine=msgspec.structs.replace(machine, load_average_after=after),
         warnings=document.warnings + busy(after, "at the end", own_threads=plan.threads),

@@ -22,7 +22,7 @@ def _row(duel: DuelSurvey) -> dict[str, str]:
         "trials": f"{len(duel.trials)}",
         "to train": f"{len(missing)}",
         "training": "?" if seconds is None else duration(seconds) if missing else "–",
-        "finds leads from": _leads(duel),
+        "smallest lead": _leads(duel),
     }
 
 
